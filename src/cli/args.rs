@@ -1,0 +1,42 @@
+//! The command line: its grammar, and which file answers each subcommand.
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use super::profiles;
+
+#[derive(Parser)]
+#[command(name = "chartward", version, about, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make the tables of `profiles/` from unpacked official packages (for developers)
+    Profiles(profiles::Arguments),
+}
+
+/// Runs the command that the process was started with. Exit code 0: done; 1: it failed, and said why on stderr.
+#[must_use]
+pub fn run() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Profiles(arguments) => profiles::run(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            report(&message);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[allow(
+    clippy::print_stderr,
+    reason = "the one place that tells a person at a terminal why a command failed"
+)]
+fn report(message: &str) {
+    eprintln!("chartward: {message}");
+}

@@ -1,0 +1,6 @@
+//! The door: one file per subcommand, and the table of them.
+
+mod args;
+mod profiles;
+
+pub use args::run;

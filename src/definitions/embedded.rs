@@ -1,0 +1,43 @@
+//! The definitions of R4 as they are embedded in the binary: inflated and parsed once, on first use.
+use std::io::Read as _;
+use std::sync::LazyLock;
+
+use serde::de::DeserializeOwned;
+
+use super::extract::Tables;
+use super::registry::Registry;
+
+macro_rules! embedded {
+    ($name:literal) => {
+        include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".ndjson.deflate"))
+    };
+}
+
+/// The registry of R4 4.0.1.
+pub fn r4() -> &'static Registry {
+    static R4: LazyLock<Registry> = LazyLock::new(|| {
+        Registry::new(Tables {
+            types: rows(embedded!("types")),
+            search_params: rows(embedded!("search-parameters")),
+            compartments: rows(embedded!("compartments")),
+            value_sets: rows(embedded!("value-sets")),
+            code_hierarchy: rows(embedded!("code-hierarchy")),
+        })
+    });
+    &R4
+}
+
+/// INVARIANT: the embedded tables were written by this crate's own extractor; a test reads every one of them, so a
+/// row that does not parse cannot be released, and skipping it here only keeps a build in progress running.
+fn rows<T: DeserializeOwned>(packed: &[u8]) -> Vec<T> {
+    let mut text = String::new();
+    let read = flate2::read::DeflateDecoder::new(packed).read_to_string(&mut text);
+    debug_assert!(read.is_ok(), "an embedded table does not inflate");
+    text.lines()
+        .filter_map(|line| {
+            let row = serde_json::from_str(line);
+            debug_assert!(row.is_ok(), "a row of an embedded table does not parse: {line}");
+            row.ok()
+        })
+        .collect()
+}

@@ -1,0 +1,15 @@
+//! What the standard says: the types, search parameters, compartments and value sets of R4 as tables, and the
+//! registry that reads them. The leftmost floor: it knows no other, and does no I/O.
+
+mod embedded;
+mod extract;
+mod registry;
+mod tables;
+
+pub use embedded::r4;
+pub use extract::{Package, Tables};
+pub use registry::{ElementDef, ElementId, Max, Property, Registry, TypeDef, TypeId, ValueSet};
+pub use tables::{
+    BindingRow, CodeHierarchyRow, CompartmentRow, ComponentRow, ElementRow, ElementTypeRow, InvariantRow,
+    Kind, ParamType, SearchParamRow, Strength, TypeRow, ValueSetRow,
+};

@@ -1,0 +1,334 @@
+//! The registry: the tables resolved into types that point at each other, for everyone who asks what the standard
+//! says. Look-ups are by name once and by number from then on.
+use std::collections::{HashMap, HashSet};
+
+use super::extract::Tables;
+use super::tables::{
+    CompartmentRow, ElementRow, InvariantRow, Kind, ParamType, SearchParamRow, Strength, TypeRow,
+};
+
+/// A type of the registry, by its place in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TypeId(u16);
+
+/// An element of a type, by its place in the order of the standard.
+pub type ElementId = u16;
+
+/// How often an element may occur at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Max {
+    Times(u16),
+    Unbounded,
+}
+
+impl Max {
+    /// Whether JSON writes the element as an array (R4 json.html: every element that may repeat).
+    #[must_use]
+    pub fn is_list(self) -> bool {
+        self != Max::Times(1)
+    }
+}
+
+/// An element with its types resolved.
+#[derive(Debug)]
+pub struct ElementDef {
+    pub name: Box<str>,
+    pub min: u16,
+    pub max: Max,
+    pub choice: bool,
+    pub summary: bool,
+    pub modifier: bool,
+    /// The permitted types, each with the resource types a Reference may name (none: any).
+    pub types: Box<[(TypeId, Box<[TypeId]>)]>,
+    pub binding: Option<(Strength, Box<str>)>,
+    pub invariants: Box<[InvariantRow]>,
+}
+
+/// What a JSON property of a type stands for: which element, and which of its types.
+#[derive(Clone, Copy, Debug)]
+pub struct Property {
+    pub element: ElementId,
+    pub type_id: TypeId,
+}
+
+/// A type with its elements, and the JSON names by which they are found.
+#[derive(Debug)]
+pub struct TypeDef {
+    pub id: TypeId,
+    pub name: Box<str>,
+    pub kind: Kind,
+    pub is_abstract: bool,
+    pub base: Option<TypeId>,
+    pub elements: Box<[ElementDef]>,
+    pub invariants: Box<[InvariantRow]>,
+    properties: HashMap<Box<str>, Property>,
+}
+
+impl TypeDef {
+    /// The element behind a JSON property name such as `birthDate` or `valueQuantity` (without a leading `_`).
+    #[must_use]
+    pub fn property(&self, name: &str) -> Option<Property> {
+        self.properties.get(name).copied()
+    }
+
+    /// The element of that name as FHIRPath knows it: a choice by its bare name (`value`).
+    #[must_use]
+    pub fn element(&self, name: &str) -> Option<&ElementDef> {
+        self.elements.iter().find(|element| &*element.name == name)
+    }
+
+    /// An element by its number.
+    #[must_use]
+    pub fn element_at(&self, id: ElementId) -> Option<&ElementDef> {
+        self.elements.get(usize::from(id))
+    }
+}
+
+/// The codes of a value set, by system.
+#[derive(Debug, Default)]
+pub struct ValueSet {
+    codes: HashMap<Box<str>, HashSet<Box<str>>>,
+}
+
+impl ValueSet {
+    /// Whether the code is in the value set; an element of type `code` gives no system.
+    #[must_use]
+    pub fn contains(&self, system: Option<&str>, code: &str) -> bool {
+        match system {
+            Some(system) => self.codes.get(system).is_some_and(|codes| codes.contains(code)),
+            None => self.codes.values().any(|codes| codes.contains(code)),
+        }
+    }
+}
+
+/// All that the standard says, by name and by number.
+#[derive(Debug)]
+pub struct Registry {
+    types: Vec<TypeDef>,
+    by_name: HashMap<Box<str>, TypeId>,
+    search_params: Vec<SearchParamRow>,
+    compartments: Vec<CompartmentRow>,
+    value_sets: HashMap<Box<str>, ValueSet>,
+    parents: HashMap<(Box<str>, Box<str>), Vec<String>>,
+}
+
+impl Registry {
+    /// Resolves the tables. A name that no table defines is left out where it is used.
+    #[must_use]
+    pub fn new(tables: Tables) -> Self {
+        let by_name: HashMap<Box<str>, TypeId> = tables
+            .types
+            .iter()
+            .zip(0..)
+            .map(|(row, number)| (row.name.clone().into_boxed_str(), TypeId(number)))
+            .collect();
+        let types = tables
+            .types
+            .into_iter()
+            .zip(0..)
+            .map(|(row, n)| resolve_type(row, TypeId(n), &by_name))
+            .collect();
+        let mut value_sets: HashMap<Box<str>, ValueSet> = HashMap::new();
+        for row in tables.value_sets {
+            let codes = row.codes.into_iter().map(String::into_boxed_str).collect();
+            value_sets.entry(row.url.into()).or_default().codes.insert(row.system.into(), codes);
+        }
+        let parents = tables
+            .code_hierarchy
+            .into_iter()
+            .map(|row| ((row.system.into_boxed_str(), row.code.into_boxed_str()), row.parents))
+            .collect();
+        let (search_params, compartments) = (tables.search_params, tables.compartments);
+        Self { types, by_name, search_params, compartments, value_sets, parents }
+    }
+
+    /// The type of that name: a resource type, a datatype, or the path of a backbone element.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&TypeDef> {
+        self.by_name.get(name).and_then(|id| self.types.get(usize::from(id.0)))
+    }
+
+    /// A resource type that can be stored: neither abstract nor a datatype.
+    #[must_use]
+    pub fn resource(&self, name: &str) -> Option<&TypeDef> {
+        self.find(name).filter(|def| def.kind == Kind::Resource && !def.is_abstract)
+    }
+
+    /// A type by its number. INVARIANT: numbers come only from this registry, so there is always one.
+    #[must_use]
+    pub fn get(&self, id: TypeId) -> Option<&TypeDef> {
+        self.types.get(usize::from(id.0))
+    }
+
+    /// All resource types that can be stored, by name.
+    pub fn resources(&self) -> impl Iterator<Item = &TypeDef> {
+        self.types.iter().filter(|def| def.kind == Kind::Resource && !def.is_abstract)
+    }
+
+    /// Every type of the registry.
+    pub fn types(&self) -> impl Iterator<Item = &TypeDef> {
+        self.types.iter()
+    }
+
+    /// Whether a type is another, or derived from it.
+    #[must_use]
+    pub fn is_a(&self, id: TypeId, ancestor: TypeId) -> bool {
+        let mut at = Some(id);
+        while let Some(current) = at {
+            if current == ancestor {
+                return true;
+            }
+            at = self.get(current).and_then(|def| def.base);
+        }
+        false
+    }
+
+    /// Every search parameter of the standard.
+    #[must_use]
+    pub fn search_params(&self) -> &[SearchParamRow] {
+        &self.search_params
+    }
+
+    /// The search parameter with that canonical URL.
+    #[must_use]
+    pub fn search_param(&self, url: &str) -> Option<&SearchParamRow> {
+        self.search_params.iter().find(|row| row.url == url)
+    }
+
+    /// The parameters that make a resource of a type a member of a compartment (R4 compartmentdefinition.html).
+    #[must_use]
+    pub fn compartment_params(&self, compartment: &str, resource: &str) -> &[String] {
+        self.compartments
+            .iter()
+            .find(|row| row.compartment == compartment && row.resource == resource)
+            .map_or(&[], |row| &row.params)
+    }
+
+    /// A value set that some element requires; `None` where the standard gives no closed list of codes.
+    #[must_use]
+    pub fn value_set(&self, url: &str) -> Option<&ValueSet> {
+        self.value_sets.get(url)
+    }
+
+    /// The codes directly broader than this one.
+    #[must_use]
+    pub fn broader(&self, system: &str, code: &str) -> &[String] {
+        self.parents.get(&(Box::from(system), Box::from(code))).map_or(&[], Vec::as_slice)
+    }
+
+    /// The search parameter types in use; for tables that are computed.
+    pub fn param_types(&self) -> impl Iterator<Item = ParamType> + '_ {
+        self.search_params.iter().map(|row| row.kind)
+    }
+}
+
+fn resolve_type(row: TypeRow, id: TypeId, by_name: &HashMap<Box<str>, TypeId>) -> TypeDef {
+    let mut properties = HashMap::new();
+    let elements: Box<[ElementDef]> =
+        row.elements.into_iter().map(|element| resolve(element, by_name)).collect();
+    for (element, number) in elements.iter().zip(0..) {
+        for (type_id, _) in &element.types {
+            let property = Property { element: number, type_id: *type_id };
+            let name = match (element.choice, name_of(*type_id, by_name)) {
+                (true, Some(of)) => choice_name(&element.name, of),
+                _ => element.name.clone(),
+            };
+            properties.entry(name).or_insert(property);
+        }
+    }
+    TypeDef {
+        id,
+        base: row.base.as_deref().and_then(|base| by_name.get(base)).copied(),
+        name: row.name.into(),
+        kind: row.kind,
+        is_abstract: row.is_abstract,
+        elements,
+        invariants: row.invariants.into(),
+        properties,
+    }
+}
+
+fn resolve(row: ElementRow, by_name: &HashMap<Box<str>, TypeId>) -> ElementDef {
+    let types = row
+        .types
+        .iter()
+        .filter_map(|of| {
+            let targets =
+                of.targets.iter().filter_map(|target| by_name.get(target.as_str()).copied()).collect();
+            by_name.get(of.code.as_str()).map(|id| (*id, targets))
+        })
+        .collect();
+    ElementDef {
+        name: row.name.into(),
+        min: row.min,
+        max: row.max.map_or(Max::Unbounded, Max::Times),
+        choice: row.choice,
+        summary: row.summary,
+        modifier: row.modifier,
+        types,
+        binding: row.binding.map(|binding| (binding.strength, binding.value_set.into())),
+        invariants: row.invariants.into(),
+    }
+}
+
+fn name_of<'n>(id: TypeId, by_name: &'n HashMap<Box<str>, TypeId>) -> Option<&'n str> {
+    by_name.iter().find(|(_, other)| **other == id).map(|(name, _)| &**name)
+}
+
+/// `value` + `dateTime` is `valueDateTime` (R4 formats.html#choice).
+fn choice_name(element: &str, of: &str) -> Box<str> {
+    let mut letters = of.chars();
+    let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+    element.chars().chain(first).chain(letters).collect::<String>().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::definitions::{Kind, Max, r4};
+
+    #[test]
+    fn r4_is_complete() {
+        let registry = r4();
+        assert_eq!(registry.resources().count(), 146);
+        assert_eq!(registry.types().filter(|def| def.kind == Kind::Primitive).count(), 20);
+        assert_eq!(registry.search_params().len(), 1400);
+        assert!(registry.types().all(|def| def.elements.iter().all(|element| !element.types.is_empty())));
+    }
+
+    #[test]
+    fn a_choice_is_found_by_its_json_names() {
+        let observation = r4().resource("Observation").unwrap();
+        let quantity = observation.property("valueQuantity").unwrap();
+        let string = observation.property("valueString").unwrap();
+        assert_eq!(quantity.element, string.element);
+        assert_ne!(quantity.type_id, string.type_id);
+        assert!(observation.property("value").is_none());
+        assert!(observation.property("valueAddress").is_none());
+        assert!(observation.element("value").unwrap().choice);
+    }
+
+    #[test]
+    fn backbones_and_content_references_resolve() {
+        let registry = r4();
+        let contact = registry.find("Patient.contact").unwrap();
+        assert_eq!(contact.kind, Kind::Backbone);
+        assert!(contact.property("relationship").is_some());
+        let section = registry.find("Composition.section").unwrap();
+        let nested = section.property("section").unwrap();
+        assert_eq!(nested.type_id, section.id);
+        assert_eq!(section.element("section").unwrap().max, Max::Unbounded);
+    }
+
+    #[test]
+    fn value_sets_compartments_and_hierarchies_answer() {
+        let registry = r4();
+        let gender = registry.value_set("http://hl7.org/fhir/ValueSet/administrative-gender").unwrap();
+        assert!(gender.contains(None, "female"));
+        assert!(!gender.contains(None, "f"));
+        assert!(registry.compartment_params("Patient", "Condition").contains(&"patient".to_owned()));
+        let reasons = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
+        assert_eq!(registry.broader(reasons, "BTG"), ["ETREAT"]);
+        let id = registry.resource("Patient").unwrap().property("id").unwrap();
+        assert_eq!(&*registry.get(id.type_id).unwrap().name, "id");
+    }
+}

@@ -1,0 +1,6 @@
+//! Chartward: an HL7 FHIR R4 server that keeps patients' health records and hands each of them to whoever is
+//! entitled to it, and to nobody else. The folders are floors; ARCHITECTURE.md says which may use which.
+
+pub mod cli;
+pub mod definitions;
+pub mod model;

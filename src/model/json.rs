@@ -1,0 +1,368 @@
+//! JSON in: one pass over the bytes that fills the arena of a [`Tree`]. Written for this tree because no parser of the
+//! ecosystem keeps the digits of decimals, the order of members and the place of every value at once.
+use std::fmt;
+
+use super::tree::{JsonKind, Slot, Span, Tree, position};
+
+/// How deep arrays and objects may nest. The FHIR resources in practice stay below 30; the XML conversion and every
+/// recursive reader above the tree rely on this limit.
+pub const JSON_DEPTH_MAX: usize = 120;
+
+/// Why a text is no JSON, and where: line and column count from 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyntaxError {
+    pub message: &'static str,
+    pub line: usize,
+    pub column: usize,
+}
+
+impl fmt::Display for SyntaxError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at line {} column {}", self.message, self.line, self.column)
+    }
+}
+
+/// Parses one JSON document (RFC 8259). A byte order mark before it is accepted.
+///
+/// # Errors
+/// [`SyntaxError`] for anything the grammar forbids, invalid UTF-8, trailing text, nesting deeper than
+/// [`JSON_DEPTH_MAX`], or a document of 4 GiB and more.
+pub fn parse(input: Vec<u8>) -> Result<Tree, SyntaxError> {
+    let fail = |bytes: &[u8], at: usize, message| {
+        let (line, column) = position(bytes, at);
+        SyntaxError { message, line, column }
+    };
+    if u32::try_from(input.len()).is_err() {
+        return Err(fail(&[], 0, "the document is larger than 4 GiB"));
+    }
+    let mut input = String::from_utf8(input).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        fail(error.as_bytes(), at, "invalid UTF-8")
+    })?;
+    if input.starts_with('\u{feff}') {
+        input.drain(..'\u{feff}'.len_utf8());
+    }
+    let mut parser = Parser {
+        bytes: input.as_bytes(),
+        at: 0,
+        slots: Vec::with_capacity(input.len() / 24 + 8),
+        unescaped: Vec::new(),
+    };
+    match parser.document() {
+        Ok(()) => {
+            let Parser { slots, unescaped, .. } = parser;
+            Ok(Tree { input, slots, unescaped })
+        }
+        Err((at, message)) => Err(fail(input.as_bytes(), at, message)),
+    }
+}
+
+/// Where the fault is, and what it is.
+type Fault = (usize, &'static str);
+
+struct Parser<'i> {
+    bytes: &'i [u8],
+    at: usize,
+    slots: Vec<Slot>,
+    unescaped: Vec<Box<str>>,
+}
+
+/// A name or text: its span in the input, and the number of its unescaped form if it has escapes.
+type Text = (Span, Option<u32>);
+
+impl Parser<'_> {
+    fn document(&mut self) -> Result<(), Fault> {
+        self.space();
+        self.value((Span::default(), None), 0)?;
+        self.space();
+        match self.peek() {
+            None => Ok(()),
+            Some(_) => Err((self.at, "text after the end of the document")),
+        }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn space(&mut self) {
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    fn value(&mut self, key: Text, depth: usize) -> Result<(), Fault> {
+        match self.peek() {
+            Some(b'{') => self.nested(key, JsonKind::Object, depth),
+            Some(b'[') => self.nested(key, JsonKind::Array, depth),
+            Some(b'"') => {
+                let text = self.string()?;
+                self.leaf(key, JsonKind::String, text);
+                Ok(())
+            }
+            Some(b't') => self.word(key, b"true", JsonKind::Bool),
+            Some(b'f') => self.word(key, b"false", JsonKind::Bool),
+            Some(b'n') => self.word(key, b"null", JsonKind::Null),
+            Some(b'-' | b'0'..=b'9') => self.number(key),
+            Some(_) => Err((self.at, "expected a value")),
+            None => Err((self.at, "the document ends where a value is expected")),
+        }
+    }
+
+    fn push(&mut self, key: Text, kind: JsonKind, text: Text) -> usize {
+        let number = self.slots.len();
+        self.slots.push(Slot {
+            kind,
+            key: key.0,
+            key_unescaped: key.1,
+            text: text.0,
+            text_unescaped: text.1,
+            end: offset(number + 1),
+        });
+        number
+    }
+
+    fn leaf(&mut self, key: Text, kind: JsonKind, text: Text) {
+        self.push(key, kind, text);
+    }
+
+    fn nested(&mut self, key: Text, kind: JsonKind, depth: usize) -> Result<(), Fault> {
+        if depth >= JSON_DEPTH_MAX {
+            return Err((self.at, "nested deeper than the limit of 120 levels"));
+        }
+        let start = self.at;
+        let number = self.push(key, kind, (span(start, start), None));
+        self.at += 1;
+        let close = if kind == JsonKind::Object { b'}' } else { b']' };
+        self.space();
+        if self.peek() == Some(close) {
+            self.at += 1;
+        } else {
+            loop {
+                self.item(kind, depth)?;
+                self.space();
+                match self.peek() {
+                    Some(b',') => self.at += 1,
+                    Some(byte) if byte == close => break self.at += 1,
+                    Some(_) if kind == JsonKind::Object => return Err((self.at, "expected `,` or `}`")),
+                    Some(_) => return Err((self.at, "expected `,` or `]`")),
+                    None => return Err((self.at, "the document ends inside an array or object")),
+                }
+            }
+        }
+        let end = offset(self.slots.len());
+        let text = span(start, self.at);
+        if let Some(slot) = self.slots.get_mut(number) {
+            slot.end = end;
+            slot.text = text;
+        }
+        Ok(())
+    }
+
+    fn item(&mut self, kind: JsonKind, depth: usize) -> Result<(), Fault> {
+        self.space();
+        let mut key = (Span::default(), None);
+        if kind == JsonKind::Object {
+            if self.peek() != Some(b'"') {
+                return Err((self.at, "expected a member name in quotes"));
+            }
+            key = self.string()?;
+            self.space();
+            if self.peek() != Some(b':') {
+                return Err((self.at, "expected `:` after a member name"));
+            }
+            self.at += 1;
+            self.space();
+        }
+        self.value(key, depth + 1)
+    }
+
+    fn word(&mut self, key: Text, word: &'static [u8], kind: JsonKind) -> Result<(), Fault> {
+        let end = self.at + word.len();
+        if self.bytes.get(self.at..end) != Some(word) {
+            return Err((self.at, "expected true, false or null"));
+        }
+        self.leaf(key, kind, (span(self.at, end), None));
+        self.at = end;
+        Ok(())
+    }
+
+    fn number(&mut self, key: Text) -> Result<(), Fault> {
+        let start = self.at;
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        match self.peek() {
+            Some(b'0') => self.at += 1,
+            Some(b'1'..=b'9') => self.digits()?,
+            _ => return Err((self.at, "expected a digit")),
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.peek() {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        self.leaf(key, JsonKind::Number, (span(start, self.at), None));
+        Ok(())
+    }
+
+    fn digits(&mut self) -> Result<(), Fault> {
+        let start = self.at;
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.at += 1;
+        }
+        if self.at == start { Err((self.at, "expected a digit")) } else { Ok(()) }
+    }
+
+    /// Reads a string from its opening to past its closing quote.
+    fn string(&mut self) -> Result<Text, Fault> {
+        let start = self.at + 1;
+        self.at = start;
+        let mut escaped = false;
+        loop {
+            match self.peek() {
+                Some(b'"') => break,
+                Some(b'\\') => {
+                    escaped = true;
+                    self.at += 2;
+                }
+                Some(0..=0x1f) => return Err((self.at, "control character in a string")),
+                Some(_) => self.at += 1,
+                None => return Err((self.at.min(self.bytes.len()), "the document ends inside a string")),
+            }
+        }
+        let text = span(start, self.at);
+        self.at += 1;
+        if !escaped {
+            return Ok((text, None));
+        }
+        let unescaped = unescape(self.bytes.get(start..self.at - 1).unwrap_or_default())
+            .map_err(|(at, message)| (start + at, message))?;
+        self.unescaped.push(unescaped.into_boxed_str());
+        Ok((text, Some(offset(self.unescaped.len() - 1))))
+    }
+}
+
+/// INVARIANT: the input is shorter than 4 GiB, so every offset and every node number fits.
+fn offset(at: usize) -> u32 {
+    debug_assert!(u32::try_from(at).is_ok());
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+fn span(start: usize, end: usize) -> Span {
+    Span { start: offset(start), len: offset(end - start) }
+}
+
+/// Resolves the escapes of a string (RFC 8259 section 7).
+fn unescape(raw: &[u8]) -> Result<String, Fault> {
+    let mut out = Vec::with_capacity(raw.len());
+    let mut at = 0;
+    while let Some(byte) = raw.get(at) {
+        at += 1;
+        if *byte != b'\\' {
+            out.push(*byte);
+            continue;
+        }
+        let plain = match raw.get(at) {
+            Some(b'"') => b'"',
+            Some(b'\\') => b'\\',
+            Some(b'/') => b'/',
+            Some(b'b') => 8,
+            Some(b'f') => 12,
+            Some(b'n') => b'\n',
+            Some(b'r') => b'\r',
+            Some(b't') => b'\t',
+            Some(b'u') => {
+                let (letter, next) = unicode(raw, at + 1)?;
+                out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
+                at = next;
+                continue;
+            }
+            _ => return Err((at, "unknown escape in a string")),
+        };
+        out.push(plain);
+        at += 1;
+    }
+    String::from_utf8(out).map_err(|_| (0, "invalid UTF-8"))
+}
+
+/// The character of `\uXXXX` (or of a surrogate pair) whose digits begin at `at`, and where it ends.
+fn unicode(raw: &[u8], at: usize) -> Result<(char, usize), Fault> {
+    let high = hex(raw, at)?;
+    if !(0xd800..0xdc00).contains(&high) {
+        let letter = char::from_u32(high).ok_or((at, "unpaired surrogate in a string"))?;
+        return Ok((letter, at + 4));
+    }
+    if raw.get(at + 4..at + 6) != Some(b"\\u") {
+        return Err((at, "unpaired surrogate in a string"));
+    }
+    let low = hex(raw, at + 6)?;
+    if !(0xdc00..0xe000).contains(&low) {
+        return Err((at, "unpaired surrogate in a string"));
+    }
+    let code = 0x1_0000 + ((high - 0xd800) << 10) + (low - 0xdc00);
+    let letter = char::from_u32(code).ok_or((at, "unpaired surrogate in a string"))?;
+    Ok((letter, at + 10))
+}
+
+fn hex(raw: &[u8], at: usize) -> Result<u32, Fault> {
+    let digits = raw.get(at..at + 4).unwrap_or_default();
+    let text = std::str::from_utf8(digits).unwrap_or_default();
+    if text.len() != 4 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err((at, "expected four hexadecimal digits"));
+    }
+    u32::from_str_radix(text, 16).map_err(|_| (at, "expected four hexadecimal digits"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{JSON_DEPTH_MAX, parse};
+    use crate::model::JsonKind;
+
+    fn fault(input: &[u8]) -> (String, usize, usize) {
+        let error = parse(input.to_vec()).unwrap_err();
+        (error.message.to_owned(), error.line, error.column)
+    }
+
+    #[test]
+    fn keeps_digits_order_and_escapes() {
+        let tree =
+            parse(br#" {"b":1.00,"a":[true,null,"x\u00e9\n\ud83d\ude00"],"\u0061b":{}} "#.to_vec()).unwrap();
+        let root = tree.root();
+        assert_eq!(root.children().map(|child| child.key()).collect::<Vec<_>>(), ["b", "a", "ab"]);
+        assert_eq!(root.get("b").unwrap().text(), "1.00");
+        let items: Vec<_> = root.items_at("a").collect();
+        assert_eq!(items[1].kind(), JsonKind::Null);
+        assert_eq!(items[2].text(), "x\u{e9}\n\u{1f600}");
+        assert_eq!(root.get("ab").unwrap().children().count(), 0);
+        assert_eq!(root.subtree().count(), 7);
+    }
+
+    #[test]
+    fn faults_name_line_and_column() {
+        assert_eq!(fault(b"{\n \"a\": }"), ("expected a value".into(), 2, 7));
+        assert_eq!(fault(b"{\"a\":1,}").1, 1);
+        assert_eq!(fault(b"{} x").2, 4);
+        assert_eq!(fault("{\"é\": 01}".as_bytes()).2, 8);
+        assert_eq!(fault(b"{\"a\xff\":1}").0, "invalid UTF-8");
+        assert_eq!(fault(b"\"\\ud800\"").0, "unpaired surrogate in a string");
+        assert_eq!(fault(b"[1, 2").0, "the document ends inside an array or object");
+        assert_eq!(fault(b"\"ab").0, "the document ends inside a string");
+        assert_eq!(fault(b"\"ab\\").0, "the document ends inside a string");
+        assert_eq!(fault(b"").0, "the document ends where a value is expected");
+    }
+
+    #[test]
+    fn nesting_has_a_limit() {
+        let deep = |levels: usize| [b"[".repeat(levels), b"]".repeat(levels)].concat();
+        assert!(parse(deep(JSON_DEPTH_MAX)).is_ok());
+        assert!(parse(deep(JSON_DEPTH_MAX + 1)).is_err());
+        assert!(parse(deep(1_000_000)).is_err());
+    }
+}

@@ -1,0 +1,20 @@
+//! What a resource is: the element tree, JSON and XML in and out, primitives with their precision, references, ids,
+//! patches and outcomes. No I/O.
+
+mod id;
+mod instant;
+mod json;
+mod normalize;
+mod outcome;
+mod primitive;
+mod reference;
+mod tree;
+
+pub use id::{ResourceId, ResourceKey, VersionId};
+pub use instant::{Interval, Millis, Precision, Temporal};
+pub use json::{JSON_DEPTH_MAX, SyntaxError, parse};
+pub use normalize::{Normalized, minify, normalize, quote};
+pub use outcome::{Issue, IssueCode, Outcome, Severity};
+pub use primitive::{PrimitiveFault, check_primitive};
+pub use reference::{Reference, ReferenceTarget};
+pub use tree::{JsonKind, Node, Tree};

@@ -1,0 +1,192 @@
+//! OperationOutcome: what went wrong or is worth saying, with two texts. `diagnostics` goes to the client, `internal`
+//! to the log; neither carries data of a person.
+use super::normalize::quote;
+
+/// How bad an issue is (R4 valueset-issue-severity.html).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    Information,
+    Warning,
+    Error,
+    Fatal,
+}
+
+impl Severity {
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Information => "information",
+            Self::Warning => "warning",
+            Self::Error => "error",
+            Self::Fatal => "fatal",
+        }
+    }
+}
+
+macro_rules! issue_codes {
+    ($($name:ident = $code:literal),+ $(,)?) => {
+        /// What sort of thing an issue is about (R4 valueset-issue-type.html).
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum IssueCode { $($name),+ }
+
+        impl IssueCode {
+            #[must_use]
+            pub fn code(self) -> &'static str {
+                match self { $(Self::$name => $code),+ }
+            }
+        }
+    };
+}
+
+issue_codes! {
+    Invalid = "invalid", Structure = "structure", Required = "required", Value = "value", Invariant = "invariant",
+    Security = "security", Login = "login", Expired = "expired", Forbidden = "forbidden",
+    Suppressed = "suppressed", Processing = "processing", NotSupported = "not-supported", Duplicate = "duplicate",
+    MultipleMatches = "multiple-matches", NotFound = "not-found", Deleted = "deleted", TooLong = "too-long",
+    CodeInvalid = "code-invalid", Extension = "extension", TooCostly = "too-costly",
+    BusinessRule = "business-rule", Conflict = "conflict", Transient = "transient", Throttled = "throttled",
+    Exception = "exception", Timeout = "timeout", NoStore = "no-store", Informational = "informational",
+}
+
+/// One issue of an outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issue {
+    pub severity: Severity,
+    pub code: IssueCode,
+    /// For the client: lower case, no full stop, names the thing.
+    pub diagnostics: String,
+    /// FHIRPath of the element, for findings in a resource.
+    pub expression: Option<String>,
+    /// Line and column in the body (from 1), for findings of syntax.
+    pub position: Option<(usize, usize)>,
+}
+
+impl Issue {
+    #[must_use]
+    pub fn error(code: IssueCode, diagnostics: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Error,
+            code,
+            diagnostics: diagnostics.into(),
+            expression: None,
+            position: None,
+        }
+    }
+
+    #[must_use]
+    pub fn warning(code: IssueCode, diagnostics: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(code, diagnostics) }
+    }
+
+    #[must_use]
+    pub fn information(code: IssueCode, diagnostics: impl Into<String>) -> Self {
+        Self { severity: Severity::Information, ..Self::error(code, diagnostics) }
+    }
+
+    /// The same issue, naming the element that it is about.
+    #[must_use]
+    pub fn at(mut self, expression: impl Into<String>) -> Self {
+        self.expression = Some(expression.into());
+        self
+    }
+
+    /// The same issue, naming the place in the body.
+    #[must_use]
+    pub fn on(mut self, position: (usize, usize)) -> Self {
+        self.position = Some(position);
+        self
+    }
+}
+
+/// A list of issues: the answer to a request that failed, or remarks on one that did not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    pub issues: Vec<Issue>,
+    /// For the log only: what failed underneath.
+    pub internal: Option<String>,
+}
+
+impl Outcome {
+    /// An outcome of one error.
+    #[must_use]
+    pub fn error(code: IssueCode, diagnostics: impl Into<String>) -> Self {
+        Issue::error(code, diagnostics).into()
+    }
+
+    /// Whether any issue is an error.
+    #[must_use]
+    pub fn has_errors(&self) -> bool {
+        self.issues.iter().any(|issue| issue.severity >= Severity::Error)
+    }
+
+    /// The same outcome with a text for the log.
+    #[must_use]
+    pub fn because(mut self, internal: impl Into<String>) -> Self {
+        self.internal = Some(internal.into());
+        self
+    }
+
+    /// The resource, as JSON.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let mut out = String::from("{\"resourceType\":\"OperationOutcome\",\"issue\":[");
+        for (issue, number) in self.issues.iter().zip(0_usize..) {
+            if number > 0 {
+                out.push(',');
+            }
+            write_issue(issue, &mut out);
+        }
+        out.push_str("]}");
+        out
+    }
+}
+
+impl From<Issue> for Outcome {
+    fn from(issue: Issue) -> Self {
+        Self { issues: vec![issue], internal: None }
+    }
+}
+
+impl From<Vec<Issue>> for Outcome {
+    fn from(issues: Vec<Issue>) -> Self {
+        Self { issues, internal: None }
+    }
+}
+
+fn write_issue(issue: &Issue, out: &mut String) {
+    out.push_str("{\"severity\":\"");
+    out.push_str(issue.severity.code());
+    out.push_str("\",\"code\":\"");
+    out.push_str(issue.code.code());
+    out.push_str("\",\"diagnostics\":");
+    quote(&issue.diagnostics, out);
+    if let Some((line, column)) = issue.position {
+        // CHOICE: R4 deprecates `location` for FHIRPath in favour of `expression`, but a place in the text of a body
+        // that does not parse has no path, so it stands in `location` as the well-known validators write it.
+        out.push_str(",\"location\":[");
+        quote(&format!("line {line}, column {column}"), out);
+        out.push(']');
+    }
+    if let Some(expression) = &issue.expression {
+        out.push_str(",\"expression\":[");
+        quote(expression, out);
+        out.push(']');
+    }
+    out.push('}');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Issue, IssueCode, Outcome};
+
+    #[test]
+    fn an_outcome_is_written_as_its_resource() {
+        let outcome: Outcome =
+            Issue::error(IssueCode::Value, "`x` is no date").at("Patient.birthDate").on((2, 7)).into();
+        assert_eq!(
+            outcome.to_json(),
+            r#"{"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"value","diagnostics":"`x` is no date","location":["line 2, column 7"],"expression":["Patient.birthDate"]}]}"#
+        );
+        assert!(outcome.has_errors());
+    }
+}
