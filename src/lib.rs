@@ -4,3 +4,4 @@
 pub mod cli;
 pub mod definitions;
 pub mod model;
+pub mod validate;

@@ -40,10 +40,8 @@ impl Package {
     pub fn add(&mut self, resource: Value) {
         let url = text(&resource, "url").to_owned();
         match text(&resource, "resourceType") {
-            "StructureDefinition" => {
-                if text(&resource, "derivation") != "constraint" && text(&resource, "kind") != "logical" {
-                    self.structures.insert(text(&resource, "type").to_owned(), resource);
-                }
+            "StructureDefinition" if defines_a_type(&resource) => {
+                self.structures.insert(text(&resource, "type").to_owned(), resource);
             }
             "SearchParameter" => {
                 self.params.insert(url, resource);
@@ -98,6 +96,11 @@ impl Package {
         }
         rows
     }
+}
+
+/// Profiles constrain a type and logical models define none of FHIR's.
+fn defines_a_type(structure: &Value) -> bool {
+    text(structure, "derivation") != "constraint" && text(structure, "kind") != "logical"
 }
 
 fn text<'v>(value: &'v Value, key: &str) -> &'v str {

@@ -271,7 +271,7 @@ fn resolve(row: ElementRow, by_name: &HashMap<Box<str>, TypeId>) -> ElementDef {
     }
 }
 
-fn name_of<'n>(id: TypeId, by_name: &'n HashMap<Box<str>, TypeId>) -> Option<&'n str> {
+fn name_of(id: TypeId, by_name: &HashMap<Box<str>, TypeId>) -> Option<&str> {
     by_name.iter().find(|(_, other)| **other == id).map(|(name, _)| &**name)
 }
 

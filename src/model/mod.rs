@@ -9,6 +9,7 @@ mod outcome;
 mod primitive;
 mod reference;
 mod tree;
+mod xml;
 
 pub use id::{ResourceId, ResourceKey, VersionId};
 pub use instant::{Interval, Millis, Precision, Temporal};
@@ -18,3 +19,4 @@ pub use outcome::{Issue, IssueCode, Outcome, Severity};
 pub use primitive::{PrimitiveFault, check_primitive};
 pub use reference::{Reference, ReferenceTarget};
 pub use tree::{JsonKind, Node, Tree};
+pub use xml::{from_xml, to_xml};

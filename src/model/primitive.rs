@@ -121,7 +121,7 @@ fn is_base64(text: &str) -> bool {
             _ => return false,
         }
     }
-    padding <= 2 && (digits + padding) % 4 == 0
+    padding <= 2 && (digits + padding).is_multiple_of(4)
 }
 
 #[cfg(test)]

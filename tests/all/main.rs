@@ -1,3 +1,14 @@
 //! The one integration-test binary; each module is a subject.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::as_conversions
+)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test tells what it skips")]
+
+mod round_trip;
+mod shared;
 mod tidy;

@@ -1,0 +1,158 @@
+//! XML in and out (R4 xml.html). fhirbolt converts between XML and the JSON form of a resource; around it stand a scan
+//! that collects every finding with its place before fhirbolt is asked, and the narrative, which goes past fhirbolt
+//! untouched. docs/decisions/0002-fhirbolt.md says what each of them is for.
+
+mod scan;
+mod write;
+
+use fhirbolt::FhirReleases;
+use fhirbolt::element::{Element, Primitive, Value};
+
+use super::json::parse;
+use super::outcome::{Issue, IssueCode, Outcome};
+use super::tree::Tree;
+use scan::scan;
+
+pub use write::to_xml;
+
+type R4Element = Element<{ FhirReleases::R4 }>;
+
+/// Reads an XML resource into the same tree as its JSON form.
+///
+/// # Errors
+/// An outcome with all findings of the scan: syntax with line and column, unknown elements and attributes with their
+/// path; or what fhirbolt finds after it.
+pub fn from_xml(input: &[u8]) -> Result<Tree, Outcome> {
+    let text = std::str::from_utf8(input).map_err(|error| {
+        let position = super::tree::position(input, error.valid_up_to());
+        Outcome::from(Issue::error(IssueCode::Structure, "invalid UTF-8").on(position))
+    })?;
+    let scanned = scan(text.trim_start_matches('\u{feff}'))?;
+    let mut element: R4Element = fhirbolt::xml::from_str(&scanned.text, None)
+        .map_err(|error| Outcome::error(IssueCode::Structure, error.to_string()))?;
+    restore(&mut element, &scanned.divs);
+    let json = fhirbolt::json::to_vec(&element, None)
+        .map_err(|error| Outcome::error(IssueCode::Structure, error.to_string()))?;
+    parse(json).map_err(|error| Outcome::error(IssueCode::Structure, error.to_string()))
+}
+
+const DIV_OPEN: &str = "<div xmlns=\"http://www.w3.org/1999/xhtml\">";
+const DIV_CLOSE: &str = "</div>";
+
+/// What stands for the n-th narrative while fhirbolt has the rest.
+fn placeholder(number: usize) -> String {
+    format!("{DIV_OPEN}narrative-{number}{DIV_CLOSE}")
+}
+
+/// Puts the narratives back in the place of their placeholders.
+fn restore(element: &mut R4Element, divs: &[String]) {
+    for (name, value) in element.iter_mut() {
+        match value {
+            Value::Element(child) if name == "div" => {
+                if let Some(Value::Primitive(Primitive::String(text))) = child.get_mut("value") {
+                    restore_text(text, divs);
+                }
+            }
+            Value::Element(child) => restore(child, divs),
+            Value::Sequence(children) => children.iter_mut().for_each(|child| restore(child, divs)),
+            Value::Primitive(_) => {}
+        }
+    }
+}
+
+fn restore_text(text: &mut String, divs: &[String]) {
+    let number = text
+        .strip_prefix(DIV_OPEN)
+        .and_then(|rest| rest.strip_prefix("narrative-"))
+        .and_then(|rest| rest.strip_suffix(DIV_CLOSE))
+        .and_then(|number| number.parse::<usize>().ok());
+    if let Some(div) = number.and_then(|number| divs.get(number)) {
+        text.clone_from(div);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{from_xml, to_xml};
+    use crate::model::{Outcome, minify, parse};
+
+    fn json_of(xml: &str) -> Result<String, Outcome> {
+        let tree = from_xml(xml.as_bytes())?;
+        let mut out = String::new();
+        minify(tree.root(), &mut out);
+        Ok(out)
+    }
+
+    fn findings(xml: &str) -> Vec<String> {
+        json_of(xml)
+            .unwrap_err()
+            .issues
+            .into_iter()
+            .map(|issue| {
+                let (line, column) = issue.position.unwrap_or_default();
+                format!("{} {line}:{column} {}", issue.expression.unwrap_or_default(), issue.diagnostics)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn narrative_and_primitive_extensions_survive() {
+        let div = r#"<div xmlns="http://www.w3.org/1999/xhtml"><p>a &amp;  b <b>c</b> </p>
+
+  <div>x</div></div>"#;
+        let xml = format!(
+            r#"<?xml version="1.0" encoding="UTF-8"?><?pi x?><!-- c -->
+<Patient xmlns="http://hl7.org/fhir"><id value="x"/><text><status value="generated"/>{div}</text>
+<active value="true"/><name><given value="A &lt; B"/><given id="g"><extension url="u"><valueDecimal value="1.00"/></extension></given></name></Patient>"#
+        );
+        let json = json_of(&xml).unwrap();
+        let tree = parse(json.clone().into_bytes()).unwrap();
+        assert_eq!(tree.root().get("text").unwrap().str_at("div").unwrap(), div);
+        assert!(json.contains(r#""given":["A < B",null]"#), "{json}");
+        assert!(json.contains(r#""valueDecimal":1.00"#), "{json}");
+        let again = to_xml(tree.root()).unwrap();
+        assert!(again.contains(div), "{again}");
+        assert_eq!(json_of(&again).unwrap(), json);
+    }
+
+    #[test]
+    fn findings_are_all_collected_with_their_places() {
+        let xml = "<Patient xmlns=\"http://hl7.org/fhir\">\n <nam value=\"a\"/>\n <name>\n  <family valu=\"x\"/>x\n </name>\n</Patient>";
+        assert_eq!(
+            findings(xml),
+            [
+                "Patient.nam 2:2 unknown element `nam`",
+                "Patient.name.family 4:3 unknown attribute `valu`",
+                "Patient.name 4:21 text stands outside of an attribute",
+            ]
+        );
+        assert_eq!(
+            findings("<Patient xmlns=\"http://hl7.org/fhir\"><name>")[0].trim(),
+            "1:44 the document ends inside `name`"
+        );
+        assert_eq!(
+            findings("<Nothing xmlns=\"http://hl7.org/fhir\"/>")[0],
+            "Nothing 1:1 unknown resource type `Nothing`"
+        );
+        assert!(
+            findings("<!DOCTYPE x [<!ENTITY a \"b\">]><Patient xmlns=\"http://hl7.org/fhir\"/>")[0]
+                .contains("declaration")
+        );
+        assert!(findings("<Patient/>")[0].contains("namespace"));
+        assert!(findings("<Patient xmlns=\"http://hl7.org/fhir\"><a></b></Patient>")[0].contains("1:"));
+        assert!(findings("")[0].contains("no element"));
+        assert!(!findings("<Patient xmlns=\"http://hl7.org/fhir\"><multipleBirthInteger value=\"10000000000\"/></Patient>").is_empty());
+    }
+
+    #[test]
+    fn nesting_has_a_limit() {
+        let open = "<extension url=\"u\">".repeat(100_000);
+        let xml = format!("<Patient xmlns=\"http://hl7.org/fhir\">{open}");
+        assert!(findings(&xml)[0].contains("deeper"));
+        let (open, close) = ("<extension url=\"u\">".repeat(50), "</extension>".repeat(50));
+        let xml = format!(
+            "<Patient xmlns=\"http://hl7.org/fhir\">{open}<valueString value=\"x\"/>{close}</Patient>"
+        );
+        assert!(json_of(&xml).is_ok());
+    }
+}

@@ -1,0 +1,69 @@
+//! XML out: the JSON form goes through fhirbolt, which knows the order of elements; the narratives are put back as they
+//! were written, because fhirbolt would change their white space.
+use crate::model::normalize::quote;
+use crate::model::outcome::{IssueCode, Outcome};
+use crate::model::tree::{JsonKind, Node};
+
+use super::{DIV_CLOSE, DIV_OPEN, R4Element, placeholder};
+
+/// The XML form of a valid resource.
+///
+/// # Errors
+/// An outcome if the resource is not what the definitions say, which for a valid one does not happen.
+pub fn to_xml(resource: Node<'_>) -> Result<String, Outcome> {
+    let mut json = String::with_capacity(resource.raw().len());
+    let mut divs = Vec::new();
+    resource_first(resource, &mut json, &mut divs);
+    let failed =
+        |error: String| Outcome::error(IssueCode::Exception, "the resource has no XML form").because(error);
+    let element: R4Element =
+        fhirbolt::json::from_str(&json, None).map_err(|error| failed(error.to_string()))?;
+    let xml = fhirbolt::xml::to_string(&element, None).map_err(|error| failed(error.to_string()))?;
+    Ok(restore(&xml, &divs))
+}
+
+/// Writes the JSON form with `resourceType` first in every object, as fhirbolt needs it, and narratives replaced.
+fn resource_first<'t>(node: Node<'t>, out: &mut String, divs: &mut Vec<&'t str>) {
+    let (open, close) = match node.kind() {
+        JsonKind::Object => ('{', '}'),
+        JsonKind::Array => ('[', ']'),
+        JsonKind::String if node.key() == "div" && node.text().starts_with("<div") => {
+            quote(&placeholder(divs.len()), out);
+            return divs.push(node.text());
+        }
+        JsonKind::String | JsonKind::Null | JsonKind::Bool | JsonKind::Number => {
+            return crate::model::normalize::minify(node, out);
+        }
+    };
+    out.push(open);
+    let is_type = |child: &Node<'_>| child.key() == "resourceType";
+    let first = node.children().filter(is_type);
+    let rest = node.children().filter(|child| !is_type(child));
+    for (child, number) in first.chain(rest).zip(0_usize..) {
+        if number > 0 {
+            out.push(',');
+        }
+        if open == '{' {
+            out.push('"');
+            out.push_str(child.raw_key());
+            out.push_str("\":");
+        }
+        resource_first(child, out, divs);
+    }
+    out.push(close);
+}
+
+/// No text of a resource can look like a placeholder here: in XML its `<` is escaped.
+fn restore(xml: &str, divs: &[&str]) -> String {
+    let mut out = String::with_capacity(xml.len() + divs.iter().map(|div| div.len()).sum::<usize>());
+    let mut rest = xml;
+    for div in divs {
+        let Some(open) = rest.find(DIV_OPEN) else { break };
+        let Some(close) = rest.get(open..).and_then(|tail| tail.find(DIV_CLOSE)) else { break };
+        out.push_str(rest.get(..open).unwrap_or_default());
+        out.push_str(div);
+        rest = rest.get(open + close + DIV_CLOSE.len()..).unwrap_or_default();
+    }
+    out.push_str(rest);
+    out
+}

@@ -1,0 +1,83 @@
+//! The first two states of a resource on its way in: `Incoming` has been read, `Valid` has been checked.
+use crate::definitions::{Registry, TypeDef};
+use crate::model::{Issue, Node, Outcome, Severity, Tree};
+
+use super::structure::Walk;
+
+/// A resource as it was sent: its syntax is right, nothing else is known.
+#[derive(Debug)]
+pub struct Incoming {
+    tree: Tree,
+}
+
+impl Incoming {
+    #[must_use]
+    pub fn new(tree: Tree) -> Self {
+        Self { tree }
+    }
+
+    #[must_use]
+    pub fn root(&self) -> Node<'_> {
+        self.tree.root()
+    }
+}
+
+/// What is checked beyond structure and primitives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// The most findings that are reported for one resource; the rest is counted.
+    pub findings_max: usize,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self { findings_max: 100 }
+    }
+}
+
+/// A resource that follows R4: known elements, cardinalities, primitives, required bindings, safe narrative.
+#[derive(Debug)]
+pub struct Valid {
+    tree: Tree,
+    def: &'static TypeDef,
+    warnings: Vec<Issue>,
+}
+
+impl Valid {
+    /// Checks a resource.
+    ///
+    /// # Errors
+    /// An outcome with every finding (up to the limit of `rules`), errors first.
+    pub fn check(incoming: Incoming, registry: &'static Registry, rules: Rules) -> Result<Self, Outcome> {
+        let (def, mut findings) = Walk::new(registry).resource(incoming.root());
+        findings.sort_by_key(|issue| std::cmp::Reverse(issue.severity));
+        let failed = findings.iter().any(|issue| issue.severity >= Severity::Error);
+        if findings.len() > rules.findings_max {
+            let rest = findings.len() - rules.findings_max;
+            findings.truncate(rules.findings_max);
+            let more = format!("{rest} further findings are not listed");
+            findings.push(Issue::information(crate::model::IssueCode::TooLong, more));
+        }
+        match def {
+            Some(def) if !failed => Ok(Self { tree: incoming.tree, def, warnings: findings }),
+            _ => Err(findings.into()),
+        }
+    }
+
+    #[must_use]
+    pub fn root(&self) -> Node<'_> {
+        self.tree.root()
+    }
+
+    /// The type of the resource.
+    #[must_use]
+    pub fn def(&self) -> &'static TypeDef {
+        self.def
+    }
+
+    /// Findings that did not stop it.
+    #[must_use]
+    pub fn warnings(&self) -> &[Issue] {
+        &self.warnings
+    }
+}

@@ -1,0 +1,165 @@
+//! Narrative: the limited XHTML of `Narrative.div` (R4 narrative.html): well-formed, one `div` in its namespace,
+//! formatting only, nothing that runs or loads.
+use quick_xml::Reader;
+use quick_xml::events::{BytesStart, Event};
+
+const XHTML: &str = "http://www.w3.org/1999/xhtml";
+
+/// The elements of chapters 7 to 11 and 15 of HTML 4.0 without section 4 of chapter 9, plus `a` and `img`.
+const ELEMENTS: [&str; 52] = [
+    "a",
+    "abbr",
+    "acronym",
+    "address",
+    "b",
+    "big",
+    "blockquote",
+    "br",
+    "caption",
+    "cite",
+    "code",
+    "col",
+    "colgroup",
+    "dd",
+    "dfn",
+    "div",
+    "dl",
+    "dt",
+    "em",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "hr",
+    "i",
+    "img",
+    "kbd",
+    "li",
+    "ol",
+    "p",
+    "pre",
+    "q",
+    "samp",
+    "small",
+    "span",
+    "strong",
+    "sub",
+    "sup",
+    "table",
+    "tbody",
+    "td",
+    "tfoot",
+    "th",
+    "thead",
+    "tr",
+    "tt",
+    "ul",
+    "var",
+    "center",
+    "font",
+];
+
+/// Why a narrative is refused; `None` if it is fine.
+pub(super) fn fault(div: &str) -> Option<String> {
+    let mut reader = Reader::from_str(div);
+    let mut open = 0_usize;
+    let mut roots = 0_usize;
+    loop {
+        let event = match reader.read_event() {
+            Ok(event) => event,
+            Err(error) => return Some(format!("the narrative is not well-formed: {error}")),
+        };
+        let (start, nests) = match &event {
+            Event::Start(start) => (Some(start), true),
+            Event::Empty(start) => (Some(start), false),
+            Event::End(_) => {
+                open = open.saturating_sub(1);
+                (None, false)
+            }
+            Event::Text(text) if open == 0 && !text.trim().is_empty() => {
+                return Some("text outside the div of the narrative".to_owned());
+            }
+            Event::GeneralRef(entity) if !is_known(entity) => {
+                return Some(format!("XML does not define the entity `{}`", &**entity));
+            }
+            Event::DocType(_) | Event::PI(_) => return Some("a narrative has no declarations".to_owned()),
+            Event::Eof => break,
+            _ => (None, false),
+        };
+        let Some(start) = start else { continue };
+        if open == 0 {
+            roots += 1;
+            if !is_root(start) {
+                return Some("a narrative is one div in the XHTML namespace".to_owned());
+            }
+        }
+        if let Some(fault) = element_fault(start) {
+            return Some(fault);
+        }
+        open += usize::from(nests);
+    }
+    if open > 0 {
+        return Some("the narrative ends inside an element".to_owned());
+    }
+    (roots != 1).then(|| "a narrative is exactly one div".to_owned())
+}
+
+/// R4 narrative.html: the XHTML is plain XML, so there are no HTML entities.
+fn is_known(entity: &str) -> bool {
+    matches!(entity, "amp" | "lt" | "gt" | "quot" | "apos") || entity.starts_with('#')
+}
+
+fn is_root(start: &BytesStart<'_>) -> bool {
+    let namespace = start.attributes().flatten().find(|attribute| attribute.key.as_ref() == "xmlns");
+    start.name().as_ref() == "div" && namespace.is_some_and(|attribute| attribute.value == XHTML)
+}
+
+fn element_fault(start: &BytesStart<'_>) -> Option<String> {
+    let name = start.name().as_ref().to_owned();
+    if !ELEMENTS.contains(&name.as_str()) {
+        return Some(format!("a narrative may not hold the element `{name}`"));
+    }
+    for attribute in start.attributes() {
+        let Ok(attribute) = attribute else {
+            return Some(format!("an attribute of `{name}` is not well-formed"));
+        };
+        let key = attribute.key.as_ref().to_ascii_lowercase();
+        let value = attribute.value.trim_start().to_ascii_lowercase();
+        if key.starts_with("on") || value.starts_with("javascript:") || value.starts_with("vbscript:") {
+            return Some(format!("a narrative may not hold active content (`{key}`)"));
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fault;
+
+    fn check(inner: &str, ok: bool) {
+        let div = format!("<div xmlns=\"http://www.w3.org/1999/xhtml\">{inner}</div>");
+        assert_eq!(fault(&div).is_none(), ok, "{inner}: {:?}", fault(&div));
+    }
+
+    #[test]
+    fn narrative_is_formatting_only() {
+        check("<p>a &amp; b</p><br/><img src=\"#x\" alt=\"y\"/>", true);
+        check("<script>x</script>", false);
+        check("<p onclick=\"x\">a</p>", false);
+        check("<a href=\" javascript:x\">a</a>", false);
+        check("<p>a", false);
+        check("<form/>", false);
+        assert!(fault("<p>a</p>").is_some());
+        assert!(fault("<div>a</div>").is_some());
+        assert!(fault("text").is_some());
+        assert!(fault("").is_some());
+        assert!(
+            fault(
+                "<div xmlns=\"http://www.w3.org/1999/xhtml\"/><div xmlns=\"http://www.w3.org/1999/xhtml\"/>"
+            )
+            .is_some()
+        );
+    }
+}

@@ -1,0 +1,288 @@
+//! The walk over a resource beside its type: unknown elements, cardinality, JSON shape, primitives, bindings,
+//! reference targets. It never stops at a finding.
+use crate::definitions::{ElementDef, Kind, Max, Registry, Strength, TypeDef, TypeId};
+use crate::model::{
+    Issue, IssueCode, JsonKind, Node, PrimitiveFault, Reference, ReferenceTarget, check_primitive,
+};
+
+use super::path::Path;
+use super::{binding, narrative};
+
+/// Where a resource stands: alone, in another's `contained`, or carried (in a Bundle entry or a parameter).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Root,
+    Contained,
+    Carried,
+}
+
+/// An element as one object holds it: its value, and the `_name` sibling with the extensions of primitives.
+#[derive(Clone, Copy, Default)]
+struct Found<'t> {
+    value: Option<Node<'t>>,
+    sibling: Option<Node<'t>>,
+}
+
+/// A walk in progress.
+pub(super) struct Walk<'r, 't> {
+    registry: &'r Registry,
+    path: Path<'t>,
+    findings: Vec<Issue>,
+}
+
+impl<'r: 't, 't> Walk<'r, 't> {
+    pub(super) fn new(registry: &'r Registry) -> Self {
+        Self { registry, path: Path::default(), findings: Vec::new() }
+    }
+
+    /// Checks a whole resource: its type, if it names one, and all findings.
+    pub(super) fn resource(mut self, root: Node<'t>) -> (Option<&'r TypeDef>, Vec<Issue>) {
+        let def = self.resource_at(root, Place::Root);
+        (def, self.findings)
+    }
+
+    fn report(&mut self, code: IssueCode, diagnostics: impl Into<String>) {
+        self.findings.push(Issue::error(code, diagnostics).at(self.path.to_text()));
+    }
+
+    fn report_child(&mut self, name: &str, code: IssueCode, diagnostics: impl Into<String>) {
+        self.findings.push(Issue::error(code, diagnostics).at(self.path.child(name)));
+    }
+
+    fn resource_at(&mut self, node: Node<'t>, place: Place) -> Option<&'r TypeDef> {
+        if node.kind() != JsonKind::Object {
+            self.report(IssueCode::Structure, "a resource is a JSON object");
+            return None;
+        }
+        let Some(name) = node.str_at("resourceType") else {
+            self.report(IssueCode::Structure, "`resourceType` is missing or no string");
+            return None;
+        };
+        let Some(def) = self.registry.resource(name) else {
+            self.report(IssueCode::Structure, format!("unknown resource type `{name}`"));
+            return None;
+        };
+        if place == Place::Root {
+            self.path.push(&def.name, None);
+        }
+        if place == Place::Contained && node.get("contained").is_some() {
+            self.report_child(
+                "contained",
+                IssueCode::Structure,
+                "a contained resource contains no other (dom-2)",
+            );
+        }
+        self.members(node, def);
+        if place == Place::Root {
+            self.path.pop();
+        }
+        Some(def)
+    }
+
+    fn members(&mut self, node: Node<'t>, def: &'r TypeDef) {
+        let mut found: Vec<(&'t str, u16, TypeId, Found<'t>)> = Vec::with_capacity(8);
+        for child in node.children() {
+            let key = child.key();
+            if key == "resourceType" && def.kind == Kind::Resource {
+                if found.iter().any(|(name, ..)| *name == key) {
+                    self.report_child(key, IssueCode::Structure, "the member stands twice");
+                }
+                continue;
+            }
+            let (name, is_sibling) = key.strip_prefix('_').map_or((key, false), |name| (name, true));
+            let Some(property) = def.property(name) else {
+                self.report_child(key, IssueCode::Structure, format!("unknown element `{key}`"));
+                continue;
+            };
+            if child.kind() == JsonKind::Null {
+                self.report_child(key, IssueCode::Structure, "null is no value of an element");
+                continue;
+            }
+            let slot = match found.iter().position(|(known, ..)| *known == name) {
+                Some(at) => at,
+                None => {
+                    found.push((name, property.element, property.type_id, Found::default()));
+                    found.len() - 1
+                }
+            };
+            let Some((.., slot)) = found.get_mut(slot) else { continue };
+            let place = if is_sibling { &mut slot.sibling } else { &mut slot.value };
+            if place.replace(child).is_some() {
+                self.report_child(key, IssueCode::Structure, format!("the member `{key}` stands twice"));
+            }
+        }
+        self.present(def, &found);
+        for (name, element, type_id, found) in found {
+            let (Some(element), Some(of)) = (def.element_at(element), self.registry.get(type_id)) else {
+                continue;
+            };
+            self.element(name, element, of, found);
+        }
+    }
+
+    /// Required elements that are absent, and choices that are made twice.
+    fn present(&mut self, def: &'r TypeDef, found: &[(&'t str, u16, TypeId, Found<'t>)]) {
+        for (element, number) in def.elements.iter().zip(0_u16..) {
+            let count = found.iter().filter(|(_, other, ..)| *other == number).count();
+            if count == 0 && element.min > 0 {
+                let message = format!("`{}` is required", element.name);
+                self.report_child(&element.name, IssueCode::Required, message);
+            }
+            if count > 1 {
+                let message =
+                    format!("`{}[x]` is a choice: only one of its types may be given", element.name);
+                self.report_child(&element.name, IssueCode::Structure, message);
+            }
+        }
+    }
+
+    fn element(&mut self, name: &'t str, element: &'r ElementDef, of: &'r TypeDef, found: Found<'t>) {
+        if of.kind != Kind::Primitive && found.sibling.is_some() {
+            let message = format!("`_{name}` is for primitive elements only");
+            self.report_child(name, IssueCode::Structure, message);
+        }
+        if element.max.is_list() {
+            self.list(name, element, of, found);
+        } else {
+            self.path.push(name, None);
+            self.occurrence(element, of, found.value, found.sibling);
+            self.path.pop();
+        }
+    }
+
+    fn list(&mut self, name: &'t str, element: &'r ElementDef, of: &'r TypeDef, found: Found<'t>) {
+        for node in [found.value, found.sibling].into_iter().flatten() {
+            if node.kind() != JsonKind::Array {
+                let message = format!("`{}` may repeat, so it is an array", element.name);
+                return self.report_child(name, IssueCode::Structure, message);
+            }
+        }
+        let values: Vec<Node<'t>> = found.value.map(|node| node.children().collect()).unwrap_or_default();
+        let siblings: Vec<Node<'t>> = found.sibling.map(|node| node.children().collect()).unwrap_or_default();
+        let count = values.len().max(siblings.len());
+        if count == 0 || (found.value.is_some() && values.is_empty()) {
+            self.report_child(name, IssueCode::Structure, "an array is not empty");
+        }
+        if let Max::Times(times) = element.max
+            && count > usize::from(times)
+        {
+            let message = format!("`{name}` occurs {count} times, at most {times} are permitted");
+            self.report_child(name, IssueCode::Structure, message);
+        }
+        for index in 0..count {
+            let some =
+                |nodes: &[Node<'t>]| nodes.get(index).copied().filter(|node| node.kind() != JsonKind::Null);
+            let (value, sibling) = (some(&values), some(&siblings));
+            self.path.push(name, Some(index));
+            if value.is_none() && sibling.is_none() {
+                self.report(IssueCode::Structure, "null stands here without an extension");
+            } else {
+                self.occurrence(element, of, value, sibling);
+            }
+            self.path.pop();
+        }
+    }
+
+    /// One value of an element, with the extensions of a primitive.
+    fn occurrence(
+        &mut self,
+        element: &'r ElementDef,
+        of: &'r TypeDef,
+        value: Option<Node<'t>>,
+        sibling: Option<Node<'t>>,
+    ) {
+        if let Some(value) = value {
+            match of.kind {
+                Kind::Primitive => self.primitive(of, value),
+                Kind::Resource => self.carried(element, value),
+                Kind::Complex | Kind::Backbone => self.complex(element, of, value),
+            }
+            self.bound(element, of, value);
+        }
+        if let Some(sibling) = sibling {
+            let Some(plain) = self.registry.find("Element") else { return };
+            if sibling.kind() == JsonKind::Object {
+                self.object(plain, sibling);
+            } else {
+                self.report(IssueCode::Structure, "the extensions of a primitive are an object");
+            }
+        }
+    }
+
+    fn primitive(&mut self, of: &'r TypeDef, value: Node<'t>) {
+        let text = value.text();
+        let result = check_primitive(&of.name, value.kind(), text);
+        let Err(fault) = result else {
+            if &*of.name == "xhtml"
+                && let Some(fault) = narrative::fault(text)
+            {
+                self.report(IssueCode::Invalid, fault);
+            }
+            return;
+        };
+        let name = &of.name;
+        let message = match fault {
+            PrimitiveFault::Kind(wanted) => format!("a value of type {name} is {wanted} in JSON"),
+            PrimitiveFault::Grammar => format!("the value does not follow the grammar of type {name}"),
+            PrimitiveFault::Empty => "a value is not empty".to_owned(),
+            PrimitiveFault::TooLong => "the string is longer than the limit of 1 MiB".to_owned(),
+        };
+        let is_shape = matches!(fault, PrimitiveFault::Kind(_));
+        self.report(if is_shape { IssueCode::Structure } else { IssueCode::Value }, message);
+    }
+
+    fn carried(&mut self, element: &ElementDef, value: Node<'t>) {
+        let place = if &*element.name == "contained" { Place::Contained } else { Place::Carried };
+        self.resource_at(value, place);
+    }
+
+    fn complex(&mut self, element: &'r ElementDef, of: &'r TypeDef, value: Node<'t>) {
+        if value.kind() != JsonKind::Object {
+            let message = if value.kind() == JsonKind::Array {
+                format!("`{}` occurs at most once, so it is no array", element.name)
+            } else {
+                format!("a value of type {} is an object", of.name)
+            };
+            return self.report(IssueCode::Structure, message);
+        }
+        self.object(of, value);
+        if &*of.name == "Reference" {
+            self.reference(element, of, value);
+        }
+    }
+
+    fn object(&mut self, of: &'r TypeDef, value: Node<'t>) {
+        if value.children().next().is_none() {
+            return self.report(IssueCode::Structure, "an object is not empty");
+        }
+        self.members(value, of);
+    }
+
+    /// A literal reference names a type; it must be one that the element permits.
+    fn reference(&mut self, element: &ElementDef, of: &TypeDef, value: Node<'t>) {
+        let Some(literal) = value.str_at("reference") else { return };
+        let (ReferenceTarget::Relative(key) | ReferenceTarget::Absolute { key, .. }) =
+            Reference::parse(literal).target
+        else {
+            return;
+        };
+        let Some(target) = self.registry.find(key.type_name) else { return };
+        let permitted = element.types.iter().any(|(type_id, targets)| {
+            *type_id == of.id
+                && (targets.is_empty()
+                    || targets.iter().any(|allowed| self.registry.is_a(target.id, *allowed)))
+        });
+        if !permitted {
+            let message = format!("`{}` may not refer to a resource of type {}", element.name, key.type_name);
+            self.report_child("reference", IssueCode::Structure, message);
+        }
+    }
+
+    fn bound(&mut self, element: &ElementDef, of: &TypeDef, value: Node<'t>) {
+        let Some((Strength::Required, url)) = &element.binding else { return };
+        if let Some(code) = binding::refused(self.registry, url, &of.name, value) {
+            let message = format!("the code `{code}` is not in the required value set {url}");
+            self.report(IssueCode::CodeInvalid, message);
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Finds the test suites and data sets that are kept beside the repository. They are not part of a clone: a test that
+//! needs them says aloud that it is skipped.
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The path of a file or folder of the shared suites, or `None` with a line that says who is skipped and why.
+pub fn find(what: &str, needed_by: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(what);
+    if path.exists() {
+        return Some(path);
+    }
+    println!("{needed_by}: skipped, because {} is not here", path.display());
+    None
+}
+
+/// The lines of an `.xz` file, unpacked by the `xz` command.
+pub fn xz_lines(path: &Path, needed_by: &str) -> Vec<String> {
+    let unpacked = Command::new("xz").arg("-dc").arg(path).stdout(Stdio::piped()).spawn();
+    let Ok(mut unpacked) = unpacked else {
+        println!("{needed_by}: skipped, because the command xz is not here");
+        return Vec::new();
+    };
+    let lines = BufReader::new(unpacked.stdout.take().unwrap()).lines().map(Result::unwrap).collect();
+    assert!(unpacked.wait().unwrap().success());
+    lines
+}
