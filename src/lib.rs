@@ -3,5 +3,6 @@
 
 pub mod cli;
 pub mod definitions;
+pub mod fhirpath;
 pub mod model;
 pub mod validate;

@@ -3,7 +3,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use super::profiles;
+use super::{fhirpath, profiles};
 
 #[derive(Parser)]
 #[command(name = "chartward", version, about, propagate_version = true)]
@@ -14,6 +14,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Evaluate a FHIRPath expression on a resource and print what it selects, one value a line
+    Fhirpath(fhirpath::Arguments),
     /// Make the tables of `profiles/` from unpacked official packages (for developers)
     Profiles(profiles::Arguments),
 }
@@ -22,6 +24,7 @@ enum Command {
 #[must_use]
 pub fn run() -> ExitCode {
     let done = match Arguments::parse().command {
+        Command::Fhirpath(arguments) => fhirpath::run(&arguments),
         Command::Profiles(arguments) => profiles::run(&arguments),
     };
     match done {

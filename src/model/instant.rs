@@ -196,13 +196,15 @@ impl Temporal {
     }
 
     /// Compares as FHIRPath does (N1 spec, Comparison): part by part as far as both go; `None` where one goes further
-    /// than the other and all before is equal, or where only one has a zone. Seconds and milliseconds are one part.
+    /// than the other and all before is equal, or where only one has a zone and the other's zone decides. Seconds and
+    /// milliseconds are one part.
     #[must_use]
     pub fn compare(&self, other: &Self) -> Option<Ordering> {
         let (left, right) = match (self.offset, other.offset) {
             (Some(_), Some(_)) => (self.in_utc(), other.in_utc()),
             (None, None) => (*self, *other),
-            (Some(_), None) | (None, Some(_)) => return None,
+            (Some(_), None) => return compare_zones(self, other),
+            (None, Some(_)) => return compare_zones(other, self).map(Ordering::reverse),
         };
         let rank = |precision: Precision| match precision {
             Precision::Millisecond => Precision::Second,
@@ -301,6 +303,20 @@ impl Temporal {
                 format!("{sign}{:02}:{:02}", offset.abs() / 60, offset.abs() % 60)
             }
         }
+    }
+}
+
+/// Compares a time with a zone to one without: known only if it is the same in every zone of the earth.
+fn compare_zones(zoned: &Temporal, local: &Temporal) -> Option<Ordering> {
+    const EAST_MAX: i64 = 14 * 3_600_000;
+    const WEST_MAX: i64 = 12 * 3_600_000;
+    let (zoned, local) = (zoned.interval(), local.interval());
+    if zoned.start >= local.end + WEST_MAX {
+        Some(Ordering::Greater)
+    } else if zoned.end <= local.start - EAST_MAX {
+        Some(Ordering::Less)
+    } else {
+        None
     }
 }
 

@@ -1,0 +1,71 @@
+//! Functions over whole collections: existence, subsets, combination.
+use crate::fhirpath::equality::equal;
+use crate::fhirpath::evaluate::{Evaluated, EvaluationError};
+use crate::fhirpath::operators::{boolean, distinct, single};
+use crate::fhirpath::value::{Collection, Value};
+
+use super::iteration::truths;
+use super::{Answer, Call};
+
+pub(super) fn call<'t>(call: &mut Call<'_, '_, '_, 't>) -> Answer<'t> {
+    let truth = |value: bool| Ok(vec![Value::Boolean(value)]);
+    Some(match call.name {
+        "empty" => truth(call.focus.is_empty()),
+        "not" => {
+            boolean(&call.focus).map(|truth| truth.map(|truth| Value::Boolean(!truth)).into_iter().collect())
+        }
+        "count" => Ok(vec![Value::Integer(i64::try_from(call.focus.len()).unwrap_or(i64::MAX))]),
+        "allTrue" => truths(&call.focus).and_then(|all| truth(all.iter().all(|one| *one))),
+        "anyTrue" => truths(&call.focus).and_then(|all| truth(all.iter().any(|one| *one))),
+        "allFalse" => truths(&call.focus).and_then(|all| truth(all.iter().all(|one| !one))),
+        "anyFalse" => truths(&call.focus).and_then(|all| truth(all.iter().any(|one| !one))),
+        "distinct" => Ok(distinct(call.take().into_iter())),
+        "isDistinct" => truth(distinct(call.focus.iter().cloned()).len() == call.focus.len()),
+        "subsetOf" => call.argument(0).and_then(|other| truth(is_subset(&call.focus, &other))),
+        "supersetOf" => call.argument(0).and_then(|other| truth(is_subset(&other, &call.focus))),
+        "single" => single(&call.focus).map(|value| value.cloned().into_iter().collect()),
+        "first" => Ok(call.take().into_iter().next().into_iter().collect()),
+        "last" => Ok(call.take().into_iter().next_back().into_iter().collect()),
+        "tail" => Ok(call.take().into_iter().skip(1).collect()),
+        "skip" => skip(call),
+        "take" => take(call),
+        "intersect" => call.argument(0).map(|other| {
+            let kept = call.take().into_iter().filter(|value| is_in(value, &other));
+            distinct(kept)
+        }),
+        "exclude" => call
+            .argument(0)
+            .map(|other| call.take().into_iter().filter(|value| !is_in(value, &other)).collect()),
+        "union" => other_on_this(call).map(|other| distinct(call.take().into_iter().chain(other))),
+        "combine" => other_on_this(call).map(|other| call.take().into_iter().chain(other).collect()),
+        _ => return None,
+    })
+}
+
+fn is_in(value: &Value<'_>, list: &[Value<'_>]) -> bool {
+    list.iter().any(|other| equal(value, other) == Some(true))
+}
+
+fn is_subset(small: &[Value<'_>], large: &[Value<'_>]) -> bool {
+    small.iter().all(|value| is_in(value, large))
+}
+
+fn other_on_this<'t>(call: &mut Call<'_, '_, '_, 't>) -> Evaluated<'t> {
+    call.argument(0)
+}
+
+fn count(call: &mut Call<'_, '_, '_, '_>) -> Result<Option<i64>, EvaluationError> {
+    call.integer(0)
+}
+
+fn skip<'t>(call: &mut Call<'_, '_, '_, 't>) -> Evaluated<'t> {
+    let count = count(call)?.unwrap_or(0).max(0);
+    let focus: Collection<'t> = call.take();
+    Ok(focus.into_iter().skip(usize::try_from(count).unwrap_or(usize::MAX)).collect())
+}
+
+fn take<'t>(call: &mut Call<'_, '_, '_, 't>) -> Evaluated<'t> {
+    let count = count(call)?.unwrap_or(0).max(0);
+    let focus: Collection<'t> = call.take();
+    Ok(focus.into_iter().take(usize::try_from(count).unwrap_or(usize::MAX)).collect())
+}

@@ -1,0 +1,204 @@
+//! Functions over strings.
+use std::borrow::Cow;
+
+use regex::RegexBuilder;
+
+use crate::fhirpath::evaluate::{Evaluated, EvaluationError};
+use crate::fhirpath::operators::single_string;
+use crate::fhirpath::value::Value;
+
+use super::{Answer, Call};
+
+/// How large a compiled pattern may grow, in bytes.
+const PATTERN_BYTES_MAX: usize = 256 * 1024;
+
+pub(super) fn call<'t>(call: &mut Call<'_, '_, '_, 't>) -> Answer<'t> {
+    if !matches!(
+        call.name,
+        "indexOf"
+            | "lastIndexOf"
+            | "substring"
+            | "startsWith"
+            | "endsWith"
+            | "contains"
+            | "upper"
+            | "lower"
+            | "replace"
+            | "matches"
+            | "matchesFull"
+            | "replaceMatches"
+            | "length"
+            | "toChars"
+            | "trim"
+            | "split"
+            | "encode"
+            | "decode"
+            | "escape"
+            | "unescape"
+            | "join"
+    ) {
+        return None;
+    }
+    Some(if call.name == "join" { join(call) } else { on_string(call) })
+}
+
+fn join<'t>(call: &mut Call<'_, '_, '_, 't>) -> Evaluated<'t> {
+    let separator = call.optional(0)?.map(|values| single_string(&values)).transpose()?.flatten();
+    let mut texts = Vec::new();
+    for value in call.take() {
+        texts.push(single_string(&[value])?.unwrap_or_default());
+    }
+    Ok(vec![Value::text(texts.join(separator.as_deref().unwrap_or("")))])
+}
+
+fn on_string<'t>(call: &mut Call<'_, '_, '_, 't>) -> Evaluated<'t> {
+    let focus = call.take();
+    let Some(text) = single_string(&focus)? else { return Ok(Vec::new()) };
+    let truth = |value: bool| Ok(vec![Value::Boolean(value)]);
+    match call.name {
+        "upper" => Ok(vec![Value::text(text.to_uppercase())]),
+        "lower" => Ok(vec![Value::text(text.to_lowercase())]),
+        "length" => Ok(vec![Value::Integer(count(text.chars().count()))]),
+        "trim" => Ok(vec![Value::text(text.trim().to_owned())]),
+        "toChars" => Ok(text.chars().map(|letter| Value::text(letter.to_string())).collect()),
+        "substring" => substring(call, &text),
+        "replace" | "replaceMatches" => replace(call, &text),
+        name => {
+            let Some(other) = call.string(0)? else { return Ok(Vec::new()) };
+            match name {
+                "startsWith" => truth(text.starts_with(&*other)),
+                "endsWith" => truth(text.ends_with(&*other)),
+                "contains" => truth(text.contains(&*other)),
+                "indexOf" => Ok(vec![Value::Integer(position(&text, text.find(&*other)))]),
+                "lastIndexOf" => Ok(vec![Value::Integer(position(&text, text.rfind(&*other)))]),
+                "matches" => truth(pattern(&other)?.is_match(&text)),
+                "matchesFull" => truth(pattern(&format!("^(?:{other})$"))?.is_match(&text)),
+                "split" => Ok(text.split(&*other).map(|part| Value::text(part.to_owned())).collect()),
+                "encode" | "decode" => coded(name == "encode", &other, &text),
+                _ => escaped(name == "escape", &other, &text),
+            }
+        }
+    }
+}
+
+fn count(len: usize) -> i64 {
+    i64::try_from(len).unwrap_or(i64::MAX)
+}
+
+/// The place of a byte, in characters; -1 for nowhere.
+fn position(text: &str, at: Option<usize>) -> i64 {
+    at.and_then(|at| text.get(..at)).map_or(-1, |before| count(before.chars().count()))
+}
+
+fn substring<'t>(call: &mut Call<'_, '_, '_, 't>, text: &str) -> Evaluated<'t> {
+    let Some(start) = call.integer(0)? else { return Ok(Vec::new()) };
+    let len = match call.optional(1)? {
+        Some(values) => crate::fhirpath::operators::single_integer(&values)?,
+        None => None,
+    };
+    let Ok(start) = usize::try_from(start) else { return Ok(Vec::new()) };
+    if start >= text.chars().count() {
+        return Ok(Vec::new());
+    }
+    let len = len.map_or(usize::MAX, |len| usize::try_from(len).unwrap_or(0));
+    Ok(vec![Value::text(text.chars().skip(start).take(len).collect::<String>())])
+}
+
+fn replace<'t>(call: &mut Call<'_, '_, '_, 't>, text: &str) -> Evaluated<'t> {
+    let (Some(what), Some(with)) = (call.string(0)?, call.string(1)?) else { return Ok(Vec::new()) };
+    if call.name == "replace" {
+        return Ok(vec![Value::text(text.replace(&what, &with))]);
+    }
+    if what.is_empty() {
+        return Ok(vec![Value::text(text.to_owned())]);
+    }
+    Ok(vec![Value::text(pattern(&what)?.replace_all(text, with.as_str()).into_owned())])
+}
+
+/// FHIRPath: the dot matches line ends too.
+fn pattern(text: &str) -> Result<regex::Regex, EvaluationError> {
+    RegexBuilder::new(text)
+        .dot_matches_new_line(true)
+        .size_limit(PATTERN_BYTES_MAX)
+        .build()
+        .map_err(|_| "the regular expression is wrong or too large".into())
+}
+
+fn coded<'t>(encode: bool, how: &str, text: &str) -> Evaluated<'t> {
+    let coded = match (how, encode) {
+        ("hex", true) => Some(text.bytes().map(|byte| format!("{byte:02x}")).collect()),
+        ("hex", false) => unhex(text).and_then(|bytes| String::from_utf8(bytes).ok()),
+        ("base64", true) => Some(base64(text.as_bytes(), STANDARD)),
+        ("urlbase64", true) => Some(base64(text.as_bytes(), URL_SAFE)),
+        ("base64" | "urlbase64", false) => {
+            let alphabet = if how == "base64" { STANDARD } else { URL_SAFE };
+            unbase64(text, alphabet).and_then(|bytes| String::from_utf8(bytes).ok())
+        }
+        _ => return Err("the encoding is hex, base64 or urlbase64".into()),
+    };
+    Ok(coded.map(Value::text).into_iter().collect())
+}
+
+const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+const URL_SAFE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+fn base64(bytes: &[u8], alphabet: &[u8; 64]) -> String {
+    let mut out = String::new();
+    for chunk in bytes.chunks(3) {
+        let bits =
+            chunk.iter().chain([0, 0].iter()).take(3).fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte));
+        for place in 0..4 {
+            let digit =
+                usize::try_from(bits >> (18 - 6 * place) & 63).ok().and_then(|digit| alphabet.get(digit));
+            let is_padding = usize::try_from(place).is_ok_and(|place| place > chunk.len());
+            out.extend(digit.filter(|_| !is_padding).map(|digit| char::from(*digit)));
+            if is_padding {
+                out.push('=');
+            }
+        }
+    }
+    out
+}
+
+fn unbase64(text: &str, alphabet: &[u8; 64]) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    let (mut bits, mut held) = (0_u32, 0_u32);
+    for byte in text.bytes().filter(|byte| *byte != b'=') {
+        let digit = alphabet.iter().position(|other| *other == byte)?;
+        bits = bits << 6 | u32::try_from(digit).ok()?;
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            out.push(u8::try_from(bits >> held & 255).ok()?);
+        }
+    }
+    Some(out)
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect()
+}
+
+fn escaped<'t>(escape: bool, how: &str, text: &str) -> Evaluated<'t> {
+    const HTML: [(&str, &str); 5] =
+        [("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\"", "&quot;"), ("'", "&#39;")];
+    const JSON: [(&str, &str); 5] =
+        [("\\", "\\\\"), ("\"", "\\\""), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t")];
+    let pairs = match how {
+        "html" => HTML,
+        "json" => JSON,
+        _ => return Err("the escaping is html or json".into()),
+    };
+    let mut out = Cow::Borrowed(text);
+    // The escape sign itself is the first to be escaped and the last to be resolved.
+    if escape {
+        for (plain, escaped) in pairs {
+            out = Cow::Owned(out.replace(plain, escaped));
+        }
+    } else {
+        for (plain, escaped) in pairs.iter().rev() {
+            out = Cow::Owned(out.replace(escaped, plain));
+        }
+    }
+    Ok(vec![Value::text(out.into_owned())])
+}

@@ -1,0 +1,20 @@
+//! FHIRPath, the language of search expressions, patches and invariants (FHIRPath 2.0 with the additions of R4
+//! fhirpath.html): lexer, parser and an evaluator with a step limit over the tree of a resource.
+
+mod ast;
+mod element;
+mod equality;
+mod evaluate;
+mod functions;
+mod lexer;
+mod operators;
+mod parser;
+mod quantity;
+mod value;
+
+pub use ast::{Expr, Literal};
+pub use element::Element;
+pub use evaluate::{Environment, EvaluationError, Expression, STEPS_MAX};
+pub use parser::ParseError;
+pub use quantity::Quantity;
+pub use value::{Collection, Value};

@@ -1,0 +1,317 @@
+//! Tokens to a syntax tree: a precedence climber after the operator table of the FHIRPath specification.
+use std::fmt;
+
+use rust_decimal::Decimal;
+
+use crate::model::{Precision, Temporal};
+
+use super::ast::{Expr, Literal, Operator, TypeName, TypeOperator};
+use super::lexer::{Token, tokens};
+
+/// How deep an expression may nest, in parentheses, calls and operators.
+const DEPTH_MAX: usize = 64;
+
+/// Why a text is no expression. `offset` is the byte at which it stops being one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseError {
+    pub offset: usize,
+    pub message: String,
+}
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at character {}", self.message, self.offset)
+    }
+}
+
+/// Parses a whole expression.
+pub(super) fn parse(text: &str) -> Result<Expr, ParseError> {
+    let tokens = tokens(text).map_err(|(offset, message)| ParseError { offset, message })?;
+    let mut parser = Parser { tokens, at: 0, len: text.len(), depth: 0 };
+    let expr = parser.expression(0)?;
+    match parser.peek() {
+        None => Ok(expr),
+        Some(_) => Err(parser.fault("the expression goes on where it should end")),
+    }
+}
+
+struct Parser {
+    tokens: Vec<(usize, Token)>,
+    at: usize,
+    len: usize,
+    depth: usize,
+}
+
+/// Binding power of the operators: the higher, the tighter. `is` and `as` stand at 7.
+fn binary(token: &Token) -> Option<(u8, Operator)> {
+    Some(match token {
+        Token::Identifier(word) => match word.as_str() {
+            "implies" => (1, Operator::Implies),
+            "or" => (2, Operator::Or),
+            "xor" => (2, Operator::Xor),
+            "and" => (3, Operator::And),
+            "in" => (4, Operator::In),
+            "contains" => (4, Operator::Contains),
+            "div" => (10, Operator::Div),
+            "mod" => (10, Operator::Mod),
+            _ => return None,
+        },
+        Token::Symbol(symbol) => match *symbol {
+            "=" => (5, Operator::Equal),
+            "!=" => (5, Operator::NotEqual),
+            "~" => (5, Operator::Equivalent),
+            "!~" => (5, Operator::NotEquivalent),
+            "<" => (6, Operator::Less),
+            "<=" => (6, Operator::LessOrEqual),
+            ">" => (6, Operator::Greater),
+            ">=" => (6, Operator::GreaterOrEqual),
+            "|" => (7, Operator::Union),
+            "+" => (9, Operator::Plus),
+            "-" => (9, Operator::Minus),
+            "&" => (9, Operator::Concatenate),
+            "*" => (10, Operator::Times),
+            "/" => (10, Operator::Divide),
+            _ => return None,
+        },
+        _ => return None,
+    })
+}
+
+const TYPE_POWER: u8 = 8;
+const CALENDAR_UNITS: [&str; 16] = [
+    "year",
+    "years",
+    "month",
+    "months",
+    "week",
+    "weeks",
+    "day",
+    "days",
+    "hour",
+    "hours",
+    "minute",
+    "minutes",
+    "second",
+    "seconds",
+    "millisecond",
+    "milliseconds",
+];
+
+impl Parser {
+    fn peek(&self) -> Option<&Token> {
+        self.tokens.get(self.at).map(|(_, token)| token)
+    }
+
+    fn fault(&self, message: &str) -> ParseError {
+        let offset = self.tokens.get(self.at).map_or(self.len, |(offset, _)| *offset);
+        ParseError { offset, message: message.to_owned() }
+    }
+
+    fn take(&mut self, symbol: &str) -> bool {
+        let found = matches!(self.peek(), Some(Token::Symbol(other)) if *other == symbol);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn expect(&mut self, symbol: &str) -> Result<(), ParseError> {
+        if self.take(symbol) { Ok(()) } else { Err(self.fault(&format!("expected `{symbol}`"))) }
+    }
+
+    fn expression(&mut self, power_min: u8) -> Result<Expr, ParseError> {
+        if self.depth >= DEPTH_MAX {
+            return Err(self.fault("the expression nests deeper than the limit of 64 levels"));
+        }
+        self.depth += 1;
+        let mut left = self.unary()?;
+        while let Some(token) = self.peek() {
+            if let Token::Identifier(word) = token
+                && matches!(word.as_str(), "is" | "as")
+            {
+                if TYPE_POWER < power_min {
+                    break;
+                }
+                let operator = if word == "is" { TypeOperator::Is } else { TypeOperator::As };
+                self.at += 1;
+                let type_name = self.type_name()?;
+                left = Expr::Type { operator, of: Box::new(left), type_name };
+                continue;
+            }
+            let Some((power, operator)) = binary(token) else { break };
+            if power < power_min {
+                break;
+            }
+            self.at += 1;
+            let right = self.expression(power + 1)?;
+            left = Expr::Binary { operator, left: Box::new(left), right: Box::new(right) };
+        }
+        self.depth -= 1;
+        Ok(left)
+    }
+
+    fn unary(&mut self) -> Result<Expr, ParseError> {
+        for (symbol, negative) in [("-", true), ("+", false)] {
+            if self.take(symbol) {
+                return Ok(Expr::Sign { negative, of: Box::new(self.expression(11)?) });
+            }
+        }
+        let mut expr = self.term()?;
+        loop {
+            if self.take(".") {
+                expr = self.invocation(Some(Box::new(expr)))?;
+            } else if self.take("[") {
+                let index = Box::new(self.expression(0)?);
+                self.expect("]")?;
+                expr = Expr::Item { base: Box::new(expr), index };
+            } else {
+                return Ok(expr);
+            }
+        }
+    }
+
+    fn term(&mut self) -> Result<Expr, ParseError> {
+        if self.take("(") {
+            let expr = self.expression(0)?;
+            self.expect(")")?;
+            return Ok(expr);
+        }
+        if self.take("{") {
+            self.expect("}")?;
+            return Ok(Expr::Empty);
+        }
+        let Some(token) = self.peek().cloned() else { return Err(self.fault("expected an expression")) };
+        let expr = match token {
+            Token::String(text) => Expr::Literal(Literal::String(text)),
+            Token::External(name) => Expr::External(name),
+            Token::Number(digits) => return self.number(&digits),
+            Token::Temporal(text) => Expr::Literal(self.temporal(&text)?),
+            Token::Identifier(word) if word == "true" || word == "false" => {
+                Expr::Literal(Literal::Boolean(word == "true"))
+            }
+            Token::Identifier(_) | Token::Delimited(_) | Token::Special(_) => return self.invocation(None),
+            Token::Symbol(_) => return Err(self.fault("expected an expression")),
+        };
+        self.at += 1;
+        Ok(expr)
+    }
+
+    /// A number, and the unit that makes it a quantity.
+    fn number(&mut self, digits: &str) -> Result<Expr, ParseError> {
+        let too_large = self.fault("the number is too large");
+        self.at += 1;
+        let decimal = || Decimal::from_str_exact(digits).map_err(|_| too_large.clone());
+        let unit = match self.peek() {
+            Some(Token::String(unit)) => Some(unit.clone()),
+            Some(Token::Identifier(word)) if CALENDAR_UNITS.contains(&word.as_str()) => Some(word.clone()),
+            _ => None,
+        };
+        if let Some(unit) = unit {
+            self.at += 1;
+            return Ok(Expr::Literal(Literal::Quantity(decimal()?, unit)));
+        }
+        if digits.contains('.') {
+            return Ok(Expr::Literal(Literal::Decimal(decimal()?)));
+        }
+        digits.parse().map(|integer| Expr::Literal(Literal::Integer(integer))).map_err(|_| too_large.clone())
+    }
+
+    fn temporal(&self, text: &str) -> Result<Literal, ParseError> {
+        let literal = match text.strip_prefix('T') {
+            Some(time) => Temporal::parse_time(time).map(Literal::Time),
+            None if text.contains('T') => partial_date_time(text).map(Literal::DateTime),
+            None => Temporal::parse(text).map(Literal::Date),
+        };
+        literal.ok_or_else(|| self.fault("the date or time does not exist"))
+    }
+
+    fn invocation(&mut self, base: Option<Box<Expr>>) -> Result<Expr, ParseError> {
+        let Some(token) = self.peek().cloned() else { return Err(self.fault("expected a name")) };
+        let name = match token {
+            Token::Identifier(name) | Token::Delimited(name) => name,
+            Token::Special(name) if base.is_none() => {
+                let special = match name.as_str() {
+                    "this" => Expr::This,
+                    "index" => Expr::Index,
+                    "total" => Expr::Total,
+                    _ => return Err(self.fault("there is $this, $index and $total")),
+                };
+                self.at += 1;
+                return Ok(special);
+            }
+            _ => return Err(self.fault("expected a name")),
+        };
+        self.at += 1;
+        if !self.take("(") {
+            return Ok(Expr::Member { base, name });
+        }
+        let mut arguments = Vec::new();
+        if !self.take(")") {
+            loop {
+                arguments.push(self.expression(0)?);
+                if self.take(")") {
+                    break;
+                }
+                self.expect(",")?;
+            }
+        }
+        Ok(Expr::Call { base, name, arguments })
+    }
+
+    fn type_name(&mut self) -> Result<TypeName, ParseError> {
+        let first = self.name()?;
+        if self.take(".") {
+            return Ok(TypeName { namespace: Some(first), name: self.name()? });
+        }
+        Ok(TypeName { namespace: None, name: first })
+    }
+
+    fn name(&mut self) -> Result<String, ParseError> {
+        match self.peek().cloned() {
+            Some(Token::Identifier(name) | Token::Delimited(name)) => {
+                self.at += 1;
+                Ok(name)
+            }
+            _ => Err(self.fault("expected the name of a type")),
+        }
+    }
+}
+
+/// `@2015T` and `@2015-02T` are partial dateTimes, which the grammar of FHIR itself does not have.
+fn partial_date_time(text: &str) -> Option<Temporal> {
+    match text.strip_suffix('T') {
+        Some(date) => Temporal::parse(date).filter(|date| date.precision <= Precision::Day),
+        None => Temporal::parse(text),
+    }
+}
+
+/// The type that an expression names where a function takes a type: `ofType(FHIR.Patient)`.
+pub(super) fn as_type_name(expr: &Expr) -> Option<TypeName> {
+    match expr {
+        Expr::Member { base: None, name } => Some(TypeName { namespace: None, name: name.clone() }),
+        Expr::Member { base: Some(base), name } => match &**base {
+            Expr::Member { base: None, name: namespace } => {
+                Some(TypeName { namespace: Some(namespace.clone()), name: name.clone() })
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn faults_say_where() {
+        let check = |text: &str, offset: usize| assert_eq!(parse(text).unwrap_err().offset, offset, "{text}");
+        check("a.", 2);
+        check("a b", 2);
+        check("(a", 2);
+        check("a.where(b", 9);
+        check("'a", 0);
+        check("@2020-13", 0);
+        check("a § b", 2);
+        assert!(parse(&"(".repeat(10_000)).is_err());
+        assert!(parse(&"-".repeat(10_000)).is_err());
+    }
+}
