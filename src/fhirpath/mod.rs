@@ -9,6 +9,7 @@ mod functions;
 mod lexer;
 mod operators;
 mod parser;
+mod patch;
 mod quantity;
 mod value;
 
@@ -16,5 +17,6 @@ pub use ast::{Expr, Literal};
 pub use element::Element;
 pub use evaluate::{Environment, EvaluationError, Expression, STEPS_MAX};
 pub use parser::ParseError;
+pub use patch::apply_patch;
 pub use quantity::Quantity;
 pub use value::{Collection, Value};

@@ -4,6 +4,7 @@
 mod id;
 mod instant;
 mod json;
+mod json_patch;
 mod normalize;
 mod outcome;
 mod primitive;
@@ -14,6 +15,7 @@ mod xml;
 pub use id::{ResourceId, ResourceKey, VersionId};
 pub use instant::{Interval, Millis, Precision, Temporal};
 pub use json::{JSON_DEPTH_MAX, SyntaxError, parse};
+pub use json_patch::apply as apply_json_patch;
 pub use normalize::{Normalized, minify, normalize, quote};
 pub use outcome::{Issue, IssueCode, Outcome, Severity};
 pub use primitive::{PrimitiveFault, check_primitive};

@@ -46,6 +46,12 @@ impl Tree {
         Node { tree: self, index: 0 }
     }
 
+    /// The node of that number.
+    #[must_use]
+    pub fn node(&self, index: u32) -> Option<Node<'_>> {
+        self.slot(index).map(|_| Node { tree: self, index })
+    }
+
     /// The text that the tree was read from.
     #[must_use]
     pub fn text(&self) -> &str {

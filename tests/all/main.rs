@@ -10,6 +10,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test tells what it skips")]
 
 mod fhirpath_suite;
+mod patch_suite;
 mod round_trip;
 mod shared;
 mod tidy;

@@ -1,0 +1,314 @@
+//! FHIRPath Patch (R4 fhirpatch.html): operations in a Parameters resource, each at the place that a path selects.
+use serde_json::{Map, Value as Json};
+
+use crate::definitions::{Kind, TypeDef, r4};
+use crate::model::{Issue, IssueCode, JsonKind, Node, Outcome, Temporal, Tree, parse};
+
+use super::ast::Expr;
+use super::element::Element;
+use super::evaluate::{Environment, Expression};
+use super::value::Value;
+
+/// Applies the operations of a Parameters resource, one after the other, and gives the new text of the resource.
+///
+/// # Errors
+/// An outcome naming the operation that cannot be applied; the resource is unchanged then.
+pub fn apply_patch(resource: &str, parameters: Node<'_>, now: Temporal) -> Result<String, Outcome> {
+    let mut text = resource.to_owned();
+    for (operation, number) in parameters.items_at("parameter").zip(0_usize..) {
+        let place = format!("Parameters.parameter[{number}]");
+        if operation.str_at("name") != Some("operation") {
+            return Err(Issue::error(IssueCode::Structure, "a patch has parameters named `operation`")
+                .at(place)
+                .into());
+        }
+        text = apply_one(&text, operation, now)
+            .map_err(|message| Outcome::from(Issue::error(IssueCode::Processing, message).at(place)))?;
+    }
+    Ok(text)
+}
+
+/// A step from a value to one inside it.
+#[derive(Clone, Debug, PartialEq)]
+enum Step {
+    Key(String),
+    Index(usize),
+}
+
+fn apply_one(text: &str, operation: Node<'_>, now: Temporal) -> Result<String, String> {
+    let tree = parse(text.as_bytes().to_vec()).map_err(|error| error.to_string())?;
+    let mut json: Json = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let part = |name: &str| operation.items_at("part").find(|part| part.str_at("name") == Some(name));
+    let string = |name: &str| {
+        let value =
+            part(name).and_then(|part| part.children().find(|child| child.key().starts_with("value")));
+        value.and_then(Node::as_str)
+    };
+    let integer = |name: &str| -> Result<usize, String> {
+        let value = part(name).and_then(|part| part.get("valueInteger"));
+        value
+            .and_then(|value| value.text().parse().ok())
+            .ok_or_else(|| format!("`{name}` is missing or no integer"))
+    };
+    let path = string("path").ok_or("`path` is missing")?;
+    let expression = Expression::compile(path).map_err(|error| format!("`path`: {error}"))?;
+    let target = Target::find(&tree, &expression, now)?;
+    let value = || part("value").ok_or_else(|| "`value` is missing".to_owned());
+    match string("type").unwrap_or_default() {
+        "add" => {
+            let name = string("name").ok_or("`name` is missing")?;
+            target.add(&mut json, name, value()?)?;
+        }
+        "insert" => target.insert(&mut json, integer("index")?, value()?)?,
+        "replace" => target.replace(&mut json, value()?)?,
+        "delete" => target.delete(&mut json)?,
+        "move" => target.reorder(&mut json, integer("source")?, integer("destination")?)?,
+        other => return Err(format!("there is no operation `{other}`")),
+    }
+    serde_json::to_string(&json).map_err(|error| error.to_string())
+}
+
+/// What a path selects: elements, and the list that they stand in.
+struct Target<'t> {
+    found: Vec<(Element<'t>, Vec<Step>)>,
+    /// Where the last step of the path would stand if it selected something: its parent and its name.
+    absent: Option<(Element<'t>, Vec<Step>, String)>,
+}
+
+impl<'t> Target<'t> {
+    fn find(tree: &'t Tree, expression: &Expression, now: Temporal) -> Result<Self, String> {
+        let root = Element::resource(tree.root()).ok_or("the document is no resource of R4")?;
+        let environment = Environment::of(root, now);
+        let select = |expression: &Expression| -> Result<Vec<(Element<'t>, Vec<Step>)>, String> {
+            let elements = expression.elements(&environment, root).map_err(|error| error.to_string())?;
+            Ok(elements.into_iter().filter_map(|element| Some((element, steps_to(tree, element)?))).collect())
+        };
+        let found = select(expression)?;
+        let mut absent = None;
+        if found.is_empty()
+            && let Expr::Member { base: Some(base), name } = expression.root()
+        {
+            let base = Expression::from_expr(String::new(), (**base).clone());
+            if let [(parent, steps)] = select(&base)?.as_slice() {
+                absent = Some((*parent, steps.clone(), name.clone()));
+            }
+        }
+        Ok(Self { found, absent })
+    }
+
+    fn single(&self) -> Result<&(Element<'t>, Vec<Step>), String> {
+        match self.found.as_slice() {
+            [one] => Ok(one),
+            [] => Err("the path selects nothing".to_owned()),
+            _ => Err("the path selects more than one element".to_owned()),
+        }
+    }
+
+    fn add(&self, json: &mut Json, name: &str, value: Node<'_>) -> Result<(), String> {
+        let (parent, steps) = self.single()?;
+        let (key, value, is_list) = built(parent.def, name, value)?;
+        let object = at(json, steps)
+            .and_then(Json::as_object_mut)
+            .ok_or("the path selects no element with children")?;
+        if !is_list {
+            if object.contains_key(&key) {
+                return Err(format!("`{name}` is there already and occurs at most once"));
+            }
+            object.insert(key, value);
+            return Ok(());
+        }
+        match object.entry(key).or_insert_with(|| Json::Array(Vec::new())) {
+            Json::Array(list) => list.push(value),
+            _ => return Err(format!("`{name}` is no list")),
+        }
+        Ok(())
+    }
+
+    /// The list that the selected elements stand in, or would stand in.
+    fn list(&self) -> Result<(Vec<Step>, &'static TypeDef, String), String> {
+        if let Some((parent, steps, name)) = &self.absent {
+            return Ok((steps.clone(), parent.def, name.clone()));
+        }
+        let Some((element, steps)) = self.found.first() else {
+            return Err("the path selects nothing".to_owned());
+        };
+        let mut steps = steps.clone();
+        if !matches!(steps.pop(), Some(Step::Index(_))) {
+            return Err("the path selects no list".to_owned());
+        }
+        match steps.pop() {
+            Some(Step::Key(key)) => Ok((steps, element.def, key)),
+            _ => Err("the path selects no list".to_owned()),
+        }
+    }
+
+    fn insert(&self, json: &mut Json, index: usize, value: Node<'_>) -> Result<(), String> {
+        let (steps, def, key) = self.list()?;
+        let value = match &self.absent {
+            Some((parent, ..)) => built(parent.def, &key, value)?.1,
+            None => plain_value(def, value)?,
+        };
+        let object = at(json, &steps).and_then(Json::as_object_mut).ok_or("the path selects no list")?;
+        let list = object.entry(key).or_insert_with(|| Json::Array(Vec::new()));
+        let list = list.as_array_mut().ok_or("the path selects no list")?;
+        if index > list.len() {
+            return Err(format!("the list has {} items, so there is no place {index}", list.len()));
+        }
+        list.insert(index, value);
+        Ok(())
+    }
+
+    fn replace(&self, json: &mut Json, value: Node<'_>) -> Result<(), String> {
+        let (element, steps) = self.single()?;
+        let value = plain_value(element.def, value)?;
+        if let Some(place) = at(json, steps) {
+            *place = value;
+            return Ok(());
+        }
+        // A primitive that so far had extensions only: it stands under `_name`, its value nowhere.
+        let Some((Step::Key(key), parent)) = steps.split_last() else {
+            return Err("the path selects nothing".into());
+        };
+        let object = at(json, parent).and_then(Json::as_object_mut).ok_or("the path selects nothing")?;
+        object.insert(key.clone(), value);
+        Ok(())
+    }
+
+    fn delete(&self, json: &mut Json) -> Result<(), String> {
+        if self.found.is_empty() {
+            return Ok(());
+        }
+        let (_, steps) = self.single()?;
+        remove(json, steps);
+        Ok(())
+    }
+
+    fn reorder(&self, json: &mut Json, source: usize, destination: usize) -> Result<(), String> {
+        let (mut steps, _, key) = self.list()?;
+        steps.push(Step::Key(key));
+        let list = at(json, &steps).and_then(Json::as_array_mut).ok_or("the path selects no list")?;
+        if source >= list.len() || destination >= list.len() {
+            return Err(format!("the list has {} items", list.len()));
+        }
+        let item = list.remove(source);
+        list.insert(destination, item);
+        Ok(())
+    }
+}
+
+/// The way from the root to an element, as keys and indexes of the JSON.
+fn steps_to(tree: &Tree, element: Element<'_>) -> Option<Vec<Step>> {
+    let wanted = element.node.or(element.sibling)?.index();
+    let mut steps = Vec::new();
+    let mut at = tree.root();
+    while at.index() != wanted {
+        let (child, number) =
+            at.children().zip(0..).take_while(|(child, _)| child.index() <= wanted).last()?;
+        steps.push(match at.kind() {
+            JsonKind::Array => Step::Index(number),
+            _ => Step::Key(child.key().trim_start_matches('_').to_owned()),
+        });
+        at = child;
+    }
+    Some(steps)
+}
+
+fn at<'j>(json: &'j mut Json, steps: &[Step]) -> Option<&'j mut Json> {
+    steps.iter().try_fold(json, |json, step| match step {
+        Step::Key(key) => json.get_mut(key),
+        Step::Index(index) => json.get_mut(index),
+    })
+}
+
+/// Takes the value at the place out, with the extensions of a primitive, and with it whatever it leaves empty.
+fn remove(json: &mut Json, steps: &[Step]) {
+    let Some((last, parent)) = steps.split_last() else { return };
+    match (last, at(json, parent)) {
+        (Step::Key(key), Some(Json::Object(object))) => {
+            object.shift_remove(key);
+            object.shift_remove(&format!("_{key}"));
+        }
+        (Step::Index(index), Some(Json::Array(list))) if *index < list.len() => {
+            list.remove(*index);
+            if let Some((Step::Key(key), above)) = parent.split_last()
+                && let Some(Json::Array(siblings)) =
+                    at(json, above).and_then(|json| json.get_mut(format!("_{key}")))
+                && *index < siblings.len()
+            {
+                siblings.remove(*index);
+            }
+        }
+        _ => {}
+    }
+    let is_empty = match at(json, parent) {
+        Some(Json::Object(object)) => object.is_empty(),
+        Some(Json::Array(list)) => list.is_empty(),
+        _ => false,
+    };
+    if is_empty {
+        remove(json, parent);
+    }
+}
+
+/// The JSON name, the value, and whether the element is a list, of a value that is added under `name`.
+fn built(parent: &TypeDef, name: &str, value: Node<'_>) -> Result<(String, Json, bool), String> {
+    let unknown = || format!("{} has no element `{name}`", parent.name);
+    let element = parent.element(name).ok_or_else(unknown)?;
+    let key = if element.choice {
+        let given = value.children().map(|child| child.key()).find_map(|key| key.strip_prefix("value"));
+        format!("{name}{}", given.ok_or("the value of a choice names its type")?)
+    } else {
+        name.to_owned()
+    };
+    let property = parent.property(&key).ok_or_else(unknown)?;
+    let def = r4().get(property.type_id).ok_or_else(unknown)?;
+    Ok((key, plain_value(def, value)?, element.max.is_list()))
+}
+
+/// The value of a parameter: its `value[x]`, or for a backbone element what its parts say.
+fn plain_value(def: &TypeDef, value: Node<'_>) -> Result<Json, String> {
+    if let Some(given) = value.children().find(|child| child.key().starts_with("value")) {
+        let mut text = String::new();
+        crate::model::minify(given, &mut text);
+        return serde_json::from_str(&text).map_err(|error| error.to_string());
+    }
+    if def.kind == Kind::Primitive {
+        return Err("the value is missing".to_owned());
+    }
+    let mut object = Map::new();
+    for part in value.items_at("part") {
+        let name = part.str_at("name").ok_or("a part has no name")?;
+        let (key, value, is_list) = built(def, name, part)?;
+        match (is_list, object.get_mut(&key)) {
+            (true, Some(Json::Array(list))) => list.push(value),
+            (true, _) => drop(object.insert(key, Json::Array(vec![value]))),
+            (false, None) => drop(object.insert(key, value)),
+            (false, Some(_)) => return Err(format!("`{name}` is given twice")),
+        }
+    }
+    Ok(Json::Object(object))
+}
+
+impl Expression {
+    /// The elements that the expression selects. Values borrow from the expression as well as from the resource; the
+    /// elements are looked up in the tree again, so that they outlive the expression.
+    fn elements<'e, 't: 'e>(
+        &'e self,
+        environment: &Environment<'t>,
+        focus: Element<'t>,
+    ) -> Result<Vec<Element<'t>>, super::EvaluationError> {
+        let shorter: Environment<'e> = environment.clone();
+        let values = self.evaluate(&shorter, focus)?;
+        let Some(tree) = focus.node.map(Node::tree) else { return Ok(Vec::new()) };
+        let again = |node: Option<Node<'e>>| node.and_then(|node| tree.node(node.index()));
+        Ok(values
+            .into_iter()
+            .filter_map(|value| match value {
+                Value::Element(found) => {
+                    Some(Element { node: again(found.node), sibling: again(found.sibling), def: found.def })
+                }
+                _ => None,
+            })
+            .collect())
+    }
+}
