@@ -13,4 +13,5 @@ mod fhirpath_suite;
 mod patch_suite;
 mod round_trip;
 mod shared;
+mod store_faults;
 mod tidy;

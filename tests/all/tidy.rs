@@ -25,7 +25,7 @@ const FILE_LINES_MAX: usize = 600;
 const KEPT_APART: [(&str, &[&str]); 5] = [
     ("axum::", &["src/http", "src/ui"]),
     ("tokio::", &["src/http", "src/ui", "src/cli"]),
-    ("sled::", &["src/store/sled"]),
+    ("use sled", &["src/store/sled"]),
     ("postgres::", &["src/store/postgres"]),
     ("std::fs", &["src/store", "src/cli"]),
 ];

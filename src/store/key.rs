@@ -1,0 +1,193 @@
+//! Every key of the store: one table, one builder, one place that reads them back.
+//!
+//! | space | byte | key after it | value |
+//! |---|---|---|---|
+//! | record | 01 | row, sequence | one version of a resource, compressed |
+//! | id | 02 | type (2), id, 00 00 | row |
+//! | current | 03 | row | what is true of the newest version ([`super::facts`]) |
+//! | history | 04 | type (2), sequence, row | method of the write |
+//! | posting | 05 | type (2), parameter (4), value, 00 00, row | flags of the value |
+//! | entries | 06 | row | the index entries of the newest version, for the next difference |
+//! | audit | 07 | sequence, number (4) | one access record |
+//! | meta | 08 | name, 00 00 | single values: keys, settings, format |
+//!
+//! Rows and sequences are 8 bytes. All numbers are big-endian, so that keys sort as their numbers do. Texts have their
+//! zero bytes escaped as `00 ff` and end with `00 00`, so that a text sorts before every longer one that begins with it.
+
+/// The first byte of a key: what sort of thing it is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Space {
+    Record,
+    Id,
+    Current,
+    History,
+    Posting,
+    Entries,
+    Audit,
+    Meta,
+}
+
+impl Space {
+    /// All spaces in the order of their bytes.
+    pub const ALL: [Self; 8] = [
+        Self::Record,
+        Self::Id,
+        Self::Current,
+        Self::History,
+        Self::Posting,
+        Self::Entries,
+        Self::Audit,
+        Self::Meta,
+    ];
+
+    #[must_use]
+    pub fn byte(self) -> u8 {
+        match self {
+            Self::Record => 1,
+            Self::Id => 2,
+            Self::Current => 3,
+            Self::History => 4,
+            Self::Posting => 5,
+            Self::Entries => 6,
+            Self::Audit => 7,
+            Self::Meta => 8,
+        }
+    }
+
+    /// The space that a key belongs to.
+    #[must_use]
+    pub fn of(key: &[u8]) -> Option<Self> {
+        let byte = *key.first()?;
+        Self::ALL.into_iter().find(|space| space.byte() == byte)
+    }
+}
+
+/// Builds a key part by part.
+#[derive(Clone, Debug, Default)]
+pub struct Key {
+    bytes: Vec<u8>,
+}
+
+impl Key {
+    #[must_use]
+    pub fn new(space: Space) -> Self {
+        let mut bytes = Vec::with_capacity(32);
+        bytes.push(space.byte());
+        Self { bytes }
+    }
+
+    #[must_use]
+    pub fn number(mut self, number: u64) -> Self {
+        self.bytes.extend_from_slice(&number.to_be_bytes());
+        self
+    }
+
+    #[must_use]
+    pub fn short(mut self, number: u16) -> Self {
+        self.bytes.extend_from_slice(&number.to_be_bytes());
+        self
+    }
+
+    #[must_use]
+    pub fn word(mut self, number: u32) -> Self {
+        self.bytes.extend_from_slice(&number.to_be_bytes());
+        self
+    }
+
+    /// A text (or any bytes), escaped and ended.
+    #[must_use]
+    pub fn text(mut self, text: &[u8]) -> Self {
+        self.bytes.extend(text_prefix(text));
+        self.bytes.extend_from_slice(&[0, 0]);
+        self
+    }
+
+    /// A text that longer ones may follow: escaped, not ended.
+    #[must_use]
+    pub fn open_text(mut self, text: &[u8]) -> Self {
+        self.bytes.extend(text_prefix(text));
+        self
+    }
+
+    /// Eight bytes that the writer fills in, and where they are.
+    #[must_use]
+    pub fn stamped(mut self) -> (Self, usize) {
+        let offset = self.bytes.len();
+        self.bytes.extend_from_slice(&[0; 8]);
+        (self, offset)
+    }
+
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+/// The escaped form of a text without its end: what all texts that begin with it begin with.
+#[must_use]
+pub fn text_prefix(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() + 2);
+    for byte in text {
+        out.push(*byte);
+        if *byte == 0 {
+            out.push(0xff);
+        }
+    }
+    out
+}
+
+/// The number in the last eight bytes of a key: its row.
+#[must_use]
+pub fn row_of(key: &[u8]) -> Option<u64> {
+    key.last_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes))
+}
+
+/// The number that begins at a byte of a key.
+#[must_use]
+pub fn number_at(key: &[u8], at: usize) -> Option<u64> {
+    key.get(at..at + 8)?.first_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes))
+}
+
+/// What a bloom filter remembers of a key: a posting without its row, for a value is looked up with all its rows; every
+/// other key whole.
+#[must_use]
+pub fn filter_part(key: &[u8]) -> &[u8] {
+    match Space::of(key) {
+        Some(Space::Posting) => key.get(..key.len().saturating_sub(8)).unwrap_or(key),
+        _ => key,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Key, Space, filter_part, number_at, row_of};
+
+    #[test]
+    fn layouts_are_these_bytes() {
+        let hex = |key: Key| key.into_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        assert_eq!(hex(Key::new(Space::Record).number(1).number(2)), "0100000000000000010000000000000002");
+        assert_eq!(hex(Key::new(Space::Id).short(7).text(b"a")), "020007610000");
+        assert_eq!(
+            hex(Key::new(Space::Posting).short(7).word(9).text(b"a\0b").number(3)),
+            "050007000000096100ff6200000000000000000003"
+        );
+        assert_eq!(hex(Key::new(Space::Meta).text(b"format")), "08666f726d61740000");
+    }
+
+    #[test]
+    fn texts_sort_before_those_that_they_begin() {
+        let key = |text: &str| Key::new(Space::Id).short(1).text(text.as_bytes()).into_bytes();
+        let mut sorted = ["a", "a\0", "a\u{1}", "aa", "ab", "b"].map(key);
+        let before = sorted.clone();
+        sorted.sort();
+        assert_eq!(before, sorted);
+    }
+
+    #[test]
+    fn numbers_are_read_back() {
+        let key = Key::new(Space::Posting).short(1).word(2).text(b"x").number(77).into_bytes();
+        assert_eq!(row_of(&key), Some(77));
+        assert_eq!(filter_part(&key), &key[..key.len() - 8]);
+        assert_eq!(number_at(&Key::new(Space::Record).number(5).number(6).into_bytes(), 9), Some(6));
+    }
+}

@@ -1,0 +1,21 @@
+//! Where the bytes are: the seam between the house and its backends, the key layouts, the backends themselves, and the
+//! records of resources above them. The only floor with a disk.
+
+mod clock;
+mod key;
+mod kv;
+mod memory;
+mod sled;
+#[cfg(test)]
+mod suite;
+mod ticket;
+
+pub use self::sled::{Opened, Sled, SledFigures, SledOptions};
+pub use clock::{Clock, SystemClock};
+pub use key::{Key, Space, row_of, text_prefix};
+pub use kv::{
+    At, Batch, CommitError, Committed, Direction, Expectation, Flow, KeyRange, Kv, Place, Sequence, Snapshot,
+    Stamp, Stamped, StoreError, Write,
+};
+pub use memory::Memory;
+pub use ticket::{Resolver, Ticket};

@@ -1,0 +1,185 @@
+//! The background: writes full memory tables down as records and runs, merges runs by eights, drops what nobody can
+//! ask for any more, and packs closed journal files.
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::store::clock::Clock;
+use crate::store::key::Space;
+use crate::store::kv::{Direction, KeyRange, StoreError};
+
+use super::cursor::{self, Cursor};
+use super::disk::SledBatch;
+use super::journal;
+use super::manifest::Manifest;
+use super::run::{BlockCache, Run, RunFacts, RunWriter};
+use super::state::State;
+use super::table::Table;
+use super::writer::Queue;
+
+/// How many runs of a level are merged into one of the next.
+const MERGE_WIDTH: usize = 8;
+/// How often it looks for work of its own.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+pub(super) struct Background {
+    pub(super) state: Arc<State>,
+    pub(super) queue: Arc<Queue>,
+    pub(super) manifest: Manifest,
+    pub(super) cache: Arc<BlockCache>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) journal_folder: PathBuf,
+    /// Runs that no manifest names, kept while a reader may be in them.
+    pub(super) obsolete: Vec<Arc<Run>>,
+}
+
+impl Background {
+    /// Works until the store closes. A failure stops the writes: reads go on from what is there.
+    pub(super) fn run(mut self) -> Self {
+        while self.queue.wait_for_frozen(PATIENCE) {
+            if let Err(error) = self.work() {
+                self.queue.stop(error.to_string());
+                return self;
+            }
+        }
+        self
+    }
+
+    /// One round of everything that waits.
+    pub(super) fn work(&mut self) -> Result<(), StoreError> {
+        let frozen: Vec<Arc<Table>> = self.state.sources().tables.iter().skip(1).rev().cloned().collect();
+        for table in frozen {
+            self.write_down(&table)?;
+        }
+        while self.merge()? {}
+        self.remove_obsolete()?;
+        self.pack_journal()
+    }
+
+    /// Writes the newest table down too, so that the next start has nothing to replay.
+    pub(super) fn finish(&mut self) -> Result<(), StoreError> {
+        self.work()?;
+        let table = self.state.sources().tables.first().cloned();
+        if let Some(table) = table.filter(|table| !table.is_empty()) {
+            self.write_down(&table)?;
+        }
+        Ok(())
+    }
+
+    fn write_down(&mut self, table: &Arc<Table>) -> Result<(), StoreError> {
+        let disk = self.state.disk.clone();
+        let mut run = RunWriter::new(self.manifest.next_run, 0, disk.clone());
+        let mut records = SledBatch::default();
+        for (key, sequence, value) in table.iter() {
+            match (Space::of(&key), &value) {
+                (Some(Space::Record), Some(value)) => {
+                    records.put_record(&key, value);
+                    disk.write_when_large(&mut records)?;
+                }
+                _ => run.push(&key, sequence, value.as_deref())?,
+            }
+        }
+        disk.write(&mut records)?;
+        let facts = run.finish()?;
+        let mut manifest = self.manifest.clone();
+        manifest.next_run += 1;
+        if let Some(last) = table.last() {
+            (manifest.sequence, manifest.time, manifest.next_row) =
+                (last.sequence.0, last.time, last.first_row);
+        }
+        manifest.runs.extend(facts.clone());
+        disk.flush()?;
+        manifest.write(&disk)?;
+        let opened = facts.map(|facts| self.open(facts)).transpose()?;
+        self.manifest = manifest;
+        self.state.replace(|sources| {
+            sources.tables.retain(|other| !Arc::ptr_eq(other, table));
+            sources.runs.extend(opened);
+        });
+        self.queue.set_frozen(false);
+        Ok(())
+    }
+
+    fn open(&self, facts: RunFacts) -> Result<Arc<Run>, StoreError> {
+        Run::open(facts, self.state.disk.clone(), self.cache.clone()).map(Arc::new)
+    }
+
+    /// Merges the oldest full level. `false` if there is none.
+    fn merge(&mut self) -> Result<bool, StoreError> {
+        let runs = self.state.sources().runs.clone();
+        let Some(start) = (0..runs.len()).find(|start| self.is_full_level(&runs, *start)) else {
+            return Ok(false);
+        };
+        let Some(merged) = runs.get(start..start + MERGE_WIDTH) else { return Ok(false) };
+        let level = merged.first().map_or(0, |run| run.facts.level) + 1;
+        let facts = self.merge_runs(merged, level, start == 0)?;
+        let mut manifest = self.manifest.clone();
+        manifest.next_run += 1;
+        manifest.runs.splice(start..start + MERGE_WIDTH, facts.clone());
+        self.state.disk.flush()?;
+        manifest.write(&self.state.disk)?;
+        let opened = facts.map(|facts| self.open(facts)).transpose()?;
+        self.manifest = manifest;
+        self.obsolete.extend(merged.iter().cloned());
+        self.state.replace(|sources| drop(sources.runs.splice(start..start + MERGE_WIDTH, opened)));
+        Ok(true)
+    }
+
+    fn is_full_level(&self, runs: &[Arc<Run>], start: usize) -> bool {
+        let level = runs.get(start).map(|run| run.facts.level);
+        runs.get(start..start + MERGE_WIDTH)
+            .is_some_and(|group| group.iter().all(|run| Some(run.facts.level) == level))
+    }
+
+    fn merge_runs(
+        &self,
+        runs: &[Arc<Run>],
+        level: u32,
+        is_oldest: bool,
+    ) -> Result<Option<RunFacts>, StoreError> {
+        let everything = KeyRange { start: Vec::new(), end: vec![0xff; 16] };
+        let horizon = self.state.horizon(self.clock.now());
+        let mut cursors: Vec<Box<dyn Cursor>> = Vec::new();
+        for run in runs {
+            cursors.push(Box::new(run.cursor(&everything, Direction::Forward)?));
+        }
+        let mut out = RunWriter::new(self.manifest.next_run, level, self.state.disk.clone());
+        let (mut key, mut versions) = (Vec::new(), Vec::new());
+        while cursor::next_key(&mut cursors, Direction::Forward, &mut key, &mut versions)? {
+            versions.sort_by_key(|version| std::cmp::Reverse(version.sequence));
+            for version in versions.drain(..) {
+                let is_base = version.sequence <= horizon;
+                let is_gone = version.value.is_none() && is_base && is_oldest;
+                if !is_gone {
+                    out.push(&key, version.sequence, version.value.as_deref())?;
+                }
+                if is_base {
+                    // Everybody who may still ask sees this version or a newer one.
+                    break;
+                }
+            }
+            versions.clear();
+        }
+        out.finish()
+    }
+
+    fn remove_obsolete(&mut self) -> Result<(), StoreError> {
+        let (free, used): (Vec<_>, Vec<_>) =
+            self.obsolete.drain(..).partition(|run| Arc::strong_count(run) == 1);
+        self.obsolete = used;
+        free.iter().try_for_each(|run| self.state.disk.remove_run(run.facts.id))
+    }
+
+    /// Packs the files that the manifest covers, all but the newest.
+    fn pack_journal(&self) -> Result<(), StoreError> {
+        let files = journal::files(&self.journal_folder)?;
+        for pair in files.windows(2) {
+            let [(_, path), (next, _)] = pair else { continue };
+            let is_covered = next.0 <= self.manifest.sequence + 1;
+            if is_covered && path.extension().is_some_and(|extension| extension == "journal") {
+                journal::compress(path)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,239 @@
+//! sled itself: three trees (records, blocks, manifest), written in small batches, flushed and then synced by hand,
+//! because sled's own flush on Linux does not wait for the disk to have the data.
+use std::fs::{self, File};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+
+use crate::store::key::Space;
+use crate::store::kv::{KeyRange, StoreError};
+
+/// What sled is given at once.
+const BATCH_BYTES_MAX: usize = 1024 * 1024;
+/// Values above this make sled write files of their own; they are cut into pieces.
+const PIECE_BYTES_MAX: usize = 6 * 1024;
+const MANIFEST: &[u8] = b"manifest";
+
+/// An open sled directory.
+pub(super) struct Disk {
+    path: PathBuf,
+    database: sled::Db,
+    records: sled::Tree,
+    blocks: sled::Tree,
+    sync: bool,
+}
+
+/// Writes gathered for sled.
+#[derive(Default)]
+pub(super) struct SledBatch {
+    records: sled::Batch,
+    blocks: sled::Batch,
+    bytes: usize,
+}
+
+impl SledBatch {
+    pub(super) fn put_block(&mut self, run: u64, number: u32, stored: Vec<u8>) {
+        self.bytes += stored.len();
+        self.blocks.insert(block_key(b'b', run, number), stored);
+    }
+
+    /// An index is cut into pieces like any large value.
+    pub(super) fn put_index(&mut self, run: u64, index: &[u8]) {
+        for (piece, number) in index.chunks(PIECE_BYTES_MAX).zip(0_u32..) {
+            self.bytes += piece.len();
+            self.blocks.insert(block_key(b'i', run, number), piece);
+        }
+    }
+
+    /// A record: its first piece begins with the length of the whole.
+    pub(super) fn put_record(&mut self, key: &[u8], value: &[u8]) {
+        self.bytes += key.len() + value.len();
+        let len = u32::try_from(value.len()).unwrap_or(u32::MAX).to_be_bytes();
+        let (first, rest) = value.split_at(value.len().min(PIECE_BYTES_MAX));
+        self.records.insert(record_key(key, 0), [&len[..], first].concat());
+        for (piece, number) in rest.chunks(PIECE_BYTES_MAX).zip(1_u32..) {
+            self.records.insert(record_key(key, number), piece);
+        }
+    }
+}
+
+fn block_key(what: u8, run: u64, number: u32) -> Vec<u8> {
+    let mut key = vec![what];
+    key.extend_from_slice(&run.to_be_bytes());
+    key.extend_from_slice(&number.to_be_bytes());
+    key
+}
+
+/// Records are keyed without their space byte, and with the number of the piece.
+fn record_key(key: &[u8], piece: u32) -> Vec<u8> {
+    let mut out = key.get(1..).unwrap_or_default().to_vec();
+    out.extend_from_slice(&piece.to_be_bytes());
+    out
+}
+
+/// sled reports some damage by panicking; here that is an error like any other.
+fn guarded<T>(what: &str, act: impl FnOnce() -> Result<T, sled::Error>) -> Result<T, StoreError> {
+    match catch_unwind(AssertUnwindSafe(act)) {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(sled::Error::Io(error))) => Err(StoreError::Io(format!("{what}: {error}"))),
+        Ok(Err(error)) => Err(StoreError::Corrupt(format!("{what}: {error}"))),
+        Err(_) => Err(StoreError::Corrupt(format!("{what}: sled panicked"))),
+    }
+}
+
+impl Disk {
+    /// Opens the directory, or makes it.
+    pub(super) fn open(path: &Path, cache_bytes: u64, sync: bool) -> Result<Self, StoreError> {
+        let config = sled::Config::new().path(path).cache_capacity(cache_bytes).flush_every_ms(None);
+        let database = guarded("sled does not open", || config.open())?;
+        let records = guarded("the records do not open", || database.open_tree("records"))?;
+        let blocks = guarded("the blocks do not open", || database.open_tree("blocks"))?;
+        Ok(Self { path: path.to_owned(), database, records, blocks, sync })
+    }
+
+    pub(super) fn write_when_large(&self, batch: &mut SledBatch) -> Result<(), StoreError> {
+        if batch.bytes >= BATCH_BYTES_MAX { self.write(batch) } else { Ok(()) }
+    }
+
+    pub(super) fn write(&self, batch: &mut SledBatch) -> Result<(), StoreError> {
+        let batch = std::mem::take(batch);
+        guarded("sled does not write", || {
+            self.records.apply_batch(batch.records)?;
+            self.blocks.apply_batch(batch.blocks)
+        })
+    }
+
+    /// Waits until everything written is on the disk.
+    pub(super) fn flush(&self) -> Result<(), StoreError> {
+        guarded("sled does not flush", || self.database.flush().map(drop))?;
+        if !self.sync {
+            return Ok(());
+        }
+        File::open(self.path.join("db"))?.sync_all()?;
+        let blobs = self.path.join("blobs");
+        if let Ok(entries) = fs::read_dir(&blobs) {
+            for entry in entries {
+                File::open(entry?.path())?.sync_all()?;
+            }
+            File::open(&blobs)?.sync_all()?;
+        }
+        Ok(File::open(&self.path)?.sync_all()?)
+    }
+
+    pub(super) fn read_block(&self, run: u64, number: u32) -> Result<Vec<u8>, StoreError> {
+        let found = guarded("sled does not read", || self.blocks.get(block_key(b'b', run, number)))?;
+        found
+            .map(|stored| stored.to_vec())
+            .ok_or_else(|| StoreError::Corrupt(format!("block {number} of run {run} is missing")))
+    }
+
+    pub(super) fn read_index(&self, run: u64) -> Result<Vec<u8>, StoreError> {
+        let prefix = block_key(b'i', run, 0);
+        guarded("sled does not read", || {
+            let mut index = Vec::new();
+            for piece in self.blocks.scan_prefix(prefix.get(..9).unwrap_or_default()) {
+                index.extend_from_slice(&piece?.1);
+            }
+            Ok(index)
+        })
+    }
+
+    /// The value of a record key (with its space byte).
+    pub(super) fn read_record(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        let first = guarded("sled does not read", || self.records.get(record_key(key, 0)))?;
+        first.map(|first| self.whole_record(key, &first)).transpose()
+    }
+
+    fn whole_record(&self, key: &[u8], first: &[u8]) -> Result<Bytes, StoreError> {
+        let corrupt = || StoreError::Corrupt("a record is cut short".to_owned());
+        let (len, rest) = first.split_first_chunk::<4>().ok_or_else(corrupt)?;
+        let len = usize::try_from(u32::from_be_bytes(*len)).map_err(|_| corrupt())?;
+        let mut value = rest.to_vec();
+        let mut piece = 1;
+        while value.len() < len {
+            let next = guarded("sled does not read", || self.records.get(record_key(key, piece)))?;
+            value.extend_from_slice(&next.ok_or_else(corrupt)?);
+            piece += 1;
+        }
+        if value.len() == len { Ok(value.into()) } else { Err(corrupt()) }
+    }
+
+    /// The keys (without their space byte) and pieces of the records of a range, in order.
+    pub(super) fn records(&self, range: &KeyRange) -> sled::Iter {
+        let space = Space::Record.byte();
+        // Rows and sequences are 8 bytes each: nothing is after this.
+        let last = vec![0xff; 24];
+        let within = |key: &[u8], after: Vec<u8>| match key.split_first() {
+            Some((first, rest)) if *first == space => rest.to_vec(),
+            Some((first, _)) if *first > space => after,
+            _ => Vec::new(),
+        };
+        let (start, end) = (within(&range.start, last.clone()), within(&range.end, last));
+        self.records.range(start.clone()..end.max(start))
+    }
+
+    /// Reads a record whose key and first piece an iteration has come upon. `None` for a later piece.
+    pub(super) fn record_of(&self, key: &[u8], first: &[u8]) -> Result<Option<(Vec<u8>, Bytes)>, StoreError> {
+        match key.split_last_chunk::<4>() {
+            Some((plain, [0, 0, 0, 0])) => {
+                let key = [&[Space::Record.byte()], plain].concat();
+                let value = self.whole_record(&key, first)?;
+                Ok(Some((key, value)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    pub(super) fn read_manifest(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(guarded("sled does not read", || self.database.get(MANIFEST))?.map(|stored| stored.to_vec()))
+    }
+
+    pub(super) fn write_manifest(&self, manifest: Vec<u8>) -> Result<(), StoreError> {
+        guarded("sled does not write", || self.database.insert(MANIFEST, manifest).map(drop))?;
+        self.flush()
+    }
+
+    /// Removes the blocks and the index of a run that no manifest names.
+    pub(super) fn remove_run(&self, run: u64) -> Result<(), StoreError> {
+        for what in [b'b', b'i'] {
+            let prefix = block_key(what, run, 0);
+            let mut batch = sled::Batch::default();
+            let keys = self.blocks.scan_prefix(prefix.get(..9).unwrap_or_default()).keys();
+            let mut count = 0_usize;
+            for key in keys {
+                let key = guarded("sled does not read", || key)?;
+                batch.remove(key);
+                count += 1;
+                if count.is_multiple_of(1_000) {
+                    let full = std::mem::take(&mut batch);
+                    guarded("sled does not write", || self.blocks.apply_batch(full))?;
+                }
+            }
+            guarded("sled does not write", || self.blocks.apply_batch(batch))?;
+        }
+        Ok(())
+    }
+
+    /// The numbers of all runs that have blocks.
+    pub(super) fn runs(&self) -> Result<Vec<u64>, StoreError> {
+        let mut found: Vec<u64> = Vec::new();
+        let mut from = vec![b'i'];
+        loop {
+            let next = guarded("sled does not read", || {
+                self.blocks.range(from.clone()..vec![b'j']).next().transpose()
+            })?;
+            let Some((key, _)) = next else { return Ok(found) };
+            let Some(run) = key.get(1..9).and_then(|bytes| bytes.first_chunk::<8>()) else {
+                return Ok(found);
+            };
+            let run = u64::from_be_bytes(*run);
+            found.push(run);
+            from = block_key(b'i', run + 1, 0);
+        }
+    }
+
+    pub(super) fn bytes_on_disk(&self) -> u64 {
+        self.database.size_on_disk().unwrap_or(0)
+    }
+}

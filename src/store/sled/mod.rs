@@ -1,0 +1,173 @@
+//! The sled backend: journal, memory tables, and in the background records and runs in sled.
+//!
+//! ```text
+//! commit --> queue --> writer: journal (one sync for a group) --> memory table --> answer
+//!                                                   | when it is full
+//!                                                   v
+//!            background: sled  records by row | runs: sorted blocks | manifest
+//! ```
+
+mod background;
+mod block;
+mod bloom;
+mod cursor;
+mod disk;
+mod journal;
+mod manifest;
+mod open;
+mod records;
+mod run;
+mod state;
+mod table;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use super::kv::{At, Batch, Kv, Snapshot, StoreError};
+use super::ticket::Ticket;
+use background::Background;
+use state::State;
+use writer::Queue;
+
+/// How a directory is opened.
+#[derive(Clone, Debug)]
+pub struct SledOptions {
+    pub path: PathBuf,
+    /// Whether a commit waits for the disk. Only a demo that leaves nothing behind goes without.
+    pub sync: bool,
+    /// A memory table is written down at this size, in bytes. There are at most two.
+    pub table_bytes_max: usize,
+    /// A journal file is closed at this size, in bytes.
+    pub journal_bytes_max: u64,
+    /// Decoded blocks kept in memory, in bytes.
+    pub block_cache_bytes: u64,
+    /// sled's own cache, in bytes.
+    pub sled_cache_bytes: u64,
+}
+
+impl SledOptions {
+    /// The defaults for a directory.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        const MIB: u64 = 1024 * 1024;
+        Self {
+            path: path.into(),
+            sync: true,
+            table_bytes_max: 32 * 1024 * 1024,
+            journal_bytes_max: 64 * MIB,
+            block_cache_bytes: 32 * MIB,
+            sled_cache_bytes: 64 * MIB,
+        }
+    }
+}
+
+/// What opening a directory came upon; for the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Opened {
+    /// Commits that were replayed from the journal.
+    pub replayed: u64,
+    /// Bytes of a record that was never finished, cut off.
+    pub torn_bytes: u64,
+    /// Why sled's directory was set aside and rebuilt from the journal, if it was.
+    pub rebuilt: Option<String>,
+}
+
+/// Figures about a store, for reports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SledFigures {
+    pub sled_bytes: u64,
+    pub journal_bytes: u64,
+    pub runs: usize,
+    /// First keys and filters of runs, in bytes.
+    pub index_bytes: usize,
+    pub table_bytes: usize,
+}
+
+/// An open store. Dropped, it writes down what is in memory and closes.
+pub struct Sled {
+    state: Arc<State>,
+    queue: Arc<Queue>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    background: Mutex<Option<JoinHandle<Background>>>,
+    journal_folder: PathBuf,
+    opened: Opened,
+}
+
+impl Sled {
+    /// What opening the directory came upon.
+    #[must_use]
+    pub fn opened(&self) -> &Opened {
+        &self.opened
+    }
+
+    /// Whether writes are refused since one failed.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.queue.is_stopped()
+    }
+
+    /// The last failure of the disk, in the words of the operating system; for the log.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        self.queue.failure()
+    }
+
+    /// Sizes on the disk and in memory.
+    #[must_use]
+    pub fn figures(&self) -> SledFigures {
+        let sources = self.state.sources();
+        let files = journal::files(&self.journal_folder).unwrap_or_default();
+        let size = |path: &PathBuf| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+        SledFigures {
+            sled_bytes: self.state.disk.bytes_on_disk(),
+            journal_bytes: files.iter().map(|(_, path)| size(path)).sum(),
+            runs: sources.runs.len(),
+            index_bytes: sources.runs.iter().map(|run| run.resident_bytes()).sum(),
+            table_bytes: sources.tables.iter().map(|table| table.bytes()).sum(),
+        }
+    }
+
+    /// Finishes what was accepted, writes the memory tables down and closes.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails; the journal has everything, and the next start replays it.
+    pub fn close(&self) -> Result<(), StoreError> {
+        self.queue.close();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let background = self.background.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer
+            && writer.join().is_err()
+        {
+            return Err(StoreError::Io("the writer failed".to_owned()));
+        }
+        let Some(background) = background else { return Ok(()) };
+        let mut background =
+            background.join().map_err(|_| StoreError::Io("the background work failed".to_owned()))?;
+        if self.queue.is_stopped() { Ok(()) } else { background.finish() }
+    }
+}
+
+impl Drop for Sled {
+    fn drop(&mut self) {
+        // What could not be written down is in the journal.
+        let _ = self.close();
+    }
+}
+
+impl Kv for Sled {
+    fn snapshot(&self, at: At) -> Result<Box<dyn Snapshot>, StoreError> {
+        let wanted = match at {
+            At::Latest => None,
+            At::Sequence(sequence) => Some(sequence),
+        };
+        Ok(Box::new(self.state.pin(wanted)?))
+    }
+
+    fn commit(&self, batch: Batch) -> Ticket {
+        let (ticket, resolver) = Ticket::new();
+        self.queue.push(batch, resolver);
+        ticket
+    }
+}

@@ -1,0 +1,153 @@
+//! Opening a directory: sled, its manifest and runs; then what the journal has beyond them. Where sled's directory is
+//! damaged it is set aside and everything is made again from the journal.
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use crate::store::clock::Clock;
+use crate::store::kv::{Committed, Sequence, StoreError};
+
+use super::background::Background;
+use super::disk::Disk;
+use super::journal::{self, Journal, Replayed};
+use super::manifest::Manifest;
+use super::run::{BlockCache, ByBytes, Run};
+use super::state::{Sources, State};
+use super::table::Table;
+use super::writer::{Queue, Writer};
+use super::{Opened, Sled, SledOptions};
+
+impl Sled {
+    /// Opens a directory, or makes it.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] if another process has it open or the operating system refuses; [`StoreError::Corrupt`] if
+    /// the journal itself is damaged, in words that say where.
+    pub fn open(options: &SledOptions, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        let journal_folder = options.path.join("journal");
+        fs::create_dir_all(&journal_folder)?;
+        let cache = Arc::new(BlockCache::with_weighter(
+            usize::try_from(options.block_cache_bytes / 8_192).unwrap_or(usize::MAX),
+            options.block_cache_bytes,
+            ByBytes,
+        ));
+        let mut opened = Opened::default();
+        let (disk, manifest, runs) = match open_sled(options, &cache) {
+            Err(StoreError::Corrupt(reason)) => {
+                set_aside(&options.path)?;
+                opened.rebuilt = Some(reason);
+                open_sled(options, &cache)?
+            }
+            other => other?,
+        };
+        let applied = manifest.applied();
+        let queue = Arc::<Queue>::default();
+        let sources = Sources { tables: vec![Arc::new(Table::default())], runs };
+        let state = Arc::new(State::new(disk, sources, applied.sequence));
+        let mut background = Background {
+            state: state.clone(),
+            queue: queue.clone(),
+            manifest,
+            cache,
+            clock: clock.clone(),
+            journal_folder: journal_folder.clone(),
+            obsolete: Vec::new(),
+        };
+        let replayed = replay(options, &journal_folder, applied, &mut background, &mut opened)?;
+        state.publish(replayed.last.sequence, replayed.last.time);
+        state.forget_before(replayed.last.sequence);
+        let writer = Writer {
+            state: state.clone(),
+            queue: queue.clone(),
+            journal: replayed.journal,
+            seal: replayed.seal,
+            last: replayed.last,
+            clock,
+            table_bytes_max: options.table_bytes_max,
+            journal_bytes_max: options.journal_bytes_max,
+        };
+        let writer = thread::Builder::new().name("store-writer".to_owned()).spawn(move || writer.run())?;
+        let background =
+            thread::Builder::new().name("store-background".to_owned()).spawn(move || background.run())?;
+        Ok(Self {
+            state,
+            queue,
+            writer: Mutex::new(Some(writer)),
+            background: Mutex::new(Some(background)),
+            journal_folder,
+            opened,
+        })
+    }
+}
+
+type OpenSled = (Arc<Disk>, Manifest, Vec<Arc<Run>>);
+
+fn open_sled(options: &SledOptions, cache: &Arc<BlockCache>) -> Result<OpenSled, StoreError> {
+    let disk = Arc::new(Disk::open(&options.path.join("sled"), options.sled_cache_bytes, options.sync)?);
+    let manifest = Manifest::read(&disk)?;
+    let mut runs = Vec::new();
+    for facts in &manifest.runs {
+        runs.push(Arc::new(Run::open(facts.clone(), disk.clone(), cache.clone())?));
+    }
+    // What was written before a crash and is named by no manifest is as if it had never been.
+    for run in disk.runs()? {
+        if !manifest.runs.iter().any(|facts| facts.id == run) {
+            disk.remove_run(run)?;
+        }
+    }
+    Ok((disk, manifest, runs))
+}
+
+fn set_aside(path: &Path) -> Result<(), StoreError> {
+    let free =
+        (1..1_000).map(|number| path.join(format!("sled-damaged-{number}"))).find(|path| !path.exists());
+    let target = free.ok_or_else(|| StoreError::Io("too many damaged directories are kept".to_owned()))?;
+    Ok(fs::rename(path.join("sled"), target)?)
+}
+
+/// What the writer goes on with.
+struct Ready {
+    journal: Journal,
+    seal: journal::Seal,
+    last: Committed,
+}
+
+fn replay(
+    options: &SledOptions,
+    folder: &Path,
+    applied: Committed,
+    background: &mut Background,
+    opened: &mut Opened,
+) -> Result<Ready, StoreError> {
+    let replayed = journal::replay(folder, applied, &mut |record: Replayed| {
+        opened.replayed += 1;
+        let table = background.state.sources().tables.first().cloned();
+        let Some(table) = table else { return Ok(()) };
+        let sequence = record.committed.sequence;
+        for (key, value) in record.writes {
+            table.insert(key, sequence, value);
+        }
+        table.set_last(Committed { first_row: record.committed.first_row + record.rows, ..record.committed });
+        if table.bytes() < options.table_bytes_max {
+            return Ok(());
+        }
+        background.state.replace(|sources| sources.tables.insert(0, Arc::new(Table::default())));
+        background.work()
+    })?;
+    let was_written_down = journal::files(folder)?.iter().any(|(_, path)| !is_plain(path));
+    if applied.sequence.0 == 0 && was_written_down && opened.rebuilt.is_none() {
+        opened.rebuilt = Some("what had been written to sled is gone".to_owned());
+    }
+    opened.torn_bytes = replayed.torn_bytes;
+    let next = Sequence(replayed.last.sequence.0 + 1);
+    let journal = match &replayed.open {
+        Some((path, len)) if is_plain(path) => Journal::resume(path, *len, options.sync)?,
+        _ => Journal::create(folder, next, &replayed.seal, options.sync)?,
+    };
+    Ok(Ready { journal, seal: replayed.seal, last: replayed.last })
+}
+
+fn is_plain(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "journal")
+}

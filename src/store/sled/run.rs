@@ -1,0 +1,313 @@
+//! Runs: sorted entries in blocks, written once and never changed. The first key of every block and the bloom filter are
+//! in memory; blocks are read when asked for and kept in a bounded cache.
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::store::key::filter_part;
+use crate::store::kv::{Direction, KeyRange, Sequence, StoreError};
+
+use super::block::{Block, BlockBuilder, put_number, take_number};
+use super::bloom::{Bloom, hash};
+use super::cursor::Cursor;
+use super::disk::{Disk, SledBatch};
+
+/// Blocks decoded lately, by run and number.
+pub(super) type BlockCache = quick_cache::sync::Cache<(u64, u32), Arc<Block>, ByBytes>;
+
+/// Weighs a block by the memory that it takes.
+#[derive(Clone)]
+pub(super) struct ByBytes;
+
+impl quick_cache::Weighter<(u64, u32), Arc<Block>> for ByBytes {
+    fn weight(&self, _: &(u64, u32), block: &Arc<Block>) -> u64 {
+        u64::try_from(block.weight()).unwrap_or(u64::MAX)
+    }
+}
+
+/// What the manifest keeps of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct RunFacts {
+    pub(super) id: u64,
+    /// How many merges it has been through.
+    pub(super) level: u32,
+    pub(super) blocks: u32,
+    pub(super) entries: u64,
+    pub(super) sequence_min: u64,
+    pub(super) sequence_max: u64,
+    pub(super) index_checksum: u32,
+}
+
+/// A run that can be read.
+pub(super) struct Run {
+    pub(super) facts: RunFacts,
+    first_keys: Vec<Box<[u8]>>,
+    bloom: Bloom,
+    disk: Arc<Disk>,
+    cache: Arc<BlockCache>,
+}
+
+impl Run {
+    /// Opens a run that the manifest names.
+    pub(super) fn open(facts: RunFacts, disk: Arc<Disk>, cache: Arc<BlockCache>) -> Result<Self, StoreError> {
+        let corrupt = || StoreError::Corrupt(format!("the index of run {}", facts.id));
+        let index = disk.read_index(facts.id)?;
+        if crc32fast::hash(&index) != facts.index_checksum {
+            return Err(corrupt());
+        }
+        let mut at = 0;
+        let mut first_keys = Vec::new();
+        for _ in 0..facts.blocks {
+            let len =
+                take_number(&index, &mut at).and_then(|len| usize::try_from(len).ok()).ok_or_else(corrupt)?;
+            first_keys.push(index.get(at..at + len).ok_or_else(corrupt)?.into());
+            at += len;
+        }
+        let bloom = Bloom::from_bytes(index.get(at..).ok_or_else(corrupt)?.to_vec());
+        Ok(Self { facts, first_keys, bloom, disk, cache })
+    }
+
+    /// The memory that the run takes while it is not read, in bytes.
+    pub(super) fn resident_bytes(&self) -> usize {
+        self.first_keys.iter().map(|key| key.len() + size_of::<Box<[u8]>>()).sum::<usize>()
+            + self.bloom.bytes().len()
+    }
+
+    fn block(&self, number: usize) -> Result<Arc<Block>, StoreError> {
+        let number = u32::try_from(number).unwrap_or(u32::MAX);
+        self.cache.get_or_insert_with(&(self.facts.id, number), || {
+            let stored = self.disk.read_block(self.facts.id, number)?;
+            Block::decode(&stored).map(Arc::new)
+        })
+    }
+
+    /// The block that may hold a key: the last whose first key is not after it. Versions of one key may begin in the
+    /// block before.
+    fn block_of(&self, key: &[u8]) -> usize {
+        self.first_keys.partition_point(|first| &**first < key).saturating_sub(1)
+    }
+
+    /// The newest version of a key that is not after `at`.
+    pub(super) fn newest(
+        &self,
+        key: &[u8],
+        at: Sequence,
+    ) -> Result<Option<(Sequence, Option<Bytes>)>, StoreError> {
+        if self.facts.sequence_min > at.0 || !self.bloom.may_hold(hash(filter_part(key))) {
+            return Ok(None);
+        }
+        for number in self.block_of(key)..self.first_keys.len() {
+            if self.first_keys.get(number).is_some_and(|first| &**first > key) {
+                break;
+            }
+            let block = self.block(number)?;
+            let mut index = block.lower_bound(key);
+            while block.key(index) == Some(key) {
+                match block.sequence(index) {
+                    Some(sequence) if sequence <= at => return Ok(Some((sequence, block.value(index)))),
+                    _ => index += 1,
+                }
+            }
+            if index < block.len() {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the run may hold a key of the range: certain only where the whole range is of one remembered part.
+    pub(super) fn may_hold(&self, range: &KeyRange) -> bool {
+        let first = self.first_keys.first().is_none_or(|first| &**first < range.end.as_slice());
+        if !first {
+            return false;
+        }
+        let part = filter_part(&range.start);
+        let is_one_value = part.len() < range.start.len() && range.end.starts_with(part);
+        !is_one_value || self.bloom.may_hold(hash(part))
+    }
+
+    pub(super) fn cursor(
+        self: &Arc<Self>,
+        range: &KeyRange,
+        direction: Direction,
+    ) -> Result<RunCursor, StoreError> {
+        let mut cursor = RunCursor { run: self.clone(), range: range.clone(), direction, at: None };
+        cursor.start()?;
+        Ok(cursor)
+    }
+}
+
+/// A cursor over a run.
+pub(super) struct RunCursor {
+    run: Arc<Run>,
+    range: KeyRange,
+    direction: Direction,
+    /// The block, its number, and the entry in it.
+    at: Option<(Arc<Block>, usize, usize)>,
+}
+
+impl RunCursor {
+    fn start(&mut self) -> Result<(), StoreError> {
+        self.at = None;
+        if self.run.first_keys.is_empty() {
+            return Ok(());
+        }
+        match self.direction {
+            Direction::Forward => {
+                let number = self.run.block_of(&self.range.start);
+                let block = self.run.block(number)?;
+                let index = block.lower_bound(&self.range.start);
+                if index < block.len() {
+                    self.settle(block, number, index);
+                } else {
+                    self.enter(number + 1, Ordering::Less)?;
+                }
+            }
+            Direction::Reverse => {
+                let number = self.run.block_of(&self.range.end);
+                let block = self.run.block(number)?;
+                match block.lower_bound(&self.range.end).checked_sub(1) {
+                    Some(index) => self.settle(block, number, index),
+                    None if number > 0 => self.enter(number - 1, Ordering::Greater)?,
+                    None => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Enters a block at its first (`Less`) or last entry.
+    fn enter(&mut self, number: usize, end: Ordering) -> Result<(), StoreError> {
+        self.at = None;
+        if number < self.run.first_keys.len() {
+            let block = self.run.block(number)?;
+            let index = if end == Ordering::Less { 0 } else { block.len().saturating_sub(1) };
+            self.settle(block, number, index);
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, block: Arc<Block>, number: usize, index: usize) {
+        let inside = block.key(index).is_some_and(|key| self.range.contains(key));
+        self.at = inside.then_some((block, number, index));
+    }
+}
+
+impl Cursor for RunCursor {
+    fn current(&self) -> Option<(&[u8], Sequence)> {
+        let (block, _, index) = self.at.as_ref()?;
+        block.key(*index).zip(block.sequence(*index))
+    }
+
+    fn value(&self) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.at.as_ref().and_then(|(block, _, index)| block.value(*index)))
+    }
+
+    fn advance(&mut self) -> Result<(), StoreError> {
+        let Some((block, number, index)) = self.at.take() else { return Ok(()) };
+        match self.direction {
+            Direction::Forward if index + 1 < block.len() => self.settle(block, number, index + 1),
+            Direction::Forward => self.enter(number + 1, Ordering::Less)?,
+            Direction::Reverse if index > 0 => self.settle(block, number, index - 1),
+            Direction::Reverse if number > 0 => self.enter(number - 1, Ordering::Greater)?,
+            Direction::Reverse => {}
+        }
+        Ok(())
+    }
+
+    fn seek(&mut self, key: &[u8]) -> Result<(), StoreError> {
+        match self.direction {
+            Direction::Forward => self.range.start = key.to_vec().max(std::mem::take(&mut self.range.start)),
+            Direction::Reverse => {
+                let mut end = key.to_vec();
+                end.push(0);
+                self.range.end = end.min(std::mem::take(&mut self.range.end));
+            }
+        }
+        self.start()
+    }
+}
+
+/// Writes a run, entry by entry in order.
+pub(super) struct RunWriter {
+    facts: RunFacts,
+    builder: BlockBuilder,
+    first_key: Option<Box<[u8]>>,
+    first_keys: Vec<Box<[u8]>>,
+    hashes: Vec<u64>,
+    batch: SledBatch,
+    disk: Arc<Disk>,
+}
+
+impl RunWriter {
+    pub(super) fn new(id: u64, level: u32, disk: Arc<Disk>) -> Self {
+        let facts = RunFacts {
+            id,
+            level,
+            blocks: 0,
+            entries: 0,
+            sequence_min: u64::MAX,
+            sequence_max: 0,
+            index_checksum: 0,
+        };
+        Self {
+            facts,
+            builder: BlockBuilder::default(),
+            first_key: None,
+            first_keys: Vec::new(),
+            hashes: Vec::new(),
+            batch: SledBatch::default(),
+            disk,
+        }
+    }
+
+    pub(super) fn push(
+        &mut self,
+        key: &[u8],
+        sequence: Sequence,
+        value: Option<&[u8]>,
+    ) -> Result<(), StoreError> {
+        self.first_key.get_or_insert_with(|| key.into());
+        let hash = hash(filter_part(key));
+        if self.hashes.last() != Some(&hash) {
+            self.hashes.push(hash);
+        }
+        self.builder.push(key, sequence, value);
+        self.facts.entries += 1;
+        self.facts.sequence_min = self.facts.sequence_min.min(sequence.0);
+        self.facts.sequence_max = self.facts.sequence_max.max(sequence.0);
+        if self.builder.is_full() { self.close_block() } else { Ok(()) }
+    }
+
+    fn close_block(&mut self) -> Result<(), StoreError> {
+        self.first_keys.extend(self.first_key.take());
+        let stored = self.builder.finish();
+        self.batch.put_block(self.facts.id, self.facts.blocks, stored);
+        self.facts.blocks += 1;
+        self.disk.write_when_large(&mut self.batch)
+    }
+
+    /// Writes what is left; the run exists once a manifest names it. `None` if it has no entries.
+    pub(super) fn finish(mut self) -> Result<Option<RunFacts>, StoreError> {
+        if !self.builder.is_empty() {
+            self.close_block()?;
+        }
+        if self.facts.entries == 0 {
+            return Ok(None);
+        }
+        let mut index = Vec::new();
+        for key in &self.first_keys {
+            put_number(&mut index, u64::try_from(key.len()).unwrap_or(0));
+            index.extend_from_slice(key);
+        }
+        self.hashes.sort_unstable();
+        self.hashes.dedup();
+        index.extend_from_slice(Bloom::new(&self.hashes).bytes());
+        self.facts.index_checksum = crc32fast::hash(&index);
+        self.batch.put_index(self.facts.id, &index);
+        self.disk.write(&mut self.batch)?;
+        Ok(Some(self.facts))
+    }
+}

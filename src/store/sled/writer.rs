@@ -1,0 +1,322 @@
+//! The one writer: takes the commits that have gathered, checks what they expect, seals them into the journal with one
+//! sync for all, makes them readable, and answers.
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::store::clock::Clock;
+use crate::store::kv::{Batch, CommitError, Committed, Direction, Expectation, Sequence, StoreError};
+use crate::store::ticket::{CommitResult, Resolver};
+
+use super::cursor;
+use super::journal::{AppendError, Encoder, Journal, Seal};
+use super::state::State;
+use super::table::Table;
+
+/// How many bytes of commits one sync takes together at most.
+const GROUP_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How long a commit may wait for a writer that cannot go on before it is told that the store is busy.
+const WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// A commit that waits for the writer.
+struct Pending {
+    batch: Batch,
+    resolver: Resolver,
+    since: Instant,
+}
+
+/// What the writer and those who hand it work share.
+#[derive(Default)]
+pub(super) struct Queue {
+    inner: Mutex<Inner>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Inner {
+    pending: VecDeque<Pending>,
+    closing: bool,
+    /// Why nothing more is written.
+    stopped: Option<CommitError>,
+    /// The last failure of the disk, in the words of the operating system.
+    failure: Option<String>,
+    /// The journal grew a new file and the table before is to be written down.
+    frozen: bool,
+    /// The writer has ended.
+    ended: bool,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn push(&self, batch: Batch, resolver: Resolver) {
+        let mut inner = self.lock();
+        if let Some(error) = inner.stopped.clone() {
+            return resolver.resolve(Err(error));
+        }
+        if inner.closing {
+            return resolver.resolve(Err(CommitError::Stopped));
+        }
+        inner.pending.push_back(Pending { batch, resolver, since: Instant::now() });
+        self.changed.notify_all();
+    }
+
+    /// Lets the writer finish what is queued and end.
+    pub(super) fn close(&self) {
+        self.lock().closing = true;
+        self.changed.notify_all();
+    }
+
+    fn end(&self) {
+        self.lock().ended = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits until a table is to be written down, or for so long. `false` when the writer has ended.
+    pub(super) fn wait_for_frozen(&self, patience: Duration) -> bool {
+        let inner = self.lock();
+        let (inner, _) = self
+            .changed
+            .wait_timeout_while(inner, patience, |inner| !inner.frozen && !inner.ended)
+            .unwrap_or_else(PoisonError::into_inner);
+        !inner.ended
+    }
+
+    pub(super) fn set_frozen(&self, frozen: bool) {
+        self.lock().frozen = frozen;
+        self.changed.notify_all();
+    }
+
+    /// Refuses everything from now on.
+    pub(super) fn stop(&self, failure: String) {
+        let error = CommitError::Stopped;
+        let mut inner = self.lock();
+        inner.failure = Some(failure);
+        inner.stopped = Some(error.clone());
+        for pending in inner.pending.drain(..) {
+            pending.resolver.resolve(Err(error.clone()));
+        }
+        self.changed.notify_all();
+    }
+
+    fn note(&self, failure: String) {
+        self.lock().failure = Some(failure);
+    }
+
+    pub(super) fn failure(&self) -> Option<String> {
+        self.lock().failure.clone()
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.lock().stopped.is_some()
+    }
+
+    /// The next group, or `None` when there is nothing left and the store is closing.
+    fn take_group(&self) -> Option<Vec<Pending>> {
+        let mut inner = self
+            .changed
+            .wait_while(self.lock(), |inner| inner.pending.is_empty() && !inner.closing)
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut group = Vec::new();
+        let mut bytes = 0;
+        while bytes < GROUP_BYTES_MAX {
+            let Some(pending) = inner.pending.pop_front() else { break };
+            bytes += pending.batch.bytes();
+            group.push(pending);
+        }
+        (!group.is_empty()).then_some(group)
+    }
+
+    /// Waits until the background has written the older table down. `false` if writing has stopped meanwhile.
+    fn wait_for_room(&self) -> bool {
+        let mut inner = self.lock();
+        while inner.frozen && inner.stopped.is_none() {
+            let patience = Duration::from_millis(500);
+            (inner, _) = self.changed.wait_timeout(inner, patience).unwrap_or_else(PoisonError::into_inner);
+            while inner.pending.front().is_some_and(|pending| pending.since.elapsed() > WAIT_MAX) {
+                if let Some(pending) = inner.pending.pop_front() {
+                    pending.resolver.resolve(Err(CommitError::Busy));
+                }
+            }
+        }
+        inner.stopped.is_none()
+    }
+}
+
+/// The writer's own state.
+pub(super) struct Writer {
+    pub(super) state: Arc<State>,
+    pub(super) queue: Arc<Queue>,
+    pub(super) journal: Journal,
+    pub(super) seal: Seal,
+    /// The last commit; `first_row` is the next free row.
+    pub(super) last: Committed,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) table_bytes_max: usize,
+    pub(super) journal_bytes_max: u64,
+}
+
+/// The keys that the commits of a group have written, which nobody else can see yet.
+type Overlay = BTreeMap<Vec<u8>, (Sequence, bool)>;
+
+impl Writer {
+    /// Works until the queue is closed and empty.
+    pub(super) fn run(mut self) {
+        while let Some(group) = self.queue.take_group() {
+            if !self.write(group) || (self.is_table_full() && !self.freeze()) {
+                break;
+            }
+        }
+        self.queue.end();
+    }
+
+    fn is_table_full(&self) -> bool {
+        let sources = self.state.sources();
+        let bytes = sources.tables.first().map_or(0, |table| table.bytes());
+        bytes >= self.table_bytes_max || self.journal.len() >= self.journal_bytes_max
+    }
+
+    /// Begins a new table and a new journal file, once the table before is written down.
+    fn freeze(&mut self) -> bool {
+        if !self.queue.wait_for_room() {
+            return false;
+        }
+        let next = Sequence(self.last.sequence.0 + 1);
+        if self.journal.rotate(next, &self.seal).is_err() {
+            // The old file still takes records; the next group tries again.
+            return true;
+        }
+        self.state.replace(|sources| sources.tables.insert(0, Arc::new(Table::default())));
+        self.queue.set_frozen(true);
+        true
+    }
+
+    fn write(&mut self, group: Vec<Pending>) -> bool {
+        let mut encoder = Encoder { seal: self.seal, bytes: Vec::new() };
+        let mut overlay = Overlay::new();
+        let mut written: Vec<(Committed, Batch)> = Vec::new();
+        let mut answers: Vec<(Resolver, CommitResult)> = Vec::new();
+        let mut last = self.last;
+        for Pending { mut batch, resolver, .. } in group {
+            let answer = match self.holds(&batch, &overlay) {
+                Ok(true) => {
+                    let committed = Committed {
+                        sequence: Sequence(last.sequence.0 + 1),
+                        time: self.clock.now().max(last.time),
+                        first_row: last.first_row,
+                    };
+                    batch.stamp(committed);
+                    match encoder.push(committed, &batch) {
+                        Ok(()) => {
+                            for write in &batch.writes {
+                                overlay
+                                    .insert(write.key.clone(), (committed.sequence, write.value.is_some()));
+                            }
+                            last = Committed { first_row: committed.first_row + batch.rows, ..committed };
+                            written.push((committed, batch));
+                            Ok(committed)
+                        }
+                        Err(_) => Err(CommitError::Full),
+                    }
+                }
+                Ok(false) => Err(CommitError::Conflict { readable_at: last.sequence }),
+                Err(_) => Err(CommitError::Stopped),
+            };
+            answers.push((resolver, answer));
+        }
+        if !written.is_empty() {
+            match self.journal.append(&encoder.bytes) {
+                Ok(()) => {
+                    self.seal = encoder.seal;
+                    self.last = last;
+                    self.publish(written);
+                }
+                Err(AppendError::NothingWritten(error)) => {
+                    // CHOICE: whatever kept the operating system from taking the bytes, nothing of them was kept, so
+                    // the store is whole and says that it has no room.
+                    self.queue.note(error.to_string());
+                    fail(answers, &CommitError::Full);
+                    return true;
+                }
+                Err(AppendError::Unknown(error)) => {
+                    self.queue.stop(error.to_string());
+                    fail(answers, &CommitError::Stopped);
+                    return false;
+                }
+            }
+        }
+        for (resolver, answer) in answers {
+            resolver.resolve(answer);
+        }
+        true
+    }
+
+    fn publish(&self, written: Vec<(Committed, Batch)>) {
+        let sources = self.state.sources();
+        let Some(table) = sources.tables.first() else { return };
+        for (committed, batch) in written {
+            for write in batch.writes {
+                table.insert(Bytes::from(write.key), committed.sequence, write.value.map(Bytes::from));
+            }
+        }
+        table.set_last(self.last);
+        self.state.publish(self.last.sequence, self.last.time);
+    }
+
+    fn holds(&self, batch: &Batch, overlay: &Overlay) -> Result<bool, StoreError> {
+        if batch.expectations.is_empty() {
+            return Ok(true);
+        }
+        let sources = self.state.sources();
+        for expectation in &batch.expectations {
+            let holds = match expectation {
+                Expectation::Key { key, sequence } => {
+                    let newest = match overlay.get(key) {
+                        Some((sequence, true)) => Some(*sequence),
+                        Some((_, false)) => None,
+                        None => self
+                            .state
+                            .newest(&sources, key, Sequence(u64::MAX))?
+                            .and_then(|(sequence, value)| value.map(|_| sequence)),
+                    };
+                    newest == *sequence
+                }
+                Expectation::Unchanged { range, since } => {
+                    let pending = overlay.range(range.start.clone()..range.end.clone()).next().is_some();
+                    !pending && !self.changed_since(range, *since)?
+                }
+            };
+            if !holds {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn changed_since(&self, range: &crate::store::kv::KeyRange, since: Sequence) -> Result<bool, StoreError> {
+        let mut sources = super::state::Sources::clone(&*self.state.sources());
+        sources.runs.retain(|run| run.facts.sequence_max > since.0);
+        let mut cursors = self.state.cursors(&sources, range, Direction::Forward)?;
+        let (mut key, mut versions) = (Vec::new(), Vec::new());
+        while cursor::next_key(&mut cursors, Direction::Forward, &mut key, &mut versions)? {
+            if versions.drain(..).any(|version| version.sequence > since) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn fail(answers: Vec<(Resolver, CommitResult)>, error: &CommitError) {
+    for (resolver, answer) in answers {
+        let answer = match answer {
+            Err(CommitError::Conflict { readable_at }) => Err(CommitError::Conflict { readable_at }),
+            _ => Err(error.clone()),
+        };
+        resolver.resolve(answer);
+    }
+}

@@ -1,0 +1,335 @@
+//! The contract of a backend, as tests that run against each of them by name. `verify`-like checks stand at the end of
+//! every random walk: what is read is what a plain map of the same commits holds.
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::clock::SystemClock;
+use super::kv::{
+    At, Batch, CommitError, Direction, Expectation, Flow, KeyRange, Kv, Place, Sequence, Stamp, Stamped,
+    Write,
+};
+use super::{Memory, Sled, SledOptions};
+
+/// A backend under test, which can be closed and opened again where it keeps anything.
+trait Subject {
+    fn kv(&self) -> &dyn Kv;
+    fn reopen(&mut self);
+}
+
+struct InMemory(Memory);
+
+impl Subject for InMemory {
+    fn kv(&self) -> &dyn Kv {
+        &self.0
+    }
+
+    fn reopen(&mut self) {}
+}
+
+struct InSled {
+    options: SledOptions,
+    store: Option<Sled>,
+    _folder: tempfile::TempDir,
+}
+
+impl InSled {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // Small enough that a test goes through checkpoints and merges.
+        let options = SledOptions {
+            table_bytes_max: 20_000,
+            sync: false,
+            ..SledOptions::new(folder.path().to_owned())
+        };
+        let mut subject = Self { options, store: None, _folder: folder };
+        subject.reopen();
+        subject
+    }
+}
+
+impl Subject for InSled {
+    fn kv(&self) -> &dyn Kv {
+        self.store.as_ref().unwrap()
+    }
+
+    fn reopen(&mut self) {
+        self.store = None;
+        self.store = Some(Sled::open(&self.options, Arc::new(SystemClock)).unwrap());
+    }
+}
+
+fn put(key: &[u8], value: &[u8]) -> Write {
+    Write { key: key.to_vec(), value: Some(value.to_vec()), stamps: Vec::new() }
+}
+
+fn remove(key: &[u8]) -> Write {
+    Write { key: key.to_vec(), value: None, stamps: Vec::new() }
+}
+
+fn commit(kv: &dyn Kv, writes: Vec<Write>) -> Sequence {
+    kv.commit(Batch { writes, ..Batch::default() }).wait().unwrap().sequence
+}
+
+fn keys(kv: &dyn Kv, range: &KeyRange, direction: Direction) -> Vec<String> {
+    let mut found = Vec::new();
+    let snapshot = kv.snapshot(At::Latest).unwrap();
+    snapshot
+        .scan(range, direction, &mut |key, _| {
+            found.push(String::from_utf8_lossy(key).into_owned());
+            Flow::Next
+        })
+        .unwrap();
+    found
+}
+
+fn what_is_put_is_read_and_what_is_removed_is_not(subject: &mut dyn Subject) {
+    let first = commit(subject.kv(), vec![put(b"\x02a", b"1"), put(b"\x02b", b"2")]);
+    let second = commit(subject.kv(), vec![remove(b"\x02a"), put(b"\x02b", b"3")]);
+    assert!(second > first);
+    let snapshot = subject.kv().snapshot(At::Latest).unwrap();
+    assert_eq!(snapshot.get(b"\x02a").unwrap(), None);
+    assert_eq!(snapshot.get(b"\x02b").unwrap(), Some((b"3"[..].into(), second)));
+    assert_eq!(snapshot.get(b"\x02c").unwrap(), None);
+    let before = subject.kv().snapshot(At::Sequence(first)).unwrap();
+    assert_eq!(before.get(b"\x02a").unwrap(), Some((b"1"[..].into(), first)));
+    drop((snapshot, before));
+    subject.reopen();
+    let snapshot = subject.kv().snapshot(At::Latest).unwrap();
+    assert_eq!(snapshot.get(b"\x02b").unwrap().unwrap().0, b"3"[..]);
+}
+
+fn scans_go_both_ways_and_seek_and_stop(subject: &mut dyn Subject) {
+    commit(subject.kv(), (0..50).map(|n| put(format!("\x04k{n:02}").as_bytes(), b"v")).collect());
+    commit(subject.kv(), vec![remove(b"\x04k01"), remove(b"\x04k48")]);
+    let range = KeyRange { start: b"\x04k00".to_vec(), end: b"\x04k49".to_vec() };
+    let forward = keys(subject.kv(), &range, Direction::Forward);
+    let mut reverse = keys(subject.kv(), &range, Direction::Reverse);
+    reverse.reverse();
+    assert_eq!(forward, reverse);
+    assert_eq!(forward.len(), 47);
+    let snapshot = subject.kv().snapshot(At::Latest).unwrap();
+    for (direction, expected) in [
+        (Direction::Forward, ["\x04k00", "\x04k10", "\x04k20"]),
+        (Direction::Reverse, ["\x04k47", "\x04k30", "\x04k20"]),
+    ] {
+        let mut found = Vec::new();
+        snapshot
+            .scan(&range, direction, &mut |key, _| {
+                found.push(String::from_utf8_lossy(key).into_owned());
+                match (found.len(), direction) {
+                    (1, Direction::Forward) => Flow::Seek(b"\x04k10".to_vec()),
+                    (1, Direction::Reverse) => Flow::Seek(b"\x04k30".to_vec()),
+                    (2, _) => Flow::Seek(b"\x04k20".to_vec()),
+                    _ => Flow::Stop,
+                }
+            })
+            .unwrap();
+        assert_eq!(found, expected);
+    }
+    let mut count = 0;
+    snapshot
+        .scan(&range, Direction::Forward, &mut |_, _| {
+            count += 1;
+            // A seek that goes back is a step.
+            Flow::Seek(b"\x04k00".to_vec())
+        })
+        .unwrap();
+    assert_eq!(count, 47);
+    assert!(
+        keys(subject.kv(), &KeyRange { start: b"\x05".to_vec(), end: b"\x04".to_vec() }, Direction::Forward)
+            .is_empty()
+    );
+}
+
+fn expectations_are_checked_against_everything_before(subject: &mut dyn Subject) {
+    let kv = subject.kv();
+    let first = commit(kv, vec![put(b"\x02x", b"1")]);
+    let expect = |expectation: Expectation| {
+        kv.commit(Batch { expectations: vec![expectation], writes: vec![put(b"\x02y", b"1")], rows: 0 })
+            .wait()
+    };
+    let on = |key: &[u8], sequence| Expectation::Key { key: key.to_vec(), sequence };
+    let range = KeyRange::prefix(b"\x02r".to_vec());
+    assert!(expect(on(b"\x02x", Some(first))).is_ok());
+    assert!(matches!(expect(on(b"\x02x", None)), Err(CommitError::Conflict { .. })));
+    assert!(matches!(expect(on(b"\x02x", Some(Sequence(first.0 + 7)))), Err(CommitError::Conflict { .. })));
+    assert!(expect(on(b"\x02nothing", None)).is_ok());
+    let since = commit(kv, vec![put(b"\x02r1", b"1")]);
+    assert!(expect(Expectation::Unchanged { range: range.clone(), since }).is_ok());
+    commit(kv, vec![remove(b"\x02r1")]);
+    assert!(matches!(expect(Expectation::Unchanged { range, since }), Err(CommitError::Conflict { .. })));
+    // Many at once that all expect the same absence: one wins.
+    let tickets: Vec<_> = (0..100)
+        .map(|_| {
+            kv.commit(Batch {
+                expectations: vec![on(b"\x02once", None)],
+                writes: vec![put(b"\x02once", b"1")],
+                rows: 0,
+            })
+        })
+        .collect();
+    let won = tickets.into_iter().filter(|_| true).map(super::Ticket::wait).filter(Result::is_ok).count();
+    assert_eq!(won, 1);
+}
+
+fn stamps_are_filled_in_and_rows_rise(subject: &mut dyn Subject) {
+    let stamped = |what| Write {
+        key: [b"\x04s".as_slice(), &[0; 8]].concat(),
+        value: Some(vec![0; 9]),
+        stamps: vec![
+            Stamp { place: Place::Key, offset: 2, what },
+            Stamp { place: Place::Value, offset: 1, what: Stamped::Sequence },
+        ],
+    };
+    let mut next = None;
+    for _ in 0..3 {
+        let batch = Batch {
+            writes: vec![stamped(Stamped::Row(0)), stamped(Stamped::Row(1))],
+            rows: 2,
+            ..Batch::default()
+        };
+        let committed = subject.kv().commit(batch).wait().unwrap();
+        assert!(next.is_none_or(|next| next == committed.first_row));
+        next = Some(committed.first_row + 2);
+        let snapshot = subject.kv().snapshot(At::Latest).unwrap();
+        let key = [b"\x04s".as_slice(), &(committed.first_row + 1).to_be_bytes()].concat();
+        let (value, sequence) = snapshot.get(&key).unwrap().unwrap();
+        assert_eq!(sequence, committed.sequence);
+        assert_eq!(value[1..], committed.sequence.0.to_be_bytes());
+        drop(snapshot);
+        subject.reopen();
+    }
+}
+
+/// A small generator of numbers, so that a seed says what a walk did.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit
+    }
+}
+
+fn a_random_walk_reads_as_a_plain_map_does(subject: &mut dyn Subject) {
+    for seed in 1..=3 {
+        let mut numbers = Numbers(seed);
+        let mut model: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
+        if seed > 1 {
+            let all = keys(subject.kv(), &KeyRange::prefix(Vec::new()), Direction::Forward);
+            commit(subject.kv(), all.iter().map(|key| remove(key.as_bytes())).collect());
+        }
+        for round in 0..400 {
+            let mut writes = Vec::new();
+            for _ in 0..numbers.below(20) {
+                let key = [
+                    vec![2 + u8::try_from(numbers.below(5)).unwrap()],
+                    format!("{:03}", numbers.below(400)).into_bytes(),
+                ]
+                .concat();
+                if writes.iter().any(|write: &Write| write.key == key) {
+                    continue;
+                }
+                if numbers.below(4) == 0 {
+                    model.remove(&key);
+                    writes.push(remove(&key));
+                } else {
+                    let value = vec![b'v'; usize::try_from(numbers.below(200)).unwrap()];
+                    model.insert(key.clone(), value.clone());
+                    writes.push(put(&key, &value));
+                }
+            }
+            commit(subject.kv(), writes);
+            if round % 150 == 149 {
+                subject.reopen();
+            }
+        }
+        let snapshot = subject.kv().snapshot(At::Latest).unwrap();
+        for direction in [Direction::Forward, Direction::Reverse] {
+            let mut found = BTreeMap::new();
+            let everything = KeyRange::prefix(Vec::new());
+            snapshot
+                .scan(&everything, direction, &mut |key, value| {
+                    found.insert(key.to_vec(), value.to_vec());
+                    Flow::Next
+                })
+                .unwrap();
+            assert_eq!(found, model, "seed {seed} {direction:?}");
+        }
+        for (key, value) in &model {
+            assert_eq!(snapshot.get(key).unwrap().unwrap().0, value, "seed {seed}");
+        }
+    }
+}
+
+fn an_old_snapshot_keeps_what_it_shows(subject: &mut dyn Subject) {
+    commit(subject.kv(), (0..100).map(|n| put(format!("\x04o{n}").as_bytes(), b"old")).collect());
+    let old = subject.kv().snapshot(At::Latest).unwrap();
+    for round in 0..60 {
+        let value = format!("{round}-{}", "x".repeat(50));
+        commit(
+            subject.kv(),
+            (0..100).map(|n| put(format!("\x04o{n}").as_bytes(), value.as_bytes())).collect(),
+        );
+    }
+    let mut count = 0;
+    old.scan(&KeyRange::prefix(b"\x04o".to_vec()), Direction::Forward, &mut |_, value| {
+        assert_eq!(value, b"old");
+        count += 1;
+        Flow::Next
+    })
+    .unwrap();
+    assert_eq!(count, 100);
+    let before = old.sequence();
+    drop(old);
+    let again = subject.kv().snapshot(At::Sequence(before)).unwrap();
+    assert_eq!(again.get(b"\x04o7").unwrap().unwrap().0, b"old"[..]);
+}
+
+fn large_values_and_records_come_back(subject: &mut dyn Subject) {
+    let large: Vec<u8> = (0..100_000_u32).map(|n| u8::try_from(n % 251).unwrap()).collect();
+    let record =
+        |row: u64, sequence: u64| [&[1_u8][..], &row.to_be_bytes(), &sequence.to_be_bytes()].concat();
+    commit(
+        subject.kv(),
+        vec![put(&record(7, 1), &large), put(&record(8, 1), b"small"), put(&record(9, 1), b"")],
+    );
+    for _ in 0..2 {
+        let snapshot = subject.kv().snapshot(At::Latest).unwrap();
+        assert_eq!(snapshot.get(&record(7, 1)).unwrap().unwrap().0, large);
+        let range = KeyRange::prefix(vec![1]);
+        let mut sizes = Vec::new();
+        snapshot
+            .scan(&range, Direction::Reverse, &mut |_, value| {
+                sizes.push(value.len());
+                Flow::Next
+            })
+            .unwrap();
+        assert_eq!(sizes, [0, 5, 100_000]);
+        drop(snapshot);
+        subject.reopen();
+    }
+}
+
+macro_rules! contract {
+    ($($case:ident),+ $(,)?) => {
+        mod memory {
+            use super::*;
+            $(#[test] fn $case() { super::$case(&mut InMemory(Memory::new(Arc::new(SystemClock)))); })+
+        }
+        mod sled {
+            use super::*;
+            $(#[test] fn $case() { super::$case(&mut InSled::new()); })+
+        }
+    };
+}
+
+contract!(
+    what_is_put_is_read_and_what_is_removed_is_not,
+    scans_go_both_ways_and_seek_and_stop,
+    expectations_are_checked_against_everything_before,
+    stamps_are_filled_in_and_rows_rise,
+    a_random_walk_reads_as_a_plain_map_does,
+    an_old_snapshot_keeps_what_it_shows,
+    large_values_and_records_come_back,
+);

@@ -1,0 +1,119 @@
+//! The sled store after damage: torn journal, flipped byte, missing file, sled's directory gone or garbled.
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chartward::store::{At, Batch, Kv as _, Sled, SledOptions, StoreError, SystemClock, Write};
+
+/// Small tables, so that a few hundred commits go through checkpoints and journal files.
+fn options(path: &Path) -> SledOptions {
+    SledOptions { table_bytes_max: 30_000, sync: false, ..SledOptions::new(path.to_owned()) }
+}
+
+fn open(path: &Path) -> Result<Sled, StoreError> {
+    Sled::open(&options(path), Arc::new(SystemClock))
+}
+
+fn key(number: usize) -> Vec<u8> {
+    // Half of them records, half of them postings.
+    let mut key = vec![if number.is_multiple_of(2) { 1 } else { 5 }];
+    key.extend_from_slice(&(number as u64).to_be_bytes());
+    key.extend_from_slice(&1_u64.to_be_bytes());
+    key
+}
+
+fn fill(path: &Path, count: usize) {
+    let store = open(path).unwrap();
+    for number in 0..count {
+        let write = Write { key: key(number), value: Some(vec![7; 300]), stamps: Vec::new() };
+        store.commit(Batch { writes: vec![write], ..Batch::default() }).wait().unwrap();
+    }
+    store.close().unwrap();
+}
+
+fn holds(store: &Sled, count: usize) {
+    let snapshot = store.snapshot(At::Latest).unwrap();
+    for number in 0..count {
+        assert_eq!(snapshot.get(&key(number)).unwrap().unwrap().0, vec![7; 300], "{number}");
+    }
+}
+
+fn journals(path: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> =
+        fs::read_dir(path.join("journal")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn a_torn_tail_is_cut_and_all_before_it_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    fill(folder.path(), 10);
+    let last = journals(folder.path()).pop().unwrap();
+    let bytes = fs::read(&last).unwrap();
+    fs::remove_dir_all(folder.path().join("sled")).unwrap();
+    for cut in [1, 40, 200, 400] {
+        fs::write(&last, &bytes[..bytes.len() - cut]).unwrap();
+        fs::remove_dir_all(folder.path().join("sled")).ok();
+        let store = open(folder.path()).unwrap();
+        assert!(store.opened().torn_bytes > 0, "{cut}");
+        holds(&store, 8);
+    }
+}
+
+#[test]
+fn a_flipped_byte_before_the_end_is_damage_and_nothing_is_cut() {
+    let folder = tempfile::tempdir().unwrap();
+    fill(folder.path(), 10);
+    let last = journals(folder.path()).pop().unwrap();
+    let mut bytes = fs::read(&last).unwrap();
+    bytes[500] ^= 1;
+    fs::write(&last, &bytes).unwrap();
+    fs::remove_dir_all(folder.path().join("sled")).unwrap();
+    let error = open(folder.path()).err().unwrap();
+    assert!(matches!(&error, StoreError::Corrupt(what) if what.contains("damaged record")), "{error}");
+    assert_eq!(fs::read(&last).unwrap(), bytes);
+}
+
+#[test]
+fn a_missing_journal_file_is_noticed_when_it_is_needed() {
+    let folder = tempfile::tempdir().unwrap();
+    fill(folder.path(), 600);
+    let files = journals(folder.path());
+    assert!(files.len() > 3, "{files:?}");
+    holds(&open(folder.path()).unwrap(), 600);
+    fs::remove_file(&files[1]).unwrap();
+    holds(&open(folder.path()).unwrap(), 600);
+    fs::remove_dir_all(folder.path().join("sled")).unwrap();
+    let error = open(folder.path()).err().unwrap();
+    assert!(matches!(&error, StoreError::Corrupt(what) if what.contains("missing")), "{error}");
+}
+
+#[test]
+fn sled_destroyed_is_rebuilt_from_the_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    fill(folder.path(), 600);
+    fs::remove_dir_all(folder.path().join("sled")).unwrap();
+    let store = open(folder.path()).unwrap();
+    assert_eq!(store.opened().replayed, 600);
+    holds(&store, 600);
+    drop(store);
+    // Bytes of sled's own file are garbled here and there, as a failing disk would.
+    let file = folder.path().join("sled/db");
+    let mut bytes = fs::read(&file).unwrap();
+    for at in (0..bytes.len()).step_by(997) {
+        bytes[at] ^= 0x55;
+    }
+    fs::write(&file, bytes).unwrap();
+    let store = open(folder.path()).unwrap();
+    assert!(store.opened().rebuilt.is_some());
+    holds(&store, 600);
+    drop(store);
+    // A file in the place of sled's cannot be opened at all.
+    fs::remove_dir_all(folder.path().join("sled")).unwrap();
+    fs::create_dir(folder.path().join("sled")).unwrap();
+    fs::write(folder.path().join("sled/conf"), b"nonsense").unwrap();
+    let store = open(folder.path()).unwrap();
+    assert!(store.opened().rebuilt.is_some());
+    holds(&store, 600);
+}
