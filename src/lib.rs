@@ -5,5 +5,6 @@ pub mod cli;
 pub mod definitions;
 pub mod fhirpath;
 pub mod model;
+pub mod search;
 pub mod store;
 pub mod validate;

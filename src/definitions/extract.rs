@@ -43,7 +43,8 @@ impl Package {
             "StructureDefinition" if defines_a_type(&resource) => {
                 self.structures.insert(text(&resource, "type").to_owned(), resource);
             }
-            "SearchParameter" => {
+            // The core package carries the examples of the SearchParameter page among the parameters themselves.
+            "SearchParameter" if !last_segment(&url).starts_with("example") => {
                 self.params.insert(url, resource);
             }
             "CompartmentDefinition" => {

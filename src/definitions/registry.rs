@@ -165,6 +165,18 @@ impl Registry {
         self.types.iter().filter(|def| def.kind == Kind::Resource && !def.is_abstract)
     }
 
+    /// The number of a resource type in the alphabetical order of those of R4. It stands in keys of the store.
+    #[must_use]
+    pub fn resource_number(&self, id: TypeId) -> Option<u16> {
+        self.resources().zip(0..).find(|(def, _)| def.id == id).map(|(_, number)| number)
+    }
+
+    /// The resource type of that number.
+    #[must_use]
+    pub fn resource_numbered(&self, number: u16) -> Option<&TypeDef> {
+        self.resources().nth(usize::from(number))
+    }
+
     /// Every type of the registry.
     pub fn types(&self) -> impl Iterator<Item = &TypeDef> {
         self.types.iter()
@@ -291,7 +303,7 @@ mod tests {
         let registry = r4();
         assert_eq!(registry.resources().count(), 146);
         assert_eq!(registry.types().filter(|def| def.kind == Kind::Primitive).count(), 20);
-        assert_eq!(registry.search_params().len(), 1400);
+        assert_eq!(registry.search_params().len(), 1397);
         assert!(registry.types().all(|def| def.elements.iter().all(|element| !element.types.is_empty())));
     }
 

@@ -13,7 +13,7 @@ mod patch;
 mod quantity;
 mod value;
 
-pub use ast::{Expr, Literal};
+pub use ast::{Expr, Literal, Operator};
 pub use element::Element;
 pub use evaluate::{Environment, EvaluationError, Expression, STEPS_MAX};
 pub use parser::ParseError;

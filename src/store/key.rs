@@ -148,19 +148,39 @@ pub fn number_at(key: &[u8], at: usize) -> Option<u64> {
     key.get(at..at + 8)?.first_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes))
 }
 
-/// What a bloom filter remembers of a key: a posting without its row, for a value is looked up with all its rows; every
-/// other key whole.
+/// What a bloom filter remembers of a key: of a posting the part up to the end of its first text (a code without its
+/// system, a name, an id), because that is what is looked up; every other key whole.
 #[must_use]
 pub fn filter_part(key: &[u8]) -> &[u8] {
-    match Space::of(key) {
-        Some(Space::Posting) => key.get(..key.len().saturating_sub(8)).unwrap_or(key),
-        _ => key,
+    const BEFORE_VALUE: usize = 1 + 2 + 4;
+    if Space::of(key) != Some(Space::Posting) {
+        return key;
     }
+    let value = key.get(BEFORE_VALUE..).unwrap_or_default();
+    let end = value.windows(2).position(|pair| pair == [0, 0]).map(|at| BEFORE_VALUE + at + 2);
+    key.get(..end.unwrap_or_else(|| key.len().saturating_sub(8))).unwrap_or(key)
+}
+
+/// The remembered part that all keys of a range share, if they do.
+#[must_use]
+pub fn shared_filter_part<'k>(start: &'k [u8], end: &[u8]) -> Option<&'k [u8]> {
+    let part = filter_part(start);
+    let is_text = Space::of(start) == Some(Space::Posting) && part.ends_with(&[0, 0]);
+    (is_text && end.starts_with(part.get(..part.len() - 1)?) && is_within(part, end)).then_some(part)
+}
+
+/// Whether every key that begins with `part` is before `end` or `end` itself begins with it.
+fn is_within(part: &[u8], end: &[u8]) -> bool {
+    let mut after = part.to_vec();
+    if let Some(last) = after.last_mut() {
+        *last += 1;
+    }
+    end <= after.as_slice()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Key, Space, filter_part, number_at, row_of};
+    use super::{Key, Space, filter_part, number_at, row_of, shared_filter_part};
 
     #[test]
     fn layouts_are_these_bytes() {
@@ -188,6 +208,13 @@ mod tests {
         let key = Key::new(Space::Posting).short(1).word(2).text(b"x").number(77).into_bytes();
         assert_eq!(row_of(&key), Some(77));
         assert_eq!(filter_part(&key), &key[..key.len() - 8]);
+        let prefix = Key::new(Space::Posting).short(1).word(2).text(b"x").into_bytes();
+        let range = crate::store::KeyRange::prefix(prefix.clone());
+        assert_eq!(shared_filter_part(&range.start, &range.end), Some(prefix.as_slice()));
+        let open = crate::store::KeyRange::prefix(
+            Key::new(Space::Posting).short(1).word(2).open_text(b"x").into_bytes(),
+        );
+        assert_eq!(shared_filter_part(&open.start, &open.end), None);
         assert_eq!(number_at(&Key::new(Space::Record).number(5).number(6).into_bytes(), 9), Some(6));
     }
 }

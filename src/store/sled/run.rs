@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::store::key::filter_part;
+use crate::store::key::{filter_part, shared_filter_part};
 use crate::store::kv::{Direction, KeyRange, Sequence, StoreError};
 
 use super::block::{Block, BlockBuilder, put_number, take_number};
@@ -123,9 +123,7 @@ impl Run {
         if !first {
             return false;
         }
-        let part = filter_part(&range.start);
-        let is_one_value = part.len() < range.start.len() && range.end.starts_with(part);
-        !is_one_value || self.bloom.may_hold(hash(part))
+        shared_filter_part(&range.start, &range.end).is_none_or(|part| self.bloom.may_hold(hash(part)))
     }
 
     pub(super) fn cursor(
