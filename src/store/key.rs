@@ -109,6 +109,19 @@ impl Key {
         self
     }
 
+    /// Bytes that are in their final form.
+    #[must_use]
+    pub fn bytes(mut self, bytes: &[u8]) -> Self {
+        self.bytes.extend_from_slice(bytes);
+        self
+    }
+
+    /// A key that has been built already.
+    #[must_use]
+    pub fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self { bytes }
+    }
+
     /// Eight bytes that the writer fills in, and where they are.
     #[must_use]
     pub fn stamped(mut self) -> (Self, usize) {

@@ -5,6 +5,7 @@ mod clock;
 mod key;
 mod kv;
 mod memory;
+mod resource;
 mod sled;
 #[cfg(test)]
 mod suite;
@@ -18,4 +19,8 @@ pub use kv::{
     Stamp, Stamped, StoreError, Write,
 };
 pub use memory::Memory;
+pub use resource::{
+    Change, Current, Derive, Derived, Draft, Findings, HistoryEntry, HistoryScope, Method, Repository,
+    Stored, VersionCipher,
+};
 pub use ticket::{Resolver, Ticket};

@@ -1,0 +1,19 @@
+//! Resources above the seam: versions and what is true of the newest one, changes as batches, history, and the rows
+//! that a query finds.
+
+mod change;
+mod current;
+mod history;
+mod record;
+mod repository;
+mod rows;
+mod verify;
+mod version_id;
+
+pub use change::{Change, Derive, Derived, Draft};
+pub use current::Current;
+pub use history::{HistoryEntry, HistoryScope};
+pub use record::{Method, Stored};
+pub use repository::Repository;
+pub use verify::Findings;
+pub use version_id::VersionCipher;

@@ -1,0 +1,93 @@
+//! Reads of resources from a snapshot.
+use crate::definitions::{TypeDef, r4};
+use crate::model::ResourceId;
+use crate::search::Entry;
+use crate::store::key::{Key, Space, number_at};
+use crate::store::kv::{Direction, Flow, KeyRange, Sequence, Snapshot, StoreError};
+
+use super::change::entries_of;
+use super::current::{self, Current};
+use super::record::{self, Stored};
+
+/// The resources of one snapshot.
+pub struct Repository<'s> {
+    pub(super) snapshot: &'s dyn Snapshot,
+}
+
+impl<'s> Repository<'s> {
+    #[must_use]
+    pub fn new(snapshot: &'s dyn Snapshot) -> Self {
+        Self { snapshot }
+    }
+
+    /// The snapshot that is read.
+    #[must_use]
+    pub fn snapshot(&self) -> &'s dyn Snapshot {
+        self.snapshot
+    }
+
+    /// What is true of a resource; `None` for an id that was never used.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn current(&self, def: &TypeDef, id: &ResourceId) -> Result<Option<Current>, StoreError> {
+        let number = r4().resource_number(def.id).unwrap_or(u16::MAX);
+        let key = Key::new(Space::Id).short(number).text(id.as_str().as_bytes()).into_bytes();
+        let Some((row, _)) = self.snapshot.get(&key)? else { return Ok(None) };
+        let row = number_at(&row, 0).ok_or_else(|| StoreError::Corrupt("the row of an id".to_owned()))?;
+        self.current_of_row(row)
+    }
+
+    /// What is true of a row.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn current_of_row(&self, row: u64) -> Result<Option<Current>, StoreError> {
+        let found = self.snapshot.get(&Key::new(Space::Current).number(row).into_bytes())?;
+        found.map(|(value, _)| current::decode(row, &value)).transpose()
+    }
+
+    /// A version of a row.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn version(&self, row: u64, sequence: Sequence) -> Result<Option<Stored>, StoreError> {
+        if sequence > self.snapshot.sequence() {
+            return Ok(None);
+        }
+        let key = Key::new(Space::Record).number(row).number(sequence.0).into_bytes();
+        self.snapshot.get(&key)?.map(|(value, _)| record::decode(row, sequence, &value)).transpose()
+    }
+
+    /// The newest version of what is current.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] if it is not there.
+    pub fn newest(&self, current: &Current) -> Result<Stored, StoreError> {
+        let missing = || StoreError::Corrupt(format!("the newest version of row {} is missing", current.row));
+        self.version(current.row, current.sequence)?.ok_or_else(missing)
+    }
+
+    /// All versions of a row, the newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn versions(&self, row: u64) -> Result<Vec<Sequence>, StoreError> {
+        let range = KeyRange::prefix(Key::new(Space::Record).number(row).into_bytes());
+        let mut found = Vec::new();
+        self.snapshot.scan(&range, Direction::Reverse, &mut |key, _| {
+            found.extend(number_at(key, 9).map(Sequence));
+            Flow::Next
+        })?;
+        found.retain(|sequence| *sequence <= self.snapshot.sequence());
+        Ok(found)
+    }
+
+    /// The index entries of the newest version of a row.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn entries(&self, row: u64) -> Result<Vec<Entry>, StoreError> {
+        entries_of(self.snapshot, row)
+    }
+}
