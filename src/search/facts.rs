@@ -7,6 +7,8 @@ use crate::model::{JsonKind, Node, Reference, ReferenceTarget};
 pub struct Facts {
     /// Ids of Patients, sorted.
     pub patients: Vec<String>,
+    /// Whether it carries any security label, on itself or on what it contains: then only the resource decides.
+    pub labelled: bool,
 }
 
 /// The elements whose references to a Patient make that Patient a data subject. Who performed, recorded or asserted
@@ -44,7 +46,8 @@ impl Facts {
         }
         patients.sort();
         patients.dedup();
-        Self { patients }
+        let labelled = resource.subtree().any(|node| node.key() == "security");
+        Self { patients, labelled }
     }
 }
 

@@ -9,6 +9,7 @@
 )]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test tells what it skips")]
 
+mod consent_corpus;
 mod fhirpath_suite;
 mod patch_suite;
 mod round_trip;

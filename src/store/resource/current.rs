@@ -1,6 +1,6 @@
 //! What is true of the newest version of a row: which it is, whether it is a deletion, and whom it is about.
 //!
-//! `sequence (8) | deleted (1) | type (2) | id length (1), id | patients: length (1), id, ...`
+//! `sequence (8) | flags (1): 1 deleted, 2 labelled | type (2) | id length (1), id | patients: length (1), id, ...`
 use crate::definitions::{TypeDef, r4};
 use crate::model::ResourceId;
 use crate::search::Facts;
@@ -22,7 +22,7 @@ pub(super) const SEQUENCE_OFFSET: usize = 0;
 
 pub(super) fn encode(deleted: bool, def: &TypeDef, id: &ResourceId, facts: &Facts) -> Vec<u8> {
     let mut out = vec![0; 8];
-    out.push(u8::from(deleted));
+    out.push(u8::from(deleted) | u8::from(facts.labelled) << 1);
     out.extend_from_slice(&r4().resource_number(def.id).unwrap_or(u16::MAX).to_be_bytes());
     for text in std::iter::once(id.as_str()).chain(facts.patients.iter().map(String::as_str)) {
         // INVARIANT: ids have at most 64 bytes.
@@ -38,7 +38,7 @@ pub(super) fn decode(row: u64, value: &[u8]) -> Result<Current, StoreError> {
 
 fn parts(row: u64, value: &[u8]) -> Option<Current> {
     let (sequence, rest) = value.split_first_chunk::<8>()?;
-    let (deleted, rest) = rest.split_first()?;
+    let (flags, rest) = rest.split_first()?;
     let (number, mut rest) = rest.split_first_chunk::<2>()?;
     let mut texts = Vec::new();
     while let Some((len, after)) = rest.split_first() {
@@ -50,9 +50,9 @@ fn parts(row: u64, value: &[u8]) -> Option<Current> {
     Some(Current {
         row,
         sequence: Sequence(u64::from_be_bytes(*sequence)),
-        deleted: *deleted == 1,
+        deleted: flags & 1 == 1,
         def: r4().resource_numbered(u16::from_be_bytes(*number))?,
         id: ResourceId::parse(&texts.next()?)?,
-        facts: Facts { patients: texts.collect() },
+        facts: Facts { patients: texts.collect(), labelled: flags & 2 == 2 },
     })
 }

@@ -1,0 +1,236 @@
+//! The embedded issuer: access tokens as signed JWTs (RFC 9068) under its own ES256 key, and their verification.
+use std::fmt;
+use std::sync::Arc;
+
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::model::Millis;
+
+use super::party::{Party, Role};
+use super::scope::Scopes;
+
+/// How far the clocks of issuer and server may differ, in seconds.
+const LEEWAY_SECONDS: u64 = 60;
+/// A token longer than this is refused unread, in bytes.
+const TOKEN_BYTES_MAX: usize = 16 * 1024;
+/// How many verified tokens are remembered.
+const VERIFIED_MAX: usize = 10_000;
+
+/// What a token says (RFC 9068, SMART App Launch, and what Chartward adds).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AccessToken {
+    pub iss: String,
+    pub aud: String,
+    pub sub: String,
+    pub client_id: String,
+    pub iat: i64,
+    pub exp: i64,
+    pub jti: String,
+    pub scope: String,
+    pub role: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organization: Option<String>,
+    #[serde(default, rename = "fhirUser", skip_serializing_if = "Option::is_none")]
+    pub fhir_user: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patient: Option<String>,
+    #[serde(default)]
+    pub purpose_of_use: Vec<String>,
+    #[serde(default)]
+    pub assign_ids: bool,
+}
+
+/// Why a token is refused. The client learns no more than that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenError {
+    Malformed,
+    Expired,
+    /// Signature, algorithm, issuer or audience are not right.
+    Untrusted(String),
+}
+
+impl fmt::Display for TokenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Malformed => "the access token is malformed",
+            Self::Expired => "the access token has expired",
+            Self::Untrusted(_) => "the access token is not trusted",
+        })
+    }
+}
+
+/// An issuer with its key.
+pub struct Issuer {
+    url: String,
+    key_id: String,
+    encoding: EncodingKey,
+    decoding: DecodingKey,
+    verified: quick_cache::sync::Cache<[u8; 32], Arc<Party>>,
+}
+
+impl Issuer {
+    /// A fresh private key, as PKCS#8.
+    ///
+    /// # Errors
+    /// If the machine has no randomness.
+    pub fn generate_key() -> Result<Vec<u8>, String> {
+        EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
+            .map(|key| key.as_ref().to_vec())
+            .map_err(|_| "no key could be generated".to_owned())
+    }
+
+    /// The issuer of a server: `url` is both issuer and audience of its tokens.
+    ///
+    /// # Errors
+    /// If the key is none.
+    pub fn new(url: &str, pkcs8: &[u8]) -> Result<Self, String> {
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8, &SystemRandom::new())
+            .map_err(|error| format!("the issuer's key cannot be read: {error}"))?;
+        let public = pair.public_key().as_ref();
+        let digest = Sha256::digest(public);
+        Ok(Self {
+            url: url.to_owned(),
+            key_id: digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect(),
+            encoding: EncodingKey::from_ec_der(pkcs8),
+            decoding: DecodingKey::from_ec_der(public),
+            verified: quick_cache::sync::Cache::new(VERIFIED_MAX),
+        })
+    }
+
+    /// The issuer's URL, which is also the audience.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Signs a token.
+    ///
+    /// # Errors
+    /// If signing fails.
+    pub fn sign(&self, token: &AccessToken) -> Result<String, String> {
+        let mut header = Header::new(Algorithm::ES256);
+        header.typ = Some("at+jwt".to_owned());
+        header.kid = Some(self.key_id.clone());
+        jsonwebtoken::encode(&header, token, &self.encoding).map_err(|error| error.to_string())
+    }
+
+    /// The party of a token.
+    ///
+    /// # Errors
+    /// [`TokenError`] if it cannot be trusted now.
+    pub fn verify(&self, token: &str, now: Millis) -> Result<Arc<Party>, TokenError> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(TokenError::Malformed);
+        }
+        let digest: [u8; 32] = Sha256::digest(token).into();
+        let party = match self.verified.get(&digest) {
+            Some(party) => party,
+            None => {
+                let party = Arc::new(self.read(token)?);
+                self.verified.insert(digest, party.clone());
+                party
+            }
+        };
+        let leeway = Millis::try_from(LEEWAY_SECONDS * 1_000).unwrap_or(0);
+        if party.expires.saturating_add(leeway) <= now { Err(TokenError::Expired) } else { Ok(party) }
+    }
+
+    fn read(&self, token: &str) -> Result<Party, TokenError> {
+        let mut rules = Validation::new(Algorithm::ES256);
+        rules.set_audience(&[&self.url]);
+        rules.set_issuer(&[&self.url]);
+        // Without this a token that lacks a claim passes the check of its value.
+        rules.set_required_spec_claims(&["exp", "aud", "iss", "sub"]);
+        // The time is checked at every use, by the clock of the house.
+        rules.validate_exp = false;
+        let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Malformed)?;
+        if header.typ.as_deref() != Some("at+jwt") || header.kid.as_deref() != Some(&self.key_id) {
+            return Err(TokenError::Untrusted("type or key id".to_owned()));
+        }
+        let claims: AccessToken = jsonwebtoken::decode(token, &self.decoding, &rules)
+            .map_err(|error| TokenError::Untrusted(error.to_string()))?
+            .claims;
+        let role =
+            Role::parse(&claims.role).ok_or_else(|| TokenError::Untrusted("unknown role".to_owned()))?;
+        Ok(Party {
+            subject: claims.sub,
+            client: claims.client_id,
+            role,
+            organization: claims.organization,
+            fhir_user: claims.fhir_user,
+            patient_context: claims.patient,
+            purposes: claims.purpose_of_use,
+            scopes: Scopes::parse(&claims.scope),
+            assign_ids: claims.assign_ids,
+            token_id: claims.jti,
+            expires: claims.exp.saturating_mul(1_000),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AccessToken, Issuer, TokenError};
+    use jsonwebtoken::{Algorithm, EncodingKey, Header};
+
+    fn token() -> AccessToken {
+        AccessToken {
+            iss: "http://us/fhir".to_owned(),
+            aud: "http://us/fhir".to_owned(),
+            sub: "d1".to_owned(),
+            client_id: "c".to_owned(),
+            iat: 1_000,
+            exp: 2_000,
+            jti: "j".to_owned(),
+            scope: "user/*.rs".to_owned(),
+            role: "clinician".to_owned(),
+            organization: Some("Organization/h".to_owned()),
+            fhir_user: Some("Practitioner/d1".to_owned()),
+            patient: None,
+            purpose_of_use: vec!["TREAT".to_owned()],
+            assign_ids: false,
+        }
+    }
+
+    #[test]
+    fn own_tokens_are_trusted_until_they_expire() {
+        let issuer = Issuer::new("http://us/fhir", &Issuer::generate_key().unwrap()).unwrap();
+        let signed = issuer.sign(&token()).unwrap();
+        let party = issuer.verify(&signed, 1_500_000).unwrap();
+        assert_eq!(party.fhir_user.as_deref(), Some("Practitioner/d1"));
+        assert!(issuer.verify(&signed, 2_059_000).is_ok());
+        assert_eq!(issuer.verify(&signed, 2_061_000), Err(TokenError::Expired));
+    }
+
+    #[test]
+    fn all_others_are_not() {
+        let key = Issuer::generate_key().unwrap();
+        let issuer = Issuer::new("http://us/fhir", &key).unwrap();
+        let refused = |signed: &str| assert!(issuer.verify(signed, 1_500_000).is_err(), "{signed}");
+        refused("");
+        refused("a.b.c");
+        refused(&"x".repeat(20_000));
+        let other = Issuer::new("http://us/fhir", &Issuer::generate_key().unwrap()).unwrap();
+        refused(&other.sign(&token()).unwrap());
+        refused(&issuer.sign(&AccessToken { aud: "http://them".to_owned(), ..token() }).unwrap());
+        refused(&issuer.sign(&AccessToken { iss: "http://us/fhir/".to_owned(), ..token() }).unwrap());
+        refused(&issuer.sign(&AccessToken { role: "king".to_owned(), ..token() }).unwrap());
+        let good = issuer.sign(&token()).unwrap();
+        refused(&format!("{good}x"));
+        let (_, body) = good.split_once('.').unwrap();
+        let (payload, _) = body.split_once('.').unwrap();
+        // {"alg":"none","typ":"at+jwt"}
+        refused(&format!("eyJhbGciOiJub25lIiwidHlwIjoiYXQrand0In0.{payload}."));
+        let symmetric = EncodingKey::from_secret(&key);
+        let mut header = Header::new(Algorithm::HS256);
+        header.typ = Some("at+jwt".to_owned());
+        refused(&jsonwebtoken::encode(&header, &token(), &symmetric).unwrap());
+        let mut header = Header::new(Algorithm::ES256);
+        header.typ = Some("JWT".to_owned());
+        refused(&jsonwebtoken::encode(&header, &token(), &EncodingKey::from_ec_der(&key)).unwrap());
+    }
+}

@@ -1,0 +1,98 @@
+//! The party: who asks, in which role, for which organization and purpose.
+use crate::model::Millis;
+
+use super::scope::Scopes;
+
+macro_rules! roles {
+    ($($name:ident = $code:literal: $says:literal),+ $(,)?) => {
+        /// What a party is to the hospital.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Role { $(#[doc = $says] $name),+ }
+
+        impl Role {
+            /// Every role.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            #[must_use]
+            pub fn code(self) -> &'static str {
+                match self { $(Self::$name => $code),+ }
+            }
+        }
+    };
+}
+
+roles! {
+    System = "system": "A system of a hospital, such as its EHR",
+    Clinician = "clinician": "A professional who treats",
+    Technician = "technician": "A health-records technician",
+    Administrator = "administrator": "Who runs the server and its registrations",
+    PrivacyOfficer = "privacy-officer": "Who watches over disclosures",
+    Patient = "patient": "The patient",
+    Representative = "representative": "Who acts for a patient",
+    Insurer = "insurer": "A payer",
+    Researcher = "researcher": "Who does research",
+}
+
+impl Role {
+    /// The role of that code.
+    #[must_use]
+    pub fn parse(code: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|role| role.code() == code)
+    }
+}
+
+/// Who asks. Comes only of our own registration or issue; what a token claims beyond it only narrows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Party {
+    /// The subject of the token.
+    pub subject: String,
+    pub client: String,
+    pub role: Role,
+    /// `Organization/id`.
+    pub organization: Option<String>,
+    /// `Practitioner/id`, `Patient/id` and the like.
+    pub fhir_user: Option<String>,
+    /// The id of the patient that a launch context narrows to.
+    pub patient_context: Option<String>,
+    /// Codes of v3-ActReason.
+    pub purposes: Vec<String>,
+    pub scopes: Scopes,
+    /// Whether it may choose the ids of resources.
+    pub assign_ids: bool,
+    /// The id of the token, for the record of who saw what.
+    pub token_id: String,
+    pub expires: Millis,
+}
+
+impl Party {
+    /// The own hospital's system that works without a token (`--open`): it may do everything the own system may.
+    #[must_use]
+    pub fn open(organization: &str) -> Self {
+        Self {
+            subject: "open".to_owned(),
+            client: "open".to_owned(),
+            role: Role::System,
+            organization: Some(organization.to_owned()),
+            fhir_user: None,
+            patient_context: None,
+            purposes: vec!["TREAT".to_owned()],
+            scopes: Scopes::parse("system/*.cruds"),
+            assign_ids: true,
+            token_id: "open".to_owned(),
+            expires: Millis::MAX,
+        }
+    }
+
+    /// Whether it may read the record of accesses.
+    #[must_use]
+    pub fn may_audit(&self) -> bool {
+        matches!(self.role, Role::Administrator | Role::PrivacyOfficer)
+    }
+
+    /// The id of the patient that the party itself is.
+    #[must_use]
+    pub fn own_patient(&self) -> Option<&str> {
+        let user = self.fhir_user.as_deref().filter(|_| self.role == Role::Patient)?;
+        user.strip_prefix("Patient/")
+    }
+}

@@ -1,0 +1,187 @@
+//! What a decision looks at in a resource: whose data it is, its labels, its dates, its authors, its codes.
+use std::collections::BTreeSet;
+
+use crate::model::{Interval, JsonKind, Node, Reference, ReferenceTarget, Temporal};
+
+use super::codes::{Code, CodeSystem, NORMAL_RANK, RESTRICTED_RANK, STIGMATIZING, confidentiality_rank};
+
+/// The facts of a resource for decisions. References are `Type/id`.
+#[derive(Clone, Debug, Default)]
+pub struct DataFacts {
+    pub reference: String,
+    pub type_name: String,
+    pub profiles: BTreeSet<String>,
+    pub labels: BTreeSet<Code>,
+    pub tags: BTreeSet<(String, String)>,
+    pub source: Option<String>,
+    /// Effective confidentiality: its own label, raised by stigmatizing ones.
+    pub confidentiality: u8,
+    /// `Patient/id` of every data subject.
+    pub owners: BTreeSet<String>,
+    pub authors: BTreeSet<String>,
+    pub custodians: BTreeSet<String>,
+    /// What it refers to, and what is known to refer to it.
+    pub outgoing: BTreeSet<String>,
+    pub incoming: BTreeSet<String>,
+    pub codes: BTreeSet<Code>,
+    pub mime_types: BTreeSet<String>,
+    pub when: Option<Interval>,
+}
+
+/// Elements that name the data subject, whatever the type.
+const OWNER_ELEMENTS: [&str; 10] = [
+    "subject",
+    "patient",
+    "individual",
+    "beneficiary",
+    "for",
+    "participant",
+    "member",
+    "entity",
+    "target",
+    "link",
+];
+/// Elements that say when something was so or was done, the clinical time before the time of recording.
+const DATE_ELEMENTS: [&str; 17] = [
+    "effectiveDateTime",
+    "effectivePeriod",
+    "effectiveInstant",
+    "onsetDateTime",
+    "onsetPeriod",
+    "occurrenceDateTime",
+    "occurrencePeriod",
+    "performedDateTime",
+    "performedPeriod",
+    "period",
+    "authoredOn",
+    "recordedDate",
+    "date",
+    "issued",
+    "created",
+    "started",
+    "dateAsserted",
+];
+const AUTHOR_ELEMENTS: [&str; 10] = [
+    "performer",
+    "recorder",
+    "asserter",
+    "author",
+    "requester",
+    "participant",
+    "practitioner",
+    "source",
+    "informationSource",
+    "provider",
+];
+
+impl DataFacts {
+    /// The facts of a resource.
+    #[must_use]
+    pub fn of(resource: Node<'_>) -> Self {
+        let type_name = resource.str_at("resourceType").unwrap_or_default().to_owned();
+        let mut facts = Self {
+            reference: format!("{type_name}/{}", resource.str_at("id").unwrap_or("?")),
+            confidentiality: NORMAL_RANK,
+            ..Self::default()
+        };
+        if let Some(meta) = resource.get("meta") {
+            facts.read_meta(meta);
+        }
+        facts.level();
+        for child in resource.children().filter(|child| child.key() != "contained") {
+            facts.read_element(child);
+        }
+        for contained in resource.items_at("contained") {
+            let inner = Self::of(contained);
+            facts.owners.extend(inner.owners);
+            facts.labels.extend(inner.labels);
+        }
+        if type_name == "Patient" {
+            facts.owners = BTreeSet::from([facts.reference.clone()]);
+        }
+        facts.when = DATE_ELEMENTS.iter().find_map(|name| interval(resource.get(name)?));
+        facts.type_name = type_name;
+        facts
+    }
+
+    fn read_meta(&mut self, meta: Node<'_>) {
+        self.profiles = meta.items_at("profile").filter_map(Node::as_str).map(str::to_owned).collect();
+        self.labels = meta.items_at("security").filter_map(Code::of_coding).collect();
+        self.source = meta.str_at("source").map(str::to_owned);
+        let text = |node: Node<'_>, name: &str| node.str_at(name).unwrap_or_default().to_owned();
+        self.tags = meta.items_at("tag").map(|tag| (text(tag, "system"), text(tag, "code"))).collect();
+    }
+
+    /// Sets the effective confidentiality from the labels.
+    pub fn level(&mut self) {
+        let own = self
+            .labels
+            .iter()
+            .filter(|label| label.system == CodeSystem::Confidentiality)
+            .filter_map(|label| confidentiality_rank(&label.code))
+            .max();
+        self.confidentiality = own.unwrap_or(NORMAL_RANK);
+        if self.has_label_of(&STIGMATIZING) {
+            self.confidentiality = self.confidentiality.max(RESTRICTED_RANK);
+        }
+    }
+
+    /// Whether any of these sensitivity codes is among the labels.
+    #[must_use]
+    pub fn has_label_of(&self, codes: &[&str]) -> bool {
+        self.labels
+            .iter()
+            .any(|label| label.system == CodeSystem::ActCode && codes.contains(&label.code.as_str()))
+    }
+
+    fn read_element(&mut self, child: Node<'_>) {
+        let name = child.key();
+        for node in child.subtree() {
+            match node.key() {
+                "reference" if node.kind() == JsonKind::String => {
+                    let target = plain(node.text());
+                    let is_patient = target.starts_with("Patient/");
+                    if OWNER_ELEMENTS.contains(&name) && is_patient {
+                        self.owners.insert(target.clone());
+                    }
+                    if AUTHOR_ELEMENTS.contains(&name) && !is_patient {
+                        self.authors.insert(target.clone());
+                    }
+                    if name == "custodian" {
+                        self.custodians.insert(target.clone());
+                    }
+                    self.outgoing.insert(target);
+                }
+                "coding" if name != "meta" => self.codes.extend(node.items().filter_map(Code::of_coding)),
+                "contentType" => self.mime_types.extend(node.as_str().map(str::to_owned)),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// `Type/id` of a reference wherever it stands, or its text.
+#[must_use]
+pub fn plain(reference: &str) -> String {
+    match Reference::parse(reference).target {
+        ReferenceTarget::Relative(key) | ReferenceTarget::Absolute { key, .. } => key.to_string(),
+        ReferenceTarget::Fragment(_) | ReferenceTarget::Urn(_) | ReferenceTarget::Other(_) => {
+            reference.to_owned()
+        }
+    }
+}
+
+fn interval(node: Node<'_>) -> Option<Interval> {
+    if let Some(text) = node.as_str() {
+        return Temporal::parse(text).map(|date| date.interval());
+    }
+    let bound = |name: &str| node.str_at(name).and_then(Temporal::parse).map(|date| date.interval());
+    let (start, end) = (bound("start"), bound("end"));
+    if start.is_none() && end.is_none() {
+        return None;
+    }
+    Some(Interval {
+        start: start.map_or(Interval::ALWAYS.start, |start| start.start),
+        end: end.map_or(Interval::ALWAYS.end, |end| end.end),
+    })
+}

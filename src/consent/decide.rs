@@ -1,0 +1,394 @@
+//! The decision: every data subject must permit. Right of access first, then the subject's Consents, then the default
+//! policy, and the law's own conditions on some labels.
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::Millis;
+
+use super::codes::{Code, CodeSystem};
+use super::data::DataFacts;
+use super::matching::{Answer, is_narrower_or_equal, matches};
+use super::program::{Criterion, Effect, Program, Rule};
+
+/// Who asks, as a decision sees it. References are `Type/id`.
+#[derive(Clone, Debug, Default)]
+pub struct Requester {
+    pub now: Millis,
+    pub actors: BTreeSet<String>,
+    pub identifiers: BTreeSet<(String, String)>,
+    pub purposes: Vec<Code>,
+    /// What is done with the data: access, use, disclose, correct, collect.
+    pub actions: Vec<&'static str>,
+    pub environment: BTreeSet<String>,
+    pub payer: bool,
+    /// The patient that the requester is.
+    pub self_patient: Option<String>,
+    /// Identifiers of actors that consents may name.
+    pub directory: BTreeMap<String, Vec<(String, String)>>,
+    /// Groups and teams whose members are not known.
+    pub unresolved: BTreeSet<String>,
+    /// The patient for whom the glass is broken, by one who may.
+    pub break_glass: Option<String>,
+}
+
+/// What applies where no Consent does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DefaultPolicy {
+    Deny,
+    /// Treatment, payment and operations by the own organization.
+    #[default]
+    OwnTpo,
+    OwnTreatment,
+    TreatmentOnly,
+    Tpo,
+    PermitAll,
+}
+
+/// How several Consents of one patient combine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Combining {
+    #[default]
+    DenyOverrides,
+    MostRecent,
+    PermitOverrides,
+}
+
+/// The policy of a deployment.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    pub default_policy: DefaultPolicy,
+    pub combining: Combining,
+    pub any_purpose_is_enough: bool,
+    /// The own organization and its parts.
+    pub own: BTreeSet<String>,
+    /// Labels that the right of access does not reach.
+    pub no_self_labels: Vec<String>,
+    /// Programs that hold data under 42 CFR Part 2.
+    pub part2_programs: BTreeSet<String>,
+    /// Whether a general consent to treatment, payment and operations covers Part 2 data (the rule of 2024).
+    pub part2_general: bool,
+    /// Whether Consents that cannot be enforced deny.
+    pub unsupported_denies: bool,
+    /// Consent scopes that are enforced.
+    pub scopes: Vec<String>,
+    /// Whether break-glass overrides a denial.
+    pub break_glass_overrides: bool,
+}
+
+impl Settings {
+    /// The policy of a new deployment of this organization.
+    #[must_use]
+    pub fn of(own: BTreeSet<String>) -> Self {
+        Self {
+            own,
+            scopes: vec!["patient-privacy".to_owned()],
+            break_glass_overrides: true,
+            ..Self::default()
+        }
+    }
+}
+
+/// What a decision rests on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Basis {
+    /// The patient's right to see the own record (45 CFR 164.524).
+    RightOfAccess,
+    /// A Consent, by id, and the path of the rule.
+    Consent {
+        id: String,
+        rule: String,
+    },
+    DefaultPolicy,
+    /// A label that the law protects beyond what was permitted.
+    Law(&'static str),
+    BreakGlass,
+    /// No patient is the subject; scopes and administrative policy decide.
+    NotGoverned,
+}
+
+/// A decision with its reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    pub permit: bool,
+    pub basis: Basis,
+}
+
+/// Decides on a resource. `programs` are the Consents of its data subjects; those of others are passed over.
+#[must_use]
+pub fn decide(
+    programs: &[Program],
+    data: &DataFacts,
+    requester: &Requester,
+    settings: &Settings,
+) -> Decision {
+    let mut permit = Decision { permit: true, basis: Basis::NotGoverned };
+    for owner in &data.owners {
+        let decision = decide_for(owner, programs, data, requester, settings);
+        if !decision.permit {
+            return decision;
+        }
+        permit = decision;
+    }
+    permit
+}
+
+/// What one Consent says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict<'p> {
+    Deny(&'p Rule),
+    /// Outside of what was permitted: yields to another Consent's permit.
+    ImplicitDeny(&'p Rule),
+    /// The Consent cannot be enforced and the deployment takes that as a denial.
+    Unenforceable,
+    Permit(&'p Rule),
+    NotApplicable,
+}
+
+impl PartialEq for Rule {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
+impl Eq for Rule {}
+
+impl Verdict<'_> {
+    fn severity(self) -> u8 {
+        match self {
+            Self::Permit(_) => 0,
+            Self::NotApplicable => 1,
+            Self::ImplicitDeny(_) => 2,
+            Self::Deny(_) | Self::Unenforceable => 3,
+        }
+    }
+}
+
+fn decide_for(
+    owner: &str,
+    programs: &[Program],
+    data: &DataFacts,
+    requester: &Requester,
+    settings: &Settings,
+) -> Decision {
+    let excluded =
+        |label: &Code| label.system == CodeSystem::ActCode && settings.no_self_labels.contains(&label.code);
+    if requester.self_patient.as_deref() == Some(owner) && !data.labels.iter().any(excluded) {
+        return Decision { permit: true, basis: Basis::RightOfAccess };
+    }
+    let mut verdicts: Vec<(&Program, Verdict<'_>)> = programs
+        .iter()
+        .filter(|program| program.patient.as_deref().is_none_or(|patient| patient == owner))
+        .map(|program| (program, verdict(program, data, requester, settings)))
+        .filter(|(_, verdict)| *verdict != Verdict::NotApplicable)
+        .collect();
+    if settings.combining == Combining::MostRecent {
+        let newest = verdicts.iter().map(|(program, _)| program.date_time).max().flatten();
+        verdicts.retain(|(program, _)| program.date_time == newest);
+    }
+    let rank = |verdict: &Verdict<'_>| match (verdict, settings.combining) {
+        (Verdict::Permit(_), Combining::PermitOverrides) => 0,
+        (Verdict::Deny(_) | Verdict::Unenforceable, _) => 1,
+        (Verdict::Permit(_), _) => 2,
+        (Verdict::ImplicitDeny(_) | Verdict::NotApplicable, _) => 3,
+    };
+    verdicts.sort_by_key(|(_, verdict)| rank(verdict));
+    let decision = match verdicts.first() {
+        None => by_default(data, requester, settings),
+        Some((program, Verdict::Permit(rule))) => by_permit(program, rule, data, requester, settings),
+        Some((program, Verdict::Deny(rule) | Verdict::ImplicitDeny(rule))) => Decision {
+            permit: false,
+            basis: Basis::Consent { id: program.id.clone(), rule: rule.path.clone() },
+        },
+        Some((program, _)) => {
+            Decision { permit: false, basis: Basis::Consent { id: program.id.clone(), rule: String::new() } }
+        }
+    };
+    if decision.permit || !may_break_glass(owner, &verdicts, data, requester, settings) {
+        return decision;
+    }
+    Decision { permit: true, basis: Basis::BreakGlass }
+}
+
+/// Never for psychotherapy notes, only for its one patient, and only if no denial names emergencies.
+fn may_break_glass(
+    owner: &str,
+    verdicts: &[(&Program, Verdict<'_>)],
+    data: &DataFacts,
+    requester: &Requester,
+    settings: &Settings,
+) -> bool {
+    let names_emergency = |rule: &Rule| {
+        rule.criteria.iter().any(|criterion| {
+            matches!(criterion, Criterion::Purpose(codes) if codes.iter().any(|code| matches!(code.code.as_str(), "BTG" | "ETREAT")))
+        })
+    };
+    settings.break_glass_overrides
+        && requester.break_glass.as_deref() == Some(owner)
+        && !data.has_label_of(&["PSYTHPN"])
+        && !verdicts
+            .iter()
+            .any(|(_, verdict)| matches!(verdict, Verdict::Deny(rule) if names_emergency(rule)))
+}
+
+fn by_permit(
+    program: &Program,
+    rule: &Rule,
+    data: &DataFacts,
+    requester: &Requester,
+    settings: &Settings,
+) -> Decision {
+    let names = |label: &str| {
+        let label = Code::new(CodeSystem::ActCode, label);
+        rule.criteria.iter().any(|criterion| {
+            matches!(criterion, Criterion::Label(labels)
+                if labels.iter().any(|named| named.system != CodeSystem::Confidentiality && label.is_within(named)))
+        })
+    };
+    let has = |kind: fn(&Criterion) -> bool| rule.criteria.iter().any(kind);
+    if data.has_label_of(&["PSYTHPN"]) && !names("PSYTHPN") && !is_treating_author(data, requester) {
+        return Decision { permit: false, basis: Basis::Law("45 CFR 164.508(a)(2)") };
+    }
+    let by_name = (names("42CFRPart2") || settings.part2_general)
+        && has(|criterion| matches!(criterion, Criterion::Purpose(_)))
+        && has(|criterion| matches!(criterion, Criterion::Actor(_)));
+    if data.has_label_of(&["42CFRPart2"]) && !is_part2_staff(requester, settings) && !by_name {
+        return Decision { permit: false, basis: Basis::Law("42 CFR 2.31") };
+    }
+    Decision { permit: true, basis: Basis::Consent { id: program.id.clone(), rule: rule.path.clone() } }
+}
+
+/// The author of a note, treating.
+fn is_treating_author(data: &DataFacts, requester: &Requester) -> bool {
+    requester.purposes.contains(&Code::purpose("TREAT"))
+        && requester
+            .actors
+            .iter()
+            .any(|actor| actor.starts_with("Practitioner") && data.authors.contains(actor))
+}
+
+fn is_part2_staff(requester: &Requester, settings: &Settings) -> bool {
+    !requester.actors.is_disjoint(&settings.part2_programs)
+}
+
+fn by_default(data: &DataFacts, requester: &Requester, settings: &Settings) -> Decision {
+    if data.has_label_of(&["PSYTHPN"]) && !is_treating_author(data, requester) {
+        return Decision { permit: false, basis: Basis::Law("45 CFR 164.508(a)(2)") };
+    }
+    if data.has_label_of(&["42CFRPart2"]) && !is_part2_staff(requester, settings) {
+        return Decision { permit: false, basis: Basis::Law("42 CFR 2.31") };
+    }
+    let all_within = |codes: &[&str]| {
+        let break_glass = Code::purpose("BTG");
+        !requester.purposes.is_empty()
+            && requester.purposes.iter().all(|asserted| {
+                *asserted != break_glass && codes.iter().any(|code| asserted.is_within(&Code::purpose(code)))
+            })
+    };
+    let is_own = !requester.actors.is_disjoint(&settings.own);
+    let permit = match settings.default_policy {
+        DefaultPolicy::Deny => false,
+        DefaultPolicy::PermitAll => true,
+        DefaultPolicy::TreatmentOnly => all_within(&["TREAT"]),
+        DefaultPolicy::OwnTreatment => is_own && all_within(&["TREAT"]),
+        DefaultPolicy::Tpo => all_within(&["TREAT", "HPAYMT", "HOPERAT"]),
+        DefaultPolicy::OwnTpo => is_own && all_within(&["TREAT", "HPAYMT", "HOPERAT"]),
+    };
+    Decision { permit, basis: Basis::DefaultPolicy }
+}
+
+fn verdict<'p>(
+    program: &'p Program,
+    data: &DataFacts,
+    requester: &Requester,
+    settings: &Settings,
+) -> Verdict<'p> {
+    let governed =
+        program.scopes.is_empty() || program.scopes.iter().any(|scope| settings.scopes.contains(scope));
+    let in_time = program.period.start <= requester.now && requester.now < program.period.end;
+    if !program.active || !governed || !in_time {
+        return Verdict::NotApplicable;
+    }
+    let readings = program.readings.iter().map(|rules| of_rules(rules, data, requester, settings));
+    match readings.max_by_key(|verdict| verdict.severity()) {
+        Some(verdict) => verdict,
+        None if settings.unsupported_denies => Verdict::Unenforceable,
+        None => Verdict::NotApplicable,
+    }
+}
+
+/// Among the rules that match, the narrowest decide; of several, a denial.
+fn of_rules<'p>(
+    rules: &'p [Rule],
+    data: &DataFacts,
+    requester: &Requester,
+    settings: &Settings,
+) -> Verdict<'p> {
+    let answer = |rule: &Rule| {
+        let of = |criterion| matches(criterion, rule.effect, data, requester, settings);
+        rule.criteria.iter().map(of).min().unwrap_or(Answer::Yes)
+    };
+    let matched: Vec<usize> = rules
+        .iter()
+        .enumerate()
+        .filter(|(_, rule)| match answer(rule) {
+            Answer::Yes => true,
+            Answer::Maybe => rule.effect == Effect::Deny,
+            Answer::No => false,
+        })
+        .map(|(number, _)| number)
+        .collect();
+    if matched.is_empty() {
+        return outside(rules, data, requester, settings);
+    }
+    let is_above = |above: usize, below: usize| {
+        let mut at = rules.get(below).and_then(|rule| rule.parent);
+        while let Some(number) = at {
+            if number == above {
+                return true;
+            }
+            at = rules.get(number).and_then(|rule| rule.parent);
+        }
+        false
+    };
+    let live: Vec<&Rule> = matched
+        .iter()
+        .filter(|number| !matched.iter().any(|other| is_above(**number, *other)))
+        .filter_map(|number| rules.get(*number))
+        .collect();
+    let narrower = |a: &Rule, b: &Rule| admits_no_more(a, b) && !admits_no_more(b, a);
+    let decisive: Vec<&Rule> =
+        live.iter().copied().filter(|rule| !live.iter().any(|other| narrower(other, rule))).collect();
+    let denial = decisive.iter().find(|rule| rule.effect == Effect::Deny);
+    match (denial, decisive.first()) {
+        (Some(rule), _) => Verdict::Deny(rule),
+        (None, Some(rule)) => Verdict::Permit(rule),
+        (None, None) => Verdict::NotApplicable,
+    }
+}
+
+/// Nothing matched: a permit that is bounded by its data denies what lies outside, for those whom it names.
+fn outside<'p>(
+    rules: &'p [Rule],
+    data: &DataFacts,
+    requester: &Requester,
+    settings: &Settings,
+) -> Verdict<'p> {
+    let Some(root) = rules.first() else { return Verdict::NotApplicable };
+    let bounds_data = root.criteria.iter().any(|criterion| !criterion.is_of_requester());
+    let names_requester = root
+        .criteria
+        .iter()
+        .filter(|criterion| criterion.is_of_requester())
+        .all(|criterion| matches(criterion, root.effect, data, requester, settings) == Answer::Yes);
+    if root.effect == Effect::Permit && bounds_data && names_requester {
+        Verdict::ImplicitDeny(root)
+    } else {
+        Verdict::NotApplicable
+    }
+}
+
+/// Whether a rule has every kind of criterion of another, each no broader.
+fn admits_no_more(a: &Rule, b: &Rule) -> bool {
+    b.criteria.iter().all(|theirs| {
+        a.criteria.iter().any(|ours| ours.kind() == theirs.kind() && is_narrower_or_equal(ours, theirs))
+    })
+}

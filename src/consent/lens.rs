@@ -1,0 +1,415 @@
+//! The lens: what one party may see of one snapshot. Everything that leaves the house passes through it; nothing else can
+//! make a [`Disclosed`].
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::auth::{Party, Role};
+use crate::definitions::{TypeDef, r4};
+use crate::model::{Millis, Node, ResourceKey, parse};
+use crate::search::{Everything, Facts, Keep, Mask, Query, Scope, parse_query};
+use crate::store::{Repository, Snapshot, StoreError, Stored};
+
+use super::codes::Code;
+use super::data::DataFacts;
+use super::decide::{Basis, Decision, Requester, Settings, decide};
+use super::program::{Program, compile};
+
+/// The last state of a resource: a text that its reader may have. It has no public constructor.
+#[derive(Clone, Debug)]
+pub struct Disclosed {
+    text: String,
+    /// `Type/id`, where it is one resource of the store.
+    reference: String,
+    version_id: String,
+    time: Millis,
+    patients: BTreeSet<String>,
+    basis: Basis,
+}
+
+impl Disclosed {
+    /// The JSON text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    #[must_use]
+    pub fn reference(&self) -> &str {
+        &self.reference
+    }
+
+    #[must_use]
+    pub fn version_id(&self) -> &str {
+        &self.version_id
+    }
+
+    #[must_use]
+    pub fn time(&self) -> Millis {
+        self.time
+    }
+
+    /// `Patient/id` of everybody it is about.
+    #[must_use]
+    pub fn patients(&self) -> &BTreeSet<String> {
+        &self.patients
+    }
+
+    /// What the disclosure rests on.
+    #[must_use]
+    pub fn basis(&self) -> &Basis {
+        &self.basis
+    }
+
+    /// A text made of nothing but disclosed parts and what is no secret.
+    pub(super) fn gathered(text: String, time: Millis, patients: BTreeSet<String>) -> Self {
+        let (reference, version_id) = (String::new(), String::new());
+        Self { text, reference, version_id, time, patients, basis: Basis::NotGoverned }
+    }
+
+    /// The same resource with only some of its elements, marked as a part (R4 search.html#elements).
+    #[must_use]
+    pub fn reduced(&self, keep: &dyn Fn(&str) -> bool) -> Self {
+        let Ok(tree) = parse(self.text.clone().into_bytes()) else { return self.clone() };
+        let mut text = String::from("{");
+        for child in tree.root().children().filter(|child| keep(child.key())) {
+            if text.len() > 1 {
+                text.push(',');
+            }
+            if child.key() == "meta" {
+                text.push_str("\"meta\":");
+                text.push_str(&subsetted(child));
+            } else {
+                crate::model::quote(child.key(), &mut text);
+                text.push(':');
+                crate::model::minify(child, &mut text);
+            }
+        }
+        text.push('}');
+        Self { text, ..self.clone() }
+    }
+}
+
+/// The meta of a part: it says that it is one.
+fn subsetted(meta: Node<'_>) -> String {
+    const TAG: &str =
+        "{\"system\":\"http://terminology.hl7.org/CodeSystem/v3-ObservationValue\",\"code\":\"SUBSETTED\"}";
+    let mut text = String::from("{");
+    for child in meta.children().filter(|child| child.key() != "tag") {
+        crate::model::quote(child.key(), &mut text);
+        text.push(':');
+        crate::model::minify(child, &mut text);
+        text.push(',');
+    }
+    text.push_str("\"tag\":[");
+    for tag in meta.items_at("tag") {
+        crate::model::minify(tag, &mut text);
+        text.push(',');
+    }
+    text.push_str(TAG);
+    text.push_str("]}");
+    text
+}
+
+/// Types that are about no patient and that every party may read within its scopes.
+const ADMINISTRATIVE: [&str; 15] = [
+    "Organization",
+    "Practitioner",
+    "PractitionerRole",
+    "Location",
+    "HealthcareService",
+    "Medication",
+    "Substance",
+    "CodeSystem",
+    "ValueSet",
+    "ConceptMap",
+    "StructureDefinition",
+    "SearchParameter",
+    "CapabilityStatement",
+    "NamingSystem",
+    "OperationDefinition",
+];
+
+/// What a party may see of a snapshot.
+pub struct Lens<'s> {
+    repository: Repository<'s>,
+    party: Arc<Party>,
+    settings: Arc<Settings>,
+    requester: Requester,
+    is_own: bool,
+    programs: Mutex<HashMap<String, Arc<Vec<Program>>>>,
+    /// What resources that consents name as `related` refer to.
+    references: Mutex<HashMap<String, Arc<BTreeSet<String>>>>,
+}
+
+impl<'s> Lens<'s> {
+    /// The lens of a party at a moment.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the party's organization cannot be read.
+    pub fn new(
+        snapshot: &'s dyn Snapshot,
+        party: Arc<Party>,
+        settings: Arc<Settings>,
+        now: Millis,
+    ) -> Result<Self, StoreError> {
+        let repository = Repository::new(snapshot);
+        let mut requester = Requester {
+            now,
+            purposes: party.purposes.iter().map(|code| Code::purpose(code)).collect(),
+            payer: party.role == Role::Insurer,
+            self_patient: party.own_patient().map(|id| format!("Patient/{id}")),
+            ..Requester::default()
+        };
+        for actor in [&party.fhir_user, &party.organization].into_iter().flatten() {
+            add_actor(&repository, actor, &mut requester)?;
+        }
+        let is_own = !requester.actors.is_disjoint(&settings.own);
+        requester.actions = if is_own { vec!["access", "use"] } else { vec!["access", "use", "disclose"] };
+        Ok(Self {
+            repository,
+            party,
+            settings,
+            requester,
+            is_own,
+            programs: Mutex::default(),
+            references: Mutex::default(),
+        })
+    }
+
+    /// The resources that the lens looks at.
+    #[must_use]
+    pub fn repository(&self) -> &Repository<'s> {
+        &self.repository
+    }
+
+    #[must_use]
+    pub fn party(&self) -> &Party {
+        &self.party
+    }
+
+    /// Whether the party is staff of the own organization.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.is_own
+    }
+
+    /// Shows a version, if the party may see it. `later` are newer versions of the same resource: their labels and
+    /// subjects hold for the older one too.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn show(
+        &self,
+        stored: &Stored,
+        version_id: &str,
+        later: &[&Stored],
+    ) -> Result<Option<Disclosed>, StoreError> {
+        let mut data = self.data(stored)?;
+        for newer in later {
+            let newer = self.data(newer)?;
+            data.labels.extend(newer.labels);
+            data.owners.extend(newer.owners);
+        }
+        data.level();
+        let decision = self.decide(&data)?;
+        if !decision.permit {
+            return Ok(None);
+        }
+        Ok(Some(Disclosed {
+            text: stored.stamped(version_id),
+            reference: format!("{}/{}", stored.def.name, stored.id),
+            version_id: version_id.to_owned(),
+            time: stored.time,
+            patients: data.owners,
+            basis: decision.basis,
+        }))
+    }
+
+    /// Shows a resource that was made from what the party may see, such as an AuditEvent for who may audit.
+    #[must_use]
+    pub fn show_derived(&self, text: String, def: &TypeDef, time: Millis) -> Option<Disclosed> {
+        let permitted = &*def.name == "AuditEvent" && self.party.may_audit();
+        permitted.then(|| Disclosed::gathered(text, time, BTreeSet::new()))
+    }
+
+    /// Whether the party may see a resource that is about to be written, or was sent by it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn may_see(&self, resource: Node<'_>) -> Result<bool, StoreError> {
+        Ok(self.decide(&DataFacts::of(resource))?.permit)
+    }
+
+    /// Whether the party may write about these subjects: to collect and correct is another action than to read.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn may_write(&self, resource: Node<'_>) -> Result<bool, StoreError> {
+        let data = DataFacts::of(resource);
+        if data.owners.is_empty() {
+            // What feeds identities and subjects, and everything that is about nobody, is the own staff's.
+            return Ok(self.is_own && self.party.role != Role::Patient);
+        }
+        if !self.is_own && data.type_name == "Patient" {
+            // Somebody else's new file is theirs to make; whether it may be seen is decided when it is read.
+            return Ok(self.party.role == Role::System);
+        }
+        let requester = Requester { actions: vec!["correct", "collect"], ..self.requester.clone() };
+        self.decide_as(&data, &requester).map(|decision| decision.permit)
+    }
+
+    fn data(&self, stored: &Stored) -> Result<DataFacts, StoreError> {
+        let corrupt = || StoreError::Corrupt(format!("the text of row {}", stored.row));
+        let tree = parse(stored.text.clone().into_bytes()).map_err(|_| corrupt())?;
+        Ok(DataFacts::of(tree.root()))
+    }
+
+    fn decide(&self, data: &DataFacts) -> Result<Decision, StoreError> {
+        self.decide_as(data, &self.requester)
+    }
+
+    fn decide_as(&self, data: &DataFacts, requester: &Requester) -> Result<Decision, StoreError> {
+        let refuse = Decision { permit: false, basis: Basis::NotGoverned };
+        if data.type_name == "AuditEvent" && !self.party.may_audit() {
+            return Ok(refuse);
+        }
+        if self.is_outside_context(&data.owners, &data.type_name) {
+            return Ok(refuse);
+        }
+        if data.owners.is_empty() {
+            let permit = self.may_see_ungoverned(&data.type_name);
+            return Ok(Decision { permit, basis: Basis::NotGoverned });
+        }
+        let mut programs = Vec::new();
+        for owner in &data.owners {
+            programs.extend(self.programs(owner)?.iter().cloned());
+        }
+        let mut data = data.clone();
+        for related in programs.iter().flat_map(|program| &program.related) {
+            if self.references_of(related)?.contains(&data.reference) {
+                data.incoming.insert(related.clone());
+            }
+        }
+        Ok(decide(&programs, &data, requester, &self.settings))
+    }
+
+    /// A launch context, and scopes of the patient level, narrow everything to one patient.
+    fn is_outside_context(&self, owners: &BTreeSet<String>, type_name: &str) -> bool {
+        let context = self.party.patient_context.as_deref().or(self.party.own_patient());
+        let narrows = self.party.patient_context.is_some() || self.party.scopes.is_patient_only(type_name);
+        if !narrows || owners.is_empty() {
+            return false;
+        }
+        context.is_none_or(|patient| !owners.contains(&format!("Patient/{patient}")))
+    }
+
+    fn may_see_ungoverned(&self, type_name: &str) -> bool {
+        ADMINISTRATIVE.contains(&type_name) || (self.is_own && self.party.role != Role::Patient)
+    }
+
+    /// The Consents of a patient (`Patient/id`), compiled once for the lens.
+    fn programs(&self, owner: &str) -> Result<Arc<Vec<Program>>, StoreError> {
+        let lock = || self.programs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lock().get(owner) {
+            return Ok(known.clone());
+        }
+        let mut programs = Vec::new();
+        if let Some(def) = r4().resource("Consent") {
+            let pairs = [("patient".to_owned(), owner.to_owned())];
+            let query = parse_query(def, &pairs, false).unwrap_or_else(|_| Query::default());
+            for row in self.repository.rows(def, &query, &Everything)? {
+                let Some(current) = self.repository.current_of_row(row)? else { continue };
+                let stored = self.repository.newest(&current)?;
+                let corrupt = || StoreError::Corrupt(format!("the text of row {row}"));
+                let tree = parse(stored.text.into_bytes()).map_err(|_| corrupt())?;
+                programs.push(compile(tree.root()));
+            }
+        }
+        let programs = Arc::new(programs);
+        lock().insert(owner.to_owned(), programs.clone());
+        Ok(programs)
+    }
+
+    fn references_of(&self, reference: &str) -> Result<Arc<BTreeSet<String>>, StoreError> {
+        let lock = || self.references.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lock().get(reference) {
+            return Ok(known.clone());
+        }
+        let outgoing = match load(&self.repository, reference)? {
+            Some(stored) => self.data(&stored)?.outgoing,
+            None => BTreeSet::new(),
+        };
+        let outgoing = Arc::new(outgoing);
+        lock().insert(reference.to_owned(), outgoing.clone());
+        Ok(outgoing)
+    }
+}
+
+impl Mask for Lens<'_> {
+    fn scope(&self, def: &TypeDef) -> Scope {
+        if &*def.name == "AuditEvent" && !self.party.may_audit() {
+            return Scope::Nothing;
+        }
+        Scope::Unknown
+    }
+
+    fn keep(&self, def: &TypeDef, facts: &Facts) -> Keep {
+        if facts.labelled {
+            return Keep::NeedResource;
+        }
+        let owners: BTreeSet<String> = facts.patients.iter().map(|id| format!("Patient/{id}")).collect();
+        if self.is_outside_context(&owners, &def.name) {
+            return Keep::Drop;
+        }
+        if owners.is_empty() {
+            return if self.may_see_ungoverned(&def.name) { Keep::Keep } else { Keep::Drop };
+        }
+        // Without labels and without Consents the decision rests on the requester alone.
+        let data = DataFacts { owners, type_name: def.name.to_string(), ..DataFacts::default() };
+        for owner in &data.owners {
+            match self.programs(owner) {
+                Ok(programs) if programs.is_empty() => {}
+                Ok(_) | Err(_) => return Keep::NeedResource,
+            }
+        }
+        if decide(&[], &data, &self.requester, &self.settings).permit { Keep::Keep } else { Keep::Drop }
+    }
+
+    fn keep_resource(&self, _: &TypeDef, resource: Node<'_>) -> bool {
+        // A store that fails here fails the read that follows; until then nothing is shown.
+        self.decide(&DataFacts::of(resource)).is_ok_and(|decision| decision.permit)
+    }
+}
+
+fn load(repository: &Repository<'_>, reference: &str) -> Result<Option<Stored>, StoreError> {
+    let Some((type_name, id)) = reference.split_once('/') else { return Ok(None) };
+    let Some(key) = ResourceKey::new(type_name, id) else { return Ok(None) };
+    let Some(def) = r4().resource(key.type_name) else { return Ok(None) };
+    match repository.current(def, &key.id)? {
+        Some(current) if !current.deleted => repository.newest(&current).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// How many organizations above the own one are asked for.
+const PARENTS_MAX: usize = 16;
+
+/// Adds an actor with its identifiers, and for an organization those that it is part of.
+fn add_actor(repository: &Repository<'_>, actor: &str, requester: &mut Requester) -> Result<(), StoreError> {
+    let mut next = Some(actor.to_owned());
+    for _ in 0..PARENTS_MAX {
+        let Some(actor) = next.take() else { break };
+        if !requester.actors.insert(actor.clone()) {
+            break;
+        }
+        let Some(stored) = load(repository, &actor)? else { break };
+        let Ok(tree) = parse(stored.text.into_bytes()) else { break };
+        for identifier in tree.root().items_at("identifier") {
+            let text = |name: &str| identifier.str_at(name).unwrap_or_default().to_owned();
+            requester.identifiers.insert((text("system"), text("value")));
+        }
+        let parent = tree.root().get("partOf").and_then(|parent| parent.str_at("reference"));
+        next = parent.map(super::data::plain);
+    }
+    Ok(())
+}

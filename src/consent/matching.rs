@@ -1,0 +1,203 @@
+//! Matching with three values: a deny applies on Yes or Maybe, a permit only on Yes, so that what is not known protects.
+use crate::model::Interval;
+
+use super::codes::{Code, CodeSystem, confidentiality_rank};
+use super::data::DataFacts;
+use super::decide::{Requester, Settings};
+use super::program::{Actor, Criterion, Effect};
+
+/// Whether a criterion is met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Answer {
+    No,
+    Maybe,
+    Yes,
+}
+
+/// The highest answer: values of one kind are alternatives.
+fn any(answers: impl Iterator<Item = Answer>) -> Answer {
+    answers.max().unwrap_or(Answer::No)
+}
+
+fn yes_if(truth: bool) -> Answer {
+    if truth { Answer::Yes } else { Answer::No }
+}
+
+pub(super) fn matches(
+    criterion: &Criterion,
+    effect: Effect,
+    data: &DataFacts,
+    requester: &Requester,
+    settings: &Settings,
+) -> Answer {
+    match criterion {
+        Criterion::Actor(actors) => any(actors.iter().map(|actor| recipient(actor, effect, requester))),
+        Criterion::DataActor(actors) => any(actors.iter().map(|actor| data_actor(actor, data))),
+        Criterion::Purpose(purposes) => purpose(purposes, effect, requester, settings),
+        Criterion::Action(actions) => {
+            yes_if(actions.iter().any(|action| requester.actions.contains(&action.code.as_str())))
+        }
+        Criterion::Label(labels) => any(labels.iter().map(|label| of_label(label, effect, data))),
+        Criterion::Class(classes) => any(classes.iter().map(|class| of_class(class, data))),
+        Criterion::Code(codes) => {
+            if data.codes.iter().any(|code| codes.iter().any(|wanted| code.is_within(wanted))) {
+                Answer::Yes
+            } else if data.codes.is_empty() {
+                Answer::Maybe
+            } else {
+                Answer::No
+            }
+        }
+        Criterion::Period(period) => yes_if(period.start <= requester.now && requester.now < period.end),
+        Criterion::DataPeriod(period) => data_period(*period, effect, data),
+        Criterion::Data(values) => {
+            any(values.iter().map(|(meaning, reference)| instance(meaning, reference, data)))
+        }
+        Criterion::Environment(values) => {
+            yes_if(values.iter().any(|value| requester.environment.contains(value)))
+        }
+        Criterion::DataSource(values) => {
+            yes_if(data.source.as_ref().is_some_and(|source| values.contains(source)))
+        }
+        Criterion::DataTag(values) => {
+            yes_if(values.iter().any(|tags| tags.iter().all(|tag| data.tags.contains(tag))))
+        }
+        Criterion::Payer => yes_if(requester.payer),
+    }
+}
+
+fn recipient(actor: &Actor, effect: Effect, requester: &Requester) -> Answer {
+    if actor.role == "performer" {
+        // The one who discloses: it names nobody who may receive.
+        return yes_if(effect == Effect::Deny);
+    }
+    let named = actor.reference.as_ref();
+    if named.is_some_and(|reference| requester.actors.contains(reference)) {
+        return Answer::Yes;
+    }
+    let of_directory = named.and_then(|reference| requester.directory.get(reference)).into_iter().flatten();
+    if actor
+        .identifiers
+        .iter()
+        .chain(of_directory)
+        .any(|identifier| requester.identifiers.contains(identifier))
+    {
+        return Answer::Yes;
+    }
+    if named.is_some_and(|reference| requester.unresolved.contains(reference)) {
+        Answer::Maybe
+    } else {
+        Answer::No
+    }
+}
+
+fn data_actor(actor: &Actor, data: &DataFacts) -> Answer {
+    let reference = actor.reference.as_deref().unwrap_or_default();
+    let is_custodian = data.custodians.contains(reference);
+    let (known, empty) = if actor.role == "CST" {
+        (is_custodian, data.custodians.is_empty())
+    } else {
+        (
+            is_custodian || data.authors.contains(reference),
+            data.authors.is_empty() && data.custodians.is_empty(),
+        )
+    };
+    if known {
+        Answer::Yes
+    } else if empty {
+        Answer::Maybe
+    } else {
+        Answer::No
+    }
+}
+
+/// Break-glass is covered only where it is named, never by a broader purpose.
+fn purpose(purposes: &[Code], effect: Effect, requester: &Requester, settings: &Settings) -> Answer {
+    if requester.purposes.is_empty() {
+        return Answer::Maybe;
+    }
+    let break_glass = Code::purpose("BTG");
+    let covered = |asserted: &Code| {
+        purposes.iter().any(|listed| {
+            asserted.is_within(listed)
+                && !(effect == Effect::Permit && *asserted == break_glass && *listed != break_glass)
+        })
+    };
+    if effect == Effect::Deny || settings.any_purpose_is_enough {
+        yes_if(requester.purposes.iter().any(covered))
+    } else {
+        yes_if(requester.purposes.iter().all(covered))
+    }
+}
+
+fn of_label(label: &Code, effect: Effect, data: &DataFacts) -> Answer {
+    if label.system == CodeSystem::Confidentiality {
+        let Some(rank) = confidentiality_rank(&label.code) else { return Answer::No };
+        return yes_if(match effect {
+            Effect::Permit => data.confidentiality <= rank,
+            Effect::Deny => data.confidentiality >= rank,
+        });
+    }
+    if data.labels.iter().any(|own| own.is_within(label)) {
+        Answer::Yes
+    } else if data.labels.iter().any(|own| label.is_within(own)) {
+        Answer::Maybe
+    } else {
+        Answer::No
+    }
+}
+
+fn of_class(class: &Code, data: &DataFacts) -> Answer {
+    match &class.system {
+        CodeSystem::ResourceType => yes_if(class.code == data.type_name),
+        CodeSystem::Mime => yes_if(data.mime_types.contains(&class.code)),
+        _ if class.code.contains("/StructureDefinition/") => yes_if(data.profiles.contains(&class.code)),
+        CodeSystem::Other(url) if data.profiles.contains(&format!("{url}/{}", class.code)) => Answer::Yes,
+        _ if data.profiles.contains(&class.code) => Answer::Yes,
+        _ => Answer::Maybe,
+    }
+}
+
+fn data_period(period: Interval, effect: Effect, data: &DataFacts) -> Answer {
+    if data.type_name == "Patient" {
+        // Who the data are about has no clinical date: a window on the data does not hide the person.
+        return yes_if(effect == Effect::Permit);
+    }
+    match data.when {
+        None => Answer::Maybe,
+        Some(when) if !period.overlaps(when) => Answer::No,
+        Some(when) if period.contains(when) => Answer::Yes,
+        Some(_) => Answer::Maybe,
+    }
+}
+
+fn instance(meaning: &str, reference: &str, data: &DataFacts) -> Answer {
+    let itself = data.reference == reference;
+    match meaning {
+        "instance" => yes_if(itself),
+        "authoredby" if data.authors.contains(reference) => Answer::Yes,
+        "authoredby" if data.authors.is_empty() => Answer::Maybe,
+        "dependents" => yes_if(itself || data.outgoing.contains(reference)),
+        "related" => yes_if(itself || data.outgoing.contains(reference) || data.incoming.contains(reference)),
+        _ => Answer::No,
+    }
+}
+
+/// Whether one criterion admits no more than another of the same kind.
+pub(super) fn is_narrower_or_equal(a: &Criterion, b: &Criterion) -> bool {
+    let within = |a: &[Code], b: &[Code]| a.iter().all(|a| b.iter().any(|b| a.is_within(b)));
+    match (a, b) {
+        (Criterion::Period(a), Criterion::Period(b))
+        | (Criterion::DataPeriod(a), Criterion::DataPeriod(b)) => b.contains(*a),
+        (Criterion::Purpose(a), Criterion::Purpose(b))
+        | (Criterion::Label(a), Criterion::Label(b))
+        | (Criterion::Class(a), Criterion::Class(b))
+        | (Criterion::Code(a), Criterion::Code(b))
+        | (Criterion::Action(a), Criterion::Action(b)) => within(a, b),
+        (Criterion::Actor(a), Criterion::Actor(b)) | (Criterion::DataActor(a), Criterion::DataActor(b)) => {
+            a.iter().all(|actor| b.contains(actor))
+        }
+        (Criterion::Data(a), Criterion::Data(b)) => a.iter().all(|value| b.contains(value)),
+        (a, b) => a == b,
+    }
+}

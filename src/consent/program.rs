@@ -1,0 +1,453 @@
+//! A Consent compiled: its provisions as flat rules, each with the criteria that hold for it, inherited ones included.
+use crate::model::{Interval, Node, Temporal};
+
+use super::codes::{Code, CodeSystem};
+use super::data::plain;
+
+/// How deep provisions may nest.
+const DEPTH_MAX: usize = 8;
+
+/// Permit or deny.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    Permit,
+    Deny,
+}
+
+impl Effect {
+    fn opposite(self) -> Self {
+        match self {
+            Self::Permit => Self::Deny,
+            Self::Deny => Self::Permit,
+        }
+    }
+
+    fn of(code: &str) -> Option<Self> {
+        match code {
+            "permit" => Some(Self::Permit),
+            "deny" => Some(Self::Deny),
+            _ => None,
+        }
+    }
+}
+
+/// An actor of a provision: role, reference, identifiers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actor {
+    pub role: String,
+    pub reference: Option<String>,
+    pub identifiers: Vec<(String, String)>,
+}
+
+/// One kind of criterion with its values, any of which is enough.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Criterion {
+    Actor(Vec<Actor>),
+    /// Custodians and authors: a property of the data.
+    DataActor(Vec<Actor>),
+    Purpose(Vec<Code>),
+    Action(Vec<Code>),
+    Label(Vec<Code>),
+    Class(Vec<Code>),
+    Code(Vec<Code>),
+    Period(Interval),
+    DataPeriod(Interval),
+    /// Meaning and reference.
+    Data(Vec<(String, String)>),
+    Environment(Vec<String>),
+    DataSource(Vec<String>),
+    DataTag(Vec<Vec<(String, String)>>),
+    Payer,
+}
+
+impl Criterion {
+    /// The kind as a number: criteria of a child replace those of the same kind of its parent.
+    #[must_use]
+    pub fn kind(&self) -> u8 {
+        match self {
+            Self::Actor(_) => 0,
+            Self::DataActor(_) => 1,
+            Self::Purpose(_) => 2,
+            Self::Action(_) => 3,
+            Self::Label(_) => 4,
+            Self::Class(_) => 5,
+            Self::Code(_) => 6,
+            Self::Period(_) => 7,
+            Self::DataPeriod(_) => 8,
+            Self::Data(_) => 9,
+            Self::Environment(_) => 10,
+            Self::DataSource(_) => 11,
+            Self::DataTag(_) => 12,
+            Self::Payer => 13,
+        }
+    }
+
+    /// Criteria of who asks, as opposed to what is asked for.
+    #[must_use]
+    pub fn is_of_requester(&self) -> bool {
+        matches!(
+            self,
+            Self::Actor(_)
+                | Self::Purpose(_)
+                | Self::Action(_)
+                | Self::Period(_)
+                | Self::Environment(_)
+                | Self::Payer
+        )
+    }
+}
+
+/// A rule of a Consent.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    pub effect: Effect,
+    pub criteria: Vec<Criterion>,
+    pub parent: Option<usize>,
+    /// Where it stands in the Consent, for explanations.
+    pub path: String,
+}
+
+/// How a Consent is understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    Enforceable,
+    /// Two readings are possible; the more restrictive is enforced.
+    Ambiguous,
+    /// It cannot be enforced, for this reason; it counts as none.
+    Unsupported(&'static str),
+}
+
+/// A compiled Consent: one reading, or two where it is ambiguous.
+#[derive(Clone, Debug)]
+pub struct Program {
+    pub id: String,
+    pub status: Status,
+    /// `Patient/id`; none for an administrative policy.
+    pub patient: Option<String>,
+    pub active: bool,
+    pub scopes: Vec<String>,
+    pub date_time: Option<i64>,
+    /// The validity of the Consent.
+    pub period: Interval,
+    pub readings: Vec<Vec<Rule>>,
+    /// References named by `related` criteria, whose own references a decision needs.
+    pub related: Vec<String>,
+}
+
+/// Compiles a Consent resource.
+#[must_use]
+pub fn compile(consent: Node<'_>) -> Program {
+    let (status, readings) = readings(consent);
+    let scope = consent.get("scope").into_iter().flat_map(|scope| scope.items_at("coding"));
+    let categories = consent.items_at("category").flat_map(|category| category.items_at("coding"));
+    let of_category = categories
+        .filter(|coding| coding.str_at("system").is_some_and(|system| system.contains("consentscope")));
+    let scopes =
+        scope.chain(of_category).filter_map(|coding| coding.str_at("code")).map(str::to_owned).collect();
+    let related = readings
+        .iter()
+        .flatten()
+        .flat_map(|rule| &rule.criteria)
+        .filter_map(|criterion| match criterion {
+            Criterion::Data(values) => Some(values),
+            _ => None,
+        })
+        .flatten()
+        .filter(|(meaning, _)| meaning == "related")
+        .map(|(_, reference)| reference.clone())
+        .collect();
+    Program {
+        id: consent.str_at("id").unwrap_or("?").to_owned(),
+        status,
+        patient: consent.get("patient").and_then(|patient| patient.str_at("reference")).map(plain),
+        active: consent.str_at("status") == Some("active"),
+        scopes,
+        date_time: consent.str_at("dateTime").and_then(Temporal::parse).map(|date| date.interval().start),
+        period: consent
+            .get("provision")
+            .and_then(|provision| provision.get("period"))
+            .map_or(Interval::ALWAYS, period),
+        readings,
+        related,
+    }
+}
+
+fn readings(consent: Node<'_>) -> (Status, Vec<Vec<Rule>>) {
+    let unsupported = |why| (Status::Unsupported(why), Vec::new());
+    if consent.get("modifierExtension").is_some() {
+        return unsupported("it has a modifier extension");
+    }
+    if consent
+        .items_at("verification")
+        .any(|node| node.get("verified").is_some_and(|node| node.text() == "false"))
+    {
+        return unsupported("it is not verified");
+    }
+    let rule_codes: Vec<&str> = consent
+        .get("policyRule")
+        .into_iter()
+        .flat_map(|rule| rule.items_at("coding"))
+        .filter_map(|coding| coding.str_at("code"))
+        .collect();
+    let has = |codes: &[&str]| rule_codes.iter().any(|code| codes.contains(code));
+    let base = if has(&["OPTIN", "OPTINR", "IMPLIED", "IMPLIEDD"]) {
+        Some(Effect::Permit)
+    } else if has(&["OPTOUT", "OPTOUTE"]) {
+        Some(Effect::Deny)
+    } else {
+        None
+    };
+    let provision = consent.get("provision");
+    let root_type = provision.and_then(|provision| provision.str_at("type")).and_then(Effect::of);
+    if root_type.is_none() && has(&["EMRGONLY"]) {
+        return (Status::Enforceable, vec![emergency_only()]);
+    }
+    if root_type.is_none() && has(&["hipaa-self-pay"]) {
+        return (Status::Enforceable, vec![vec![self_pay(provision)]]);
+    }
+    let Some(provision) = provision else {
+        return match base {
+            Some(effect) => {
+                (Status::Enforceable, vec![vec![rule(effect, Vec::new(), None, "policyRule".to_owned())]])
+            }
+            None => unsupported("it has neither a provision nor a policy rule that can be computed"),
+        };
+    };
+    let regular = consent
+        .items_at("policy")
+        .filter_map(|policy| policy.str_at("uri"))
+        .any(|uri| uri.ends_with("hrex-consent.html#regular"));
+    match (root_type, base) {
+        (Some(effect), _) => {
+            let mut reading = match tree(provision, effect) {
+                Ok(reading) => reading,
+                Err(why) => return unsupported(why),
+            };
+            if regular && effect == Effect::Permit && provision.get("securityLabel").is_none() {
+                limit_to_normal(&mut reading);
+            }
+            (Status::Enforceable, vec![reading])
+        }
+        (None, None) => unsupported("its root has no type and no policy rule can be computed"),
+        (None, Some(base)) => typeless(provision, base),
+    }
+}
+
+/// R4's own examples leave the root without a type: what its criteria mean then is open.
+fn typeless(provision: Node<'_>, base: Effect) -> (Status, Vec<Vec<Rule>>) {
+    let unbounded = criteria(provision).iter().all(|criterion| matches!(criterion, Criterion::Period(_)));
+    let mut children = provision.items_at("provision").peekable();
+    let only_permits =
+        children.peek().is_some() && children.all(|child| child.str_at("type") == Some("permit"));
+    let built = if unbounded && base == Effect::Permit && only_permits {
+        // Exceptions that change nothing: read as "only these".
+        tree(provision, Effect::Deny).map(|reading| (Status::Ambiguous, vec![reading]))
+    } else if unbounded {
+        tree(provision, base).map(|reading| (Status::Enforceable, vec![reading]))
+    } else {
+        tree(provision, base).and_then(|constraint| {
+            let exception = exception(provision, base)?;
+            Ok((Status::Ambiguous, vec![constraint, exception]))
+        })
+    };
+    built.unwrap_or_else(|why| (Status::Unsupported(why), Vec::new()))
+}
+
+fn rule(effect: Effect, criteria: Vec<Criterion>, parent: Option<usize>, path: String) -> Rule {
+    Rule { effect, criteria, parent, path }
+}
+
+fn emergency_only() -> Vec<Rule> {
+    let purpose = Criterion::Purpose(vec![Code::purpose("ETREAT")]);
+    vec![
+        rule(Effect::Deny, Vec::new(), None, "policyRule".to_owned()),
+        rule(Effect::Permit, vec![purpose], Some(0), "policyRule(EMRGONLY)".to_owned()),
+    ]
+}
+
+fn self_pay(provision: Option<Node<'_>>) -> Rule {
+    let mut own = provision.map(criteria).unwrap_or_default();
+    own.retain(|criterion| !matches!(criterion, Criterion::Purpose(_) | Criterion::Period(_)));
+    own.push(Criterion::Purpose(vec![Code::purpose("HPAYMT"), Code::purpose("HOPERAT")]));
+    own.push(Criterion::Payer);
+    rule(Effect::Deny, own, None, "policyRule(hipaa-self-pay)".to_owned())
+}
+
+/// HRex "regular": nothing above normal confidentiality.
+fn limit_to_normal(reading: &mut [Rule]) {
+    let normal = Criterion::Label(vec![Code::new(CodeSystem::Confidentiality, "N")]);
+    for rule in reading {
+        if !rule.criteria.iter().any(|criterion| criterion.kind() == normal.kind()) {
+            rule.criteria.push(normal.clone());
+        }
+    }
+}
+
+fn tree(root: Node<'_>, effect: Effect) -> Result<Vec<Rule>, &'static str> {
+    let mut rules = Vec::new();
+    walk(root, effect, None, "provision".to_owned(), 0, &mut rules)?;
+    Ok(rules)
+}
+
+fn walk(
+    provision: Node<'_>,
+    effect: Effect,
+    parent: Option<usize>,
+    path: String,
+    depth: usize,
+    rules: &mut Vec<Rule>,
+) -> Result<(), &'static str> {
+    if depth > DEPTH_MAX {
+        return Err("its provisions nest deeper than 8 levels");
+    }
+    let inherited =
+        parent.and_then(|parent| rules.get(parent)).map(|rule| rule.criteria.clone()).unwrap_or_default();
+    let own = criteria(provision);
+    let number = rules.len();
+    // The period of the root bounds the whole Consent and is checked once.
+    let kept = inherited.into_iter().filter(|criterion| {
+        let is_replaced = own.iter().any(|own| own.kind() == criterion.kind());
+        let is_of_root = parent == Some(0) && matches!(criterion, Criterion::Period(_));
+        !is_replaced && !is_of_root
+    });
+    let criteria = kept.chain(own.iter().cloned()).collect();
+    rules.push(rule(effect, criteria, parent, path.clone()));
+    for (child, index) in provision.items_at("provision").zip(0_usize..) {
+        let effect = child.str_at("type").and_then(Effect::of).unwrap_or(effect.opposite());
+        walk(child, effect, Some(number), format!("{path}.provision[{index}]"), depth + 1, rules)?;
+    }
+    Ok(())
+}
+
+/// The reading in which the root's criteria are themselves an exception to the policy rule.
+fn exception(provision: Node<'_>, base: Effect) -> Result<Vec<Rule>, &'static str> {
+    let mut rules = vec![rule(base, Vec::new(), None, "policyRule".to_owned())];
+    let own = criteria(provision);
+    rules.push(rule(base.opposite(), own.clone(), Some(0), "provision".to_owned()));
+    for (child, index) in provision.items_at("provision").zip(0_usize..) {
+        let stated = criteria(child);
+        let kept =
+            own.iter().filter(|criterion| !stated.iter().any(|other| other.kind() == criterion.kind()));
+        let criteria = kept.chain(&stated).cloned().collect();
+        let effect = child.str_at("type").and_then(Effect::of).unwrap_or(base.opposite());
+        rules.push(rule(effect, criteria, Some(0), format!("provision.provision[{index}]")));
+    }
+    Ok(rules)
+}
+
+/// Recipient roles; custodians and authors describe the data instead.
+const DATA_ROLES: [&str; 4] = ["CST", "AUT", "AUTHEN", "LA"];
+
+/// The criteria that a provision itself states.
+fn criteria(provision: Node<'_>) -> Vec<Criterion> {
+    let mut out = Vec::new();
+    let codings =
+        |name: &str| -> Vec<Code> { provision.items_at(name).filter_map(Code::of_coding).collect() };
+    let (data, recipients): (Vec<Actor>, Vec<Actor>) =
+        provision.items_at("actor").map(actor).partition(|actor| DATA_ROLES.contains(&actor.role.as_str()));
+    let mut push = |present: bool, criterion: Criterion| {
+        if present {
+            out.push(criterion);
+        }
+    };
+    push(!recipients.is_empty(), Criterion::Actor(recipients));
+    push(!data.is_empty(), Criterion::DataActor(data));
+    let (purposes, labels, classes) = (codings("purpose"), codings("securityLabel"), codings("class"));
+    push(!purposes.is_empty(), Criterion::Purpose(purposes));
+    push(!labels.is_empty(), Criterion::Label(labels));
+    push(!classes.is_empty(), Criterion::Class(classes));
+    let concepts = |name: &str| -> Vec<Code> {
+        provision
+            .items_at(name)
+            .flat_map(|concept| concept.items_at("coding"))
+            .filter_map(Code::of_coding)
+            .collect()
+    };
+    let actions = concepts("action");
+    push(!actions.is_empty(), Criterion::Action(actions));
+    push(provision.get("code").is_some(), Criterion::Code(concepts("code")));
+    if let Some(node) = provision.get("period") {
+        push(true, Criterion::Period(period(node)));
+    }
+    if let Some(node) = provision.get("dataPeriod") {
+        push(true, Criterion::DataPeriod(period(node)));
+    }
+    let instances: Vec<(String, String)> = provision
+        .items_at("data")
+        .filter_map(|data| {
+            let reference = data.get("reference")?.str_at("reference")?;
+            Some((data.str_at("meaning")?.to_owned(), plain(reference)))
+        })
+        .collect();
+    push(provision.get("data").is_some(), Criterion::Data(instances));
+    extensions(provision, &mut out);
+    out
+}
+
+/// The extensions of published consent systems that narrow a provision.
+fn extensions(provision: Node<'_>, out: &mut Vec<Criterion>) {
+    let text = |node: Node<'_>, name: &str| node.str_at(name).unwrap_or_default().to_owned();
+    let pair = |coding: Node<'_>| (text(coding, "system"), text(coding, "code"));
+    let (mut environments, mut sources, mut tags) = (Vec::new(), Vec::new(), Vec::new());
+    for extension in provision.items_at("extension") {
+        let url = extension.str_at("url").unwrap_or_default();
+        match url.rsplit('/').next() {
+            Some("Environment") => {
+                let codings = extension
+                    .get("valueCodeableConcept")
+                    .into_iter()
+                    .flat_map(|value| value.items_at("coding"));
+                environments.extend(
+                    codings.map(|coding| format!("{}/{}", text(coding, "system"), text(coding, "code"))),
+                );
+            }
+            Some("DataSource") => sources.extend(extension.str_at("valueUri").map(str::to_owned)),
+            Some("DataTag") => match extension.get("valueCoding") {
+                Some(coding) => tags.push(vec![pair(coding)]),
+                None => tags.push(
+                    extension
+                        .items_at("extension")
+                        .filter_map(|inner| inner.get("valueCoding"))
+                        .map(pair)
+                        .collect(),
+                ),
+            },
+            _ => {}
+        }
+    }
+    if !environments.is_empty() {
+        out.push(Criterion::Environment(environments));
+    }
+    if !sources.is_empty() {
+        out.push(Criterion::DataSource(sources));
+    }
+    if !tags.is_empty() {
+        out.push(Criterion::DataTag(tags));
+    }
+}
+
+fn actor(node: Node<'_>) -> Actor {
+    let role = node
+        .get("role")
+        .and_then(|role| role.items_at("coding").find_map(|coding| coding.str_at("code")))
+        .unwrap_or("_default");
+    let reference = node.get("reference");
+    let identifiers = reference
+        .and_then(|reference| reference.get("identifier"))
+        .map(|identifier| {
+            let text = |name: &str| identifier.str_at(name).unwrap_or_default().to_owned();
+            vec![(text("system"), text("value"))]
+        })
+        .unwrap_or_default();
+    let reference = reference.and_then(|reference| reference.str_at("reference")).map(plain);
+    Actor { role: role.to_owned(), reference, identifiers }
+}
+
+/// From the first instant of its start to the last instant of its end.
+fn period(node: Node<'_>) -> Interval {
+    let bound = |name: &str| node.str_at(name).and_then(Temporal::parse).map(|date| date.interval());
+    Interval {
+        start: bound("start").map_or(Interval::ALWAYS.start, |start| start.start),
+        end: bound("end").map_or(Interval::ALWAYS.end, |end| end.end),
+    }
+}
