@@ -1,12 +1,15 @@
 //! Chartward: an HL7 FHIR R4 server that keeps patients' health records and hands each of them to whoever is
 //! entitled to it, and to nobody else. The folders are floors; ARCHITECTURE.md says which may use which.
 
+pub mod audit;
 pub mod auth;
 pub mod cli;
 pub mod consent;
 pub mod definitions;
 pub mod fhirpath;
+pub mod http;
 pub mod model;
+pub mod operations;
 pub mod search;
 pub mod store;
 pub mod validate;

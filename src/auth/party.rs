@@ -83,6 +83,24 @@ impl Party {
         }
     }
 
+    /// Who has no token, for what is public: it may do nothing else.
+    #[must_use]
+    pub fn nobody() -> Self {
+        Self {
+            subject: "anonymous".to_owned(),
+            client: "anonymous".to_owned(),
+            role: Role::Patient,
+            organization: None,
+            fhir_user: None,
+            patient_context: None,
+            purposes: Vec::new(),
+            scopes: Scopes::default(),
+            assign_ids: false,
+            token_id: String::new(),
+            expires: Millis::MAX,
+        }
+    }
+
     /// Whether it may read the record of accesses.
     #[must_use]
     pub fn may_audit(&self) -> bool {

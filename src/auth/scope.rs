@@ -99,6 +99,12 @@ impl Scopes {
         })
     }
 
+    /// Whether any resource scope is among them.
+    #[must_use]
+    pub fn permits_anything(&self) -> bool {
+        !self.scopes.is_empty()
+    }
+
     /// Whether a type is reached only as one patient's data.
     #[must_use]
     pub fn is_patient_only(&self, resource: &str) -> bool {

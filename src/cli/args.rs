@@ -3,10 +3,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use super::{fhirpath, profiles};
+use super::{config, conform, fhirpath, profiles, serve, token, verify};
 
+/// An HL7 FHIR R4 server that discloses patients' health records only as their consent allows.
 #[derive(Parser)]
-#[command(name = "chartward", version, about, propagate_version = true)]
+#[command(name = "chartward", version, about, propagate_version = true, max_term_width = 100)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -14,6 +15,16 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Serve a data directory
+    Serve(serve::Arguments),
+    /// Mint an access token of the server of a data directory
+    Token(token::Arguments),
+    /// Prove that a data directory is whole: every resource has exactly its index entries, every version its place
+    Verify(verify::Arguments),
+    /// Run the conformance scenarios against a FHIR server and print which hold
+    Conform(conform::Arguments),
+    /// Print the configuration that is in force
+    Config(config::Arguments),
     /// Evaluate a FHIRPath expression on a resource and print what it selects, one value a line
     Fhirpath(fhirpath::Arguments),
     /// Make the tables of `profiles/` from unpacked official packages (for developers)
@@ -24,6 +35,11 @@ enum Command {
 #[must_use]
 pub fn run() -> ExitCode {
     let done = match Arguments::parse().command {
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Token(arguments) => token::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
+        Command::Conform(arguments) => conform::run(&arguments),
+        Command::Config(arguments) => config::run(&arguments),
         Command::Fhirpath(arguments) => fhirpath::run(&arguments),
         Command::Profiles(arguments) => profiles::run(&arguments),
     };
@@ -36,10 +52,8 @@ pub fn run() -> ExitCode {
     }
 }
 
-#[allow(
-    clippy::print_stderr,
-    reason = "the one place that tells a person at a terminal why a command failed"
-)]
-fn report(message: &str) {
+/// Tells a person at a terminal something that is no output.
+#[allow(clippy::print_stderr, reason = "the one place where commands speak to a person")]
+pub(super) fn report(message: &str) {
     eprintln!("chartward: {message}");
 }

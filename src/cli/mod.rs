@@ -1,7 +1,17 @@
 //! The door: one file per subcommand, and the table of them.
 
 mod args;
+mod config;
+mod conform;
 mod fhirpath;
+mod house;
 mod profiles;
+mod serve;
+mod token;
+mod verify;
 
 pub use args::run;
+pub use config::Config;
+pub use conform::{Report, Target, scenarios};
+pub use house::{House, claims, now};
+pub use serve::{Running, start};

@@ -20,3 +20,9 @@ pub use parser::ParseError;
 pub use patch::apply_patch;
 pub use quantity::Quantity;
 pub use value::{Collection, Value};
+
+/// The bytes of a base64 text; `None` if it is none.
+#[must_use]
+pub fn decode_base64(text: &str) -> Option<Vec<u8>> {
+    functions::text::unbase64(text, functions::text::STANDARD)
+}

@@ -58,6 +58,18 @@ impl Entry {
     }
 }
 
+impl Entry {
+    /// Type and id, if the entry is a reference to a resource here.
+    #[must_use]
+    pub fn reference(&self) -> Option<(String, String)> {
+        let rest = self.value.strip_prefix(&[Form::Value.byte()])?;
+        let end = rest.windows(2).position(|pair| pair == [0, 0])?;
+        let text = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(str::to_owned);
+        let type_name = rest.get(end + 2..)?.strip_suffix(&[0, 0])?;
+        Some((text(type_name)?, text(rest.get(..end)?)?))
+    }
+}
+
 /// Zero bytes become `00 ff`, the end is `00 00`: a text sorts before every longer one that begins with it.
 pub(super) fn push_text(out: &mut Vec<u8>, text: &[u8]) {
     push_open_text(out, text);

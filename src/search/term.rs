@@ -30,6 +30,15 @@ pub enum Check {
 }
 
 impl Matcher {
+    /// Whether an entry is meant.
+    #[must_use]
+    pub fn finds(&self, entry: &super::entry::Entry) -> bool {
+        entry.param == self.param
+            && self.start <= entry.value
+            && entry.value < self.end
+            && self.accepts(&entry.value)
+    }
+
     /// Whether an entry of the range (the bytes of its value) is meant.
     #[must_use]
     pub fn accepts(&self, value: &[u8]) -> bool {

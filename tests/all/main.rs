@@ -12,6 +12,7 @@
 mod consent_corpus;
 mod fhirpath_suite;
 mod patch_suite;
+mod rest;
 mod round_trip;
 mod shared;
 mod store_faults;

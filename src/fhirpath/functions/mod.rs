@@ -5,7 +5,7 @@ mod collection;
 mod conversion;
 mod iteration;
 mod math;
-mod text;
+pub(super) mod text;
 mod tree;
 
 use super::ast::{Expr, TypeOperator};

@@ -139,7 +139,8 @@ fn coded<'t>(encode: bool, how: &str, text: &str) -> Evaluated<'t> {
     Ok(coded.map(Value::text).into_iter().collect())
 }
 
-const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+pub(in crate::fhirpath) const STANDARD: &[u8; 64] =
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const URL_SAFE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 fn base64(bytes: &[u8], alphabet: &[u8; 64]) -> String {
@@ -160,7 +161,7 @@ fn base64(bytes: &[u8], alphabet: &[u8; 64]) -> String {
     out
 }
 
-fn unbase64(text: &str, alphabet: &[u8; 64]) -> Option<Vec<u8>> {
+pub(in crate::fhirpath) fn unbase64(text: &str, alphabet: &[u8; 64]) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     let (mut bits, mut held) = (0_u32, 0_u32);
     for byte in text.bytes().filter(|byte| *byte != b'=') {

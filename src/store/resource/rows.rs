@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 
 use crate::definitions::{TypeDef, r4};
-use crate::model::{Millis, parse};
-use crate::search::{Condition, Filter, Form, Keep, Mask, Matcher, Query, Scope, Sort, SortKey, conditions};
+use crate::model::{Millis, ResourceId, parse};
+use crate::search::{
+    Condition, Filter, Form, Keep, Mask, Matcher, Query, Scope, Sort, SortKey, Term, conditions,
+};
 use crate::store::key::{Key, Space, row_of};
 use crate::store::kv::{Direction, Flow, KeyRange, StoreError};
 
@@ -61,6 +63,30 @@ impl Repository<'_> {
             rows = self.sorted(rows, &query.sort)?;
         }
         Ok(rows)
+    }
+
+    /// The ranges of the index that a term reads, for who expects them unchanged.
+    #[must_use]
+    pub fn term_ranges(&self, def: &TypeDef, term: &Term) -> Vec<KeyRange> {
+        let condition = conditions(term).unwrap_or(Condition { negated: false, any_of: Vec::new() });
+        if condition.negated {
+            return vec![self.type_range(def)];
+        }
+        condition.any_of.iter().map(|matcher| matcher_range(def, matcher)).collect()
+    }
+
+    /// The keys of all resources of a type.
+    #[must_use]
+    pub fn type_range(&self, def: &TypeDef) -> KeyRange {
+        let number = r4().resource_number(def.id).unwrap_or(u16::MAX);
+        KeyRange::prefix(Key::new(Space::History).short(number).into_bytes())
+    }
+
+    /// The key of an id.
+    #[must_use]
+    pub fn id_range(&self, def: &TypeDef, id: &ResourceId) -> KeyRange {
+        let number = r4().resource_number(def.id).unwrap_or(u16::MAX);
+        KeyRange::prefix(Key::new(Space::Id).short(number).text(id.as_str().as_bytes()).into_bytes())
     }
 
     /// Whether the mask lets the newest version of a row be seen.
@@ -151,13 +177,11 @@ impl Repository<'_> {
     }
 
     fn matcher_rows(&self, def: &TypeDef, matcher: &Matcher) -> Result<Vec<u64>, StoreError> {
-        let number = r4().resource_number(def.id).unwrap_or(u16::MAX);
-        let prefix = Key::new(Space::Posting).short(number).word(matcher.param).into_bytes();
-        let with = |value: &[u8]| [prefix.as_slice(), value].concat();
-        let range = KeyRange { start: with(&matcher.start), end: with(&matcher.end) };
+        /// Space, type and parameter come before the value.
+        const BEFORE_VALUE: usize = 1 + 2 + 4;
         let mut rows = Vec::new();
-        self.snapshot.scan(&range, Direction::Forward, &mut |key, _| {
-            let value = key.get(prefix.len()..key.len().saturating_sub(8)).unwrap_or_default();
+        self.snapshot.scan(&matcher_range(def, matcher), Direction::Forward, &mut |key, _| {
+            let value = key.get(BEFORE_VALUE..key.len().saturating_sub(8)).unwrap_or_default();
             if matcher.accepts(value) {
                 rows.extend(row_of(key));
             }
@@ -215,6 +239,13 @@ impl Repository<'_> {
             .map(|entry| entry.value);
         Ok(if sort.descending { values.max() } else { values.min() })
     }
+}
+
+fn matcher_range(def: &TypeDef, matcher: &Matcher) -> KeyRange {
+    let number = r4().resource_number(def.id).unwrap_or(u16::MAX);
+    let prefix = Key::new(Space::Posting).short(number).word(matcher.param).into_bytes();
+    let with = |value: &[u8]| [prefix.as_slice(), value].concat();
+    KeyRange { start: with(&matcher.start), end: with(&matcher.end) }
 }
 
 fn is_at(prefix: &str, asked: crate::model::Interval, time: Millis) -> bool {

@@ -1,0 +1,166 @@
+//! The configuration: a TOML file, environment variables `CHARTWARD_*`, flags, in rising strength. Unknown keys are
+//! errors. It is read once; everybody gets the value that they need.
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// Everything that can be set, each with its default.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The data directory.
+    pub data: PathBuf,
+    /// The address to listen on; port 0 lets the system choose.
+    pub listen: String,
+    /// Where clients reach the server, if not at the listening address: scheme, host and port, without a path.
+    pub public_url: Option<String>,
+    /// The own organization, as `Organization/id`.
+    pub organization: String,
+    /// What applies where no Consent does: deny, own-tpo, own-treat, treat-only, tpo or permit-all.
+    pub default_policy: String,
+    /// The largest body of a request, in bytes.
+    pub body_bytes_max: usize,
+    /// How long a request may take, in seconds.
+    pub request_seconds_max: u64,
+    /// Matches on a page where the client names no number, and at most.
+    pub page_len_default: usize,
+    pub page_len_max: usize,
+    /// Resources that includes may add to a page.
+    pub include_len_max: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from("./chartward-data"),
+            listen: "127.0.0.1:8080".to_owned(),
+            public_url: None,
+            organization: "Organization/hospital".to_owned(),
+            default_policy: "own-tpo".to_owned(),
+            body_bytes_max: 256 * 1024 * 1024,
+            request_seconds_max: 300,
+            page_len_default: 20,
+            page_len_max: 1_000,
+            include_len_max: 1_000,
+        }
+    }
+}
+
+/// The flags that every command has which touches a data directory.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Common {
+    /// The data directory [default: ./chartward-data]
+    #[arg(long)]
+    pub data: Option<PathBuf>,
+    /// A configuration file in TOML
+    #[arg(long)]
+    pub config: Option<PathBuf>,
+    /// The address to listen on; port 0 chooses one [default: 127.0.0.1:8080]
+    #[arg(long)]
+    pub listen: Option<String>,
+    /// Where clients reach the server, if not at the listening address
+    #[arg(long)]
+    pub public_url: Option<String>,
+}
+
+impl Config {
+    /// The configuration in force.
+    ///
+    /// # Errors
+    /// What is wrong with the file, a variable or a value, by name.
+    pub fn load(common: &Common) -> Result<Self, String> {
+        let variables: Vec<(String, String)> = std::env::vars().collect();
+        Self::layered(common, &variables)
+    }
+
+    fn layered(common: &Common, variables: &[(String, String)]) -> Result<Self, String> {
+        let mut table = match &common.config {
+            Some(path) => read(path)?,
+            None => toml::Table::new(),
+        };
+        for (name, value) in variables {
+            let Some(key) = name.strip_prefix("CHARTWARD_") else { continue };
+            table.insert(key.to_ascii_lowercase(), typed(value));
+        }
+        let mut config: Self =
+            table.try_into().map_err(|error: toml::de::Error| error.message().to_owned())?;
+        if let Some(data) = &common.data {
+            config.data.clone_from(data);
+        }
+        if let Some(listen) = &common.listen {
+            config.listen.clone_from(listen);
+        }
+        if let Some(url) = &common.public_url {
+            config.public_url = Some(url.trim_end_matches('/').to_owned());
+        }
+        config.policy()?;
+        Ok(config)
+    }
+
+    /// The default policy.
+    ///
+    /// # Errors
+    /// If its name is unknown.
+    pub fn policy(&self) -> Result<crate::consent::DefaultPolicy, String> {
+        use crate::consent::DefaultPolicy;
+        Ok(match self.default_policy.as_str() {
+            "deny" => DefaultPolicy::Deny,
+            "own-tpo" => DefaultPolicy::OwnTpo,
+            "own-treat" => DefaultPolicy::OwnTreatment,
+            "treat-only" => DefaultPolicy::TreatmentOnly,
+            "tpo" => DefaultPolicy::Tpo,
+            "permit-all" => DefaultPolicy::PermitAll,
+            other => return Err(format!("default_policy cannot be `{other}`")),
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<toml::Table, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    text.parse().map_err(|error: toml::de::Error| format!("{}: {}", path.display(), error.message()))
+}
+
+/// A variable holds a number or a text.
+fn typed(value: &str) -> toml::Value {
+    value.parse().map_or_else(|_| toml::Value::String(value.to_owned()), toml::Value::Integer)
+}
+
+/// Prints the configuration in force as a file that would set it.
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    common: Common,
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), String> {
+    let config = Config::load(&arguments.common)?;
+    let text = toml::to_string(&config).map_err(|error| error.to_string())?;
+    std::io::stdout().write_all(text.as_bytes()).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Common, Config};
+
+    #[test]
+    fn flags_are_stronger_than_variables_and_those_than_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("c.toml");
+        std::fs::write(&file, "listen = \"1.1.1.1:1\"\npage_len_max = 7\npage_len_default = 5\n").unwrap();
+        let common =
+            Common { config: Some(file.clone()), listen: Some("3.3.3.3:3".to_owned()), ..Common::default() };
+        let variables = [("CHARTWARD_PAGE_LEN_MAX".to_owned(), "9".to_owned())];
+        let config = Config::layered(&common, &variables).unwrap();
+        assert_eq!(
+            (config.listen.as_str(), config.page_len_max, config.page_len_default),
+            ("3.3.3.3:3", 9, 5)
+        );
+        std::fs::write(&file, "listn = 1\n").unwrap();
+        assert!(Config::layered(&common, &[]).unwrap_err().contains("listn"));
+        let variables = [("CHARTWARD_PAGE".to_owned(), "9".to_owned())];
+        assert!(Config::layered(&Common::default(), &variables).unwrap_err().contains("page"));
+        let variables = [("CHARTWARD_DEFAULT_POLICY".to_owned(), "maybe".to_owned())];
+        assert!(Config::layered(&Common::default(), &variables).unwrap_err().contains("maybe"));
+    }
+}

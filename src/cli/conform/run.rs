@@ -1,0 +1,276 @@
+//! Running scenarios over HTTP, and what came of them.
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::cli::house::now;
+use crate::fhirpath::{Element, Environment, Expression, Value};
+use crate::model::{Temporal, Tree, from_xml, parse};
+
+use super::scenario::{Expect, Scenario, Step};
+
+/// A server under test.
+pub struct Target {
+    base_url: String,
+    tokens: BTreeMap<String, String>,
+    agent: ureq::Agent,
+}
+
+/// What came of a scenario: nothing, or why it does not hold.
+pub struct Verdict {
+    pub id: String,
+    pub title: String,
+    pub fault: Option<String>,
+}
+
+/// What came of a run.
+pub struct Report {
+    pub base_url: String,
+    pub verdicts: Vec<Verdict>,
+}
+
+/// An answer as far as a scenario looks at it.
+struct Answer {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+    tree: Option<Tree>,
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// The value of an expression on the body, as text.
+    fn evaluate(&self, expression: &str) -> Result<String, String> {
+        let tree = self.tree.as_ref().ok_or("the answer holds no resource")?;
+        let resource = Element::resource(tree.root()).ok_or("the answer is no resource of R4")?;
+        let compiled = Expression::compile(expression).map_err(|error| format!("`{expression}`: {error}"))?;
+        let environment = Environment::of(resource, Temporal::from_millis(now()));
+        let values =
+            compiled.evaluate(&environment, resource).map_err(|error| format!("`{expression}`: {error}"))?;
+        let texts: Vec<String> = values
+            .iter()
+            .map(|value| Value::to_text(value).map_or_else(String::new, |text| text.into_owned()))
+            .collect();
+        Ok(texts.join(","))
+    }
+}
+
+/// How long an answer may take.
+const ANSWER_MAX: Duration = Duration::from_secs(60);
+const BODY_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+impl Target {
+    /// A server by its base URL, with the tokens of the parties that scenarios name.
+    #[must_use]
+    pub fn new(base_url: &str, tokens: BTreeMap<String, String>) -> Self {
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(ANSWER_MAX))
+            .max_redirects(0)
+            .allow_non_standard_methods(true)
+            .build();
+        Self { base_url: base_url.trim_end_matches('/').to_owned(), tokens, agent: config.into() }
+    }
+
+    /// Runs scenarios one after the other.
+    #[must_use]
+    pub fn run(&self, scenarios: &[Scenario]) -> Report {
+        let verdicts = scenarios
+            .iter()
+            .map(|scenario| Verdict {
+                id: scenario.id.clone(),
+                title: scenario.title.clone(),
+                fault: self.run_one(scenario).err(),
+            })
+            .collect();
+        Report { base_url: self.base_url.clone(), verdicts }
+    }
+
+    fn run_one(&self, scenario: &Scenario) -> Result<(), String> {
+        let mut random = [0; 6];
+        getrandom::fill(&mut random).map_err(|error| error.to_string())?;
+        let run = random.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let mut variables =
+            BTreeMap::from([("run".to_owned(), run), ("base".to_owned(), self.base_url.clone())]);
+        let mut bodies: Vec<Vec<u8>> = Vec::new();
+        for (step, number) in scenario.steps.iter().zip(0_usize..) {
+            let answer = self.send(step, &variables).map_err(|error| format!("step {number}: {error}"))?;
+            check(&step.expect, &answer, &variables, &bodies).map_err(|fault| {
+                let body: String = String::from_utf8_lossy(&answer.body).chars().take(400).collect();
+                format!(
+                    "step {number} ({} {}): {fault}; {} {body}",
+                    step.request.method, step.request.path, answer.status
+                )
+            })?;
+            for (name, source) in &step.save {
+                let value = match source.split_once(':') {
+                    Some(("header", header)) => {
+                        answer.header(header).map(str::to_owned).ok_or("no such header".to_owned())
+                    }
+                    Some(("fhirpath", expression)) => answer.evaluate(&substituted(expression, &variables)),
+                    _ => Err(format!("`{source}` is no source")),
+                };
+                let value = value.map_err(|error| format!("step {number}: {name}: {error}"))?;
+                variables.insert(name.clone(), value);
+            }
+            bodies.push(answer.body);
+        }
+        Ok(())
+    }
+
+    fn send(&self, step: &Step, variables: &BTreeMap<String, String>) -> Result<Answer, String> {
+        let path = substituted(&step.request.path, variables);
+        let url = if path.starts_with("http") { path } else { format!("{}{path}", self.base_url) };
+        let mut request = ureq::http::Request::builder().method(step.request.method.as_str()).uri(url);
+        if let Some(token) = self.tokens.get(&step.party) {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        let mut has_content_type = false;
+        for (name, value) in &step.request.headers {
+            has_content_type |= name.eq_ignore_ascii_case("content-type");
+            request = request.header(name, substituted(value, variables));
+        }
+        let body = match (&step.request.body, &step.request.text) {
+            (Some(body), _) => {
+                if !has_content_type {
+                    request = request.header("Content-Type", "application/fhir+json");
+                }
+                Some(in_strings(body, variables).to_string())
+            }
+            (None, Some(text)) => Some(substituted(text, variables)),
+            (None, None) => None,
+        };
+        let failed = |error: ureq::Error| error.to_string();
+        let response = match body {
+            Some(body) => self.agent.run(request.body(body).map_err(|error| error.to_string())?),
+            None => self.agent.run(request.body(()).map_err(|error| error.to_string())?),
+        };
+        let mut response = response.map_err(failed)?;
+        let headers = response
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            .collect();
+        let status = response.status().as_u16();
+        let body = response.body_mut().with_config().limit(BODY_BYTES_MAX).read_to_vec().map_err(failed)?;
+        let is_xml = body.first() == Some(&b'<');
+        let tree = if is_xml { from_xml(&body).ok() } else { parse(body.clone()).ok() };
+        Ok(Answer { status, headers, body, tree })
+    }
+}
+
+fn substituted(text: &str, variables: &BTreeMap<String, String>) -> String {
+    let mut out = text.to_owned();
+    for (name, value) in variables {
+        out = out.replace(&format!("${{{name}}}"), value);
+    }
+    out
+}
+
+/// A JSON value with the variables in its strings replaced.
+fn in_strings(value: &serde_json::Value, variables: &BTreeMap<String, String>) -> serde_json::Value {
+    match value {
+        serde_json::Value::String(text) => substituted(text, variables).into(),
+        serde_json::Value::Array(items) => items.iter().map(|item| in_strings(item, variables)).collect(),
+        serde_json::Value::Object(members) => {
+            members.iter().map(|(name, value)| (name.clone(), in_strings(value, variables))).collect()
+        }
+        other => other.clone(),
+    }
+}
+
+fn check(
+    expect: &Expect,
+    answer: &Answer,
+    variables: &BTreeMap<String, String>,
+    bodies: &[Vec<u8>],
+) -> Result<(), String> {
+    if !expect.status.contains(&answer.status) {
+        return Err(format!("status {} is not among {:?}", answer.status, expect.status));
+    }
+    for (name, pattern) in &expect.headers {
+        let value = answer.header(name).ok_or_else(|| format!("the header {name} is missing"))?;
+        let pattern = substituted(pattern, variables);
+        let matches = regex::Regex::new(&pattern).map_err(|error| error.to_string())?.is_match(value);
+        if !matches {
+            return Err(format!("the header {name} is `{value}`, which does not match {pattern}"));
+        }
+    }
+    if let Some(name) = expect.absent_headers.iter().find(|name| answer.header(name).is_some()) {
+        return Err(format!("the header {name} is there"));
+    }
+    if expect.empty_body == Some(true) && !answer.body.is_empty() {
+        return Err("the body is not empty".to_owned());
+    }
+    if let Some(step) = expect.same_body_as_step
+        && bodies.get(step) != Some(&answer.body)
+    {
+        return Err(format!("the body is not that of step {step}"));
+    }
+    for expression in &expect.fhirpath {
+        let expression = substituted(expression, variables);
+        let value = answer.evaluate(&expression)?;
+        if value != "true" {
+            return Err(format!("`{expression}` is `{value}`"));
+        }
+    }
+    Ok(())
+}
+
+impl Report {
+    #[must_use]
+    pub fn failed(&self) -> usize {
+        self.verdicts.iter().filter(|verdict| verdict.fault.is_some()).count()
+    }
+
+    /// One line a scenario, faults below, and the count at the end.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let mut out = String::new();
+        for verdict in &self.verdicts {
+            // Writing to a String cannot fail, here and below.
+            let _ = writeln!(out, "{} {}", if verdict.fault.is_some() { "FAIL" } else { "ok  " }, verdict.id);
+            if let Some(fault) = &verdict.fault {
+                let _ = writeln!(out, "     {fault}");
+            }
+        }
+        let held = self.verdicts.len() - self.failed();
+        let _ = write!(out, "{held} of {} scenarios hold at {}", self.verdicts.len(), self.base_url);
+        out
+    }
+
+    /// The TestReport resource (R4 testreport.html).
+    #[must_use]
+    pub fn test_report(&self) -> String {
+        let result = |fault: &Option<String>| if fault.is_some() { "fail" } else { "pass" };
+        let tests: Vec<serde_json::Value> = self
+            .verdicts
+            .iter()
+            .map(|verdict| {
+                let mut assertion = json!({"result": result(&verdict.fault)});
+                if let (Some(fault), Some(object)) = (&verdict.fault, assertion.as_object_mut()) {
+                    object.insert("message".to_owned(), json!(fault));
+                }
+                json!({"name": verdict.id, "description": verdict.title, "action": [{"assert": assertion}]})
+            })
+            .collect();
+        let failed = self.failed();
+        json!({
+            "resourceType": "TestReport",
+            "status": "completed",
+            "testScript": {"display": "Chartward conformance scenarios"},
+            "result": if failed == 0 { "pass" } else { "fail" },
+            "tester": format!("chartward {}", env!("CARGO_PKG_VERSION")),
+            "issued": Temporal::from_millis(now()).to_text(),
+            "participant": [{"type": "server", "uri": self.base_url}],
+            "test": tests,
+        })
+        .to_string()
+    }
+}

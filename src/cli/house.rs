@@ -1,0 +1,160 @@
+//! The house put together: a store, its secrets, the issuer, the engine.
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::auth::{AccessToken, Issuer, Party};
+use crate::consent::Settings;
+use crate::model::Millis;
+use crate::operations::{Engine, EngineOptions, SearchIndex};
+use crate::store::{
+    At, Batch, Clock as _, CommitError, Expectation, Findings, Key, Kv, Memory, Repository, Sled,
+    SledOptions, Space, SystemClock, Write,
+};
+
+use super::config::Config;
+
+/// An open house.
+pub struct House {
+    kv: Arc<dyn Kv>,
+    /// The backend on disk, where there is one.
+    pub sled: Option<Arc<Sled>>,
+    secret: [u8; 32],
+    issuer_key: Vec<u8>,
+}
+
+impl House {
+    /// Opens the data directory of a configuration, or makes it.
+    ///
+    /// # Errors
+    /// In words.
+    pub fn open(config: &Config) -> Result<Self, String> {
+        let sled = Sled::open(&SledOptions::new(&config.data), Arc::new(SystemClock))
+            .map_err(|error| error.to_string())?;
+        let sled = Arc::new(sled);
+        let issuer_key = owned_file(&config.data.join("keys/issuer.p8"), Issuer::generate_key)?;
+        Self::with(sled.clone(), Some(sled), issuer_key)
+    }
+
+    /// A house in memory, which leaves nothing behind.
+    ///
+    /// # Errors
+    /// In words.
+    pub fn in_memory() -> Result<Self, String> {
+        Self::with(Arc::new(Memory::new(Arc::new(SystemClock))), None, Issuer::generate_key()?)
+    }
+
+    fn with(kv: Arc<dyn Kv>, sled: Option<Arc<Sled>>, issuer_key: Vec<u8>) -> Result<Self, String> {
+        let secret = secret(&*kv)?;
+        Ok(Self { kv, sled, secret, issuer_key })
+    }
+
+    /// The engine of a server at a base URL (with `/fhir`, without a slash at its end).
+    ///
+    /// # Errors
+    /// If the issuer's key cannot be used.
+    pub fn engine(&self, config: &Config, base_url: &str, open: bool) -> Result<Engine, String> {
+        let options = EngineOptions {
+            page_len_default: config.page_len_default,
+            page_len_max: config.page_len_max,
+            include_len_max: config.include_len_max,
+            ..EngineOptions::new(base_url)
+        };
+        let mut settings = Settings::of([config.organization.clone()].into());
+        settings.default_policy = config.policy()?;
+        let party = open.then(|| Party::open(&config.organization));
+        let issuer = self.issuer(base_url)?;
+        Ok(Engine::new(options, self.kv.clone(), Arc::new(SystemClock), self.secret, settings, issuer, party))
+    }
+
+    /// The issuer of tokens for a base URL.
+    ///
+    /// # Errors
+    /// If its key cannot be used.
+    pub fn issuer(&self, base_url: &str) -> Result<Issuer, String> {
+        Issuer::new(base_url, &self.issuer_key)
+    }
+
+    /// Proves that the store is whole.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn verify(&self) -> Result<Findings, String> {
+        let snapshot = self.kv.snapshot(At::Latest).map_err(|error| error.to_string())?;
+        Repository::new(&*snapshot).verify(&SearchIndex).map_err(|error| error.to_string())
+    }
+}
+
+/// The time, for tokens.
+#[must_use]
+pub fn now() -> Millis {
+    SystemClock.now()
+}
+
+/// A token's claims with what every token has; the caller fills in who it is for.
+pub fn claims(url: &str, lifetime_seconds: i64) -> Result<AccessToken, String> {
+    let mut id = [0; 16];
+    getrandom::fill(&mut id).map_err(|error| error.to_string())?;
+    let iat = now() / 1_000;
+    Ok(AccessToken {
+        iss: url.to_owned(),
+        aud: url.to_owned(),
+        sub: String::new(),
+        client_id: "chartward".to_owned(),
+        iat,
+        exp: iat + lifetime_seconds,
+        jti: id.iter().map(|byte| format!("{byte:02x}")).collect(),
+        scope: String::new(),
+        role: String::new(),
+        organization: None,
+        fhir_user: None,
+        patient: None,
+        purpose_of_use: Vec::new(),
+        assign_ids: false,
+    })
+}
+
+/// The store's own secret, made when the store is: version ids and page links depend on it, so it lives where they do.
+fn secret(kv: &dyn Kv) -> Result<[u8; 32], String> {
+    let key = Key::new(Space::Meta).text(b"secret").into_bytes();
+    let failed = |error: &dyn std::fmt::Display| format!("the store's secret: {error}");
+    loop {
+        let snapshot = kv.snapshot(At::Latest).map_err(|error| failed(&error))?;
+        if let Some((value, _)) = snapshot.get(&key).map_err(|error| failed(&error))? {
+            return value.first_chunk::<32>().copied().ok_or_else(|| failed(&"it has the wrong length"));
+        }
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes).map_err(|error| failed(&error))?;
+        let batch = Batch {
+            expectations: vec![Expectation::Key { key: key.clone(), sequence: None }],
+            writes: vec![Write { key: key.clone(), value: Some(bytes.to_vec()), stamps: Vec::new() }],
+            rows: 0,
+        };
+        match kv.commit(batch).wait() {
+            Ok(_) | Err(CommitError::Conflict { .. }) => {}
+            Err(error) => return Err(failed(&error)),
+        }
+    }
+}
+
+/// A file of secrets, made on first use, readable by its owner alone.
+fn owned_file(path: &Path, make: impl Fn() -> Result<Vec<u8>, String>) -> Result<Vec<u8>, String> {
+    let failed = |error: std::io::Error| format!("{}: {error}", path.display());
+    match fs::read(path) {
+        Ok(bytes) => return Ok(bytes),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
+    }
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(failed)?;
+    }
+    let bytes = make()?;
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path).map_err(failed)?;
+    file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(failed)?;
+    Ok(bytes)
+}

@@ -1,0 +1,192 @@
+//! `chartward serve`: opens the data directory and serves it until it is told to stop.
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+
+use crate::http::{Limits, Listening, router, serve, tls_from_files, tls_self_signed};
+
+use super::args::report;
+use super::config::{Common, Config};
+use super::house::House;
+
+/// Serves the R4 REST API below /fhir. Access tokens are needed unless --open is given.
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    common: Common,
+    /// Take everybody without a token for the own hospital's system, which may read and write everything; on loopback
+    /// addresses only
+    #[arg(long)]
+    open: bool,
+    /// Written when the server is ready: JSON with base_url and pid
+    #[arg(long)]
+    ready_file: Option<PathBuf>,
+    /// A certificate chain in PEM, with --tls-key
+    #[arg(long, requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The key of the certificate in PEM
+    #[arg(long, requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Who signs the certificates that clients may show, in PEM
+    #[arg(long, requires = "tls_cert")]
+    tls_client_ca: Option<PathBuf>,
+    /// Serve with a certificate that the server signs for itself
+    #[arg(long, conflicts_with = "tls_cert")]
+    tls_self_signed: bool,
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), String> {
+    let config = Config::load(&arguments.common)?;
+    let house = House::open(&config)?;
+    if let Some(sled) = &house.sled {
+        let opened = sled.opened();
+        if let Some(reason) = &opened.rebuilt {
+            report(&format!("the records were rebuilt from the journal: {reason}"));
+        }
+        if opened.torn_bytes > 0 {
+            report(&format!(
+                "{} bytes of a write that was never acknowledged were cut off",
+                opened.torn_bytes
+            ));
+        }
+        if opened.replayed > 0 {
+            report(&format!("{} commits were replayed from the journal", opened.replayed));
+        }
+    }
+    let running = start(&config, &house, arguments.open, tls(arguments)?)?;
+    let base_url = running.base_url.clone();
+    let server_file = config.data.join("server.json");
+    ready(&server_file, &base_url, &BTreeMap::new())?;
+    if let Some(path) = &arguments.ready_file {
+        ready(path, &base_url, &BTreeMap::new())?;
+    }
+    report(&format!("serving {base_url}"));
+    if arguments.open {
+        report("open: everybody on this machine reads and writes everything, without a token");
+    }
+    running.until_told()?;
+    house.sled.as_ref().map_or(Ok(()), |sled| sled.close().map_err(|error| error.to_string()))
+}
+
+fn tls(arguments: &Arguments) -> Result<Option<Arc<rustls::ServerConfig>>, String> {
+    let read = |path: &PathBuf| std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
+    if arguments.tls_self_signed {
+        return tls_self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).map(Some);
+    }
+    let (Some(certificate), Some(key)) = (&arguments.tls_cert, &arguments.tls_key) else { return Ok(None) };
+    let authority = arguments.tls_client_ca.as_ref().map(read).transpose()?;
+    tls_from_files(&read(certificate)?, &read(key)?, authority.as_deref()).map(Some)
+}
+
+/// Writes who is ready where; complete or not at all.
+pub(super) fn ready(path: &Path, base_url: &str, tokens: &BTreeMap<String, String>) -> Result<(), String> {
+    let text =
+        serde_json::json!({"base_url": base_url, "pid": std::process::id(), "tokens": tokens}).to_string();
+    let temporary = path.with_extension("part");
+    let written = std::fs::File::create(&temporary)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .and_then(|()| std::fs::rename(&temporary, path));
+    written.map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// A server that runs in threads of its own.
+pub struct Running {
+    pub base_url: String,
+    end: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<Result<(), String>>>,
+    runtime: Arc<Runtime>,
+}
+
+impl Running {
+    /// Serves until the process is told to stop (SIGINT or SIGTERM), then finishes what was accepted.
+    fn until_told(mut self) -> Result<(), String> {
+        self.runtime.block_on(told_to_stop());
+        self.stop()
+    }
+
+    /// Finishes what was accepted and ends.
+    ///
+    /// # Errors
+    /// If the server had failed.
+    pub fn stop(&mut self) -> Result<(), String> {
+        if let Some(end) = self.end.take() {
+            // If nobody listens, the server has ended already.
+            let _ = end.send(());
+        }
+        match self.thread.take() {
+            Some(thread) => thread.join().map_err(|_| "the server failed".to_owned())?,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Who cares about the result calls stop().
+        let _ = self.stop();
+    }
+}
+
+async fn told_to_stop() {
+    #[cfg(unix)]
+    if let Ok(mut terminated) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        tokio::select! {
+            _ = terminated.recv() => return,
+            _ = tokio::signal::ctrl_c() => return,
+        }
+    }
+    // Without a signal handler the process ends by itself when it is killed.
+    let _ = tokio::signal::ctrl_c().await;
+}
+
+/// Starts a server.
+///
+/// # Errors
+/// If the address cannot be had, or is open to others while `open` is asked for.
+pub fn start(
+    config: &Config,
+    house: &House,
+    open: bool,
+    tls: Option<Arc<rustls::ServerConfig>>,
+) -> Result<Running, String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("wire")
+        .build()
+        .map_err(|error| error.to_string())?;
+    let runtime = Arc::new(runtime);
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let listening = runtime
+        .block_on(Listening::bind(&config.listen, tls))
+        .map_err(|error| format!("{}: {error}", config.listen))?;
+    let address: SocketAddr = listening.address().map_err(|error| error.to_string())?;
+    if open && !is_loopback(address.ip()) {
+        return Err(format!("--open is for loopback addresses, not for {address}"));
+    }
+    let origin = config.public_url.clone().unwrap_or_else(|| format!("{scheme}://{address}"));
+    let base_url = format!("{origin}/fhir");
+    let engine = Arc::new(house.engine(config, &base_url, open)?);
+    let limits =
+        Limits { body_bytes_max: config.body_bytes_max, request_seconds_max: config.request_seconds_max };
+    let (end, ended) = oneshot::channel::<()>();
+    let on = runtime.clone();
+    let thread = std::thread::Builder::new().name("server".to_owned()).spawn(move || {
+        let until = async {
+            // The sender gone means the same as a word from it.
+            let _ = ended.await;
+        };
+        on.block_on(serve(listening, router(engine, limits), until)).map_err(|error| error.to_string())
+    });
+    let thread = thread.map_err(|error| error.to_string())?;
+    Ok(Running { base_url, end: Some(end), thread: Some(thread), runtime })
+}
+
+fn is_loopback(address: IpAddr) -> bool {
+    address.is_loopback()
+}

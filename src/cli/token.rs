@@ -1,0 +1,88 @@
+//! `chartward token`: mints an access token of the server of a data directory.
+use std::io::Write as _;
+
+use crate::auth::{Issuer, Role, Scopes};
+
+use super::config::{Common, Config};
+use super::house::claims;
+
+/// Prints the token. It is signed with the key in the data directory, so whoever can read that may mint.
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    common: Common,
+    /// Who the token is for: Practitioner/id, Patient/id, RelatedPerson/id, Device/id
+    #[arg(long)]
+    user: Option<String>,
+    /// system, clinician, technician, administrator, privacy-officer, patient, representative, insurer or researcher
+    #[arg(long)]
+    role: String,
+    /// The organization that it acts for, as Organization/id
+    #[arg(long)]
+    organization: Option<String>,
+    /// Purposes of use, codes of v3-ActReason such as TREAT, HPAYMT, HOPERAT
+    #[arg(long, value_delimiter = ',')]
+    purpose: Vec<String>,
+    /// SMART scopes, such as "user/*.cruds"
+    #[arg(long, default_value = "user/*.cruds")]
+    scope: String,
+    /// The patient that the token is narrowed to, by id
+    #[arg(long)]
+    patient: Option<String>,
+    /// The name of the client
+    #[arg(long, default_value = "chartward")]
+    client: String,
+    /// Let it choose the ids of resources (create by PUT)
+    #[arg(long)]
+    assign_ids: bool,
+    /// How long it is good for, in seconds
+    #[arg(long, default_value_t = 3600)]
+    lifetime: i64,
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), String> {
+    let config = Config::load(&arguments.common)?;
+    let role =
+        Role::parse(&arguments.role).ok_or_else(|| format!("there is no role `{}`", arguments.role))?;
+    let unknown = arguments.scope.split_whitespace().find(|scope| {
+        !Scopes::parse(scope).permits_anything()
+            && !["openid", "fhirUser", "launch", "launch/patient"].contains(scope)
+    });
+    if let Some(scope) = unknown {
+        return Err(format!("`{scope}` is no scope"));
+    }
+    let key_file = config.data.join("keys/issuer.p8");
+    let key = std::fs::read(&key_file).map_err(|error| {
+        format!("{}: {error}; the server makes the key at its first start", key_file.display())
+    })?;
+    let url = base_url(&config)?;
+    let mut token = claims(&url, arguments.lifetime)?;
+    token.sub = arguments.user.clone().unwrap_or_else(|| arguments.client.clone());
+    token.client_id.clone_from(&arguments.client);
+    token.scope.clone_from(&arguments.scope);
+    role.code().clone_into(&mut token.role);
+    token.organization.clone_from(&arguments.organization);
+    token.fhir_user.clone_from(&arguments.user);
+    token.patient.clone_from(&arguments.patient);
+    token.purpose_of_use.clone_from(&arguments.purpose);
+    token.assign_ids = arguments.assign_ids;
+    let signed = Issuer::new(&url, &key)?.sign(&token)?;
+    writeln!(std::io::stdout(), "{signed}").map_err(|error| error.to_string())
+}
+
+/// The base URL of the server of the data directory: as configured, or as it said when it was started last.
+fn base_url(config: &Config) -> Result<String, String> {
+    if let Some(url) = &config.public_url {
+        return Ok(format!("{url}/fhir"));
+    }
+    let path = config.data.join("server.json");
+    match std::fs::read(&path) {
+        Ok(bytes) => {
+            let server: serde_json::Value =
+                serde_json::from_slice(&bytes).map_err(|error| format!("{}: {error}", path.display()))?;
+            let url = server.get("base_url").and_then(serde_json::Value::as_str);
+            url.map(str::to_owned).ok_or_else(|| format!("{} names no base_url", path.display()))
+        }
+        Err(_) => Ok(format!("http://{}/fhir", config.listen)),
+    }
+}

@@ -1,0 +1,33 @@
+//! `chartward verify`: proves that a data directory is whole.
+use std::io::Write as _;
+
+use super::config::{Common, Config};
+use super::house::House;
+
+/// Prints what was checked; exit code 1 if anything is wrong. The server must not be running.
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    common: Common,
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), String> {
+    let config = Config::load(&arguments.common)?;
+    if !config.data.exists() {
+        return Err(format!("{} is not there", config.data.display()));
+    }
+    let findings = House::open(&config)?.verify()?;
+    let mut out = std::io::stdout().lock();
+    let summary = format!(
+        "{} resources, {} versions, {} index entries, {} faults",
+        findings.resources,
+        findings.versions,
+        findings.postings,
+        findings.faults.len()
+    );
+    writeln!(out, "{summary}").map_err(|error| error.to_string())?;
+    for fault in &findings.faults {
+        writeln!(out, "fault: {fault}").map_err(|error| error.to_string())?;
+    }
+    if findings.faults.is_empty() { Ok(()) } else { Err("the data directory is damaged".to_owned()) }
+}

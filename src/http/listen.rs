@@ -1,0 +1,109 @@
+//! Listening: takes its socket, its TLS and its end as parameters.
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::serve::Listener;
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+/// How long a client may take to agree on TLS.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+/// How many connections may be in that state at once.
+const HANDSHAKES_MAX: usize = 256;
+
+/// A bound socket, with TLS or without.
+pub struct Listening {
+    socket: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
+}
+
+impl Listening {
+    /// Binds an address; port 0 lets the system choose one.
+    ///
+    /// # Errors
+    /// If the address cannot be had.
+    pub async fn bind(address: &str, tls: Option<Arc<ServerConfig>>) -> io::Result<Self> {
+        Ok(Self { socket: TcpListener::bind(address).await?, tls })
+    }
+
+    /// The address that it listens on.
+    ///
+    /// # Errors
+    /// If the socket is gone.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+}
+
+/// Serves until `end` resolves; what was accepted by then is finished.
+///
+/// # Errors
+/// If the socket fails.
+pub async fn serve(
+    listening: Listening,
+    router: Router,
+    end: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    match listening.tls {
+        None => axum::serve(listening.socket, router).with_graceful_shutdown(end).await,
+        Some(tls) => {
+            let listener = TlsListener::start(listening.socket, tls)?;
+            axum::serve(listener, router).with_graceful_shutdown(end).await
+        }
+    }
+}
+
+/// Accepts connections and agrees on TLS beside, so that a slow client does not hold up the others.
+struct TlsListener {
+    address: SocketAddr,
+    ready: mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
+}
+
+impl TlsListener {
+    fn start(socket: TcpListener, tls: Arc<ServerConfig>) -> io::Result<Self> {
+        let address = socket.local_addr()?;
+        let (sender, ready) = mpsc::channel(HANDSHAKES_MAX);
+        let acceptor = TlsAcceptor::from(tls);
+        tokio::spawn(async move {
+            while !sender.is_closed() {
+                let Ok((stream, peer)) = socket.accept().await else {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                };
+                let (acceptor, sender) = (acceptor.clone(), sender.clone());
+                tokio::spawn(async move {
+                    if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await
+                    {
+                        // If nobody listens any more, the connection ends here.
+                        let _ = sender.send((stream, peer)).await;
+                    }
+                });
+            }
+        });
+        Ok(Self { address, ready })
+    }
+}
+
+impl Listener for TlsListener {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        match self.ready.recv().await {
+            Some(accepted) => accepted,
+            // The accepting task ended with the runtime; there is nothing to come.
+            None => std::future::pending().await,
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        Ok(self.address)
+    }
+}

@@ -1,0 +1,12 @@
+//! The wire: one service that takes HTTP requests apart and puts answers together. All that they mean is decided in
+//! `operations`.
+
+mod listen;
+mod negotiate;
+mod respond;
+mod service;
+mod tls;
+
+pub use listen::{Listening, serve};
+pub use service::{Limits, router};
+pub use tls::{tls_from_files, tls_self_signed};

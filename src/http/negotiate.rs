@@ -1,0 +1,118 @@
+//! Media types: what a body is, and what the answer shall be (R4 http.html#mime-type).
+use axum::http::HeaderMap;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+
+/// The forms of a resource on the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Format {
+    #[default]
+    Json,
+    Xml,
+}
+
+impl Format {
+    pub(super) fn media_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/fhir+json; charset=utf-8",
+            Self::Xml => "application/fhir+xml; charset=utf-8",
+        }
+    }
+
+    fn of(media_type: &str) -> Option<Self> {
+        Some(match media_type {
+            "application/fhir+json" | "application/json" | "text/json" | "json" | "application/json+fhir" => {
+                Self::Json
+            }
+            "application/fhir+xml" | "application/xml" | "text/xml" | "xml" | "application/xml+fhir" => {
+                Self::Xml
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// What the sender says that a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    Resource(Format),
+    JsonPatch,
+    Form,
+    Unknown,
+}
+
+fn plain(value: &str) -> String {
+    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// The content type of a body; JSON where none is named.
+pub(super) fn content(headers: &HeaderMap) -> Content {
+    let Some(value) = headers.get(CONTENT_TYPE) else { return Content::Resource(Format::Json) };
+    let media_type = plain(value.to_str().unwrap_or_default());
+    match media_type.as_str() {
+        "application/json-patch+json" => Content::JsonPatch,
+        "application/x-www-form-urlencoded" => Content::Form,
+        other => Format::of(other).map_or(Content::Unknown, Content::Resource),
+    }
+}
+
+/// The format of the answer: `_format` before `Accept`; `None` if nothing that is asked for can be had.
+pub(super) fn answer(headers: &HeaderMap, format: Option<&str>) -> Option<Format> {
+    if let Some(format) = format {
+        // A plus sign in a query arrives as a space.
+        return Format::of(&plain(&format.replace(' ', "+")));
+    }
+    let mut best: Option<(u32, Format)> = None;
+    let mut any = false;
+    for value in headers.get_all(ACCEPT) {
+        for part in value.to_str().unwrap_or_default().split(',').filter(|part| !part.trim().is_empty()) {
+            any = true;
+            let quality = quality(part);
+            let media_type = plain(part);
+            let format = match media_type.as_str() {
+                "*/*" | "application/*" | "text/*" => Some(Format::Json),
+                other => Format::of(other),
+            };
+            if let Some(format) = format.filter(|_| quality > 0)
+                && best.is_none_or(|(known, _)| quality > known)
+            {
+                best = Some((quality, format));
+            }
+        }
+    }
+    if any { best.map(|(_, format)| format) } else { Some(Format::Json) }
+}
+
+/// The weight of a part, in thousandths.
+fn quality(part: &str) -> u32 {
+    let weight = part.split(';').skip(1).find_map(|parameter| parameter.trim().strip_prefix("q="));
+    let Some(weight) = weight else { return 1_000 };
+    let (whole, fraction) = weight.split_once('.').unwrap_or((weight, ""));
+    let digits: String = fraction.chars().chain("000".chars()).take(3).collect();
+    let thousandths = digits.parse::<u32>().unwrap_or(0);
+    if whole == "1" { 1_000 } else { thousandths }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Format, answer};
+    use axum::http::{HeaderMap, HeaderValue, header::ACCEPT};
+
+    #[test]
+    fn the_best_that_can_be_had_is_chosen() {
+        let check = |accept: &'static str, format: Option<&str>, expected: Option<Format>| {
+            let mut headers = HeaderMap::new();
+            if !accept.is_empty() {
+                headers.insert(ACCEPT, HeaderValue::from_static(accept));
+            }
+            assert_eq!(answer(&headers, format), expected, "{accept} {format:?}");
+        };
+        check("", None, Some(Format::Json));
+        check("application/fhir+xml", None, Some(Format::Xml));
+        check("application/fhir+xml;q=0.5, application/fhir+json;q=0.9", None, Some(Format::Json));
+        check("text/html, */*;q=0.1", None, Some(Format::Json));
+        check("text/html", None, None);
+        check("application/fhir+json", Some("xml"), Some(Format::Xml));
+        check("", Some("application/fhir xml"), Some(Format::Xml));
+        check("", Some("pdf"), None);
+    }
+}

@@ -1,0 +1,133 @@
+//! Answers and refusals as HTTP responses. The wire takes only what `operations` made of disclosed and public texts.
+use axum::body::Body as WireBody;
+use axum::http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, LAST_MODIFIED, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
+};
+use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
+
+use crate::model::{IssueCode, Millis, Outcome, Temporal, parse, to_xml};
+use crate::operations::{Answer, Refusal};
+
+use super::negotiate::Format;
+
+/// How the request wants to be answered.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Manner {
+    pub(super) format: Format,
+    /// HEAD: everything but the body.
+    pub(super) without_body: bool,
+    pub(super) request_id: String,
+}
+
+pub(super) fn answer(answer: &Answer, manner: &Manner) -> Response<WireBody> {
+    let mut response = text(answer.kind.status(), answer.body.json(), manner);
+    let headers = response.headers_mut();
+    if let Some(version) = &answer.version_id {
+        set(headers, ETAG, &format!("W/\"{version}\""));
+    }
+    if let Some(time) = answer.last_modified {
+        set(headers, LAST_MODIFIED, &http_date(time));
+    }
+    if let Some(location) = &answer.location {
+        set(headers, LOCATION, location);
+    }
+    response
+}
+
+pub(super) fn refusal(refusal: &Refusal, manner: &Manner) -> Response<WireBody> {
+    let status = refusal.kind.status();
+    let mut response = text(status, Some(&refusal.outcome.to_json()), manner);
+    let headers = response.headers_mut();
+    if status == 401 {
+        set(headers, WWW_AUTHENTICATE, "Bearer realm=\"fhir\"");
+    }
+    if status == 503 {
+        set(headers, RETRY_AFTER, "5");
+    }
+    response
+}
+
+/// 405 names what is allowed.
+pub(super) fn with_allow(mut response: Response<WireBody>, methods: &[&str]) -> Response<WireBody> {
+    set(response.headers_mut(), ALLOW, &methods.join(", "));
+    response
+}
+
+/// An empty answer that names the methods of a path.
+pub(super) fn options(methods: &[&str], manner: &Manner) -> Response<WireBody> {
+    with_allow(text(204, None, manner), methods)
+}
+
+fn text(status: u16, json: Option<&str>, manner: &Manner) -> Response<WireBody> {
+    let mut status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let body = match (json, manner.format) {
+        (Some(json), Format::Json) => Some(json.to_owned()),
+        (Some(json), Format::Xml) => match as_xml(json) {
+            Ok(xml) => Some(xml),
+            Err(outcome) => {
+                status = StatusCode::INTERNAL_SERVER_ERROR;
+                as_xml(&outcome.to_json()).ok()
+            }
+        },
+        (None, _) => None,
+    };
+    let has_body = body.is_some();
+    let wire = match body {
+        Some(body) if !manner.without_body => WireBody::from(body),
+        _ => WireBody::empty(),
+    };
+    let mut response = Response::new(wire);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    if has_body {
+        set(headers, CONTENT_TYPE, manner.format.media_type());
+    }
+    set(headers, CACHE_CONTROL, "private, no-cache");
+    set(headers, VARY, "Authorization, Accept");
+    set(headers, HeaderName::from_static("x-request-id"), &manner.request_id);
+    set(headers, HeaderName::from_static("x-content-type-options"), "nosniff");
+    response
+}
+
+fn as_xml(json: &str) -> Result<String, Outcome> {
+    let tree = parse(json.as_bytes().to_vec()).map_err(|error| {
+        Outcome::error(IssueCode::Exception, "the answer cannot be written").because(error.to_string())
+    })?;
+    to_xml(tree.root())
+}
+
+/// Header values are made of our own texts; one that HTTP forbids is left out rather than guessed at.
+fn set(headers: &mut axum::http::HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// An HTTP date (RFC 9110 section 5.6.7).
+fn http_date(time: Millis) -> String {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let date = Temporal::from_millis(time);
+    let day = usize::try_from(time.div_euclid(86_400_000).rem_euclid(7)).unwrap_or(0);
+    format!(
+        "{}, {:02} {} {:04} {:02}:{:02}:{:02} GMT",
+        DAYS.get(day).unwrap_or(&""),
+        date.day,
+        MONTHS.get(usize::from(date.month.saturating_sub(1))).unwrap_or(&""),
+        date.year,
+        date.hour,
+        date.minute,
+        date.second
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::http_date;
+
+    #[test]
+    fn dates_are_written_as_http_has_them() {
+        assert_eq!(http_date(784_111_777_000), "Sun, 06 Nov 1994 08:49:37 GMT");
+    }
+}

@@ -1,0 +1,225 @@
+//! The service: one handler for every path below the base, because the table of interactions is the router.
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body as WireBody;
+use axum::extract::{Request as WireRequest, State};
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, Method, Response, StatusCode};
+use axum::routing::get;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::timeout::TimeoutLayer;
+
+use crate::model::{Issue, IssueCode, Outcome, from_xml, parse};
+use crate::operations::{
+    Engine, Headers, Payload, Preference, Refusal, RefusalKind, Request, Verb, allowed, decode, decode_pairs,
+};
+
+use super::negotiate::{self, Content, Format};
+use super::respond::{self, Manner};
+
+/// The limits of the wire, each with its default.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The largest body, in bytes.
+    pub body_bytes_max: usize,
+    /// How long a request may take.
+    pub request_seconds_max: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { body_bytes_max: 256 * 1024 * 1024, request_seconds_max: 300 }
+    }
+}
+
+#[derive(Clone)]
+struct App {
+    engine: Arc<Engine>,
+    limits: Limits,
+    requests: Arc<AtomicU64>,
+}
+
+/// The router of a server. The API is below `/fhir`.
+pub fn router(engine: Arc<Engine>, limits: Limits) -> Router {
+    let app = App { engine, limits, requests: Arc::default() };
+    let timeout = Duration::from_secs(limits.request_seconds_max);
+    Router::new()
+        .route("/health/live", get(|| async { "ok" }))
+        .route("/health/ready", get(ready))
+        .fallback(handle)
+        .with_state(app)
+        .layer(CompressionLayer::new())
+        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, timeout))
+        .layer(CatchPanicLayer::new())
+}
+
+async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
+    match app.engine.kv().snapshot(crate::store::At::Latest) {
+        Ok(_) => (StatusCode::OK, "ok"),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the store cannot be read"),
+    }
+}
+
+async fn handle(State(app): State<App>, request: WireRequest) -> Response<WireBody> {
+    let number = app.requests.fetch_add(1, Ordering::Relaxed);
+    let given = request.headers().get("x-request-id").and_then(|value| value.to_str().ok());
+    let request_id = given.filter(|id| id.len() <= 128).map_or_else(|| format!("{number:x}"), str::to_owned);
+    let mut manner =
+        Manner { request_id, without_body: request.method() == Method::HEAD, ..Manner::default() };
+    match answer(&app, request, &mut manner).await {
+        Ok(response) => response,
+        Err(refusal) => respond::refusal(&refusal, &manner),
+    }
+}
+
+fn refuse(kind: RefusalKind, code: IssueCode, message: impl Into<String>) -> Refusal {
+    Refusal::new(kind, Issue::error(code, message))
+}
+
+/// The order of work of every request: path and method, who asks, what it wants back, the body; then the engine.
+async fn answer(app: &App, request: WireRequest, manner: &mut Manner) -> Result<Response<WireBody>, Refusal> {
+    let (parts, body) = request.into_parts();
+    let query = decode_pairs(parts.uri.query().unwrap_or_default());
+    let format = query.iter().find(|(name, _)| name == "_format").map(|(_, value)| value.as_str());
+    let negotiated = negotiate::answer(&parts.headers, format.filter(|value| !value.is_empty()));
+    manner.format = negotiated.unwrap_or_default();
+    let path = path(parts.uri.path())?;
+    let is_public = path.as_slice() == ["metadata"];
+    if parts.method == Method::OPTIONS {
+        let mut methods = allowed(&path);
+        if methods.contains(&"GET") {
+            methods.insert(1, "HEAD");
+        }
+        methods.push("OPTIONS");
+        return Ok(respond::options(&methods, manner));
+    }
+    let token = bearer(&parts.headers)?;
+    let party =
+        if is_public { app.engine.authenticate_or_public(token) } else { app.engine.authenticate(token)? };
+    let Some(verb) = Verb::parse(parts.method.as_str()) else {
+        let refusal =
+            refuse(RefusalKind::MethodNotAllowed, IssueCode::NotSupported, "the method is not of FHIR");
+        return Ok(respond::with_allow(respond::refusal(&refusal, manner), &allowed(&path)));
+    };
+    if negotiated.is_none() {
+        return Err(refuse(RefusalKind::NotAcceptable, IssueCode::NotSupported, "answers are JSON or XML"));
+    }
+    let payload = payload(app, verb, &path, &parts.headers, body).await?;
+    let request = Request { verb, path: path.clone(), query, headers: headers(&parts.headers), payload };
+    let engine = app.engine.clone();
+    // What may touch the disk or wait for a sync has threads of its own.
+    let handled = tokio::task::spawn_blocking(move || engine.handle(&party, request)).await;
+    let handled = handled
+        .unwrap_or_else(|_| Err(refuse(RefusalKind::Internal, IssueCode::Exception, "the request failed")));
+    match handled {
+        Ok(answer) => Ok(respond::answer(&answer, manner)),
+        Err(refusal) if refusal.kind == RefusalKind::MethodNotAllowed => {
+            Ok(respond::with_allow(respond::refusal(&refusal, manner), &allowed(&path)))
+        }
+        Err(refusal) => Err(refusal),
+    }
+}
+
+/// The segments below the base.
+fn path(path: &str) -> Result<Vec<String>, Refusal> {
+    let below = path.strip_prefix("/fhir").filter(|rest| rest.is_empty() || rest.starts_with('/'));
+    let Some(below) = below else {
+        return Err(refuse(RefusalKind::NotFound, IssueCode::NotFound, "the API is below /fhir"));
+    };
+    // A plus sign in a path is one.
+    let segments = below.split('/').filter(|segment| !segment.is_empty());
+    Ok(segments.map(|segment| decode(&segment.replace('+', "%2B"))).collect())
+}
+
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+    let Some(value) = headers.get(AUTHORIZATION) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default();
+    match text.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(token.trim())),
+        _ => Err(refuse(RefusalKind::Unauthorized, IssueCode::Login, "the server takes bearer tokens")),
+    }
+}
+
+fn headers(headers: &HeaderMap) -> Headers {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let mut read = Headers {
+        if_match: text("if-match"),
+        if_none_match: text("if-none-match"),
+        if_none_exist: text("if-none-exist"),
+        if_modified_since: text("if-modified-since"),
+        ..Headers::default()
+    };
+    for value in headers.get_all("prefer") {
+        for preference in value.to_str().unwrap_or_default().split([',', ';']) {
+            match preference.trim() {
+                "return=minimal" => read.preference = Preference::Minimal,
+                "return=representation" => read.preference = Preference::Representation,
+                "return=OperationOutcome" => read.preference = Preference::OperationOutcome,
+                "handling=lenient" => read.lenient = true,
+                _ => {}
+            }
+        }
+    }
+    read
+}
+
+async fn payload(
+    app: &App,
+    verb: Verb,
+    path: &[String],
+    headers: &HeaderMap,
+    body: WireBody,
+) -> Result<Payload, Refusal> {
+    if matches!(verb, Verb::Get | Verb::Head | Verb::Delete) {
+        return Ok(Payload::None);
+    }
+    let is_search = path.last().is_some_and(|segment| segment == "_search");
+    let content = negotiate::content(headers);
+    let fits = match content {
+        Content::Resource(_) => !is_search,
+        Content::JsonPatch => verb == Verb::Patch,
+        Content::Form => is_search,
+        Content::Unknown => false,
+    };
+    let too_large = || {
+        let message = format!("the body is larger than the limit of {} bytes", app.limits.body_bytes_max);
+        refuse(RefusalKind::TooLarge, IssueCode::TooLong, message)
+    };
+    let declared = headers.get("content-length").and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|len| len > app.limits.body_bytes_max) {
+        return Err(too_large());
+    }
+    let bytes = axum::body::to_bytes(body, app.limits.body_bytes_max).await.map_err(|_| too_large())?;
+    if is_search && bytes.is_empty() {
+        return Ok(Payload::Form(Vec::new()));
+    }
+    if !fits {
+        let message = "the content type is not one that is taken here";
+        return Err(refuse(RefusalKind::UnsupportedMediaType, IssueCode::NotSupported, message));
+    }
+    let bytes = bytes.to_vec();
+    let read = tokio::task::spawn_blocking(move || read(content, bytes)).await;
+    read.unwrap_or_else(|_| {
+        Err(refuse(RefusalKind::Internal, IssueCode::Exception, "the body could not be read"))
+    })
+}
+
+fn read(content: Content, bytes: Vec<u8>) -> Result<Payload, Refusal> {
+    match content {
+        Content::JsonPatch => Ok(Payload::JsonPatch(bytes)),
+        Content::Form => Ok(Payload::Form(decode_pairs(&String::from_utf8_lossy(&bytes)))),
+        Content::Resource(Format::Json) | Content::Unknown => {
+            parse(bytes).map(Payload::Resource).map_err(|error| {
+                let issue = Issue::error(IssueCode::Structure, error.message).on((error.line, error.column));
+                Refusal::new(RefusalKind::BadRequest, Outcome::from(issue))
+            })
+        }
+        Content::Resource(Format::Xml) => from_xml(&bytes)
+            .map(Payload::Resource)
+            .map_err(|outcome| Refusal::new(RefusalKind::BadRequest, outcome)),
+    }
+}

@@ -1,0 +1,214 @@
+//! What comes of a request: an answer made of what was disclosed, or a refusal. Status codes are chosen here, once.
+use crate::consent::Disclosed;
+use crate::model::{Issue, IssueCode, Millis, Outcome};
+use crate::store::{CommitError, StoreError};
+
+/// What an answer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Ok,
+    Created,
+    NoContent,
+    NotModified,
+}
+
+impl Kind {
+    /// The HTTP status (R4 http.html).
+    #[must_use]
+    pub fn status(self) -> u16 {
+        match self {
+            Self::Ok => 200,
+            Self::Created => 201,
+            Self::NoContent => 204,
+            Self::NotModified => 304,
+        }
+    }
+}
+
+/// Texts that hold nothing of anybody. The constructors are all there are.
+#[derive(Clone, Debug)]
+pub struct Public {
+    json: String,
+}
+
+impl Public {
+    #[must_use]
+    pub fn outcome(outcome: &Outcome) -> Self {
+        Self { json: outcome.to_json() }
+    }
+
+    /// The CapabilityStatement, which is computed from tables.
+    pub(super) fn capabilities(json: String) -> Self {
+        Self { json }
+    }
+
+    #[must_use]
+    pub fn json(&self) -> &str {
+        &self.json
+    }
+}
+
+/// What the wire may carry.
+#[derive(Clone, Debug, Default)]
+pub enum Body {
+    #[default]
+    None,
+    Disclosed(Disclosed),
+    Public(Public),
+}
+
+impl Body {
+    /// The JSON text, if there is one.
+    #[must_use]
+    pub fn json(&self) -> Option<&str> {
+        match self {
+            Self::None => None,
+            Self::Disclosed(disclosed) => Some(disclosed.text()),
+            Self::Public(public) => Some(public.json()),
+        }
+    }
+}
+
+/// The answer to a request that succeeded.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub kind: Kind,
+    pub body: Body,
+    /// The version id, for `ETag`.
+    pub version_id: Option<String>,
+    pub last_modified: Option<Millis>,
+    pub location: Option<String>,
+    /// The resource that a write concerned, even where the body does not show it.
+    pub written: Option<Disclosed>,
+}
+
+impl Answer {
+    #[must_use]
+    pub fn new(kind: Kind, body: Body) -> Self {
+        Self { kind, body, version_id: None, last_modified: None, location: None, written: None }
+    }
+
+    /// An answer that is one version of one resource.
+    #[must_use]
+    pub fn of(kind: Kind, disclosed: Disclosed) -> Self {
+        Self {
+            kind,
+            version_id: Some(disclosed.version_id().to_owned()),
+            last_modified: Some(disclosed.time()),
+            location: None,
+            written: None,
+            body: Body::Disclosed(disclosed),
+        }
+    }
+}
+
+/// Why a request was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusalKind {
+    BadRequest,
+    Unauthorized,
+    Forbidden,
+    NotFound,
+    MethodNotAllowed,
+    NotAcceptable,
+    Conflict,
+    Gone,
+    PreconditionFailed,
+    TooLarge,
+    UnsupportedMediaType,
+    Unprocessable,
+    Internal,
+    Busy,
+    Full,
+}
+
+impl RefusalKind {
+    /// The HTTP status (R4 http.html).
+    #[must_use]
+    pub fn status(self) -> u16 {
+        match self {
+            Self::BadRequest => 400,
+            Self::Unauthorized => 401,
+            Self::Forbidden => 403,
+            Self::NotFound => 404,
+            Self::MethodNotAllowed => 405,
+            Self::NotAcceptable => 406,
+            Self::Conflict => 409,
+            Self::Gone => 410,
+            Self::PreconditionFailed => 412,
+            Self::TooLarge => 413,
+            Self::UnsupportedMediaType => 415,
+            Self::Unprocessable => 422,
+            Self::Internal => 500,
+            Self::Busy => 503,
+            Self::Full => 507,
+        }
+    }
+}
+
+/// A refusal: what it is, and the outcome that says why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    pub kind: RefusalKind,
+    pub outcome: Outcome,
+}
+
+impl Refusal {
+    #[must_use]
+    pub fn new(kind: RefusalKind, outcome: impl Into<Outcome>) -> Self {
+        Self { kind, outcome: outcome.into() }
+    }
+
+    #[must_use]
+    pub fn bad_request(code: IssueCode, message: impl Into<String>) -> Self {
+        Self::new(RefusalKind::BadRequest, Issue::error(code, message))
+    }
+
+    /// What hidden and absent things have in common: no word of which it is.
+    #[must_use]
+    pub fn not_found() -> Self {
+        Self::new(RefusalKind::NotFound, Issue::error(IssueCode::NotFound, "there is no such resource"))
+    }
+
+    #[must_use]
+    pub fn gone() -> Self {
+        Self::new(RefusalKind::Gone, Issue::error(IssueCode::Deleted, "the resource has been deleted"))
+    }
+
+    #[must_use]
+    pub fn precondition_failed(message: impl Into<String>) -> Self {
+        Self::new(RefusalKind::PreconditionFailed, Issue::error(IssueCode::Conflict, message))
+    }
+
+    #[must_use]
+    pub fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(RefusalKind::Forbidden, Issue::error(IssueCode::Forbidden, message))
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Expired => {
+                Self::new(RefusalKind::Gone, Issue::error(IssueCode::Expired, "the page link has expired"))
+            }
+            StoreError::Corrupt(_) | StoreError::Io(_) => {
+                let outcome =
+                    Outcome::error(IssueCode::Exception, "the store failed").because(error.to_string());
+                Self::new(RefusalKind::Internal, outcome)
+            }
+        }
+    }
+}
+
+impl From<CommitError> for Refusal {
+    fn from(error: CommitError) -> Self {
+        let (kind, code) = match error {
+            CommitError::Conflict { .. } => (RefusalKind::Conflict, IssueCode::Conflict),
+            CommitError::Busy => (RefusalKind::Busy, IssueCode::Transient),
+            CommitError::Full => (RefusalKind::Full, IssueCode::NoStore),
+            CommitError::Stopped => (RefusalKind::Busy, IssueCode::NoStore),
+        };
+        Self::new(kind, Issue::error(code, error.to_string()))
+    }
+}

@@ -1,0 +1,120 @@
+//! batch (R4 http.html#transaction): every entry by itself, as if it had come alone; one that fails changes nothing for
+//! the others.
+use std::sync::Arc;
+
+use crate::auth::Party;
+use crate::consent::{Bundle, BundleEntry, BundleKind, EntryResponse};
+use crate::model::{IssueCode, Node};
+
+use super::answer::{Answer, Body, Kind, Refusal};
+use super::bundle_entry::Entry;
+use super::engine::Engine;
+use super::request::{Headers, Payload, Preference, Request, Verb};
+use super::transaction;
+
+/// A Bundle posted to the base: a batch or a transaction.
+pub(super) fn bundle(engine: &Engine, party: &Arc<Party>, request: Request) -> Result<Answer, Refusal> {
+    let Payload::Resource(tree) = &request.payload else {
+        return Err(Refusal::bad_request(IssueCode::Required, "the body holds no Bundle"));
+    };
+    let root = tree.root();
+    if root.str_at("resourceType") != Some("Bundle") {
+        return Err(Refusal::bad_request(IssueCode::Invalid, "what is posted to the base is a Bundle"));
+    }
+    match root.str_at("type") {
+        Some("batch") => batch(engine, party, root, &request.headers),
+        Some("transaction") => transaction::transaction(engine, party, root, &request.headers),
+        _ => Err(Refusal::bad_request(IssueCode::Value, "the Bundle is neither a batch nor a transaction")),
+    }
+}
+
+fn batch(engine: &Engine, party: &Arc<Party>, root: Node<'_>, headers: &Headers) -> Result<Answer, Refusal> {
+    let mut entries = Vec::new();
+    for node in root.items_at("entry") {
+        let answer = Entry::parse(node, &engine.options.base_url).and_then(|entry| {
+            let mut text = None;
+            if let Some(resource) = entry.resource {
+                crate::model::minify(resource, text.insert(String::new()));
+            }
+            let mut request = entry.request(text)?;
+            request.headers.preference = headers.preference;
+            if request.path.is_empty() && request.verb == Verb::Post {
+                return Err(Refusal::bad_request(
+                    IssueCode::Invalid,
+                    "a Bundle holds no other batch or transaction",
+                ));
+            }
+            engine.handle(party, request)
+        });
+        entries.push(response_entry(answer, headers.preference));
+    }
+    answer(engine, BundleKind::BatchResponse, entries)
+}
+
+/// The entry that answers an entry.
+pub(super) fn response_entry(answer: Result<Answer, Refusal>, preference: Preference) -> BundleEntry {
+    match answer {
+        Ok(answer) => {
+            let mut entry = BundleEntry {
+                response: Some(EntryResponse {
+                    status: status_line(answer.kind.status()),
+                    location: answer.location,
+                    etag: answer.version_id.map(|version| format!("W/\"{version}\"")),
+                    last_modified: answer.last_modified,
+                    outcome: None,
+                }),
+                ..BundleEntry::default()
+            };
+            if let Body::Disclosed(disclosed) = answer.body
+                && (answer.written.is_none() || preference == Preference::Representation)
+            {
+                entry.resource = Some(disclosed);
+            }
+            entry
+        }
+        Err(refusal) => BundleEntry {
+            response: Some(EntryResponse {
+                status: status_line(refusal.kind.status()),
+                outcome: Some(refusal.outcome),
+                ..EntryResponse::default()
+            }),
+            ..BundleEntry::default()
+        },
+    }
+}
+
+fn status_line(status: u16) -> String {
+    let reason = match status {
+        200 => "OK",
+        201 => "Created",
+        204 => "No Content",
+        304 => "Not Modified",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        409 => "Conflict",
+        410 => "Gone",
+        412 => "Precondition Failed",
+        422 => "Unprocessable Entity",
+        _ => "",
+    };
+    format!("{status} {reason}").trim_end().to_owned()
+}
+
+pub(super) fn answer(
+    engine: &Engine,
+    kind: BundleKind,
+    entries: Vec<BundleEntry>,
+) -> Result<Answer, Refusal> {
+    let bundle = Bundle {
+        kind,
+        id: engine.fresh_id()?.to_string(),
+        time: engine.now(),
+        total: None,
+        links: Vec::new(),
+        entries,
+    };
+    Ok(Answer::new(Kind::Ok, Body::Disclosed(bundle.disclose())))
+}

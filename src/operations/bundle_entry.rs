@@ -1,0 +1,73 @@
+//! The entries of a batch or transaction: each the request that it would be alone.
+use crate::model::{IssueCode, Node, Tree, parse};
+
+use super::answer::Refusal;
+use super::request::{Headers, Payload, Request, Verb, decode, decode_pairs};
+
+/// An entry as it was sent.
+pub(super) struct Entry<'t> {
+    pub(super) full_url: Option<&'t str>,
+    pub(super) verb: Verb,
+    /// Path segments below the base.
+    pub(super) path: Vec<String>,
+    pub(super) query: Vec<(String, String)>,
+    pub(super) headers: Headers,
+    pub(super) resource: Option<Node<'t>>,
+}
+
+impl<'t> Entry<'t> {
+    /// Reads an entry; `base` is the own base URL, which its URLs may begin with.
+    pub(super) fn parse(entry: Node<'t>, base: &str) -> Result<Self, Refusal> {
+        let required =
+            |what: &str| Refusal::bad_request(IssueCode::Required, format!("the entry has no {what}"));
+        let request = entry.get("request").ok_or_else(|| required("request"))?;
+        let method = request.str_at("method").ok_or_else(|| required("request.method"))?;
+        let verb = Verb::parse(method).ok_or_else(|| {
+            Refusal::bad_request(IssueCode::Value, format!("there is no method `{method}`"))
+        })?;
+        let url = request.str_at("url").ok_or_else(|| required("request.url"))?;
+        let url = url.strip_prefix(base).unwrap_or(url).trim_start_matches('/');
+        let (path, query) = url.split_once('?').unwrap_or((url, ""));
+        let header = |name: &str| request.str_at(name).map(str::to_owned);
+        Ok(Self {
+            full_url: entry.str_at("fullUrl"),
+            verb,
+            path: path.split('/').filter(|segment| !segment.is_empty()).map(decode).collect(),
+            query: decode_pairs(query),
+            headers: Headers {
+                if_match: header("ifMatch"),
+                if_none_match: header("ifNoneMatch"),
+                if_none_exist: header("ifNoneExist"),
+                ..Headers::default()
+            },
+            resource: entry.get("resource"),
+        })
+    }
+
+    /// The request that the entry is, its resource as this text.
+    pub(super) fn request(&self, text: Option<String>) -> Result<Request, Refusal> {
+        let tree = text.map(|text| parse(text.into_bytes())).transpose();
+        let tree = tree.map_err(|error| Refusal::bad_request(IssueCode::Structure, error.to_string()))?;
+        Ok(Request {
+            verb: self.verb,
+            path: self.path.clone(),
+            query: self.query.clone(),
+            headers: self.headers.clone(),
+            payload: match tree {
+                Some(tree) if self.verb == Verb::Patch => patch_payload(tree)?,
+                Some(tree) => Payload::Resource(tree),
+                None => Payload::None,
+            },
+        })
+    }
+}
+
+/// In a Bundle a JSON Patch is carried by a Binary (R4 http.html#jsonpatch); a FHIRPath Patch is a Parameters.
+fn patch_payload(tree: Tree) -> Result<Payload, Refusal> {
+    if tree.root().str_at("resourceType") != Some("Binary") {
+        return Ok(Payload::Resource(tree));
+    }
+    let wrong = || Refusal::bad_request(IssueCode::Value, "the Binary of a patch holds JSON Patch in base64");
+    let data: String = tree.root().str_at("data").ok_or_else(wrong)?.split_whitespace().collect();
+    crate::fhirpath::decode_base64(&data).map(Payload::JsonPatch).ok_or_else(wrong)
+}

@@ -1,0 +1,33 @@
+//! delete (R4 http.html#delete). What is absent or hidden is as good as deleted: 204, nothing done.
+use crate::definitions::TypeDef;
+use crate::model::ResourceId;
+use crate::store::{Change, Derived, Method};
+
+use super::answer::{Answer, Body, Kind, Refusal};
+use super::session::{Seen, Session};
+use super::write::{Input, Planned, Prepared, check_if_match};
+
+pub(super) fn prepare(
+    session: &Session<'_>,
+    def: &'static TypeDef,
+    id: &ResourceId,
+    input: &Input,
+) -> Result<Prepared, Refusal> {
+    let Seen::Resource { current, stored, disclosed } = session.look(def, id)? else {
+        return Ok(Prepared::Nothing(Box::new(Answer::new(Kind::NoContent, Body::None))));
+    };
+    check_if_match(&input.headers, Some(disclosed.version_id()))?;
+    if &*def.name == "AuditEvent" {
+        return Err(Refusal::forbidden("the record of accesses is never deleted"));
+    }
+    let tree = crate::model::parse(stored.text.into_bytes()).map_err(|_| Refusal::not_found())?;
+    if !session.lens.may_write(tree.root())? {
+        return Err(Refusal::forbidden("the party may not delete this"));
+    }
+    // The facts stay: they say for whom the deletion itself is news.
+    let derived = Derived { entries: Vec::new(), facts: current.facts.clone() };
+    let change =
+        Change { def, id: id.clone(), method: Method::Delete, prior: Some(*current), body: None, derived };
+    let planned = Planned { change, kind: Kind::NoContent, expectations: Vec::new(), warnings: Vec::new() };
+    Ok(Prepared::Change(Box::new(planned)))
+}

@@ -1,0 +1,271 @@
+//! The engine: everything that a request needs, and the way that every request takes through it.
+use std::sync::Arc;
+
+use crate::audit::{Access, write};
+use crate::auth::{Issuer, Party, Permission, TokenError};
+use crate::consent::{Basis, Settings};
+use crate::model::{Issue, IssueCode, Millis, ResourceId};
+use crate::store::{At, Batch, Clock, Kv, Ticket, VersionCipher};
+
+use super::answer::{Answer, Body, Refusal, RefusalKind};
+use super::request::Request;
+use super::route::{Place, route};
+use super::session::Session;
+use super::table::{Code, Interaction};
+use super::{batch, capabilities, conditional, create, delete, history, patch, read, search, update};
+
+/// The settings of an engine, each with a name and a default.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// The base URL of the API, without a slash at its end.
+    pub base_url: String,
+    pub page_len_default: usize,
+    pub page_len_max: usize,
+    /// How many resources includes may add to a page.
+    pub include_len_max: usize,
+    /// How often a write whose ground has changed is tried again.
+    pub retries_max: usize,
+}
+
+impl EngineOptions {
+    #[must_use]
+    pub fn new(base_url: impl Into<String>) -> Self {
+        Self {
+            base_url: base_url.into(),
+            page_len_default: 20,
+            page_len_max: 1_000,
+            include_len_max: 1_000,
+            retries_max: 8,
+        }
+    }
+}
+
+/// The engine.
+pub struct Engine {
+    pub options: EngineOptions,
+    pub(super) kv: Arc<dyn Kv>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) cipher: VersionCipher,
+    /// Seals page cursors.
+    pub(super) cursor_key: [u8; 32],
+    pub(super) settings: Arc<Settings>,
+    issuer: Issuer,
+    /// Who asks without a token; only where the server is open.
+    open: Option<Arc<Party>>,
+}
+
+impl Engine {
+    #[must_use]
+    pub fn new(
+        options: EngineOptions,
+        kv: Arc<dyn Kv>,
+        clock: Arc<dyn Clock>,
+        secret: [u8; 32],
+        settings: Settings,
+        issuer: Issuer,
+        open: Option<Party>,
+    ) -> Self {
+        use sha2::Digest as _;
+        let derived = |what: &str| -> [u8; 32] {
+            sha2::Sha256::new().chain_update(secret).chain_update(what).finalize().into()
+        };
+        Self {
+            options,
+            kv,
+            clock,
+            cipher: VersionCipher::new(derived("version ids")),
+            cursor_key: derived("cursors"),
+            settings: Arc::new(settings),
+            issuer,
+            open: open.map(Arc::new),
+        }
+    }
+
+    #[must_use]
+    pub fn issuer(&self) -> &Issuer {
+        &self.issuer
+    }
+
+    #[must_use]
+    pub fn kv(&self) -> &Arc<dyn Kv> {
+        &self.kv
+    }
+
+    pub(super) fn now(&self) -> Millis {
+        self.clock.now()
+    }
+
+    /// A fresh id: 32 hexadecimal digits of randomness.
+    pub(super) fn fresh_id(&self) -> Result<ResourceId, Refusal> {
+        let mut bytes = [0; 16];
+        let failed =
+            || Refusal::new(RefusalKind::Internal, Issue::error(IssueCode::Exception, "no randomness"));
+        getrandom::fill(&mut bytes).map_err(|_| failed())?;
+        let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        ResourceId::parse(&text).ok_or_else(failed)
+    }
+
+    /// The party of a request: by its token, or the open one where there is none.
+    ///
+    /// # Errors
+    /// 401.
+    pub fn authenticate(&self, token: Option<&str>) -> Result<Arc<Party>, Refusal> {
+        let refuse = |message: String| {
+            Refusal::new(RefusalKind::Unauthorized, Issue::error(IssueCode::Login, message))
+        };
+        match (token, &self.open) {
+            (Some(token), _) => {
+                self.issuer.verify(token, self.now()).map_err(|error: TokenError| refuse(error.to_string()))
+            }
+            (None, Some(open)) => Ok(open.clone()),
+            (None, None) => Err(refuse("an access token is needed".to_owned())),
+        }
+    }
+
+    /// The party of a request for something that is public: whoever it is, or nobody.
+    #[must_use]
+    pub fn authenticate_or_public(&self, token: Option<&str>) -> Arc<Party> {
+        self.authenticate(token).unwrap_or_else(|_| Arc::new(Party::nobody()))
+    }
+
+    /// Answers a request of a party.
+    ///
+    /// # Errors
+    /// The refusal with its outcome.
+    pub fn handle(&self, party: &Arc<Party>, request: Request) -> Result<Answer, Refusal> {
+        let (row, place) = route(request.verb, &request.path)?;
+        permit(party, row, &place)?;
+        let line = request.line();
+        let result = self.dispatch(party, row, &place, request);
+        self.record(party, row, line, &result);
+        result
+    }
+
+    fn dispatch(
+        &self,
+        party: &Arc<Party>,
+        row: &Interaction,
+        place: &Place,
+        request: Request,
+    ) -> Result<Answer, Refusal> {
+        if row.code == Code::Capabilities {
+            return Ok(capabilities::capabilities(self));
+        }
+        if row.code == Code::Bundle {
+            return batch::bundle(self, party, request);
+        }
+        if is_write(row) {
+            return super::write::with_retries(self, party, row, place, request);
+        }
+        let snapshot = self.kv.snapshot(At::Latest)?;
+        let session = Session::new(self, party.clone(), &*snapshot)?;
+        answer_read(&session, row, place, &request)
+    }
+
+    /// Writes down who saw what. Reads are released at once and are durable with the next sync.
+    fn record(&self, party: &Party, row: &Interaction, line: String, result: &Result<Answer, Refusal>) {
+        if row.code == Code::Capabilities || (result.is_ok() && (is_write(row) || row.code == Code::Bundle)) {
+            // Writes carry their record in their own batch.
+            return;
+        }
+        let mut access = Access::of(party, row.name, row.action, line, self.now());
+        match result {
+            Ok(answer) => fill(&mut access, answer),
+            Err(refusal) => access.status = refusal.kind.status(),
+        }
+        let batch = Batch { writes: vec![write(&access, 0)], ..Batch::default() };
+        let ticket: Ticket = self.kv.commit(batch);
+        drop(ticket);
+    }
+}
+
+/// What an answer tells the record.
+pub(super) fn fill(access: &mut Access, answer: &Answer) {
+    access.status = answer.kind.status();
+    let shown = match &answer.body {
+        Body::Disclosed(disclosed) => Some(disclosed),
+        Body::None | Body::Public(_) => None,
+    };
+    for disclosed in shown.into_iter().chain(answer.written.as_ref()) {
+        if !disclosed.reference().is_empty() {
+            access.released.push(format!("{}/_history/{}", disclosed.reference(), disclosed.version_id()));
+        }
+        access.patients.extend(disclosed.patients().iter().cloned());
+        if let Basis::Consent { id, .. } = disclosed.basis() {
+            access.consents.push(format!("Consent/{id}"));
+        }
+    }
+    access.patients.sort();
+    access.patients.dedup();
+}
+
+pub(super) fn is_write(row: &Interaction) -> bool {
+    match row.code {
+        Code::Update
+        | Code::ConditionalUpdate
+        | Code::Patch
+        | Code::ConditionalPatch
+        | Code::Delete
+        | Code::ConditionalDelete
+        | Code::Create => true,
+        Code::Capabilities
+        | Code::Read
+        | Code::Vread
+        | Code::Search
+        | Code::SearchByPost
+        | Code::HistoryInstance
+        | Code::HistoryType
+        | Code::HistorySystem
+        | Code::Bundle => false,
+    }
+}
+
+/// Whether the token's scopes permit the interaction: before any data is looked at, so that the answer tells nothing
+/// of data.
+pub(super) fn permit(party: &Party, row: &Interaction, place: &Place) -> Result<(), Refusal> {
+    let Some(permission) = row.permission else { return Ok(()) };
+    let name = place.def().map(|def| &*def.name);
+    let mut permitted = party.scopes.permit(permission, name);
+    if row.code == Code::ConditionalUpdate {
+        // It may create as well.
+        permitted = permitted && party.scopes.permit(Permission::Create, name);
+    }
+    if permitted { Ok(()) } else { Err(Refusal::forbidden("the token's scopes do not permit this")) }
+}
+
+/// A read of any kind, on the session's snapshot.
+pub(super) fn answer_read(
+    session: &Session<'_>,
+    row: &Interaction,
+    place: &Place,
+    request: &Request,
+) -> Result<Answer, Refusal> {
+    match (row.code, place) {
+        (Code::Read, Place::Instance(def, id)) => read::read(session, def, id, request),
+        (Code::Vread, Place::Version(def, id, version)) => read::vread(session, def, id, version),
+        (Code::Search | Code::SearchByPost, Place::Type(def)) => search::search(session, def, request),
+        (Code::HistoryInstance | Code::HistoryType | Code::HistorySystem, place) => {
+            history::history(session, place, request)
+        }
+        _ => Err(Refusal::not_found()),
+    }
+}
+
+/// A write of any kind, prepared on the session's snapshot.
+pub(super) fn prepare_write(
+    session: &Session<'_>,
+    row: &Interaction,
+    place: &Place,
+    input: &super::write::Input,
+) -> Result<super::write::Prepared, Refusal> {
+    match (row.code, place) {
+        (Code::Create, Place::Type(def)) => create::prepare(session, def, input),
+        (Code::Update, Place::Instance(def, id)) => update::prepare(session, def, id, input),
+        (Code::Patch, Place::Instance(def, id)) => patch::prepare(session, def, id, input),
+        (Code::Delete, Place::Instance(def, id)) => delete::prepare(session, def, id, input),
+        (Code::ConditionalUpdate, Place::Type(def)) => conditional::update(session, def, input),
+        (Code::ConditionalPatch, Place::Type(def)) => conditional::patch(session, def, input),
+        (Code::ConditionalDelete, Place::Type(def)) => conditional::delete(session, def, input),
+        _ => Err(Refusal::not_found()),
+    }
+}

@@ -1,0 +1,150 @@
+//! history of an instance, a type or the system (R4 http.html#history): newest first, each entry with what was asked and
+//! answered, versions that the party may see.
+use std::collections::HashMap;
+
+use crate::consent::{Bundle, BundleEntry, BundleKind, EntryResponse};
+use crate::definitions::TypeDef;
+use crate::model::{IssueCode, Millis, Temporal};
+use crate::store::{At, HistoryEntry, HistoryScope, Method, Repository, Sequence, Stored};
+
+use super::answer::{Answer, Body, Kind, Refusal};
+use super::cursor::Cursor;
+use super::request::{Request, encode};
+use super::route::Place;
+use super::session::{Seen, Session};
+
+/// What a history is asked for.
+#[derive(Default)]
+struct Asked {
+    since: Option<Millis>,
+    /// Versions that were current at some time in this interval.
+    at: Option<crate::model::Interval>,
+    count: Option<usize>,
+    cursor: Option<String>,
+    used: String,
+}
+
+pub(super) fn history(session: &Session<'_>, place: &Place, request: &Request) -> Result<Answer, Refusal> {
+    let asked = parse(&request.query)?;
+    let scope = match place {
+        Place::System => HistoryScope::System,
+        Place::Type(def) => HistoryScope::Type(def),
+        Place::Instance(def, id) => match session.look(def, id)? {
+            Seen::Resource { current, .. } => HistoryScope::Row(current.row),
+            Seen::Deleted(current) => HistoryScope::Row(current.row),
+            Seen::Nothing { .. } => return Err(Refusal::not_found()),
+        },
+        Place::Version(..) => return Err(Refusal::not_found()),
+    };
+    let path = request.path.join("/");
+    let bound = format!("{path}?{}", asked.used);
+    let (mut sequence, mut offset) = (session.snapshot().sequence(), 0);
+    if let Some(cursor) = &asked.cursor {
+        let cursor = session.engine.unseal(cursor, session.lens.party(), &bound)?;
+        (sequence, offset) = (Sequence(cursor.sequence), cursor.offset);
+    }
+    let then = session.engine.kv.snapshot(At::Sequence(sequence))?;
+    let repository = Repository::new(&*then);
+    let mut entries = Vec::new();
+    let mut newest: HashMap<u64, Option<Stored>> = HashMap::new();
+    let mut ended: HashMap<u64, Millis> = HashMap::new();
+    for found in repository.history(scope, asked.since)? {
+        let until = ended.insert(found.row, found.time).unwrap_or(Millis::MAX);
+        if asked.at.is_some_and(|at| found.time >= at.end || until <= at.start) {
+            continue;
+        }
+        entries.extend(entry(session, &repository, found, &mut newest)?);
+    }
+    let options = &session.engine.options;
+    let len = asked.count.unwrap_or(options.page_len_default).min(options.page_len_max);
+    let total = entries.len();
+    let base = format!("{}/{path}", options.base_url);
+    let mut links =
+        vec![("self", if asked.used.is_empty() { base.clone() } else { format!("{base}?{}", asked.used) })];
+    if len > 0 && offset + len < total {
+        let cursor = Cursor { sequence: sequence.0, offset: offset + len, made: session.engine.now() };
+        let sealed = session.engine.seal(&cursor, session.lens.party(), &bound)?;
+        let separator = if asked.used.is_empty() { "" } else { "&" };
+        links.push(("next", format!("{base}?{}{separator}_cursor={sealed}", asked.used)));
+    }
+    let bundle = Bundle {
+        kind: BundleKind::History,
+        id: session.engine.fresh_id()?.to_string(),
+        time: session.engine.now(),
+        total: Some(total),
+        links,
+        entries: entries.into_iter().skip(offset).take(len).collect(),
+    };
+    Ok(Answer::new(Kind::Ok, Body::Disclosed(bundle.disclose())))
+}
+
+fn parse(query: &[(String, String)]) -> Result<Asked, Refusal> {
+    let mut asked = Asked::default();
+    let mut used = Vec::new();
+    for (name, value) in query.iter().filter(|(_, value)| !value.is_empty()) {
+        let malformed = || Refusal::bad_request(IssueCode::Invalid, format!("`{name}` cannot be `{value}`"));
+        let date =
+            || Temporal::parse(&value.replace(' ', "+")).map(|date| date.interval()).ok_or_else(malformed);
+        match name.as_str() {
+            "_since" => asked.since = Some(date()?.start),
+            "_at" => asked.at = Some(date()?),
+            "_count" => asked.count = Some(value.parse().map_err(|_| malformed())?),
+            "_cursor" => {
+                asked.cursor = Some(value.clone());
+                continue;
+            }
+            "_format" | "_pretty" => {}
+            _ => {
+                let message = format!("unknown parameter `{name}`; a history takes _since, _at and _count");
+                return Err(Refusal::bad_request(IssueCode::NotSupported, message));
+            }
+        }
+        used.push(format!("{}={}", encode(name), encode(value)));
+    }
+    asked.used = used.join("&");
+    Ok(asked)
+}
+
+fn entry(
+    session: &Session<'_>,
+    repository: &Repository<'_>,
+    found: HistoryEntry,
+    newest: &mut HashMap<u64, Option<Stored>>,
+) -> Result<Option<BundleEntry>, Refusal> {
+    let Some(stored) = repository.version(found.row, found.sequence)? else { return Ok(None) };
+    if let std::collections::hash_map::Entry::Vacant(place) = newest.entry(found.row) {
+        let current = session.repository().current_of_row(found.row)?;
+        place.insert(current.map(|current| session.newest_text(&current)).transpose()?.flatten());
+    }
+    let Some(Some(latest)) = newest.get(&found.row) else { return Ok(None) };
+    let version_id = session.version_id(stored.sequence);
+    let is_deletion = stored.method == Method::Delete;
+    let decided_by = if is_deletion { latest } else { &stored };
+    let later: Vec<&Stored> = if latest.sequence == decided_by.sequence { Vec::new() } else { vec![latest] };
+    let Some(shown) = session.lens.show(decided_by, &version_id, &later)? else { return Ok(None) };
+    let reference = format!("{}/{}", stored.def.name, stored.id);
+    Ok(Some(BundleEntry {
+        full_url: Some(format!("{}/{reference}", session.engine.options.base_url)),
+        resource: (!is_deletion).then_some(shown),
+        request: Some(asked_for(stored.def, stored.method, &reference)),
+        response: Some(EntryResponse {
+            status: match stored.method {
+                Method::Create => "201".to_owned(),
+                Method::Update => "200".to_owned(),
+                Method::Delete => "204".to_owned(),
+            },
+            etag: Some(format!("W/\"{version_id}\"")),
+            last_modified: Some(stored.time),
+            ..EntryResponse::default()
+        }),
+        ..BundleEntry::default()
+    }))
+}
+
+fn asked_for(def: &TypeDef, method: Method, reference: &str) -> (String, String) {
+    match method {
+        Method::Create => ("POST".to_owned(), def.name.to_string()),
+        Method::Update => ("PUT".to_owned(), reference.to_owned()),
+        Method::Delete => ("DELETE".to_owned(), reference.to_owned()),
+    }
+}

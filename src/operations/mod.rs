@@ -1,0 +1,31 @@
+//! The interactions, one file each, behind one table that the router, the CapabilityStatement, the scope check and the
+//! record of accesses read. Ordinary code: no wire, no asynchrony.
+
+mod answer;
+mod batch;
+mod bundle_entry;
+mod capabilities;
+mod conditional;
+mod create;
+mod cursor;
+mod delete;
+mod derive;
+mod engine;
+mod history;
+mod patch;
+mod read;
+mod request;
+mod route;
+mod search;
+mod session;
+mod table;
+mod transaction;
+mod update;
+mod write;
+
+pub use answer::{Answer, Body, Kind, Public, Refusal, RefusalKind};
+pub use derive::SearchIndex;
+pub use engine::{Engine, EngineOptions};
+pub use request::{Headers, Payload, Preference, Request, Verb, decode, decode_pairs, encode};
+pub use route::{Place, allowed, route};
+pub use table::{INTERACTIONS, Interaction, Level};

@@ -1,0 +1,86 @@
+//! From method and path to a row of the table.
+use crate::definitions::{TypeDef, r4};
+use crate::model::{Issue, IssueCode, ResourceId, VersionId};
+
+use super::answer::{Refusal, RefusalKind};
+use super::request::Verb;
+use super::table::{INTERACTIONS, Interaction, Level};
+
+/// What a path names.
+#[derive(Clone, Debug)]
+pub enum Place {
+    System,
+    Type(&'static TypeDef),
+    Instance(&'static TypeDef, ResourceId),
+    Version(&'static TypeDef, ResourceId, VersionId),
+}
+
+impl Place {
+    /// The type, if it names one.
+    #[must_use]
+    pub fn def(&self) -> Option<&'static TypeDef> {
+        match self {
+            Self::System => None,
+            Self::Type(def) | Self::Instance(def, _) | Self::Version(def, ..) => Some(def),
+        }
+    }
+}
+
+/// The row that answers a request. HEAD goes the way of GET.
+///
+/// # Errors
+/// 404 for a path that is none, 405 for a path that has no such method.
+pub fn route(verb: Verb, path: &[String]) -> Result<(&'static Interaction, Place), Refusal> {
+    let verb = if verb == Verb::Head { Verb::Get } else { verb };
+    let unknown =
+        |message: String| Refusal::new(RefusalKind::NotFound, Issue::error(IssueCode::NotFound, message));
+    let (level, place, tail) = place(path).map_err(unknown)?;
+    let fits = |row: &&Interaction| {
+        row.level == level
+            && row.tail.len() == tail.len()
+            && row.tail.iter().zip(tail).all(|(want, got)| *want == "*" || want == got)
+    };
+    let rows: Vec<&Interaction> = INTERACTIONS.iter().filter(fits).collect();
+    if rows.is_empty() {
+        return Err(unknown(format!("there is nothing at `{}`", path.join("/"))));
+    }
+    let Some(row) = rows.into_iter().find(|row| row.verb == verb) else {
+        let message = format!("{} is not allowed here", verb.name());
+        return Err(Refusal::new(
+            RefusalKind::MethodNotAllowed,
+            Issue::error(IssueCode::NotSupported, message),
+        ));
+    };
+    let place = match (place, tail) {
+        (Place::Instance(def, id), [_, version]) => {
+            let version = VersionId::parse(version).ok_or_else(Refusal::not_found)?;
+            Place::Version(def, id, version)
+        }
+        (place, _) => place,
+    };
+    Ok((row, place))
+}
+
+/// The methods that a path has.
+#[must_use]
+pub fn allowed(path: &[String]) -> Vec<&'static str> {
+    let verbs = [Verb::Get, Verb::Post, Verb::Put, Verb::Patch, Verb::Delete];
+    verbs.into_iter().filter(|verb| route(*verb, path).is_ok()).map(Verb::name).collect()
+}
+
+fn place(path: &[String]) -> Result<(Level, Place, &[String]), String> {
+    let is_operation = |segment: &String| segment.starts_with('_') || segment == "metadata";
+    let Some((first, rest)) = path.split_first() else { return Ok((Level::System, Place::System, path)) };
+    if is_operation(first) {
+        return Ok((Level::System, Place::System, path));
+    }
+    let def = r4().resource(first).ok_or_else(|| format!("there is no resource type `{first}`"))?;
+    match rest.split_first() {
+        None => Ok((Level::Type, Place::Type(def), rest)),
+        Some((second, _)) if is_operation(second) => Ok((Level::Type, Place::Type(def), rest)),
+        Some((second, tail)) => match ResourceId::parse(second) {
+            Some(id) => Ok((Level::Instance, Place::Instance(def, id), tail)),
+            None => Err("there is no such resource".to_owned()),
+        },
+    }
+}

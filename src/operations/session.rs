@@ -1,0 +1,88 @@
+//! One request's view: its snapshot, its party, its lens.
+use std::sync::Arc;
+
+use crate::auth::Party;
+use crate::consent::{Disclosed, Lens};
+use crate::definitions::TypeDef;
+use crate::model::ResourceId;
+use crate::store::{Current, Repository, Sequence, Snapshot, Stored};
+
+use super::answer::Refusal;
+use super::engine::Engine;
+
+pub(super) struct Session<'s> {
+    pub(super) engine: &'s Engine,
+    pub(super) lens: Lens<'s>,
+}
+
+impl<'s> Session<'s> {
+    pub(super) fn new(
+        engine: &'s Engine,
+        party: Arc<Party>,
+        snapshot: &'s dyn Snapshot,
+    ) -> Result<Self, Refusal> {
+        let lens = Lens::new(snapshot, party, engine.settings.clone(), engine.now())?;
+        Ok(Self { engine, lens })
+    }
+
+    pub(super) fn repository(&self) -> &Repository<'s> {
+        self.lens.repository()
+    }
+
+    pub(super) fn snapshot(&self) -> &'s dyn Snapshot {
+        self.lens.repository().snapshot()
+    }
+
+    pub(super) fn version_id(&self, sequence: Sequence) -> String {
+        self.engine.cipher.id(sequence)
+    }
+
+    /// The newest version that has a text, where the newest of all is a deletion the one before.
+    pub(super) fn newest_text(&self, current: &Current) -> Result<Option<Stored>, Refusal> {
+        for sequence in self.repository().versions(current.row)? {
+            if let Some(stored) = self.repository().version(current.row, sequence)?
+                && !stored.text.is_empty()
+            {
+                return Ok(Some(stored));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What the party may see of a resource: nothing of one that is hidden or was never there.
+    pub(super) fn look(&self, def: &'static TypeDef, id: &ResourceId) -> Result<Seen, Refusal> {
+        let Some(current) = self.repository().current(def, id)? else {
+            return Ok(Seen::Nothing { current: None });
+        };
+        let hidden = |current: Current| Ok(Seen::Nothing { current: Some(current) });
+        if current.deleted {
+            let Some(before) = self.newest_text(&current)? else { return hidden(current) };
+            let shown = self.lens.show(&before, &self.version_id(before.sequence), &[])?;
+            return if shown.is_some() { Ok(Seen::Deleted(current)) } else { hidden(current) };
+        }
+        let stored = self.repository().newest(&current)?;
+        match self.lens.show(&stored, &self.version_id(stored.sequence), &[])? {
+            Some(disclosed) => Ok(Seen::Resource {
+                current: Box::new(current),
+                stored: Box::new(stored),
+                disclosed: Box::new(disclosed),
+            }),
+            None => hidden(current),
+        }
+    }
+}
+
+/// What a party sees at an id.
+pub(super) enum Seen {
+    Resource {
+        current: Box<Current>,
+        stored: Box<Stored>,
+        disclosed: Box<Disclosed>,
+    },
+    /// It was there and the party might have seen it.
+    Deleted(Current),
+    /// Nothing; `current` is what is really there, for the writer's own checks and never for an answer.
+    Nothing {
+        current: Option<Current>,
+    },
+}

@@ -1,0 +1,87 @@
+//! The interactions of R4's REST API, one row each: the router, the CapabilityStatement, the scope check and the record
+//! of accesses read this table and nothing else.
+use crate::audit::Action;
+use crate::auth::Permission;
+
+use super::request::Verb;
+
+/// What an interaction is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    System,
+    Type,
+    Instance,
+}
+
+/// The interactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Code {
+    Capabilities,
+    Read,
+    Vread,
+    Update,
+    ConditionalUpdate,
+    Patch,
+    ConditionalPatch,
+    Delete,
+    ConditionalDelete,
+    Create,
+    Search,
+    SearchByPost,
+    HistoryInstance,
+    HistoryType,
+    HistorySystem,
+    Bundle,
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Interaction {
+    pub code: Code,
+    /// The code of R4's type-restful-interaction or system-restful-interaction; for the record of accesses too.
+    pub name: &'static str,
+    pub level: Level,
+    pub verb: Verb,
+    /// The segments of the path after the level: `Type/id/_history/vid` has two.
+    pub tail: &'static [&'static str],
+    /// What a token must permit; none for what is public or judged entry by entry.
+    pub permission: Option<Permission>,
+    pub action: Action,
+}
+
+macro_rules! row {
+    ($code:ident, $name:literal, $level:ident, $verb:ident, $tail:expr, $permission:expr, $action:ident) => {
+        Interaction {
+            code: Code::$code,
+            name: $name,
+            level: Level::$level,
+            verb: Verb::$verb,
+            tail: &$tail,
+            permission: $permission,
+            action: Action::$action,
+        }
+    };
+}
+
+use Permission::{Create, Delete, Read, Search, Update};
+
+/// `*` in a tail stands for a version id.
+pub static INTERACTIONS: [Interaction; 16] = [
+    row!(Capabilities, "capabilities", System, Get, ["metadata"], None, Read),
+    row!(Read, "read", Instance, Get, [], Some(Read), Read),
+    row!(Vread, "vread", Instance, Get, ["_history", "*"], Some(Read), Read),
+    row!(Update, "update", Instance, Put, [], Some(Update), Update),
+    row!(ConditionalUpdate, "update", Type, Put, [], Some(Update), Update),
+    row!(Patch, "patch", Instance, Patch, [], Some(Update), Update),
+    row!(ConditionalPatch, "patch", Type, Patch, [], Some(Update), Update),
+    row!(Delete, "delete", Instance, Delete, [], Some(Delete), Delete),
+    row!(ConditionalDelete, "delete", Type, Delete, [], Some(Delete), Delete),
+    row!(Create, "create", Type, Post, [], Some(Create), Create),
+    row!(Search, "search-type", Type, Get, [], Some(Search), Execute),
+    row!(SearchByPost, "search-type", Type, Post, ["_search"], Some(Search), Execute),
+    row!(HistoryInstance, "history-instance", Instance, Get, ["_history"], Some(Read), Read),
+    row!(HistoryType, "history-type", Type, Get, ["_history"], Some(Search), Read),
+    row!(HistorySystem, "history-system", System, Get, ["_history"], Some(Search), Read),
+    // A batch or transaction is judged entry by entry.
+    row!(Bundle, "transaction", System, Post, [], None, Execute),
+];

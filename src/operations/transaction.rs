@@ -1,0 +1,325 @@
+//! transaction (R4 http.html#transaction): all entries as one commit, or none. Ids are chosen first, then references
+//! rewritten, then everything checked, then one batch written; reads among the entries see what it wrote.
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::audit::{self, Access, Action};
+use crate::auth::Party;
+use crate::consent::{BundleEntry, BundleKind};
+use crate::definitions::r4;
+use crate::model::{Issue, IssueCode, JsonKind, Node, Outcome, ResourceId, Severity, quote};
+use crate::store::{At, CommitError, Draft};
+
+use super::answer::{Answer, Refusal, RefusalKind};
+use super::batch::{answer, response_entry};
+use super::bundle_entry::Entry;
+use super::conditional::{Matches, matches};
+use super::engine::{Engine, answer_read, is_write, permit, prepare_write};
+use super::request::{Headers, Verb, decode_pairs};
+use super::route::{Place, route};
+use super::session::Session;
+use super::table::{Code, Interaction};
+use super::write::{Input, Planned, Prepared, add_to_record, finish};
+
+/// An entry with the row of the table that answers it.
+struct Routed<'t> {
+    entry: Entry<'t>,
+    row: &'static Interaction,
+    place: Place,
+}
+
+/// A write of the transaction.
+struct Step {
+    index: usize,
+    input: Input,
+}
+
+pub(super) fn transaction(
+    engine: &Engine,
+    party: &Arc<Party>,
+    root: Node<'_>,
+    headers: &Headers,
+) -> Result<Answer, Refusal> {
+    let mut routed = Vec::new();
+    for (node, index) in root.items_at("entry").zip(0_usize..) {
+        let entry =
+            Entry::parse(node, &engine.options.base_url).map_err(|refusal| at_entry(refusal, index))?;
+        let (row, place) = route(entry.verb, &entry.path).map_err(|refusal| at_entry(refusal, index))?;
+        if row.code == Code::Bundle {
+            let refusal =
+                Refusal::bad_request(IssueCode::Invalid, "a Bundle holds no other batch or transaction");
+            return Err(at_entry(refusal, index));
+        }
+        permit(party, row, &place).map_err(|refusal| at_entry(refusal, index))?;
+        routed.push(Routed { entry, row, place });
+    }
+    let mut conflict = CommitError::Busy;
+    for _ in 0..=engine.options.retries_max {
+        match attempt(engine, party, &routed, headers)? {
+            Ok(answer) => return Ok(answer),
+            Err(error) => conflict = error,
+        }
+    }
+    Err(conflict.into())
+}
+
+/// Says which entry a refusal is about.
+fn at_entry(mut refusal: Refusal, index: usize) -> Refusal {
+    for issue in &mut refusal.outcome.issues {
+        let within = match &issue.expression {
+            Some(expression) => format!("Bundle.entry[{index}].resource.ofType({expression})"),
+            None => format!("Bundle.entry[{index}]"),
+        };
+        issue.expression = Some(within);
+    }
+    refusal
+}
+
+/// One try: the outer error is final, the inner one worth another try.
+fn attempt(
+    engine: &Engine,
+    party: &Arc<Party>,
+    routed: &[Routed<'_>],
+    headers: &Headers,
+) -> Result<Result<Answer, CommitError>, Refusal> {
+    let snapshot = engine.kv.snapshot(At::Latest)?;
+    let session = Session::new(engine, party.clone(), &*snapshot)?;
+    let ids = choose_ids(&session, routed)?;
+    let steps = read_bodies(&session, routed, &ids)?;
+    let mut access = Access::of(party, "transaction", Action::Execute, "POST /".to_owned(), engine.now());
+    let mut draft = Draft::default();
+    let mut answers: HashMap<usize, Answer> = HashMap::new();
+    let mut planned: Vec<(usize, u64, Box<Planned>, Headers)> = Vec::new();
+    let mut targets = HashSet::new();
+    for Step { index, input } in steps {
+        let Some(Routed { row, place, .. }) = routed.get(index) else { continue };
+        let prepared =
+            prepare_write(&session, row, place, &input).map_err(|refusal| at_entry(refusal, index))?;
+        match prepared {
+            Prepared::Nothing(answer) => drop(answers.insert(index, *answer)),
+            Prepared::Change(plan) => {
+                let target = format!("{}/{}", plan.change.def.name, plan.change.id);
+                if !targets.insert(target) {
+                    let message = "another entry of the transaction writes the same resource";
+                    return Err(at_entry(Refusal::bad_request(IssueCode::Duplicate, message), index));
+                }
+                plan.expectations.iter().for_each(|expectation| draft.expect(expectation.clone()));
+                let number = draft.batch.rows;
+                draft.push(&*snapshot, &plan.change)?;
+                let mut headers_of_entry = input.headers;
+                headers_of_entry.preference = headers.preference;
+                planned.push((index, number, plan, headers_of_entry));
+            }
+        }
+    }
+    let patients = planned.iter().flat_map(|(_, _, plan, _)| &plan.change.derived.facts.patients);
+    access.patients = patients.map(|id| format!("Patient/{id}")).collect();
+    access.patients.sort();
+    access.patients.dedup();
+    access.released = planned
+        .iter()
+        .map(|(_, _, plan, _)| format!("{}/{}", plan.change.def.name, plan.change.id))
+        .collect();
+    answers.values().for_each(|answer| add_to_record(&mut access, answer));
+    draft.batch.writes.push(audit::write(&access, 0));
+    let committed = match engine.kv.commit(draft.batch).wait() {
+        Ok(committed) => committed,
+        Err(error @ CommitError::Conflict { .. }) => return Ok(Err(error)),
+        Err(error) => return Err(error.into()),
+    };
+    for (index, number, plan, headers) in planned {
+        answers.insert(index, finish(&session, *plan, committed, number, &headers)?);
+    }
+    let entries = respond(engine, party, routed, answers, headers)?;
+    answer(engine, BundleKind::TransactionResponse, entries).map(Ok)
+}
+
+/// Reads come last and see the state that the transaction left.
+fn respond(
+    engine: &Engine,
+    party: &Arc<Party>,
+    routed: &[Routed<'_>],
+    mut answers: HashMap<usize, Answer>,
+    headers: &Headers,
+) -> Result<Vec<BundleEntry>, Refusal> {
+    let snapshot = engine.kv.snapshot(At::Latest)?;
+    let session = Session::new(engine, party.clone(), &*snapshot)?;
+    let mut entries = Vec::new();
+    for (Routed { entry, row, place }, index) in routed.iter().zip(0_usize..) {
+        let answer = match answers.remove(&index) {
+            Some(answer) => Ok(answer),
+            None if row.code == Code::Capabilities => Ok(super::capabilities::capabilities(engine)),
+            None => entry.request(None).and_then(|request| answer_read(&session, row, place, &request)),
+        };
+        entries.push(response_entry(answer, headers.preference));
+    }
+    Ok(entries)
+}
+
+/// What the entries' full URLs stand for: `Type/id`, chosen before anything is written.
+struct Ids {
+    by_full_url: HashMap<String, String>,
+    by_index: HashMap<usize, ResourceId>,
+}
+
+fn choose_ids(session: &Session<'_>, routed: &[Routed<'_>]) -> Result<Ids, Refusal> {
+    let mut ids = Ids { by_full_url: HashMap::new(), by_index: HashMap::new() };
+    for (Routed { entry, row, place }, index) in routed.iter().zip(0_usize..) {
+        let Some(def) = place.def() else { continue };
+        let id = match (row.code, place) {
+            (Code::Create, _) => {
+                let found = entry.headers.if_none_exist.as_deref().map(|criteria| {
+                    matches(session, def, &decode_pairs(criteria.rsplit('?').next().unwrap_or_default()))
+                });
+                match found.transpose().map_err(|refusal| at_entry(refusal, index))? {
+                    Some(Matches::One { id, .. }) => id,
+                    _ => session.engine.fresh_id()?,
+                }
+            }
+            (Code::ConditionalUpdate, _) => {
+                match matches(session, def, &entry.query).map_err(|refusal| at_entry(refusal, index))? {
+                    Matches::One { id, .. } => id,
+                    Matches::None { .. } | Matches::Several => session.engine.fresh_id()?,
+                }
+            }
+            (Code::Update, Place::Instance(_, id)) => id.clone(),
+            _ => continue,
+        };
+        if let Some(url) = entry.full_url {
+            let earlier = ids.by_full_url.insert(url.to_owned(), format!("{}/{id}", def.name));
+            if earlier.is_some() {
+                let refusal =
+                    Refusal::bad_request(IssueCode::Duplicate, "another entry has the same fullUrl");
+                return Err(at_entry(refusal, index));
+            }
+        }
+        ids.by_index.insert(index, id);
+    }
+    Ok(ids)
+}
+
+/// The order of work within a transaction (R4 http.html#trules): deletions, creations, updates; reads come after.
+fn order(row: &Interaction) -> u8 {
+    match row.verb {
+        Verb::Delete => 0,
+        Verb::Post => 1,
+        Verb::Put | Verb::Patch => 2,
+        Verb::Get | Verb::Head => 3,
+    }
+}
+
+fn read_bodies(session: &Session<'_>, routed: &[Routed<'_>], ids: &Ids) -> Result<Vec<Step>, Refusal> {
+    let mut rewriter = Rewriter { session, ids, conditional: HashMap::new() };
+    let mut findings: Vec<Issue> = Vec::new();
+    let mut steps = Vec::new();
+    for (Routed { entry, row, .. }, index) in routed.iter().zip(0_usize..) {
+        if !is_write(row) {
+            continue;
+        }
+        let mut text = None;
+        if let Some(resource) = entry.resource {
+            rewriter
+                .write(resource, text.insert(String::new()))
+                .map_err(|refusal| at_entry(refusal, index))?;
+        }
+        let request = entry.request(text).map_err(|refusal| at_entry(refusal, index))?;
+        match Input::new(request) {
+            Ok(mut input) => {
+                input.assigned = ids.by_index.get(&index).cloned();
+                steps.push(Step { index, input });
+            }
+            Err(refusal) => findings.extend(at_entry(refusal, index).outcome.issues),
+        }
+    }
+    if findings.iter().any(|issue| issue.severity >= Severity::Error) {
+        return Err(Refusal::new(RefusalKind::Unprocessable, Outcome::from(findings)));
+    }
+    steps.sort_by_key(|step| routed.get(step.index).map_or(u8::MAX, |routed| order(routed.row)));
+    Ok(steps)
+}
+
+/// Writes a resource with its references to other entries, and conditional references, resolved.
+struct Rewriter<'r, 's> {
+    session: &'r Session<'s>,
+    ids: &'r Ids,
+    conditional: HashMap<String, String>,
+}
+
+impl Rewriter<'_, '_> {
+    fn write(&mut self, node: Node<'_>, out: &mut String) -> Result<(), Refusal> {
+        match node.kind() {
+            JsonKind::Object | JsonKind::Array => {
+                let is_object = node.kind() == JsonKind::Object;
+                out.push(if is_object { '{' } else { '[' });
+                for (child, number) in node.children().zip(0_usize..) {
+                    if number > 0 {
+                        out.push(',');
+                    }
+                    if is_object {
+                        out.push('"');
+                        out.push_str(child.raw_key());
+                        out.push_str("\":");
+                    }
+                    self.write(child, out)?;
+                }
+                out.push(if is_object { '}' } else { ']' });
+            }
+            JsonKind::String => match self.replaced(node)? {
+                Some(text) => quote(&text, out),
+                None => crate::model::minify(node, out),
+            },
+            JsonKind::Null | JsonKind::Bool | JsonKind::Number => crate::model::minify(node, out),
+        }
+        Ok(())
+    }
+
+    fn replaced(&mut self, node: Node<'_>) -> Result<Option<String>, Refusal> {
+        let text = node.text();
+        if let Some(target) = self.ids.by_full_url.get(text) {
+            return Ok(Some(target.clone()));
+        }
+        if node.key() == "reference" {
+            if let Some((url, version)) = text.split_once("/_history/")
+                && let Some(target) = self.ids.by_full_url.get(url)
+            {
+                return Ok(Some(format!("{target}/_history/{version}")));
+            }
+            if text.contains('?') && !text.contains(':') | text.starts_with(char::is_uppercase) {
+                return self.conditional_reference(text);
+            }
+        }
+        // Narrative may link to entries too.
+        if node.key() == "div" && text.contains("urn:") {
+            let mut div = text.to_owned();
+            for (url, target) in self.ids.by_full_url.iter().filter(|(url, _)| url.starts_with("urn:")) {
+                div = div.replace(url.as_str(), target);
+            }
+            return Ok(Some(div));
+        }
+        Ok(None)
+    }
+
+    /// `Type?criteria` stands for the one resource that it finds (R4 http.html#trules).
+    fn conditional_reference(&mut self, text: &str) -> Result<Option<String>, Refusal> {
+        if let Some(known) = self.conditional.get(text) {
+            return Ok(Some(known.clone()));
+        }
+        let Some((name, criteria)) = text.split_once('?') else { return Ok(None) };
+        let Some(def) = r4().resource(name) else { return Ok(None) };
+        let refuse = |message: &str| {
+            Refusal::new(
+                RefusalKind::PreconditionFailed,
+                Issue::error(IssueCode::NotFound, format!("the reference `{name}?...` {message}")),
+            )
+        };
+        match matches(self.session, def, &decode_pairs(criteria))? {
+            Matches::One { id, .. } => {
+                let target = format!("{name}/{id}");
+                self.conditional.insert(text.to_owned(), target.clone());
+                Ok(Some(target))
+            }
+            Matches::None { .. } => Err(refuse("finds nothing")),
+            Matches::Several => Err(refuse("finds more than one resource")),
+        }
+    }
+}
