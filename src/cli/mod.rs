@@ -5,8 +5,10 @@ mod config;
 mod conform;
 mod fhirpath;
 mod house;
+mod import;
 mod profiles;
 mod serve;
+mod sources;
 mod token;
 mod verify;
 

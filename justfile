@@ -1,0 +1,21 @@
+# The recipes of the house; CI runs the same.
+
+# Everything that must hold before a commit.
+check:
+    cargo fmt --check
+    cargo clippy --all-targets -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --lib
+    cargo deny check bans licenses sources
+    cargo test
+
+# Run the conformance scenarios against a server.
+conform URL *ARGS:
+    cargo run --release -- conform {{URL}} {{ARGS}}
+
+# The long forms of tests.
+long:
+    CHARTWARD_LONG=1 cargo test --release -- --nocapture
+
+# Make the tables of profiles/ from unpacked official packages.
+profiles *PACKAGES:
+    cargo run -- profiles {{PACKAGES}} --out profiles

@@ -1,0 +1,259 @@
+//! `chartward import`: loads Bundles and resources from files into a data directory, or into a server by its URL.
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::auth::Party;
+use crate::model::{Node, parse};
+use crate::operations::{Engine, Payload, Request, Verb};
+
+use super::args::report;
+use super::config::{Common, Config};
+use super::house::House;
+use super::sources::{documents, files};
+
+/// Bundles (transactions as one commit each, all others resource by resource), resources, NDJSON of either; .gz, .xz and
+/// .zst; folders are read in the order of their names. Exit code 1 if anything was rejected.
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    common: Common,
+    /// Files and folders
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+    /// Load into this server instead of a data directory
+    #[arg(long)]
+    url: Option<String>,
+    /// The access token for --url
+    #[arg(long, requires = "url")]
+    token: Option<String>,
+    /// Where to write what was accepted and rejected, as JSON
+    #[arg(long)]
+    report: Option<PathBuf>,
+    /// How many documents are loaded at once
+    #[arg(long, default_value_t = 8)]
+    parallel: usize,
+}
+
+/// What came of an import.
+#[derive(Debug, Default, Serialize)]
+pub struct Tally {
+    /// Resources that are in the store.
+    pub accepted: u64,
+    pub rejected: u64,
+    pub seconds: f64,
+    /// Bytes of JSON that were read.
+    pub bytes: u64,
+}
+
+/// Where documents go.
+pub(super) enum Sink {
+    Engine(Box<Engine>, Arc<Party>),
+    Server { url: String, token: Option<String>, agent: ureq::Agent },
+}
+
+impl Sink {
+    /// The loader of a house: its own system, which may choose ids.
+    pub(super) fn house(house: &House, config: &Config) -> Result<Self, String> {
+        let base = format!("http://{}/fhir", config.listen);
+        Ok(Self::Engine(
+            Box::new(house.engine(config, &base, false)?),
+            Arc::new(Party::open(&config.organization)),
+        ))
+    }
+
+    /// Sends one request: to the base if `path` is empty.
+    fn send(&self, verb: Verb, path: &[&str], text: String) -> Result<(), String> {
+        match self {
+            Self::Engine(engine, party) => {
+                let tree = parse(text.into_bytes()).map_err(|error| error.to_string())?;
+                let request = Request {
+                    verb,
+                    path: path.iter().map(|segment| (*segment).to_owned()).collect(),
+                    query: Vec::new(),
+                    headers: crate::operations::Headers {
+                        preference: crate::operations::Preference::Minimal,
+                        ..crate::operations::Headers::default()
+                    },
+                    payload: Payload::Resource(tree),
+                };
+                engine.handle(party, request).map(drop).map_err(|refusal| {
+                    let issues = refusal.outcome.issues.iter().take(3);
+                    let texts: Vec<String> = issues
+                        .map(|issue| {
+                            format!("{} {}", issue.expression.as_deref().unwrap_or(""), issue.diagnostics)
+                        })
+                        .collect();
+                    texts.join("; ").trim().to_owned()
+                })
+            }
+            Self::Server { url, token, agent } => {
+                let mut target = url.clone();
+                path.iter().for_each(|segment| target.extend(["/", segment]));
+                let mut request = ureq::http::Request::builder()
+                    .method(verb.name())
+                    .uri(target)
+                    .header("Content-Type", "application/fhir+json")
+                    .header("Prefer", "return=minimal");
+                if let Some(token) = token {
+                    request = request.header("Authorization", format!("Bearer {token}"));
+                }
+                let request = request.body(text).map_err(|error| error.to_string())?;
+                let mut response = agent.run(request).map_err(|error| error.to_string())?;
+                if response.status().is_success() {
+                    return Ok(());
+                }
+                let body = response.body_mut().read_to_string().unwrap_or_default();
+                Err(format!("{} {}", response.status(), body.chars().take(500).collect::<String>()))
+            }
+        }
+    }
+
+    /// Loads a document. Gives the resources accepted and the reasons for those that were not.
+    pub(super) fn load(&self, text: &str) -> (u64, Vec<String>) {
+        let tree = match parse(text.as_bytes().to_vec()) {
+            Ok(tree) => tree,
+            Err(error) => return (0, vec![error.to_string()]),
+        };
+        let root = tree.root();
+        let entries = root.items_at("entry").count();
+        let count = u64::try_from(entries).unwrap_or(u64::MAX);
+        let is_bundle = root.str_at("resourceType") == Some("Bundle");
+        match root.str_at("type") {
+            Some("transaction") if is_bundle => match self.send(Verb::Post, &[], text.to_owned()) {
+                Ok(()) => (count, Vec::new()),
+                Err(reason) => (0, vec![reason]),
+            },
+            _ if is_bundle => {
+                let mut accepted = 0;
+                let mut reasons = Vec::new();
+                for entry in root.items_at("entry") {
+                    match entry.get("resource").map(|resource| self.load_resource(resource)) {
+                        Some(Ok(())) => accepted += 1,
+                        Some(Err(reason)) => reasons.push(reason),
+                        None => {}
+                    }
+                }
+                (accepted, reasons)
+            }
+            _ => match self.load_resource(root) {
+                Ok(()) => (1, Vec::new()),
+                Err(reason) => (0, vec![reason]),
+            },
+        }
+    }
+
+    fn load_resource(&self, resource: Node<'_>) -> Result<(), String> {
+        let mut text = String::new();
+        crate::model::minify(resource, &mut text);
+        let type_name = resource.str_at("resourceType").unwrap_or_default();
+        let id = resource.str_at("id");
+        let sent = match id {
+            Some(id) => self.send(Verb::Put, &[type_name, id], text),
+            None => self.send(Verb::Post, &[type_name], text),
+        };
+        sent.map_err(|reason| format!("{type_name}/{}: {reason}", id.unwrap_or("(no id)")))
+    }
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), String> {
+    let config = Config::load(&arguments.common)?;
+    let (house, sink) = match &arguments.url {
+        Some(url) => {
+            let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+            let url = url.trim_end_matches('/').to_owned();
+            (None, Sink::Server { url, token: arguments.token.clone(), agent })
+        }
+        None => {
+            let house = House::open(&config)?;
+            let sink = Sink::house(&house, &config)?;
+            (Some(house), sink)
+        }
+    };
+    let tally = load_all(&sink, &arguments.paths, arguments.parallel)?;
+    drop(sink);
+    if let Some(sled) = house.and_then(|house| house.sled) {
+        sled.close().map_err(|error| error.to_string())?;
+    }
+    let per_second = if tally.seconds > 0.0 { rate(tally.accepted, tally.seconds) } else { 0 };
+    let summary = format!(
+        "{} accepted, {} rejected, {:.1} s, {per_second} resources/s",
+        tally.accepted, tally.rejected, tally.seconds
+    );
+    writeln!(std::io::stdout(), "{summary}").map_err(|error| error.to_string())?;
+    if let Some(path) = &arguments.report {
+        let json = serde_json::to_vec_pretty(&tally).map_err(|error| error.to_string())?;
+        std::fs::write(path, json).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    if tally.rejected == 0 {
+        Ok(())
+    } else {
+        Err(format!("{} documents or resources were rejected", tally.rejected))
+    }
+}
+
+/// Whole resources a second; far below the limits of either type.
+#[allow(clippy::as_conversions, reason = "a figure for people")]
+fn rate(count: u64, seconds: f64) -> u64 {
+    (count as f64 / seconds) as u64
+}
+
+/// Loads files one after the other, the documents of each at once. What fails is tried again at the end of its file,
+/// when what it refers to may have come.
+pub(super) fn load_all(sink: &Sink, paths: &[PathBuf], parallel: usize) -> Result<Tally, String> {
+    let started = Instant::now();
+    let (accepted, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
+    let mut rejected = 0;
+    let mut last_word = Instant::now();
+    for file in files(paths)? {
+        let again: Mutex<Vec<String>> = Mutex::default();
+        let (sender, receiver) = mpsc::sync_channel::<String>(parallel * 2);
+        let receiver = Mutex::new(receiver);
+        std::thread::scope(|scope| -> Result<(), String> {
+            for _ in 0..parallel.max(1) {
+                scope.spawn(|| {
+                    loop {
+                        let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                        let Ok(text) = next else { return };
+                        bytes.fetch_add(u64::try_from(text.len()).unwrap_or(0), Ordering::Relaxed);
+                        let (count, reasons) = sink.load(&text);
+                        accepted.fetch_add(count, Ordering::Relaxed);
+                        if !reasons.is_empty() {
+                            again.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+                        }
+                    }
+                });
+            }
+            let result = documents(&file, &mut |text| {
+                if last_word.elapsed() > Duration::from_secs(5) {
+                    last_word = Instant::now();
+                    report(&format!("{} resources so far", accepted.load(Ordering::Relaxed)));
+                }
+                // The workers end only after this sender is gone.
+                let _ = sender.send(text);
+            });
+            drop(sender);
+            result
+        })?;
+        for text in again.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            let before = text.contains("\"transaction\"");
+            let (count, reasons) = sink.load(&text);
+            // Single resources that had been accepted the first time were counted then.
+            accepted.fetch_add(if before { count } else { 0 }, Ordering::Relaxed);
+            for reason in reasons {
+                rejected += 1;
+                report(&format!("{}: rejected: {reason}", file.display()));
+            }
+        }
+    }
+    Ok(Tally {
+        accepted: accepted.into_inner(),
+        rejected,
+        seconds: started.elapsed().as_secs_f64(),
+        bytes: bytes.into_inner(),
+    })
+}

@@ -1,0 +1,78 @@
+//! Files to import: folders walked in order, compression undone, NDJSON taken apart.
+use std::fs::File;
+use std::io::{BufRead, BufReader, Cursor, Read};
+use std::path::{Path, PathBuf};
+
+/// The files of the paths; folders in the order of their names.
+///
+/// # Errors
+/// If a path cannot be read.
+pub(super) fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
+    let mut found = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            let entries = std::fs::read_dir(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            let mut inside: Vec<PathBuf> =
+                entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
+            inside.sort();
+            inside.retain(|path| path.is_dir() || is_data(path));
+            found.extend(files(&inside)?);
+        } else if path.exists() {
+            found.push(path.clone());
+        } else {
+            return Err(format!("{} is not there", path.display()));
+        }
+    }
+    Ok(found)
+}
+
+/// Folders hold other files beside the data.
+fn is_data(path: &Path) -> bool {
+    let name = plain_name(path);
+    name.ends_with(".ndjson") || (name.ends_with(".json") && !name.starts_with("STATS"))
+}
+
+/// The name without the ending of a compression.
+fn plain_name(path: &Path) -> String {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let stem = [".gz", ".xz", ".zst"].iter().find_map(|ending| name.strip_suffix(ending));
+    stem.map_or(name.clone(), str::to_owned)
+}
+
+/// Hands on every JSON document of a file.
+///
+/// # Errors
+/// If the file cannot be read.
+pub(super) fn documents(path: &Path, visit: &mut dyn FnMut(String)) -> Result<(), String> {
+    let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let mut reader = open(path).map_err(|error| failed(&error))?;
+    if !plain_name(path).ends_with(".ndjson") {
+        let mut text = String::new();
+        reader.read_to_string(&mut text).map_err(|error| failed(&error))?;
+        visit(text);
+        return Ok(());
+    }
+    for line in reader.lines() {
+        let line = line.map_err(|error| failed(&error))?;
+        if !line.trim().is_empty() {
+            visit(line);
+        }
+    }
+    Ok(())
+}
+
+fn open(path: &Path) -> std::io::Result<Box<dyn BufRead>> {
+    let file = File::open(path)?;
+    let reader: Box<dyn Read> = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("gz") => Box::new(flate2::read::MultiGzDecoder::new(file)),
+        Some("zst") => Box::new(zstd::Decoder::new(file)?),
+        Some("xz") => {
+            let mut unpacked = Vec::new();
+            lzma_rs::xz_decompress(&mut BufReader::new(file), &mut unpacked)
+                .map_err(|error| std::io::Error::other(format!("{error:?}")))?;
+            Box::new(Cursor::new(unpacked))
+        }
+        _ => Box::new(file),
+    };
+    Ok(Box::new(BufReader::with_capacity(1 << 20, reader)))
+}
