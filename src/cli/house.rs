@@ -55,6 +55,8 @@ impl House {
     /// # Errors
     /// If the issuer's key cannot be used.
     pub fn engine(&self, config: &Config, base_url: &str, open: bool) -> Result<Engine, String> {
+        // The tables are read before the server says that it is ready, not by its first request.
+        let _ = crate::search::search_params();
         let options = EngineOptions {
             page_len_default: config.page_len_default,
             page_len_max: config.page_len_max,

@@ -11,9 +11,11 @@
 
 mod consent_corpus;
 mod fhirpath_suite;
+mod kill;
 mod patch_suite;
 mod rest;
 mod round_trip;
 mod shared;
 mod store_faults;
+mod synthea;
 mod tidy;

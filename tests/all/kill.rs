@@ -1,0 +1,172 @@
+//! The server is killed under load, again and again; whatever it acknowledged is there afterwards, a transaction whole or
+//! not at all, and the store proves whole.
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use chartward::cli::{Config, House};
+use serde_json::{Value, json};
+
+/// How often it is killed; the long form of the test does it more often.
+fn rounds() -> u64 {
+    if std::env::var_os("CHARTWARD_LONG").is_some() { 200 } else { 20 }
+}
+
+struct Server {
+    child: Child,
+    base: String,
+}
+
+impl Server {
+    fn start(data: &Path) -> Self {
+        let ready = data.with_extension("ready");
+        std::fs::remove_file(&ready).ok();
+        let child = Command::new(env!("CARGO_BIN_EXE_chartward"))
+            .args(["serve", "--open", "--listen", "127.0.0.1:0", "--data"])
+            .arg(data)
+            .arg("--ready-file")
+            .arg(&ready)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut server = Self { child, base: String::new() };
+        let since = Instant::now();
+        while server.base.is_empty() {
+            if since.elapsed() > Duration::from_secs(30) {
+                server.kill();
+                panic!("the server does not start");
+            }
+            if let Ok(text) = std::fs::read(&ready) {
+                let ready: Value = serde_json::from_slice(&text).unwrap();
+                ready["base_url"].as_str().unwrap().clone_into(&mut server.base);
+            }
+            std::thread::yield_now();
+        }
+        server
+    }
+
+    fn kill(mut self) {
+        // SIGKILL: nothing of the process runs any more.
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder().http_status_as_error(false).build().into()
+}
+
+fn post(agent: &ureq::Agent, url: &str, body: &Value) -> Option<Value> {
+    let mut response = agent
+        .post(url)
+        .header("Content-Type", "application/fhir+json")
+        .send(body.to_string().as_str())
+        .ok()?;
+    if !response.status().is_success() {
+        return None;
+    }
+    serde_json::from_slice(&response.body_mut().read_to_vec().ok()?).ok()
+}
+
+fn get(agent: &ureq::Agent, url: &str) -> (u16, Value) {
+    let mut response = agent.get(url).call().unwrap();
+    let body = response.body_mut().read_to_vec().unwrap();
+    (response.status().as_u16(), serde_json::from_slice(&body).unwrap_or(Value::Null))
+}
+
+fn pair(number: u64) -> Value {
+    let entry = |kind: &str, extra: Value| {
+        let mut resource = json!({"resourceType": kind, "identifier": [{"system": "urn:pair", "value": number.to_string()}]});
+        resource.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        json!({"resource": resource, "request": {"method": "POST", "url": kind}})
+    };
+    json!({"resourceType": "Bundle", "type": "transaction", "entry": [
+        entry("Patient", json!({})), entry("Organization", json!({"name": "x"})),
+    ]})
+}
+
+/// What a writer was told.
+#[derive(Default)]
+struct Told {
+    /// Type/id and version.
+    written: Vec<(String, String)>,
+    pairs: Vec<u64>,
+    tried: Vec<u64>,
+}
+
+fn write_until(base: &str, end: &AtomicBool, numbers: &AtomicU64) -> Told {
+    let agent = agent();
+    let mut told = Told::default();
+    while !end.load(Ordering::Relaxed) {
+        let number = numbers.fetch_add(1, Ordering::Relaxed);
+        if number.is_multiple_of(3) {
+            told.tried.push(number);
+            if post(&agent, base, &pair(number)).is_some() {
+                told.pairs.push(number);
+            }
+        } else {
+            let patient = json!({"resourceType": "Patient", "name": [{"family": format!("N{number}")}]});
+            if let Some(made) = post(&agent, &format!("{base}/Patient"), &patient) {
+                let text = |pointer: &str| made.pointer(pointer).unwrap().as_str().unwrap().to_owned();
+                told.written.push((format!("Patient/{}", text("/id")), text("/meta/versionId")));
+            }
+        }
+    }
+    told
+}
+
+#[test]
+fn acknowledged_writes_survive_being_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let numbers = AtomicU64::new(0);
+    let mut all = Told::default();
+    for round in 0..rounds() {
+        let server = Server::start(&data);
+        let end = AtomicBool::new(false);
+        let base = server.base.clone();
+        let told: Vec<Told> = std::thread::scope(|scope| {
+            let writers: Vec<_> =
+                (0..4).map(|_| scope.spawn(|| write_until(&base, &end, &numbers))).collect();
+            // Some rounds end in the middle of the first writes, some after many.
+            std::thread::park_timeout(Duration::from_millis(100 + round * 37 % 400));
+            server.kill();
+            end.store(true, Ordering::Relaxed);
+            writers.into_iter().map(|writer| writer.join().unwrap()).collect()
+        });
+        for told in told {
+            all.written.extend(told.written);
+            all.pairs.extend(told.pairs);
+            all.tried.extend(told.tried);
+        }
+    }
+    assert!(!all.written.is_empty() && !all.pairs.is_empty(), "nothing was written");
+    let server = Server::start(&data);
+    let agent = agent();
+    for (reference, version) in &all.written {
+        let (status, resource) = get(&agent, &format!("{}/{reference}", server.base));
+        assert_eq!(
+            (status, resource["meta"]["versionId"].as_str()),
+            (200, Some(version.as_str())),
+            "{reference}"
+        );
+    }
+    for number in &all.tried {
+        let count = |kind: &str| {
+            get(&agent, &format!("{}/{kind}?identifier=urn:pair%7C{number}&_summary=count", server.base)).1["total"].as_u64()
+        };
+        let (patients, organizations) = (count("Patient"), count("Organization"));
+        assert_eq!(patients, organizations, "half of transaction {number}");
+        assert!(patients == Some(1) || !all.pairs.contains(number), "transaction {number} is lost");
+    }
+    server.kill();
+    let house = House::open(&Config { data, ..Config::default() }).unwrap();
+    assert_eq!(house.verify().unwrap().faults, Vec::<String>::new());
+    println!(
+        "killed {} times: {} writes and {} transactions acknowledged, all there",
+        rounds(),
+        all.written.len(),
+        all.pairs.len()
+    );
+}

@@ -1,0 +1,146 @@
+//! Synthea records go in as transactions, and every resource is read back equal to what went in.
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use chartward::auth::Party;
+use chartward::cli::{Config, House};
+use chartward::model::parse;
+use chartward::operations::{Headers, Payload, Request, Verb};
+use serde_json::Value;
+
+use crate::shared;
+
+/// Bundles of patients that are loaded; the long form loads all.
+fn bundles_max() -> usize {
+    if std::env::var_os("CHARTWARD_LONG").is_some() { usize::MAX } else { 4 }
+}
+
+/// References to other entries and conditional references are rewritten; everything else stays.
+fn without_what_the_server_changes(value: &mut Value, ids: &HashMap<String, String>) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members.iter_mut() {
+                if name == "reference"
+                    && let Some(text) = member.as_str()
+                {
+                    if let Some(target) = ids.get(text) {
+                        *member = Value::String(target.clone());
+                    } else if text.contains('?') {
+                        *member = Value::String(text.split('?').next().unwrap().to_owned());
+                    }
+                } else {
+                    without_what_the_server_changes(member, ids);
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| without_what_the_server_changes(item, ids)),
+        Value::String(text) => {
+            if let Some(target) = ids.get(text) {
+                text.clone_from(target);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn check_set(folder: &str, files: &[&str]) {
+    let Some(folder) = shared::find(folder, "synthea") else { return };
+    let config = Config::default();
+    let house = House::in_memory().unwrap();
+    let engine = house.engine(&config, "http://127.0.0.1/fhir", false).unwrap();
+    let party = Arc::new(Party::open(&config.organization));
+    let send = |verb: Verb, path: &[&str], body: Option<String>| {
+        let path = path.iter().map(|segment| (*segment).to_owned()).collect();
+        let payload = body.map_or(Payload::None, |body| Payload::Resource(parse(body.into_bytes()).unwrap()));
+        let request = Request { verb, path, query: Vec::new(), headers: Headers::default(), payload };
+        let answer = engine.handle(&party, request).unwrap_or_else(|refusal| panic!("{refusal:?}"));
+        serde_json::from_str::<Value>(answer.body.json().unwrap()).unwrap()
+    };
+    let mut checked = 0;
+    for (file, limit) in files.iter().zip([usize::MAX, bundles_max()]) {
+        for line in shared::xz_lines(&folder.join(file), "synthea").into_iter().take(limit) {
+            let sent: Value = serde_json::from_str(&line).unwrap();
+            let answered = send(Verb::Post, &[], Some(line));
+            let entries = sent["entry"].as_array().unwrap();
+            let locations: Vec<String> = answered["entry"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|entry| {
+                    let location =
+                        entry["response"]["location"].as_str().unwrap_or_else(|| panic!("{entry}"));
+                    let path = location.strip_prefix("http://127.0.0.1/fhir/").unwrap();
+                    path.split("/_history/").next().unwrap().to_owned()
+                })
+                .collect();
+            let ids: HashMap<String, String> = entries
+                .iter()
+                .zip(&locations)
+                .filter_map(|(entry, location)| {
+                    Some((entry["fullUrl"].as_str()?.to_owned(), location.clone()))
+                })
+                .collect();
+            for (entry, location) in entries.iter().zip(&locations) {
+                if entry["request"].get("ifNoneExist").is_some() {
+                    continue;
+                }
+                let mut before = entry["resource"].clone();
+                without_what_the_server_changes(&mut before, &ids);
+                let (kind, id) = location.split_once('/').unwrap();
+                let mut after = send(Verb::Get, &[kind, id], None);
+                let object = after.as_object_mut().unwrap();
+                object.shift_remove("id");
+                let meta = object["meta"].as_object_mut().unwrap();
+                meta.shift_remove("versionId");
+                meta.shift_remove("lastUpdated");
+                if meta.is_empty() {
+                    object.shift_remove("meta");
+                }
+                // A conditional reference became a literal one: its type is what can be compared.
+                shorten(&mut after, &before);
+                before.as_object_mut().unwrap().shift_remove("id");
+                for resource in [&mut before, &mut after] {
+                    resource.as_object_mut().unwrap().sort_keys();
+                }
+                assert_eq!(before, after, "{location}");
+                checked += 1;
+            }
+        }
+    }
+    assert_eq!(house.verify().unwrap().faults, Vec::<String>::new());
+    println!("{checked} resources of {} are read back as they were sent", folder.display());
+}
+
+/// Cuts a literal reference to its type where what was sent was a conditional one of that type.
+fn shorten(after: &mut Value, before: &Value) {
+    match (after, before) {
+        (Value::Object(after), Value::Object(before)) => {
+            for (name, member) in after.iter_mut() {
+                let Some(sent) = before.get(name) else { continue };
+                if name == "reference"
+                    && let (Some(text), Some(sent)) = (member.as_str(), sent.as_str())
+                    && !sent.contains('/')
+                    && text.split('/').next() == Some(sent)
+                {
+                    *member = Value::String(sent.to_owned());
+                } else {
+                    shorten(member, sent);
+                }
+            }
+        }
+        (Value::Array(after), Value::Array(before)) => {
+            after.iter_mut().zip(before).for_each(|(after, before)| shorten(after, before));
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn records_of_2019_are_read_back_as_they_were_sent() {
+    check_set("data/synthea-2019", &["00-infrastructure.ndjson.xz", "patients-00.ndjson.xz"]);
+}
+
+#[test]
+fn us_core_records_are_read_back_as_they_were_sent() {
+    check_set("data/synthea-2021-uscore", &["00-infrastructure.ndjson.xz", "patients-00.ndjson.xz"]);
+}
