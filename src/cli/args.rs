@@ -3,7 +3,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use super::{config, conform, fhirpath, import, profiles, serve, token, verify};
+use super::{config, conform, fhirpath, generate, import, profiles, serve, token, verify};
 
 /// An HL7 FHIR R4 server that discloses patients' health records only as their consent allows.
 #[derive(Parser)]
@@ -21,6 +21,8 @@ enum Command {
     Token(token::Arguments),
     /// Load Bundles and resources from files into a data directory or a server
     Import(import::Arguments),
+    /// Make a synthetic hospital; nobody in it exists
+    Generate(generate::Arguments),
     /// Prove that a data directory is whole: every resource has exactly its index entries, every version its place
     Verify(verify::Arguments),
     /// Run the conformance scenarios against a FHIR server and print which hold
@@ -40,6 +42,7 @@ pub fn run() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
+        Command::Generate(arguments) => generate::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Conform(arguments) => conform::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),

@@ -4,6 +4,7 @@ mod args;
 mod config;
 mod conform;
 mod fhirpath;
+mod generate;
 mod house;
 mod import;
 mod profiles;

@@ -21,6 +21,12 @@ pub use patch::apply_patch;
 pub use quantity::Quantity;
 pub use value::{Collection, Value};
 
+/// The base64 text of bytes.
+#[must_use]
+pub fn encode_base64(bytes: &[u8]) -> String {
+    functions::text::base64(bytes, functions::text::STANDARD)
+}
+
 /// The bytes of a base64 text; `None` if it is none.
 #[must_use]
 pub fn decode_base64(text: &str) -> Option<Vec<u8>> {

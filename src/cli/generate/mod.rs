@@ -1,0 +1,234 @@
+//! `chartward generate`: a synthetic hospital. Nobody in it exists; the same seed gives the same bytes.
+
+mod billing;
+mod consents;
+mod documents;
+mod hospital;
+mod oncology;
+mod people;
+mod random;
+mod visits;
+
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use random::Random;
+
+/// The day on which everything that was generated is looked back upon, in milliseconds: 2026-06-30.
+const TODAY: i64 = 1_782_777_600_000;
+const DAY: i64 = 86_400_000;
+
+/// How the output is cut into documents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// One transaction Bundle a patient, one a line
+    Bundles,
+    /// One resource a line
+    Ndjson,
+}
+
+/// Writes the hospital itself first (organizations, practitioners, locations, an insurer), then patient by patient.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// How many patients, up to 1,000,000
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    patients: u64,
+    /// The same seed gives the same bytes
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// The folder for hospital.ndjson; standard output if it is left out
+    #[arg(long)]
+    out: Option<PathBuf>,
+    #[arg(long, value_enum, default_value_t = Format::Bundles)]
+    format: Format,
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), String> {
+    let written = match &arguments.out {
+        Some(folder) => {
+            let path = folder.join("hospital.ndjson");
+            std::fs::create_dir_all(folder)
+                .and_then(|()| std::fs::File::create(&path))
+                .map_err(|error| format!("{}: {error}", path.display()))
+                .and_then(|file| write_all(arguments, &mut BufWriter::new(file)))
+        }
+        None => write_all(arguments, &mut BufWriter::new(std::io::stdout().lock())),
+    };
+    written
+}
+
+fn write_all(arguments: &Arguments, out: &mut dyn Write) -> Result<(), String> {
+    let mut failed = None;
+    documents_of(arguments.patients, arguments.seed, arguments.format, &mut |line| {
+        if failed.is_none() {
+            failed = writeln!(out, "{line}").err();
+        }
+        failed.is_none()
+    });
+    match failed {
+        // A reader that has seen enough, such as `head`, is no fault.
+        Some(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        Some(error) => Err(error.to_string()),
+        None => out.flush().map_err(|error| error.to_string()),
+    }
+}
+
+/// Hands on every document in order, until the visitor has enough.
+pub(super) fn documents_of(patients: u64, seed: u64, format: Format, visit: &mut dyn FnMut(String) -> bool) {
+    let mut emit = |resources: &[Value]| match format {
+        Format::Bundles => visit(bundle(resources).to_string()),
+        Format::Ndjson => resources.iter().all(|resource| visit(resource.to_string())),
+    };
+    if !emit(&hospital::resources()) {
+        return;
+    }
+    for number in 1..=patients {
+        if !emit(&file_of(number, seed)) {
+            return;
+        }
+    }
+}
+
+/// A transaction that puts every resource under its own id.
+fn bundle(resources: &[Value]) -> Value {
+    let entries: Vec<Value> = resources
+        .iter()
+        .map(|resource| {
+            let text = |name: &str| resource.get(name).and_then(Value::as_str).unwrap_or_default();
+            let url = format!("{}/{}", text("resourceType"), text("id"));
+            json!({"resource": resource, "request": {"method": "PUT", "url": url}})
+        })
+        .collect();
+    json!({"resourceType": "Bundle", "type": "transaction", "entry": entries})
+}
+
+/// A patient's file as it grows.
+struct Chart {
+    /// `p1`, `p2`, ...
+    id: String,
+    number: u64,
+    random: Random,
+    birth: i64,
+    female: bool,
+    resources: Vec<Value>,
+    count: u64,
+}
+
+impl Chart {
+    fn patient(&self) -> Value {
+        json!({"reference": format!("Patient/{}", self.id)})
+    }
+
+    /// The next id of this file for a resource.
+    fn next_id(&mut self, kind: &str) -> String {
+        self.count += 1;
+        format!("{}-{kind}{}", self.id, self.count)
+    }
+
+    fn push(&mut self, resource: Value) {
+        self.resources.push(resource);
+    }
+
+    fn age_at(&self, time: i64) -> i64 {
+        (time - self.birth) / (365 * DAY)
+    }
+}
+
+/// Everything about one patient. Every file draws from a generator of its own, so that more patients change nothing of
+/// those before.
+fn file_of(number: u64, seed: u64) -> Vec<Value> {
+    let mut chart = people::register(number, Random::new(seed, number));
+    people::allergies(&mut chart);
+    visits::life(&mut chart);
+    if number.is_multiple_of(25) {
+        oncology::course(&mut chart);
+    }
+    consents::given(&mut chart);
+    people::duplicate(&mut chart);
+    chart.resources
+}
+
+/// A date as FHIR writes it.
+fn date(millis: i64) -> String {
+    crate::model::Temporal::from_millis(millis).to_text().chars().take(10).collect()
+}
+
+/// A date with time.
+fn instant(millis: i64) -> String {
+    crate::model::Temporal::from_millis(millis / 1_000 * 1_000).to_text()
+}
+
+fn coding(system: &str, code: &str, display: &str) -> Value {
+    json!({"system": system, "code": code, "display": display})
+}
+
+fn concept(system: &str, code: &str, display: &str) -> Value {
+    json!({"coding": [coding(system, code, display)], "text": display})
+}
+
+const SNOMED: &str = "http://snomed.info/sct";
+const LOINC: &str = "http://loinc.org";
+const UCUM: &str = "http://unitsofmeasure.org";
+const RXNORM: &str = "http://www.nlm.nih.gov/research/umls/rxnorm";
+
+#[cfg(test)]
+mod tests {
+    use super::{Format, documents_of};
+    use crate::definitions::r4;
+    use crate::model::parse;
+    use crate::validate::{Incoming, Rules, Valid};
+
+    fn lines(patients: u64, seed: u64, format: Format) -> Vec<String> {
+        let mut lines = Vec::new();
+        documents_of(patients, seed, format, &mut |line| {
+            lines.push(line);
+            true
+        });
+        lines
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_bytes() {
+        assert_eq!(lines(30, 7, Format::Ndjson), lines(30, 7, Format::Ndjson));
+        assert_ne!(lines(3, 7, Format::Ndjson), lines(3, 8, Format::Ndjson));
+        assert_eq!(lines(5, 7, Format::Bundles)[..4], lines(3, 7, Format::Bundles)[..]);
+    }
+
+    #[test]
+    fn everything_is_valid_and_every_kind_is_there() {
+        let mut kinds = std::collections::BTreeSet::new();
+        for line in lines(60, 1, Format::Ndjson) {
+            let tree = parse(line.clone().into_bytes()).unwrap();
+            kinds.insert(tree.root().str_at("resourceType").unwrap().to_owned());
+            if let Err(outcome) = Valid::check(Incoming::new(tree), r4(), Rules::default()) {
+                panic!("{outcome:?}\n{line}");
+            }
+        }
+        for kind in [
+            "AllergyIntolerance",
+            "Binary",
+            "Claim",
+            "Condition",
+            "Consent",
+            "Coverage",
+            "DiagnosticReport",
+            "DocumentReference",
+            "Encounter",
+            "ExplanationOfBenefit",
+            "Immunization",
+            "Location",
+            "Media",
+            "MedicationRequest",
+            "Observation",
+            "Organization",
+            "Patient",
+            "Practitioner",
+            "PractitionerRole",
+            "Procedure",
+        ] {
+            assert!(kinds.contains(kind), "{kind} is missing");
+        }
+    }
+}
