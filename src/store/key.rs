@@ -165,21 +165,29 @@ pub fn number_at(key: &[u8], at: usize) -> Option<u64> {
 /// system, a name, an id), because that is what is looked up; every other key whole.
 #[must_use]
 pub fn filter_part(key: &[u8]) -> &[u8] {
-    const BEFORE_VALUE: usize = 1 + 2 + 4;
     if Space::of(key) != Some(Space::Posting) {
         return key;
     }
-    let value = key.get(BEFORE_VALUE..).unwrap_or_default();
-    let end = value.windows(2).position(|pair| pair == [0, 0]).map(|at| BEFORE_VALUE + at + 2);
-    key.get(..end.unwrap_or_else(|| key.len().saturating_sub(8))).unwrap_or(key)
+    let end = first_text_end(key).unwrap_or_else(|| key.len().saturating_sub(8));
+    key.get(..end).unwrap_or(key)
+}
+
+/// Where the first text of a posting's value ends, if it has one.
+fn first_text_end(key: &[u8]) -> Option<usize> {
+    /// Space, type and parameter.
+    const BEFORE_VALUE: usize = 1 + 2 + 4;
+    let value = key.get(BEFORE_VALUE..)?;
+    value.windows(2).position(|pair| pair == [0, 0]).map(|at| BEFORE_VALUE + at + 2)
 }
 
 /// The remembered part that all keys of a range share, if they do.
 #[must_use]
 pub fn shared_filter_part<'k>(start: &'k [u8], end: &[u8]) -> Option<&'k [u8]> {
-    let part = filter_part(start);
-    let is_text = Space::of(start) == Some(Space::Posting) && part.ends_with(&[0, 0]);
-    (is_text && end.starts_with(part.get(..part.len() - 1)?) && is_within(part, end)).then_some(part)
+    if Space::of(start) != Some(Space::Posting) {
+        return None;
+    }
+    let part = start.get(..first_text_end(start)?)?;
+    (end.starts_with(part.get(..part.len() - 1)?) && is_within(part, end)).then_some(part)
 }
 
 /// Whether every key that begins with `part` is before `end` or `end` itself begins with it.
@@ -228,6 +236,10 @@ mod tests {
             Key::new(Space::Posting).short(1).word(2).open_text(b"x").into_bytes(),
         );
         assert_eq!(shared_filter_part(&open.start, &open.end), None);
+        // Zeros of the type's number are no end of a text.
+        let zero = Key::new(Space::Posting).short(0).word(2).open_text(b"abc").into_bytes();
+        let range = crate::store::KeyRange::prefix(zero);
+        assert_eq!(shared_filter_part(&range.start, &range.end), None);
         assert_eq!(number_at(&Key::new(Space::Record).number(5).number(6).into_bytes(), 9), Some(6));
     }
 }

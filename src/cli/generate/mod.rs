@@ -46,7 +46,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), String> {
-    let written = match &arguments.out {
+    match &arguments.out {
         Some(folder) => {
             let path = folder.join("hospital.ndjson");
             std::fs::create_dir_all(folder)
@@ -55,8 +55,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
                 .and_then(|file| write_all(arguments, &mut BufWriter::new(file)))
         }
         None => write_all(arguments, &mut BufWriter::new(std::io::stdout().lock())),
-    };
-    written
+    }
 }
 
 fn write_all(arguments: &Arguments, out: &mut dyn Write) -> Result<(), String> {

@@ -34,12 +34,20 @@ pub(super) struct Background {
 }
 
 impl Background {
-    /// Works until the store closes. A failure stops the writes: reads go on from what is there.
+    /// Works until the store closes. What the operating system refuses now (no room, no handles) is tried again, and
+    /// meanwhile commits wait; damage stops the writes, and reads go on from what is there.
     pub(super) fn run(mut self) -> Self {
         while self.queue.wait_for_frozen(PATIENCE) {
-            if let Err(error) = self.work() {
-                self.queue.stop(error.to_string());
-                return self;
+            match self.work() {
+                Ok(()) => {}
+                Err(error @ StoreError::Corrupt(_)) => {
+                    self.queue.stop(error.to_string());
+                    return self;
+                }
+                Err(error) => {
+                    self.queue.note(error.to_string());
+                    self.queue.pause(PATIENCE);
+                }
             }
         }
         self

@@ -6,7 +6,7 @@
 //! | part | bytes |
 //! |---|---|
 //! | file header | magic `CWJOURN1`, first sequence (8), hash of the record before the first (32) |
-//! | record header | magic `CWRC`, payload length (4), sequence (8), time in ms (8), first row (8), rows (8), CRC-32 of header and payload (4) |
+//! | record header | magic `CWRC`, payload length (4), sequence (8), time in ms (8), first row (8), rows (8), first sequence of the group that was synced with it (8), CRC-32 of header and payload (4) |
 //! | payload | per write: `1` put or `0` remove, key length, key, and for a put value length, value; lengths as variable-length numbers |
 //! | seal | SHA-256 of: seal of the record before, record header, payload (32) |
 use std::fs::{self, File, OpenOptions};
@@ -23,7 +23,8 @@ use super::block::{put_number, take_number};
 const FILE_MAGIC: &[u8; 8] = b"CWJOURN1";
 const RECORD_MAGIC: &[u8; 4] = b"CWRC";
 const FILE_HEADER: usize = 8 + 8 + 32;
-const RECORD_HEADER: usize = 4 + 4 + 8 + 8 + 8 + 8 + 4;
+const FILE_HEADER_LEN: u64 = 48;
+const RECORD_HEADER: usize = 4 + 4 + 8 + 8 + 8 + 8 + 8 + 4;
 const SEAL: usize = 32;
 
 /// The seal of a record.
@@ -43,6 +44,8 @@ pub(super) struct Replayed {
 pub(super) struct Encoder {
     pub(super) seal: Seal,
     pub(super) bytes: Vec<u8>,
+    /// The first sequence of the group that is synced together.
+    pub(super) group: Sequence,
 }
 
 impl Encoder {
@@ -51,12 +54,8 @@ impl Encoder {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(RECORD_MAGIC);
         self.bytes.extend_from_slice(&[0; 4]);
-        for number in [
-            committed.sequence.0,
-            u64::try_from(committed.time).unwrap_or(0),
-            committed.first_row,
-            batch.rows,
-        ] {
+        let time = u64::try_from(committed.time).unwrap_or(0);
+        for number in [committed.sequence.0, time, committed.first_row, batch.rows, self.group.0] {
             self.bytes.extend_from_slice(&number.to_be_bytes());
         }
         self.bytes.extend_from_slice(&[0; 4]);
@@ -224,7 +223,15 @@ pub(super) fn replay(
     applied: Committed,
     visit: &mut dyn FnMut(Replayed) -> Result<(), StoreError>,
 ) -> Result<Replay, StoreError> {
-    let files = files(folder)?;
+    let mut files = files(folder)?;
+    // A file without a record says nothing: it was begun and never used, because the machine stopped or because the
+    // store went on with the file before it.
+    for (_, path) in &files {
+        if is_plain(path) && fs::metadata(path)?.len() <= FILE_HEADER_LEN {
+            fs::remove_file(path)?;
+        }
+    }
+    files.retain(|(_, path)| path.exists());
     let mut state = Replay { last: applied, seal: FIRST_SEAL, open: None, torn_bytes: 0 };
     let mut expected: Option<(Sequence, Seal)> = None;
     // Files that the checkpoint covers need not be read again; what follows must join without a gap.
@@ -235,11 +242,6 @@ pub(super) fn replay(
         let bytes = read_file(path)?;
         let header = FileHeader::parse(&bytes);
         let Some(header) = header.filter(|header| header.first == *first) else {
-            if number == last_file && bytes.len() < FILE_HEADER {
-                // The file was being made when the machine stopped; it holds nothing yet.
-                fs::remove_file(path)?;
-                break;
-            }
             return Err(StoreError::Corrupt(format!("{name} has no valid header")));
         };
         match expected {
@@ -284,6 +286,10 @@ pub(super) fn replay(
         return Err(StoreError::Corrupt("the journal is missing".to_owned()));
     }
     Ok(state)
+}
+
+fn is_plain(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "journal")
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, StoreError> {
@@ -331,6 +337,7 @@ struct RecordHeader {
     payload: usize,
     committed: Committed,
     rows: u64,
+    group: Sequence,
 }
 
 impl RecordHeader {
@@ -341,7 +348,7 @@ impl RecordHeader {
         let payload = usize::try_from(u32::from_be_bytes(*len)).ok()?;
         let number =
             |at: usize| rest.get(at..at + 8)?.first_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes));
-        let crc = rest.get(32..36)?.first_chunk::<4>().map(|bytes| u32::from_be_bytes(*bytes))?;
+        let crc = rest.get(40..44)?.first_chunk::<4>().map(|bytes| u32::from_be_bytes(*bytes))?;
         let record = bytes.get(..RECORD_HEADER.checked_add(payload)?)?;
         bytes.get(record.len()..record.len() + SEAL)?;
         let mut hasher = crc32fast::Hasher::new();
@@ -356,7 +363,7 @@ impl RecordHeader {
             time: i64::try_from(number(8)?).ok()?,
             first_row: number(16)?,
         };
-        Some(Self { payload, committed, rows: number(24)? })
+        Some(Self { payload, committed, rows: number(24)?, group: Sequence(number(32)?) })
     }
 }
 
@@ -377,11 +384,13 @@ impl Reader<'_> {
             return Ok(None);
         }
         let Some(header) = RecordHeader::parse(rest) else {
-            // Torn only if nothing valid follows: anything else is damage, and cutting it away would lose what came
-            // after.
+            // Torn only if nothing of a later group follows: the disk may hold a later part of a group whose sync was
+            // cut short without an earlier one, but a later group was begun only after this one was synced. Cutting
+            // anything else away would lose what came after.
             let follows = (1..rest.len()).any(|at| {
                 let tail = rest.get(at..).unwrap_or_default();
-                tail.starts_with(RECORD_MAGIC) && RecordHeader::parse(tail).is_some()
+                tail.starts_with(RECORD_MAGIC)
+                    && RecordHeader::parse(tail).is_some_and(|header| header.group > self.next)
             });
             return if follows { Err(corrupt("damaged record", self.at)) } else { Ok(None) };
         };

@@ -103,7 +103,13 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    fn note(&self, failure: String) {
+    /// Waits before a failed work is tried again; shorter if the writer ends.
+    pub(super) fn pause(&self, patience: Duration) {
+        let waited = self.changed.wait_timeout_while(self.lock(), patience, |inner| !inner.ended);
+        drop(waited);
+    }
+
+    pub(super) fn note(&self, failure: String) {
         self.lock().failure = Some(failure);
     }
 
@@ -190,13 +196,15 @@ impl Writer {
             // The old file still takes records; the next group tries again.
             return true;
         }
-        self.state.replace(|sources| sources.tables.insert(0, Arc::new(Table::default())));
+        // Said before it is so: the background clears the flag only after it has written a table down.
         self.queue.set_frozen(true);
+        self.state.replace(|sources| sources.tables.insert(0, Arc::new(Table::default())));
         true
     }
 
     fn write(&mut self, group: Vec<Pending>) -> bool {
-        let mut encoder = Encoder { seal: self.seal, bytes: Vec::new() };
+        let mut encoder =
+            Encoder { seal: self.seal, bytes: Vec::new(), group: Sequence(self.last.sequence.0 + 1) };
         let mut overlay = Overlay::new();
         let mut written: Vec<(Committed, Batch)> = Vec::new();
         let mut answers: Vec<(Resolver, CommitResult)> = Vec::new();
