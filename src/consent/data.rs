@@ -1,7 +1,10 @@
 //! What a decision looks at in a resource: whose data it is, its labels, its dates, its authors, its codes.
 use std::collections::BTreeSet;
 
+use crate::definitions::r4;
 use crate::model::{Interval, JsonKind, Node, Reference, ReferenceTarget, Temporal};
+
+use crate::search::Facts;
 
 use super::codes::{Code, CodeSystem, NORMAL_RANK, RESTRICTED_RANK, STIGMATIZING, confidentiality_rank};
 
@@ -28,19 +31,6 @@ pub struct DataFacts {
     pub when: Option<Interval>,
 }
 
-/// Elements that name the data subject, whatever the type.
-const OWNER_ELEMENTS: [&str; 10] = [
-    "subject",
-    "patient",
-    "individual",
-    "beneficiary",
-    "for",
-    "participant",
-    "member",
-    "entity",
-    "target",
-    "link",
-];
 /// Elements that say when something was so or was done, the clinical time before the time of recording.
 const DATE_ELEMENTS: [&str; 17] = [
     "effectiveDateTime",
@@ -75,38 +65,34 @@ const AUTHOR_ELEMENTS: [&str; 10] = [
 ];
 
 impl DataFacts {
-    /// The facts of a resource.
+    /// The facts of a resource. What it contains or carries counts as its own: whose it is, and its labels.
     #[must_use]
     pub fn of(resource: Node<'_>) -> Self {
         let type_name = resource.str_at("resourceType").unwrap_or_default().to_owned();
         let mut facts = Self {
             reference: format!("{type_name}/{}", resource.str_at("id").unwrap_or("?")),
-            confidentiality: NORMAL_RANK,
             ..Self::default()
         };
         if let Some(meta) = resource.get("meta") {
             facts.read_meta(meta);
         }
-        facts.level();
         for child in resource.children().filter(|child| child.key() != "contained") {
             facts.read_element(child);
         }
-        for contained in resource.items_at("contained") {
-            let inner = Self::of(contained);
-            facts.owners.extend(inner.owners);
-            facts.labels.extend(inner.labels);
-        }
-        if type_name == "Patient" {
-            facts.owners = BTreeSet::from([facts.reference.clone()]);
+        let security = resource.subtree().filter(|node| node.key() == "security");
+        facts.labels.extend(security.flat_map(Node::items).filter_map(Code::of_coding));
+        if let Some(def) = r4().resource(&type_name) {
+            facts.owners =
+                Facts::of(def, resource).patients.iter().map(|id| format!("Patient/{id}")).collect();
         }
         facts.when = DATE_ELEMENTS.iter().find_map(|name| interval(resource.get(name)?));
         facts.type_name = type_name;
+        facts.level();
         facts
     }
 
     fn read_meta(&mut self, meta: Node<'_>) {
         self.profiles = meta.items_at("profile").filter_map(Node::as_str).map(str::to_owned).collect();
-        self.labels = meta.items_at("security").filter_map(Code::of_coding).collect();
         self.source = meta.str_at("source").map(str::to_owned);
         let text = |node: Node<'_>, name: &str| node.str_at(name).unwrap_or_default().to_owned();
         self.tags = meta.items_at("tag").map(|tag| (text(tag, "system"), text(tag, "code"))).collect();
@@ -140,11 +126,7 @@ impl DataFacts {
             match node.key() {
                 "reference" if node.kind() == JsonKind::String => {
                     let target = plain(node.text());
-                    let is_patient = target.starts_with("Patient/");
-                    if OWNER_ELEMENTS.contains(&name) && is_patient {
-                        self.owners.insert(target.clone());
-                    }
-                    if AUTHOR_ELEMENTS.contains(&name) && !is_patient {
+                    if AUTHOR_ELEMENTS.contains(&name) && !target.starts_with("Patient/") {
                         self.authors.insert(target.clone());
                     }
                     if name == "custodian" {

@@ -3,13 +3,13 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::auth::{Party, Role};
+use crate::auth::{Party, Permission, Role};
 use crate::definitions::{TypeDef, r4};
 use crate::model::{Millis, Node, ResourceKey, parse};
 use crate::search::{Everything, Facts, Keep, Mask, Query, Scope, parse_query};
 use crate::store::{Repository, Snapshot, StoreError, Stored};
 
-use super::codes::Code;
+use super::codes::{Code, CodeSystem};
 use super::data::DataFacts;
 use super::decide::{Basis, Decision, Requester, Settings, decide};
 use super::program::{Program, compile};
@@ -129,6 +129,21 @@ const ADMINISTRATIVE: [&str; 15] = [
     "OperationDefinition",
 ];
 
+/// What feeds identities and subjects of decisions is written by the own staff alone.
+const FEEDS_IDENTITIES: [&str; 6] =
+    ["Organization", "Practitioner", "PractitionerRole", "Group", "CareTeam", "RelatedPerson"];
+
+/// What patients write themselves.
+/// CHOICE: what professionals have recorded is not theirs to change (45 CFR 164.526 lets them ask for an amendment).
+const PATIENTS_WRITE: [&str; 4] = ["Consent", "Communication", "QuestionnaireResponse", "DocumentReference"];
+
+/// Whether a write makes something, or changes what is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writing {
+    New,
+    Change,
+}
+
 /// What a party may see of a snapshot.
 pub struct Lens<'s> {
     repository: Repository<'s>,
@@ -240,17 +255,33 @@ impl<'s> Lens<'s> {
         Ok(self.decide(&DataFacts::of(resource))?.permit)
     }
 
-    /// Whether the party may write about these subjects: to collect and correct is another action than to read.
+    /// Whether the party may write a resource: to collect and correct is another action than to read. What is
+    /// overwritten is asked for as well as what it is overwritten with.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
-    pub fn may_write(&self, resource: Node<'_>) -> Result<bool, StoreError> {
+    pub fn may_write(&self, resource: Node<'_>, writing: Writing) -> Result<bool, StoreError> {
         let data = DataFacts::of(resource);
-        if data.owners.is_empty() {
-            // What feeds identities and subjects, and everything that is about nobody, is the own staff's.
-            return Ok(self.is_own && self.party.role != Role::Patient);
+        let name = data.type_name.as_str();
+        let is_patient = self.party.role == Role::Patient;
+        let is_staff = self.is_own && !is_patient;
+        if FEEDS_IDENTITIES.contains(&name) || (name == "Patient" && resource.get("link").is_some()) {
+            return Ok(is_staff);
         }
-        if !self.is_own && data.type_name == "Patient" {
+        if name == "Consent" {
+            // Who is named by a Consent does not write it: the patient does, or the own staff that records it.
+            let own = self.party.own_patient().map(|id| format!("Patient/{id}"));
+            return Ok(
+                is_staff || own.is_some_and(|own| data.owners.len() == 1 && data.owners.contains(&own))
+            );
+        }
+        if is_patient && !PATIENTS_WRITE.contains(&name) {
+            return Ok(false);
+        }
+        if data.owners.is_empty() {
+            return Ok(is_staff);
+        }
+        if !self.is_own && name == "Patient" && writing == Writing::New {
             // Somebody else's new file is theirs to make; whether it may be seen is decided when it is read.
             return Ok(self.party.role == Role::System);
         }
@@ -270,6 +301,10 @@ impl<'s> Lens<'s> {
 
     fn decide_as(&self, data: &DataFacts, requester: &Requester) -> Result<Decision, StoreError> {
         let refuse = Decision { permit: false, basis: Basis::NotGoverned };
+        let is_read = requester.actions.contains(&"access");
+        if is_read && !self.scopes_show(&data.type_name) {
+            return Ok(refuse);
+        }
         if data.type_name == "AuditEvent" && !self.party.may_audit() {
             return Ok(refuse);
         }
@@ -277,7 +312,9 @@ impl<'s> Lens<'s> {
             return Ok(refuse);
         }
         if data.owners.is_empty() {
-            let permit = self.may_see_ungoverned(&data.type_name);
+            let house = Code::new(CodeSystem::of(PHYSICAL_TYPE), "ho");
+            let is_house = data.type_name == "Location" && data.codes.contains(&house);
+            let permit = if is_house { self.is_staff() } else { self.may_see_ungoverned(&data.type_name) };
             return Ok(Decision { permit, basis: Basis::NotGoverned });
         }
         let mut programs = Vec::new();
@@ -304,7 +341,18 @@ impl<'s> Lens<'s> {
     }
 
     fn may_see_ungoverned(&self, type_name: &str) -> bool {
-        ADMINISTRATIVE.contains(&type_name) || (self.is_own && self.party.role != Role::Patient)
+        ADMINISTRATIVE.contains(&type_name) || self.is_staff()
+    }
+
+    fn is_staff(&self) -> bool {
+        self.is_own && self.party.role != Role::Patient
+    }
+
+    /// Whatever way a resource is come upon (an include, a conditional reference), the token's scopes must show its
+    /// type.
+    fn scopes_show(&self, type_name: &str) -> bool {
+        let scopes = &self.party.scopes;
+        scopes.permit(Permission::Read, Some(type_name)) || scopes.permit(Permission::Search, Some(type_name))
     }
 
     /// The Consents of a patient (`Patient/id`), compiled once for the lens.
@@ -350,11 +398,18 @@ impl Mask for Lens<'_> {
         if &*def.name == "AuditEvent" && !self.party.may_audit() {
             return Scope::Nothing;
         }
+        if !self.scopes_show(&def.name) {
+            return Scope::Nothing;
+        }
         Scope::Unknown
     }
 
     fn keep(&self, def: &TypeDef, facts: &Facts) -> Keep {
-        if facts.labelled {
+        if !self.scopes_show(&def.name) {
+            return Keep::Drop;
+        }
+        // A Location may be somebody's house.
+        if facts.labelled || (&*def.name == "Location" && !self.is_staff()) {
             return Keep::NeedResource;
         }
         let owners: BTreeSet<String> = facts.patients.iter().map(|id| format!("Patient/{id}")).collect();
@@ -390,6 +445,8 @@ fn load(repository: &Repository<'_>, reference: &str) -> Result<Option<Stored>, 
         _ => Ok(None),
     }
 }
+
+const PHYSICAL_TYPE: &str = "http://terminology.hl7.org/CodeSystem/location-physical-type";
 
 /// How many organizations above the own one are asked for.
 const PARENTS_MAX: usize = 16;

@@ -15,5 +15,5 @@ pub use data::DataFacts;
 pub use decide::{Basis, Combining, Decision, DefaultPolicy, Requester, Settings, decide};
 
 pub use bundle::{Bundle, BundleEntry, BundleKind, EntryResponse, SearchMode};
-pub use lens::{Disclosed, Lens};
+pub use lens::{Disclosed, Lens, Writing};
 pub use program::{Program, Status, compile};

@@ -58,9 +58,9 @@ pub fn router(engine: Arc<Engine>, limits: Limits) -> Router {
 }
 
 async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
-    match app.engine.kv().snapshot(crate::store::At::Latest) {
-        Ok(_) => (StatusCode::OK, "ok"),
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the store cannot be read"),
+    match app.engine.kv().health() {
+        Ok(()) => (StatusCode::OK, "ok"),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the store accepts no writes"),
     }
 }
 
@@ -109,7 +109,7 @@ async fn answer(app: &App, request: WireRequest, manner: &mut Manner) -> Result<
         return Err(refuse(RefusalKind::NotAcceptable, IssueCode::NotSupported, "answers are JSON or XML"));
     }
     let payload = payload(app, verb, &path, &parts.headers, body).await?;
-    let request = Request { verb, path: path.clone(), query, headers: headers(&parts.headers), payload };
+    let request = Request { verb, path: path.clone(), query, headers: headers(&parts.headers)?, payload };
     let engine = app.engine.clone();
     // What may touch the disk or wait for a sync has threads of its own.
     let handled = tokio::task::spawn_blocking(move || engine.handle(&party, request)).await;
@@ -144,13 +144,21 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     }
 }
 
-fn headers(headers: &HeaderMap) -> Headers {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+/// A condition that cannot be read is refused: passed over, it would widen what is done.
+fn headers(headers: &HeaderMap) -> Result<Headers, Refusal> {
+    let text = |name: &str| -> Result<Option<String>, Refusal> {
+        let mut values = headers.get_all(name).iter();
+        let wrong =
+            || refuse(RefusalKind::BadRequest, IssueCode::Value, format!("the header {name} cannot be read"));
+        let Some(value) = values.next() else { return Ok(None) };
+        let text = value.to_str().map_err(|_| wrong())?;
+        if values.next().is_some() { Err(wrong()) } else { Ok(Some(text.to_owned())) }
+    };
     let mut read = Headers {
-        if_match: text("if-match"),
-        if_none_match: text("if-none-match"),
-        if_none_exist: text("if-none-exist"),
-        if_modified_since: text("if-modified-since"),
+        if_match: text("if-match")?,
+        if_none_match: text("if-none-match")?,
+        if_none_exist: text("if-none-exist")?,
+        if_modified_since: text("if-modified-since")?,
         ..Headers::default()
     };
     for value in headers.get_all("prefer") {
@@ -164,7 +172,7 @@ fn headers(headers: &HeaderMap) -> Headers {
             }
         }
     }
-    read
+    Ok(read)
 }
 
 async fn payload(

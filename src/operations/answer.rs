@@ -80,12 +80,22 @@ pub struct Answer {
     pub location: Option<String>,
     /// The resource that a write concerned, even where the body does not show it.
     pub written: Option<Disclosed>,
+    /// Whether the record of the access is in the store already, in the batch of the write.
+    pub recorded: bool,
 }
 
 impl Answer {
     #[must_use]
     pub fn new(kind: Kind, body: Body) -> Self {
-        Self { kind, body, version_id: None, last_modified: None, location: None, written: None }
+        Self {
+            kind,
+            body,
+            version_id: None,
+            last_modified: None,
+            location: None,
+            written: None,
+            recorded: false,
+        }
     }
 
     /// An answer that is one version of one resource.
@@ -97,6 +107,7 @@ impl Answer {
             last_modified: Some(disclosed.time()),
             location: None,
             written: None,
+            recorded: false,
             body: Body::Disclosed(disclosed),
         }
     }

@@ -48,7 +48,10 @@ fn batch(engine: &Engine, party: &Arc<Party>, root: Node<'_>, headers: &Headers)
         });
         entries.push(response_entry(answer, headers.preference));
     }
-    answer(engine, BundleKind::BatchResponse, entries)
+    let mut answer = answer(engine, BundleKind::BatchResponse, entries)?;
+    // Every entry has left its own record.
+    answer.recorded = true;
+    Ok(answer)
 }
 
 /// The entry that answers an entry.

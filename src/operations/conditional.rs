@@ -1,5 +1,6 @@
 //! Conditional interactions (R4 http.html#cond-update): the resource is named by a search, which sees what the party
 //! sees. The commit expects every range that the search has read, so that two at once cannot both find nothing.
+use crate::auth::Permission;
 use crate::definitions::TypeDef;
 use crate::model::{Issue, IssueCode, ResourceId};
 use crate::search::{Filter, Query, parse_query};
@@ -23,7 +24,18 @@ pub(super) fn matches(
     def: &'static TypeDef,
     criteria: &[(String, String)],
 ) -> Result<Matches, Refusal> {
+    if !session.lens.party().scopes.permit(Permission::Search, Some(&def.name)) {
+        return Err(Refusal::forbidden("the token's scopes do not permit to search for this"));
+    }
     // Never lenient: a criterion that is passed over would widen what is written.
+    if let Some((name, _)) =
+        criteria.iter().find(|(_, value)| value.split(',').all(|part| part.trim().is_empty()))
+    {
+        return Err(Refusal::bad_request(
+            IssueCode::Required,
+            format!("the criterion `{name}` has no value"),
+        ));
+    }
     let query = parse_query(def, criteria, false)
         .map_err(|error| Refusal::bad_request(IssueCode::Invalid, error.message))?;
     if query.filters.is_empty() {
@@ -36,6 +48,8 @@ pub(super) fn matches(
         [] => Ok(Matches::None { expectations }),
         [row] => {
             let current = session.repository().current_of_row(*row)?.ok_or_else(Refusal::not_found)?;
+            let mut expectations = expectations;
+            expectations.push(session.repository().unchanged(&current));
             Ok(Matches::One { id: current.id, expectations })
         }
         _ => Ok(Matches::Several),
@@ -76,16 +90,18 @@ pub(super) fn update(
         }
         Matches::None { expectations } => {
             let assigns = session.lens.party().assign_ids;
-            let id = match (&input.assigned, given.filter(|_| assigns)) {
-                (Some(id), _) => id.clone(),
-                (None, Some(given)) => given,
-                (None, None) => {
-                    let mut planned = super::write::put(session, valid, session.engine.fresh_id()?, None)?;
+            let fresh = match (given.filter(|_| assigns), &input.assigned) {
+                (Some(given), None) => {
+                    let mut planned = update::planned(session, def, &given, valid, input)?;
                     planned.expectations = expectations;
                     return Ok(Prepared::Change(Box::new(planned)));
                 }
+                (_, Some(assigned)) => assigned.clone(),
+                (None, None) => session.engine.fresh_id()?,
             };
-            (id, expectations)
+            let mut planned = super::write::put(session, valid, fresh, None)?;
+            planned.expectations = expectations;
+            return Ok(Prepared::Change(Box::new(planned)));
         }
     };
     let mut planned = update::planned(session, def, &id, valid, input)?;
@@ -114,7 +130,9 @@ pub(super) fn delete(
 ) -> Result<Prepared, Refusal> {
     match matches(session, def, &input.query)? {
         Matches::Several => Err(several()),
-        Matches::None { .. } => Ok(Prepared::Nothing(Box::new(Answer::new(Kind::NoContent, Body::None)))),
+        Matches::None { .. } => {
+            Ok(Prepared::Nothing(Box::new(Answer::new(Kind::NoContent, Body::None)), Vec::new()))
+        }
         Matches::One { id, expectations } => {
             delete::prepare(session, def, &id, input).map(|prepared| with(prepared, expectations))
         }
@@ -132,6 +150,6 @@ fn with(prepared: Prepared, expectations: Vec<Expectation>) -> Prepared {
             planned.expectations = expectations;
             Prepared::Change(planned)
         }
-        Prepared::Nothing(answer) => Prepared::Nothing(answer),
+        nothing @ Prepared::Nothing(..) => nothing,
     }
 }

@@ -18,9 +18,10 @@ pub(super) fn prepare(
         let criteria = criteria.rsplit('?').next().unwrap_or_default();
         match matches(session, def, &decode_pairs(criteria))? {
             Matches::None { expectations: ranges } => expectations = ranges,
-            Matches::One { id, .. } => {
+            Matches::One { id, expectations } => {
                 if let Seen::Resource { disclosed, .. } = session.look(def, &id)? {
-                    return Ok(Prepared::Nothing(Box::new(existing(session, *disclosed, &input.headers))));
+                    let answer = existing(session, *disclosed, &input.headers);
+                    return Ok(Prepared::Nothing(Box::new(answer), expectations));
                 }
             }
             Matches::Several => {

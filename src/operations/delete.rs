@@ -1,4 +1,5 @@
 //! delete (R4 http.html#delete). What is absent or hidden is as good as deleted: 204, nothing done.
+use crate::consent::Writing;
 use crate::definitions::TypeDef;
 use crate::model::ResourceId;
 use crate::store::{Change, Derived, Method};
@@ -14,14 +15,14 @@ pub(super) fn prepare(
     input: &Input,
 ) -> Result<Prepared, Refusal> {
     let Seen::Resource { current, stored, disclosed } = session.look(def, id)? else {
-        return Ok(Prepared::Nothing(Box::new(Answer::new(Kind::NoContent, Body::None))));
+        return Ok(Prepared::Nothing(Box::new(Answer::new(Kind::NoContent, Body::None)), Vec::new()));
     };
     check_if_match(&input.headers, Some(disclosed.version_id()))?;
     if &*def.name == "AuditEvent" {
         return Err(Refusal::forbidden("the record of accesses is never deleted"));
     }
     let tree = crate::model::parse(stored.text.into_bytes()).map_err(|_| Refusal::not_found())?;
-    if !session.lens.may_write(tree.root())? {
+    if !session.lens.may_write(tree.root(), Writing::Change)? {
         return Err(Refusal::forbidden("the party may not delete this"));
     }
     // The facts stay: they say for whom the deletion itself is news.

@@ -2,9 +2,9 @@
 use std::sync::Arc;
 
 use crate::audit::{Access, write};
-use crate::auth::{Issuer, Party, Permission, TokenError};
+use crate::auth::{Issuer, Party, Permission, Role, TokenError};
 use crate::consent::{Basis, Settings};
-use crate::model::{Issue, IssueCode, Millis, ResourceId};
+use crate::model::{Issue, IssueCode, Millis, Outcome, ResourceId};
 use crate::store::{At, Batch, Clock, Kv, Ticket, VersionCipher};
 
 use super::answer::{Answer, Body, Refusal, RefusalKind};
@@ -135,9 +135,14 @@ impl Engine {
     pub fn handle(&self, party: &Arc<Party>, request: Request) -> Result<Answer, Refusal> {
         let (row, place) = route(request.verb, &request.path)?;
         permit(party, row, &place)?;
+        if let Err(failure) = self.kv.health() {
+            // What cannot be recorded is not released.
+            let outcome = Outcome::error(IssueCode::NoStore, "accesses cannot be recorded").because(failure);
+            return Err(Refusal::new(RefusalKind::Busy, outcome));
+        }
         let line = request.line();
         let result = self.dispatch(party, row, &place, request);
-        self.record(party, row, line, &result);
+        self.record(party, row, line, &result)?;
         result
     }
 
@@ -162,20 +167,40 @@ impl Engine {
         answer_read(&session, row, place, &request)
     }
 
-    /// Writes down who saw what. Reads are released at once and are durable with the next sync.
-    fn record(&self, party: &Party, row: &Interaction, line: String, result: &Result<Answer, Refusal>) {
-        if row.code == Code::Capabilities || (result.is_ok() && (is_write(row) || row.code == Code::Bundle)) {
-            // Writes carry their record in their own batch.
-            return;
+    /// Writes down who saw what. What the own staff reads is released at once and on record with the next sync; what
+    /// others read is on record before it is released.
+    fn record(
+        &self,
+        party: &Party,
+        row: &Interaction,
+        line: String,
+        result: &Result<Answer, Refusal>,
+    ) -> Result<(), Refusal> {
+        let is_recorded = result.as_ref().is_ok_and(|answer| answer.recorded);
+        if row.code == Code::Capabilities || is_recorded {
+            return Ok(());
         }
         let mut access = Access::of(party, row.name, row.action, line, self.now());
         match result {
             Ok(answer) => fill(&mut access, answer),
             Err(refusal) => access.status = refusal.kind.status(),
         }
-        let batch = Batch { writes: vec![write(&access, 0)], ..Batch::default() };
+        self.store_record(party, &access)
+    }
+
+    /// Stores a record of what is about to be released.
+    pub(super) fn store_record(&self, party: &Party, access: &Access) -> Result<(), Refusal> {
+        let batch = Batch { writes: vec![write(access, 0)], ..Batch::default() };
         let ticket: Ticket = self.kv.commit(batch);
-        drop(ticket);
+        let is_own = party.organization.as_ref().is_some_and(|own| self.settings.own.contains(own));
+        if is_own && party.role != Role::Patient {
+            return Ok(());
+        }
+        ticket.wait().map(drop).map_err(|error| {
+            let outcome = Outcome::error(IssueCode::NoStore, "the access cannot be recorded")
+                .because(error.to_string());
+            Refusal::new(RefusalKind::Busy, outcome)
+        })
     }
 }
 

@@ -46,14 +46,13 @@ pub(super) fn history(session: &Session<'_>, place: &Place, request: &Request) -
     let then = session.engine.kv.snapshot(At::Sequence(sequence))?;
     let repository = Repository::new(&*then);
     let mut entries = Vec::new();
-    let mut newest: HashMap<u64, Option<Stored>> = HashMap::new();
     let mut ended: HashMap<u64, Millis> = HashMap::new();
     for found in repository.history(scope, asked.since)? {
         let until = ended.insert(found.row, found.time).unwrap_or(Millis::MAX);
         if asked.at.is_some_and(|at| found.time >= at.end || until <= at.start) {
             continue;
         }
-        entries.extend(entry(session, &repository, found, &mut newest)?);
+        entries.extend(entry(session, &repository, found)?);
     }
     let options = &session.engine.options;
     let len = asked.count.unwrap_or(options.page_len_default).min(options.page_len_max);
@@ -109,18 +108,17 @@ fn entry(
     session: &Session<'_>,
     repository: &Repository<'_>,
     found: HistoryEntry,
-    newest: &mut HashMap<u64, Option<Stored>>,
 ) -> Result<Option<BundleEntry>, Refusal> {
     let Some(stored) = repository.version(found.row, found.sequence)? else { return Ok(None) };
-    if let std::collections::hash_map::Entry::Vacant(place) = newest.entry(found.row) {
-        let current = session.repository().current_of_row(found.row)?;
-        place.insert(current.map(|current| session.newest_text(&current)).transpose()?.flatten());
-    }
-    let Some(Some(latest)) = newest.get(&found.row) else { return Ok(None) };
     let version_id = session.version_id(stored.sequence);
     let is_deletion = stored.method == Method::Delete;
-    let decided_by = if is_deletion { latest } else { &stored };
-    let later: Vec<&Stored> = if latest.sequence == decided_by.sequence { Vec::new() } else { vec![latest] };
+    let later = session.later(found.row, stored.sequence)?;
+    // A deletion is news for whom what it deleted would be shown.
+    let before = if is_deletion { text_before(repository, found)? } else { None };
+    let Some(decided_by) = (if is_deletion { before.as_ref() } else { Some(&stored) }) else {
+        return Ok(None);
+    };
+    let later: Vec<&Stored> = later.iter().collect();
     let Some(shown) = session.lens.show(decided_by, &version_id, &later)? else { return Ok(None) };
     let reference = format!("{}/{}", stored.def.name, stored.id);
     Ok(Some(BundleEntry {
@@ -139,6 +137,19 @@ fn entry(
         }),
         ..BundleEntry::default()
     }))
+}
+
+/// The newest version with a text before a deletion.
+fn text_before(repository: &Repository<'_>, found: HistoryEntry) -> Result<Option<Stored>, Refusal> {
+    for sequence in
+        repository.versions(found.row)?.into_iter().skip_while(|sequence| *sequence >= found.sequence)
+    {
+        let stored = repository.version(found.row, sequence)?.filter(|stored| !stored.text.is_empty());
+        if stored.is_some() {
+            return Ok(stored);
+        }
+    }
+    Ok(None)
 }
 
 fn asked_for(def: &TypeDef, method: Method, reference: &str) -> (String, String) {

@@ -79,7 +79,8 @@ pub(super) fn vread(
         let shown = session.lens.show(&newest, "", &[])?;
         return Err(if shown.is_some() { Refusal::gone() } else { Refusal::not_found() });
     }
-    let later: Vec<&Stored> = if newest.sequence == sequence { Vec::new() } else { vec![&newest] };
+    let later = session.later(current.row, sequence)?;
+    let later: Vec<&Stored> = later.iter().collect();
     match session.lens.show(&stored, version.as_str(), &later)? {
         Some(disclosed) => Ok(Answer::of(Kind::Ok, disclosed)),
         None => Err(Refusal::not_found()),

@@ -170,7 +170,7 @@ impl<'p, 's> Page<'p, 's> {
             }
         }
         for row in found {
-            if seen.contains(&row) {
+            if seen.contains(&row) || !self.may_include(repository, row)? {
                 continue;
             }
             seen.push(row);
@@ -181,6 +181,14 @@ impl<'p, 's> Page<'p, 's> {
             bundle.entries.extend(self.entry(repository, row, SearchMode::Include)?);
         }
         Ok(())
+    }
+
+    /// Included resources are looked at as of now, like matches, and before they are counted.
+    fn may_include(&self, repository: &Repository<'_>, row: u64) -> Result<bool, Refusal> {
+        let Some(current) = repository.current_of_row(row)? else { return Ok(false) };
+        let lens = &self.session.lens;
+        let now = self.session.repository().is_visible(current.def, row, lens)?;
+        Ok(now && repository.is_visible(current.def, row, lens)?)
     }
 
     fn referred(

@@ -1,10 +1,11 @@
 //! One request's view: its snapshot, its party, its lens.
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::auth::Party;
 use crate::consent::{Disclosed, Lens};
-use crate::definitions::TypeDef;
-use crate::model::ResourceId;
+use crate::definitions::{TypeDef, r4};
+use crate::model::{ResourceId, ResourceKey};
 use crate::store::{Current, Repository, Sequence, Snapshot, Stored};
 
 use super::answer::Refusal;
@@ -13,6 +14,8 @@ use super::engine::Engine;
 pub(super) struct Session<'s> {
     pub(super) engine: &'s Engine,
     pub(super) lens: Lens<'s>,
+    /// `Type/id` of what the same transaction makes.
+    pub(super) coming: BTreeSet<String>,
 }
 
 impl<'s> Session<'s> {
@@ -22,7 +25,7 @@ impl<'s> Session<'s> {
         snapshot: &'s dyn Snapshot,
     ) -> Result<Self, Refusal> {
         let lens = Lens::new(snapshot, party, engine.settings.clone(), engine.now())?;
-        Ok(Self { engine, lens })
+        Ok(Self { engine, lens, coming: BTreeSet::new() })
     }
 
     pub(super) fn repository(&self) -> &Repository<'s> {
@@ -47,6 +50,24 @@ impl<'s> Session<'s> {
             }
         }
         Ok(None)
+    }
+
+    /// The versions with a text that came after this one, whose labels and subjects hold for it too.
+    pub(super) fn later(&self, row: u64, sequence: Sequence) -> Result<Vec<Stored>, Refusal> {
+        let mut later = Vec::new();
+        for newer in self.repository().versions(row)?.into_iter().take_while(|newer| *newer > sequence) {
+            later.extend(self.repository().version(row, newer)?.filter(|stored| !stored.text.is_empty()));
+        }
+        Ok(later)
+    }
+
+    /// Whether a reference leads to a resource that is there, or will be with the same transaction.
+    pub(super) fn exists(&self, key: &ResourceKey) -> Result<bool, Refusal> {
+        if self.coming.contains(&key.to_string()) {
+            return Ok(true);
+        }
+        let Some(def) = r4().resource(key.type_name) else { return Ok(false) };
+        Ok(self.repository().current(def, &key.id)?.is_some_and(|current| !current.deleted))
     }
 
     /// What the party may see of a resource: nothing of one that is hidden or was never there.

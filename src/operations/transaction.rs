@@ -8,13 +8,13 @@ use crate::auth::Party;
 use crate::consent::{BundleEntry, BundleKind};
 use crate::definitions::r4;
 use crate::model::{Issue, IssueCode, JsonKind, Node, Outcome, ResourceId, Severity, quote};
-use crate::store::{At, CommitError, Draft};
+use crate::store::{At, CommitError, Draft, Expectation};
 
 use super::answer::{Answer, Refusal, RefusalKind};
 use super::batch::{answer, response_entry};
 use super::bundle_entry::Entry;
 use super::conditional::{Matches, matches};
-use super::engine::{Engine, answer_read, is_write, permit, prepare_write};
+use super::engine::{Engine, answer_read, fill, is_write, permit, prepare_write};
 use super::request::{Headers, Verb, decode_pairs};
 use super::route::{Place, route};
 use super::session::Session;
@@ -83,22 +83,38 @@ fn attempt(
     headers: &Headers,
 ) -> Result<Result<Answer, CommitError>, Refusal> {
     let snapshot = engine.kv.snapshot(At::Latest)?;
-    let session = Session::new(engine, party.clone(), &*snapshot)?;
+    let mut session = Session::new(engine, party.clone(), &*snapshot)?;
     let ids = choose_ids(&session, routed)?;
-    let steps = read_bodies(&session, routed, &ids)?;
+    for (index, id) in &ids.by_index {
+        let def = routed.get(*index).and_then(|routed| routed.place.def());
+        session.coming.extend(def.map(|def| format!("{}/{id}", def.name)));
+    }
+    let (steps, references) = read_bodies(&session, routed, &ids)?;
     let mut access = Access::of(party, "transaction", Action::Execute, "POST /".to_owned(), engine.now());
     let mut draft = Draft::default();
+    references.into_iter().for_each(|expectation| draft.expect(expectation));
     let mut answers: HashMap<usize, Answer> = HashMap::new();
     let mut planned: Vec<(usize, u64, Box<Planned>, Headers)> = Vec::new();
     let mut targets = HashSet::new();
+    let mut needed: Vec<(usize, String)> = Vec::new();
+    let mut deleted = HashSet::new();
     for Step { index, input } in steps {
         let Some(Routed { row, place, .. }) = routed.get(index) else { continue };
         let prepared =
             prepare_write(&session, row, place, &input).map_err(|refusal| at_entry(refusal, index))?;
         match prepared {
-            Prepared::Nothing(answer) => drop(answers.insert(index, *answer)),
+            Prepared::Nothing(answer, expectations) => {
+                expectations.into_iter().for_each(|expectation| draft.expect(expectation));
+                if let Some(existing) = &answer.written {
+                    needed.push((index, existing.reference().to_owned()));
+                }
+                answers.insert(index, *answer);
+            }
             Prepared::Change(plan) => {
                 let target = format!("{}/{}", plan.change.def.name, plan.change.id);
+                if plan.change.body.is_none() {
+                    deleted.insert(target.clone());
+                }
                 if !targets.insert(target) {
                     let message = "another entry of the transaction writes the same resource";
                     return Err(at_entry(Refusal::bad_request(IssueCode::Duplicate, message), index));
@@ -111,6 +127,10 @@ fn attempt(
                 planned.push((index, number, plan, headers_of_entry));
             }
         }
+    }
+    if let Some((index, _)) = needed.iter().find(|(_, reference)| deleted.contains(reference)) {
+        let message = "the match of this entry is deleted by another entry of the transaction";
+        return Err(at_entry(Refusal::bad_request(IssueCode::Conflict, message), *index));
     }
     let patients = planned.iter().flat_map(|(_, _, plan, _)| &plan.change.derived.facts.patients);
     access.patients = patients.map(|id| format!("Patient/{id}")).collect();
@@ -131,7 +151,9 @@ fn attempt(
         answers.insert(index, finish(&session, *plan, committed, number, &headers)?);
     }
     let entries = respond(engine, party, routed, answers, headers)?;
-    answer(engine, BundleKind::TransactionResponse, entries).map(Ok)
+    let mut answer = answer(engine, BundleKind::TransactionResponse, entries)?;
+    answer.recorded = true;
+    Ok(Ok(answer))
 }
 
 /// Reads come last and see the state that the transaction left.
@@ -149,11 +171,27 @@ fn respond(
         let answer = match answers.remove(&index) {
             Some(answer) => Ok(answer),
             None if row.code == Code::Capabilities => Ok(super::capabilities::capabilities(engine)),
-            None => entry.request(None).and_then(|request| answer_read(&session, row, place, &request)),
+            None => read(&session, row, place, entry),
         };
         entries.push(response_entry(answer, headers.preference));
     }
     Ok(entries)
+}
+
+/// A read among the entries, on record before it is released.
+fn read(
+    session: &Session<'_>,
+    row: &Interaction,
+    place: &Place,
+    entry: &Entry<'_>,
+) -> Result<Answer, Refusal> {
+    let request = entry.request(None)?;
+    let answer = answer_read(session, row, place, &request)?;
+    let (engine, party) = (session.engine, session.lens.party());
+    let mut access = Access::of(party, row.name, row.action, request.line(), engine.now());
+    fill(&mut access, &answer);
+    engine.store_record(party, &access)?;
+    Ok(answer)
 }
 
 /// What the entries' full URLs stand for: `Type/id`, chosen before anything is written.
@@ -164,8 +202,25 @@ struct Ids {
 
 fn choose_ids(session: &Session<'_>, routed: &[Routed<'_>]) -> Result<Ids, Refusal> {
     let mut ids = Ids { by_full_url: HashMap::new(), by_index: HashMap::new() };
+    let mut criteria_seen = HashSet::new();
     for (Routed { entry, row, place }, index) in routed.iter().zip(0_usize..) {
         let Some(def) = place.def() else { continue };
+        let criteria = match row.code {
+            Code::Create => entry
+                .headers
+                .if_none_exist
+                .as_deref()
+                .map(|text| decode_pairs(text.rsplit('?').next().unwrap_or_default())),
+            Code::ConditionalUpdate => Some(entry.query.clone()),
+            _ => None,
+        };
+        if let Some(criteria) = criteria
+            && !criteria_seen.insert((&def.name, criteria))
+        {
+            // Both would find nothing and both would create.
+            let refusal = Refusal::bad_request(IssueCode::Duplicate, "another entry has the same criteria");
+            return Err(at_entry(refusal, index));
+        }
         let id = match (row.code, place) {
             (Code::Create, _) => {
                 let found = entry.headers.if_none_exist.as_deref().map(|criteria| {
@@ -208,8 +263,13 @@ fn order(row: &Interaction) -> u8 {
     }
 }
 
-fn read_bodies(session: &Session<'_>, routed: &[Routed<'_>], ids: &Ids) -> Result<Vec<Step>, Refusal> {
-    let mut rewriter = Rewriter { session, ids, conditional: HashMap::new() };
+/// The writes with their bodies, and what conditional references expect to stay as it is.
+fn read_bodies(
+    session: &Session<'_>,
+    routed: &[Routed<'_>],
+    ids: &Ids,
+) -> Result<(Vec<Step>, Vec<Expectation>), Refusal> {
+    let mut rewriter = Rewriter { session, ids, conditional: HashMap::new(), expectations: Vec::new() };
     let mut findings: Vec<Issue> = Vec::new();
     let mut steps = Vec::new();
     for (Routed { entry, row, .. }, index) in routed.iter().zip(0_usize..) {
@@ -235,7 +295,7 @@ fn read_bodies(session: &Session<'_>, routed: &[Routed<'_>], ids: &Ids) -> Resul
         return Err(Refusal::new(RefusalKind::Unprocessable, Outcome::from(findings)));
     }
     steps.sort_by_key(|step| routed.get(step.index).map_or(u8::MAX, |routed| order(routed.row)));
-    Ok(steps)
+    Ok((steps, rewriter.expectations))
 }
 
 /// Writes a resource with its references to other entries, and conditional references, resolved.
@@ -243,6 +303,7 @@ struct Rewriter<'r, 's> {
     session: &'r Session<'s>,
     ids: &'r Ids,
     conditional: HashMap<String, String>,
+    expectations: Vec<Expectation>,
 }
 
 impl Rewriter<'_, '_> {
@@ -313,7 +374,8 @@ impl Rewriter<'_, '_> {
             )
         };
         match matches(self.session, def, &decode_pairs(criteria))? {
-            Matches::One { id, .. } => {
+            Matches::One { id, expectations } => {
+                self.expectations.extend(expectations);
                 let target = format!("{name}/{id}");
                 self.conditional.insert(text.to_owned(), target.clone());
                 Ok(Some(target))

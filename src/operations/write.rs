@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use crate::audit::{self, Access};
 use crate::auth::Party;
-use crate::consent::Disclosed;
+use crate::consent::{Disclosed, Writing};
 use crate::definitions::{TypeDef, r4};
-use crate::model::{Issue, IssueCode, Normalized, Outcome, ResourceId, normalize};
+use crate::model::{
+    Issue, IssueCode, Node, Normalized, Outcome, Reference, ReferenceTarget, ResourceId, SyntaxError,
+    normalize, parse,
+};
 use crate::store::{
     At, Change, CommitError, Committed, Current, Derive as _, Draft, Expectation, Method, Stored,
 };
@@ -64,8 +67,8 @@ impl Input {
 /// A write that is ready to be committed, or needs no commit.
 pub(super) enum Prepared {
     Change(Box<Planned>),
-    /// Nothing is to be done; this is the answer.
-    Nothing(Box<Answer>),
+    /// Nothing is to be done; this is the answer, and what must still be so for it to be right.
+    Nothing(Box<Answer>, Vec<Expectation>),
 }
 
 /// A change and what to answer once it is committed.
@@ -91,18 +94,102 @@ pub(super) fn put(
         let message = "the resource is marked as a part of one; writing it would lose the rest";
         return Err(Refusal::new(RefusalKind::Conflict, Issue::error(IssueCode::Conflict, message)));
     }
-    let body = normalize(valid.root(), id.as_str());
-    let tree = crate::model::parse(body.text.clone().into_bytes())
-        .map_err(|error| Refusal::bad_request(IssueCode::Structure, error.to_string()))?;
-    if !session.lens.may_write(tree.root())? {
+    let unreadable = |error: SyntaxError| Refusal::bad_request(IssueCode::Structure, error.to_string());
+    let before = match &prior {
+        Some(prior) => session.newest_text(prior)?,
+        None => None,
+    };
+    let writing =
+        if prior.as_ref().is_none_or(|prior| prior.deleted) { Writing::New } else { Writing::Change };
+    let mut body = normalize(valid.root(), id.as_str());
+    if let Some(text) = amended(&body.text, before.as_ref().map(|before| before.text.as_str()), session) {
+        let tree = parse(text.into_bytes()).map_err(unreadable)?;
+        body = normalize(tree.root(), id.as_str());
+    }
+    let tree = parse(body.text.clone().into_bytes()).map_err(unreadable)?;
+    let mut may_write = session.lens.may_write(tree.root(), writing)?;
+    if let Some(before) = &before {
+        let tree = parse(before.text.clone().into_bytes()).map_err(unreadable)?;
+        may_write = may_write && session.lens.may_write(tree.root(), writing)?;
+    }
+    if !may_write {
         return Err(Refusal::forbidden("the party may not write this"));
     }
+    check_consent(session, def, tree.root())?;
     let derived = SearchIndex.derive(def, tree.root());
     let is_new = prior.as_ref().is_none_or(|prior| prior.deleted);
     let method = if prior.is_none() { Method::Create } else { Method::Update };
     let change = Change { def, id, method, prior, body: Some(body), derived };
     let kind = if is_new { Kind::Created } else { Kind::Ok };
     Ok(Planned { change, kind, expectations: Vec::new(), warnings: valid.warnings().to_vec() })
+}
+
+/// A Consent binds only a patient who is known here; one about nobody, or about somebody elsewhere, would bind nobody and
+/// look as if it did.
+fn check_consent(session: &Session<'_>, def: &TypeDef, consent: Node<'_>) -> Result<(), Refusal> {
+    if &*def.name != "Consent" {
+        return Ok(());
+    }
+    let patient = consent.get("patient").and_then(|patient| patient.str_at("reference"));
+    if let Some(ReferenceTarget::Relative(key)) = patient.map(|reference| Reference::parse(reference).target)
+        && key.type_name == "Patient"
+        && session.exists(&key)?
+    {
+        return Ok(());
+    }
+    let message = "a Consent names its patient by a reference to a Patient of this server";
+    let issue = Issue::error(IssueCode::BusinessRule, message).at("Consent.patient");
+    Err(Refusal::new(RefusalKind::Unprocessable, issue))
+}
+
+/// The text with what the server keeps or makes its own: references under the own base become relative, and security
+/// labels that the version before had stay. Labels are taken off by those who may, with an operation of its own. `None`
+/// if nothing changes.
+fn amended(text: &str, before: Option<&str>, session: &Session<'_>) -> Option<String> {
+    let own = format!("{}/", session.engine.options.base_url);
+    let has_labels = before.is_some_and(|before| before.contains("\"security\""));
+    if !has_labels && !text.contains(&own) {
+        return None;
+    }
+    let mut json: serde_json::Value = serde_json::from_str(text).ok()?;
+    relative(&mut json, &own);
+    let labels = |json: &serde_json::Value| {
+        json.pointer("/meta/security").and_then(serde_json::Value::as_array).cloned().unwrap_or_default()
+    };
+    let before: serde_json::Value =
+        before.and_then(|before| serde_json::from_str(before).ok()).unwrap_or_default();
+    let mut kept = labels(&json);
+    let key = |label: &serde_json::Value| (label.get("system").cloned(), label.get("code").cloned());
+    for label in labels(&before) {
+        if !kept.iter().any(|other| key(other) == key(&label)) {
+            kept.push(label);
+        }
+    }
+    if !kept.is_empty()
+        && let Some(meta) = json.pointer_mut("/meta").and_then(serde_json::Value::as_object_mut)
+    {
+        meta.insert("security".to_owned(), kept.into());
+    }
+    Some(json.to_string())
+}
+
+fn relative(json: &mut serde_json::Value, own: &str) {
+    match json {
+        serde_json::Value::Object(members) => {
+            for (name, member) in members.iter_mut() {
+                match member {
+                    serde_json::Value::String(text) if name == "reference" => {
+                        if let Some(rest) = text.strip_prefix(own) {
+                            *text = rest.to_owned();
+                        }
+                    }
+                    other => relative(other, own),
+                }
+            }
+        }
+        serde_json::Value::Array(items) => items.iter_mut().for_each(|item| relative(item, own)),
+        _ => {}
+    }
 }
 
 fn carries_tag(valid: &Valid, codes: &[&str]) -> bool {
@@ -129,7 +216,7 @@ pub(super) fn with_retries(
         let snapshot = engine.kv.snapshot(At::Latest)?;
         let session = Session::new(engine, party.clone(), &*snapshot)?;
         let planned = match prepare_write(&session, row, place, &input)? {
-            Prepared::Nothing(answer) => return Ok(*answer),
+            Prepared::Nothing(answer, _) => return Ok(*answer),
             Prepared::Change(planned) => planned,
         };
         let mut draft = Draft::default();
@@ -165,6 +252,7 @@ pub(super) fn finish(
     let Some(Normalized { text, meta_at }) = change.body else {
         let mut answer = Answer::new(Kind::NoContent, Body::None);
         answer.version_id = Some(version_id);
+        answer.recorded = true;
         return Ok(answer);
     };
     let stored = Stored {
@@ -184,6 +272,7 @@ pub(super) fn finish(
     answer.version_id = Some(version_id);
     answer.last_modified = Some(committed.time);
     answer.written = shown;
+    answer.recorded = true;
     Ok(answer)
 }
 

@@ -51,12 +51,12 @@ impl Facts {
     }
 }
 
-/// The Patients that any reference below the node names.
+/// The Patients that any reference below the node names. Absolute references are of other servers: those under the own
+/// base are made relative before a resource is written.
 fn references(node: Node<'_>, out: &mut Vec<String>) {
     for below in node.subtree().filter(|below| below.key() == "reference" && below.kind() == JsonKind::String)
     {
-        let target = Reference::parse(below.text()).target;
-        if let ReferenceTarget::Relative(key) | ReferenceTarget::Absolute { key, .. } = target
+        if let ReferenceTarget::Relative(key) = Reference::parse(below.text()).target
             && key.type_name == "Patient"
         {
             out.push(key.id.as_str().to_owned());

@@ -241,6 +241,14 @@ pub trait Kv: Send + Sync {
     /// [`StoreError::Expired`] for a state that is no longer kept.
     fn snapshot(&self, at: At) -> Result<Box<dyn Snapshot>, StoreError>;
 
+    /// Whether writes are accepted; if not, why.
+    ///
+    /// # Errors
+    /// The reason, for the log.
+    fn health(&self) -> Result<(), String> {
+        Ok(())
+    }
+
     /// Hands a batch to the writer. The ticket resolves when the batch is durable, or refused.
     fn commit(&self, batch: Batch) -> Ticket;
 }

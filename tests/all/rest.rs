@@ -1,7 +1,44 @@
-//! The conformance scenarios against a server in this process, over a real socket.
+//! The conformance scenarios against a server in this process, over a real socket, each party with a token of its own.
 use std::collections::BTreeMap;
 
-use chartward::cli::{Config, House, Target, scenarios, start};
+use chartward::auth::AccessToken;
+use chartward::cli::{Config, House, Target, claims, scenarios, start};
+
+/// Name, user, role, organization, purpose, scopes, whether it chooses ids.
+type Party =
+    (&'static str, Option<&'static str>, &'static str, &'static str, &'static str, &'static str, bool);
+
+/// The parties that scenarios name.
+const PARTIES: [Party; 6] = [
+    ("ehr", None, "system", "Organization/hospital", "TREAT", "system/*.cruds", true),
+    (
+        "doctor",
+        Some("Practitioner/scenario-doctor"),
+        "clinician",
+        "Organization/hospital",
+        "TREAT",
+        "user/*.cruds",
+        false,
+    ),
+    ("patient", Some("Patient/scenario-p1"), "patient", "", "PATRQT", "patient/*.cruds", false),
+    ("insurer", None, "insurer", "Organization/scenario-acme", "HPAYMT", "system/*.rs", false),
+    ("other", None, "system", "Organization/scenario-other", "TREAT", "user/*.cruds", false),
+    ("admin", None, "administrator", "Organization/hospital", "HOPERAT", "user/*.cruds", false),
+];
+
+fn token(url: &str, party: &Party) -> AccessToken {
+    let (name, user, role, organization, purpose, scope, assign_ids) = *party;
+    AccessToken {
+        sub: user.unwrap_or(name).to_owned(),
+        role: role.to_owned(),
+        fhir_user: user.map(str::to_owned),
+        organization: (!organization.is_empty()).then(|| organization.to_owned()),
+        purpose_of_use: vec![purpose.to_owned()],
+        scope: scope.to_owned(),
+        assign_ids,
+        ..claims(url, 3_600).unwrap()
+    }
+}
 
 #[test]
 fn every_scenario_holds() {
@@ -9,16 +46,13 @@ fn every_scenario_holds() {
     let house = House::in_memory().unwrap();
     let mut running = start(&config, &house, false, None).unwrap();
     let issuer = house.issuer(&running.base_url).unwrap();
-    let mut token = chartward::cli::claims(&running.base_url, 3_600).unwrap();
-    token.sub = "ehr".to_owned();
-    token.role = "system".to_owned();
-    token.organization = Some(config.organization.clone());
-    token.purpose_of_use = vec!["TREAT".to_owned()];
-    token.scope = "system/*.cruds".to_owned();
-    token.assign_ids = true;
-    let tokens = BTreeMap::from([("ehr".to_owned(), issuer.sign(&token).unwrap())]);
+    let tokens: BTreeMap<String, String> = PARTIES
+        .iter()
+        .map(|party| (party.0.to_owned(), issuer.sign(&token(&running.base_url, party)).unwrap()))
+        .collect();
     let report = Target::new(&running.base_url, tokens).run(&scenarios().unwrap());
     running.stop().unwrap();
     assert_eq!(house.verify().unwrap().faults, Vec::<String>::new());
+    println!("{} scenarios hold, {} wait for what is not served yet", report.held(), report.waiting());
     assert_eq!(report.failed(), 0, "{}", report.table());
 }

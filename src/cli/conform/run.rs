@@ -23,6 +23,8 @@ pub struct Verdict {
     pub id: String,
     pub title: String,
     pub fault: Option<String>,
+    /// It was not run, for this reason.
+    pub waiting: Option<String>,
 }
 
 /// What came of a run.
@@ -86,7 +88,8 @@ impl Target {
             .map(|scenario| Verdict {
                 id: scenario.id.clone(),
                 title: scenario.title.clone(),
-                fault: self.run_one(scenario).err(),
+                fault: if scenario.waiting.is_some() { None } else { self.run_one(scenario).err() },
+                waiting: scenario.waiting.clone(),
             })
             .collect();
         Report { base_url: self.base_url.clone(), verdicts }
@@ -229,31 +232,53 @@ impl Report {
         self.verdicts.iter().filter(|verdict| verdict.fault.is_some()).count()
     }
 
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.verdicts.iter().filter(|verdict| verdict.waiting.is_some()).count()
+    }
+
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.verdicts.len() - self.failed() - self.waiting()
+    }
+
     /// One line a scenario, faults below, and the count at the end.
     #[must_use]
     pub fn table(&self) -> String {
         let mut out = String::new();
         for verdict in &self.verdicts {
             // Writing to a String cannot fail, here and below.
-            let _ = writeln!(out, "{} {}", if verdict.fault.is_some() { "FAIL" } else { "ok  " }, verdict.id);
+            let mark = match (&verdict.fault, &verdict.waiting) {
+                (Some(_), _) => "FAIL",
+                (None, Some(_)) => "wait",
+                (None, None) => "ok  ",
+            };
+            let _ = writeln!(out, "{mark} {}", verdict.id);
             if let Some(fault) = &verdict.fault {
                 let _ = writeln!(out, "     {fault}");
             }
         }
-        let held = self.verdicts.len() - self.failed();
-        let _ = write!(out, "{held} of {} scenarios hold at {}", self.verdicts.len(), self.base_url);
+        let run = self.verdicts.len() - self.waiting();
+        let _ = write!(out, "{} of {run} scenarios hold at {}", self.held(), self.base_url);
+        if self.waiting() > 0 {
+            let _ = write!(out, "; {} wait for what is not served yet", self.waiting());
+        }
         out
     }
 
     /// The TestReport resource (R4 testreport.html).
     #[must_use]
     pub fn test_report(&self) -> String {
-        let result = |fault: &Option<String>| if fault.is_some() { "fail" } else { "pass" };
+        let result = |verdict: &Verdict| match (&verdict.fault, &verdict.waiting) {
+            (Some(_), _) => "fail",
+            (None, Some(_)) => "skip",
+            (None, None) => "pass",
+        };
         let tests: Vec<serde_json::Value> = self
             .verdicts
             .iter()
             .map(|verdict| {
-                let mut assertion = json!({"result": result(&verdict.fault)});
+                let mut assertion = json!({"result": result(verdict)});
                 if let (Some(fault), Some(object)) = (&verdict.fault, assertion.as_object_mut()) {
                     object.insert("message".to_owned(), json!(fault));
                 }

@@ -22,6 +22,8 @@ pub struct Scenario {
     pub interaction: String,
     /// success, error or unauthorized.
     pub kind: String,
+    /// What must be served before the scenario can hold; until then it is not run.
+    pub waiting: Option<String>,
     pub steps: Vec<Step>,
     #[serde(skip)]
     pub chapter: String,

@@ -3,7 +3,7 @@ use crate::definitions::{TypeDef, r4};
 use crate::model::ResourceId;
 use crate::search::Entry;
 use crate::store::key::{Key, Space, number_at};
-use crate::store::kv::{Direction, Flow, KeyRange, Sequence, Snapshot, StoreError};
+use crate::store::kv::{Direction, Expectation, Flow, KeyRange, Sequence, Snapshot, StoreError};
 
 use super::change::entries_of;
 use super::current::{self, Current};
@@ -57,6 +57,13 @@ impl<'s> Repository<'s> {
         }
         let key = Key::new(Space::Record).number(row).number(sequence.0).into_bytes();
         self.snapshot.get(&key)?.map(|(value, _)| record::decode(row, sequence, &value)).transpose()
+    }
+
+    /// Expects that nobody writes what is current.
+    #[must_use]
+    pub fn unchanged(&self, current: &Current) -> Expectation {
+        let key = Key::new(Space::Current).number(current.row).into_bytes();
+        Expectation::Key { key, sequence: Some(current.sequence) }
     }
 
     /// The newest version of what is current.

@@ -165,6 +165,10 @@ impl Kv for Sled {
         Ok(Box::new(self.state.pin(wanted)?))
     }
 
+    fn health(&self) -> Result<(), String> {
+        if self.queue.is_stopped() { Err(self.queue.failure().unwrap_or_default()) } else { Ok(()) }
+    }
+
     fn commit(&self, batch: Batch) -> Ticket {
         let (ticket, resolver) = Ticket::new();
         self.queue.push(batch, resolver);
