@@ -3,7 +3,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use super::{config, conform, fhirpath, generate, import, profiles, serve, token, verify};
+use super::{audit, config, conform, demo, fhirpath, generate, import, profiles, serve, token, verify};
 
 /// An HL7 FHIR R4 server that discloses patients' health records only as their consent allows.
 #[derive(Parser)]
@@ -17,6 +17,10 @@ struct Arguments {
 enum Command {
     /// Serve a data directory
     Serve(serve::Arguments),
+    /// Serve a synthetic hospital that leaves nothing behind, and print how to try consent on it
+    Demo(demo::Arguments),
+    /// Check the record of accesses
+    Audit(audit::Arguments),
     /// Mint an access token of the server of a data directory
     Token(token::Arguments),
     /// Load Bundles and resources from files into a data directory or a server
@@ -40,6 +44,8 @@ enum Command {
 pub fn run() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Audit(arguments) => audit::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),

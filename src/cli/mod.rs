@@ -1,8 +1,10 @@
 //! The door: one file per subcommand, and the table of them.
 
 mod args;
+mod audit;
 mod config;
 mod conform;
+mod demo;
 mod fhirpath;
 mod generate;
 mod house;
@@ -11,6 +13,7 @@ mod profiles;
 mod serve;
 mod sources;
 mod token;
+mod tour;
 mod verify;
 
 pub use args::run;

@@ -105,7 +105,7 @@ pub struct Running {
 
 impl Running {
     /// Serves until the process is told to stop (SIGINT or SIGTERM), then finishes what was accepted.
-    fn until_told(mut self) -> Result<(), String> {
+    pub(super) fn until_told(mut self) -> Result<(), String> {
         self.runtime.block_on(told_to_stop());
         self.stop()
     }

@@ -11,7 +11,7 @@ mod sled;
 mod suite;
 mod ticket;
 
-pub use self::sled::{Opened, Sled, SledFigures, SledOptions};
+pub use self::sled::{Opened, Sled, SledFigures, SledOptions, verify_chain};
 pub use clock::{Clock, SystemClock};
 pub use key::{Key, Space, row_of, text_prefix};
 pub use kv::{

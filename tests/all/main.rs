@@ -19,3 +19,4 @@ mod shared;
 mod store_faults;
 mod synthea;
 mod tidy;
+mod tour;

@@ -6,10 +6,11 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::cli::house::now;
+use crate::cli::tour::Came;
 use crate::fhirpath::{Element, Environment, Expression, Value};
 use crate::model::{Temporal, Tree, from_xml, parse};
 
-use super::scenario::{Expect, Scenario, Step};
+use super::scenario::{Expect, Scenario, Step, StepRequest};
 
 /// A server under test.
 pub struct Target {
@@ -125,6 +126,33 @@ impl Target {
             bodies.push(answer.body);
         }
         Ok(())
+    }
+
+    /// Sends one request as a party.
+    ///
+    /// # Errors
+    /// If no answer comes.
+    pub(in crate::cli) fn ask(
+        &self,
+        party: &str,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&serde_json::Value>,
+    ) -> Result<Came, String> {
+        let request = StepRequest {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            headers: headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            body: body.cloned(),
+            text: None,
+        };
+        let step =
+            Step { party: party.to_owned(), request, expect: Expect::default(), save: BTreeMap::new() };
+        let answer = self.send(&step, &BTreeMap::new())?;
+        let headers =
+            answer.headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
+        Ok(Came { status: answer.status, headers, body: answer.body })
     }
 
     fn send(&self, step: &Step, variables: &BTreeMap<String, String>) -> Result<Answer, String> {

@@ -187,6 +187,15 @@ pub(super) enum AppendError {
     Unknown(std::io::Error),
 }
 
+/// Why a journal is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// To go on with it: files that were begun and never used are removed.
+    ToOpen,
+    /// To look at it: nothing is changed.
+    ToInspect,
+}
+
 /// What a replay came to.
 pub(super) struct Replay {
     pub(super) last: Committed,
@@ -221,17 +230,23 @@ pub(super) fn files(folder: &Path) -> Result<Vec<(Sequence, PathBuf)>, StoreErro
 pub(super) fn replay(
     folder: &Path,
     applied: Committed,
+    reading: Reading,
     visit: &mut dyn FnMut(Replayed) -> Result<(), StoreError>,
 ) -> Result<Replay, StoreError> {
-    let mut files = files(folder)?;
+    let files = files(folder)?;
     // A file without a record says nothing: it was begun and never used, because the machine stopped or because the
     // store went on with the file before it.
-    for (_, path) in &files {
-        if is_plain(path) && fs::metadata(path)?.len() <= FILE_HEADER_LEN {
-            fs::remove_file(path)?;
+    let mut used = Vec::with_capacity(files.len());
+    for (first, path) in files {
+        if is_plain(&path) && fs::metadata(&path)?.len() <= FILE_HEADER_LEN {
+            if reading == Reading::ToOpen {
+                fs::remove_file(&path)?;
+            }
+        } else {
+            used.push((first, path));
         }
     }
-    files.retain(|(_, path)| path.exists());
+    let files = used;
     let mut state = Replay { last: applied, seal: FIRST_SEAL, open: None, torn_bytes: 0 };
     let mut expected: Option<(Sequence, Seal)> = None;
     // Files that the checkpoint covers need not be read again; what follows must join without a gap.

@@ -120,7 +120,7 @@ fn replay(
     background: &mut Background,
     opened: &mut Opened,
 ) -> Result<Ready, StoreError> {
-    let replayed = journal::replay(folder, applied, &mut |record: Replayed| {
+    let replayed = journal::replay(folder, applied, journal::Reading::ToOpen, &mut |record: Replayed| {
         opened.replayed += 1;
         let table = background.state.sources().tables.first().cloned();
         let Some(table) = table else { return Ok(()) };
