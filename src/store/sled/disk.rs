@@ -114,7 +114,12 @@ impl Disk {
         let blobs = self.path.join("blobs");
         if let Ok(entries) = fs::read_dir(&blobs) {
             for entry in entries {
-                File::open(entry?.path())?.sync_all()?;
+                match File::open(entry?.path()) {
+                    Ok(file) => file.sync_all()?,
+                    // sled has let go of it since the folder was read, so nothing needs it.
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error.into()),
+                }
             }
             File::open(&blobs)?.sync_all()?;
         }
