@@ -18,6 +18,7 @@ use crate::operations::{
     Engine, Headers, Payload, Preference, Refusal, RefusalKind, Request, Verb, allowed, decode, decode_pairs,
 };
 
+use super::binary;
 use super::negotiate::{self, Content, Format};
 use super::respond::{self, Manner};
 
@@ -105,10 +106,16 @@ async fn answer(app: &App, request: WireRequest, manner: &mut Manner) -> Result<
             refuse(RefusalKind::MethodNotAllowed, IssueCode::NotSupported, "the method is not of FHIR");
         return Ok(respond::with_allow(respond::refusal(&refusal, manner), &allowed(&path)));
     };
-    if negotiated.is_none() {
+    let is_raw_read = binary::is_raw_read(&parts.method, &path, &parts.headers, format.is_some());
+    if negotiated.is_none() && !is_raw_read {
         return Err(refuse(RefusalKind::NotAcceptable, IssueCode::NotSupported, "answers are JSON or XML"));
     }
-    let payload = payload(app, verb, &path, &parts.headers, body).await?;
+    let payload = if binary::is_raw_write(&parts.method, &path, &parts.headers) {
+        let bytes = bytes(app, &parts.headers, body).await?;
+        Payload::Resource(binary::wrap(&path, &parts.headers, &bytes)?)
+    } else {
+        payload(app, verb, &path, &parts.headers, body).await?
+    };
     let request = Request { verb, path: path.clone(), query, headers: headers(&parts.headers)?, payload };
     let engine = app.engine.clone();
     // What may touch the disk or wait for a sync has threads of its own.
@@ -116,6 +123,9 @@ async fn answer(app: &App, request: WireRequest, manner: &mut Manner) -> Result<
     let handled = handled
         .unwrap_or_else(|_| Err(refuse(RefusalKind::Internal, IssueCode::Exception, "the request failed")));
     match handled {
+        Ok(answer) if is_raw_read => {
+            Ok(binary::unwrapped(&answer, respond::answer(&answer, manner), manner.without_body))
+        }
         Ok(answer) => Ok(respond::answer(&answer, manner)),
         Err(refusal) if refusal.kind == RefusalKind::MethodNotAllowed => {
             Ok(respond::with_allow(respond::refusal(&refusal, manner), &allowed(&path)))
@@ -193,15 +203,7 @@ async fn payload(
         Content::Form => is_search,
         Content::Unknown => false,
     };
-    let too_large = || {
-        let message = format!("the body is larger than the limit of {} bytes", app.limits.body_bytes_max);
-        refuse(RefusalKind::TooLarge, IssueCode::TooLong, message)
-    };
-    let declared = headers.get("content-length").and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if declared.is_some_and(|len| len > app.limits.body_bytes_max) {
-        return Err(too_large());
-    }
-    let bytes = axum::body::to_bytes(body, app.limits.body_bytes_max).await.map_err(|_| too_large())?;
+    let bytes = bytes(app, headers, body).await?;
     if is_search && bytes.is_empty() {
         return Ok(Payload::Form(Vec::new()));
     }
@@ -214,6 +216,19 @@ async fn payload(
     read.unwrap_or_else(|_| {
         Err(refuse(RefusalKind::Internal, IssueCode::Exception, "the body could not be read"))
     })
+}
+
+/// The whole body, up to the limit.
+async fn bytes(app: &App, headers: &HeaderMap, body: WireBody) -> Result<axum::body::Bytes, Refusal> {
+    let too_large = || {
+        let message = format!("the body is larger than the limit of {} bytes", app.limits.body_bytes_max);
+        refuse(RefusalKind::TooLarge, IssueCode::TooLong, message)
+    };
+    let declared = headers.get("content-length").and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|len| len > app.limits.body_bytes_max) {
+        return Err(too_large());
+    }
+    axum::body::to_bytes(body, app.limits.body_bytes_max).await.map_err(|_| too_large())
 }
 
 fn read(content: Content, bytes: Vec<u8>) -> Result<Payload, Refusal> {

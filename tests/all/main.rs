@@ -9,6 +9,7 @@
 )]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test tells what it skips")]
 
+mod concurrency;
 mod consent_corpus;
 mod fhirpath_suite;
 mod kill;
@@ -20,3 +21,4 @@ mod store_faults;
 mod synthea;
 mod tidy;
 mod tour;
+mod wire;

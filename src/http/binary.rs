@@ -1,0 +1,72 @@
+//! Binary by its own content type (R4 binary.html#rest): as bytes to whoever does not ask for a FHIR format, and from
+//! bytes by whoever does not send one.
+use axum::body::Body as WireBody;
+use axum::http::header::{ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+
+use crate::fhirpath::{decode_base64, encode_base64};
+use crate::model::{IssueCode, Tree, parse, quote};
+use crate::operations::{Answer, Refusal, RefusalKind};
+
+use super::negotiate::{self, Content};
+
+/// Whether a request reads a Binary as bytes: it names no FHIR format, neither in `Accept` nor in `_format`.
+pub(super) fn is_raw_read(method: &Method, path: &[String], headers: &HeaderMap, has_format: bool) -> bool {
+    let is_read = matches!(*method, Method::GET | Method::HEAD)
+        && (path.len() == 2 || (path.len() == 4 && path.get(2).is_some_and(|segment| segment == "_history")));
+    let is_binary = path.first().is_some_and(|segment| segment == "Binary");
+    let accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    is_read && is_binary && !has_format && !accept.into_iter().any(|value| value.contains("fhir"))
+}
+
+/// Whether a request writes a Binary as bytes.
+pub(super) fn is_raw_write(method: &Method, path: &[String], headers: &HeaderMap) -> bool {
+    matches!(*method, Method::POST | Method::PUT)
+        && path.len() <= 2
+        && path.first().is_some_and(|segment| segment == "Binary")
+        && negotiate::content(headers) == Content::Unknown
+}
+
+/// The resource of bytes that were sent.
+pub(super) fn wrap(path: &[String], headers: &HeaderMap, bytes: &[u8]) -> Result<Tree, Refusal> {
+    let refuse = || {
+        let issue = crate::model::Issue::error(IssueCode::NotSupported, "the content type is no media type");
+        Refusal::new(RefusalKind::UnsupportedMediaType, issue)
+    };
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).ok_or_else(refuse)?;
+    let mut text = String::from("{\"resourceType\":\"Binary\",");
+    if let Some(id) = path.get(1) {
+        text.push_str("\"id\":");
+        quote(id, &mut text);
+        text.push(',');
+    }
+    text.push_str("\"contentType\":");
+    quote(content_type, &mut text);
+    text.push_str(",\"data\":");
+    quote(&encode_base64(bytes), &mut text);
+    text.push('}');
+    parse(text.into_bytes()).map_err(|_| refuse())
+}
+
+/// Puts the bytes in the place of the resource. What is not one (a 304, say) stays as it is.
+pub(super) fn unwrapped(
+    answer: &Answer,
+    response: Response<WireBody>,
+    without_body: bool,
+) -> Response<WireBody> {
+    let Some(tree) = answer.body.json().and_then(|json| parse(json.as_bytes().to_vec()).ok()) else {
+        return response;
+    };
+    let root = tree.root();
+    let data: String = root.str_at("data").unwrap_or_default().split_whitespace().collect();
+    let (Some(bytes), Some(content_type)) = (decode_base64(&data), root.str_at("contentType")) else {
+        return response;
+    };
+    let Ok(content_type) = HeaderValue::from_str(content_type) else { return response };
+    let (mut parts, _) = response.into_parts();
+    parts.status = StatusCode::OK;
+    parts.headers.insert(CONTENT_TYPE, content_type);
+    // What somebody stored must not run in the page of whoever opens it.
+    parts.headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
+    Response::from_parts(parts, if without_body { WireBody::empty() } else { WireBody::from(bytes) })
+}

@@ -1,0 +1,78 @@
+//! What the wire does beside FHIR's own scenarios: TLS, bytes of a Binary, limits, and that every interaction has its
+//! scenarios.
+use chartward::cli::{Config, House, scenarios, start};
+use chartward::http::tls_self_signed;
+use chartward::operations::INTERACTIONS;
+use ureq::tls::TlsConfig;
+
+fn agent() -> ureq::Agent {
+    let tls = TlsConfig::builder().disable_verification(true).build();
+    ureq::Agent::config_builder().http_status_as_error(false).tls_config(tls).build().into()
+}
+
+fn config() -> Config {
+    Config { listen: "127.0.0.1:0".to_owned(), body_bytes_max: 100_000, ..Config::default() }
+}
+
+#[test]
+fn tls_is_served_with_a_certificate_of_its_own() {
+    let house = House::in_memory().unwrap();
+    let tls = tls_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let mut running = start(&config(), &house, true, Some(tls)).unwrap();
+    assert!(running.base_url.starts_with("https://"));
+    let response = agent().get(format!("{}/metadata", running.base_url)).call().unwrap();
+    assert_eq!(response.status(), 200);
+    running.stop().unwrap();
+}
+
+#[test]
+fn a_binary_goes_in_and_out_as_bytes() {
+    let house = House::in_memory().unwrap();
+    let running = start(&config(), &house, true, None).unwrap();
+    let base = &running.base_url;
+    let bytes: Vec<u8> = (0..=255).collect();
+    let made = agent()
+        .post(format!("{base}/Binary"))
+        .header("Content-Type", "image/x-test")
+        .send(&bytes[..])
+        .unwrap();
+    assert_eq!(made.status(), 201);
+    let location =
+        made.headers()["location"].to_str().unwrap().split("/_history/").next().unwrap().to_owned();
+    let mut raw = agent().get(&location).call().unwrap();
+    assert_eq!(raw.headers()["content-type"], "image/x-test");
+    assert_eq!(raw.body_mut().read_to_vec().unwrap(), bytes);
+    let mut resource = agent().get(&location).header("Accept", "application/fhir+json").call().unwrap();
+    let text = resource.body_mut().read_to_string().unwrap();
+    assert!(text.contains("\"contentType\":\"image/x-test\""), "{text}");
+}
+
+#[test]
+fn open_is_for_loopback_and_bodies_have_a_limit() {
+    let house = House::in_memory().unwrap();
+    let everywhere = Config { listen: "0.0.0.0:0".to_owned(), ..config() };
+    assert!(start(&everywhere, &house, true, None).is_err());
+    let running = start(&config(), &house, true, None).unwrap();
+    let large = format!("{{\"resourceType\":\"Patient\",\"x\":\"{}\"}}", "y".repeat(200_000));
+    let url = format!("{}/Patient", running.base_url);
+    let answer = agent().post(url).header("Content-Type", "application/fhir+json").send(large.as_str());
+    // The server may answer before the client has sent everything.
+    assert!(answer.is_err() || answer.is_ok_and(|answer| answer.status() == 413));
+}
+
+#[test]
+fn every_interaction_has_its_scenarios() {
+    let scenarios = scenarios().unwrap();
+    for row in &INTERACTIONS {
+        let kinds = if row.name == "capabilities" {
+            vec!["success"]
+        } else {
+            vec!["success", "error", "unauthorized"]
+        };
+        for kind in kinds {
+            let found =
+                scenarios.iter().any(|scenario| scenario.interaction == row.name && scenario.kind == kind);
+            assert!(found, "{} has no scenario of kind {kind}", row.name);
+        }
+    }
+}
