@@ -28,6 +28,8 @@ pub struct Config {
     pub page_len_max: usize,
     /// Resources that includes may add to a page.
     pub include_len_max: usize,
+    /// Refuse references to what is not there, and the deletion of what is referred to.
+    pub referential_integrity: bool,
 }
 
 impl Default for Config {
@@ -43,6 +45,7 @@ impl Default for Config {
             page_len_default: 20,
             page_len_max: 1_000,
             include_len_max: 1_000,
+            referential_integrity: false,
         }
     }
 }
@@ -121,9 +124,13 @@ fn read(path: &Path) -> Result<toml::Table, String> {
     text.parse().map_err(|error: toml::de::Error| format!("{}: {}", path.display(), error.message()))
 }
 
-/// A variable holds a number or a text.
+/// A variable holds a number, true or false, or a text.
 fn typed(value: &str) -> toml::Value {
-    value.parse().map_or_else(|_| toml::Value::String(value.to_owned()), toml::Value::Integer)
+    match (value.parse(), value.parse()) {
+        (Ok(number), _) => toml::Value::Integer(number),
+        (_, Ok(truth)) => toml::Value::Boolean(truth),
+        _ => toml::Value::String(value.to_owned()),
+    }
 }
 
 /// Prints the configuration in force as a file that would set it.

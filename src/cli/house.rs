@@ -69,6 +69,7 @@ impl House {
             page_len_default: config.page_len_default,
             page_len_max: config.page_len_max,
             include_len_max: config.include_len_max,
+            referential_integrity: config.referential_integrity,
             ..EngineOptions::new(base_url)
         };
         let mut settings = Settings::of([config.organization.clone()].into());

@@ -25,6 +25,7 @@ pub(super) fn prepare(
     if !session.lens.may_write(tree.root(), Writing::Change)? {
         return Err(Refusal::forbidden("the party may not delete this"));
     }
+    super::integrity::check_referrers(session, def, id)?;
     // The facts stay: they say for whom the deletion itself is news.
     let derived = Derived { entries: Vec::new(), facts: current.facts.clone() };
     let change =

@@ -25,6 +25,8 @@ pub struct EngineOptions {
     pub include_len_max: usize,
     /// How often a write whose ground has changed is tried again.
     pub retries_max: usize,
+    /// Whether a reference to what is not there, and the deletion of what is referred to, are refused.
+    pub referential_integrity: bool,
 }
 
 impl EngineOptions {
@@ -36,6 +38,7 @@ impl EngineOptions {
             page_len_max: 1_000,
             include_len_max: 1_000,
             retries_max: 8,
+            referential_integrity: false,
         }
     }
 }

@@ -12,6 +12,7 @@ mod delete;
 mod derive;
 mod engine;
 mod history;
+mod integrity;
 mod patch;
 mod read;
 mod request;

@@ -116,6 +116,7 @@ pub(super) fn put(
         return Err(Refusal::forbidden("the party may not write this"));
     }
     check_consent(session, def, tree.root())?;
+    super::integrity::check_references(session, tree.root())?;
     let derived = SearchIndex.derive(def, tree.root());
     let is_new = prior.as_ref().is_none_or(|prior| prior.deleted);
     let method = if prior.is_none() { Method::Create } else { Method::Update };

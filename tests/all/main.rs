@@ -13,6 +13,7 @@ mod concurrency;
 mod consent_corpus;
 mod fhirpath_suite;
 mod kill;
+mod limits;
 mod patch_suite;
 mod rest;
 mod round_trip;

@@ -1,0 +1,47 @@
+//! Referential integrity, where a deployment asks for it: computed on the view of the party, so that it tells nothing of
+//! what is hidden.
+use crate::definitions::{ParamType, TypeDef, r4};
+use crate::model::{Issue, IssueCode, JsonKind, Node, Reference, ReferenceTarget, ResourceId};
+use crate::search::{Filter, Query, Term, search_params};
+
+use super::answer::{Refusal, RefusalKind};
+use super::session::{Seen, Session};
+
+/// Refuses a resource that refers to what the party does not see.
+pub(super) fn check_references(session: &Session<'_>, resource: Node<'_>) -> Result<(), Refusal> {
+    if !session.engine.options.referential_integrity {
+        return Ok(());
+    }
+    for node in resource.subtree().filter(|node| node.key() == "reference" && node.kind() == JsonKind::String)
+    {
+        let ReferenceTarget::Relative(key) = Reference::parse(node.text()).target else { continue };
+        if session.coming.contains(&key.to_string()) {
+            continue;
+        }
+        let Some(def) = r4().resource(key.type_name) else { continue };
+        if !matches!(session.look(def, &key.id)?, Seen::Resource { .. }) {
+            let message = format!("a reference to a {} leads nowhere", key.type_name);
+            return Err(Refusal::new(RefusalKind::Unprocessable, Issue::error(IssueCode::NotFound, message)));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses to delete what something that the party sees refers to.
+pub(super) fn check_referrers(session: &Session<'_>, def: &TypeDef, id: &ResourceId) -> Result<(), Refusal> {
+    if !session.engine.options.referential_integrity {
+        return Ok(());
+    }
+    for source in r4().resources() {
+        let references = search_params().of(source).iter().filter(|param| param.kind == ParamType::Reference);
+        for param in references.filter(|param| param.targets.contains(&&*def.name)) {
+            let term = Term { param, modifier: None, values: vec![format!("{}/{id}", def.name)] };
+            let query = Query { filters: vec![Filter::Term(term)], ..Query::default() };
+            if !session.repository().rows(source, &query, &session.lens)?.is_empty() {
+                let message = format!("a {} refers to the resource", source.name);
+                return Err(Refusal::new(RefusalKind::Conflict, Issue::error(IssueCode::Conflict, message)));
+            }
+        }
+    }
+    Ok(())
+}
