@@ -3,7 +3,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use super::{audit, config, conform, demo, fhirpath, generate, import, profiles, serve, token, verify};
+use super::{
+    audit, backup, config, conform, demo, fhirpath, generate, import, profiles, serve, token, verify,
+};
 
 /// An HL7 FHIR R4 server that discloses patients' health records only as their consent allows.
 #[derive(Parser)]
@@ -21,6 +23,10 @@ enum Command {
     Demo(demo::Arguments),
     /// Check the record of accesses
     Audit(audit::Arguments),
+    /// Write everything that a data directory holds to one file
+    Backup(backup::BackupArguments),
+    /// Read a backup into a new data directory
+    Restore(backup::RestoreArguments),
     /// Mint an access token of the server of a data directory
     Token(token::Arguments),
     /// Load Bundles and resources from files into a data directory or a server
@@ -46,6 +52,8 @@ pub fn run() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
+        Command::Backup(arguments) => backup::backup(&arguments),
+        Command::Restore(arguments) => backup::restore(&arguments),
         Command::Token(arguments) => token::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),

@@ -140,7 +140,7 @@ fn secret(kv: &dyn Kv) -> Result<[u8; 32], String> {
         let batch = Batch {
             expectations: vec![Expectation::Key { key: key.clone(), sequence: None }],
             writes: vec![Write { key: key.clone(), value: Some(bytes.to_vec()), stamps: Vec::new() }],
-            rows: 0,
+            ..Batch::default()
         };
         match kv.commit(batch).wait() {
             Ok(_) | Err(CommitError::Conflict { .. }) => {}

@@ -2,6 +2,7 @@
 
 mod args;
 mod audit;
+mod backup;
 mod config;
 mod conform;
 mod demo;

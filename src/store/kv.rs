@@ -117,6 +117,15 @@ pub struct Batch {
     pub writes: Vec<Write>,
     /// How many new rows the stamps name.
     pub rows: u64,
+    /// Where the counting begins, for the first commit of an empty store that is being restored.
+    pub start: Option<Start>,
+}
+
+/// The sequence and the first free row with which a restored store begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Start {
+    pub sequence: Sequence,
+    pub row: u64,
 }
 
 impl Batch {
@@ -157,6 +166,24 @@ pub struct Committed {
     pub time: Millis,
     /// The first of the batch's new rows; the others follow.
     pub first_row: u64,
+}
+
+impl Committed {
+    /// What the writer gives the next batch after this one.
+    pub(super) fn next(self, batch: &Batch, now: Millis) -> Self {
+        let mut next = Self {
+            sequence: Sequence(self.sequence.0 + 1),
+            time: now.max(self.time),
+            first_row: self.first_row,
+        };
+        if let Some(start) = batch.start
+            && self.sequence == Sequence(0)
+        {
+            next.sequence = start.sequence.max(next.sequence);
+            next.first_row = start.row.max(next.first_row);
+        }
+        next
+    }
 }
 
 /// Why a batch was not applied.

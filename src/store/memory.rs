@@ -82,11 +82,7 @@ impl Kv for Memory {
         if !batch.expectations.iter().all(|expectation| state.holds(expectation)) {
             return Ticket::resolved(Err(CommitError::Conflict { readable_at }));
         }
-        let committed = Committed {
-            sequence: Sequence(readable_at.0 + 1),
-            time: self.clock.now().max(state.last.time),
-            first_row: state.last.first_row,
-        };
+        let committed = state.last.next(&batch, self.clock.now());
         batch.stamp(committed);
         for write in batch.writes {
             let key = (Bytes::from(write.key), Reverse(committed.sequence));

@@ -2,6 +2,7 @@
 //! records of resources above them. The only floor with a disk.
 
 mod clock;
+mod dump;
 mod key;
 mod kv;
 mod memory;
@@ -13,10 +14,11 @@ mod ticket;
 
 pub use self::sled::{Opened, Sled, SledFigures, SledOptions, verify_chain};
 pub use clock::{Clock, SystemClock};
+pub use dump::{Dumped, read_dump, write_dump};
 pub use key::{Key, Space, row_of, text_prefix};
 pub use kv::{
     At, Batch, CommitError, Committed, Direction, Expectation, Flow, KeyRange, Kv, Place, Sequence, Snapshot,
-    Stamp, Stamped, StoreError, Write,
+    Stamp, Stamped, Start, StoreError, Write,
 };
 pub use memory::Memory;
 pub use resource::{

@@ -145,8 +145,13 @@ fn expectations_are_checked_against_everything_before(subject: &mut dyn Subject)
     let kv = subject.kv();
     let first = commit(kv, vec![put(b"\x02x", b"1")]);
     let expect = |expectation: Expectation| {
-        kv.commit(Batch { expectations: vec![expectation], writes: vec![put(b"\x02y", b"1")], rows: 0 })
-            .wait()
+        kv.commit(Batch {
+            expectations: vec![expectation],
+            writes: vec![put(b"\x02y", b"1")],
+            rows: 0,
+            start: None,
+        })
+        .wait()
     };
     let on = |key: &[u8], sequence| Expectation::Key { key: key.to_vec(), sequence };
     let range = KeyRange::prefix(b"\x02r".to_vec());
@@ -164,7 +169,7 @@ fn expectations_are_checked_against_everything_before(subject: &mut dyn Subject)
             kv.commit(Batch {
                 expectations: vec![on(b"\x02once", None)],
                 writes: vec![put(b"\x02once", b"1")],
-                rows: 0,
+                ..Batch::default()
             })
         })
         .collect();

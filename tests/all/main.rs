@@ -9,6 +9,7 @@
 )]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test tells what it skips")]
 
+mod backup;
 mod concurrency;
 mod consent_corpus;
 mod fhirpath_suite;

@@ -56,7 +56,7 @@ impl Draft {
         let row = match &change.prior {
             Some(prior) => {
                 let key = Key::new(Space::Current).number(prior.row).into_bytes();
-                self.expect(Expectation::Key { key, sequence: Some(prior.sequence) });
+                self.expect(Expectation::Key { key, sequence: Some(prior.written) });
                 Row::Known(prior.row)
             }
             None => {

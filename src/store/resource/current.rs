@@ -11,6 +11,8 @@ use crate::store::kv::{Sequence, StoreError};
 pub struct Current {
     pub row: u64,
     pub sequence: Sequence,
+    /// The commit that wrote this state: that of the version, or a restore.
+    pub written: Sequence,
     pub deleted: bool,
     pub def: &'static TypeDef,
     pub id: ResourceId,
@@ -32,11 +34,11 @@ pub(super) fn encode(deleted: bool, def: &TypeDef, id: &ResourceId, facts: &Fact
     out
 }
 
-pub(super) fn decode(row: u64, value: &[u8]) -> Result<Current, StoreError> {
-    parts(row, value).ok_or_else(|| StoreError::Corrupt(format!("the state of row {row}")))
+pub(super) fn decode(row: u64, value: &[u8], written: Sequence) -> Result<Current, StoreError> {
+    parts(row, value, written).ok_or_else(|| StoreError::Corrupt(format!("the state of row {row}")))
 }
 
-fn parts(row: u64, value: &[u8]) -> Option<Current> {
+fn parts(row: u64, value: &[u8], written: Sequence) -> Option<Current> {
     let (sequence, rest) = value.split_first_chunk::<8>()?;
     let (flags, rest) = rest.split_first()?;
     let (number, mut rest) = rest.split_first_chunk::<2>()?;
@@ -50,6 +52,7 @@ fn parts(row: u64, value: &[u8]) -> Option<Current> {
     Some(Current {
         row,
         sequence: Sequence(u64::from_be_bytes(*sequence)),
+        written,
         deleted: flags & 1 == 1,
         def: r4().resource_numbered(u16::from_be_bytes(*number))?,
         id: ResourceId::parse(&texts.next()?)?,

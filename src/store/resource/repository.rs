@@ -44,7 +44,7 @@ impl<'s> Repository<'s> {
     /// [`StoreError`] if the disk fails.
     pub fn current_of_row(&self, row: u64) -> Result<Option<Current>, StoreError> {
         let found = self.snapshot.get(&Key::new(Space::Current).number(row).into_bytes())?;
-        found.map(|(value, _)| current::decode(row, &value)).transpose()
+        found.map(|(value, written)| current::decode(row, &value, written)).transpose()
     }
 
     /// A version of a row.
@@ -63,7 +63,7 @@ impl<'s> Repository<'s> {
     #[must_use]
     pub fn unchanged(&self, current: &Current) -> Expectation {
         let key = Key::new(Space::Current).number(current.row).into_bytes();
-        Expectation::Key { key, sequence: Some(current.sequence) }
+        Expectation::Key { key, sequence: Some(current.written) }
     }
 
     /// The newest version of what is current.

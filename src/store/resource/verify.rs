@@ -83,10 +83,11 @@ impl Repository<'_> {
         expected: &mut BTreeSet<Vec<u8>>,
         findings: &mut Findings,
     ) -> Result<(), StoreError> {
-        let Some((value, _)) = self.snapshot.get(&Key::new(Space::Current).number(row).into_bytes())? else {
+        let Some((value, written)) = self.snapshot.get(&Key::new(Space::Current).number(row).into_bytes())?
+        else {
             return Ok(());
         };
-        let Ok(current) = current::decode(row, &value) else {
+        let Ok(current) = current::decode(row, &value, written) else {
             findings.fault(format!("the state of row {row} cannot be read"));
             return Ok(());
         };

@@ -409,7 +409,9 @@ impl Reader<'_> {
             });
             return if follows { Err(corrupt("damaged record", self.at)) } else { Ok(None) };
         };
-        if header.committed.sequence != self.next {
+        // A restored store begins to count where the backup ended.
+        let is_start = self.next == Sequence(1) && header.committed.sequence > self.next;
+        if header.committed.sequence != self.next && !is_start {
             return Err(corrupt("record out of order", self.at));
         }
         let end = RECORD_HEADER + header.payload;
@@ -421,7 +423,7 @@ impl Reader<'_> {
         let payload = Bytes::copy_from_slice(record.get(RECORD_HEADER..).unwrap_or_default());
         let writes = decode(&payload).ok_or_else(|| corrupt("unreadable record", self.at))?;
         self.at += end + SEAL;
-        self.next = Sequence(self.next.0 + 1);
+        self.next = Sequence(header.committed.sequence.0 + 1);
         self.seal = seal;
         Ok(Some(Replayed { committed: header.committed, rows: header.rows, writes }))
     }

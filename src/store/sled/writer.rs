@@ -212,11 +212,7 @@ impl Writer {
         for Pending { mut batch, resolver, .. } in group {
             let answer = match self.holds(&batch, &overlay) {
                 Ok(true) => {
-                    let committed = Committed {
-                        sequence: Sequence(last.sequence.0 + 1),
-                        time: self.clock.now().max(last.time),
-                        first_row: last.first_row,
-                    };
+                    let committed = last.next(&batch, self.clock.now());
                     batch.stamp(committed);
                     match encoder.push(committed, &batch) {
                         Ok(()) => {

@@ -1,0 +1,159 @@
+//! Backup and restore: the key space of one snapshot as a compressed stream with a checksum over all of it, which any
+//! backend reads back.
+//!
+//! | part | bytes |
+//! |---|---|
+//! | magic | `CWDUMP01` |
+//! | within zstd | sequence (8), next row (8); then per key: `1`, key length (4), key, value length (4), value; at the end `0`, number of keys (8), SHA-256 of everything before it (32) |
+use std::io::{self, Read, Write as _};
+
+use sha2::{Digest as _, Sha256};
+
+use super::key::{Space, row_of};
+use super::kv::{At, Batch, Direction, Flow, KeyRange, Kv, Sequence, Snapshot, Start, StoreError, Write};
+
+const MAGIC: &[u8; 8] = b"CWDUMP01";
+const LEVEL: i32 = 3;
+/// How many bytes are restored with one commit.
+const COMMIT_BYTES: usize = 4 * 1024 * 1024;
+/// No key or value is larger.
+const PART_BYTES_MAX: u32 = 1024 * 1024 * 1024;
+
+/// What was written or read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dumped {
+    pub sequence: Sequence,
+    pub keys: u64,
+}
+
+/// Writes everything that a snapshot shows.
+///
+/// # Errors
+/// [`StoreError`] if the store cannot be read or the stream not written.
+pub fn write_dump(snapshot: &dyn Snapshot, out: &mut dyn io::Write) -> Result<Dumped, StoreError> {
+    out.write_all(MAGIC)?;
+    let mut packed = zstd::Encoder::new(out, LEVEL)?;
+    let mut hasher = Sha256::new();
+    let mut keys = 0_u64;
+    let mut next_row = 1;
+    let currents = KeyRange::prefix(vec![Space::Current.byte()]);
+    snapshot.scan(&currents, Direction::Reverse, &mut |key, _| {
+        next_row = row_of(key).map_or(1, |row| row + 1);
+        Flow::Stop
+    })?;
+    let mut failed: Option<io::Error> = None;
+    let mut put = |bytes: &[u8]| {
+        hasher.update(bytes);
+        packed.write_all(bytes)
+    };
+    put(&snapshot.sequence().0.to_be_bytes())?;
+    put(&u64::to_be_bytes(next_row))?;
+    snapshot.scan(&KeyRange::prefix(Vec::new()), Direction::Forward, &mut |key, value| {
+        let len = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes();
+        let written = put(&[1]).and_then(|()| put(&len(key))).and_then(|()| put(key));
+        let written = written.and_then(|()| put(&len(value))).and_then(|()| put(value));
+        keys += 1;
+        match written {
+            Ok(()) => Flow::Next,
+            Err(error) => {
+                failed = Some(error);
+                Flow::Stop
+            }
+        }
+    })?;
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    put(&[0])?;
+    put(&keys.to_be_bytes())?;
+    let digest = hasher.finalize();
+    packed.write_all(&digest)?;
+    packed.finish()?.flush()?;
+    Ok(Dumped { sequence: snapshot.sequence(), keys })
+}
+
+/// Reads a dump into an empty store.
+///
+/// # Errors
+/// [`StoreError::Corrupt`] if the stream is not what was written, which is known only at its end: a store into which a
+/// damaged dump was read is to be thrown away.
+pub fn read_dump(input: &mut dyn Read, kv: &dyn Kv) -> Result<Dumped, StoreError> {
+    let corrupt = |what: &str| StoreError::Corrupt(format!("the backup: {what}"));
+    if kv.snapshot(At::Latest)?.sequence() != Sequence(0) {
+        return Err(StoreError::Io("a backup is restored into an empty store only".to_owned()));
+    }
+    let mut magic = [0; 8];
+    input.read_exact(&mut magic)?;
+    if &magic != MAGIC {
+        return Err(corrupt("it is none, or of another format"));
+    }
+    let mut stream = Hashed { input: zstd::Decoder::new(input)?, hasher: Sha256::new() };
+    let sequence = Sequence(stream.number()?);
+    let row = stream.number()?;
+    let mut start = Some(Start { sequence, row });
+    let mut writes = Vec::new();
+    let mut bytes = 0;
+    let mut keys = 0_u64;
+    let mut commit = |writes: &mut Vec<Write>| -> Result<(), StoreError> {
+        let batch = Batch { writes: std::mem::take(writes), start: start.take(), ..Batch::default() };
+        kv.commit(batch).wait().map(drop).map_err(|error| StoreError::Io(error.to_string()))
+    };
+    while stream.byte()? == 1 {
+        let (key, value) = (stream.part()?, stream.part()?);
+        bytes += key.len() + value.len();
+        keys += 1;
+        writes.push(Write { key, value: Some(value), stamps: Vec::new() });
+        if bytes >= COMMIT_BYTES {
+            commit(&mut writes)?;
+            bytes = 0;
+        }
+    }
+    let counted = stream.number()?;
+    let digest = stream.hasher.clone().finalize();
+    let mut expected = [0; 32];
+    stream.input.read_exact(&mut expected)?;
+    if counted != keys || *digest != expected {
+        return Err(corrupt("it was damaged; what was restored from it is not to be used"));
+    }
+    commit(&mut writes)?;
+    Ok(Dumped { sequence, keys })
+}
+
+/// A stream that remembers what went by.
+struct Hashed<R> {
+    input: R,
+    hasher: Sha256,
+}
+
+impl<R: Read> Hashed<R> {
+    fn read(&mut self, bytes: &mut [u8]) -> Result<(), StoreError> {
+        self.input.read_exact(bytes)?;
+        self.hasher.update(&*bytes);
+        Ok(())
+    }
+
+    fn byte(&mut self) -> Result<u8, StoreError> {
+        let mut byte = [0];
+        self.read(&mut byte)?;
+        let [byte] = byte;
+        Ok(byte)
+    }
+
+    fn number(&mut self) -> Result<u64, StoreError> {
+        let mut bytes = [0; 8];
+        self.read(&mut bytes)?;
+        Ok(u64::from_be_bytes(bytes))
+    }
+
+    fn part(&mut self) -> Result<Vec<u8>, StoreError> {
+        let mut len = [0; 4];
+        self.read(&mut len)?;
+        let len = u32::from_be_bytes(len);
+        if len > PART_BYTES_MAX {
+            return Err(StoreError::Corrupt("the backup: a length in it is impossible".to_owned()));
+        }
+        let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
+        self.read(&mut bytes)?;
+        Ok(bytes)
+    }
+}
