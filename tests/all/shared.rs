@@ -1,8 +1,13 @@
 //! Finds the test suites and data sets that are kept beside the repository. They are not part of a clone: a test that
 //! needs them says aloud that it is skipped.
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+/// Says so past the test harness, which keeps what passing tests print to itself.
+fn skipped(needed_by: &str, why: &str) {
+    writeln!(std::io::stderr(), "{needed_by}: skipped, because {why}").unwrap();
+}
 
 /// The path of a file or folder of the shared suites, or `None` with a line that says who is skipped and why.
 pub fn find(what: &str, needed_by: &str) -> Option<PathBuf> {
@@ -10,7 +15,7 @@ pub fn find(what: &str, needed_by: &str) -> Option<PathBuf> {
     if path.exists() {
         return Some(path);
     }
-    println!("{needed_by}: skipped, because {} is not here", path.display());
+    skipped(needed_by, &format!("{} is not here", path.display()));
     None
 }
 
@@ -18,7 +23,7 @@ pub fn find(what: &str, needed_by: &str) -> Option<PathBuf> {
 pub fn xz_lines(path: &Path, needed_by: &str) -> Vec<String> {
     let unpacked = Command::new("xz").arg("-dc").arg(path).stdout(Stdio::piped()).spawn();
     let Ok(mut unpacked) = unpacked else {
-        println!("{needed_by}: skipped, because the command xz is not here");
+        skipped(needed_by, "the command xz is not here");
         return Vec::new();
     };
     let lines = BufReader::new(unpacked.stdout.take().unwrap()).lines().map(Result::unwrap).collect();
