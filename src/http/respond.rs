@@ -1,11 +1,13 @@
 //! Answers and refusals as HTTP responses. The wire takes only what `operations` made of disclosed and public texts.
 use axum::body::Body as WireBody;
 use axum::http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, LAST_MODIFIED, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG,
+    LAST_MODIFIED, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
 
-use crate::model::{IssueCode, Millis, Outcome, Temporal, parse, to_xml};
+use crate::model::{IssueCode, Millis, Outcome, Temporal, parse, prettify, to_xml};
 use crate::operations::{Answer, Refusal};
 
 use super::negotiate::Format;
@@ -16,6 +18,7 @@ pub(super) struct Manner {
     pub(super) format: Format,
     /// HEAD: everything but the body.
     pub(super) without_body: bool,
+    pub(super) pretty: bool,
     pub(super) request_id: String,
 }
 
@@ -53,14 +56,25 @@ pub(super) fn with_allow(mut response: Response<WireBody>, methods: &[&str]) -> 
     response
 }
 
-/// An empty answer that names the methods of a path.
+/// An empty answer that names the methods of a path; to a browser that asks before it sends, what it may send.
 pub(super) fn options(methods: &[&str], manner: &Manner) -> Response<WireBody> {
-    with_allow(text(204, None, manner), methods)
+    let mut response = with_allow(text(204, None, manner), methods);
+    let headers = response.headers_mut();
+    set(headers, ACCESS_CONTROL_ALLOW_METHODS, &methods.join(", "));
+    set(headers, ACCESS_CONTROL_ALLOW_HEADERS, SENT_HEADERS);
+    set(headers, ACCESS_CONTROL_MAX_AGE, "600");
+    response
 }
+
+/// What pages of other origins may send and see. Any origin may ask: who asks is known by a token that no browser adds
+/// by itself.
+const SENT_HEADERS: &str = "Accept, Authorization, Content-Type, If-Match, If-Modified-Since, If-None-Exist, If-None-Match, Prefer, X-Request-Id";
+const SEEN_HEADERS: &str = "Content-Location, ETag, Last-Modified, Location, X-Request-Id";
 
 fn text(status: u16, json: Option<&str>, manner: &Manner) -> Response<WireBody> {
     let mut status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let body = match (json, manner.format) {
+        (Some(json), Format::Json) if manner.pretty => Some(as_pretty(json)),
         (Some(json), Format::Json) => Some(json.to_owned()),
         (Some(json), Format::Xml) => match as_xml(json) {
             Ok(xml) => Some(xml),
@@ -84,9 +98,20 @@ fn text(status: u16, json: Option<&str>, manner: &Manner) -> Response<WireBody> 
     }
     set(headers, CACHE_CONTROL, "private, no-cache");
     set(headers, VARY, "Authorization, Accept");
+    set(headers, ACCESS_CONTROL_ALLOW_ORIGIN, "*");
+    set(headers, ACCESS_CONTROL_EXPOSE_HEADERS, SEEN_HEADERS);
     set(headers, HeaderName::from_static("x-request-id"), &manner.request_id);
     set(headers, HeaderName::from_static("x-content-type-options"), "nosniff");
     response
+}
+
+fn as_pretty(json: &str) -> String {
+    let mut text = String::with_capacity(json.len() * 2);
+    match parse(json.as_bytes().to_vec()) {
+        Ok(tree) => prettify(tree.root(), 0, &mut text),
+        Err(_) => text.push_str(json),
+    }
+    text
 }
 
 fn as_xml(json: &str) -> Result<String, Outcome> {

@@ -88,6 +88,7 @@ async fn answer(app: &App, request: WireRequest, manner: &mut Manner) -> Result<
     let format = query.iter().find(|(name, _)| name == "_format").map(|(_, value)| value.as_str());
     let negotiated = negotiate::answer(&parts.headers, format.filter(|value| !value.is_empty()));
     manner.format = negotiated.unwrap_or_default();
+    manner.pretty = query.iter().any(|(name, value)| name == "_pretty" && value == "true");
     let path = path(parts.uri.path())?;
     let is_public = path.as_slice() == ["metadata"];
     if parts.method == Method::OPTIONS {

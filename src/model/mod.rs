@@ -16,7 +16,7 @@ pub use id::{ResourceId, ResourceKey, VersionId};
 pub use instant::{Interval, Millis, Precision, Temporal};
 pub use json::{JSON_DEPTH_MAX, SyntaxError, parse};
 pub use json_patch::apply as apply_json_patch;
-pub use normalize::{Normalized, minify, normalize, quote};
+pub use normalize::{Normalized, minify, normalize, prettify, quote};
 pub use outcome::{Issue, IssueCode, Outcome, Severity};
 pub use primitive::{PrimitiveFault, check_primitive};
 pub use reference::{Reference, ReferenceTarget};

@@ -64,6 +64,38 @@ pub fn minify(node: Node<'_>, out: &mut String) {
     }
 }
 
+/// Appends the node with a line for every value, two spaces a level.
+pub fn prettify(node: Node<'_>, level: usize, out: &mut String) {
+    let (open, close) = match node.kind() {
+        JsonKind::Object => ('{', '}'),
+        JsonKind::Array => ('[', ']'),
+        JsonKind::String | JsonKind::Null | JsonKind::Bool | JsonKind::Number => return minify(node, out),
+    };
+    let indent = |level: usize, out: &mut String| {
+        out.push('\n');
+        (0..level).for_each(|_| out.push_str("  "));
+    };
+    out.push(open);
+    let mut is_empty = true;
+    for child in node.children() {
+        if !is_empty {
+            out.push(',');
+        }
+        is_empty = false;
+        indent(level + 1, out);
+        if open == '{' {
+            out.push('"');
+            out.push_str(child.raw_key());
+            out.push_str("\": ");
+        }
+        prettify(child, level + 1, out);
+    }
+    if !is_empty {
+        indent(level, out);
+    }
+    out.push(close);
+}
+
 fn members<'t>(children: impl Iterator<Item = Node<'t>>, out: &mut String) {
     for (child, number) in children.zip(0_usize..) {
         if number > 0 {
@@ -123,6 +155,17 @@ mod tests {
         check(
             r#"{"resourceType":"Patient","id":"9","meta":{"versionId":"3","profile":["p"],"lastUpdated":"2020"}}"#,
             r#"{"resourceType":"Patient","id":"7","meta":{"profile":["p"]}}"#,
+        );
+    }
+
+    #[test]
+    fn pretty_text_is_the_same_value() {
+        let tree = parse(br#"{"a":[1.00,{"b":{}}],"c":[],"d":"x"}"#.to_vec()).unwrap();
+        let mut text = String::new();
+        super::prettify(tree.root(), 0, &mut text);
+        assert_eq!(
+            text,
+            "{\n  \"a\": [\n    1.00,\n    {\n      \"b\": {}\n    }\n  ],\n  \"c\": [],\n  \"d\": \"x\"\n}"
         );
     }
 

@@ -23,7 +23,7 @@ pub(super) fn capabilities(engine: &Engine) -> Answer {
         "rest": [{
             "mode": "server",
             "security": {
-                "cors": false,
+                "cors": true,
                 "description": "bearer access tokens; disclosure is governed by Consent resources",
             },
             "resource": r4().resources().map(resource).collect::<Vec<Value>>(),

@@ -27,7 +27,7 @@ pub static CONTROLS: [(&str, Control, &str); 11] = [
     ("_elements", Control::Elements, "the elements to return, separated by commas"),
     ("_total", Control::Total, "none, estimate or accurate"),
     ("_format", Control::Format, "json or xml"),
-    ("_pretty", Control::Pretty, "accepted; the answer is compact either way"),
+    ("_pretty", Control::Pretty, "true: JSON with a line for every value"),
     // CHOICE: a widespread client library adds this to every count; it asks for no more than `_total` does by itself.
     ("_totalMethod", Control::Pretty, "accepted; totals are accurate either way"),
     ("_cursor", Control::Cursor, "the place of a page, as links give it"),

@@ -48,6 +48,37 @@ fn a_binary_goes_in_and_out_as_bytes() {
 }
 
 #[test]
+fn answers_are_packed_pretty_and_open_to_other_origins_as_asked() {
+    let house = House::in_memory().unwrap();
+    let running = start(&config(), &house, true, None).unwrap();
+    let url = format!("{}/metadata", running.base_url);
+    for packing in ["gzip", "br"] {
+        let answer = agent().get(&url).header("Accept-Encoding", packing).call().unwrap();
+        assert_eq!(answer.headers()["content-encoding"], packing);
+    }
+    let mut pretty = agent().get(format!("{url}?_pretty=true")).call().unwrap();
+    assert!(
+        pretty
+            .body_mut()
+            .read_to_string()
+            .unwrap()
+            .starts_with("{\n  \"resourceType\": \"CapabilityStatement\"")
+    );
+    let answer = agent().get(&url).header("Origin", "https://app.example").call().unwrap();
+    assert_eq!(answer.headers()["access-control-allow-origin"], "*");
+    let seen = answer.headers()["access-control-expose-headers"].to_str().unwrap();
+    assert!(["ETag", "Location", "Content-Location"].iter().all(|name| seen.contains(name)));
+    let request = ureq::http::Request::builder()
+        .method("OPTIONS")
+        .uri(format!("{}/Patient/1", running.base_url))
+        .header("Origin", "https://app.example")
+        .header("Access-Control-Request-Method", "PUT");
+    let before = agent().run(request.body(()).unwrap()).unwrap();
+    assert!(before.headers()["access-control-allow-methods"].to_str().unwrap().contains("PUT"));
+    assert!(before.headers()["access-control-allow-headers"].to_str().unwrap().contains("If-Match"));
+}
+
+#[test]
 fn open_is_for_loopback_and_bodies_have_a_limit() {
     let house = House::in_memory().unwrap();
     let everywhere = Config { listen: "0.0.0.0:0".to_owned(), ..config() };
