@@ -14,7 +14,7 @@ conform URL *ARGS:
 
 # The long forms of tests.
 long:
-    CHARTWARD_LONG=1 cargo test --release -- --nocapture
+    LONG_TESTS=1 cargo test --release -- --nocapture
 
 # Make the tables of profiles/ from unpacked official packages.
 profiles *PACKAGES:

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 /// How often it is killed; the long form of the test does it more often.
 fn rounds() -> u64 {
-    if std::env::var_os("CHARTWARD_LONG").is_some() { 200 } else { 20 }
+    if std::env::var_os("LONG_TESTS").is_some() { 200 } else { 20 }
 }
 
 struct Server {
@@ -20,14 +20,14 @@ struct Server {
 
 impl Server {
     fn start(data: &Path) -> Self {
-        let ready = data.with_extension("ready");
+        let (ready, log) = (data.with_extension("ready"), data.with_extension("log"));
         std::fs::remove_file(&ready).ok();
         let child = Command::new(env!("CARGO_BIN_EXE_chartward"))
             .args(["serve", "--open", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
             .arg("--ready-file")
             .arg(&ready)
-            .stderr(Stdio::null())
+            .stderr(Stdio::from(std::fs::File::create(&log).unwrap()))
             .spawn()
             .unwrap();
         let mut server = Self { child, base: String::new() };
@@ -35,7 +35,7 @@ impl Server {
         while server.base.is_empty() {
             if since.elapsed() > Duration::from_secs(30) {
                 server.kill();
-                panic!("the server does not start");
+                panic!("the server does not start: {}", std::fs::read_to_string(&log).unwrap());
             }
             if let Ok(text) = std::fs::read(&ready) {
                 let ready: Value = serde_json::from_slice(&text).unwrap();

@@ -12,7 +12,7 @@ use crate::shared;
 
 /// Bundles of patients that are loaded; the long form loads all.
 fn bundles_max() -> usize {
-    if std::env::var_os("CHARTWARD_LONG").is_some() { usize::MAX } else { 4 }
+    if std::env::var_os("LONG_TESTS").is_some() { usize::MAX } else { 4 }
 }
 
 /// References to other entries and conditional references are rewritten; everything else stays.
