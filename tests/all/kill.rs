@@ -130,7 +130,11 @@ fn acknowledged_writes_survive_being_killed() {
             let writers: Vec<_> =
                 (0..4).map(|_| scope.spawn(|| write_until(&base, &end, &numbers))).collect();
             // Some rounds end in the middle of the first writes, some after many.
-            std::thread::park_timeout(Duration::from_millis(100 + round * 37 % 400));
+            let (since, enough) = (Instant::now(), Duration::from_millis(60 + round * 37 % 400));
+            while since.elapsed() < enough {
+                // It may wake early, from the end of a thread of the round before.
+                std::thread::park_timeout(enough.saturating_sub(since.elapsed()));
+            }
             server.kill();
             end.store(true, Ordering::Relaxed);
             writers.into_iter().map(|writer| writer.join().unwrap()).collect()
