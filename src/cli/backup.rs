@@ -63,9 +63,19 @@ pub fn restore(arguments: &RestoreArguments) -> Result<(), String> {
     }
     let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", arguments.file.display());
     let file = File::open(&arguments.file).map_err(|error| failed(&error))?;
-    let store = open(&config)?;
+    // Under another name until it is whole: half a restore must not be taken for a store.
+    let part = Config { data: config.data.with_extension("restoring"), ..config.clone() };
+    if part.data.exists() {
+        return Err(format!("{} is left from a restore that failed; remove it first", part.data.display()));
+    }
+    let store = open(&part)?;
     let dumped = read_dump(&mut BufReader::new(file), &store).map_err(|error| failed(&error))?;
     store.close().map_err(|error| error.to_string())?;
+    drop(store);
+    // An empty folder may be there already.
+    let _ = std::fs::remove_dir(&config.data);
+    std::fs::rename(&part.data, &config.data)
+        .map_err(|error| format!("{}: {error}", config.data.display()))?;
     say(&format!("{} keys as of commit {} are in {}", dumped.keys, dumped.sequence.0, config.data.display()))
 }
 

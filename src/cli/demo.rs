@@ -68,9 +68,9 @@ pub(super) fn load(house: &House, config: &Config, patients: u64, seed: u64) -> 
                 loop {
                     let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok(document) = next else { return };
-                    let (_, reasons) = sink.load(&document);
-                    if let Some(reason) = reasons.into_iter().next() {
-                        *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+                    let (_, rejected) = sink.load(&document);
+                    if let Some(rejected) = rejected.into_iter().next() {
+                        *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(rejected.reason);
                     }
                 }
             });

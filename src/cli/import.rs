@@ -50,6 +50,12 @@ pub struct Tally {
     pub bytes: u64,
 }
 
+/// What was not accepted: a transaction as a whole, all else resource by resource.
+pub(super) struct Rejected {
+    pub(super) reason: String,
+    text: String,
+}
+
 /// Where documents go.
 pub(super) enum Sink {
     Engine(Box<Engine>, Arc<Party>),
@@ -59,7 +65,8 @@ pub(super) enum Sink {
 impl Sink {
     /// The loader of a house: its own system, which may choose ids.
     pub(super) fn house(house: &House, config: &Config) -> Result<Self, String> {
-        let base = format!("http://{}/fhir", config.listen);
+        let origin = config.public_url.clone().unwrap_or_else(|| format!("http://{}", config.listen));
+        let base = format!("{origin}/fhir");
         Ok(Self::Engine(
             Box::new(house.engine(config, &base, false)?),
             Arc::new(Party::open(&config.organization)),
@@ -113,11 +120,12 @@ impl Sink {
         }
     }
 
-    /// Loads a document. Gives the resources accepted and the reasons for those that were not.
-    pub(super) fn load(&self, text: &str) -> (u64, Vec<String>) {
+    /// Loads a document. Gives the number of resources accepted, and what was not.
+    pub(super) fn load(&self, text: &str) -> (u64, Vec<Rejected>) {
+        let rejected = |reason: String| Rejected { reason, text: text.to_owned() };
         let tree = match parse(text.as_bytes().to_vec()) {
             Ok(tree) => tree,
-            Err(error) => return (0, vec![error.to_string()]),
+            Err(error) => return (0, vec![rejected(error.to_string())]),
         };
         let root = tree.root();
         let entries = root.items_at("entry").count();
@@ -126,23 +134,27 @@ impl Sink {
         match root.str_at("type") {
             Some("transaction") if is_bundle => match self.send(Verb::Post, &[], text.to_owned()) {
                 Ok(()) => (count, Vec::new()),
-                Err(reason) => (0, vec![reason]),
+                Err(reason) => (0, vec![rejected(reason)]),
             },
             _ if is_bundle => {
                 let mut accepted = 0;
                 let mut reasons = Vec::new();
                 for entry in root.items_at("entry") {
-                    match entry.get("resource").map(|resource| self.load_resource(resource)) {
-                        Some(Ok(())) => accepted += 1,
-                        Some(Err(reason)) => reasons.push(reason),
-                        None => {}
+                    let Some(resource) = entry.get("resource") else { continue };
+                    match self.load_resource(resource) {
+                        Ok(()) => accepted += 1,
+                        Err(reason) => {
+                            let mut text = String::new();
+                            crate::model::minify(resource, &mut text);
+                            reasons.push(Rejected { reason, text });
+                        }
                     }
                 }
                 (accepted, reasons)
             }
             _ => match self.load_resource(root) {
                 Ok(()) => (1, Vec::new()),
-                Err(reason) => (0, vec![reason]),
+                Err(reason) => (0, vec![rejected(reason)]),
             },
         }
     }
@@ -220,11 +232,10 @@ pub(super) fn load_all(sink: &Sink, paths: &[PathBuf], parallel: usize) -> Resul
                         let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
                         let Ok(text) = next else { return };
                         bytes.fetch_add(u64::try_from(text.len()).unwrap_or(0), Ordering::Relaxed);
-                        let (count, reasons) = sink.load(&text);
+                        let (count, rejected) = sink.load(&text);
                         accepted.fetch_add(count, Ordering::Relaxed);
-                        if !reasons.is_empty() {
-                            again.lock().unwrap_or_else(PoisonError::into_inner).push(text);
-                        }
+                        let texts = rejected.into_iter().map(|rejected| rejected.text);
+                        again.lock().unwrap_or_else(PoisonError::into_inner).extend(texts);
                     }
                 });
             }
@@ -240,13 +251,11 @@ pub(super) fn load_all(sink: &Sink, paths: &[PathBuf], parallel: usize) -> Resul
             result
         })?;
         for text in again.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            let before = text.contains("\"transaction\"");
-            let (count, reasons) = sink.load(&text);
-            // Single resources that had been accepted the first time were counted then.
-            accepted.fetch_add(if before { count } else { 0 }, Ordering::Relaxed);
-            for reason in reasons {
+            let (count, refused) = sink.load(&text);
+            accepted.fetch_add(count, Ordering::Relaxed);
+            for refused in refused {
                 rejected += 1;
-                report(&format!("{}: rejected: {reason}", file.display()));
+                report(&format!("{}: rejected: {}", file.display(), refused.reason));
             }
         }
     }

@@ -133,7 +133,7 @@ const ADMINISTRATIVE: [&str; 15] = [
 const FEEDS_IDENTITIES: [&str; 6] =
     ["Organization", "Practitioner", "PractitionerRole", "Group", "CareTeam", "RelatedPerson"];
 
-/// What patients write themselves.
+/// What patients make themselves; of all that is there already they change their Consents alone.
 /// CHOICE: what professionals have recorded is not theirs to change (45 CFR 164.526 lets them ask for an amendment).
 const PATIENTS_WRITE: [&str; 4] = ["Consent", "Communication", "QuestionnaireResponse", "DocumentReference"];
 
@@ -275,7 +275,7 @@ impl<'s> Lens<'s> {
                 is_staff || own.is_some_and(|own| data.owners.len() == 1 && data.owners.contains(&own))
             );
         }
-        if is_patient && !PATIENTS_WRITE.contains(&name) {
+        if is_patient && (writing == Writing::Change || !PATIENTS_WRITE.contains(&name)) {
             return Ok(false);
         }
         if data.owners.is_empty() {

@@ -23,6 +23,7 @@ pub(super) fn is_raw_read(method: &Method, path: &[String], headers: &HeaderMap,
 pub(super) fn is_raw_write(method: &Method, path: &[String], headers: &HeaderMap) -> bool {
     matches!(*method, Method::POST | Method::PUT)
         && path.len() <= 2
+        && path.get(1).is_none_or(|segment| !segment.starts_with('_'))
         && path.first().is_some_and(|segment| segment == "Binary")
         && negotiate::content(headers) == Content::Unknown
 }

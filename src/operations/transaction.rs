@@ -298,6 +298,15 @@ fn read_bodies(
     Ok((steps, rewriter.expectations))
 }
 
+/// Elements whose value may be the address of another entry: references, and uri, url, oid and uuid where they stand for
+/// one. The value of an Identifier is a name and stays what it is.
+fn may_refer(key: &str) -> bool {
+    matches!(
+        key,
+        "reference" | "url" | "uri" | "valueUri" | "valueUrl" | "valueOid" | "valueUuid" | "valueReference"
+    )
+}
+
 /// Writes a resource with its references to other entries, and conditional references, resolved.
 struct Rewriter<'r, 's> {
     session: &'r Session<'s>,
@@ -336,6 +345,9 @@ impl Rewriter<'_, '_> {
 
     fn replaced(&mut self, node: Node<'_>) -> Result<Option<String>, Refusal> {
         let text = node.text();
+        if !may_refer(node.key()) {
+            return self.narrative(node);
+        }
         if let Some(target) = self.ids.by_full_url.get(text) {
             return Ok(Some(target.clone()));
         }
@@ -349,15 +361,19 @@ impl Rewriter<'_, '_> {
                 return self.conditional_reference(text);
             }
         }
-        // Narrative may link to entries too.
-        if node.key() == "div" && text.contains("urn:") {
-            let mut div = text.to_owned();
-            for (url, target) in self.ids.by_full_url.iter().filter(|(url, _)| url.starts_with("urn:")) {
-                div = div.replace(url.as_str(), target);
-            }
-            return Ok(Some(div));
-        }
         Ok(None)
+    }
+
+    /// Narrative may link to entries too.
+    fn narrative(&self, node: Node<'_>) -> Result<Option<String>, Refusal> {
+        if node.key() != "div" || !node.text().contains("urn:") {
+            return Ok(None);
+        }
+        let mut div = node.text().to_owned();
+        for (url, target) in self.ids.by_full_url.iter().filter(|(url, _)| url.starts_with("urn:")) {
+            div = div.replace(url.as_str(), target);
+        }
+        Ok(Some(div))
     }
 
     /// `Type?criteria` stands for the one resource that it finds (R4 http.html#trules).

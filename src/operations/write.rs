@@ -102,7 +102,9 @@ pub(super) fn put(
     let writing =
         if prior.as_ref().is_none_or(|prior| prior.deleted) { Writing::New } else { Writing::Change };
     let mut body = normalize(valid.root(), id.as_str());
-    if let Some(text) = amended(&body.text, before.as_ref().map(|before| before.text.as_str()), session) {
+    if let Some(text) =
+        amended(valid, &body.text, before.as_ref().map(|before| before.text.as_str()), session)
+    {
         let tree = parse(text.into_bytes()).map_err(unreadable)?;
         body = normalize(tree.root(), id.as_str());
     }
@@ -146,10 +148,12 @@ fn check_consent(session: &Session<'_>, def: &TypeDef, consent: Node<'_>) -> Res
 /// The text with what the server keeps or makes its own: references under the own base become relative, and security
 /// labels that the version before had stay. Labels are taken off by those who may, with an operation of its own. `None`
 /// if nothing changes.
-fn amended(text: &str, before: Option<&str>, session: &Session<'_>) -> Option<String> {
+fn amended(valid: &Valid, text: &str, before: Option<&str>, session: &Session<'_>) -> Option<String> {
     let own = format!("{}/", session.engine.options.base_url);
     let has_labels = before.is_some_and(|before| before.contains("\"security\""));
-    if !has_labels && !text.contains(&own) {
+    // By the text of the nodes: in the JSON the slashes of a reference may be escaped.
+    let names_own = |node: Node<'_>| node.key() == "reference" && node.text().starts_with(&own);
+    if !has_labels && !valid.root().subtree().any(names_own) {
         return None;
     }
     let mut json: serde_json::Value = serde_json::from_str(text).ok()?;

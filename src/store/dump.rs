@@ -10,7 +10,9 @@ use std::io::{self, Read, Write as _};
 use sha2::{Digest as _, Sha256};
 
 use super::key::{Space, row_of};
-use super::kv::{At, Batch, Direction, Flow, KeyRange, Kv, Sequence, Snapshot, Start, StoreError, Write};
+use super::kv::{
+    At, Batch, CommitError, Direction, Flow, KeyRange, Kv, Sequence, Snapshot, Start, StoreError, Write,
+};
 
 const MAGIC: &[u8; 8] = b"CWDUMP01";
 const LEVEL: i32 = 3;
@@ -96,7 +98,14 @@ pub fn read_dump(input: &mut dyn Read, kv: &dyn Kv) -> Result<Dumped, StoreError
     let mut keys = 0_u64;
     let mut commit = |writes: &mut Vec<Write>| -> Result<(), StoreError> {
         let batch = Batch { writes: std::mem::take(writes), start: start.take(), ..Batch::default() };
-        kv.commit(batch).wait().map(drop).map_err(|error| StoreError::Io(error.to_string()))
+        loop {
+            match kv.commit(batch.clone()).wait() {
+                Ok(_) => return Ok(()),
+                // It is busy with what it was given; there is no hurry.
+                Err(CommitError::Busy) => {}
+                Err(error) => return Err(StoreError::Io(error.to_string())),
+            }
+        }
     };
     while stream.byte()? == 1 {
         let (key, value) = (stream.part()?, stream.part()?);

@@ -15,17 +15,18 @@ fn bundles_max() -> usize {
     if std::env::var_os("LONG_TESTS").is_some() { usize::MAX } else { 4 }
 }
 
-/// References to other entries and conditional references are rewritten; everything else stays.
+/// References to other entries and conditional references are rewritten; everything else stays, business identifiers that
+/// look like the address of an entry among it.
 fn without_what_the_server_changes(value: &mut Value, ids: &HashMap<String, String>) {
     match value {
         Value::Object(members) => {
             for (name, member) in members.iter_mut() {
-                if name == "reference"
+                if matches!(name.as_str(), "reference" | "url" | "uri")
                     && let Some(text) = member.as_str()
                 {
                     if let Some(target) = ids.get(text) {
                         *member = Value::String(target.clone());
-                    } else if text.contains('?') {
+                    } else if name == "reference" && text.contains('?') {
                         *member = Value::String(text.split('?').next().unwrap().to_owned());
                     }
                 } else {
@@ -34,11 +35,6 @@ fn without_what_the_server_changes(value: &mut Value, ids: &HashMap<String, Stri
             }
         }
         Value::Array(items) => items.iter_mut().for_each(|item| without_what_the_server_changes(item, ids)),
-        Value::String(text) => {
-            if let Some(target) = ids.get(text) {
-                text.clone_from(target);
-            }
-        }
         _ => {}
     }
 }

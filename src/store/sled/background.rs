@@ -19,6 +19,8 @@ use super::writer::Queue;
 
 /// How many runs of a level are merged into one of the next.
 const MERGE_WIDTH: usize = 8;
+/// How many tries, a second apart, the operating system has to take back a refusal.
+const FAILURES_MAX: u32 = 30;
 /// How often it looks for work of its own.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -37,14 +39,17 @@ impl Background {
     /// Works until the store closes. What the operating system refuses now (no room, no handles) is tried again, and
     /// meanwhile commits wait; damage stops the writes, and reads go on from what is there.
     pub(super) fn run(mut self) -> Self {
+        let mut failures = 0_u32;
         while self.queue.wait_for_frozen(PATIENCE) {
             match self.work() {
-                Ok(()) => {}
-                Err(error @ StoreError::Corrupt(_)) => {
+                Ok(()) => failures = 0,
+                // sled remembers a failed write for as long as it is open, so what does not pass soon will not.
+                Err(error) if failures >= FAILURES_MAX || matches!(error, StoreError::Corrupt(_)) => {
                     self.queue.stop(error.to_string());
                     return self;
                 }
                 Err(error) => {
+                    failures += 1;
                     self.queue.note(error.to_string());
                     self.queue.pause(PATIENCE);
                 }
@@ -76,6 +81,8 @@ impl Background {
 
     fn write_down(&mut self, table: &Arc<Table>) -> Result<(), StoreError> {
         let disk = self.state.disk.clone();
+        // An earlier try that failed may have left pieces under the same number.
+        disk.remove_run(self.manifest.next_run)?;
         let mut run = RunWriter::new(self.manifest.next_run, 0, disk.clone());
         let mut records = SledBatch::default();
         for (key, sequence, value) in table.iter() {
@@ -151,6 +158,7 @@ impl Background {
         for run in runs {
             cursors.push(Box::new(run.cursor(&everything, Direction::Forward)?));
         }
+        self.state.disk.remove_run(self.manifest.next_run)?;
         let mut out = RunWriter::new(self.manifest.next_run, level, self.state.disk.clone());
         let (mut key, mut versions) = (Vec::new(), Vec::new());
         while cursor::next_key(&mut cursors, Direction::Forward, &mut key, &mut versions)? {
@@ -180,7 +188,7 @@ impl Background {
 
     /// Packs the files that the manifest covers, all but the newest.
     fn pack_journal(&self) -> Result<(), StoreError> {
-        let files = journal::files(&self.journal_folder)?;
+        let files = journal::files_with_records(&self.journal_folder)?;
         for pair in files.windows(2) {
             let [(_, path), (next, _)] = pair else { continue };
             let is_covered = next.0 <= self.manifest.sequence + 1;

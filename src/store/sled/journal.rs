@@ -223,6 +223,18 @@ pub(super) fn files(folder: &Path) -> Result<Vec<(Sequence, PathBuf)>, StoreErro
     Ok(found)
 }
 
+/// The files that hold records. One without says nothing: it was begun and never used, because the machine stopped or
+/// because the store went on with the file before it.
+pub(super) fn files_with_records(folder: &Path) -> Result<Vec<(Sequence, PathBuf)>, StoreError> {
+    let mut used = Vec::new();
+    for (first, path) in files(folder)? {
+        if !is_plain(&path) || fs::metadata(&path)?.len() > FILE_HEADER_LEN {
+            used.push((first, path));
+        }
+    }
+    Ok(used)
+}
+
 /// Reads every record in order, checking the chain from the first file to the end, and hands those after `applied` on.
 ///
 /// # Errors
@@ -233,20 +245,13 @@ pub(super) fn replay(
     reading: Reading,
     visit: &mut dyn FnMut(Replayed) -> Result<(), StoreError>,
 ) -> Result<Replay, StoreError> {
-    let files = files(folder)?;
-    // A file without a record says nothing: it was begun and never used, because the machine stopped or because the
-    // store went on with the file before it.
-    let mut used = Vec::with_capacity(files.len());
-    for (first, path) in files {
-        if is_plain(&path) && fs::metadata(&path)?.len() <= FILE_HEADER_LEN {
-            if reading == Reading::ToOpen {
-                fs::remove_file(&path)?;
-            }
-        } else {
-            used.push((first, path));
+    let all = files(folder)?;
+    let files = files_with_records(folder)?;
+    if reading == Reading::ToOpen {
+        for (_, path) in all.iter().filter(|file| !files.contains(file)) {
+            fs::remove_file(path)?;
         }
     }
-    let files = used;
     let mut state = Replay { last: applied, seal: FIRST_SEAL, open: None, torn_bytes: 0 };
     let mut expected: Option<(Sequence, Seal)> = None;
     // Files that the checkpoint covers need not be read again; what follows must join without a gap.

@@ -140,7 +140,7 @@ impl Queue {
     /// Waits until the background has written the older table down. `false` if writing has stopped meanwhile.
     fn wait_for_room(&self) -> bool {
         let mut inner = self.lock();
-        while inner.frozen && inner.stopped.is_none() {
+        while inner.frozen && inner.stopped.is_none() && !(inner.closing && inner.failure.is_some()) {
             let patience = Duration::from_millis(500);
             (inner, _) = self.changed.wait_timeout(inner, patience).unwrap_or_else(PoisonError::into_inner);
             while inner.pending.front().is_some_and(|pending| pending.since.elapsed() > WAIT_MAX) {
@@ -149,7 +149,7 @@ impl Queue {
                 }
             }
         }
-        inner.stopped.is_none()
+        inner.stopped.is_none() && !inner.frozen
     }
 }
 
