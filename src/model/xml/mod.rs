@@ -40,11 +40,11 @@ const DIV_OPEN: &str = "<div xmlns=\"http://www.w3.org/1999/xhtml\">";
 const DIV_CLOSE: &str = "</div>";
 
 /// What stands for the n-th narrative while fhirbolt has the rest.
-fn placeholder(number: usize) -> String {
+fn stand_in(number: usize) -> String {
     format!("{DIV_OPEN}narrative-{number}{DIV_CLOSE}")
 }
 
-/// Puts the narratives back in the place of their placeholders.
+/// Puts the narratives back in the place of their stand-ins.
 fn restore(element: &mut R4Element, divs: &[String]) {
     for (name, value) in element.iter_mut() {
         match value {

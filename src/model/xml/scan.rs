@@ -7,7 +7,7 @@ use crate::definitions::{Kind, TypeDef, r4};
 use crate::model::outcome::{Issue, IssueCode, Outcome};
 use crate::model::tree::position;
 
-use super::placeholder;
+use super::stand_in;
 
 const FHIR: &str = "http://hl7.org/fhir";
 const XHTML: &str = "http://www.w3.org/1999/xhtml";
@@ -216,7 +216,7 @@ impl Scan<'_> {
             // A namespace declared further up must be said where the narrative stands alone, in JSON.
             text.replacen("<div", &format!("<div xmlns=\"{XHTML}\""), 1)
         };
-        self.out.text.push_str(&placeholder(self.out.divs.len()));
+        self.out.text.push_str(&stand_in(self.out.divs.len()));
         self.out.divs.push(div);
         true
     }

@@ -4,7 +4,7 @@ use crate::model::normalize::quote;
 use crate::model::outcome::{IssueCode, Outcome};
 use crate::model::tree::{JsonKind, Node};
 
-use super::{DIV_CLOSE, DIV_OPEN, R4Element, placeholder};
+use super::{DIV_CLOSE, DIV_OPEN, R4Element, stand_in};
 
 /// The XML form of a valid resource.
 ///
@@ -28,7 +28,7 @@ fn resource_first<'t>(node: Node<'t>, out: &mut String, divs: &mut Vec<&'t str>)
         JsonKind::Object => ('{', '}'),
         JsonKind::Array => ('[', ']'),
         JsonKind::String if node.key() == "div" && node.text().starts_with("<div") => {
-            quote(&placeholder(divs.len()), out);
+            quote(&stand_in(divs.len()), out);
             return divs.push(node.text());
         }
         JsonKind::String | JsonKind::Null | JsonKind::Bool | JsonKind::Number => {
@@ -53,7 +53,7 @@ fn resource_first<'t>(node: Node<'t>, out: &mut String, divs: &mut Vec<&'t str>)
     out.push(close);
 }
 
-/// No text of a resource can look like a placeholder here: in XML its `<` is escaped.
+/// No text of a resource can look like a stand-in here: in XML its `<` is escaped.
 fn restore(xml: &str, divs: &[&str]) -> String {
     let mut out = String::with_capacity(xml.len() + divs.iter().map(|div| div.len()).sum::<usize>());
     let mut rest = xml;
