@@ -1,15 +1,20 @@
 //! `chartward backup` and `chartward restore`.
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::store::{At, Kv as _, Sled, SledOptions, SystemClock, read_dump, write_dump};
+use crate::auth::{Issuer, Role};
+use crate::http::Task;
+use crate::store::{At, Dumped, Kv as _, Sled, SledOptions, SystemClock, read_dump, write_dump};
 
 use super::config::{Common, Config};
+use super::house::claims;
+use super::token::base_url;
 
 /// Writes everything that the data directory holds, every version and every access record, to one compressed file with a
-/// checksum. The server must not be running. The issuer's key is not in it: keep `keys/` apart.
+/// checksum. A server that is running goes on meanwhile: it is found by itself and writes the backup. The issuer's key is not
+/// in it: keep `keys/` apart.
 #[derive(clap::Args)]
 pub struct BackupArguments {
     #[command(flatten)]
@@ -36,21 +41,72 @@ pub fn backup(arguments: &BackupArguments) -> Result<(), String> {
     if !config.data.exists() {
         return Err(format!("{} is not there", config.data.display()));
     }
-    let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", arguments.file.display());
-    let store = open(&config)?;
-    let snapshot = store.snapshot(At::Latest).map_err(|error| error.to_string())?;
-    // Whole or not at all: a file that was begun has another name.
-    let part = arguments.file.with_extension("part");
-    let mut out = BufWriter::new(File::create(&part).map_err(|error| failed(&error))?);
-    let dumped = write_dump(&*snapshot, &mut out).map_err(|error| failed(&error))?;
-    let file = out.into_inner().map_err(|error| failed(&error))?;
-    file.sync_all().and_then(|()| std::fs::rename(&part, &arguments.file)).map_err(|error| failed(&error))?;
+    let store = match open(&config) {
+        Ok(store) => store,
+        // A server has the directory open: it writes the backup itself.
+        Err(reason) => {
+            return by_server(&config, &arguments.file).map_err(|error| format!("{reason}; {error}"));
+        }
+    };
+    let dumped = write(&store, &arguments.file)?;
     say(&format!(
         "{} keys as of commit {} are in {}",
         dumped.keys,
         dumped.sequence.0,
         arguments.file.display()
     ))
+}
+
+/// Writes a backup, whole or not at all: a file that was begun has another name.
+fn write(store: &Sled, file: &Path) -> Result<Dumped, String> {
+    let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+    let snapshot = store.snapshot(At::Latest).map_err(|error| error.to_string())?;
+    let part = file.with_extension("part");
+    let mut out = BufWriter::new(File::create(&part).map_err(|error| failed(&error))?);
+    let dumped = write_dump(&*snapshot, &mut out).map_err(|error| failed(&error))?;
+    let written = out.into_inner().map_err(|error| failed(&error))?;
+    written.sync_all().and_then(|()| std::fs::rename(&part, file)).map_err(|error| failed(&error))?;
+    Ok(dumped)
+}
+
+/// What a running server does for `backup`: writes one into the folder, named by its commit, and gives its path.
+pub(super) fn task(store: Arc<Sled>, folder: PathBuf) -> Task {
+    Arc::new(move || {
+        std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+        let snapshot = store.snapshot(At::Latest).map_err(|error| error.to_string())?;
+        let path = folder.join(format!("{:020}.cwdump", snapshot.sequence().0));
+        drop(snapshot);
+        write(&store, &path)?;
+        Ok(path.display().to_string())
+    })
+}
+
+/// Asks the server of the directory, with a token that whoever may read its key can mint.
+fn by_server(config: &Config, file: &Path) -> Result<(), String> {
+    let key = std::fs::read(config.data.join("keys/issuer.p8")).map_err(|error| error.to_string())?;
+    let url = base_url(config)?;
+    let mut token = claims(&url, 60)?;
+    "backup".clone_into(&mut token.sub);
+    Role::Administrator.code().clone_into(&mut token.role);
+    token.organization = Some(config.organization.clone());
+    let token = Issuer::new(&url, &key)?.sign(&token)?;
+    let origin = url.strip_suffix("/fhir").unwrap_or(&url);
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let asked =
+        agent.post(format!("{origin}/admin/backup")).header("Authorization", format!("Bearer {token}"));
+    let mut answer = asked.send_empty().map_err(|error| error.to_string())?;
+    let text = answer.body_mut().read_to_string().map_err(|error| error.to_string())?;
+    if !answer.status().is_success() {
+        return Err(format!("the server at {origin}: {} {text}", answer.status()));
+    }
+    let made = Path::new(&text);
+    // Another file system takes a copy instead.
+    if std::fs::rename(made, file).is_err() {
+        std::fs::copy(made, file)
+            .and_then(|_| std::fs::remove_file(made))
+            .map_err(|error| error.to_string())?;
+    }
+    say(&format!("the running server wrote {}", file.display()))
 }
 
 pub fn restore(arguments: &RestoreArguments) -> Result<(), String> {

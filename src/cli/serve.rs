@@ -175,13 +175,15 @@ pub fn start(
     let limits =
         Limits { body_bytes_max: config.body_bytes_max, request_seconds_max: config.request_seconds_max };
     let (end, ended) = oneshot::channel::<()>();
+    let backup = house.sled.clone().map(|sled| super::backup::task(sled, config.data.join("backups")));
     let on = runtime.clone();
     let thread = std::thread::Builder::new().name("server".to_owned()).spawn(move || {
         let until = async {
             // The sender gone means the same as a word from it.
             let _ = ended.await;
         };
-        on.block_on(serve(listening, router(engine, limits), until)).map_err(|error| error.to_string())
+        on.block_on(serve(listening, router(engine, limits, backup), until))
+            .map_err(|error| error.to_string())
     });
     let thread = thread.map_err(|error| error.to_string())?;
     Ok(Running { base_url, end: Some(end), thread: Some(thread), runtime })

@@ -71,7 +71,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
 }
 
 /// The base URL of the server of the data directory: as configured, or as it said when it was started last.
-fn base_url(config: &Config) -> Result<String, String> {
+pub(super) fn base_url(config: &Config) -> Result<String, String> {
     if let Some(url) = &config.public_url {
         return Ok(format!("{url}/fhir"));
     }

@@ -9,5 +9,5 @@ mod service;
 mod tls;
 
 pub use listen::{Listening, serve};
-pub use service::{Limits, router};
+pub use service::{Limits, Task, router};
 pub use tls::{tls_from_files, tls_self_signed};

@@ -8,7 +8,7 @@ use axum::body::Body as WireBody;
 use axum::extract::{Request as WireRequest, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, Method, Response, StatusCode};
-use axum::routing::get;
+use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::timeout::TimeoutLayer;
@@ -37,20 +37,25 @@ impl Default for Limits {
     }
 }
 
+/// What an administrator has a running server do: the path of what came of it, or why nothing did.
+pub type Task = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
+
 #[derive(Clone)]
 struct App {
     engine: Arc<Engine>,
+    backup: Option<Task>,
     limits: Limits,
     requests: Arc<AtomicU64>,
 }
 
 /// The router of a server. The API is below `/fhir`.
-pub fn router(engine: Arc<Engine>, limits: Limits) -> Router {
-    let app = App { engine, limits, requests: Arc::default() };
+pub fn router(engine: Arc<Engine>, limits: Limits, backup: Option<Task>) -> Router {
+    let app = App { engine, backup, limits, requests: Arc::default() };
     let timeout = Duration::from_secs(limits.request_seconds_max);
     Router::new()
         .route("/health/live", get(|| async { "ok" }))
         .route("/health/ready", get(ready))
+        .route("/admin/backup", post(back_up))
         .fallback(handle)
         .with_state(app)
         .layer(CompressionLayer::new())
@@ -62,6 +67,22 @@ async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
     match app.engine.kv().health() {
         Ok(()) => (StatusCode::OK, "ok"),
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the store accepts no writes"),
+    }
+}
+
+/// Has the server write a backup beside its data, for an administrator of the own organization.
+async fn back_up(State(app): State<App>, headers: HeaderMap) -> (StatusCode, String) {
+    let party = bearer(&headers).and_then(|token| app.engine.authenticate(token));
+    let Ok(party) = party else { return (StatusCode::UNAUTHORIZED, "an access token is needed".to_owned()) };
+    if !app.engine.may_administer(&party) {
+        return (StatusCode::FORBIDDEN, "this is for administrators".to_owned());
+    }
+    let Some(task) = app.backup.clone() else {
+        return (StatusCode::NOT_FOUND, "there is nothing on disk to back up".to_owned());
+    };
+    match tokio::task::spawn_blocking(move || task()).await {
+        Ok(Ok(path)) => (StatusCode::OK, path),
+        Ok(Err(_)) | Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "the backup failed".to_owned()),
     }
 }
 

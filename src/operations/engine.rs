@@ -125,6 +125,13 @@ impl Engine {
         }
     }
 
+    /// Whether a party runs the server: an administrator of the own organization.
+    #[must_use]
+    pub fn may_administer(&self, party: &Party) -> bool {
+        let is_own = party.organization.as_ref().is_some_and(|own| self.settings.own.contains(own));
+        is_own && party.role == Role::Administrator
+    }
+
     /// The party of a request for something that is public: whoever it is, or nobody.
     #[must_use]
     pub fn authenticate_or_public(&self, token: Option<&str>) -> Arc<Party> {

@@ -72,6 +72,42 @@ fn what_is_restored_goes_on_as_it_was() {
 }
 
 #[test]
+fn a_running_server_is_backed_up_without_stopping() {
+    let folder = tempfile::tempdir().unwrap();
+    let config =
+        Config { data: folder.path().join("data"), listen: "127.0.0.1:0".to_owned(), ..Config::default() };
+    let house = House::open(&config).unwrap();
+    let mut running = chartward::cli::start(&config, &house, true, None).unwrap();
+    std::fs::write(config.data.join("server.json"), json!({"base_url": running.base_url}).to_string())
+        .unwrap();
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let patient = r#"{"resourceType":"Patient"}"#;
+    let write = || {
+        let url = format!("{}/Patient", running.base_url);
+        agent.post(url).header("Content-Type", "application/fhir+json").send(patient).unwrap().status()
+    };
+    assert_eq!(write(), 201);
+    let origin = running.base_url.strip_suffix("/fhir").unwrap().to_owned();
+    // The open party is the hospital's system, which is no administrator.
+    assert_eq!(agent.post(format!("{origin}/admin/backup")).send_empty().unwrap().status(), 403);
+    let file = folder.path().join("backup.cwdump");
+    let chartward = |arguments: &[&str]| {
+        std::process::Command::new(env!("CARGO_BIN_EXE_chartward")).args(arguments).output().unwrap()
+    };
+    let text = |path: &std::path::Path| path.to_str().unwrap().to_owned();
+    let ran = chartward(&["backup", &text(&file), "--data", &text(&config.data)]);
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    assert_eq!(write(), 201);
+    running.stop().unwrap();
+    let restored = folder.path().join("restored");
+    let ran = chartward(&["restore", &text(&file), "--data", &text(&restored)]);
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let house = House::open(&Config { data: restored, ..Config::default() }).unwrap();
+    let findings = house.verify().unwrap();
+    assert_eq!((findings.resources, findings.faults), (1, Vec::new()));
+}
+
+#[test]
 fn a_damaged_backup_is_noticed() {
     let memory = Memory::new(Arc::new(SystemClock));
     let write = chartward::store::Write { key: vec![8, 1], value: Some(vec![7; 5_000]), stamps: Vec::new() };
