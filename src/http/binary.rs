@@ -1,8 +1,9 @@
 //! Binary by its own content type (R4 binary.html#rest): as bytes to whoever does not ask for a FHIR format, and from
 //! bytes by whoever does not send one.
-use axum::body::Body as WireBody;
+use axum::body::{Body as WireBody, Bytes};
 use axum::http::header::{ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use futures_util::stream;
 
 use crate::fhirpath::{decode_base64, encode_base64};
 use crate::model::{IssueCode, Tree, parse, quote};
@@ -60,14 +61,25 @@ pub(super) fn unwrapped(
     };
     let root = tree.root();
     let data: String = root.str_at("data").unwrap_or_default().split_whitespace().collect();
-    let (Some(bytes), Some(content_type)) = (decode_base64(&data), root.str_at("contentType")) else {
-        return response;
-    };
+    let Some(content_type) = root.str_at("contentType") else { return response };
     let Ok(content_type) = HeaderValue::from_str(content_type) else { return response };
     let (mut parts, _) = response.into_parts();
     parts.status = StatusCode::OK;
     parts.headers.insert(CONTENT_TYPE, content_type);
     // What somebody stored must not run in the page of whoever opens it.
     parts.headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
-    Response::from_parts(parts, if without_body { WireBody::empty() } else { WireBody::from(bytes) })
+    Response::from_parts(parts, if without_body { WireBody::empty() } else { streamed(data) })
+}
+
+/// How much of the text is decoded at once: whole groups of four digits.
+const CHUNK_DIGITS: usize = 64 * 1024;
+
+/// The bytes as they are sent, so that a large Binary is never in memory twice.
+fn streamed(data: String) -> WireBody {
+    let chunks = (0..data.len().div_ceil(CHUNK_DIGITS)).map(move |number| {
+        let end = data.len().min((number + 1) * CHUNK_DIGITS);
+        let digits = data.get(number * CHUNK_DIGITS..end).unwrap_or_default();
+        decode_base64(digits).map(Bytes::from).ok_or(std::io::Error::other("the Binary holds no base64"))
+    });
+    WireBody::from_stream(stream::iter(chunks))
 }

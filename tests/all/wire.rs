@@ -30,7 +30,8 @@ fn a_binary_goes_in_and_out_as_bytes() {
     let house = House::in_memory().unwrap();
     let running = start(&config(), &house, true, None).unwrap();
     let base = &running.base_url;
-    let bytes: Vec<u8> = (0..=255).collect();
+    // More than one chunk of what is streamed, and no multiple of it.
+    let bytes: Vec<u8> = (0..=255).cycle().take(70_001).collect();
     let made = agent()
         .post(format!("{base}/Binary"))
         .header("Content-Type", "image/x-test")
