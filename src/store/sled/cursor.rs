@@ -1,7 +1,7 @@
 //! Cursors over sorted sources, and the merge of several into what a snapshot shows.
 use bytes::Bytes;
 
-use crate::store::kv::{Direction, Flow, Sequence, StoreError};
+use crate::store::kv::{Direction, Flow, KeyRange, Sequence, StoreError};
 
 /// A position in one sorted source. Versions of a key stand together, in any order.
 pub(super) trait Cursor {
@@ -15,6 +15,19 @@ pub(super) trait Cursor {
 
     /// Moves on to the first key that is not before this one in the cursor's direction.
     fn seek(&mut self, key: &[u8]) -> Result<(), StoreError>;
+}
+
+/// Cuts a range down to what a seek leaves of it.
+pub(super) fn narrow(range: &mut KeyRange, direction: Direction, key: &[u8]) {
+    match direction {
+        Direction::Forward => range.start = key.to_vec().max(std::mem::take(&mut range.start)),
+        Direction::Reverse => {
+            // The end is exclusive: the next possible key after this one.
+            let mut end = key.to_vec();
+            end.push(0);
+            range.end = end.min(std::mem::take(&mut range.end));
+        }
+    }
 }
 
 /// A version of a key that the merge of cursors came upon.

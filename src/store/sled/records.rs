@@ -4,7 +4,7 @@ use bytes::Bytes;
 use crate::store::key::number_at;
 use crate::store::kv::{Direction, KeyRange, Sequence, StoreError};
 
-use super::cursor::Cursor;
+use super::cursor::{Cursor, narrow};
 use super::disk::Disk;
 
 pub(super) struct RecordsCursor<'d> {
@@ -53,14 +53,7 @@ impl Cursor for RecordsCursor<'_> {
     }
 
     fn seek(&mut self, key: &[u8]) -> Result<(), StoreError> {
-        match self.direction {
-            Direction::Forward => self.range.start = key.to_vec().max(std::mem::take(&mut self.range.start)),
-            Direction::Reverse => {
-                let mut end = key.to_vec();
-                end.push(0);
-                self.range.end = end.min(std::mem::take(&mut self.range.end));
-            }
-        }
+        narrow(&mut self.range, self.direction, key);
         self.iter = self.disk.records(&self.range);
         self.advance()
     }

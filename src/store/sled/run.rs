@@ -11,7 +11,7 @@ use crate::store::kv::{Direction, KeyRange, Sequence, StoreError};
 
 use super::block::{Block, BlockBuilder, put_number, take_number};
 use super::bloom::{Bloom, hash};
-use super::cursor::Cursor;
+use super::cursor::{Cursor, narrow};
 use super::disk::{Disk, SledBatch};
 
 /// Blocks decoded lately, by run and number.
@@ -216,14 +216,7 @@ impl Cursor for RunCursor {
     }
 
     fn seek(&mut self, key: &[u8]) -> Result<(), StoreError> {
-        match self.direction {
-            Direction::Forward => self.range.start = key.to_vec().max(std::mem::take(&mut self.range.start)),
-            Direction::Reverse => {
-                let mut end = key.to_vec();
-                end.push(0);
-                self.range.end = end.min(std::mem::take(&mut self.range.end));
-            }
-        }
+        narrow(&mut self.range, self.direction, key);
         self.start()
     }
 }

@@ -10,7 +10,7 @@ use crossbeam_skiplist::map::Entry;
 
 use crate::store::kv::{Committed, Direction, KeyRange, Sequence, StoreError};
 
-use super::cursor::Cursor;
+use super::cursor::{Cursor, narrow};
 
 /// What an entry costs beside its bytes: the node of the skip list and two handles.
 const ENTRY_OVERHEAD: usize = 120;
@@ -110,15 +110,7 @@ impl Cursor for TableCursor<'_> {
     }
 
     fn seek(&mut self, key: &[u8]) -> Result<(), StoreError> {
-        match self.direction {
-            Direction::Forward => self.range.start = key.to_vec().max(std::mem::take(&mut self.range.start)),
-            Direction::Reverse => {
-                // The end is exclusive: the next possible key after this one.
-                let mut end = key.to_vec();
-                end.push(0);
-                self.range.end = end.min(std::mem::take(&mut self.range.end));
-            }
-        }
+        narrow(&mut self.range, self.direction, key);
         self.start();
         Ok(())
     }
