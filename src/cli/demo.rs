@@ -129,26 +129,7 @@ pub(super) fn tokens(house: &House, base_url: &str) -> Result<BTreeMap<String, S
 
 fn welcome(base_url: &str, patients: u64, tokens: &BTreeMap<String, String>) -> String {
     let token = |name: &str| tokens.get(name).map_or("", String::as_str);
-    let consent = serde_json::json!({
-        "resourceType": "Consent",
-        "status": "active",
-        "scope": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy"}]},
-        "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
-        "patient": {"reference": "Patient/p1"},
-        "policy": [{"uri": "urn:example:privacy-policy"}],
-        "provision": {
-            "type": "permit",
-            "actor": [{
-                "role": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "code": "IRCP"}]},
-                "reference": {"reference": "Organization/acme"},
-            }],
-            "purpose": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "HPAYMT"}],
-            "class": [
-                {"system": "http://hl7.org/fhir/resource-types", "code": "Patient"},
-                {"system": "http://hl7.org/fhir/resource-types", "code": "ExplanationOfBenefit"},
-            ],
-        },
-    });
+    let consent = tour::consent("active");
     format!(
         "Riverside General Hospital, {patients} patients, none of whom exists.
 
@@ -163,7 +144,7 @@ curl -s -H \"Authorization: Bearer $doctor\" $base/Patient/p1
 curl -s -H \"Authorization: Bearer $patient\" \"$base/Condition?patient=p1&_summary=count\"
 curl -s -H \"Authorization: Bearer $insurer\" \"$base/ExplanationOfBenefit?patient=p1&_summary=count\"
 
-# The patient lets the insurer see explanations of benefit, and nothing else.
+# The patient lets the insurer see coverage and explanations of benefit, and nothing else.
 curl -s -X POST -H \"Authorization: Bearer $patient\" -H 'Content-Type: application/fhir+json' $base/Consent -d '{consent}'
 curl -s -H \"Authorization: Bearer $insurer\" \"$base/ExplanationOfBenefit?patient=p1&_summary=count\"
 curl -s -H \"Authorization: Bearer $insurer\" \"$base/Condition?patient=p1&_summary=count\"

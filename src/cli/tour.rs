@@ -121,7 +121,8 @@ fn party_of(name: &str) -> Value {
     })
 }
 
-fn consent(status: &str) -> Value {
+/// The Consent of p1 that lets the insurer see, for payment, who is covered and what was paid.
+pub(super) fn consent(status: &str) -> Value {
     let class = |code: &str| json!({"system": "http://hl7.org/fhir/resource-types", "code": code});
     json!({
         "resourceType": "Consent",

@@ -292,7 +292,7 @@ fn unescape(raw: &[u8]) -> Result<String, Fault> {
     String::from_utf8(out).map_err(|_| (0, "invalid UTF-8"))
 }
 
-/// The character of `\uXXXX` (or of a surrogate pair) whose digits begin at `at`, and where it ends.
+/// The character of `\u` and four digits (or of a surrogate pair of them) that begin at `at`, and where it ends.
 fn unicode(raw: &[u8], at: usize) -> Result<(char, usize), Fault> {
     let high = hex(raw, at)?;
     if !(0xd800..0xdc00).contains(&high) {

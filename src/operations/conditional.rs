@@ -114,13 +114,7 @@ pub(super) fn patch(
     def: &'static TypeDef,
     input: &Input,
 ) -> Result<Prepared, Refusal> {
-    match matches(session, def, &input.query)? {
-        Matches::Several => Err(several()),
-        Matches::None { .. } => Err(Refusal::not_found()),
-        Matches::One { id, expectations } => {
-            patch::prepare(session, def, &id, input).map(|prepared| with(prepared, expectations))
-        }
-    }
+    on_match(session, def, input, patch::prepare)?.ok_or_else(Refusal::not_found)
 }
 
 pub(super) fn delete(
@@ -128,13 +122,25 @@ pub(super) fn delete(
     def: &'static TypeDef,
     input: &Input,
 ) -> Result<Prepared, Refusal> {
+    let nothing = || Prepared::Nothing(Box::new(Answer::new(Kind::NoContent, Body::None)), Vec::new());
+    Ok(on_match(session, def, input, delete::prepare)?.unwrap_or_else(nothing))
+}
+
+/// How an interaction with one resource is prepared.
+type Prepare = fn(&Session<'_>, &'static TypeDef, &ResourceId, &Input) -> Result<Prepared, Refusal>;
+
+/// Prepares the interaction with the one match; `None` if there is none.
+fn on_match(
+    session: &Session<'_>,
+    def: &'static TypeDef,
+    input: &Input,
+    prepare: Prepare,
+) -> Result<Option<Prepared>, Refusal> {
     match matches(session, def, &input.query)? {
         Matches::Several => Err(several()),
-        Matches::None { .. } => {
-            Ok(Prepared::Nothing(Box::new(Answer::new(Kind::NoContent, Body::None)), Vec::new()))
-        }
+        Matches::None { .. } => Ok(None),
         Matches::One { id, expectations } => {
-            delete::prepare(session, def, &id, input).map(|prepared| with(prepared, expectations))
+            prepare(session, def, &id, input).map(|prepared| Some(with(prepared, expectations)))
         }
     }
 }

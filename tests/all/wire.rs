@@ -80,6 +80,20 @@ fn answers_are_packed_pretty_and_open_to_other_origins_as_asked() {
 }
 
 #[test]
+fn health_is_public_and_says_little() {
+    let house = House::in_memory().unwrap();
+    let running = start(&config(), &house, false, None).unwrap();
+    let origin = running.base_url.strip_suffix("/fhir").unwrap();
+    for path in ["live", "ready"] {
+        let mut answer = agent().get(format!("{origin}/health/{path}")).call().unwrap();
+        assert_eq!(
+            (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap().as_str()),
+            (200, "ok")
+        );
+    }
+}
+
+#[test]
 fn open_is_for_loopback_and_bodies_have_a_limit() {
     let house = House::in_memory().unwrap();
     let everywhere = Config { listen: "0.0.0.0:0".to_owned(), ..config() };
