@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use chartward::definitions::r4;
 use chartward::model::{minify, normalize, parse};
-use chartward::search::entries;
+use chartward::search::{entries, search_params};
 use chartward::validate::{Incoming, Rules, Valid};
 
 /// A Patient and an Observation as they come from an EHR.
@@ -59,6 +59,6 @@ fn main() {
         black_box(normalize(tree_of(text).root(), "id"));
     });
     time("index entries", |text| {
-        black_box(entries(tree_of(text).root()));
+        black_box(entries(search_params(), tree_of(text).root()));
     });
 }

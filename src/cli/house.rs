@@ -93,7 +93,9 @@ impl House {
     /// If it cannot be read.
     pub fn verify(&self) -> Result<Findings, String> {
         let snapshot = self.kv.snapshot(At::Latest).map_err(|error| error.to_string())?;
-        Repository::new(&*snapshot).verify(&SearchIndex).map_err(|error| error.to_string())
+        Repository::new(&*snapshot)
+            .verify(&SearchIndex { params: crate::search::search_params().clone() })
+            .map_err(|error| error.to_string())
     }
 }
 

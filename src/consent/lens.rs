@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::auth::{Party, Permission, Role};
 use crate::definitions::{TypeDef, r4};
 use crate::model::{Millis, Node, ResourceKey, parse};
-use crate::search::{Everything, Facts, Keep, Mask, Query, Scope, parse_query};
+use crate::search::{Facts, Keep, Mask, Scope, search_params};
 use crate::store::{Repository, Snapshot, StoreError, Stored};
 
 use super::codes::{Code, CodeSystem};
@@ -64,6 +64,17 @@ impl Disclosed {
     pub(super) fn gathered(text: String, time: Millis, patients: BTreeSet<String>) -> Self {
         let (reference, version_id) = (String::new(), String::new());
         Self { text, reference, version_id, time, patients, basis: Basis::NotGoverned }
+    }
+
+    /// A resource that this one contains, and its type.
+    #[must_use]
+    pub fn contained(&self, id: &str) -> Option<(Self, &'static TypeDef)> {
+        let tree = parse(self.text.clone().into_bytes()).ok()?;
+        let inner = tree.root().items_at("contained").find(|inner| inner.str_at("id") == Some(id))?;
+        let def = r4().resource(inner.str_at("resourceType")?)?;
+        let mut text = String::new();
+        crate::model::minify(inner, &mut text);
+        Some((Self { text, ..self.clone() }, def))
     }
 
     /// The same resource with only some of its elements, marked as a part (R4 search.html#elements).
@@ -363,9 +374,12 @@ impl<'s> Lens<'s> {
         }
         let mut programs = Vec::new();
         if let Some(def) = r4().resource("Consent") {
-            let pairs = [("patient".to_owned(), owner.to_owned())];
-            let query = parse_query(def, &pairs, false).unwrap_or_else(|_| Query::default());
-            for row in self.repository.rows(def, &query, &Everything)? {
+            let of_patient = search_params().find(def, "patient").zip(owner.split_once('/'));
+            let rows = match of_patient {
+                Some((param, (type_name, id))) => self.repository.referrers(def, param, type_name, id)?,
+                None => Vec::new(),
+            };
+            for row in rows {
                 let Some(current) = self.repository.current_of_row(row)? else { continue };
                 let stored = self.repository.newest(&current)?;
                 let corrupt = || StoreError::Corrupt(format!("the text of row {row}"));

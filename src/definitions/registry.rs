@@ -99,6 +99,11 @@ impl ValueSet {
             None => self.codes.values().any(|codes| codes.contains(code)),
         }
     }
+
+    /// Every system and code.
+    pub fn codes(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.codes.iter().flat_map(|(system, codes)| codes.iter().map(move |code| (&**system, &**code)))
+    }
 }
 
 /// All that the standard says, by name and by number.
@@ -226,6 +231,12 @@ impl Registry {
     #[must_use]
     pub fn broader(&self, system: &str, code: &str) -> &[String] {
         self.parents.get(&(Box::from(system), Box::from(code))).map_or(&[], Vec::as_slice)
+    }
+
+    /// The codes of a system that have broader ones, with those.
+    pub fn hierarchy(&self, system: &str) -> impl Iterator<Item = (&str, &[String])> {
+        let of_system = move |((known, _), _): &(&(Box<str>, Box<str>), &Vec<String>)| &**known == system;
+        self.parents.iter().filter(of_system).map(|((_, code), parents)| (&**code, parents.as_slice()))
     }
 
     /// The search parameter types in use; for tables that are computed.

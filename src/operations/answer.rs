@@ -191,6 +191,12 @@ impl Refusal {
         Self::new(RefusalKind::PreconditionFailed, Issue::error(IssueCode::Conflict, message))
     }
 
+    /// Something that the standard has and that is not served.
+    #[must_use]
+    pub fn not_supported(message: impl Into<String>) -> Self {
+        Self::bad_request(IssueCode::NotSupported, message)
+    }
+
     #[must_use]
     pub fn forbidden(message: impl Into<String>) -> Self {
         Self::new(RefusalKind::Forbidden, Issue::error(IssueCode::Forbidden, message))

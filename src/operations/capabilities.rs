@@ -60,7 +60,7 @@ fn resource(def: &crate::definitions::TypeDef) -> Value {
         .of(def)
         .iter()
         .map(|param| {
-            let modifiers = modifiers(param.kind).join(", ");
+            let modifiers = modifiers(param.kind).collect::<Vec<_>>().join(", ");
             json!({
                 "name": param.code,
                 "definition": param.url,

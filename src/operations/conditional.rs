@@ -3,10 +3,11 @@
 use crate::auth::Permission;
 use crate::definitions::TypeDef;
 use crate::model::{Issue, IssueCode, ResourceId};
-use crate::search::{Filter, Query, parse_query};
-use crate::store::Expectation;
+use crate::search::{Filter, parse_query};
+use crate::store::{Expectation, Report, Search, View, Way};
 
 use super::answer::{Answer, Body, Kind, Refusal, RefusalKind};
+use super::lookup::looked_up;
 use super::session::Session;
 use super::write::{Input, Prepared};
 use super::{delete, patch, update};
@@ -36,14 +37,21 @@ pub(super) fn matches(
             format!("the criterion `{name}` has no value"),
         ));
     }
-    let query = parse_query(def, criteria, false)
+    let reading = session.reading(session.engine.now(), false);
+    let query = parse_query(&reading, def, criteria)
         .map_err(|error| Refusal::bad_request(IssueCode::Invalid, error.message))?;
     if query.filters.is_empty() {
         let issue = Issue::error(IssueCode::Required, "a conditional interaction needs criteria");
         return Err(Refusal::new(RefusalKind::PreconditionFailed, issue));
     }
-    let rows = session.repository().rows(def, &query, &session.lens)?;
-    let expectations = expected(session, def, &query);
+    let view = View::new(session.repository(), None, &session.lens);
+    let filter = looked_up(session, &view, def, Filter::all(query.filters))?;
+    let report = Report::default();
+    let rows = Search::new(&view, def, &filter, &[], &report)?.page(None, Way::Onward, 2)?;
+    let since = session.snapshot().sequence();
+    let read = session.repository().ranges_read(def, &filter);
+    let expectations: Vec<Expectation> =
+        read.into_iter().map(|range| Expectation::Unchanged { range, since }).collect();
     match rows.as_slice() {
         [] => Ok(Matches::None { expectations }),
         [row] => {
@@ -54,20 +62,6 @@ pub(super) fn matches(
         }
         _ => Ok(Matches::Several),
     }
-}
-
-fn expected(session: &Session<'_>, def: &'static TypeDef, query: &Query) -> Vec<Expectation> {
-    let since = session.snapshot().sequence();
-    let mut ranges = Vec::new();
-    for filter in &query.filters {
-        match filter {
-            Filter::Term(term) => ranges.extend(session.repository().term_ranges(def, term)),
-            // Ids and times are of resources that are found by the other criteria, or by their own key.
-            Filter::Id(ids) => ranges.extend(ids.iter().map(|id| session.repository().id_range(def, id))),
-            Filter::LastUpdated(_) => ranges.push(session.repository().type_range(def)),
-        }
-    }
-    ranges.into_iter().map(|range| Expectation::Unchanged { range, since }).collect()
 }
 
 pub(super) fn update(

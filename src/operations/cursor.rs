@@ -1,10 +1,10 @@
 //! Page cursors: which state, how far, until when; sealed, and bound to who asked what. A cursor is never a proof of a
 //! right: every page passes the lens of its own request.
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use serde::{Deserialize, Serialize};
 
 use crate::auth::Party;
 use crate::model::{IssueCode, Millis};
+use crate::store::Way;
 
 use super::answer::Refusal;
 use super::engine::Engine;
@@ -13,11 +13,52 @@ use super::engine::Engine;
 pub(super) const CURSOR_MS_MAX: Millis = 15 * 60 * 1_000;
 
 /// The place of a page.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Cursor {
+    /// The state of the first page.
     pub(super) sequence: u64,
+    /// The row after which (or, going back, before which) the page is.
+    pub(super) row: u64,
+    /// How many matches are before the page, where links count.
     pub(super) offset: usize,
+    pub(super) way: Way,
+    /// The total that the first page found.
+    pub(super) total: Option<usize>,
     pub(super) made: Millis,
+    /// When the first page was asked for.
+    pub(super) first_asked: Millis,
+}
+
+/// Six numbers and the way: every cursor is as long as any other, so that it tells nothing of how far its page is.
+const LEN: usize = 6 * 8 + 1;
+
+impl Cursor {
+    fn bytes(&self) -> Vec<u8> {
+        let number = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        let mut bytes = Vec::with_capacity(LEN + 16);
+        for part in [self.sequence, self.row, number(self.offset), self.total.map_or(u64::MAX, number)] {
+            bytes.extend_from_slice(&part.to_be_bytes());
+        }
+        bytes.extend_from_slice(&self.made.to_be_bytes());
+        bytes.extend_from_slice(&self.first_asked.to_be_bytes());
+        bytes.push(u8::from(self.way == Way::Back));
+        bytes
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let part = |at: usize| bytes.get(at * 8..)?.first_chunk::<8>().copied();
+        let number = |at: usize| part(at).map(u64::from_be_bytes);
+        let total = number(3)?;
+        Some(Self {
+            sequence: number(0)?,
+            row: number(1)?,
+            offset: usize::try_from(number(2)?).ok()?,
+            total: if total == u64::MAX { None } else { Some(usize::try_from(total).ok()?) },
+            made: Millis::from_be_bytes(part(4)?),
+            first_asked: Millis::from_be_bytes(part(5)?),
+            way: if *bytes.get(LEN - 1)? == 1 { Way::Back } else { Way::Onward },
+        })
+    }
 }
 
 impl Engine {
@@ -26,11 +67,7 @@ impl Engine {
         let failed = || Refusal::bad_request(IssueCode::Exception, "no page link could be made");
         let mut nonce = [0; 12];
         getrandom::fill(&mut nonce).map_err(|_| failed())?;
-        // A fixed length, so that the text tells nothing of how far the page is.
-        let mut bytes = Vec::with_capacity(24);
-        bytes.extend_from_slice(&cursor.sequence.to_be_bytes());
-        bytes.extend_from_slice(&u64::try_from(cursor.offset).unwrap_or(u64::MAX).to_be_bytes());
-        bytes.extend_from_slice(&cursor.made.to_be_bytes());
+        let mut bytes = cursor.bytes();
         let key = self.cursor_cipher().ok_or_else(failed)?;
         key.seal_in_place_append_tag(
             Nonce::assume_unique_for_key(nonce),
@@ -54,13 +91,7 @@ impl Engine {
         let plain = key
             .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(binding(party, query)), sealed)
             .map_err(|_| wrong())?;
-        let number = |at: usize| plain.get(at..at + 8).and_then(|bytes| bytes.first_chunk::<8>()).copied();
-        let (sequence, offset, made) = (number(0), number(8), number(16));
-        let cursor = Cursor {
-            sequence: u64::from_be_bytes(sequence.ok_or_else(wrong)?),
-            offset: usize::try_from(u64::from_be_bytes(offset.ok_or_else(wrong)?)).map_err(|_| wrong())?,
-            made: Millis::from_be_bytes(made.ok_or_else(wrong)?),
-        };
+        let cursor = Cursor::read(plain).ok_or_else(wrong)?;
         if self.now() - cursor.made > CURSOR_MS_MAX {
             return Err(crate::store::StoreError::Expired.into());
         }

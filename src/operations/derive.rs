@@ -1,15 +1,19 @@
 //! What the store derives from every resource: its index entries and facts. Handed to the store by whoever starts it.
 use crate::definitions::TypeDef;
 use crate::model::Node;
-use crate::search::{Facts, entries};
+use std::sync::Arc;
+
+use crate::search::{Facts, SearchParams, all_entries};
 use crate::store::{Derive, Derived};
 
-/// Derives by the search parameters of R4.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SearchIndex;
+/// Derives by search parameters.
+#[derive(Clone, Debug)]
+pub struct SearchIndex {
+    pub params: Arc<SearchParams>,
+}
 
 impl Derive for SearchIndex {
     fn derive(&self, def: &TypeDef, resource: Node<'_>) -> Derived {
-        Derived { entries: entries(resource), facts: Facts::of(def, resource) }
+        Derived { entries: all_entries(&self.params, resource), facts: Facts::of(def, resource) }
     }
 }

@@ -23,6 +23,10 @@ pub struct EngineOptions {
     pub page_len_max: usize,
     /// How many resources includes may add to a page.
     pub include_len_max: usize,
+    /// How many matches beyond a page are looked at for a total that was not asked for.
+    pub total_unasked_max: usize,
+    /// How many matches of several types are sorted together.
+    pub listed_max: usize,
     /// How often a write whose ground has changed is tried again.
     pub retries_max: usize,
     /// Whether a reference to what is not there, and the deletion of what is referred to, are refused.
@@ -37,6 +41,8 @@ impl EngineOptions {
             page_len_default: 20,
             page_len_max: 1_000,
             include_len_max: 1_000,
+            total_unasked_max: 100,
+            listed_max: 10_000,
             retries_max: 8,
             referential_integrity: false,
         }
@@ -278,7 +284,11 @@ pub(super) fn answer_read(
     match (row.code, place) {
         (Code::Read, Place::Instance(def, id)) => read::read(session, def, id, request),
         (Code::Vread, Place::Version(def, id, version)) => read::vread(session, def, id, version),
-        (Code::Search | Code::SearchByPost, Place::Type(def)) => search::search(session, def, request),
+        (Code::Search | Code::SearchByPost, Place::Type(def)) => search::search_type(session, def, request),
+        (Code::Search | Code::SearchByPost, Place::System) => search::search_system(session, request),
+        (Code::Search | Code::SearchByPost, Place::Compartment(def, id, member)) => {
+            search::search_compartment(session, def, id, *member, request)
+        }
         (Code::HistoryInstance | Code::HistoryType | Code::HistorySystem, place) => {
             history::history(session, place, request)
         }

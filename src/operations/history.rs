@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::consent::{Bundle, BundleEntry, BundleKind, EntryResponse};
 use crate::definitions::TypeDef;
 use crate::model::{IssueCode, Millis, Temporal};
-use crate::store::{At, HistoryEntry, HistoryScope, Method, Repository, Sequence, Stored};
+use crate::store::{At, HistoryEntry, HistoryScope, Method, Repository, Sequence, Stored, Way};
 
 use super::answer::{Answer, Body, Kind, Refusal};
 use super::cursor::Cursor;
@@ -34,7 +34,7 @@ pub(super) fn history(session: &Session<'_>, place: &Place, request: &Request) -
             Seen::Deleted(current) => HistoryScope::Row(current.row),
             Seen::Nothing { .. } => return Err(Refusal::not_found()),
         },
-        Place::Version(..) => return Err(Refusal::not_found()),
+        Place::Version(..) | Place::Compartment(..) => return Err(Refusal::not_found()),
     };
     let path = request.path.join("/");
     let bound = format!("{path}?{}", asked.used);
@@ -61,7 +61,10 @@ pub(super) fn history(session: &Session<'_>, place: &Place, request: &Request) -
     let mut links =
         vec![("self", if asked.used.is_empty() { base.clone() } else { format!("{base}?{}", asked.used) })];
     if len > 0 && offset + len < total {
-        let cursor = Cursor { sequence: sequence.0, offset: offset + len, made: session.engine.now() };
+        let made = session.engine.now();
+        let (offset, way) = (offset + len, Way::Onward);
+        let cursor =
+            Cursor { sequence: sequence.0, row: 0, offset, way, total: None, made, first_asked: made };
         let sealed = session.engine.seal(&cursor, session.lens.party(), &bound)?;
         let separator = if asked.used.is_empty() { "" } else { "&" };
         links.push(("next", format!("{base}?{}{separator}_cursor={sealed}", asked.used)));

@@ -2,7 +2,7 @@
 //! what is hidden.
 use crate::definitions::{ParamType, TypeDef, r4};
 use crate::model::{Issue, IssueCode, JsonKind, Node, Reference, ReferenceTarget, ResourceId};
-use crate::search::{Filter, Query, Term, search_params};
+use crate::search::search_params;
 
 use super::answer::{Refusal, RefusalKind};
 use super::session::{Seen, Session};
@@ -35,11 +35,12 @@ pub(super) fn check_referrers(session: &Session<'_>, def: &TypeDef, id: &Resourc
     for source in r4().resources() {
         let references = search_params().of(source).iter().filter(|param| param.kind == ParamType::Reference);
         for param in references.filter(|param| param.targets.contains(&&*def.name)) {
-            let term = Term { param, modifier: None, values: vec![format!("{}/{id}", def.name)] };
-            let query = Query { filters: vec![Filter::Term(term)], ..Query::default() };
-            if !session.repository().rows(source, &query, &session.lens)?.is_empty() {
-                let message = format!("a {} refers to the resource", source.name);
-                return Err(Refusal::new(RefusalKind::Conflict, Issue::error(IssueCode::Conflict, message)));
+            for row in session.repository().referrers(source, param, &def.name, id.as_str())? {
+                if session.repository().is_visible(row, &session.lens)? {
+                    let message = format!("a {} refers to the resource", source.name);
+                    let issue = Issue::error(IssueCode::Conflict, message);
+                    return Err(Refusal::new(RefusalKind::Conflict, issue));
+                }
             }
         }
     }

@@ -13,6 +13,7 @@ mod derive;
 mod engine;
 mod history;
 mod integrity;
+mod lookup;
 mod patch;
 mod read;
 mod request;

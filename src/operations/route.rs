@@ -13,6 +13,8 @@ pub enum Place {
     Type(&'static TypeDef),
     Instance(&'static TypeDef, ResourceId),
     Version(&'static TypeDef, ResourceId, VersionId),
+    /// What belongs to a resource: of one type, or of all.
+    Compartment(&'static TypeDef, ResourceId, Option<&'static TypeDef>),
 }
 
 impl Place {
@@ -22,6 +24,7 @@ impl Place {
         match self {
             Self::System => None,
             Self::Type(def) | Self::Instance(def, _) | Self::Version(def, ..) => Some(def),
+            Self::Compartment(_, _, member) => *member,
         }
     }
 }
@@ -79,8 +82,21 @@ fn place(path: &[String]) -> Result<(Level, Place, &[String]), String> {
         None => Ok((Level::Type, Place::Type(def), rest)),
         Some((second, _)) if is_operation(second) => Ok((Level::Type, Place::Type(def), rest)),
         Some((second, tail)) => match ResourceId::parse(second) {
-            Some(id) => Ok((Level::Instance, Place::Instance(def, id), tail)),
+            Some(id) => {
+                Ok(compartment(def, &id, tail).unwrap_or((Level::Instance, Place::Instance(def, id), tail)))
+            }
             None => Err("there is no such resource".to_owned()),
         },
     }
+}
+
+/// `Type/id/Type` and `Type/id/*`.
+fn compartment<'p>(
+    def: &'static TypeDef,
+    id: &ResourceId,
+    tail: &'p [String],
+) -> Option<(Level, Place, &'p [String])> {
+    let (member, rest) = tail.split_first()?;
+    let member = if member == "*" { None } else { Some(r4().resource(member)?) };
+    Some((Level::Compartment, Place::Compartment(def, id.clone(), member), rest))
 }

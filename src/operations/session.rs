@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::auth::Party;
 use crate::consent::{Disclosed, Lens};
 use crate::definitions::{TypeDef, r4};
-use crate::model::{ResourceId, ResourceKey};
+use crate::model::{Millis, ResourceId, ResourceKey};
+use crate::search::{Asking, Reading, SearchParams, search_params};
 use crate::store::{Current, Repository, Sequence, Snapshot, Stored};
 
 use super::answer::Refusal;
@@ -14,6 +15,8 @@ use super::engine::Engine;
 pub(super) struct Session<'s> {
     pub(super) engine: &'s Engine,
     pub(super) lens: Lens<'s>,
+    /// The search parameters that are in force.
+    pub(super) params: Arc<SearchParams>,
     /// `Type/id` of what the same transaction makes.
     pub(super) coming: BTreeSet<String>,
 }
@@ -25,7 +28,13 @@ impl<'s> Session<'s> {
         snapshot: &'s dyn Snapshot,
     ) -> Result<Self, Refusal> {
         let lens = Lens::new(snapshot, party, engine.settings.clone(), engine.now())?;
-        Ok(Self { engine, lens, coming: BTreeSet::new() })
+        Ok(Self { engine, lens, params: search_params().clone(), coming: BTreeSet::new() })
+    }
+
+    /// How queries of this request are read.
+    pub(super) fn reading(&self, now: Millis, lenient: bool) -> Reading<'_> {
+        let asking = Asking { now, base_url: &self.engine.options.base_url };
+        Reading { params: &self.params, asking, lenient }
     }
 
     pub(super) fn repository(&self) -> &Repository<'s> {

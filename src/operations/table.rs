@@ -11,6 +11,8 @@ pub enum Level {
     System,
     Type,
     Instance,
+    /// The resources that belong to one, of a type or (`*`) of all.
+    Compartment,
 }
 
 /// The interactions.
@@ -66,7 +68,7 @@ macro_rules! row {
 use Permission::{Create, Delete, Read, Search, Update};
 
 /// `*` in a tail stands for a version id.
-pub static INTERACTIONS: [Interaction; 16] = [
+pub static INTERACTIONS: [Interaction; 20] = [
     row!(Capabilities, "capabilities", System, Get, ["metadata"], None, Read),
     row!(Read, "read", Instance, Get, [], Some(Read), Read),
     row!(Vread, "vread", Instance, Get, ["_history", "*"], Some(Read), Read),
@@ -79,6 +81,11 @@ pub static INTERACTIONS: [Interaction; 16] = [
     row!(Create, "create", Type, Post, [], Some(Create), Create),
     row!(Search, "search-type", Type, Get, [], Some(Search), Execute),
     row!(SearchByPost, "search-type", Type, Post, ["_search"], Some(Search), Execute),
+    // A search of several types is judged type by type.
+    row!(Search, "search-system", System, Get, [], None, Execute),
+    row!(SearchByPost, "search-system", System, Post, ["_search"], None, Execute),
+    row!(Search, "search-type", Compartment, Get, [], None, Execute),
+    row!(SearchByPost, "search-type", Compartment, Post, ["_search"], None, Execute),
     row!(HistoryInstance, "history-instance", Instance, Get, ["_history"], Some(Read), Read),
     row!(HistoryType, "history-type", Type, Get, ["_history"], Some(Search), Read),
     row!(HistorySystem, "history-system", System, Get, ["_history"], Some(Search), Read),

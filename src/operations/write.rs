@@ -119,7 +119,7 @@ pub(super) fn put(
     }
     check_consent(session, def, tree.root())?;
     super::integrity::check_references(session, tree.root())?;
-    let derived = SearchIndex.derive(def, tree.root());
+    let derived = SearchIndex { params: session.params.clone() }.derive(def, tree.root());
     let is_new = prior.as_ref().is_none_or(|prior| prior.deleted);
     let method = if prior.is_none() { Method::Create } else { Method::Update };
     let change = Change { def, id, method, prior, body: Some(body), derived };

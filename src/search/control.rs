@@ -1,5 +1,5 @@
-//! The parameters that steer a search rather than filter it (R4 search.html#Summary): one table for the parser, the
-//! CapabilityStatement and the documentation.
+//! The parameters that steer a search rather than filter it (R4 search.html#Summary), and those that are of every type
+//! without being index entries: one table for the parser, the CapabilityStatement and the documentation.
 
 /// A control parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,26 +11,55 @@ pub enum Control {
     Summary,
     Elements,
     Total,
-    Format,
-    Pretty,
+    Contained,
+    ContainedType,
+    Type,
+    Explain,
+    /// Says how to answer; read where the answer is written.
+    Answer,
     /// Added by the server to the links of pages.
     Cursor,
 }
 
 /// Name, control, and what it does.
-pub static CONTROLS: [(&str, Control, &str); 11] = [
+pub static CONTROLS: [(&str, Control, &str); 15] = [
     ("_count", Control::Count, "how many matches a page holds; 0 for the total alone"),
     ("_sort", Control::Sort, "parameters to sort by, `-` before one for descending"),
-    ("_include", Control::Include, "`Type:parameter[:Target]`: what matches refer to"),
-    ("_revinclude", Control::RevInclude, "`Type:parameter[:Target]`: what refers to matches"),
+    (
+        "_include",
+        Control::Include,
+        "`Type:parameter[:Target]`, `Type:*` or `*`: what matches refer to; `:iterate`",
+    ),
+    (
+        "_revinclude",
+        Control::RevInclude,
+        "`Type:parameter[:Target]`, `Type:*`: what refers to matches; `:iterate`",
+    ),
     ("_summary", Control::Summary, "true, text, data, count or false"),
     ("_elements", Control::Elements, "the elements to return, separated by commas"),
     ("_total", Control::Total, "none, estimate or accurate"),
-    ("_format", Control::Format, "json or xml"),
-    ("_pretty", Control::Pretty, "true: JSON with a line for every value"),
+    ("_contained", Control::Contained, "true, both or false: whether contained resources are searched"),
+    ("_containedType", Control::ContainedType, "container or contained: what is returned then"),
+    (
+        "_type",
+        Control::Type,
+        "for a search of the whole server or a compartment: the types, separated by commas",
+    ),
+    ("_explain", Control::Explain, "true: how the answer was found, for administrators"),
+    ("_format", Control::Answer, "json or xml"),
+    ("_pretty", Control::Answer, "true: JSON with a line for every value"),
     // CHOICE: a widespread client library adds this to every count; it asks for no more than `_total` does by itself.
-    ("_totalMethod", Control::Pretty, "accepted; totals are accurate either way"),
+    ("_totalMethod", Control::Answer, "accepted; totals are accurate either way"),
     ("_cursor", Control::Cursor, "the place of a page, as links give it"),
+];
+
+/// The filters that every type has beside its search parameters: name, type, the URL of the definition.
+pub static COMMON_FILTERS: [(&str, &str, &str); 5] = [
+    ("_id", "token", "http://hl7.org/fhir/SearchParameter/Resource-id"),
+    ("_lastUpdated", "date", "http://hl7.org/fhir/SearchParameter/Resource-lastUpdated"),
+    ("_list", "string", "http://hl7.org/fhir/SearchParameter/Resource-list"),
+    ("_filter", "special", "http://hl7.org/fhir/SearchParameter/filter"),
+    ("_has", "string", "http://hl7.org/fhir/SearchParameter/Resource-has"),
 ];
 
 impl Control {

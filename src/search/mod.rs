@@ -2,21 +2,35 @@
 //! strings and yields bytes.
 
 mod control;
+mod decimal;
 mod entry;
 mod extract;
 mod facts;
+mod filter;
+mod filter_language;
 mod fold;
+mod fulfils;
 mod mask;
+mod matcher;
+mod param;
 mod params;
 mod query;
-mod term;
+mod text;
+mod word_query;
 
-pub use control::{CONTROLS, Control};
+pub use control::{COMMON_FILTERS, CONTROLS, Control};
 pub use entry::{Entry, Form};
-pub use extract::entries;
+pub use extract::{EVERY, all_entries, entries, texts};
 pub use facts::Facts;
+pub use filter::{Filter, Link, Lookup, Way, compartment, part_param};
 pub use fold::fold;
+pub use fulfils::fulfils;
 pub use mask::{Everything, Keep, Mask, Scope};
-pub use params::{Param, SearchParams, search_params};
-pub use query::{Filter, Include, Query, QueryError, Sort, SortKey, Summary, TotalMode, parse_query};
-pub use term::{Check, Condition, Matcher, Term, conditions, modifiers};
+pub use matcher::{Check, Matcher, sort_value};
+pub use param::{Asking, MODIFIERS, Modifier, holds_phrase, modifiers};
+pub use params::{Component, Param, SearchParams, Source, search_params};
+pub use query::{
+    CHAIN_DEPTH_MAX, Contained, Include, Query, QueryError, Reading, Sort, SortKey, Summary, TotalMode,
+    parse_query,
+};
+pub use text::{Prefix, unescape};

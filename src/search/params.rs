@@ -1,9 +1,9 @@
 //! The search parameters of every resource type, compiled: the expressions of the standard cut down to the branches that
 //! concern the type.
 use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use crate::definitions::{ParamType, Registry, SearchParamRow, TypeDef, TypeId, r4};
+use crate::definitions::{ComponentRow, ParamType, Registry, SearchParamRow, TypeDef, TypeId, r4};
 use crate::fhirpath::{Expr, Expression};
 
 /// A search parameter of one resource type.
@@ -14,77 +14,177 @@ pub struct Param {
     pub kind: ParamType,
     /// What stands for it in keys: a hash of its code, the same in every release.
     pub id: u32,
-    pub expressions: Vec<Expression>,
+    /// Where its values are.
+    pub source: Source,
     /// The resource types that a reference may lead to.
     pub targets: Vec<&'static str>,
+    /// The parts of a composite.
+    pub components: Vec<Component>,
+    /// Whether its values are compared by their sound.
+    pub is_phonetic: bool,
+    /// A hash of its definition: what was indexed under another has to be indexed again.
+    pub fingerprint: u64,
+}
+
+/// Where the values of a parameter are.
+#[derive(Debug)]
+pub enum Source {
+    Expressions(Vec<Expression>),
+    /// The words of the narrative.
+    Narrative,
+    /// The words of all texts.
+    Content,
+}
+
+/// One part of a composite, evaluated on each occurrence.
+#[derive(Debug)]
+pub struct Component {
+    pub param: Arc<Param>,
+    pub expressions: Vec<Expression>,
 }
 
 /// All parameters, by type.
 #[derive(Debug)]
 pub struct SearchParams {
-    by_type: HashMap<TypeId, Vec<Param>>,
+    by_type: HashMap<TypeId, Vec<Arc<Param>>>,
 }
 
-/// The kinds of parameters that are indexed.
-const SERVED: [ParamType; 5] =
-    [ParamType::Token, ParamType::Reference, ParamType::String, ParamType::Date, ParamType::Uri];
+/// What the store itself knows of a resource is no index entry; and what only a query means is none.
+const NOT_INDEXED: [&str; 2] = ["_id", "_lastUpdated"];
 
-/// What the store itself knows of a resource is no index entry.
-const BY_THE_STORE: [&str; 2] = ["_id", "_lastUpdated"];
+/// Mistakes in the tables of the standard: parts of composites whose expressions do not fit their types.
+/// R4's DocumentReference-relationship names each part with the expression of the other.
+const COMPONENT_ERRATA: [(&str, &str); 2] = [
+    ("http://hl7.org/fhir/SearchParameter/DocumentReference-relatesto", "target"),
+    ("http://hl7.org/fhir/SearchParameter/DocumentReference-relation", "code"),
+];
 
 /// The parameters of R4.
-pub fn search_params() -> &'static SearchParams {
-    static PARAMS: LazyLock<SearchParams> = LazyLock::new(|| SearchParams::new(r4()));
+pub fn search_params() -> &'static Arc<SearchParams> {
+    static PARAMS: LazyLock<Arc<SearchParams>> = LazyLock::new(|| Arc::new(SearchParams::new(r4(), &[])));
     &PARAMS
 }
 
 impl SearchParams {
-    /// Compiles the parameters of a registry.
+    /// Compiles the parameters of a registry and some more, which come after those of the standard.
     #[must_use]
-    pub fn new(registry: &'static Registry) -> Self {
-        let mut by_type: HashMap<TypeId, Vec<Param>> = HashMap::new();
-        let rows: Vec<(&SearchParamRow, Vec<&TypeDef>, Option<Expression>)> = registry
+    pub fn new(registry: &'static Registry, more: &[SearchParamRow]) -> Self {
+        let mut compiled: Vec<Compiled<'_>> = registry
             .search_params()
             .iter()
-            .filter(|row| SERVED.contains(&row.kind) && row.usage.is_none())
-            .filter(|row| !BY_THE_STORE.contains(&row.code.as_str()))
-            .map(|row| {
-                let bases = row.base.iter().filter_map(|base| registry.find(base)).collect();
-                (row, bases, row.expression.as_deref().and_then(|text| Expression::compile(text).ok()))
-            })
+            .chain(more)
+            .filter(|row| !NOT_INDEXED.contains(&row.code.as_str()))
+            .filter_map(|row| Compiled::new(registry, row))
             .collect();
+        // Composites are made of the others.
+        compiled.sort_by_key(|compiled| compiled.row.kind == ParamType::Composite);
+        let mut by_type: HashMap<TypeId, Vec<Arc<Param>>> = HashMap::new();
         for def in registry.resources() {
-            let params = by_type.entry(def.id).or_default();
-            for (row, bases, expression) in &rows {
-                let Some(expression) = expression else { continue };
-                if bases.iter().any(|base| registry.is_a(def.id, base.id)) {
-                    params.extend(param(registry, def, row, expression));
+            let mut params: Vec<Arc<Param>> = Vec::new();
+            for compiled in &compiled {
+                let concerns = compiled.bases.iter().any(|base| registry.is_a(def.id, base.id));
+                if !concerns || params.iter().any(|param| *param.code == *compiled.row.code) {
+                    continue;
                 }
+                params.extend(compiled.param(registry, def, &params).map(Arc::new));
             }
             params.sort_by(|a, b| a.code.cmp(&b.code));
+            by_type.insert(def.id, params);
         }
         Self { by_type }
     }
 
     /// The parameters of a resource type, by code.
     #[must_use]
-    pub fn of(&self, def: &TypeDef) -> &[Param] {
+    pub fn of(&self, def: &TypeDef) -> &[Arc<Param>] {
         self.by_type.get(&def.id).map_or(&[], Vec::as_slice)
     }
 
     /// The parameter of that code.
     #[must_use]
-    pub fn find(&self, def: &TypeDef, code: &str) -> Option<&Param> {
-        self.of(def).iter().find(|param| &*param.code == code)
+    pub fn find(&self, def: &TypeDef, code: &str) -> Option<&Arc<Param>> {
+        let params = self.of(def);
+        params.binary_search_by(|param| (*param.code).cmp(code)).ok().and_then(|at| params.get(at))
     }
 }
 
-fn param(
+/// A row of the tables with its expressions compiled.
+struct Compiled<'r> {
+    row: &'r SearchParamRow,
+    bases: Vec<&'r TypeDef>,
+    expression: Option<Expression>,
+}
+
+impl<'r> Compiled<'r> {
+    fn new(registry: &'static Registry, row: &'r SearchParamRow) -> Option<Self> {
+        let expression = row.expression.as_deref().map(Expression::compile).transpose().ok()?;
+        let is_words = WORDS.iter().any(|(code, _)| *code == row.code);
+        let bases = row.base.iter().filter_map(|base| registry.find(base)).collect();
+        (expression.is_some() || is_words).then_some(Self { row, bases, expression })
+    }
+
+    fn param(&self, registry: &'static Registry, def: &TypeDef, others: &[Arc<Param>]) -> Option<Param> {
+        let row = self.row;
+        let source = match &self.expression {
+            Some(expression) => Source::Expressions(concerning(registry, def, &row.code, expression)),
+            None => WORDS.iter().find(|(code, _)| *code == row.code).map(|(_, source)| source())?,
+        };
+        if matches!(&source, Source::Expressions(expressions) if expressions.is_empty()) {
+            return None;
+        }
+        let components: Vec<Component> =
+            row.components.iter().filter_map(|part| component(registry, part, others)).collect();
+        if components.len() != row.components.len()
+            || (row.kind == ParamType::Composite && components.is_empty())
+        {
+            return None;
+        }
+        let targets =
+            row.targets.iter().filter_map(|target| registry.resource(target).map(|def| &*def.name)).collect();
+        Some(Param {
+            code: row.code.as_str().into(),
+            url: row.url.as_str().into(),
+            kind: row.kind,
+            id: param_id(&row.code),
+            source,
+            targets,
+            components,
+            is_phonetic: row.usage.as_deref() == Some("phonetic"),
+            fingerprint: fingerprint(row),
+        })
+    }
+}
+
+type MakeSource = fn() -> Source;
+
+/// The parameters whose values no expression selects.
+const WORDS: [(&str, MakeSource); 2] = [("_text", || Source::Narrative), ("_content", || Source::Content)];
+
+fn component(registry: &'static Registry, part: &ComponentRow, others: &[Arc<Param>]) -> Option<Component> {
+    let row = registry.search_param(&part.definition);
+    let code = row.map(|row| row.code.as_str());
+    let of_url = |param: &&Arc<Param>| *param.url == *part.definition;
+    let of_code = |param: &&Arc<Param>| Some(&*param.code) == code;
+    let param = others.iter().find(of_url).or_else(|| others.iter().find(of_code))?;
+    let erratum = COMPONENT_ERRATA.iter().find(|(url, _)| *url == part.definition);
+    let text = erratum.map_or(part.expression.as_str(), |(_, expression)| expression);
+    // The tables write the type as FHIRPath's own.
+    let text = text.replace("as(DateTime)", "as(dateTime)");
+    let expression = Expression::compile(&text).ok()?;
+    let mut expressions = Vec::new();
+    branches(expression.root(), &mut |branch| {
+        expressions.push(Expression::from_expr(text.clone(), branch.clone()));
+    });
+    Some(Component { param: param.clone(), expressions })
+}
+
+/// The branches of an expression that concern a type.
+fn concerning(
     registry: &'static Registry,
     def: &TypeDef,
-    row: &SearchParamRow,
+    code: &str,
     expression: &Expression,
-) -> Option<Param> {
+) -> Vec<Expression> {
     let mut expressions = Vec::new();
     branches(expression.root(), &mut |branch| {
         let concerns = match leading_type(branch).and_then(|name| registry.find(name)) {
@@ -92,19 +192,18 @@ fn param(
             None => true,
         };
         if concerns {
-            expressions.push(Expression::from_expr(row.code.clone(), branch.clone()));
+            expressions.push(Expression::from_expr(code.to_owned(), branch.clone()));
         }
     });
-    let targets =
-        row.targets.iter().filter_map(|target| registry.resource(target).map(|def| &*def.name)).collect();
-    (!expressions.is_empty()).then(|| Param {
-        code: row.code.as_str().into(),
-        url: row.url.as_str().into(),
-        kind: row.kind,
-        id: param_id(&row.code),
-        expressions,
-        targets,
-    })
+    expressions
+}
+
+/// FNV-1a over what decides about the entries of a parameter.
+fn fingerprint(row: &SearchParamRow) -> u64 {
+    let text =
+        format!("{:?} {:?} {:?} {:?} {:?}", row.kind, row.expression, row.targets, row.components, row.usage);
+    text.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// FNV-1a of the code. Stored in keys: it must never change.

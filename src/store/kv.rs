@@ -258,6 +258,22 @@ pub trait Snapshot: Send + Sync {
         direction: Direction,
         visit: &mut dyn FnMut(&[u8], &[u8]) -> Flow,
     ) -> Result<(), StoreError>;
+
+    /// About how many keys a range has, found out quickly; for choosing a way to read, never for an answer.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    fn estimate(&self, range: &KeyRange) -> Result<u64, StoreError> {
+        /// What is more is counted as [`MANY`].
+        const COUNTED_MAX: u64 = 2_000;
+        const MANY: u64 = 1_000_000;
+        let mut count = 0;
+        self.scan(range, Direction::Forward, &mut |_, _| {
+            count += 1;
+            if count < COUNTED_MAX { Flow::Next } else { Flow::Stop }
+        })?;
+        Ok(if count < COUNTED_MAX { count } else { MANY })
+    }
 }
 
 /// A backend.

@@ -22,7 +22,7 @@ pub use kv::{
 };
 pub use memory::Memory;
 pub use resource::{
-    Change, Current, Derive, Derived, Draft, Findings, HistoryEntry, HistoryScope, Method, Repository,
-    Stored, VersionCipher,
+    Change, Current, Derive, Derived, Draft, Findings, HistoryEntry, HistoryScope, Method, Report,
+    ReportStep, Repository, Search, Stored, VersionCipher, View, Way, compare_values,
 };
 pub use ticket::{Resolver, Ticket};

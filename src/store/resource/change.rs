@@ -1,8 +1,10 @@
 //! A change of one resource, as writes of a batch: the version, what is true of it, its place in history, and the
 //! difference of its index entries to those before.
+use bytes::Bytes;
+
 use crate::definitions::{TypeDef, r4};
 use crate::model::{Node, Normalized, ResourceId};
-use crate::search::{Entry, Facts, Form};
+use crate::search::{EVERY, Entry, Facts};
 use crate::store::key::{Key, Space};
 use crate::store::kv::{Batch, Expectation, Place, Snapshot, Stamp, Stamped, StoreError, Write};
 
@@ -133,8 +135,11 @@ impl Draft {
     }
 
     fn posting(&mut self, number: u16, entry: &Entry, row: Row, value: Option<Vec<u8>>) {
-        let (key, row_at) =
-            Key::new(Space::Posting).short(number).word(entry.param).bytes(&entry.value).stamped();
+        let (key, row_at) = Key::new(Space::Posting)
+            .short(posting_type(number, entry))
+            .word(entry.param)
+            .bytes(&entry.value)
+            .stamped();
         let mut write = Write { key: key.into_bytes(), value, stamps: Vec::new() };
         match row {
             Row::Known(row) => fill(&mut write.key, row_at, row),
@@ -176,15 +181,34 @@ fn fill(key: &mut [u8], at: usize, number: u64) {
 
 /// The entry that every resource has which is not deleted: it finds all of a type.
 pub(super) fn every() -> Entry {
-    Entry::new(0, Form::Present)
+    Entry::present(EVERY)
 }
 
-/// `parameter (4) | value length (2), value` one after the other.
+/// Set in the type of a posting that is of a contained resource.
+pub(super) const CONTAINED: u16 = 0x8000;
+
+/// The type under which an entry of a resource is posted.
+pub(super) fn posting_type(number: u16, entry: &Entry) -> u16 {
+    entry.contained.map_or(number, |contained| contained | CONTAINED)
+}
+
+/// Set in the length of an entry that is of a contained resource; its type follows.
+const HAS_TYPE: u16 = 0x8000;
+
+/// `parameter (4) | value length (2) | type of a contained resource (2), if it is of one | value` one after the other.
 fn encode_entries(entries: &[Entry]) -> Vec<u8> {
     let mut out = Vec::new();
     for entry in entries {
         out.extend_from_slice(&entry.param.to_be_bytes());
-        out.extend_from_slice(&u16::try_from(entry.value.len()).unwrap_or(u16::MAX).to_be_bytes());
+        // INVARIANT: values are far shorter than 32 KiB: their texts are cut.
+        let len = u16::try_from(entry.value.len()).unwrap_or(0);
+        match entry.contained {
+            Some(contained) => {
+                out.extend_from_slice(&(len | HAS_TYPE).to_be_bytes());
+                out.extend_from_slice(&contained.to_be_bytes());
+            }
+            None => out.extend_from_slice(&len.to_be_bytes()),
+        }
         out.extend_from_slice(&entry.value);
     }
     out
@@ -192,18 +216,51 @@ fn encode_entries(entries: &[Entry]) -> Vec<u8> {
 
 /// The entries that the newest version of a row is indexed by, sorted.
 pub(super) fn entries_of(snapshot: &dyn Snapshot, row: u64) -> Result<Vec<Entry>, StoreError> {
+    decode_entries(&entries_value(snapshot, row)?, row)
+}
+
+/// The entries of a row as they are stored; nothing where it has none.
+pub(super) fn entries_value(snapshot: &dyn Snapshot, row: u64) -> Result<Bytes, StoreError> {
     let key = Key::new(Space::Entries).number(row).into_bytes();
-    let Some((value, _)) = snapshot.get(&key)? else { return Ok(Vec::new()) };
-    let corrupt = || StoreError::Corrupt(format!("the entries of row {row}"));
-    let mut entries = Vec::new();
-    let mut rest = &*value;
+    Ok(snapshot.get(&key)?.map(|(value, _)| value).unwrap_or_default())
+}
+
+/// Visits the parameter and value of a resource's own entries, as they are stored, as far as they can be read.
+pub(super) fn raw_entries(stored: &[u8], visit: &mut dyn FnMut(u32, &[u8])) -> Option<()> {
+    each_entry(stored, &mut |param, value, contained| {
+        if contained.is_none() {
+            visit(param, value);
+        }
+    })
+}
+
+/// Takes the parameter, the value and the type of the contained resource that it is of.
+type EntryVisitor<'v> = dyn FnMut(u32, &[u8], Option<u16>) + 'v;
+
+fn each_entry(stored: &[u8], visit: &mut EntryVisitor<'_>) -> Option<()> {
+    let mut rest = stored;
     while !rest.is_empty() {
-        let (param, after) = rest.split_first_chunk::<4>().ok_or_else(corrupt)?;
-        let (len, after) = after.split_first_chunk::<2>().ok_or_else(corrupt)?;
-        let len = usize::from(u16::from_be_bytes(*len));
-        let (value, after) = after.split_at_checked(len).ok_or_else(corrupt)?;
-        entries.push(Entry { param: u32::from_be_bytes(*param), value: value.to_vec() });
-        rest = after;
+        let (param, after) = rest.split_first_chunk::<4>()?;
+        let (len, mut after) = after.split_first_chunk::<2>()?;
+        let len = u16::from_be_bytes(*len);
+        let mut contained = None;
+        if len & HAS_TYPE != 0 {
+            let (number, following) = after.split_first_chunk::<2>()?;
+            contained = Some(u16::from_be_bytes(*number));
+            after = following;
+        }
+        let (value, following) = after.split_at_checked(usize::from(len & !HAS_TYPE))?;
+        visit(u32::from_be_bytes(*param), value, contained);
+        rest = following;
     }
+    Some(())
+}
+
+pub(super) fn decode_entries(stored: &[u8], row: u64) -> Result<Vec<Entry>, StoreError> {
+    let mut entries = Vec::new();
+    each_entry(stored, &mut |param, value, contained| {
+        entries.push(Entry { param, value: value.to_vec(), contained });
+    })
+    .ok_or_else(|| StoreError::Corrupt(format!("the entries of row {row}")))?;
     Ok(entries)
 }

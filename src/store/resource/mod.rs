@@ -4,15 +4,16 @@
 mod change;
 mod current;
 mod history;
+mod plan;
 mod record;
 mod repository;
-mod rows;
 mod verify;
 mod version_id;
 
 pub use change::{Change, Derive, Derived, Draft};
 pub use current::Current;
 pub use history::{HistoryEntry, HistoryScope};
+pub use plan::{Report, ReportStep, Search, View, Way, compare_values};
 pub use record::{Method, Stored};
 pub use repository::Repository;
 pub use verify::Findings;

@@ -38,6 +38,14 @@ impl<'s> Repository<'s> {
         self.current_of_row(row)
     }
 
+    /// The row of a resource that is there and not deleted.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn row_of(&self, def: &TypeDef, id: &ResourceId) -> Result<Option<u64>, StoreError> {
+        Ok(self.current(def, id)?.filter(|current| !current.deleted).map(|current| current.row))
+    }
+
     /// What is true of a row.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use crate::model::parse;
 use crate::store::key::{Key, Space, number_at, row_of};
 use crate::store::kv::{Direction, Flow, KeyRange, StoreError};
 
-use super::change::{Derive, every};
+use super::change::{Derive, every, posting_type};
 use super::current;
 use super::repository::Repository;
 
@@ -119,9 +119,8 @@ impl Repository<'_> {
         }
         let number = r4().resource_number(current.def.id).unwrap_or(u16::MAX);
         for entry in entries {
-            let key =
-                Key::new(Space::Posting).short(number).word(entry.param).bytes(&entry.value).number(row);
-            expected.insert(key.into_bytes());
+            let key = Key::new(Space::Posting).short(posting_type(number, &entry)).word(entry.param);
+            expected.insert(key.bytes(&entry.value).number(row).into_bytes());
         }
         Ok(())
     }

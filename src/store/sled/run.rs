@@ -126,6 +126,21 @@ impl Run {
         shared_filter_part(&range.start, &range.end).is_none_or(|part| self.bloom.may_hold(hash(part)))
     }
 
+    /// About how many entries a range has, told from the first keys of blocks; exactly where one block has them all.
+    pub(super) fn estimate(&self, range: &KeyRange) -> Result<u64, StoreError> {
+        if self.first_keys.is_empty() {
+            return Ok(0);
+        }
+        let (first, last) = (self.block_of(&range.start), self.block_of(&range.end));
+        if first == last {
+            let block = self.block(first)?;
+            let inside = block.lower_bound(&range.end).saturating_sub(block.lower_bound(&range.start));
+            return Ok(u64::try_from(inside).unwrap_or(0));
+        }
+        let each = self.facts.entries / u64::from(self.facts.blocks.max(1));
+        Ok(u64::try_from(last - first).unwrap_or(0).saturating_mul(each.max(1)))
+    }
+
     pub(super) fn cursor(
         self: &Arc<Self>,
         range: &KeyRange,

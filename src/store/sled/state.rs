@@ -206,4 +206,13 @@ impl Snapshot for SledSnapshot {
         let mut cursors = self.state.cursors(&self.sources, range, direction)?;
         cursor::scan(&mut cursors, direction, self.sequence, visit)
     }
+
+    fn estimate(&self, range: &KeyRange) -> Result<u64, StoreError> {
+        let tables: u64 = self.sources.tables.iter().map(|table| table.estimate(range)).sum();
+        let mut runs = 0;
+        for run in self.sources.runs.iter().filter(|run| run.may_hold(range)) {
+            runs += run.estimate(range)?;
+        }
+        Ok(tables + runs)
+    }
 }

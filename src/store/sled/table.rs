@@ -63,6 +63,19 @@ impl Table {
         cursor
     }
 
+    /// About how many entries a range has: counted up to a limit, and then taken to be many.
+    pub(super) fn estimate(&self, range: &KeyRange) -> u64 {
+        const COUNTED_MAX: u64 = 256;
+        const MANY: u64 = 4_096;
+        let mut cursor = self.cursor(range, Direction::Forward);
+        let mut count = 0;
+        while cursor.at.is_some() && count < COUNTED_MAX {
+            count += 1;
+            cursor.step();
+        }
+        if count < COUNTED_MAX { count } else { MANY }
+    }
+
     /// Every entry in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Bytes, Sequence, Option<Bytes>)> + '_ {
         self.entries.iter().map(|entry| {
@@ -89,6 +102,14 @@ impl TableCursor<'_> {
         };
         self.at = entry.filter(|entry| self.range.contains(&entry.key().0));
     }
+
+    fn step(&mut self) {
+        let next = self.at.take().and_then(|entry| match self.direction {
+            Direction::Forward => entry.next(),
+            Direction::Reverse => entry.prev(),
+        });
+        self.at = next.filter(|entry| self.range.contains(&entry.key().0));
+    }
 }
 
 impl Cursor for TableCursor<'_> {
@@ -101,11 +122,7 @@ impl Cursor for TableCursor<'_> {
     }
 
     fn advance(&mut self) -> Result<(), StoreError> {
-        let next = self.at.take().and_then(|entry| match self.direction {
-            Direction::Forward => entry.next(),
-            Direction::Reverse => entry.prev(),
-        });
-        self.at = next.filter(|entry| self.range.contains(&entry.key().0));
+        self.step();
         Ok(())
     }
 

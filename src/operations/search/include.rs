@@ -1,0 +1,136 @@
+//! `_include` and `_revinclude` (R4 search.html#revinclude): what matches refer to, and what refers to them; with
+//! `:iterate` also of what was included.
+use std::collections::HashSet;
+
+use crate::definitions::{ParamType, TypeDef, r4};
+use crate::model::IssueCode;
+use crate::search::{Include, Query};
+use crate::store::{Current, View};
+
+use super::super::answer::Refusal;
+use super::super::session::Session;
+
+/// The rows that are included with these, each once, none of these themselves, in the order in which they are come upon.
+pub(super) fn included(
+    session: &Session<'_>,
+    query: &Query,
+    view: &View<'_>,
+    matches: &[u64],
+) -> Result<Vec<u64>, Refusal> {
+    let mut seen: HashSet<u64> = matches.iter().copied().collect();
+    let mut found: Vec<u64> = Vec::new();
+    let mut next: Vec<u64> = matches.to_vec();
+    let mut is_first = true;
+    while !next.is_empty() {
+        let mut fresh = Vec::new();
+        let applies = |include: &&Include| is_first || include.iterate;
+        for include in query.includes.iter().filter(applies) {
+            for row in &next {
+                fresh.extend(referred(session, view, *row, include)?);
+            }
+        }
+        for include in query.rev_includes.iter().filter(applies) {
+            for row in &next {
+                fresh.extend(referring(session, view, *row, include)?);
+            }
+        }
+        next = Vec::new();
+        for row in fresh {
+            // What is included is looked at like a match, and before it is counted.
+            if !seen.insert(row) || view.current(row)?.is_none() {
+                continue;
+            }
+            found.push(row);
+            next.push(row);
+            if found.len() > session.engine.options.include_len_max {
+                let message = "the includes of this page are more than the limit";
+                return Err(Refusal::bad_request(IssueCode::TooCostly, message));
+            }
+        }
+        is_first = false;
+    }
+    Ok(found)
+}
+
+/// The reference parameters of a type that an include means.
+fn meant(session: &Session<'_>, def: &TypeDef, include: &Include) -> Vec<u32> {
+    let params = session.params.of(def).iter();
+    params
+        .filter(|param| param.kind == ParamType::Reference && include.param.is_none_or(|id| id == param.id))
+        .map(|param| param.id)
+        .collect()
+}
+
+fn referred(
+    session: &Session<'_>,
+    view: &View<'_>,
+    row: u64,
+    include: &Include,
+) -> Result<Vec<u64>, Refusal> {
+    let Some(current) = view.current(row)? else { return Ok(Vec::new()) };
+    if include.source.is_some_and(|source| source != &*current.def.name) {
+        return Ok(Vec::new());
+    }
+    let params = meant(session, current.def, include);
+    let mut rows = Vec::new();
+    for entry in view.repository().entries(row)? {
+        if entry.contained.is_some() || !params.contains(&entry.param) {
+            continue;
+        }
+        let targets: Vec<&'static TypeDef> = match entry.reference() {
+            Some((type_name, _)) => r4().resource(&type_name).into_iter().collect(),
+            // Of a canonical URL the parameter tells what it may be of.
+            None => {
+                let param = session.params.of(current.def).iter().find(|param| param.id == entry.param);
+                param
+                    .into_iter()
+                    .flat_map(|param| &param.targets)
+                    .filter_map(|name| r4().resource(name))
+                    .collect()
+            }
+        };
+        for def in targets.into_iter().filter(|def| include.target.is_none_or(|target| target == &*def.name))
+        {
+            rows.extend(view.targets(&entry, def)?);
+        }
+    }
+    Ok(rows)
+}
+
+fn referring(
+    session: &Session<'_>,
+    view: &View<'_>,
+    row: u64,
+    include: &Include,
+) -> Result<Vec<u64>, Refusal> {
+    let Some(current) = view.current(row)? else { return Ok(Vec::new()) };
+    if include.target.is_some_and(|target| target != &*current.def.name) {
+        return Ok(Vec::new());
+    }
+    let sources: Vec<&'static TypeDef> = match include.source {
+        Some(source) => r4().resource(source).into_iter().collect(),
+        None => r4().resources().collect(),
+    };
+    let mut rows = Vec::new();
+    for source in sources {
+        rows.extend(from_type(session, view, &current, source, include)?);
+    }
+    Ok(rows)
+}
+
+fn from_type(
+    session: &Session<'_>,
+    view: &View<'_>,
+    current: &Current,
+    source: &'static TypeDef,
+    include: &Include,
+) -> Result<Vec<u64>, Refusal> {
+    let mut rows = Vec::new();
+    let params = meant(session, source, include);
+    for param in session.params.of(source).iter().filter(|param| params.contains(&param.id)) {
+        if param.targets.contains(&&*current.def.name) {
+            rows.extend(view.referrers(source, param, current)?);
+        }
+    }
+    Ok(rows)
+}

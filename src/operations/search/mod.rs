@@ -1,0 +1,15 @@
+//! search (R4 http.html#search): of a type, of the whole server, of a compartment; pages of matches with what they
+//! include, counted through the lens.
+
+mod audit_events;
+mod contained;
+mod explain;
+mod include;
+mod listed;
+mod page;
+mod reduce;
+mod target;
+
+pub(super) use audit_events::audit_event;
+pub(super) use reduce::reduce;
+pub(super) use target::{search_compartment, search_system, search_type};

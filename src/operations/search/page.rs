@@ -1,0 +1,294 @@
+//! A page of a search: the rows that are on it, what they include, the links to the pages beside it.
+use crate::consent::{Bundle, BundleEntry, BundleKind, SearchMode};
+use crate::definitions::TypeDef;
+use crate::model::{Issue, IssueCode, Millis, Outcome};
+use crate::search::{Contained, Filter, Query, Sort, Summary, TotalMode};
+use crate::store::{At, Report, Repository, Search, Sequence, Snapshot, View, Way};
+
+use super::super::answer::{Answer, Body, Kind, Refusal};
+use super::super::cursor::Cursor;
+use super::super::lookup::looked_up;
+use super::super::session::Session;
+use super::explain::explanation;
+use super::include::included;
+use super::reduce::reduce_by;
+use super::target::self_text;
+
+/// What every answer to a party whose view rests on consent says, so that saying it tells nothing.
+const ADVISORY: &str = "results may be limited by consent or policy";
+
+/// One type of a search.
+pub(super) struct Part {
+    pub(super) def: &'static TypeDef,
+    pub(super) filters: Vec<Filter>,
+    pub(super) sort: Vec<Sort>,
+}
+
+/// A page in the making.
+pub(super) struct Page<'p, 's> {
+    pub(super) session: &'p Session<'s>,
+    pub(super) parts: Vec<Part>,
+    pub(super) query: Query,
+    /// The path below the base.
+    path: String,
+    /// The query as the self link has it.
+    text: String,
+    pub(super) len: usize,
+    /// The state of the first page.
+    then: Box<dyn Snapshot>,
+    /// Where the page begins, if it is not the first.
+    pub(super) cursor: Option<Cursor>,
+    first_asked: Millis,
+}
+
+/// What is on a page.
+pub(super) struct Found {
+    /// Rows, and for what is contained in one which of its contained resources.
+    pub(super) hits: Vec<Hit>,
+    pub(super) has_next: bool,
+    pub(super) has_previous: bool,
+    pub(super) total: Option<usize>,
+}
+
+/// A match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Hit {
+    pub(super) row: u64,
+    /// The id of a contained resource, where that is what matches and what is returned.
+    pub(super) contained: Option<String>,
+}
+
+impl<'p, 's> Page<'p, 's> {
+    pub(super) fn new(
+        session: &'p Session<'s>,
+        path: String,
+        parts: Vec<Part>,
+        query: Query,
+    ) -> Result<Self, Refusal> {
+        let text = self_text(&query);
+        if query.explain && !session.engine.may_administer(session.lens.party()) {
+            return Err(Refusal::forbidden("`_explain` is for administrators"));
+        }
+        let options = &session.engine.options;
+        let len = query.count.unwrap_or(options.page_len_default).min(options.page_len_max);
+        let bound = format!("{path}?{text}");
+        let cursor = match &query.cursor {
+            Some(cursor) => Some(session.engine.unseal(cursor, session.lens.party(), &bound)?),
+            None => None,
+        };
+        let sequence =
+            cursor.as_ref().map_or(session.snapshot().sequence(), |cursor| Sequence(cursor.sequence));
+        // Data are as of the first page, consent is as of now.
+        let then = session.engine.kv.snapshot(At::Sequence(sequence))?;
+        let first_asked = cursor.as_ref().map_or(session.engine.now(), |cursor| cursor.first_asked);
+        Ok(Self { session, parts, query, path, text, len, then, cursor, first_asked })
+    }
+
+    pub(super) fn answer(mut self) -> Result<Answer, Refusal> {
+        let then = std::mem::replace(&mut self.then, self.session.engine.kv.snapshot(At::Latest)?);
+        let repository = Repository::new(&*then);
+        let view = View::new(&repository, Some(self.session.repository()), &self.session.lens);
+        let report = Report::default();
+        let parts = std::mem::take(&mut self.parts);
+        for part in parts {
+            let filter = looked_up(self.session, &view, part.def, Filter::all(part.filters))?;
+            self.parts.push(Part { filters: vec![filter], ..part });
+        }
+        let is_count = self.query.summary == Summary::Count || self.len == 0;
+        let found = self.find(&view, &report, is_count)?;
+        let mut bundle = Bundle {
+            kind: BundleKind::Searchset,
+            id: self.session.engine.fresh_id()?.to_string(),
+            time: self.session.engine.now(),
+            total: found.total,
+            links: self.links(then.sequence(), &found)?,
+            entries: Vec::new(),
+        };
+        if !is_count {
+            for hit in &found.hits {
+                bundle.entries.extend(self.entry(&repository, hit, SearchMode::Match)?);
+            }
+            let rows: Vec<u64> = found.hits.iter().map(|hit| hit.row).collect();
+            for row in included(self.session, &self.query, &view, &rows)? {
+                let hit = Hit { row, contained: None };
+                bundle.entries.extend(self.entry(&repository, &hit, SearchMode::Include)?);
+            }
+        }
+        let explained = self.query.explain.then(|| explanation(&report));
+        if !is_count || explained.is_some() || !self.query.ignored.is_empty() {
+            bundle.entries.extend(self.remarks(explained.unwrap_or_default(), is_count));
+        }
+        Ok(Answer::new(Kind::Ok, Body::Disclosed(bundle.disclose())))
+    }
+
+    fn find(&self, view: &View<'_>, report: &Report, is_count: bool) -> Result<Found, Refusal> {
+        if self.query.contained != Contained::False || (self.parts.len() > 1 && !self.query.sort.is_empty()) {
+            return self.listed(view, report, is_count);
+        }
+        let mut searches = Vec::new();
+        for part in &self.parts {
+            let filter = part.filters.first().unwrap_or(&ALL);
+            searches.push(Search::new(view, part.def, filter, &part.sort, report)?);
+        }
+        let mut found = if is_count { Found::nothing() } else { self.rows(view, &searches)? };
+        let wants_total = matches!(self.query.total, Some(TotalMode::Accurate | TotalMode::Estimate));
+        if is_count || (wants_total && found.total.is_none()) {
+            found.total = Some(total_of(&searches)?);
+        }
+        if self.query.total == Some(TotalMode::None) && !is_count {
+            found.total = None;
+        }
+        Ok(found)
+    }
+
+    /// The rows of the page, one type after the other.
+    fn rows(&self, view: &View<'_>, searches: &[Search<'_>]) -> Result<Found, Refusal> {
+        let way = self.cursor.as_ref().map_or(Way::Onward, |cursor| cursor.way);
+        let from = self.cursor.as_ref().map(|cursor| cursor.row);
+        // The type that the place of the cursor is in; those before it (or after it) are done.
+        let mut done = match from {
+            Some(row) => view.repository().current_of_row(row)?.map(|current| current.def.id),
+            None => None,
+        };
+        let mut from = from;
+        let mut rows: Vec<u64> = Vec::new();
+        let order: Vec<&Search<'_>> = match way {
+            Way::Onward => searches.iter().collect(),
+            Way::Back => searches.iter().rev().collect(),
+        };
+        for search in order {
+            match done {
+                Some(id) if id != search.def().id => continue,
+                _ => done = None,
+            }
+            let mut more = search.page(from.take(), way, self.len + 1 - rows.len())?;
+            match way {
+                Way::Onward => rows.append(&mut more),
+                Way::Back => rows = [more, rows].concat(),
+            }
+            if rows.len() > self.len {
+                break;
+            }
+        }
+        let is_cut = rows.len() > self.len;
+        if is_cut {
+            match way {
+                Way::Onward => rows.truncate(self.len),
+                Way::Back => {
+                    rows.remove(0);
+                }
+            }
+        }
+        let total = match &self.cursor {
+            None if !is_cut => Some(rows.len()),
+            None if self.query.total.is_none() => self.small_total(searches, &rows)?,
+            None => None,
+            // What is counted is what may be seen now.
+            Some(cursor) if cursor.total.is_some() => Some(total_of(searches)?),
+            Some(_) => None,
+        };
+        Ok(Found {
+            has_next: if way == Way::Onward { is_cut } else { true },
+            has_previous: if way == Way::Onward { self.cursor.is_some() } else { is_cut },
+            hits: rows.into_iter().map(|row| Hit { row, contained: None }).collect(),
+            total,
+        })
+    }
+
+    /// The total, if it is found by looking at not many more matches.
+    fn small_total(&self, searches: &[Search<'_>], rows: &[u64]) -> Result<Option<usize>, Refusal> {
+        let ([search], Some(last)) = (searches, rows.last()) else { return Ok(None) };
+        let limit = self.session.engine.options.total_unasked_max;
+        let more = search.page(Some(*last), Way::Onward, limit + 1)?.len();
+        Ok((more <= limit).then_some(rows.len() + more))
+    }
+
+    fn links(&self, sequence: Sequence, found: &Found) -> Result<Vec<(&'static str, String)>, Refusal> {
+        let base = format!("{}/{}", self.session.engine.options.base_url, self.path);
+        let base = base.trim_end_matches('/');
+        let own = if self.text.is_empty() { base.to_owned() } else { format!("{base}?{}", self.text) };
+        let mut links = vec![("self", own)];
+        let bound = format!("{}?{}", self.path, self.text);
+        let offset = self.cursor.as_ref().map_or(0, |cursor| cursor.offset);
+        let mut page_at = |relation, way, row: Option<u64>, offset| -> Result<(), Refusal> {
+            let made = self.session.engine.now();
+            let (first_asked, total) = (self.first_asked, found.total);
+            let row = row.unwrap_or(0);
+            let cursor = Cursor { sequence: sequence.0, row, offset, way, total, made, first_asked };
+            let sealed = self.session.engine.seal(&cursor, self.session.lens.party(), &bound)?;
+            let separator = if self.text.is_empty() { "" } else { "&" };
+            links.push((relation, format!("{base}?{}{separator}_cursor={sealed}", self.text)));
+            Ok(())
+        };
+        let (first, last) = (found.hits.first(), found.hits.last());
+        if found.has_next {
+            page_at("next", Way::Onward, last.map(|hit| hit.row), offset + self.len)?;
+        }
+        if found.has_previous {
+            page_at("previous", Way::Back, first.map(|hit| hit.row), offset.saturating_sub(self.len))?;
+        }
+        Ok(links)
+    }
+
+    pub(super) fn entry(
+        &self,
+        repository: &Repository<'_>,
+        hit: &Hit,
+        mode: SearchMode,
+    ) -> Result<Option<BundleEntry>, Refusal> {
+        let current = repository.current_of_row(hit.row)?.filter(|current| !current.deleted);
+        let Some(current) = current else { return Ok(None) };
+        let stored = repository.newest(&current)?;
+        let version_id = self.session.version_id(stored.sequence);
+        let Some(mut shown) = self.session.lens.show(&stored, &version_id, &[])? else { return Ok(None) };
+        let mut full_url = format!("{}/{}", self.session.engine.options.base_url, shown.reference());
+        let mut def = stored.def;
+        if let Some(id) = &hit.contained {
+            let Some((inner, inner_def)) = shown.contained(id) else { return Ok(None) };
+            (shown, def) = (inner, inner_def);
+            full_url = format!("{full_url}#{id}");
+        }
+        let shown = reduce_by(&shown, def, self.query.summary, &self.query.elements);
+        Ok(Some(BundleEntry {
+            full_url: Some(full_url),
+            resource: Some(shown),
+            mode: Some(mode),
+            ..BundleEntry::default()
+        }))
+    }
+
+    /// The outcome at the end: what was ignored, how the answer was found, and the constant advisory.
+    fn remarks(&self, explained: Vec<Issue>, is_count: bool) -> Option<BundleEntry> {
+        let ignored = self.query.ignored.iter().map(|name| {
+            Issue::warning(IssueCode::NotSupported, format!("the parameter `{name}` was ignored"))
+        });
+        let mut issues: Vec<Issue> = ignored.chain(explained).collect();
+        // CHOICE: staff of the own organization sees the file as a whole by default, and its software shows every
+        // entry; the advisory is for those whose view rests on consent.
+        if !self.session.lens.is_own() && !is_count {
+            issues.push(Issue::information(IssueCode::Suppressed, ADVISORY));
+        }
+        (!issues.is_empty()).then(|| BundleEntry {
+            outcome: Some(Outcome::from(issues)),
+            mode: Some(SearchMode::Outcome),
+            ..BundleEntry::default()
+        })
+    }
+}
+
+fn total_of(searches: &[Search<'_>]) -> Result<usize, Refusal> {
+    let mut total = 0;
+    for search in searches {
+        total += search.count()?;
+    }
+    Ok(total)
+}
+
+/// No condition.
+static ALL: Filter = Filter::All(Vec::new());
+
+impl Found {
+    pub(super) fn nothing() -> Self {
+        Self { hits: Vec::new(), has_next: false, has_previous: false, total: None }
+    }
+}

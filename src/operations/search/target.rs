@@ -1,0 +1,142 @@
+//! What a search is of: one type, several, or the members of a compartment.
+use crate::auth::Permission;
+use crate::definitions::{TypeDef, r4};
+use crate::model::{IssueCode, ResourceId};
+use crate::search::{Query, QueryError, compartment, parse_query};
+
+use super::super::answer::{Answer, Refusal};
+use super::super::request::{Payload, Request, encode};
+use super::super::session::{Seen, Session};
+use super::audit_events::audit_search;
+use super::page::{Page, Part};
+
+/// The types of which compartments there are (R4 compartmentdefinition.html).
+const COMPARTMENTS: [&str; 5] = ["Patient", "Encounter", "RelatedPerson", "Practitioner", "Device"];
+
+pub(in super::super) fn search_type(
+    session: &Session<'_>,
+    def: &'static TypeDef,
+    request: &Request,
+) -> Result<Answer, Refusal> {
+    let query = read(session, def, &def.name, &pairs(request), request)?;
+    if !query.types.is_empty() {
+        let message = "`_type` is for a search of the whole server or of a compartment";
+        return Err(Refusal::bad_request(IssueCode::Invalid, message));
+    }
+    if &*def.name == "AuditEvent" {
+        return audit_search(session, def, &query);
+    }
+    let parts = vec![Part { def, filters: query.filters.clone(), sort: query.sort.clone() }];
+    Page::new(session, def.name.to_string(), parts, query)?.answer()
+}
+
+/// R4 http.html#search, the whole system: the parameters are those that all types have.
+pub(in super::super) fn search_system(session: &Session<'_>, request: &Request) -> Result<Answer, Refusal> {
+    several(session, request, String::new(), &|_| true, &|_, part| Some(part))
+}
+
+/// R4 search.html#variant2: what belongs to a resource, of one type or of all.
+pub(in super::super) fn search_compartment(
+    session: &Session<'_>,
+    of: &'static TypeDef,
+    id: &ResourceId,
+    member: Option<&'static TypeDef>,
+    request: &Request,
+) -> Result<Answer, Refusal> {
+    if !COMPARTMENTS.contains(&&*of.name) {
+        let message = format!("{} has no compartment; {} have", of.name, COMPARTMENTS.join(", "));
+        return Err(Refusal::not_supported(message));
+    }
+    // A compartment of what is hidden is one of what never was.
+    if !matches!(session.look(of, id)?, Seen::Resource { .. }) {
+        return Err(Refusal::not_found());
+    }
+    let path = format!("{}/{id}/{}", of.name, member.map_or("*", |def| &def.name));
+    let is_member = |def: &'static TypeDef| compartment(&session.params, of, id, def).is_some();
+    let inside = |def: &'static TypeDef, mut part: Part| {
+        part.filters.insert(0, compartment(&session.params, of, id, def)?);
+        Some(part)
+    };
+    let Some(def) = member else { return several(session, request, path, &is_member, &inside) };
+    let query = read(session, def, &path, &pairs(request), request)?;
+    let part = Part { def, filters: query.filters.clone(), sort: query.sort.clone() };
+    let Some(part) = inside(def, part) else {
+        let message = format!("the compartment of a {} has no {}", of.name, def.name);
+        return Err(Refusal::not_supported(message));
+    };
+    Page::new(session, path, vec![part], query)?.answer()
+}
+
+/// A search of several types: those asked for, as far as the token's scopes reach.
+fn several(
+    session: &Session<'_>,
+    request: &Request,
+    path: String,
+    is_meant: &dyn Fn(&'static TypeDef) -> bool,
+    make: &dyn Fn(&'static TypeDef, Part) -> Option<Part>,
+) -> Result<Answer, Refusal> {
+    let pairs = pairs(request);
+    let scopes = &session.lens.party().scopes;
+    let named: Vec<(String, String)> = pairs.iter().filter(|(name, _)| name == "_type").cloned().collect();
+    let any = r4().resource("Basic").ok_or_else(Refusal::not_found)?;
+    let types = read(session, any, &path, &named, request)?.types;
+    let is_asked = |def: &&'static TypeDef| {
+        let is_named = types.is_empty() || types.iter().any(|named| named.id == def.id);
+        // Accesses are searched by themselves: they are made when they are asked for.
+        is_named && is_meant(def) && &*def.name != "AuditEvent"
+    };
+    let asked: Vec<&'static TypeDef> = r4().resources().filter(is_asked).collect();
+    let permitted = |def: &&'static TypeDef| scopes.permit(Permission::Search, Some(&def.name));
+    let reached: Vec<&'static TypeDef> = asked.into_iter().filter(permitted).collect();
+    if reached.is_empty() {
+        return Err(Refusal::forbidden("the token's scopes do not permit this"));
+    }
+    let mut parts = Vec::new();
+    let mut first: Option<Query> = None;
+    for def in reached {
+        let query = read(session, def, &path, &pairs, request)?;
+        let part = Part { def, filters: query.filters.clone(), sort: query.sort.clone() };
+        parts.extend(make(def, part));
+        first.get_or_insert(query);
+    }
+    Page::new(session, path, parts, first.unwrap_or_default())?.answer()
+}
+
+fn pairs(request: &Request) -> Vec<(String, String)> {
+    let mut pairs = request.query.clone();
+    if let Payload::Form(form) = &request.payload {
+        pairs.extend(form.iter().cloned());
+    }
+    pairs
+}
+
+fn read(
+    session: &Session<'_>,
+    def: &'static TypeDef,
+    path: &str,
+    pairs: &[(String, String)],
+    request: &Request,
+) -> Result<Query, Refusal> {
+    let read_at = |now| {
+        let reading = session.reading(now, request.headers.lenient);
+        parse_query(&reading, def, pairs).map_err(refusal)
+    };
+    let query = read_at(session.engine.now())?;
+    let Some(cursor) = &query.cursor else { return Ok(query) };
+    // What is approximate is so from the moment of the first page on.
+    let bound = format!("{path}?{}", self_text(&query));
+    read_at(session.engine.unseal(cursor, session.lens.party(), &bound)?.first_asked)
+}
+
+/// The query as the self link has it: what was used of it.
+pub(super) fn self_text(query: &Query) -> String {
+    let used = query.used.iter().filter(|(name, _)| name != "_cursor");
+    used.map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect::<Vec<_>>().join("&")
+}
+
+fn refusal(error: QueryError) -> Refusal {
+    let code = if error.is_unknown { IssueCode::NotSupported } else { IssueCode::Invalid };
+    let message =
+        if error.is_unknown { error.message } else { format!("`{}`: {}", error.parameter, error.message) };
+    Refusal::bad_request(code, message)
+}

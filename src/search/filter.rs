@@ -1,0 +1,276 @@
+//! What a search asks of a resource: conditions on its entries, on what it refers to and on what refers to it.
+use std::sync::Arc;
+
+use crate::definitions::{ParamType, TypeDef, r4};
+use crate::model::{Interval, ResourceId};
+
+use super::entry::{Encoded, Form, cut};
+use super::fold::fold;
+use super::matcher::{Ask, Check, Matcher};
+use super::param::{Asking, asks, modifiers, sounds, to_resource, to_url, token_ask, word};
+use super::params::{Param, SearchParams};
+use super::text::Prefix;
+
+/// A condition on a resource.
+#[derive(Clone, Debug)]
+pub enum Filter {
+    /// It has an entry that one of these finds.
+    Entries(Vec<Matcher>),
+    /// One of its texts has these words one after the other.
+    Phrase(Arc<Param>, Vec<String>),
+    Id(Vec<ResourceId>),
+    LastUpdated(Prefix, Interval),
+    /// It refers by the parameter to a resource that one of the links describes.
+    Chain(Arc<Param>, Vec<Link>),
+    /// A resource of the link's type that is as it describes refers to it by the parameter.
+    Has(Arc<Param>, Link),
+    All(Vec<Filter>),
+    Any(Vec<Filter>),
+    Not(Box<Filter>),
+    /// What only other resources tell. INVARIANT: replaced before rows are asked for.
+    Lookup(Lookup),
+}
+
+/// The other end of a reference.
+#[derive(Clone, Debug)]
+pub struct Link {
+    pub def: &'static TypeDef,
+    pub filter: Box<Filter>,
+}
+
+/// A condition that has to be looked up in other resources first.
+#[derive(Clone, Debug)]
+pub enum Lookup {
+    /// The token is in the value set of that URL or `ValueSet/id`.
+    InValueSet(Arc<Param>, String),
+    /// The token is narrower than (or broader than), or is, `system|code`.
+    Hierarchy(Arc<Param>, Way, String),
+    /// The reference is to what is part of this resource (or what it is part of), or to itself.
+    Parts(Arc<Param>, Way, String),
+    /// It is in the List of that id.
+    List(ResourceId),
+}
+
+/// Which way up or down a hierarchy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    Above,
+    Below,
+}
+
+impl Filter {
+    /// Nothing fulfils it.
+    #[must_use]
+    pub fn never() -> Self {
+        Self::Any(Vec::new())
+    }
+
+    /// The condition and its opposite.
+    #[must_use]
+    pub fn negated_if(self, negated: bool) -> Self {
+        if negated { Self::Not(Box::new(self)) } else { self }
+    }
+
+    /// All of them, without a list around a single one.
+    #[must_use]
+    pub fn all(mut filters: Vec<Self>) -> Self {
+        match (filters.pop(), filters.is_empty()) {
+            (Some(only), true) => only,
+            (Some(last), false) => {
+                filters.push(last);
+                Self::All(filters)
+            }
+            (None, _) => Self::All(filters),
+        }
+    }
+
+    /// Any of them, without a list around a single one.
+    #[must_use]
+    pub fn any(mut filters: Vec<Self>) -> Self {
+        if filters.len() == 1
+            && let Some(only) = filters.pop()
+        {
+            return only;
+        }
+        Self::Any(filters)
+    }
+
+    /// A token that is any of these systems and codes; without a system any will do.
+    #[must_use]
+    pub fn codes(param: &Param, codes: &[(Option<String>, String)]) -> Self {
+        let asks = codes.iter().map(|(system, code)| token_ask(system.as_deref(), code));
+        Self::Entries(asks.flat_map(|ask| ask.matchers(param.id, param.kind)).collect())
+    }
+
+    /// A reference by the parameter to that resource.
+    #[must_use]
+    pub fn refers(param: &Param, type_name: &str, id: &str) -> Self {
+        Self::Entries(to_resource(type_name, id).matchers(param.id, param.kind))
+    }
+
+    /// A canonical reference by the parameter to that URL, in any version.
+    #[must_use]
+    pub fn refers_to_url(param: &Param, url: &str) -> Self {
+        Self::Entries(to_url(url).matchers(param.id, param.kind))
+    }
+
+    /// A URI that is exactly this.
+    #[must_use]
+    pub fn uri(param: &Param, url: &str) -> Self {
+        Self::Entries(Ask::key(Encoded::new(Form::Value).text(cut(url))).matchers(param.id, param.kind))
+    }
+
+    /// Whether the parameter has any value.
+    #[must_use]
+    pub fn present(param: u32) -> Self {
+        Self::Entries(vec![Matcher::all(param, Form::Present)])
+    }
+
+    /// That a resource has the word.
+    pub(super) fn word(param: &Param, text: &str, is_beginning: bool) -> Self {
+        let value = word(text);
+        let ask = if is_beginning {
+            let mut start = value.key;
+            start.truncate(start.len() - 2);
+            Ask::beginning(start)
+        } else {
+            Ask::key(value)
+        };
+        Self::Entries(ask.matchers(param.id, param.kind))
+    }
+}
+
+/// How a text is compared in the filter language.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TextMatch {
+    Whole,
+    Begins,
+    Holds,
+    Ends,
+}
+
+/// Texts compared as the filter language does.
+pub(super) fn text_filter(param: &Param, how: TextMatch, text: &str) -> Filter {
+    let value = if param.kind == ParamType::String { fold(text) } else { text.to_owned() };
+    let ask = match how {
+        TextMatch::Whole => Ask::key(Encoded::new(Form::Value).text(cut(&value))),
+        TextMatch::Begins => {
+            let mut start = Encoded::new(Form::Value).text(cut(&value)).key;
+            start.truncate(start.len() - 2);
+            Ask::beginning(start)
+        }
+        TextMatch::Holds => Ask::all(Form::Value).with(Check::Holds(value.into_bytes())),
+        TextMatch::Ends => Ask::all(Form::Value).with(Check::Ends(value.into_bytes())),
+    };
+    Filter::Entries(ask.matchers(param.id, param.kind))
+}
+
+/// The filter for a parameter with a modifier and alternatives.
+///
+/// # Errors
+/// What is wrong with the modifier or a value, in words.
+pub(super) fn term(
+    param: &Arc<Param>,
+    modifier: Option<&str>,
+    values: &[String],
+    asking: Asking<'_>,
+) -> Result<Filter, String> {
+    let is_target = |name: &str| !param.targets.is_empty() && r4().resource(name).is_some();
+    if let Some(name) = modifier
+        && !is_target(name)
+        && !modifiers(param.kind).any(|known| known == name)
+    {
+        return Err(format!("the modifier `:{name}` is not served for `{}`", param.code));
+    }
+    if modifier == Some("missing") {
+        return match values {
+            [value] if value == "true" => Ok(Filter::Not(Box::new(Filter::present(param.id)))),
+            [value] if value == "false" => Ok(Filter::present(param.id)),
+            _ => Err("`:missing` takes true or false".to_owned()),
+        };
+    }
+    if let Some(filter) = looked_up(param, modifier, values)? {
+        return Ok(filter);
+    }
+    if param.is_phonetic {
+        let each = |value: &String| {
+            let sounds = sounds(value).into_iter();
+            Filter::all(sounds.map(|ask| Filter::Entries(ask.matchers(param.id, param.kind))).collect())
+        };
+        return Ok(Filter::any(values.iter().map(each).collect()));
+    }
+    let asked_with = modifier.filter(|name| *name != "not");
+    let mut matchers = Vec::new();
+    for value in values {
+        for ask in asks(param, asked_with, value, asking)? {
+            matchers.extend(ask.matchers(param.id, param.kind));
+        }
+    }
+    Ok(Filter::Entries(matchers).negated_if(modifier == Some("not")))
+}
+
+/// The modifiers that ask for other resources.
+fn looked_up(
+    param: &Arc<Param>,
+    modifier: Option<&str>,
+    values: &[String],
+) -> Result<Option<Filter>, String> {
+    let way = match modifier {
+        Some("above") => Way::Above,
+        _ => Way::Below,
+    };
+    let lookup = |value: &String| {
+        Ok(Filter::Lookup(match (modifier, param.kind) {
+            (Some("in" | "not-in"), ParamType::Token) => Lookup::InValueSet(param.clone(), value.clone()),
+            (Some("above" | "below"), ParamType::Token) => {
+                Lookup::Hierarchy(param.clone(), way, value.clone())
+            }
+            _ => {
+                if part_param(param).is_empty() {
+                    return Err(format!("what `{}` refers to has no parts", param.code));
+                }
+                Lookup::Parts(param.clone(), way, value.clone())
+            }
+        }))
+    };
+    let is_looked_up = match param.kind {
+        ParamType::Token => matches!(modifier, Some("in" | "not-in" | "above" | "below")),
+        ParamType::Reference => matches!(modifier, Some("above" | "below")),
+        _ => false,
+    };
+    if !is_looked_up {
+        return Ok(None);
+    }
+    let filters: Result<Vec<Filter>, String> = values.iter().map(lookup).collect();
+    Ok(Some(Filter::any(filters?).negated_if(modifier == Some("not-in"))))
+}
+
+/// The types that a reference may lead to whose resources are parts of each other, with the parameter that says so.
+#[must_use]
+pub fn part_param(param: &Param) -> Vec<(&'static TypeDef, &'static str)> {
+    let params = super::params::search_params();
+    let part_of = |target: &&'static str| {
+        let def = r4().resource(target)?;
+        let code = ["partof", "part-of"]
+            .into_iter()
+            .find(|code| params.find(def, code).is_some_and(|param| param.targets.contains(&&*def.name)))?;
+        Some((def, code))
+    };
+    param.targets.iter().filter_map(part_of).collect()
+}
+
+/// The members of a compartment among the resources of a type (R4 compartmentdefinition.html).
+#[must_use]
+pub fn compartment(params: &SearchParams, of: &TypeDef, id: &ResourceId, def: &TypeDef) -> Option<Filter> {
+    let codes = r4().compartment_params(&of.name, &def.name);
+    let mut members: Vec<Filter> = codes
+        .iter()
+        .filter_map(|code| params.find(def, code))
+        .map(|param| Filter::refers(param, &of.name, id.as_str()))
+        .collect();
+    if def.id == of.id {
+        // A compartment holds what it is named after.
+        members.push(Filter::Id(vec![id.clone()]));
+    }
+    (!members.is_empty()).then(|| Filter::any(members))
+}

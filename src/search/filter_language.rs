@@ -1,0 +1,335 @@
+//! The language of `_filter` (R4 search_filter.html): comparisons of parameters, joined by `and`, `or` and `not`.
+use std::sync::Arc;
+
+use crate::definitions::{ParamType, TypeDef};
+
+use super::filter::{Filter, Link, Lookup, TextMatch, Way, text_filter};
+use super::param::{Asking, date_interval, overlapping};
+use super::params::Param;
+use super::query::{Reading, chain_targets};
+
+/// Parentheses and brackets deeper than this are refused.
+const DEPTH_MAX: usize = 16;
+
+/// Reads a filter on a type.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub(super) fn filter_language(
+    reading: &Reading<'_>,
+    def: &'static TypeDef,
+    text: &str,
+) -> Result<Filter, String> {
+    let mut parser = Parser { reading, tokens: tokens(text)?, at: 0 };
+    let filter = parser.alternatives(def, 0)?;
+    match parser.tokens.get(parser.at) {
+        None => Ok(filter),
+        Some(token) => Err(format!("`{}` is not expected there", token.text())),
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Token {
+    /// One of `( ) [ ] .`.
+    Mark(char),
+    Word(String),
+    Quoted(String),
+}
+
+impl Token {
+    fn text(&self) -> String {
+        match self {
+            Self::Mark(mark) => mark.to_string(),
+            Self::Word(text) | Self::Quoted(text) => text.clone(),
+        }
+    }
+}
+
+fn tokens(text: &str) -> Result<Vec<Token>, String> {
+    let mut found = Vec::new();
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            letter if letter.is_whitespace() => {}
+            '(' | ')' | '[' | ']' => found.push(Token::Mark(letter)),
+            // After a bracket; elsewhere it is part of a word.
+            '.' => found.push(Token::Mark('.')),
+            '"' => {
+                let mut inside = String::new();
+                loop {
+                    match letters.next().ok_or("a quotation mark is not closed")? {
+                        '"' => break,
+                        '\\' => inside.push(letters.next().ok_or("a quotation mark is not closed")?),
+                        letter => inside.push(letter),
+                    }
+                }
+                found.push(Token::Quoted(inside));
+            }
+            letter => {
+                let mut word = String::from(letter);
+                while let Some(next) =
+                    letters.next_if(|next| !next.is_whitespace() && !"()[]\"".contains(*next))
+                {
+                    word.push(next);
+                }
+                found.push(Token::Word(word));
+            }
+        }
+    }
+    Ok(found)
+}
+
+struct Parser<'r> {
+    reading: &'r Reading<'r>,
+    tokens: Vec<Token>,
+    at: usize,
+}
+
+impl Parser<'_> {
+    fn is_word(&self, word: &str) -> bool {
+        matches!(self.tokens.get(self.at), Some(Token::Word(found)) if found == word)
+    }
+
+    fn is_mark(&self, mark: char) -> bool {
+        self.tokens.get(self.at) == Some(&Token::Mark(mark))
+    }
+
+    fn expect(&mut self, mark: char) -> Result<(), String> {
+        if !self.is_mark(mark) {
+            return Err(format!("`{mark}` is missing"));
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    fn word(&mut self, what: &str) -> Result<String, String> {
+        let Some(Token::Word(word)) = self.tokens.get(self.at) else {
+            return Err(format!("{what} is missing"));
+        };
+        self.at += 1;
+        Ok(word.clone())
+    }
+
+    /// `or` binds less than `and`.
+    fn alternatives(&mut self, def: &'static TypeDef, depth: usize) -> Result<Filter, String> {
+        if depth > DEPTH_MAX {
+            return Err(format!("it is nested deeper than {DEPTH_MAX}"));
+        }
+        let mut all = vec![self.conjunction(def, depth)?];
+        while self.is_word("or") {
+            self.at += 1;
+            all.push(self.conjunction(def, depth)?);
+        }
+        Ok(Filter::any(all))
+    }
+
+    fn conjunction(&mut self, def: &'static TypeDef, depth: usize) -> Result<Filter, String> {
+        let mut all = vec![self.single(def, depth)?];
+        while self.is_word("and") {
+            self.at += 1;
+            all.push(self.single(def, depth)?);
+        }
+        Ok(Filter::all(all))
+    }
+
+    fn single(&mut self, def: &'static TypeDef, depth: usize) -> Result<Filter, String> {
+        if depth > DEPTH_MAX {
+            return Err(format!("it is nested deeper than {DEPTH_MAX}"));
+        }
+        if self.is_word("not") {
+            self.at += 1;
+            return Ok(Filter::Not(Box::new(self.single(def, depth + 1)?)));
+        }
+        if self.is_mark('(') {
+            self.at += 1;
+            let inside = self.alternatives(def, depth + 1)?;
+            self.expect(')')?;
+            return Ok(inside);
+        }
+        let path = self.word("the name of a parameter")?;
+        self.path(def, &path, depth)
+    }
+
+    /// `param`, `param.rest`, `param:Type.rest` or `param[filter].rest`, then the comparison.
+    fn path(&mut self, def: &'static TypeDef, path: &str, depth: usize) -> Result<Filter, String> {
+        if depth > DEPTH_MAX {
+            return Err(format!("it is nested deeper than {DEPTH_MAX}"));
+        }
+        let (head, rest) = match path.split_once('.') {
+            Some((head, rest)) => (head, Some(rest.to_owned())),
+            None => (path, None),
+        };
+        let (code, named) = head.split_once(':').map_or((head, None), |(code, named)| (code, Some(named)));
+        let find = |code: &str| self.reading.find(def, code);
+        let Some(param) = find(code) else {
+            return if rest.is_none() && code == "_id" {
+                self.compare_id()
+            } else {
+                Err(self.reading.unknown(def, code))
+            };
+        };
+        let has_bracket = rest.is_none() && self.is_mark('[');
+        if rest.is_none() && !has_bracket {
+            return self.compare(def, &param);
+        }
+        let targets = chain_targets(&param, named)?;
+        let start = self.at;
+        let mut links = Vec::new();
+        let mut refusal = None;
+        let mut end = start;
+        for target in targets {
+            self.at = start;
+            match self.link(target, rest.as_deref(), has_bracket, depth + 1) {
+                Ok(filter) => {
+                    links.push(Link { def: target, filter: Box::new(filter) });
+                    end = self.at;
+                }
+                Err(error) => refusal = Some(error),
+            }
+        }
+        self.at = end;
+        match (links.is_empty(), refusal) {
+            (true, Some(refusal)) => Err(refusal),
+            (true, None) => Err(format!("`{code}` leads nowhere")),
+            (false, _) => Ok(Filter::Chain(param, links)),
+        }
+    }
+
+    fn link(
+        &mut self,
+        target: &'static TypeDef,
+        rest: Option<&str>,
+        has_bracket: bool,
+        depth: usize,
+    ) -> Result<Filter, String> {
+        if !has_bracket {
+            return self.path(target, rest.unwrap_or_default(), depth);
+        }
+        self.expect('[')?;
+        let inside = self.alternatives(target, depth)?;
+        self.expect(']')?;
+        self.expect('.')?;
+        let rest = self.word("the name of a parameter")?;
+        Ok(Filter::all(vec![inside, self.path(target, &rest, depth)?]))
+    }
+
+    fn operator_and_value(&mut self) -> Result<(String, Value), String> {
+        let operator = self.word("a comparison")?;
+        let value = match self.tokens.get(self.at) {
+            Some(Token::Word(text)) => Value { text: text.clone(), is_quoted: false },
+            Some(Token::Quoted(text)) => Value { text: text.clone(), is_quoted: true },
+            _ => return Err(format!("a value after `{operator}` is missing")),
+        };
+        self.at += 1;
+        Ok((operator, value))
+    }
+
+    fn compare_id(&mut self) -> Result<Filter, String> {
+        let (operator, value) = self.operator_and_value()?;
+        let ids = crate::model::ResourceId::parse(&value.text).into_iter().collect();
+        match operator.as_str() {
+            "eq" => Ok(Filter::Id(ids)),
+            "ne" => Ok(Filter::Not(Box::new(Filter::Id(ids)))),
+            _ => Err(not_served(&operator, "_id")),
+        }
+    }
+
+    fn compare(&mut self, def: &'static TypeDef, param: &Arc<Param>) -> Result<Filter, String> {
+        let (operator, value) = self.operator_and_value()?;
+        let operator = operator.as_str();
+        if operator == "pr" {
+            return match value.text.as_str() {
+                "true" => Ok(Filter::present(param.id)),
+                "false" => Ok(Filter::Not(Box::new(Filter::present(param.id)))),
+                _ => Err("`pr` takes true or false".to_owned()),
+            };
+        }
+        let asking = self.reading.asking;
+        match param.kind {
+            ParamType::String | ParamType::Uri => by_text(param, operator, &value),
+            ParamType::Token => by_token(param, operator, &value, asking),
+            ParamType::Reference => match operator {
+                "eq" | "re" => plain(param, &value.escaped(), asking),
+                "ne" => Ok(plain(param, &value.escaped(), asking)?.negated_if(true)),
+                _ => Err(not_served(operator, &param.code)),
+            },
+            ParamType::Date if operator == "po" => {
+                let asked = date_interval(&value.text)?;
+                Ok(Filter::Entries(overlapping(asked).matchers(param.id, param.kind)))
+            }
+            ParamType::Date | ParamType::Number | ParamType::Quantity => {
+                by_order(param, operator, &value, asking)
+            }
+            ParamType::Composite | ParamType::Special => {
+                Err(format!("`{}` of {} cannot be compared in a filter", param.code, def.name))
+            }
+        }
+    }
+}
+
+/// A value, quoted or bare.
+struct Value {
+    text: String,
+    is_quoted: bool,
+}
+
+impl Value {
+    /// As a parameter takes it: what is quoted has no separators in it.
+    fn escaped(&self) -> String {
+        if !self.is_quoted {
+            return self.text.clone();
+        }
+        let mut out = String::new();
+        for letter in self.text.chars() {
+            if matches!(letter, ',' | '$' | '|' | '\\') {
+                out.push('\\');
+            }
+            out.push(letter);
+        }
+        out
+    }
+}
+
+fn not_served(operator: &str, code: &str) -> String {
+    format!("`{operator}` is not served for `{code}`")
+}
+
+fn plain(param: &Arc<Param>, value: &str, asking: Asking<'_>) -> Result<Filter, String> {
+    super::filter::term(param, None, &[value.to_owned()], asking)
+}
+
+fn by_text(param: &Arc<Param>, operator: &str, value: &Value) -> Result<Filter, String> {
+    let how = match operator {
+        "eq" | "ne" => TextMatch::Whole,
+        "co" => TextMatch::Holds,
+        "sw" => TextMatch::Begins,
+        "ew" => TextMatch::Ends,
+        _ => return Err(not_served(operator, &param.code)),
+    };
+    Ok(text_filter(param, how, &value.text).negated_if(operator == "ne"))
+}
+
+fn by_token(param: &Arc<Param>, operator: &str, value: &Value, asking: Asking<'_>) -> Result<Filter, String> {
+    let lookup = |lookup| Filter::Lookup(lookup);
+    Ok(match operator {
+        "eq" => plain(param, &value.escaped(), asking)?,
+        "ne" => plain(param, &value.escaped(), asking)?.negated_if(true),
+        // R4 search_filter.html#ops: `ss` is narrower than the value or it, `sb` broader or it.
+        "ss" => lookup(Lookup::Hierarchy(param.clone(), Way::Below, value.text.clone())),
+        "sb" => lookup(Lookup::Hierarchy(param.clone(), Way::Above, value.text.clone())),
+        "in" => lookup(Lookup::InValueSet(param.clone(), value.text.clone())),
+        "ni" => lookup(Lookup::InValueSet(param.clone(), value.text.clone())).negated_if(true),
+        _ => return Err(not_served(operator, &param.code)),
+    })
+}
+
+fn by_order(param: &Arc<Param>, operator: &str, value: &Value, asking: Asking<'_>) -> Result<Filter, String> {
+    match operator {
+        // As for the other types, what is not equal is what is not found by `eq`.
+        "ne" => Ok(plain(param, &value.text, asking)?.negated_if(true)),
+        "eq" | "gt" | "lt" | "ge" | "le" | "sa" | "eb" | "ap" => {
+            plain(param, &format!("{operator}{}", value.text), asking)
+        }
+        _ => Err(not_served(operator, &param.code)),
+    }
+}

@@ -1,0 +1,246 @@
+//! A filter on entries: a range of the index, and the checks that a range alone does not make.
+use crate::definitions::ParamType;
+
+use super::decimal::amount_len;
+use super::entry::{Encoded, Entry, Form, text_end, time_of};
+use super::param::{decode_composite, distance_m, point_of};
+
+/// What one value asked for finds: a range of keys, what is asked of the key beside, and of the tail.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ask {
+    pub(super) start: Vec<u8>,
+    pub(super) end: Vec<u8>,
+    /// Whether the range is of one whole key.
+    pub(super) is_whole_key: bool,
+    pub(super) check: Check,
+    /// Any of these tails; `None` for whatever tail.
+    pub(super) tails: Option<Vec<Vec<u8>>>,
+}
+
+/// What is asked of a key or value of the range.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Check {
+    None,
+    /// The second time of a date is not after this.
+    SecondTimeAtMost(i64),
+    SecondTimeAfter(i64),
+    /// The numbers of a range, encoded: the low one at least the first and less than the second, the high one likewise.
+    Numbers([Vec<u8>; 4]),
+    /// The first text holds this anywhere.
+    Holds(Vec<u8>),
+    /// The first text ends with this.
+    Ends(Vec<u8>),
+    /// The point is within so many metres of this one (degrees).
+    Within {
+        latitude: f64,
+        longitude: f64,
+        metres: f64,
+    },
+    /// The tail is one of these.
+    Tails(ParamType, Vec<Vec<u8>>),
+    /// Every part of the composite is what its part of the query asks for.
+    Parts(Vec<(ParamType, Ask)>),
+}
+
+impl Ask {
+    /// The values with this key (and tail, if it has one).
+    pub(super) fn exactly(value: Encoded) -> Self {
+        let tails = (!value.tail.is_empty()).then(|| vec![value.tail]);
+        Self { is_whole_key: true, tails, ..Self::beginning(value.key) }
+    }
+
+    /// The values whose key begins with these bytes.
+    pub(super) fn beginning(start: Vec<u8>) -> Self {
+        let end = after(&start);
+        Self { start, end, is_whole_key: false, check: Check::None, tails: None }
+    }
+
+    /// The values with this key, whatever their tail.
+    pub(super) fn key(value: Encoded) -> Self {
+        Self { is_whole_key: true, ..Self::beginning(value.key) }
+    }
+
+    pub(super) fn all(form: Form) -> Self {
+        Self::beginning(vec![form.byte()])
+    }
+
+    pub(super) fn range(start: Vec<u8>, end: Vec<u8>) -> Self {
+        Self { start, end, is_whole_key: false, check: Check::None, tails: None }
+    }
+
+    pub(super) fn with(self, check: Check) -> Self {
+        Self { check, ..self }
+    }
+
+    pub(super) fn with_tails(self, tails: Vec<Vec<u8>>) -> Self {
+        Self { tails: Some(tails), ..self }
+    }
+
+    /// Whether a value is asked for.
+    fn finds(&self, key: &[u8], tail: &[u8]) -> bool {
+        self.start.as_slice() <= key
+            && key < self.end.as_slice()
+            && self.check.accepts(key)
+            && self.tails.as_ref().is_none_or(|tails| tails.iter().any(|wanted| wanted == tail))
+    }
+
+    /// The ranges of the index for a parameter that is no composite.
+    pub(super) fn matchers(self, param: u32, kind: ParamType) -> Vec<Matcher> {
+        let Some(tails) = self.tails else {
+            let Self { start, end, is_whole_key, check, .. } = self;
+            return vec![Matcher { param, start, end, is_whole_key, check }];
+        };
+        if self.is_whole_key {
+            let whole = |tail: &Vec<u8>| {
+                let start = [self.start.as_slice(), tail].concat();
+                let end = after(&start);
+                Matcher { param, start, end, is_whole_key: true, check: self.check.clone() }
+            };
+            return tails.iter().map(whole).collect();
+        }
+        // INVARIANT: no parameter asks both for tails and for something else of a range.
+        let check = Check::Tails(kind, tails);
+        vec![Matcher { param, start: self.start, end: self.end, is_whole_key: false, check }]
+    }
+}
+
+/// The first bytes after all that begin with these.
+fn after(prefix: &[u8]) -> Vec<u8> {
+    let mut end = prefix.to_vec();
+    // INVARIANT: a value begins with the byte of a form, which is never 255.
+    while end.last() == Some(&0xff) {
+        end.pop();
+    }
+    if let Some(last) = end.last_mut() {
+        *last += 1;
+    }
+    end
+}
+
+/// The entries from `start` up to, not including, `end` (bytes of the value), that pass the check.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Matcher {
+    pub param: u32,
+    pub start: Vec<u8>,
+    pub end: Vec<u8>,
+    /// Whether the range is of one whole key: then its entries are few and near each other.
+    pub is_whole_key: bool,
+    pub check: Check,
+}
+
+impl Matcher {
+    /// All values of one form.
+    #[must_use]
+    pub fn all(param: u32, form: Form) -> Self {
+        let Ask { start, end, .. } = Ask::all(form);
+        Self { param, start, end, is_whole_key: form == Form::Present, check: Check::None }
+    }
+
+    /// Whether an entry is meant.
+    #[must_use]
+    pub fn finds(&self, entry: &Entry) -> bool {
+        entry.param == self.param
+            && self.start <= entry.value
+            && entry.value < self.end
+            && self.check.accepts(&entry.value)
+    }
+}
+
+impl Check {
+    /// Whether a key, or a value that begins with it, passes.
+    #[must_use]
+    pub fn accepts(&self, value: &[u8]) -> bool {
+        let second_time = || value.get(9..).and_then(time_of);
+        match self {
+            Self::None => true,
+            Self::SecondTimeAtMost(limit) => second_time().is_some_and(|time| time <= *limit),
+            Self::SecondTimeAfter(limit) => second_time().is_some_and(|time| time > *limit),
+            Self::Numbers(bounds) => numbers_fit(value, bounds).unwrap_or(false),
+            Self::Holds(part) => first_text(value).is_some_and(|text| {
+                part.is_empty() || text.windows(part.len()).any(|window| window == part.as_slice())
+            }),
+            Self::Ends(end) => first_text(value).is_some_and(|text| text.ends_with(end)),
+            Self::Within { latitude, longitude, metres } => {
+                point_of(value).is_some_and(|point| distance_m(point, (*latitude, *longitude)) <= *metres)
+            }
+            Self::Tails(kind, tails) => {
+                let tail = key_len(*kind, value).and_then(|len| value.get(len..));
+                tail.is_some_and(|tail| tails.iter().any(|wanted| wanted == tail))
+            }
+            Self::Parts(asks) => {
+                decode_composite(asks.iter().map(|(kind, _)| *kind), value).is_some_and(|parts| {
+                    asks.iter().zip(parts).all(|((_, ask), (key, tail))| ask.finds(key, tail))
+                })
+            }
+        }
+    }
+}
+
+fn first_text(value: &[u8]) -> Option<&[u8]> {
+    value.get(1..text_end(value)? - 2)
+}
+
+/// The two numbers at the end of the key of a range lie inside the bounds.
+fn numbers_fit(value: &[u8], [low_min, low_max, high_min, high_max]: &[Vec<u8>; 4]) -> Option<bool> {
+    let at = number_at(value)?;
+    let rest = value.get(at..)?;
+    let (low, rest) = rest.split_at_checked(amount_len(rest)?)?;
+    let high = rest.get(..amount_len(rest)?)?;
+    Some(
+        low >= low_min.as_slice()
+            && low < low_max.as_slice()
+            && high >= high_min.as_slice()
+            && high < high_max.as_slice(),
+    )
+}
+
+/// Where the first number of a number or quantity stands: after the form, or after the unit.
+fn number_at(value: &[u8]) -> Option<usize> {
+    let units = [Form::Unit, Form::UnitRange, Form::Canonical, Form::CanonicalRange];
+    let form = value.first()?;
+    if units.iter().any(|unit| unit.byte() == *form) { Some(1 + text_end(value.get(1..)?)?) } else { Some(1) }
+}
+
+/// What a value is sorted by: it itself, of a range of numbers its low end; `None` for forms that are not for sorting.
+#[must_use]
+pub fn sort_value(value: &[u8]) -> Option<Vec<u8>> {
+    let (form, rest) = value.split_first()?;
+    if *form == Form::Value.byte() {
+        return Some(value.to_vec());
+    }
+    let low = rest.get(..amount_len(rest)?)?;
+    (*form == Form::Range.byte()).then(|| [&[Form::Value.byte()], low].concat())
+}
+
+/// How many bytes of a value are its key.
+pub(super) fn key_len(kind: ParamType, value: &[u8]) -> Option<usize> {
+    let text_after = |at: usize| Some(at + text_end(value.get(at..)?)?);
+    match kind {
+        ParamType::Token | ParamType::String | ParamType::Uri => text_after(1),
+        ParamType::Reference => text_after(text_after(1)?),
+        ParamType::Date => Some(17),
+        ParamType::Number | ParamType::Quantity => {
+            let ranges = [Form::Range, Form::UnitRange, Form::CanonicalRange];
+            let mut at = number_at(value)?;
+            at += amount_len(value.get(at..)?)?;
+            if ranges.iter().any(|form| value.first() == Some(&form.byte())) {
+                at += amount_len(value.get(at..)?)?;
+            }
+            Some(at)
+        }
+        ParamType::Composite | ParamType::Special => None,
+    }
+}
+
+/// How many bytes the tail of a value takes, of which only the beginning is given.
+pub(super) fn tail_len(kind: ParamType, form: u8, tail: &[u8]) -> Option<usize> {
+    let has_tail = match kind {
+        ParamType::Token => form == Form::Value.byte(),
+        ParamType::String => form == Form::Value.byte(),
+        ParamType::Quantity => [Form::Unit, Form::UnitRange, Form::Canonical, Form::CanonicalRange]
+            .iter()
+            .any(|unit| unit.byte() == form),
+        _ => false,
+    };
+    if has_tail { text_end(tail) } else { Some(0) }
+}

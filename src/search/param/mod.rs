@@ -1,0 +1,126 @@
+//! One file for each type of search parameter (R4 search.html#ptypes): which values it has in a resource, and which of them
+//! a value that is asked for finds.
+
+mod composite;
+mod date;
+mod number;
+mod quantity;
+mod reference;
+mod special;
+mod string;
+mod token;
+mod uri;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+use crate::definitions::ParamType;
+use crate::fhirpath::Value;
+use crate::model::Millis;
+
+use super::entry::Encoded;
+use super::matcher::Ask;
+use super::params::Param;
+
+pub(super) use composite::{decode as decode_composite, extract as extract_composite};
+pub use date::date_interval;
+pub(super) use date::{about, overlapping};
+pub(super) use reference::{to_resource, to_url};
+pub(super) use special::{distance_m, point_of};
+pub(super) use string::sounds;
+pub(super) use token::ask as token_ask;
+pub(super) use words::{content, narrative, word};
+pub use words::{holds_phrase, words};
+
+/// What the meaning of a value depends on beside the value.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking<'a> {
+    /// The moment of the search, for `ap` on dates.
+    pub now: Millis,
+    /// URLs that begin with this are of this server.
+    pub base_url: &'a str,
+}
+
+/// The values that one FHIRPath result has for a parameter, in all forms.
+pub(super) fn extract(param: &Param, value: &Value<'_>, out: &mut Vec<Encoded>) {
+    match value {
+        Value::Element(element) => {
+            let Some(node) = element.node else { return };
+            let def = element.def;
+            match param.kind {
+                ParamType::Token => token::extract(def, node, out),
+                ParamType::String if param.is_phonetic => string::extract_phonetic(def, node, out),
+                ParamType::String => string::extract(def, node, out),
+                ParamType::Reference => reference::extract(def, node, out),
+                ParamType::Date => date::extract(def, node, out),
+                ParamType::Uri => uri::extract(node, out),
+                ParamType::Number => number::extract(def, node, out),
+                ParamType::Quantity => quantity::extract(def, node, out),
+                ParamType::Special => special::extract(node, out),
+                ParamType::Composite => {}
+            }
+        }
+        // `Patient.deceased.exists() and ...` and the like select truth, not an element.
+        Value::Boolean(truth) if param.kind == ParamType::Token => token::extract_boolean(*truth, out),
+        _ => {}
+    }
+}
+
+/// What one value asks for. The modifiers that need no store are known here.
+///
+/// # Errors
+/// What is wrong with the value, in words.
+pub(super) fn asks(
+    param: &Param,
+    modifier: Option<&str>,
+    value: &str,
+    asking: Asking<'_>,
+) -> Result<Vec<Ask>, std::string::String> {
+    match param.kind {
+        ParamType::Token => token::asks(modifier, value),
+        ParamType::String => Ok(string::asks(modifier, value)),
+        ParamType::Reference => Ok(reference::asks(param, modifier, value, asking)),
+        ParamType::Date => date::asks(value, asking),
+        ParamType::Uri => Ok(uri::asks(modifier, value)),
+        ParamType::Number => number::asks(value),
+        ParamType::Quantity => quantity::asks(value),
+        ParamType::Special => special::asks(value),
+        ParamType::Composite => composite::asks(param, value, asking),
+    }
+}
+
+/// A modifier, and what it is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Modifier {
+    pub name: &'static str,
+    pub kinds: &'static [ParamType],
+}
+
+use ParamType::{Composite, Date, Number, Quantity, Reference, Special, String, Token, Uri};
+
+/// Every modifier that is served, and for which types of parameters (R4 search.html#modifiers). `:Type` for
+/// references is not listed: it is the name of a type.
+pub static MODIFIERS: [Modifier; 12] = [
+    Modifier {
+        name: "missing",
+        kinds: &[Number, Date, String, Token, Reference, Composite, Quantity, Uri, Special],
+    },
+    Modifier { name: "exact", kinds: &[String] },
+    Modifier { name: "contains", kinds: &[String] },
+    Modifier { name: "text", kinds: &[Token] },
+    Modifier { name: "not", kinds: &[Token] },
+    Modifier { name: "in", kinds: &[Token] },
+    Modifier { name: "not-in", kinds: &[Token] },
+    Modifier { name: "of-type", kinds: &[Token] },
+    Modifier { name: "identifier", kinds: &[Reference] },
+    Modifier { name: "above", kinds: &[Token, Reference, Uri] },
+    Modifier { name: "below", kinds: &[Token, Reference, Uri] },
+    // R4 search.html#revinclude: of includes alone.
+    Modifier { name: "iterate", kinds: &[] },
+];
+
+/// The modifiers of a type of parameter.
+pub fn modifiers(kind: ParamType) -> impl Iterator<Item = &'static str> {
+    MODIFIERS.iter().filter(move |modifier| modifier.kinds.contains(&kind)).map(|modifier| modifier.name)
+}

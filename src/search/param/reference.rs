@@ -1,0 +1,91 @@
+//! References (R4 search.html#reference): to resources here, by URL, canonical with a version, or by identifier.
+use crate::definitions::{Kind, TypeDef};
+use crate::model::{Node, Reference, ReferenceTarget};
+use crate::search::entry::{Encoded, Form, cut};
+use crate::search::matcher::Ask;
+use crate::search::params::Param;
+use crate::search::text::{split_escaped, unescape};
+
+use super::Asking;
+
+pub(super) fn extract(def: &TypeDef, node: Node<'_>, out: &mut Vec<Encoded>) {
+    if def.kind == Kind::Primitive {
+        return of_text(node.text(), out);
+    }
+    if let Some(text) = node.str_at("reference") {
+        of_text(text, out);
+    }
+    if let Some(identifier) = node.get("identifier")
+        && let Some(value) = identifier.str_at("value")
+    {
+        let system = identifier.str_at("system").unwrap_or_default();
+        out.push(Encoded::new(Form::Identifier).text(cut(value)).text(cut(system)));
+    }
+}
+
+fn of_text(text: &str, out: &mut Vec<Encoded>) {
+    match Reference::parse(text).target {
+        ReferenceTarget::Relative(key) => out.push(local(key.id.as_str(), key.type_name)),
+        ReferenceTarget::Absolute { .. } | ReferenceTarget::Urn(_) | ReferenceTarget::Other(_) => {
+            let (url, version) = text.split_once('|').unwrap_or((text, ""));
+            out.push(Encoded::new(Form::Second).text(cut(url)).text(cut(version)));
+        }
+        ReferenceTarget::Fragment(_) => {}
+    }
+}
+
+fn local(id: &str, type_name: &str) -> Encoded {
+    Encoded::new(Form::Value).text(id.as_bytes()).text(type_name.as_bytes())
+}
+
+/// The references to a resource here.
+pub(in crate::search) fn to_resource(type_name: &str, id: &str) -> Ask {
+    Ask::key(local(id, type_name))
+}
+
+/// The references to a URL, with whatever version.
+pub(in crate::search) fn to_url(url: &str) -> Ask {
+    Ask::beginning(Encoded::new(Form::Second).text(cut(url)).key)
+}
+
+pub(super) fn asks(param: &Param, modifier: Option<&str>, value: &str, asking: Asking<'_>) -> Vec<Ask> {
+    if modifier == Some("identifier") {
+        return vec![by_identifier(value)];
+    }
+    let value = unescape(value);
+    let value = value
+        .strip_prefix(asking.base_url)
+        .and_then(|rest| rest.strip_prefix('/'))
+        .filter(|_| !asking.base_url.is_empty())
+        .unwrap_or(&value);
+    match (Reference::parse(value).target, modifier) {
+        (ReferenceTarget::Relative(key), None) => vec![to_resource(key.type_name, key.id.as_str())],
+        (ReferenceTarget::Relative(key), Some(named)) if key.type_name == named => {
+            vec![to_resource(named, key.id.as_str())]
+        }
+        (ReferenceTarget::Relative(_), Some(_)) => Vec::new(),
+        (ReferenceTarget::Other(_), Some(named)) => vec![to_resource(named, value)],
+        (ReferenceTarget::Other(_), None) if !value.contains([':', '/', '|']) => {
+            param.targets.iter().map(|target| to_resource(target, value)).collect()
+        }
+        _ => match value.split_once('|') {
+            Some((url, version)) => {
+                vec![Ask::key(Encoded::new(Form::Second).text(cut(url)).text(cut(version)))]
+            }
+            None => vec![to_url(value)],
+        },
+    }
+}
+
+/// The reference's own identifier, as a token: `value`, `system|value`, `|value`, `system|`.
+fn by_identifier(value: &str) -> Ask {
+    let (system, code) = match split_escaped(value, '|') {
+        Some((system, code)) => (Some(unescape(system)), unescape(code)),
+        None => (None, unescape(value)),
+    };
+    let key = Encoded::new(Form::Identifier).text(cut(&code));
+    match system {
+        Some(system) => Ask::key(key.text(cut(&system))),
+        None => Ask::beginning(key.key),
+    }
+}

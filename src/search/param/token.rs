@@ -1,0 +1,119 @@
+//! Tokens (R4 search.html#token): codes, identifiers and the like, with the system that they are of.
+use crate::definitions::{Kind, TypeDef};
+use crate::model::Node;
+use crate::search::entry::{Encoded, Form, IMPLIED_SYSTEM, cut, push_open_text, push_text};
+use crate::search::fold::fold;
+use crate::search::matcher::Ask;
+use crate::search::text::{split_escaped, unescape};
+
+pub(super) fn extract(def: &TypeDef, node: Node<'_>, out: &mut Vec<Encoded>) {
+    match &*def.name {
+        "Coding" => coding(node, out),
+        "CodeableConcept" => {
+            node.items_at("coding").for_each(|item| coding(item, out));
+            text(node.str_at("text"), out);
+        }
+        "Identifier" => identifier(node, out),
+        "ContactPoint" => {
+            if let Some(value) = node.str_at("value") {
+                push(None, value, out);
+            }
+        }
+        "code" | "boolean" | "id" => implied(node.text(), out),
+        _ if def.kind == Kind::Primitive => push(None, node.text(), out),
+        _ => {}
+    }
+}
+
+pub(super) fn extract_boolean(truth: bool, out: &mut Vec<Encoded>) {
+    implied(if truth { "true" } else { "false" }, out);
+}
+
+fn implied(code: &str, out: &mut Vec<Encoded>) {
+    out.push(Encoded::new(Form::Value).text(cut(code)).tail(IMPLIED_SYSTEM));
+}
+
+fn push(system: Option<&str>, code: &str, out: &mut Vec<Encoded>) {
+    out.push(Encoded::new(Form::Value).text(cut(code)).tail(cut(system.unwrap_or_default())));
+    if let Some(system) = system {
+        out.push(Encoded::new(Form::Second).text(cut(system)));
+    }
+}
+
+fn coding(node: Node<'_>, out: &mut Vec<Encoded>) {
+    if let Some(code) = node.str_at("code") {
+        push(node.str_at("system"), code, out);
+    }
+    text(node.str_at("display"), out);
+}
+
+/// R4 search.html#modifiers, `:text`: what stands beside the code for people.
+fn text(text: Option<&str>, out: &mut Vec<Encoded>) {
+    if let Some(text) = text {
+        out.push(Encoded::new(Form::Text).text(cut(&fold(text))));
+    }
+}
+
+fn identifier(node: Node<'_>, out: &mut Vec<Encoded>) {
+    let kind = node.get("type");
+    text(kind.and_then(|kind| kind.str_at("text")), out);
+    let Some(value) = node.str_at("value") else { return };
+    push(node.str_at("system"), value, out);
+    for coding in kind.into_iter().flat_map(|kind| kind.items_at("coding")) {
+        if let (Some(system), Some(code)) = (coding.str_at("system"), coding.str_at("code")) {
+            out.push(Encoded::new(Form::OfType).text(cut(value)).text(cut(code)).text(cut(system)));
+        }
+    }
+}
+
+pub(super) fn asks(modifier: Option<&str>, value: &str) -> Result<Vec<Ask>, String> {
+    match modifier {
+        Some("text") => {
+            let mut start = vec![Form::Text.byte()];
+            push_open_text(&mut start, cut(&fold(&unescape(value))));
+            Ok(vec![Ask::beginning(start)])
+        }
+        Some("of-type") => of_type(value).map(|ask| vec![ask]),
+        _ => {
+            let (system, code) = match split_escaped(value, '|') {
+                Some((system, code)) => (Some(unescape(system)), unescape(code)),
+                None => (None, unescape(value)),
+            };
+            Ok(vec![ask(system.as_deref(), &code)])
+        }
+    }
+}
+
+/// R4 search.html#token: `code`, `system|code`, `|code` (no system), `system|`.
+pub(in crate::search) fn ask(system: Option<&str>, code: &str) -> Ask {
+    match system {
+        Some(system) if code.is_empty() => Ask::key(Encoded::new(Form::Second).text(cut(system))),
+        Some(system) => Ask::key(Encoded::new(Form::Value).text(cut(code))).with_tails(tails(system)),
+        None => Ask::key(Encoded::new(Form::Value).text(cut(code))),
+    }
+}
+
+fn tails(system: &str) -> Vec<Vec<u8>> {
+    let tail = |system: &[u8]| {
+        let mut tail = Vec::new();
+        push_text(&mut tail, system);
+        tail
+    };
+    let mut tails = vec![tail(cut(system))];
+    if !system.is_empty() {
+        tails.push(tail(IMPLIED_SYSTEM));
+    }
+    tails
+}
+
+fn of_type(value: &str) -> Result<Ask, String> {
+    let wrong = || "`:of-type` takes `system|code|value`".to_owned();
+    let (system, rest) = split_escaped(value, '|').ok_or_else(wrong)?;
+    let (code, value) = split_escaped(rest, '|').ok_or_else(wrong)?;
+    let [system, code, value] = [system, code, value].map(unescape);
+    if [&system, &code, &value].iter().any(|part| part.is_empty()) {
+        return Err(wrong());
+    }
+    let key = Encoded::new(Form::OfType).text(cut(&value)).text(cut(&code)).text(cut(&system));
+    Ok(Ask::key(key))
+}

@@ -1,0 +1,32 @@
+//! URIs (R4 search.html#uri): compared as they are written, or by their beginning.
+use crate::model::Node;
+use crate::search::entry::{Encoded, Form, cut, push_open_text};
+use crate::search::matcher::Ask;
+use crate::search::text::unescape;
+
+pub(super) fn extract(node: Node<'_>, out: &mut Vec<Encoded>) {
+    out.push(whole(node.text()));
+}
+
+fn whole(text: &str) -> Encoded {
+    Encoded::new(Form::Value).text(cut(text))
+}
+
+pub(super) fn asks(modifier: Option<&str>, value: &str) -> Vec<Ask> {
+    let value = unescape(value);
+    match modifier {
+        Some("below") => {
+            let mut start = vec![Form::Value.byte()];
+            push_open_text(&mut start, cut(&value));
+            vec![Ask::beginning(start)]
+        }
+        Some("above") => above(&value).map(|text| Ask::key(whole(text))).collect(),
+        _ => vec![Ask::key(whole(&value))],
+    }
+}
+
+/// What a URL begins with, up to each `/`, with and without it; and itself.
+fn above(url: &str) -> impl Iterator<Item = &str> {
+    let ends = url.char_indices().filter(|(_, letter)| *letter == '/').flat_map(|(at, _)| [at, at + 1]);
+    ends.chain([url.len()]).filter(|end| *end > 0).filter_map(|end| url.get(..end))
+}

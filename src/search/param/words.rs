@@ -1,0 +1,87 @@
+//! Words, for `_text` and `_content` (R4 search.html#content): of the narrative, or of every text of a resource.
+use unicode_normalization::UnicodeNormalization as _;
+use unicode_normalization::char::is_combining_mark;
+
+use crate::fhirpath::Element;
+use crate::model::Node;
+use crate::search::entry::{Encoded, Form, cut};
+
+/// The folded words of a text.
+pub(super) fn split(text: &str) -> impl Iterator<Item = String> {
+    text.split(|letter: char| !letter.is_alphanumeric() && !is_combining_mark(letter))
+        .filter(|word| !word.is_empty())
+        .map(|word| {
+            word.nfkd().filter(|letter| !is_combining_mark(*letter)).flat_map(char::to_lowercase).collect()
+        })
+}
+
+/// The folded words of a text, in order.
+#[must_use]
+pub fn words(text: &str) -> Vec<String> {
+    split(text).collect()
+}
+
+/// The entry of a word.
+pub(in crate::search) fn word(text: &str) -> Encoded {
+    Encoded::new(Form::Value).text(cut(text))
+}
+
+/// The text of the narrative: what stands between the tags.
+pub(in crate::search) fn narrative(resource: Node<'_>) -> Option<String> {
+    let div = resource.get("text")?.str_at("div")?;
+    let mut text = String::with_capacity(div.len());
+    let mut in_tag = false;
+    for letter in div.chars() {
+        match letter {
+            '<' => in_tag = true,
+            '>' => {
+                in_tag = false;
+                text.push(' ');
+            }
+            letter if !in_tag => text.push(letter),
+            _ => {}
+        }
+    }
+    for (entity, letter) in [
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&quot;", "\""),
+        ("&apos;", "'"),
+        ("&nbsp;", " "),
+        ("&#160;", " "),
+        ("&amp;", "&"),
+    ] {
+        text = text.replace(entity, letter);
+    }
+    Some(text)
+}
+
+/// The types whose values are texts.
+const TEXT_TYPES: [&str; 3] = ["string", "markdown", "code"];
+
+/// Every text of a resource, the narrative too.
+pub(in crate::search) fn content(root: Element<'_>) -> Vec<String> {
+    let mut texts: Vec<String> = root.node.and_then(narrative).into_iter().collect();
+    let mut waiting = vec![root];
+    let mut children = Vec::new();
+    while let Some(element) = waiting.pop() {
+        if TEXT_TYPES.contains(&&*element.def.name) {
+            // What a reference leads to is found by reference.
+            let is_reference = element.node.is_some_and(|node| node.key() == "reference");
+            if is_reference {
+                continue;
+            }
+            texts.extend(element.node.and_then(Node::as_str).map(str::to_owned));
+        } else {
+            element.children(&mut children);
+            waiting.append(&mut children);
+        }
+    }
+    texts
+}
+
+/// Whether any of the texts has these words one after the other.
+#[must_use]
+pub fn holds_phrase(texts: &[String], phrase: &[String]) -> bool {
+    texts.iter().any(|text| words(text).windows(phrase.len().max(1)).any(|window| window == phrase))
+}

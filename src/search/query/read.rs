@@ -1,0 +1,293 @@
+//! Reading the parameters of a query: filters, chains and reverse chains (R4 search.html#chaining, #has).
+use std::sync::Arc;
+
+use crate::definitions::{ParamType, TypeDef, r4};
+use crate::model::ResourceId;
+use crate::search::control::Control;
+use crate::search::filter::{Filter, Link, Lookup, term};
+use crate::search::filter_language::filter_language;
+use crate::search::param::{Asking, about, date_interval};
+use crate::search::params::{Param, SearchParams, Source};
+use crate::search::text::{Prefix, alternatives, prefixed};
+use crate::search::word_query::word_query;
+
+use super::control_values::control_value;
+use super::suggest;
+use super::{Query, QueryError};
+
+/// The links of a chain or of nested reverse chains, at most.
+pub const CHAIN_DEPTH_MAX: usize = 8;
+
+/// What a query is read against.
+#[derive(Clone, Copy)]
+pub struct Reading<'r> {
+    pub params: &'r SearchParams,
+    pub asking: Asking<'r>,
+    /// Whether unknown parameters are passed over.
+    pub lenient: bool,
+}
+
+impl Reading<'_> {
+    pub(in crate::search) fn find(&self, def: &TypeDef, code: &str) -> Option<Arc<Param>> {
+        self.params.find(def, code).cloned()
+    }
+
+    pub(in crate::search) fn unknown(&self, def: &TypeDef, code: &str) -> String {
+        suggest::unknown(self.params, def, code, code)
+    }
+}
+
+/// Reads a query on a type. Parameters without a value are passed over (R4 search.html#errors).
+///
+/// # Errors
+/// The first parameter that is unknown (unless `lenient`) or malformed.
+pub fn parse_query(
+    reading: &Reading<'_>,
+    def: &'static TypeDef,
+    pairs: &[(String, String)],
+) -> Result<Query, QueryError> {
+    let mut query = Query::default();
+    for (name, value) in pairs {
+        if value.is_empty() {
+            continue;
+        }
+        match parameter(reading, def, &mut query, name, value) {
+            Ok(()) => query.used.push((name.clone(), value.clone())),
+            Err(Wrong::Unknown(_)) if reading.lenient => query.ignored.push(name.clone()),
+            Err(wrong) => {
+                let is_unknown = matches!(wrong, Wrong::Unknown(_));
+                let (Wrong::Unknown(message) | Wrong::Malformed(message)) = wrong;
+                return Err(QueryError { parameter: name.clone(), message, is_unknown });
+            }
+        }
+    }
+    Ok(query)
+}
+
+/// What is wrong with a parameter.
+enum Wrong {
+    Unknown(String),
+    Malformed(String),
+}
+
+impl From<String> for Wrong {
+    fn from(message: String) -> Self {
+        Self::Malformed(message)
+    }
+}
+
+fn parameter(
+    reading: &Reading<'_>,
+    def: &'static TypeDef,
+    query: &mut Query,
+    name: &str,
+    value: &str,
+) -> Result<(), Wrong> {
+    let (code, modifier) = match name.split_once(':') {
+        Some((code, modifier)) => (code, Some(modifier)),
+        None => (name, None),
+    };
+    match Control::find(code) {
+        Some(control) => control_value(reading, def, query, (control, modifier), value)?,
+        None => query.filters.push(named(reading, def, name, value, 0)?),
+    }
+    Ok(())
+}
+
+/// The filter of one parameter: a reverse chain, a chain, or a parameter of the type itself.
+fn named(
+    reading: &Reading<'_>,
+    def: &'static TypeDef,
+    name: &str,
+    value: &str,
+    depth: usize,
+) -> Result<Filter, Wrong> {
+    if depth > CHAIN_DEPTH_MAX {
+        return Err(Wrong::Malformed(format!("a chain has more than {CHAIN_DEPTH_MAX} links")));
+    }
+    if let Some(rest) = name.strip_prefix("_has:") {
+        return reverse_chain(reading, def, rest, value, depth);
+    }
+    if let Some((head, rest)) = name.split_once('.') {
+        return chain(reading, def, (head, rest), value, depth);
+    }
+    let (code, modifier) = match name.split_once(':') {
+        Some((code, modifier)) => (code, Some(modifier)),
+        None => (name, None),
+    };
+    if let Some(filter) = common(reading, def, code, value)? {
+        return match modifier {
+            None => Ok(filter),
+            Some("not") if code == "_id" => Ok(filter.negated_if(true)),
+            Some(modifier) => Err(format!("the modifier `:{modifier}` is not served for `{code}`").into()),
+        };
+    }
+    let Some(param) = reading.find(def, code) else {
+        return Err(Wrong::Unknown(suggest::unknown(reading.params, def, name, code)));
+    };
+    if !matches!(param.source, Source::Expressions(_)) && modifier.is_none() {
+        let each: Result<Vec<Filter>, String> =
+            alternatives(value).iter().map(|text| word_query(&param, text)).collect();
+        return Ok(Filter::any(each?));
+    }
+    Ok(term(&param, modifier, &alternatives(value), reading.asking)?)
+}
+
+/// The filters that every type has and that are no index entries.
+fn common(
+    reading: &Reading<'_>,
+    def: &'static TypeDef,
+    code: &str,
+    value: &str,
+) -> Result<Option<Filter>, String> {
+    Ok(Some(match code {
+        // An id that is none is nobody's.
+        "_id" => Filter::Id(alternatives(value).iter().filter_map(|id| ResourceId::parse(id)).collect()),
+        "_lastUpdated" => {
+            let each = |value: &String| {
+                let (prefix, text) = prefixed(value);
+                let interval = date_interval(text)?;
+                Ok(match prefix {
+                    // A moment overlaps an interval if it is inside.
+                    Prefix::Ap => Filter::LastUpdated(Prefix::Eq, about(interval, reading.asking.now)),
+                    prefix => Filter::LastUpdated(prefix, interval),
+                })
+            };
+            let intervals: Result<Vec<Filter>, String> = alternatives(value).iter().map(each).collect();
+            Filter::any(intervals?)
+        }
+        "_list" => {
+            let each = |value: &String| {
+                let id = value.strip_prefix("List/").unwrap_or(value);
+                let wrong = || format!("`{value}` is no id of a List; functional lists are not served");
+                ResourceId::parse(id).map(|id| Filter::Lookup(Lookup::List(id))).ok_or_else(wrong)
+            };
+            let lists: Result<Vec<Filter>, String> = alternatives(value).iter().map(each).collect();
+            Filter::any(lists?)
+        }
+        "_filter" => filter_language(reading, def, value)?,
+        _ => return Ok(None),
+    }))
+}
+
+/// The types that a chain goes on with: the one that is named, or all that the reference may lead to.
+pub(in crate::search) fn chain_targets(
+    param: &Param,
+    named: Option<&str>,
+) -> Result<Vec<&'static TypeDef>, String> {
+    if param.kind != ParamType::Reference {
+        return Err(format!("`{}` is no reference; a chain goes along references", param.code));
+    }
+    match named {
+        Some(name) => match param.targets.iter().find(|target| **target == name) {
+            Some(target) => Ok(r4().resource(target).into_iter().collect()),
+            None => Err(format!("`{}` does not lead to {name}", param.code)),
+        },
+        None => Ok(param.targets.iter().filter_map(|target| r4().resource(target)).collect()),
+    }
+}
+
+fn chain(
+    reading: &Reading<'_>,
+    def: &'static TypeDef,
+    (head, rest): (&str, &str),
+    value: &str,
+    depth: usize,
+) -> Result<Filter, Wrong> {
+    let (code, type_name) = head.split_once(':').map_or((head, None), |(code, name)| (code, Some(name)));
+    let Some(param) = reading.find(def, code) else {
+        return Err(Wrong::Unknown(suggest::unknown(reading.params, def, code, code)));
+    };
+    let mut links = Vec::new();
+    let mut refusal = None;
+    for target in chain_targets(&param, type_name)? {
+        match named(reading, target, rest, value, depth + 1) {
+            Ok(filter) => links.push(Link { def: target, filter: Box::new(filter) }),
+            // Of several types some need not have the parameter.
+            Err(Wrong::Unknown(message)) => refusal = Some(Wrong::Unknown(message)),
+            Err(wrong) => return Err(wrong),
+        }
+    }
+    match refusal {
+        Some(refusal) if links.is_empty() => Err(refusal),
+        _ => Ok(Filter::Chain(param, links)),
+    }
+}
+
+/// `Type:reference:parameter`, after `_has:`.
+fn reverse_chain(
+    reading: &Reading<'_>,
+    def: &'static TypeDef,
+    rest: &str,
+    value: &str,
+    depth: usize,
+) -> Result<Filter, Wrong> {
+    let mut parts = rest.splitn(3, ':');
+    let (Some(type_name), Some(code), Some(inner)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err("a reverse chain is `_has:Type:reference:parameter`".to_owned().into());
+    };
+    let source = r4().resource(type_name).ok_or_else(|| format!("`{type_name}` is no resource type"))?;
+    let Some(param) = reading.find(source, code) else {
+        return Err(Wrong::Unknown(suggest::unknown(reading.params, source, code, code)));
+    };
+    if param.kind != ParamType::Reference || !param.targets.contains(&&*def.name) {
+        return Err(format!("`{code}` of {type_name} does not lead to {}", def.name).into());
+    }
+    let filter = Box::new(named(reading, source, inner, value, depth + 1)?);
+    Ok(Filter::Has(param, Link { def: source, filter }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Reading, parse_query};
+    use crate::definitions::r4;
+    use crate::search::param::Asking;
+    use crate::search::params::search_params;
+
+    fn reading(lenient: bool) -> Reading<'static> {
+        Reading { params: search_params(), asking: Asking { now: 0, base_url: "http://here/fhir" }, lenient }
+    }
+
+    fn error(name: &str, value: &str) -> String {
+        let pairs = [(name.to_owned(), value.to_owned())];
+        parse_query(&reading(false), r4().resource("Patient").unwrap(), &pairs).unwrap_err().message
+    }
+
+    #[test]
+    fn what_is_unknown_is_named_with_what_is_near() {
+        assert_eq!(
+            error("birthdat", "2020"),
+            "unknown parameter `birthdat` for Patient; did you mean `birthdate`?"
+        );
+        assert_eq!(error("zzzzzzzzzz", "1"), "unknown parameter `zzzzzzzzzz` for Patient");
+        for (name, value, says) in [
+            ("birthdate", "soon", "`soon` is no date"),
+            ("name:blurry", "x", ":blurry"),
+            ("_count", "x", "number"),
+            ("_include", "Patient:name", "no reference parameter"),
+            ("_sort", "nam", "to sort by"),
+            ("organization.nam", "x", "did you mean `name`?"),
+            ("gender.name", "x", "no reference"),
+            ("organization:Patient.name", "x", "does not lead to Patient"),
+            ("_has:Observation:patient", "x", "_has:Type:reference:parameter"),
+            ("_has:Observation:encounter:code", "x", "does not lead to Patient"),
+            ("link.link.link.link.link.link.link.link.link.link", "x", "more than 8 links"),
+            ("_filter", "name eq", "value"),
+            ("_filter", "(name eq \"a\"", "`)` is missing"),
+            ("_content", "(a", "not closed"),
+        ] {
+            assert!(error(name, value).contains(says), "{name}={value}: {}", error(name, value));
+        }
+    }
+
+    #[test]
+    fn leniency_passes_over_the_unknown_only() {
+        let patient = r4().resource("Patient").unwrap();
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let pairs = [pair("x", "1"), pair("name", "a"), pair("gender", "")];
+        let query = parse_query(&reading(true), patient, &pairs).unwrap();
+        assert_eq!(query.ignored, ["x"]);
+        assert_eq!(query.used.len(), 1);
+        assert!(parse_query(&reading(true), patient, &[pair("birthdate", "soon")]).is_err());
+    }
+}

@@ -1,0 +1,55 @@
+//! Resources that contain something of a type (R4 search.html#contained).
+use roaring::RoaringTreemap;
+
+use crate::definitions::TypeDef;
+use crate::search::{EVERY, Entry, Filter};
+use crate::store::key::row_of;
+use crate::store::kv::{Direction, Flow, KeyRange, StoreError};
+use crate::store::resource::change::CONTAINED;
+
+use super::ranges::{entry_prefix, matcher_range, number, value_of};
+use super::view::View;
+
+impl View<'_> {
+    /// The rows of resources of whatever type that contain a resource of this one which may fulfil the conditions, and
+    /// that may be seen. Whether one contained resource fulfils them all has to be looked at.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn containers(&self, def: &TypeDef, filters: &[Filter]) -> Result<Vec<u64>, StoreError> {
+        let number = number(def) | CONTAINED;
+        let mut rows =
+            self.rows_in(&KeyRange::prefix(entry_prefix(number, &Entry::present(EVERY))), &|_| true)?;
+        for filter in filters {
+            let Filter::Entries(matchers) = filter else { continue };
+            let mut found = RoaringTreemap::new();
+            for matcher in matchers {
+                let accepts = |value: &[u8]| matcher.check.accepts(value);
+                found |= self.rows_in(&matcher_range(number, matcher), &accepts)?;
+            }
+            rows &= found;
+        }
+        let mut shown = Vec::new();
+        for row in rows {
+            if self.current(row)?.is_some() {
+                shown.push(row);
+            }
+        }
+        Ok(shown)
+    }
+
+    fn rows_in(
+        &self,
+        range: &KeyRange,
+        accepts: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<RoaringTreemap, StoreError> {
+        let mut rows = RoaringTreemap::new();
+        self.repository().snapshot().scan(range, Direction::Forward, &mut |key, _| {
+            if let Some(row) = row_of(key).filter(|_| accepts(value_of(key))) {
+                rows.insert(row);
+            }
+            Flow::Next
+        })?;
+        Ok(rows)
+    }
+}

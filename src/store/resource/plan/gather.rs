@@ -1,0 +1,215 @@
+//! All rows that fulfil a condition, as a compressed set.
+use roaring::RoaringTreemap;
+
+use crate::definitions::TypeDef;
+use crate::search::{Matcher, Param};
+use crate::store::key::{Key, Space, number_at, row_of};
+use crate::store::kv::{Direction, Flow, KeyRange, Sequence, StoreError};
+
+use super::probe::RowView;
+use super::ranges::{every_prefix, matcher_range, number, value_of};
+use super::step::{Kind, Step, Target};
+use super::view::View;
+
+impl View<'_> {
+    /// The rows of a type that fulfil a condition; `scanned` counts what was read.
+    pub(super) fn gather(
+        &self,
+        def: &'static TypeDef,
+        step: &Step<'_>,
+        scanned: &mut u64,
+    ) -> Result<RoaringTreemap, StoreError> {
+        let mut set = RoaringTreemap::new();
+        match &step.kind {
+            Kind::Values(prefixes, _) => {
+                for prefix in prefixes {
+                    *scanned += self.gather_range(&KeyRange::prefix(prefix.clone()), None, &mut set)?;
+                }
+            }
+            Kind::Ranges(matchers) => {
+                for matcher in *matchers {
+                    let range = matcher_range(number(def), matcher);
+                    *scanned += self.gather_range(&range, Some(matcher), &mut set)?;
+                }
+            }
+            Kind::Rows(rows) => set.extend(rows.iter().copied()),
+            Kind::Updated(from, to) => self.gather_updated(def, (*from, *to), &mut set, scanned)?,
+            Kind::Phrase(..) => self.gather_probed(def, step, &mut set, scanned)?,
+            Kind::Chain(param, targets) => {
+                for target in targets {
+                    self.gather_chain(def, param, target, &mut set, scanned)?;
+                }
+            }
+            Kind::Has(param, target) => self.gather_has(def, param, target, &mut set, scanned)?,
+            Kind::All(steps) => return self.gather_all(def, steps, scanned),
+            Kind::Any(steps) => {
+                for step in steps {
+                    set |= self.gather(def, step, scanned)?;
+                }
+            }
+            Kind::Not(step) => {
+                set = self.gather_every(def, scanned)?;
+                set -= self.gather(def, step, scanned)?;
+            }
+        }
+        Ok(set)
+    }
+
+    /// The rows of all resources of a type.
+    pub(super) fn gather_every(
+        &self,
+        def: &TypeDef,
+        scanned: &mut u64,
+    ) -> Result<RoaringTreemap, StoreError> {
+        let mut set = RoaringTreemap::new();
+        *scanned += self.gather_range(&KeyRange::prefix(every_prefix(number(def))), None, &mut set)?;
+        Ok(set)
+    }
+
+    fn gather_range(
+        &self,
+        range: &KeyRange,
+        matcher: Option<&Matcher>,
+        set: &mut RoaringTreemap,
+    ) -> Result<u64, StoreError> {
+        let mut scanned = 0;
+        // Postings of one value stand together: its check is made once.
+        let mut last: (Vec<u8>, bool) = (Vec::new(), false);
+        self.repository.snapshot().scan(range, Direction::Forward, &mut |key, _| {
+            scanned += 1;
+            if let Some(matcher) = matcher {
+                let value = value_of(key);
+                if last.0 != value || scanned == 1 {
+                    last.0.clear();
+                    last.0.extend_from_slice(value);
+                    last.1 = matcher.check.accepts(value);
+                }
+                if !last.1 {
+                    return Flow::Next;
+                }
+            }
+            if let Some(row) = row_of(key) {
+                set.insert(row);
+            }
+            Flow::Next
+        })?;
+        Ok(scanned)
+    }
+
+    fn gather_updated(
+        &self,
+        def: &TypeDef,
+        (from, to): (Sequence, Sequence),
+        set: &mut RoaringTreemap,
+        scanned: &mut u64,
+    ) -> Result<(), StoreError> {
+        let at =
+            |sequence: Sequence| Key::new(Space::History).short(number(def)).number(sequence.0).into_bytes();
+        let mut places = Vec::new();
+        let range = KeyRange { start: at(from), end: at(to) };
+        self.repository.snapshot().scan(&range, Direction::Forward, &mut |key, _| {
+            places.extend(number_at(key, 3).zip(number_at(key, 11)));
+            Flow::Next
+        })?;
+        for (sequence, row) in places {
+            *scanned += 1;
+            let current = self.repository.current_of_row(row)?;
+            if current.is_some_and(|current| current.sequence.0 == sequence && !current.deleted) {
+                set.insert(row);
+            }
+        }
+        Ok(())
+    }
+
+    fn gather_probed(
+        &self,
+        def: &'static TypeDef,
+        step: &Step<'_>,
+        set: &mut RoaringTreemap,
+        scanned: &mut u64,
+    ) -> Result<(), StoreError> {
+        for row in self.gather_every(def, scanned)? {
+            if RowView::new(self, row).fulfils(step)? {
+                set.insert(row);
+            }
+        }
+        Ok(())
+    }
+
+    /// What refers to what the link finds and the mask shows.
+    fn gather_chain(
+        &self,
+        def: &'static TypeDef,
+        param: &Param,
+        target: &Target<'_>,
+        set: &mut RoaringTreemap,
+        scanned: &mut u64,
+    ) -> Result<(), StoreError> {
+        for row in self.gather(target.def, &target.step, scanned)? {
+            let other = RowView::new(self, row);
+            let Some(current) = other.current()?.filter(|current| current.def.id == target.def.id) else {
+                continue;
+            };
+            if !self.shows(current)? {
+                continue;
+            }
+            for filter in self.referring_filters(&other, current, param)? {
+                let rows = self.rows_of(def, &filter)?;
+                *scanned += 1;
+                set.extend(rows);
+            }
+        }
+        Ok(())
+    }
+
+    /// What is referred to by what the link finds and the mask shows.
+    fn gather_has(
+        &self,
+        def: &'static TypeDef,
+        param: &Param,
+        target: &Target<'_>,
+        set: &mut RoaringTreemap,
+        scanned: &mut u64,
+    ) -> Result<(), StoreError> {
+        for row in self.gather(target.def, &target.step, scanned)? {
+            let other = RowView::new(self, row);
+            if !other.is_shown()? {
+                continue;
+            }
+            for entry in other.entries()?.iter().filter(|entry| entry.param == param.id) {
+                *scanned += 1;
+                set.extend(self.targets(entry, def)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// The cheapest condition first; the others are gathered too, or asked row by row.
+    fn gather_all(
+        &self,
+        def: &'static TypeDef,
+        steps: &[Step<'_>],
+        scanned: &mut u64,
+    ) -> Result<RoaringTreemap, StoreError> {
+        let mut order: Vec<&Step<'_>> = steps.iter().collect();
+        order.sort_by(|a, b| (a.gather_us + a.rows).total_cmp(&(b.gather_us + b.rows)));
+        let Some((first, others)) = order.split_first() else { return self.gather_every(def, scanned) };
+        let mut set = self.gather(def, first, scanned)?;
+        for step in others {
+            let left = f64::from(u32::try_from(set.len()).unwrap_or(u32::MAX));
+            if step.gather_us < left * step.probe_us {
+                set &= self.gather(def, step, scanned)?;
+                continue;
+            }
+            let mut kept = RoaringTreemap::new();
+            for row in &set {
+                *scanned += 1;
+                if RowView::new(self, row).fulfils(step)? {
+                    kept.insert(row);
+                }
+            }
+            set = kept;
+        }
+        Ok(set)
+    }
+}

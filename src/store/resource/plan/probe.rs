@@ -1,0 +1,244 @@
+//! One row asked whether it fulfils a condition: by its entries, by what it refers to, by what refers to it.
+use std::cell::OnceCell;
+
+use bytes::Bytes;
+
+use crate::definitions::TypeDef;
+use crate::model::{ResourceId, parse};
+use crate::search::{Entry, Filter, Matcher, Param, holds_phrase, search_params, texts};
+use crate::store::key::row_of;
+use crate::store::kv::{Direction, Flow, KeyRange, StoreError};
+use crate::store::resource::change::{decode_entries, entries_value, raw_entries};
+use crate::store::resource::current::Current;
+use crate::store::resource::repository::Repository;
+
+use super::ranges::{matcher_range, number};
+use super::step::{Kind, Step, Target};
+use super::view::View;
+
+/// A row, with what was read of it.
+pub(super) struct RowView<'v> {
+    pub(super) row: u64,
+    view: &'v View<'v>,
+    entries: OnceCell<Bytes>,
+    current: OnceCell<Option<Current>>,
+}
+
+impl<'v> RowView<'v> {
+    pub(super) fn new(view: &'v View<'v>, row: u64) -> Self {
+        Self { row, view, entries: OnceCell::new(), current: OnceCell::new() }
+    }
+
+    /// What is true of the row; `None` if it is deleted.
+    pub(super) fn current(&self) -> Result<Option<&Current>, StoreError> {
+        if self.current.get().is_none() {
+            let found = self.view.repository.current_of_row(self.row)?.filter(|current| !current.deleted);
+            // It was empty.
+            let _ = self.current.set(found);
+        }
+        Ok(self.current.get().and_then(Option::as_ref))
+    }
+
+    fn raw(&self) -> Result<&Bytes, StoreError> {
+        if self.entries.get().is_none() {
+            // It was empty.
+            let _ = self.entries.set(entries_value(self.view.repository.snapshot(), self.row)?);
+        }
+        Ok(self.entries.get_or_init(Bytes::new))
+    }
+
+    /// All entries of the row.
+    pub(super) fn entries(&self) -> Result<Vec<Entry>, StoreError> {
+        decode_entries(self.raw()?, self.row)
+    }
+
+    /// Whether the row may be seen.
+    pub(super) fn is_shown(&self) -> Result<bool, StoreError> {
+        match self.current()? {
+            Some(current) => self.view.shows(current),
+            None => Ok(false),
+        }
+    }
+
+    /// Visits the entries of the row: parameter and value.
+    pub(super) fn each_entry(&self, visit: &mut dyn FnMut(u32, &[u8])) -> Result<(), StoreError> {
+        raw_entries(self.raw()?, visit);
+        Ok(())
+    }
+
+    fn has_entry(&self, matchers: &[Matcher]) -> Result<bool, StoreError> {
+        let mut found = false;
+        raw_entries(self.raw()?, &mut |param, value| {
+            found = found
+                || matchers.iter().any(|matcher| {
+                    matcher.param == param
+                        && matcher.start.as_slice() <= value
+                        && value < matcher.end.as_slice()
+                        && matcher.check.accepts(value)
+                });
+        });
+        Ok(found)
+    }
+
+    /// Whether the row fulfils a condition.
+    pub(super) fn fulfils(&self, step: &Step<'_>) -> Result<bool, StoreError> {
+        match &step.kind {
+            Kind::Values(_, matchers) | Kind::Ranges(matchers) => self.has_entry(matchers),
+            Kind::Rows(rows) => Ok(rows.binary_search(&self.row).is_ok()),
+            Kind::Updated(from, to) => {
+                Ok(self.current()?.is_some_and(|current| (*from..*to).contains(&current.sequence)))
+            }
+            Kind::Phrase(param, words) => self.has_phrase(param, words),
+            Kind::Chain(param, targets) => self.refers(param, targets),
+            Kind::Has(param, target) => self.is_referred(param, target),
+            Kind::All(steps) => {
+                for step in steps {
+                    if !self.fulfils(step)? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            }
+            Kind::Any(steps) => {
+                for step in steps {
+                    if self.fulfils(step)? {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            }
+            Kind::Not(step) => Ok(!self.fulfils(step)?),
+        }
+    }
+
+    fn has_phrase(&self, param: &Param, words: &[String]) -> Result<bool, StoreError> {
+        let Some(current) = self.current()? else { return Ok(false) };
+        let stored = self.view.repository.newest(current)?;
+        let corrupt = |_| StoreError::Corrupt(format!("the text of row {}", self.row));
+        let tree = parse(stored.text.into_bytes()).map_err(corrupt)?;
+        Ok(holds_phrase(&texts(&param.source, tree.root()), words))
+    }
+
+    fn refers(&self, param: &Param, targets: &[Target<'_>]) -> Result<bool, StoreError> {
+        for entry in self.entries()?.iter().filter(|entry| entry.param == param.id) {
+            for target in targets {
+                for row in self.view.targets(entry, target.def)? {
+                    let other = RowView::new(self.view, row);
+                    if other.is_shown()? && other.fulfils(&target.step)? {
+                        return Ok(true);
+                    }
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    fn is_referred(&self, param: &Param, target: &Target<'_>) -> Result<bool, StoreError> {
+        let Some(current) = self.current()? else { return Ok(false) };
+        let mut found = Vec::new();
+        for filter in self.view.referring_filters(self, current, param)? {
+            found.extend(self.view.rows_of(target.def, &filter)?);
+        }
+        for row in found {
+            let other = RowView::new(self.view, row);
+            // What the row has to fulfil is asked first: it costs less.
+            if other.fulfils(&target.step)? && other.is_shown()? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl Repository<'_> {
+    /// The rows of a type that refer to a resource by a parameter, whether anybody may see them or not.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn referrers(
+        &self,
+        def: &TypeDef,
+        param: &Param,
+        type_name: &str,
+        id: &str,
+    ) -> Result<Vec<u64>, StoreError> {
+        self.rows_with(def, &Filter::refers(param, type_name, id))
+    }
+
+    /// The rows that have an entry that the condition names, in order.
+    fn rows_with(&self, def: &TypeDef, filter: &Filter) -> Result<Vec<u64>, StoreError> {
+        let Filter::Entries(matchers) = filter else { return Ok(Vec::new()) };
+        let mut rows = Vec::new();
+        for matcher in matchers {
+            let range: KeyRange = matcher_range(number(def), matcher);
+            self.snapshot.scan(&range, Direction::Forward, &mut |key, _| {
+                rows.extend(row_of(key));
+                Flow::Next
+            })?;
+        }
+        rows.sort_unstable();
+        rows.dedup();
+        Ok(rows)
+    }
+}
+
+impl View<'_> {
+    /// The rows of a type that a reference leads to: one, or by a canonical URL several versions.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn targets(&self, entry: &Entry, def: &'static TypeDef) -> Result<Vec<u64>, StoreError> {
+        if let Some((type_name, id)) = entry.reference() {
+            let id = ResourceId::parse(&id).filter(|_| type_name == *def.name);
+            return Ok(match id {
+                Some(id) => self.repository.row_of(def, &id)?.into_iter().collect(),
+                None => Vec::new(),
+            });
+        }
+        let (Some((url, version)), Some(of_url)) = (entry.canonical(), search_params().find(def, "url"))
+        else {
+            return Ok(Vec::new());
+        };
+        let rows = self.rows_of(def, &Filter::uri(of_url, &url))?;
+        let Some(of_version) = search_params().find(def, "version").filter(|_| !version.is_empty()) else {
+            return Ok(rows);
+        };
+        let versions = self.rows_of(def, &Filter::codes(of_version, &[(None, version)]))?;
+        Ok(rows.into_iter().filter(|row| versions.contains(row)).collect())
+    }
+
+    /// The rows of a type that refer to a resource by a parameter: by its id, or by its canonical URL.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn referrers(&self, def: &TypeDef, param: &Param, current: &Current) -> Result<Vec<u64>, StoreError> {
+        let row = RowView::new(self, current.row);
+        let mut rows = Vec::new();
+        for filter in self.referring_filters(&row, current, param)? {
+            rows.extend(self.rows_of(def, &filter)?);
+        }
+        rows.sort_unstable();
+        rows.dedup();
+        Ok(rows)
+    }
+
+    /// The conditions of which resources that refer to a row by a parameter fulfil one.
+    pub(super) fn referring_filters(
+        &self,
+        row: &RowView<'_>,
+        current: &Current,
+        param: &Param,
+    ) -> Result<Vec<Filter>, StoreError> {
+        let mut filters = vec![Filter::refers(param, &current.def.name, current.id.as_str())];
+        if let Some(of_url) = search_params().find(current.def, "url") {
+            for entry in row.entries()?.iter().filter(|entry| entry.param == of_url.id) {
+                filters.extend(entry.uri().map(|url| Filter::refers_to_url(param, &url)));
+            }
+        }
+        Ok(filters)
+    }
+
+    pub(super) fn rows_of(&self, def: &TypeDef, filter: &Filter) -> Result<Vec<u64>, StoreError> {
+        self.repository.rows_with(def, filter)
+    }
+}

@@ -1,0 +1,81 @@
+//! Where conditions stand in the key space.
+use crate::definitions::{TypeDef, r4};
+use crate::model::ResourceId;
+use crate::search::{Entry, Filter, Matcher};
+use crate::store::key::{Key, Space};
+use crate::store::kv::KeyRange;
+use crate::store::resource::change::every;
+use crate::store::resource::repository::Repository;
+
+/// Space, type and parameter come before the value of a posting.
+pub(super) const BEFORE_VALUE: usize = 1 + 2 + 4;
+
+/// The value of a posting: what stands between its parameter and its row.
+pub(super) fn value_of(key: &[u8]) -> &[u8] {
+    key.get(BEFORE_VALUE..key.len().saturating_sub(8)).unwrap_or_default()
+}
+
+pub(super) fn number(def: &TypeDef) -> u16 {
+    r4().resource_number(def.id).unwrap_or(u16::MAX)
+}
+
+/// The beginning of the postings of a parameter.
+pub(super) fn param_prefix(type_number: u16, param: u32) -> Vec<u8> {
+    Key::new(Space::Posting).short(type_number).word(param).into_bytes()
+}
+
+/// The postings that a matcher may find.
+pub(super) fn matcher_range(type_number: u16, matcher: &Matcher) -> KeyRange {
+    let prefix = param_prefix(type_number, matcher.param);
+    let with = |value: &[u8]| [prefix.as_slice(), value].concat();
+    KeyRange { start: with(&matcher.start), end: with(&matcher.end) }
+}
+
+/// The postings of one entry, up to their rows.
+pub(super) fn entry_prefix(type_number: u16, entry: &Entry) -> Vec<u8> {
+    [param_prefix(type_number, entry.param).as_slice(), &entry.value].concat()
+}
+
+/// The postings of all resources of a type, up to their rows.
+pub(super) fn every_prefix(type_number: u16) -> Vec<u8> {
+    entry_prefix(type_number, &every())
+}
+
+/// The keys of all versions of a type.
+pub(super) fn history_range(def: &TypeDef) -> KeyRange {
+    KeyRange::prefix(Key::new(Space::History).short(number(def)).into_bytes())
+}
+
+impl Repository<'_> {
+    /// The ranges of keys that decide about a condition: if none of them changes, neither does what it finds. A
+    /// condition on other resources names all of their types' changes.
+    #[must_use]
+    pub fn ranges_read(&self, def: &TypeDef, filter: &Filter) -> Vec<KeyRange> {
+        match filter {
+            Filter::Entries(matchers) => {
+                matchers.iter().map(|matcher| matcher_range(number(def), matcher)).collect()
+            }
+            Filter::Id(ids) => ids.iter().map(|id| id_range(def, id)).collect(),
+            Filter::Phrase(..) | Filter::LastUpdated(..) | Filter::Not(_) | Filter::Lookup(_) => {
+                vec![history_range(def)]
+            }
+            Filter::All(filters) | Filter::Any(filters) => {
+                filters.iter().flat_map(|filter| self.ranges_read(def, filter)).collect()
+            }
+            Filter::Chain(_, links) => {
+                let of_links = links.iter().flat_map(|link| {
+                    let mut ranges = self.ranges_read(link.def, &link.filter);
+                    ranges.push(history_range(link.def));
+                    ranges
+                });
+                of_links.chain([history_range(def)]).collect()
+            }
+            Filter::Has(_, link) => vec![history_range(link.def), history_range(def)],
+        }
+    }
+}
+
+/// The key of an id.
+fn id_range(def: &TypeDef, id: &ResourceId) -> KeyRange {
+    KeyRange::prefix(Key::new(Space::Id).short(number(def)).text(id.as_str().as_bytes()).into_bytes())
+}

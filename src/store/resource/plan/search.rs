@@ -1,0 +1,305 @@
+//! A search of one type: pages of rows in the order that was asked for.
+use std::time::Instant;
+
+use roaring::RoaringTreemap;
+
+use crate::definitions::TypeDef;
+use crate::search::{Filter, Matcher, Scope, Sort};
+use crate::store::kv::{Direction, KeyRange, StoreError};
+
+use super::probe::RowView;
+use super::ranges::{every_prefix, matcher_range, number};
+use super::report::{Report, ReportStep, range_text};
+use super::step::{ENTRIES_US, KEY_US, Kind, POSTING_US, Step};
+use super::stream::Rows;
+use super::view::View;
+
+/// Which page: the one after a row, or the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    Onward,
+    Back,
+}
+
+impl Way {
+    pub(super) fn direction(self) -> Direction {
+        match self {
+            Self::Onward => Direction::Forward,
+            Self::Back => Direction::Reverse,
+        }
+    }
+}
+
+/// A search, planned.
+pub struct Search<'f> {
+    pub(super) view: &'f View<'f>,
+    pub(super) def: &'static TypeDef,
+    pub(super) whole: Step<'f>,
+    pub(super) sort: &'f [Sort],
+    pub(super) report: &'f Report,
+    /// About how many resources the type has.
+    pub(super) size: f64,
+}
+
+/// To look whether a row may be seen.
+const VISIBLE_US: f64 = KEY_US + 1.0;
+
+/// After so many times the rows that were expected, the others are gathered after all.
+const PATIENCE: f64 = 4.0;
+const PATIENCE_ROWS: f64 = 1_000.0;
+
+impl<'f> Search<'f> {
+    /// Plans a search for the resources of a type that fulfil a condition.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn new(
+        view: &'f View<'f>,
+        def: &'static TypeDef,
+        filter: &'f Filter,
+        sort: &'f [Sort],
+        report: &'f Report,
+    ) -> Result<Self, StoreError> {
+        let whole = view.step(def, filter)?;
+        let size = view.size_of(def)?.max(1.0);
+        Ok(Self { view, def, whole, sort, report, size })
+    }
+
+    /// Up to `len` rows after (or, going back, before) a row in the order of the search; from its beginning without one.
+    /// In the order of the search either way.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn page(&self, from: Option<u64>, way: Way, len: usize) -> Result<Vec<u64>, StoreError> {
+        if self.view.scope(self.def) == Scope::Nothing || len == 0 {
+            return Ok(Vec::new());
+        }
+        let mut rows = if self.sort.is_empty() {
+            let from = from.map(|row| match way {
+                Way::Onward => row.saturating_add(1),
+                Way::Back => row.saturating_sub(1),
+            });
+            let mut rows = Vec::new();
+            self.walk(self.steps(), from, way.direction(), Some(len), &mut |row| {
+                rows.push(row.row);
+                Ok(rows.len() < len)
+            })?;
+            rows
+        } else {
+            self.sorted_page(from, way, len)?
+        };
+        if way == Way::Back {
+            rows.reverse();
+        }
+        Ok(rows)
+    }
+
+    /// What a row is sorted by, for merging the answers of several searches.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn sort_values(&self, row: u64) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
+        Ok(self.placed(&RowView::new(self.view, row))?.values)
+    }
+
+    /// Whether a row matches and may be seen.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn finds(&self, row: u64) -> Result<bool, StoreError> {
+        let row = RowView::new(self.view, row);
+        Ok(row.fulfils(&self.whole)? && row.is_shown()?)
+    }
+
+    /// The type that is searched.
+    #[must_use]
+    pub fn def(&self) -> &'static TypeDef {
+        self.def
+    }
+
+    /// The conditions that all hold.
+    pub(super) fn steps(&self) -> &[Step<'f>] {
+        match &self.whole.kind {
+            Kind::All(steps) => steps,
+            _ => std::slice::from_ref(&self.whole),
+        }
+    }
+
+    /// Visits the rows that fulfil the steps and may be seen, in the order of rows, until the visitor has enough.
+    pub(super) fn walk(
+        &self,
+        steps: &[Step<'f>],
+        mut from: Option<u64>,
+        direction: Direction,
+        need: Option<usize>,
+        visit: &mut dyn FnMut(&RowView<'_>) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut need = need.map(|need| f64::from(u32::try_from(need).unwrap_or(u32::MAX)));
+        loop {
+            match self.walk_once(steps, from, direction, need, visit)? {
+                Walked::ToTheEnd => return Ok(()),
+                // There are far fewer than the estimates promised: from here on everything is gathered that can be.
+                Walked::Until(row) => {
+                    from = match direction {
+                        Direction::Forward => row.checked_add(1),
+                        Direction::Reverse => row.checked_sub(1),
+                    };
+                    if from.is_none() {
+                        return Ok(());
+                    }
+                    need = None;
+                }
+            }
+        }
+    }
+
+    fn walk_once(
+        &self,
+        steps: &[Step<'f>],
+        from: Option<u64>,
+        direction: Direction,
+        need: Option<f64>,
+        visit: &mut dyn FnMut(&RowView<'_>) -> Result<bool, StoreError>,
+    ) -> Result<Walked, StoreError> {
+        let begun = Instant::now();
+        let choice = choose(steps, self.size, need);
+        let mut report = ReportStep { what: choice.name(steps), ..ReportStep::default() };
+        let mut sets: Vec<RoaringTreemap> = Vec::new();
+        let mut asked: Vec<&Step<'_>> = Vec::new();
+        for (place, step) in (0..).zip(steps) {
+            if choice.base == Some(place) {
+                continue;
+            }
+            if step.gather_us < choice.candidates * step.probe_us {
+                sets.push(self.view.gather(self.def, step, &mut report.scanned)?);
+            } else {
+                asked.push(step);
+            }
+        }
+        asked.sort_by(|a, b| a.probe_us.total_cmp(&b.probe_us));
+        let mut rows = match choice.base.and_then(|place| steps.get(place)) {
+            Some(step) => {
+                report.ranges = self.ranges(step);
+                match &step.kind {
+                    Kind::Values(prefixes, _) if step.is_streamed() => {
+                        Rows::of_values(prefixes.clone(), from, direction)
+                    }
+                    _ => {
+                        Rows::of_set(self.view.gather(self.def, step, &mut report.scanned)?, from, direction)
+                    }
+                }
+            }
+            None => Rows::of_values(vec![every_prefix(number(self.def))], from, direction),
+        };
+        let patience = need.map(|_| (choice.candidates * PATIENCE + PATIENCE_ROWS).min(u32::MAX.into()));
+        let (mut candidates, mut ended) = (0.0, Walked::ToTheEnd);
+        'rows: while let Some(row) = rows.next(self.view.repository.snapshot(), &mut report.scanned)? {
+            candidates += 1.0;
+            if patience.is_some_and(|patience| candidates > patience) && !asked.is_empty() {
+                // This row has not been looked at.
+                let before = match direction {
+                    Direction::Forward => row.checked_sub(1),
+                    Direction::Reverse => row.checked_add(1),
+                };
+                if let Some(before) = before {
+                    ended = Walked::Until(before);
+                    break;
+                }
+            }
+            if !sets.iter().all(|set| set.contains(row)) {
+                continue;
+            }
+            let row = RowView::new(self.view, row);
+            for step in &asked {
+                if !row.fulfils(step)? {
+                    continue 'rows;
+                }
+            }
+            if row.is_shown()? {
+                report.returned += 1;
+                if !visit(&row)? {
+                    break;
+                }
+            }
+        }
+        report.time = begun.elapsed();
+        self.report.add(report);
+        Ok(ended)
+    }
+
+    fn ranges(&self, step: &Step<'_>) -> Vec<(String, String)> {
+        let matchers = |matchers: &[Matcher]| {
+            matchers.iter().map(|matcher| range_text(&matcher_range(number(self.def), matcher))).collect()
+        };
+        match &step.kind {
+            Kind::Values(prefixes, _) => {
+                prefixes.iter().map(|prefix| range_text(&KeyRange::prefix(prefix.clone()))).collect()
+            }
+            Kind::Ranges(found) => matchers(found),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// How far a walk came.
+enum Walked {
+    ToTheEnd,
+    /// It gave up after this row.
+    Until(u64),
+}
+
+/// Which step gives the rows that the others are asked about; none of them: all rows of the type.
+struct Choice {
+    base: Option<usize>,
+    /// About how many rows will be looked at.
+    candidates: f64,
+}
+
+impl Choice {
+    fn name(&self, steps: &[Step<'_>]) -> String {
+        let base = match self.base.and_then(|place| steps.get(place)) {
+            Some(step) => step.name(),
+            None => "all rows of the type".to_owned(),
+        };
+        let others: Vec<String> = (0..)
+            .zip(steps)
+            .filter(|(place, _)| self.base != Some(*place))
+            .map(|(_, step)| {
+                let how = if step.gather_us < self.candidates * step.probe_us { "gathered" } else { "asked" };
+                format!("{how}: {}", step.name())
+            })
+            .collect();
+        if others.is_empty() { base } else { format!("{base}; {}", others.join("; ")) }
+    }
+}
+
+/// The cheapest way to find so many rows, or all.
+fn choose(steps: &[Step<'_>], size: f64, need: Option<f64>) -> Choice {
+    // The part of all rows that fulfils a step.
+    let part = |step: &Step<'_>| (step.rows / size).clamp(1.0 / size, 1.0);
+    let cost = |base: Option<usize>| {
+        let others = || (0..).zip(steps).filter(move |(place, _)| base != Some(*place)).map(|(_, step)| step);
+        let (rows, start_us, row_us) = match base.and_then(|place| steps.get(place)) {
+            Some(step) if step.is_streamed() => (step.rows, KEY_US, POSTING_US),
+            Some(step) => (step.rows, step.gather_us, POSTING_US),
+            None => (size, KEY_US, POSTING_US),
+        };
+        let passing: f64 = others().map(part).product();
+        let candidates = need.map_or(rows, |need| rows.min(need / passing));
+        let asked: f64 = others().map(|step| (candidates * step.probe_us).min(step.gather_us)).sum();
+        (start_us + candidates * (row_us + VISIBLE_US * passing.max(1.0 / size)) + asked, candidates)
+    };
+    let mut best = (None, cost(None));
+    for (place, _) in (0..).zip(steps) {
+        let found = cost(Some(place));
+        if found.0 < best.1.0 {
+            best = (Some(place), found);
+        }
+    }
+    Choice { base: best.0, candidates: best.1.1 }
+}
+
+/// What it costs to sort so many rows: the entries of each are read.
+pub(super) fn sorting_us(rows: f64) -> f64 {
+    rows * (ENTRIES_US + VISIBLE_US)
+}

@@ -1,0 +1,358 @@
+//! Sorted pages (R4 search.html#sort): along the index of the first key where matches are many, by gathering and sorting
+//! where they are few. Rows without a value come last; equals stay in the order of their creation.
+use std::cmp::Ordering;
+use std::time::Instant;
+
+use crate::definitions::ParamType;
+use crate::search::{Form, Sort, SortKey, sort_value};
+use crate::store::key::{number_at, row_of};
+use crate::store::kv::{Direction, Flow, KeyRange, StoreError};
+
+use super::probe::RowView;
+use super::ranges::{history_range, number, param_prefix, value_of};
+use super::report::{ReportStep, range_text};
+use super::search::{Search, Way, sorting_us};
+use super::step::{ENTRIES_US, KEY_US};
+use super::stream::Rows;
+
+/// More rows with the same first value are sorted otherwise than along the index.
+const EQUALS_MAX: usize = 4_096;
+/// Postings read at once along an index.
+const PIECE_MAX: usize = 1_024;
+
+/// The values of a row to sort by; `None` where it has none.
+type Values = Vec<Option<Vec<u8>>>;
+
+/// A row among others.
+pub(super) struct Placed {
+    pub(super) values: Values,
+    row: u64,
+}
+
+fn compare(sort: &[Sort], a: &Placed, b: &Placed) -> Ordering {
+    compare_values(sort, &a.values, &b.values).then(a.row.cmp(&b.row))
+}
+
+/// The order of two rows by their values alone.
+#[must_use]
+pub fn compare_values(sort: &[Sort], a: &[Option<Vec<u8>>], b: &[Option<Vec<u8>>]) -> Ordering {
+    for ((left, right), key) in a.iter().zip(b).zip(sort) {
+        let order = match (left, right) {
+            (Some(left), Some(right)) if key.descending => right.cmp(left),
+            (Some(left), Some(right)) => left.cmp(right),
+            (left, right) => right.is_some().cmp(&left.is_some()),
+        };
+        if order.is_ne() {
+            return order;
+        }
+    }
+    Ordering::Equal
+}
+
+impl Search<'_> {
+    /// Rows in the order of a way: going back, the nearest first.
+    pub(super) fn sorted_page(
+        &self,
+        from: Option<u64>,
+        way: Way,
+        len: usize,
+    ) -> Result<Vec<u64>, StoreError> {
+        if self.is_walked(len)?
+            && let Some(rows) = self.along_index(from, way, len)?
+        {
+            return Ok(rows);
+        }
+        self.by_sorting(from, way, len)
+    }
+
+    /// Whether the way along the index is expected to be the shorter one.
+    fn is_walked(&self, len: usize) -> Result<bool, StoreError> {
+        let [first] = self.sort else { return Ok(false) };
+        let has_order = match &first.key {
+            SortKey::Id => false,
+            SortKey::LastUpdated => true,
+            // Ranges of numbers stand elsewhere in the index than numbers.
+            SortKey::Param(param) => !matches!(param.kind, ParamType::Number | ParamType::Quantity),
+        };
+        let len = f64::from(u32::try_from(len).unwrap_or(u32::MAX));
+        let rows = self.whole.rows.clamp(1.0, self.size);
+        let walked = (len * self.size / rows).min(self.size) * (ENTRIES_US + KEY_US + self.whole.probe_us);
+        Ok(has_order && walked < sorting_us(rows) + self.whole.gather_us)
+    }
+
+    fn by_sorting(&self, from: Option<u64>, way: Way, len: usize) -> Result<Vec<u64>, StoreError> {
+        let begun = Instant::now();
+        let order = |a: &Placed, b: &Placed| match way {
+            Way::Onward => compare(self.sort, a, b),
+            Way::Back => compare(self.sort, b, a),
+        };
+        let start = match from {
+            Some(row) => Some(self.placed(&RowView::new(self.view, row))?),
+            None => None,
+        };
+        // The best so far, in order; twice as many as asked for before it is cut down again.
+        let mut best: Vec<Placed> = Vec::new();
+        let mut sorted = 0;
+        self.walk(self.steps(), None, Direction::Forward, None, &mut |row| {
+            sorted += 1;
+            let placed = self.placed(row)?;
+            if start.as_ref().is_none_or(|start| order(&placed, start).is_gt()) {
+                best.push(placed);
+                if best.len() >= len.saturating_mul(2).max(64) {
+                    best.sort_by(order);
+                    best.truncate(len);
+                }
+            }
+            Ok(true)
+        })?;
+        best.sort_by(order);
+        best.truncate(len);
+        let what = "sorted by the values of each match".to_owned();
+        let returned = u64::try_from(best.len()).unwrap_or(0);
+        self.report.add(ReportStep {
+            what,
+            scanned: sorted,
+            returned,
+            time: begun.elapsed(),
+            ..ReportStep::default()
+        });
+        Ok(best.into_iter().map(|placed| placed.row).collect())
+    }
+
+    pub(super) fn placed(&self, row: &RowView<'_>) -> Result<Placed, StoreError> {
+        let mut values = Vec::with_capacity(self.sort.len());
+        for sort in self.sort {
+            values.push(value(row, sort)?);
+        }
+        Ok(Placed { values, row: row.row })
+    }
+
+    /// Along the index of the only key; `None` if too many rows have one value.
+    fn along_index(&self, from: Option<u64>, way: Way, len: usize) -> Result<Option<Vec<u64>>, StoreError> {
+        let [sort] = self.sort else { return Ok(None) };
+        let mut rows = Vec::new();
+        let (mut after, mut without) = (None, None);
+        if let Some(row) = from {
+            match value(&RowView::new(self.view, row), sort)? {
+                Some(value) => after = Some((row, value)),
+                None => without = Some(row),
+            }
+        }
+        // Rows without a value come after all others; every row has a time.
+        let may_lack = matches!(sort.key, SortKey::Param(_));
+        if way == Way::Back && may_lack && after.is_none() {
+            self.without_value(sort, without, way, len, &mut rows)?;
+        }
+        if rows.len() < len
+            && (way == Way::Back || without.is_none())
+            && !self.with_value(sort, after.as_ref(), way, len, &mut rows)?
+        {
+            return Ok(None);
+        }
+        if way == Way::Onward && may_lack && rows.len() < len {
+            self.without_value(sort, without, way, len, &mut rows)?;
+        }
+        Ok(Some(rows))
+    }
+
+    /// Rows that have nothing to sort by, in the order of their creation.
+    fn without_value(
+        &self,
+        sort: &Sort,
+        from: Option<u64>,
+        way: Way,
+        len: usize,
+        rows: &mut Vec<u64>,
+    ) -> Result<(), StoreError> {
+        let begun = Instant::now();
+        let mut report =
+            ReportStep { what: "rows without a value to sort by".to_owned(), ..ReportStep::default() };
+        let mut missing = self.view.gather_every(self.def, &mut report.scanned)?;
+        self.view.repository.snapshot().scan(
+            &self.index_range(sort),
+            Direction::Forward,
+            &mut |key, _| {
+                report.scanned += 1;
+                if let Some(row) = row_of(key) {
+                    missing.remove(row);
+                }
+                Flow::Next
+            },
+        )?;
+        let from = from.map(|row| match way {
+            Way::Onward => row.saturating_add(1),
+            Way::Back => row.saturating_sub(1),
+        });
+        let mut stream = Rows::of_set(missing, from, way.direction());
+        while rows.len() < len
+            && let Some(row) = stream.next(self.view.repository.snapshot(), &mut report.scanned)?
+        {
+            let row = RowView::new(self.view, row);
+            if row.fulfils(&self.whole)? && row.is_shown()? {
+                report.returned += 1;
+                rows.push(row.row);
+            }
+        }
+        report.time = begun.elapsed();
+        self.report.add(report);
+        Ok(())
+    }
+
+    /// Reads on along the index from a place; `false` if too many rows have one value.
+    fn with_value(
+        &self,
+        sort: &Sort,
+        start: Option<&(u64, Vec<u8>)>,
+        way: Way,
+        len: usize,
+        rows: &mut Vec<u64>,
+    ) -> Result<bool, StoreError> {
+        let begun = Instant::now();
+        let is_up = sort.descending == (way == Way::Back);
+        let mut range = self.index_range(sort);
+        if let Some((_, value)) = start {
+            // The rows with the same value are looked at again: some may come after.
+            let same = KeyRange::prefix(self.index_prefix(sort, value));
+            if is_up { range.start = same.start } else { range.end = same.end }
+        }
+        let mut report = ReportStep {
+            what: "along the index of the sort key".to_owned(),
+            ranges: vec![range_text(&range)],
+            ..ReportStep::default()
+        };
+        let mut group = Group { sort, start, way, value: Vec::new(), rows: Vec::new() };
+        let piece_len = len.saturating_mul(4).clamp(16, PIECE_MAX);
+        let mut ended = false;
+        while !ended && rows.len() < len {
+            let piece = self.index_piece(sort, &mut range, is_up, piece_len)?;
+            ended = piece.len() < piece_len;
+            report.scanned += u64::try_from(piece.len()).unwrap_or(0);
+            for (value, row) in piece {
+                if group.value != value {
+                    self.settle(&mut group, len, rows)?;
+                    group.value = value;
+                }
+                group.rows.push(row);
+                if group.rows.len() > EQUALS_MAX {
+                    return Ok(false);
+                }
+            }
+        }
+        self.settle(&mut group, len, rows)?;
+        report.returned = u64::try_from(rows.len()).unwrap_or(0);
+        report.time = begun.elapsed();
+        self.report.add(report);
+        Ok(true)
+    }
+
+    /// The next places along the index; the range is cut down to what comes after them.
+    fn index_piece(
+        &self,
+        sort: &Sort,
+        range: &mut KeyRange,
+        is_up: bool,
+        len: usize,
+    ) -> Result<Vec<(Vec<u8>, u64)>, StoreError> {
+        let direction = if is_up { Direction::Forward } else { Direction::Reverse };
+        let mut piece = Vec::new();
+        let mut last = Vec::new();
+        self.view.repository.snapshot().scan(range, direction, &mut |key, _| {
+            piece.extend(place_of(sort, key));
+            last.clear();
+            last.extend_from_slice(key);
+            if piece.len() < len { Flow::Next } else { Flow::Stop }
+        })?;
+        if is_up {
+            last.push(0);
+            range.start = last;
+        } else {
+            range.end = last;
+        }
+        Ok(piece)
+    }
+
+    /// Adds the rows of one value that are in their place there, fulfil all and may be seen.
+    fn settle(&self, group: &mut Group<'_>, len: usize, rows: &mut Vec<u64>) -> Result<(), StoreError> {
+        let mut equals = std::mem::take(&mut group.rows);
+        equals.sort_unstable();
+        if group.way == Way::Back {
+            equals.reverse();
+        }
+        for row in equals {
+            let is_past = group.start.is_some_and(|(last, value)| {
+                *value == group.value && if group.way == Way::Back { row >= *last } else { row <= *last }
+            });
+            if is_past || rows.len() >= len {
+                continue;
+            }
+            let row = RowView::new(self.view, row);
+            // Of several values one decides; the others are passed over.
+            if value(&row, group.sort)?.as_ref() == Some(&group.value)
+                && row.fulfils(&self.whole)?
+                && row.is_shown()?
+            {
+                rows.push(row.row);
+            }
+        }
+        Ok(())
+    }
+
+    fn index_range(&self, sort: &Sort) -> KeyRange {
+        match &sort.key {
+            SortKey::Param(param) => {
+                let mut prefix = param_prefix(number(self.def), param.id);
+                prefix.push(Form::Value.byte());
+                KeyRange::prefix(prefix)
+            }
+            SortKey::LastUpdated | SortKey::Id => history_range(self.def),
+        }
+    }
+
+    /// The beginning of the index keys of a value.
+    fn index_prefix(&self, sort: &Sort, value: &[u8]) -> Vec<u8> {
+        let before = match &sort.key {
+            SortKey::Param(param) => param_prefix(number(self.def), param.id),
+            SortKey::LastUpdated | SortKey::Id => history_range(self.def).start,
+        };
+        [before.as_slice(), value].concat()
+    }
+}
+
+/// Rows with one value, as they are come upon.
+struct Group<'g> {
+    sort: &'g Sort,
+    start: Option<&'g (u64, Vec<u8>)>,
+    way: Way,
+    value: Vec<u8>,
+    rows: Vec<u64>,
+}
+
+/// The value and row of a key of the index.
+fn place_of(sort: &Sort, key: &[u8]) -> Option<(Vec<u8>, u64)> {
+    match &sort.key {
+        SortKey::Param(_) => Some((value_of(key).to_vec(), row_of(key)?)),
+        SortKey::LastUpdated | SortKey::Id => Some((number_at(key, 3)?.to_be_bytes().to_vec(), row_of(key)?)),
+    }
+}
+
+/// R4 search.html#sort: of several values the lowest counts going up, the highest going down.
+fn value(row: &RowView<'_>, sort: &Sort) -> Result<Option<Vec<u8>>, StoreError> {
+    let current = || row.current();
+    Ok(match &sort.key {
+        SortKey::Id => current()?.map(|current| current.id.as_str().as_bytes().to_vec()),
+        SortKey::LastUpdated => current()?.map(|current| current.sequence.0.to_be_bytes().to_vec()),
+        SortKey::Param(param) => {
+            let mut best: Option<Vec<u8>> = None;
+            row.each_entry(&mut |id, value| {
+                let Some(value) = (id == param.id).then(|| sort_value(value)).flatten() else { return };
+                let is_better = best
+                    .as_ref()
+                    .is_none_or(|best| if sort.descending { value > *best } else { value < *best });
+                if is_better {
+                    best = Some(value);
+                }
+            })?;
+            best
+        }
+    })
+}

@@ -1,0 +1,303 @@
+//! Conditions as steps: what they find, how many rows that is about, and what it costs to gather them all or to ask for
+//! one row. Costs are estimates in microseconds; they choose the way, never the answer.
+use std::sync::Arc;
+
+use crate::definitions::TypeDef;
+use crate::search::{Check, Filter, Form, Link, Matcher, Param};
+use crate::store::kv::{Direction, Flow, KeyRange, Sequence, StoreError};
+
+use super::ranges::{every_prefix, matcher_range, number, param_prefix, value_of};
+use super::updated::sequences;
+use super::view::View;
+
+/// To read on in postings; to read one key; to look at one row's entries; to read a resource.
+pub(super) const POSTING_US: f64 = 0.06;
+pub(super) const KEY_US: f64 = 2.0;
+pub(super) const ENTRIES_US: f64 = 3.0;
+const RESOURCE_US: f64 = 30.0;
+
+/// Up to so many values are read side by side in the order of their rows.
+const VALUES_STREAMED_MAX: usize = 64;
+/// So many different values of a range are looked at to find out whether they are few.
+const VALUES_LOOKED_AT_MAX: usize = 256;
+/// Where about so few rows match, they are gathered without further thought.
+const ROWS_FEW: f64 = 4_000.0;
+
+/// What a condition is to the index.
+pub(super) enum Kind<'f> {
+    /// The postings of these values, given up to their rows.
+    Values(Vec<Vec<u8>>, &'f [Matcher]),
+    Ranges(&'f [Matcher]),
+    Rows(Vec<u64>),
+    /// The newest version came with one of these commits (from, up to).
+    Updated(Sequence, Sequence),
+    Phrase(&'f Arc<Param>, &'f [String]),
+    Chain(&'f Param, Vec<Target<'f>>),
+    Has(&'f Param, Box<Target<'f>>),
+    All(Vec<Step<'f>>),
+    Any(Vec<Step<'f>>),
+    Not(Box<Step<'f>>),
+}
+
+/// The other end of a link.
+pub(super) struct Target<'f> {
+    pub(super) def: &'static TypeDef,
+    pub(super) step: Step<'f>,
+}
+
+/// A condition with its costs.
+pub(super) struct Step<'f> {
+    pub(super) kind: Kind<'f>,
+    /// About how many rows match.
+    pub(super) rows: f64,
+    pub(super) gather_us: f64,
+    pub(super) probe_us: f64,
+}
+
+impl Step<'_> {
+    /// Whether its rows can be read in order without gathering them first.
+    pub(super) fn is_streamed(&self) -> bool {
+        matches!(&self.kind, Kind::Values(prefixes, _) if prefixes.len() <= VALUES_STREAMED_MAX)
+    }
+
+    /// For reports: what sort of step it is.
+    pub(super) fn name(&self) -> String {
+        match &self.kind {
+            Kind::Values(prefixes, _) => format!("rows of {} values", prefixes.len()),
+            Kind::Ranges(matchers) => format!("rows of {} ranges", matchers.len()),
+            Kind::Rows(rows) => format!("{} ids", rows.len()),
+            Kind::Updated(..) => "rows by their last commit".to_owned(),
+            Kind::Phrase(..) => "a phrase in the text".to_owned(),
+            Kind::Chain(param, targets) => {
+                let of: Vec<String> = targets
+                    .iter()
+                    .map(|target| format!("{}: {}", target.def.name, target.step.name()))
+                    .collect();
+                format!("rows that refer by {} to ({})", param.code, of.join(" or "))
+            }
+            Kind::Has(param, target) => {
+                format!("rows that {} refers to by {} ({})", target.def.name, param.code, target.step.name())
+            }
+            Kind::All(steps) => names(steps, " and "),
+            Kind::Any(steps) => names(steps, " or "),
+            Kind::Not(step) => format!("not ({})", step.name()),
+        }
+    }
+}
+
+fn names(steps: &[Step<'_>], between: &str) -> String {
+    let all: Vec<String> = steps.iter().map(Step::name).collect();
+    format!("({})", all.join(between))
+}
+
+/// A number of postings or rows as a cost is computed with it.
+fn size(count: u64) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+impl View<'_> {
+    /// About how many resources a type has.
+    pub(super) fn size_of(&self, def: &TypeDef) -> Result<f64, StoreError> {
+        let range = KeyRange::prefix(every_prefix(number(def)));
+        Ok(size(self.repository.snapshot().estimate(&range)?))
+    }
+
+    fn size_of_param(&self, def: &TypeDef, param: u32) -> Result<f64, StoreError> {
+        let mut prefix = param_prefix(number(def), param);
+        prefix.push(Form::Present.byte());
+        Ok(size(self.repository.snapshot().estimate(&KeyRange::prefix(prefix))?))
+    }
+
+    /// The step for a condition on a type.
+    pub(super) fn step<'f>(&self, def: &'static TypeDef, filter: &'f Filter) -> Result<Step<'f>, StoreError> {
+        match filter {
+            Filter::Entries(matchers) => self.entries_step(def, matchers),
+            Filter::Phrase(param, words) => {
+                let rows = self.size_of(def)?;
+                let gather_us = rows * RESOURCE_US;
+                Ok(Step { kind: Kind::Phrase(param, words), rows, gather_us, probe_us: RESOURCE_US })
+            }
+            Filter::Id(ids) => {
+                let mut rows = Vec::new();
+                for id in ids {
+                    rows.extend(self.repository.row_of(def, id)?);
+                }
+                rows.sort_unstable();
+                rows.dedup();
+                Ok(Step {
+                    rows: size(rows.iter().map(|_| 1).sum()),
+                    gather_us: 0.0,
+                    probe_us: 0.01,
+                    kind: Kind::Rows(rows),
+                })
+            }
+            Filter::LastUpdated(prefix, asked) => {
+                let ranges = sequences(self.repository, def, *prefix, *asked)?;
+                let all = self.size_of(def)?;
+                let steps = ranges.into_iter().map(|(from, to)| Step {
+                    kind: Kind::Updated(from, to),
+                    rows: size(to.0.saturating_sub(from.0)).min(all),
+                    gather_us: size(to.0.saturating_sub(from.0)).min(all) * KEY_US,
+                    probe_us: KEY_US,
+                });
+                Ok(any(steps.collect()))
+            }
+            Filter::Chain(param, links) => self.chain_step(def, param, links),
+            Filter::Has(param, link) => self.has_step(def, param, link),
+            Filter::All(filters) => {
+                let steps: Result<Vec<Step<'f>>, StoreError> =
+                    filters.iter().map(|filter| self.step(def, filter)).collect();
+                let all = self.size_of(def)?;
+                Ok(conjunction(steps?, all))
+            }
+            Filter::Any(filters) => {
+                let steps: Result<Vec<Step<'f>>, StoreError> =
+                    filters.iter().map(|filter| self.step(def, filter)).collect();
+                Ok(any(steps?))
+            }
+            Filter::Not(filter) => {
+                let step = self.step(def, filter)?;
+                let all = self.size_of(def)?;
+                let rows = (all - step.rows).max(0.0);
+                let gather_us = all * POSTING_US + step.gather_us;
+                Ok(Step { rows, gather_us, probe_us: step.probe_us, kind: Kind::Not(Box::new(step)) })
+            }
+            // INVARIANT: looked up before. What was not finds nothing.
+            Filter::Lookup(_) => Ok(any(Vec::new())),
+        }
+    }
+
+    fn entries_step<'f>(&self, def: &TypeDef, matchers: &'f [Matcher]) -> Result<Step<'f>, StoreError> {
+        let number = number(def);
+        let mut postings = 0;
+        for matcher in matchers {
+            postings += self.repository.snapshot().estimate(&matcher_range(number, matcher))?;
+        }
+        let rows = size(postings);
+        let is_searched = |matcher: &Matcher| matches!(matcher.check, Check::Holds(_) | Check::Ends(_));
+        let values = if rows > ROWS_FEW || matchers.iter().any(is_searched) {
+            self.values(number, matchers)?
+        } else {
+            None
+        };
+        if let Some(prefixes) = values {
+            let mut postings = 0;
+            for prefix in &prefixes {
+                postings += self.repository.snapshot().estimate(&KeyRange::prefix(prefix.clone()))?;
+            }
+            let rows = size(postings);
+            let kind = Kind::Values(prefixes, matchers);
+            return Ok(Step { kind, rows, gather_us: rows * POSTING_US, probe_us: ENTRIES_US });
+        }
+        let gather_us = 3.0 + rows * POSTING_US;
+        Ok(Step { kind: Kind::Ranges(matchers), rows, gather_us, probe_us: ENTRIES_US })
+    }
+
+    /// The different values that the matchers find, as prefixes of postings; `None` if they are many. Texts that are
+    /// looked for inside others are compared with every value there is: that costs as much as there are values.
+    fn values(&self, number: u16, matchers: &[Matcher]) -> Result<Option<Vec<Vec<u8>>>, StoreError> {
+        let mut found: Vec<Vec<u8>> = Vec::new();
+        for matcher in matchers {
+            let is_searched = matches!(matcher.check, Check::Holds(_) | Check::Ends(_));
+            let mut looked_at = 0;
+            let mut last: Option<(Vec<u8>, u32)> = None;
+            self.repository.snapshot().scan(
+                &matcher_range(number, matcher),
+                Direction::Forward,
+                &mut |key, _| {
+                    let prefix = key.get(..key.len().saturating_sub(8)).unwrap_or_default();
+                    match &mut last {
+                        Some((value, times)) if value == prefix => {
+                            *times += 1;
+                            return if *times < 16 { Flow::Next } else { Flow::Seek(past(prefix)) };
+                        }
+                        _ => {}
+                    }
+                    looked_at += 1;
+                    if !is_searched && looked_at > VALUES_LOOKED_AT_MAX {
+                        return Flow::Stop;
+                    }
+                    if matcher.check.accepts(value_of(key)) {
+                        found.push(prefix.to_vec());
+                    }
+                    last = Some((prefix.to_vec(), 0));
+                    Flow::Next
+                },
+            )?;
+            if !is_searched && looked_at > VALUES_LOOKED_AT_MAX {
+                return Ok(None);
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        Ok(Some(found))
+    }
+
+    fn chain_step<'f>(
+        &self,
+        def: &'static TypeDef,
+        param: &'f Arc<Param>,
+        links: &'f [Link],
+    ) -> Result<Step<'f>, StoreError> {
+        let referring = self.size_of_param(def, param.id)?;
+        let (mut rows, mut gather_us, mut probe_us) = (0.0, 0.0, KEY_US * 2.0 + ENTRIES_US);
+        let mut targets = Vec::new();
+        for link in links {
+            let step = self.step(link.def, &link.filter)?;
+            let each = referring / self.size_of(link.def)?.max(1.0);
+            rows += step.rows * each;
+            gather_us += step.gather_us + step.rows * (ENTRIES_US * 3.0 + each * POSTING_US);
+            probe_us += step.probe_us;
+            targets.push(Target { def: link.def, step });
+        }
+        Ok(Step { kind: Kind::Chain(param, targets), rows: rows.min(referring), gather_us, probe_us })
+    }
+
+    fn has_step<'f>(
+        &self,
+        def: &'static TypeDef,
+        param: &'f Arc<Param>,
+        link: &'f Link,
+    ) -> Result<Step<'f>, StoreError> {
+        let step = self.step(link.def, &link.filter)?;
+        let all = self.size_of(def)?;
+        let each = self.size_of_param(link.def, param.id)? / all.max(1.0);
+        let gather_us = step.gather_us + step.rows * (ENTRIES_US * 2.0 + KEY_US);
+        let probe_us = ENTRIES_US * 2.0 + each * (step.probe_us + ENTRIES_US);
+        Ok(Step {
+            rows: step.rows.min(all),
+            gather_us,
+            probe_us,
+            kind: Kind::Has(param, Box::new(Target { def: link.def, step })),
+        })
+    }
+}
+
+fn any(mut steps: Vec<Step<'_>>) -> Step<'_> {
+    if steps.len() == 1
+        && let Some(only) = steps.pop()
+    {
+        return only;
+    }
+    let sum = |part: fn(&Step<'_>) -> f64| steps.iter().map(part).sum();
+    Step {
+        rows: sum(|step| step.rows),
+        gather_us: sum(|step| step.gather_us),
+        probe_us: sum(|step| step.probe_us),
+        kind: Kind::Any(steps),
+    }
+}
+
+fn conjunction(steps: Vec<Step<'_>>, all: f64) -> Step<'_> {
+    let rows = steps.iter().map(|step| step.rows).fold(all, f64::min);
+    let probe_us = steps.iter().map(|step| step.probe_us).sum();
+    let cheapest =
+        steps.iter().map(|step| step.gather_us + step.rows * probe_us).fold(f64::INFINITY, f64::min);
+    let gather_us = if steps.is_empty() { all * POSTING_US } else { cheapest };
+    Step { rows, gather_us, probe_us, kind: Kind::All(steps) }
+}
+
+/// The first key after all postings of a value.
+fn past(prefix: &[u8]) -> Vec<u8> {
+    [prefix, &[0xff; 9]].concat()
+}

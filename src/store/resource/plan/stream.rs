@@ -1,0 +1,126 @@
+//! Rows in order: of one or several values of the index, read in pieces, or of a set.
+use std::collections::VecDeque;
+
+use roaring::RoaringTreemap;
+
+use crate::store::key::row_of;
+use crate::store::kv::{Direction, Flow, KeyRange, Snapshot, StoreError};
+
+/// The first piece is small: most pages are filled by it.
+const PIECE_ROWS_MIN: usize = 32;
+const PIECE_ROWS_MAX: usize = 2_048;
+
+/// The rows of one value of the index, read ahead piece by piece.
+pub(super) struct ValueRows {
+    prefix: Vec<u8>,
+    rows: VecDeque<u64>,
+    piece: usize,
+    /// Where the next piece begins; `None` at the end.
+    next: Option<u64>,
+}
+
+impl ValueRows {
+    fn fill(&mut self, snapshot: &dyn Snapshot, direction: Direction) -> Result<u64, StoreError> {
+        let Some(next) = self.next else { return Ok(0) };
+        let at = |row: u64| [self.prefix.as_slice(), &row.to_be_bytes()].concat();
+        let range = match direction {
+            Direction::Forward => KeyRange { start: at(next), end: [&at(u64::MAX), [0].as_slice()].concat() },
+            Direction::Reverse => KeyRange { start: at(0), end: [&at(next), [0].as_slice()].concat() },
+        };
+        let (rows, piece) = (&mut self.rows, self.piece);
+        let mut read = 0;
+        snapshot.scan(&range, direction, &mut |key, _| {
+            rows.extend(row_of(key));
+            read += 1;
+            if rows.len() < piece { Flow::Next } else { Flow::Stop }
+        })?;
+        let last = self.rows.back().copied();
+        self.next = last.filter(|_| self.rows.len() >= self.piece).and_then(|last| match direction {
+            Direction::Forward => last.checked_add(1),
+            Direction::Reverse => last.checked_sub(1),
+        });
+        self.piece = (self.piece * 4).min(PIECE_ROWS_MAX);
+        Ok(read)
+    }
+}
+
+/// Rows in the order of a direction, each once.
+pub(super) enum Rows {
+    Values { values: Vec<ValueRows>, direction: Direction },
+    Set { set: RoaringTreemap, rows: VecDeque<u64>, next: Option<u64>, direction: Direction },
+}
+
+impl Rows {
+    /// The rows of values, given as prefixes of postings, from a row on (it included).
+    pub(super) fn of_values(prefixes: Vec<Vec<u8>>, from: Option<u64>, direction: Direction) -> Self {
+        let next = Some(from.unwrap_or(first_of(direction)));
+        let value = |prefix| ValueRows { prefix, rows: VecDeque::new(), piece: PIECE_ROWS_MIN, next };
+        Self::Values { values: prefixes.into_iter().map(value).collect(), direction }
+    }
+
+    /// The rows of a set, from a row on (it included).
+    pub(super) fn of_set(set: RoaringTreemap, from: Option<u64>, direction: Direction) -> Self {
+        let next = Some(from.unwrap_or(first_of(direction)));
+        Self::Set { set, rows: VecDeque::new(), next, direction }
+    }
+
+    /// The next row; `scanned` counts what was read for it.
+    pub(super) fn next(
+        &mut self,
+        snapshot: &dyn Snapshot,
+        scanned: &mut u64,
+    ) -> Result<Option<u64>, StoreError> {
+        match self {
+            Self::Values { values, direction } => {
+                for value in values.iter_mut().filter(|value| value.rows.is_empty()) {
+                    *scanned += value.fill(snapshot, *direction)?;
+                }
+                let fronts = values.iter().filter_map(|value| value.rows.front().copied());
+                let next = match direction {
+                    Direction::Forward => fronts.min(),
+                    Direction::Reverse => fronts.max(),
+                };
+                for value in values.iter_mut().filter(|value| value.rows.front().copied() == next) {
+                    value.rows.pop_front();
+                }
+                Ok(next)
+            }
+            Self::Set { set, rows, next, direction } => {
+                if let (true, Some(from)) = (rows.is_empty(), *next) {
+                    *next = fill_from_set(set, rows, from, *direction);
+                }
+                *scanned += 1;
+                Ok(rows.pop_front())
+            }
+        }
+    }
+}
+
+/// Reads the next piece of a set; gives where the one after it begins.
+fn fill_from_set(
+    set: &RoaringTreemap,
+    rows: &mut VecDeque<u64>,
+    from: u64,
+    direction: Direction,
+) -> Option<u64> {
+    let mut all = set.iter();
+    match direction {
+        Direction::Forward => {
+            all.advance_to(from);
+            rows.extend(all.take(PIECE_ROWS_MAX));
+            rows.back().and_then(|last| last.checked_add(1))
+        }
+        Direction::Reverse => {
+            all.advance_back_to(from);
+            rows.extend(all.rev().take(PIECE_ROWS_MAX));
+            rows.back().and_then(|last| last.checked_sub(1))
+        }
+    }
+}
+
+fn first_of(direction: Direction) -> u64 {
+    match direction {
+        Direction::Forward => 0,
+        Direction::Reverse => u64::MAX - 1,
+    }
+}

@@ -1,0 +1,113 @@
+//! What a search may see: rows that the mask permits, by their facts at the snapshot and, on later pages, by their facts
+//! as they are now.
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use crate::definitions::TypeDef;
+use crate::model::parse;
+use crate::search::{Keep, Mask, Scope};
+use crate::store::kv::StoreError;
+use crate::store::resource::current::Current;
+use crate::store::resource::repository::Repository;
+
+/// Decisions about so many rows are remembered within a request.
+const REMEMBERED_MAX: usize = 16_384;
+
+/// A snapshot as a mask lets it be seen.
+pub struct View<'v> {
+    pub(super) repository: &'v Repository<'v>,
+    /// The state of now, where the snapshot is an older one.
+    now: Option<&'v Repository<'v>>,
+    mask: &'v dyn Mask,
+    decided: RefCell<HashMap<u64, bool>>,
+}
+
+impl<'v> View<'v> {
+    /// What the mask shows of a snapshot. With `now`, a row must be permitted by both states.
+    #[must_use]
+    pub fn new(repository: &'v Repository<'v>, now: Option<&'v Repository<'v>>, mask: &'v dyn Mask) -> Self {
+        let now = now.filter(|now| now.snapshot().sequence() > repository.snapshot().sequence());
+        Self { repository, now, mask, decided: RefCell::default() }
+    }
+
+    /// The snapshot that is looked at.
+    #[must_use]
+    pub fn repository(&self) -> &'v Repository<'v> {
+        self.repository
+    }
+
+    /// What is true of a row that is there and may be seen.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn current(&self, row: u64) -> Result<Option<Current>, StoreError> {
+        match self.repository.current_of_row(row)?.filter(|current| !current.deleted) {
+            Some(current) if self.shows(&current)? => Ok(Some(current)),
+            _ => Ok(None),
+        }
+    }
+
+    pub(super) fn scope(&self, def: &TypeDef) -> Scope {
+        self.mask.scope(def)
+    }
+
+    /// Whether a row may be seen. Deletions are for who asks to know.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn shows(&self, current: &Current) -> Result<bool, StoreError> {
+        match self.mask.scope(current.def) {
+            Scope::All => return Ok(true),
+            Scope::Nothing => return Ok(false),
+            Scope::Unknown => {}
+        }
+        if let Some(decided) = self.decided.borrow().get(&current.row) {
+            return Ok(*decided);
+        }
+        let mut shown = permits(self.repository, current, self.mask)?;
+        if shown && let Some(now) = self.now {
+            shown = match now.current_of_row(current.row)? {
+                Some(current) => permits(now, &current, self.mask)?,
+                None => false,
+            };
+        }
+        let mut decided = self.decided.borrow_mut();
+        if decided.len() < REMEMBERED_MAX {
+            decided.insert(current.row, shown);
+        }
+        Ok(shown)
+    }
+}
+
+impl Repository<'_> {
+    /// Whether the mask lets the newest version of a row be seen.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn is_visible(&self, row: u64, mask: &dyn Mask) -> Result<bool, StoreError> {
+        let Some(current) = self.current_of_row(row)? else { return Ok(false) };
+        permits(self, &current, mask)
+    }
+}
+
+fn permits(repository: &Repository<'_>, current: &Current, mask: &dyn Mask) -> Result<bool, StoreError> {
+    Ok(match mask.keep(current.def, &current.facts) {
+        Keep::Keep => true,
+        Keep::Drop => false,
+        Keep::NeedResource => by_resource(repository, current, mask)?,
+    })
+}
+
+fn by_resource(repository: &Repository<'_>, current: &Current, mask: &dyn Mask) -> Result<bool, StoreError> {
+    let mut stored = repository.newest(current)?;
+    if current.deleted {
+        // A deletion has no text: what it deleted decides.
+        let before = repository.versions(current.row)?.into_iter().nth(1);
+        let before = before.map(|sequence| repository.version(current.row, sequence)).transpose()?.flatten();
+        let Some(before) = before else { return Ok(false) };
+        stored = before;
+    }
+    let tree = parse(stored.text.into_bytes())
+        .map_err(|_| StoreError::Corrupt(format!("the text of row {}", current.row)))?;
+    Ok(mask.keep_resource(current.def, tree.root()))
+}
