@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use super::{
-    audit, backup, config, conform, demo, fhirpath, generate, import, profiles, serve, token, verify,
+    audit, backup, config, conform, demo, fhirpath, generate, import, profiles, reindex, serve, token, verify,
 };
 
 /// An HL7 FHIR R4 server that discloses patients' health records only as their consent allows.
@@ -35,6 +35,8 @@ enum Command {
     Generate(generate::Arguments),
     /// Prove that a data directory is whole: every resource has exactly its index entries, every version its place
     Verify(verify::Arguments),
+    /// Index every resource anew
+    Reindex(reindex::Arguments),
     /// Run the conformance scenarios against a FHIR server and print which hold
     Conform(conform::Arguments),
     /// Print the configuration that is in force
@@ -58,6 +60,7 @@ pub fn run() -> ExitCode {
         Command::Import(arguments) => import::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::Reindex(arguments) => reindex::run(&arguments),
         Command::Conform(arguments) => conform::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
         Command::Fhirpath(arguments) => fhirpath::run(&arguments),

@@ -81,24 +81,32 @@ pub(super) fn task(store: Arc<Sled>, folder: PathBuf) -> Task {
     })
 }
 
-/// Asks the server of the directory, with a token that whoever may read its key can mint.
-fn by_server(config: &Config, file: &Path) -> Result<(), String> {
+/// Asks the server of the directory, with a token that whoever may read its key can mint; gives its answer.
+pub(super) fn ask_server(config: &Config, method: &str, path: &str) -> Result<String, String> {
     let key = std::fs::read(config.data.join("keys/issuer.p8")).map_err(|error| error.to_string())?;
     let url = base_url(config)?;
     let mut token = claims(&url, 60)?;
-    "backup".clone_into(&mut token.sub);
+    "command line".clone_into(&mut token.sub);
     Role::Administrator.code().clone_into(&mut token.role);
     token.organization = Some(config.organization.clone());
     let token = Issuer::new(&url, &key)?.sign(&token)?;
     let origin = url.strip_suffix("/fhir").unwrap_or(&url);
     let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-    let asked =
-        agent.post(format!("{origin}/admin/backup")).header("Authorization", format!("Bearer {token}"));
-    let mut answer = asked.send_empty().map_err(|error| error.to_string())?;
+    let (url, bearer) = (format!("{origin}{path}"), format!("Bearer {token}"));
+    let answer = match method {
+        "GET" => agent.get(url).header("Authorization", bearer).call(),
+        _ => agent.post(url).header("Authorization", bearer).send_empty(),
+    };
+    let mut answer = answer.map_err(|error| error.to_string())?;
     let text = answer.body_mut().read_to_string().map_err(|error| error.to_string())?;
     if !answer.status().is_success() {
         return Err(format!("the server at {origin}: {} {text}", answer.status()));
     }
+    Ok(text)
+}
+
+fn by_server(config: &Config, file: &Path) -> Result<(), String> {
+    let text = ask_server(config, "POST", "/admin/backup")?;
     let made = Path::new(&text);
     // Another file system takes a copy instead.
     if std::fs::rename(made, file).is_err() {

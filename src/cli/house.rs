@@ -7,12 +7,13 @@ use std::sync::Arc;
 use crate::auth::{AccessToken, Issuer, Party};
 use crate::consent::Settings;
 use crate::model::Millis;
-use crate::operations::{Engine, EngineOptions, SearchIndex};
+use crate::operations::{Engine, EngineOptions, Index, SearchIndex};
 use crate::store::{
     At, Batch, Clock as _, CommitError, Expectation, Findings, Key, Kv, Memory, Repository, Sled,
-    SledOptions, Space, SystemClock, Write,
+    SledOptions, Space, StoreError, SystemClock, Write,
 };
 
+use super::args::report;
 use super::config::Config;
 
 /// An open house.
@@ -22,6 +23,7 @@ pub struct House {
     pub sled: Option<Arc<Sled>>,
     secret: [u8; 32],
     issuer_key: Vec<u8>,
+    index: Arc<Index>,
 }
 
 impl House {
@@ -54,8 +56,10 @@ impl House {
     }
 
     fn with(kv: Arc<dyn Kv>, sled: Option<Arc<Sled>>, issuer_key: Vec<u8>) -> Result<Self, String> {
+        let index = Arc::new(Index::default());
+        index.begin(&*kv)?;
         let secret = secret(&*kv)?;
-        Ok(Self { kv, sled, secret, issuer_key })
+        Ok(Self { kv, sled, secret, issuer_key, index })
     }
 
     /// The engine of a server at a base URL (with `/fhir`, without a slash at its end).
@@ -76,7 +80,8 @@ impl House {
         settings.default_policy = config.policy()?;
         let party = open.then(|| Party::open(&config.organization));
         let issuer = self.issuer(base_url)?;
-        Ok(Engine::new(options, self.kv.clone(), Arc::new(SystemClock), self.secret, settings, issuer, party))
+        let store = (self.kv.clone(), self.index.clone());
+        Ok(Engine::new(options, store, Arc::new(SystemClock), self.secret, settings, issuer, party))
     }
 
     /// The issuer of tokens for a base URL.
@@ -93,9 +98,35 @@ impl House {
     /// If it cannot be read.
     pub fn verify(&self) -> Result<Findings, String> {
         let snapshot = self.kv.snapshot(At::Latest).map_err(|error| error.to_string())?;
-        Repository::new(&*snapshot)
-            .verify(&SearchIndex { params: crate::search::search_params().clone() })
-            .map_err(|error| error.to_string())
+        let params = self.index.params(&*snapshot).map_err(|error| error.to_string())?;
+        Repository::new(&*snapshot).verify(&SearchIndex { params }).map_err(|error| error.to_string())
+    }
+
+    /// The search parameters in force, and the work of indexing by them.
+    #[must_use]
+    pub fn index(&self) -> &Arc<Index> {
+        &self.index
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn kv(&self) -> &Arc<dyn Kv> {
+        &self.kv
+    }
+
+    /// Indexes everything anew where another release has written the directory: until then no search would be right.
+    ///
+    /// # Errors
+    /// In words.
+    pub(super) fn bring_up_to_date(&self) -> Result<(), String> {
+        let words = |error: StoreError| error.to_string();
+        if !self.index.is_of_another_release(&*self.kv).map_err(words)? {
+            return Ok(());
+        }
+        report("the index was made by another release; it is made anew");
+        let done = self.index.catch_up(&*self.kv, false, &|| true).map_err(words)?;
+        report(&format!("{done} resources are indexed"));
+        Ok(())
     }
 }
 

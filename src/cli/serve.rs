@@ -14,6 +14,7 @@ use crate::http::{Limits, Listening, router, serve, tls_from_files, tls_self_sig
 use super::args::report;
 use super::config::{Common, Config};
 use super::house::House;
+use super::reindex::Indexing;
 
 /// Serves the R4 REST API below /fhir. Access tokens are needed unless --open is given.
 #[derive(clap::Args)]
@@ -59,6 +60,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
             report(&format!("{} commits were replayed from the journal", opened.replayed));
         }
     }
+    house.bring_up_to_date()?;
     let running = start(&config, &house, arguments.open, tls(arguments)?)?;
     let base_url = running.base_url.clone();
     let server_file = config.data.join("server.json");
@@ -100,6 +102,7 @@ pub struct Running {
     pub base_url: String,
     end: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<Result<(), String>>>,
+    indexing: Option<Indexing>,
     runtime: Arc<Runtime>,
 }
 
@@ -118,6 +121,9 @@ impl Running {
         if let Some(end) = self.end.take() {
             // If nobody listens, the server has ended already.
             let _ = end.send(());
+        }
+        if let Some(indexing) = self.indexing.take() {
+            indexing.stop();
         }
         match self.thread.take() {
             Some(thread) => thread.join().map_err(|_| "the server failed".to_owned())?,
@@ -186,7 +192,8 @@ pub fn start(
             .map_err(|error| error.to_string())
     });
     let thread = thread.map_err(|error| error.to_string())?;
-    Ok(Running { base_url, end: Some(end), thread: Some(thread), runtime })
+    let indexing = Some(Indexing::start(house)?);
+    Ok(Running { base_url, end: Some(end), thread: Some(thread), indexing, runtime })
 }
 
 fn is_loopback(address: IpAddr) -> bool {

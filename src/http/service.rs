@@ -56,6 +56,7 @@ pub fn router(engine: Arc<Engine>, limits: Limits, backup: Option<Task>) -> Rout
         .route("/health/live", get(|| async { "ok" }))
         .route("/health/ready", get(ready))
         .route("/admin/backup", post(back_up))
+        .route("/admin/reindex", get(indexing).post(index_anew))
         .fallback(handle)
         .with_state(app)
         .layer(CompressionLayer::new())
@@ -70,12 +71,40 @@ async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
     }
 }
 
-/// Has the server write a backup beside its data, for an administrator of the own organization.
+/// Lets an administrator of the own organization pass.
+fn administrator(app: &App, headers: &HeaderMap) -> Result<(), (StatusCode, String)> {
+    let party = bearer(headers).and_then(|token| app.engine.authenticate(token));
+    let Ok(party) = party else {
+        return Err((StatusCode::UNAUTHORIZED, "an access token is needed".to_owned()));
+    };
+    if app.engine.may_administer(&party) {
+        Ok(())
+    } else {
+        Err((StatusCode::FORBIDDEN, "this is for administrators".to_owned()))
+    }
+}
+
+/// How far the indexing is, as JSON.
+async fn indexing(State(app): State<App>, headers: HeaderMap) -> (StatusCode, String) {
+    match administrator(&app, &headers) {
+        Ok(()) => (StatusCode::OK, serde_json::json!(app.engine.index.progress()).to_string()),
+        Err(refused) => refused,
+    }
+}
+
+/// Has everything indexed anew while the server goes on serving.
+async fn index_anew(State(app): State<App>, headers: HeaderMap) -> (StatusCode, String) {
+    if let Err(refused) = administrator(&app, &headers) {
+        return refused;
+    }
+    app.engine.index.ask_for_all();
+    (StatusCode::ACCEPTED, String::new())
+}
+
+/// Has the server write a backup beside its data.
 async fn back_up(State(app): State<App>, headers: HeaderMap) -> (StatusCode, String) {
-    let party = bearer(&headers).and_then(|token| app.engine.authenticate(token));
-    let Ok(party) = party else { return (StatusCode::UNAUTHORIZED, "an access token is needed".to_owned()) };
-    if !app.engine.may_administer(&party) {
-        return (StatusCode::FORBIDDEN, "this is for administrators".to_owned());
+    if let Err(refused) = administrator(&app, &headers) {
+        return refused;
     }
     let Some(task) = app.backup.clone() else {
         return (StatusCode::NOT_FOUND, "there is nothing on disk to back up".to_owned());

@@ -1,15 +1,18 @@
 //! capabilities (R4 http.html#capabilities): the CapabilityStatement, computed from the tables that everything else reads.
 use serde_json::{Value, json};
 
-use crate::definitions::r4;
+use crate::definitions::{ParamType, TypeDef, r4};
 use crate::model::Temporal;
-use crate::search::{CONTROLS, modifiers, search_params};
+use crate::search::{COMMON_FILTERS, CONTROLS, SearchParams, modifiers};
+use crate::store::At;
 
-use super::answer::{Answer, Body, Kind, Public};
+use super::answer::{Answer, Body, Kind, Public, Refusal};
 use super::engine::Engine;
 use super::table::{INTERACTIONS, Level};
 
-pub(super) fn capabilities(engine: &Engine) -> Answer {
+pub(super) fn capabilities(engine: &Engine) -> Result<Answer, Refusal> {
+    let snapshot = engine.kv.snapshot(At::Latest)?;
+    let params = engine.index.params(&*snapshot)?;
     let statement = json!({
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -26,14 +29,14 @@ pub(super) fn capabilities(engine: &Engine) -> Answer {
                 "cors": true,
                 "description": "bearer access tokens; disclosure is governed by Consent resources",
             },
-            "resource": r4().resources().map(resource).collect::<Vec<Value>>(),
+            "resource": r4().resources().map(|def| resource(&params, def)).collect::<Vec<Value>>(),
             "interaction": system_interactions(),
             "searchParam": CONTROLS.iter().filter(|(name, ..)| *name != "_cursor").map(|(name, _, says)| {
                 json!({"name": name, "type": "special", "documentation": says})
             }).collect::<Vec<Value>>(),
         }],
     });
-    Answer::new(Kind::Ok, Body::Public(Public::capabilities(statement.to_string())))
+    Ok(Answer::new(Kind::Ok, Body::Public(Public::capabilities(statement.to_string()))))
 }
 
 /// The codes of a level, each once, in the order of the table.
@@ -55,10 +58,11 @@ fn system_interactions() -> Vec<Value> {
     found
 }
 
-fn resource(def: &crate::definitions::TypeDef) -> Value {
-    let params: Vec<Value> = search_params()
+fn resource(params: &SearchParams, def: &'static TypeDef) -> Value {
+    let listed: Vec<Value> = params
         .of(def)
         .iter()
+        .filter(|param| param.is_ready)
         .map(|param| {
             let modifiers = modifiers(param.kind).collect::<Vec<_>>().join(", ");
             json!({
@@ -68,10 +72,11 @@ fn resource(def: &crate::definitions::TypeDef) -> Value {
                 "documentation": format!("modifiers: {modifiers}"),
             })
         })
-        .chain([
-            json!({"name": "_id", "definition": "http://hl7.org/fhir/SearchParameter/Resource-id", "type": "token"}),
-            json!({"name": "_lastUpdated", "definition": "http://hl7.org/fhir/SearchParameter/Resource-lastUpdated", "type": "date"}),
-        ])
+        .chain(
+            COMMON_FILTERS
+                .iter()
+                .map(|(name, kind, url)| json!({"name": name, "definition": url, "type": kind})),
+        )
         .collect();
     // Nobody but the server writes the record of accesses.
     let is_read_only = &*def.name == "AuditEvent";
@@ -81,20 +86,25 @@ fn resource(def: &crate::definitions::TypeDef) -> Value {
         .filter(|code| !is_read_only || reads.contains(code))
         .map(|code| json!({"code": code}))
         .collect();
-    let references: Vec<String> = search_params()
-        .of(def)
-        .iter()
-        .filter(|param| param.kind == crate::definitions::ParamType::Reference)
-        .map(|param| format!("{}:{}", def.name, param.code))
-        .collect();
+    let references = |of: &'static TypeDef, to: Option<&TypeDef>| -> Vec<String> {
+        let found = params.of(of).iter().filter(|param| {
+            let leads_there = to.is_none_or(|to| param.targets.contains(&&*to.name));
+            param.kind == ParamType::Reference && param.is_ready && leads_there
+        });
+        found.map(|param| format!("{}:{}", of.name, param.code)).collect()
+    };
+    let includes = references(def, None);
+    let rev_includes: Vec<String> = r4().resources().flat_map(|of| references(of, Some(def))).collect();
     let mut resource = json!({
         "type": def.name,
         "interaction": interactions,
-        "searchParam": params,
+        "searchParam": listed,
     });
     if let Some(object) = resource.as_object_mut() {
-        if !references.is_empty() {
-            object.insert("searchInclude".to_owned(), json!(references));
+        for (name, found) in [("searchInclude", includes), ("searchRevInclude", rev_includes)] {
+            if !found.is_empty() {
+                object.insert(name.to_owned(), json!(found));
+            }
         }
         if !is_read_only {
             for (name, value) in [

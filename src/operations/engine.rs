@@ -8,6 +8,7 @@ use crate::model::{Issue, IssueCode, Millis, Outcome, ResourceId};
 use crate::store::{At, Batch, Clock, Kv, Ticket, VersionCipher};
 
 use super::answer::{Answer, Body, Refusal, RefusalKind};
+use super::index::Index;
 use super::request::Request;
 use super::route::{Place, route};
 use super::session::Session;
@@ -58,6 +59,8 @@ pub struct Engine {
     /// Seals page cursors.
     pub(super) cursor_key: [u8; 32],
     pub(super) settings: Arc<Settings>,
+    /// The search parameters in force, and the work of indexing by them.
+    pub index: Arc<Index>,
     issuer: Issuer,
     /// Who asks without a token; only where the server is open.
     open: Option<Arc<Party>>,
@@ -67,7 +70,7 @@ impl Engine {
     #[must_use]
     pub fn new(
         options: EngineOptions,
-        kv: Arc<dyn Kv>,
+        (kv, index): (Arc<dyn Kv>, Arc<Index>),
         clock: Arc<dyn Clock>,
         secret: [u8; 32],
         settings: Settings,
@@ -85,6 +88,7 @@ impl Engine {
             cipher: VersionCipher::new(derived("version ids")),
             cursor_key: derived("cursors"),
             settings: Arc::new(settings),
+            index,
             issuer,
             open: open.map(Arc::new),
         }
@@ -170,7 +174,7 @@ impl Engine {
         request: Request,
     ) -> Result<Answer, Refusal> {
         if row.code == Code::Capabilities {
-            return Ok(capabilities::capabilities(self));
+            return capabilities::capabilities(self);
         }
         if row.code == Code::Bundle {
             return batch::bundle(self, party, request);

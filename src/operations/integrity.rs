@@ -2,7 +2,6 @@
 //! what is hidden.
 use crate::definitions::{ParamType, TypeDef, r4};
 use crate::model::{Issue, IssueCode, JsonKind, Node, Reference, ReferenceTarget, ResourceId};
-use crate::search::search_params;
 
 use super::answer::{Refusal, RefusalKind};
 use super::session::{Seen, Session};
@@ -33,7 +32,7 @@ pub(super) fn check_referrers(session: &Session<'_>, def: &TypeDef, id: &Resourc
         return Ok(());
     }
     for source in r4().resources() {
-        let references = search_params().of(source).iter().filter(|param| param.kind == ParamType::Reference);
+        let references = session.params.of(source).iter().filter(|param| param.kind == ParamType::Reference);
         for param in references.filter(|param| param.targets.contains(&&*def.name)) {
             for row in session.repository().referrers(source, param, &def.name, id.as_str())? {
                 if session.repository().is_visible(row, &session.lens)? {

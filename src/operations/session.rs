@@ -6,7 +6,7 @@ use crate::auth::Party;
 use crate::consent::{Disclosed, Lens};
 use crate::definitions::{TypeDef, r4};
 use crate::model::{Millis, ResourceId, ResourceKey};
-use crate::search::{Asking, Reading, SearchParams, search_params};
+use crate::search::{Asking, Reading, SearchParams};
 use crate::store::{Current, Repository, Sequence, Snapshot, Stored};
 
 use super::answer::Refusal;
@@ -28,7 +28,7 @@ impl<'s> Session<'s> {
         snapshot: &'s dyn Snapshot,
     ) -> Result<Self, Refusal> {
         let lens = Lens::new(snapshot, party, engine.settings.clone(), engine.now())?;
-        Ok(Self { engine, lens, params: search_params().clone(), coming: BTreeSet::new() })
+        Ok(Self { engine, lens, params: engine.index.params(snapshot)?, coming: BTreeSet::new() })
     }
 
     /// How queries of this request are read.

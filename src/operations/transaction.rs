@@ -170,7 +170,7 @@ fn respond(
     for (Routed { entry, row, place }, index) in routed.iter().zip(0_usize..) {
         let answer = match answers.remove(&index) {
             Some(answer) => Ok(answer),
-            None if row.code == Code::Capabilities => Ok(super::capabilities::capabilities(engine)),
+            None if row.code == Code::Capabilities => super::capabilities::capabilities(engine),
             None => read(&session, row, place, entry),
         };
         entries.push(response_entry(answer, headers.preference));

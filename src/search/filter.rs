@@ -175,7 +175,7 @@ pub(super) fn term(
     values: &[String],
     asking: Asking<'_>,
 ) -> Result<Filter, String> {
-    let is_target = |name: &str| !param.targets.is_empty() && r4().resource(name).is_some();
+    let is_target = |name: &str| param.kind == ParamType::Reference && r4().resource(name).is_some();
     if let Some(name) = modifier
         && !is_target(name)
         && !modifiers(param.kind).any(|known| known == name)

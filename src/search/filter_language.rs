@@ -6,7 +6,7 @@ use crate::definitions::{ParamType, TypeDef};
 use super::filter::{Filter, Link, Lookup, TextMatch, Way, text_filter};
 use super::param::{Asking, date_interval, overlapping};
 use super::params::Param;
-use super::query::{Reading, chain_targets};
+use super::query::{Reading, chain_targets, id_of, last_updated};
 
 /// Parentheses and brackets deeper than this are refused.
 const DEPTH_MAX: usize = 16;
@@ -21,7 +21,7 @@ pub(super) fn filter_language(
     text: &str,
 ) -> Result<Filter, String> {
     let mut parser = Parser { reading, tokens: tokens(text)?, at: 0 };
-    let filter = parser.alternatives(def, 0)?;
+    let filter = parser.logical(def, 0)?;
     match parser.tokens.get(parser.at) {
         None => Ok(filter),
         Some(token) => Err(format!("`{}` is not expected there", token.text())),
@@ -110,26 +110,23 @@ impl Parser<'_> {
         Ok(word.clone())
     }
 
-    /// `or` binds less than `and`.
-    fn alternatives(&mut self, def: &'static TypeDef, depth: usize) -> Result<Filter, String> {
+    /// R4 search_filter.html: `and` and `or` are taken from left to right; parentheses say otherwise.
+    fn logical(&mut self, def: &'static TypeDef, depth: usize) -> Result<Filter, String> {
         if depth > DEPTH_MAX {
             return Err(format!("it is nested deeper than {DEPTH_MAX}"));
         }
-        let mut all = vec![self.conjunction(def, depth)?];
-        while self.is_word("or") {
-            self.at += 1;
-            all.push(self.conjunction(def, depth)?);
+        let mut left = self.single(def, depth)?;
+        loop {
+            if self.is_word("and") {
+                self.at += 1;
+                left = Filter::All(vec![left, self.single(def, depth)?]);
+            } else if self.is_word("or") {
+                self.at += 1;
+                left = Filter::Any(vec![left, self.single(def, depth)?]);
+            } else {
+                return Ok(left);
+            }
         }
-        Ok(Filter::any(all))
-    }
-
-    fn conjunction(&mut self, def: &'static TypeDef, depth: usize) -> Result<Filter, String> {
-        let mut all = vec![self.single(def, depth)?];
-        while self.is_word("and") {
-            self.at += 1;
-            all.push(self.single(def, depth)?);
-        }
-        Ok(Filter::all(all))
     }
 
     fn single(&mut self, def: &'static TypeDef, depth: usize) -> Result<Filter, String> {
@@ -142,7 +139,7 @@ impl Parser<'_> {
         }
         if self.is_mark('(') {
             self.at += 1;
-            let inside = self.alternatives(def, depth + 1)?;
+            let inside = self.logical(def, depth + 1)?;
             self.expect(')')?;
             return Ok(inside);
         }
@@ -162,10 +159,10 @@ impl Parser<'_> {
         let (code, named) = head.split_once(':').map_or((head, None), |(code, named)| (code, Some(named)));
         let find = |code: &str| self.reading.find(def, code);
         let Some(param) = find(code) else {
-            return if rest.is_none() && code == "_id" {
-                self.compare_id()
-            } else {
-                Err(self.reading.unknown(def, code))
+            return match (rest, code) {
+                (None, "_id") => self.compare_id(),
+                (None, "_lastUpdated") => self.compare_time(),
+                _ => Err(self.reading.unknown(def, code)),
             };
         };
         let has_bracket = rest.is_none() && self.is_mark('[');
@@ -206,18 +203,18 @@ impl Parser<'_> {
             return self.path(target, rest.unwrap_or_default(), depth);
         }
         self.expect('[')?;
-        let inside = self.alternatives(target, depth)?;
+        let inside = self.logical(target, depth)?;
         self.expect(']')?;
         self.expect('.')?;
         let rest = self.word("the name of a parameter")?;
         Ok(Filter::all(vec![inside, self.path(target, &rest, depth)?]))
     }
 
-    fn operator_and_value(&mut self) -> Result<(String, Value), String> {
+    fn operator_and_value(&mut self) -> Result<(String, String), String> {
         let operator = self.word("a comparison")?;
         let value = match self.tokens.get(self.at) {
-            Some(Token::Word(text)) => Value { text: text.clone(), is_quoted: false },
-            Some(Token::Quoted(text)) => Value { text: text.clone(), is_quoted: true },
+            // R4 search_filter.html: what is quoted may hold spaces and brackets, and means the same.
+            Some(Token::Word(text) | Token::Quoted(text)) => text.clone(),
             _ => return Err(format!("a value after `{operator}` is missing")),
         };
         self.at += 1;
@@ -226,11 +223,24 @@ impl Parser<'_> {
 
     fn compare_id(&mut self) -> Result<Filter, String> {
         let (operator, value) = self.operator_and_value()?;
-        let ids = crate::model::ResourceId::parse(&value.text).into_iter().collect();
+        let ids = id_of(&value).into_iter().collect();
         match operator.as_str() {
             "eq" => Ok(Filter::Id(ids)),
             "ne" => Ok(Filter::Not(Box::new(Filter::Id(ids)))),
+            "pr" => always(&value),
             _ => Err(not_served(&operator, "_id")),
+        }
+    }
+
+    fn compare_time(&mut self) -> Result<Filter, String> {
+        let (operator, value) = self.operator_and_value()?;
+        match operator.as_str() {
+            "pr" => always(&value),
+            "po" => last_updated(&value, self.reading.asking.now),
+            "eq" | "ne" | "gt" | "lt" | "ge" | "le" | "sa" | "eb" | "ap" => {
+                last_updated(&format!("{operator}{}", value), self.reading.asking.now)
+            }
+            _ => Err(not_served(&operator, "_lastUpdated")),
         }
     }
 
@@ -238,7 +248,7 @@ impl Parser<'_> {
         let (operator, value) = self.operator_and_value()?;
         let operator = operator.as_str();
         if operator == "pr" {
-            return match value.text.as_str() {
+            return match value.as_str() {
                 "true" => Ok(Filter::present(param.id)),
                 "false" => Ok(Filter::Not(Box::new(Filter::present(param.id)))),
                 _ => Err("`pr` takes true or false".to_owned()),
@@ -249,44 +259,35 @@ impl Parser<'_> {
             ParamType::String | ParamType::Uri => by_text(param, operator, &value),
             ParamType::Token => by_token(param, operator, &value, asking),
             ParamType::Reference => match operator {
-                "eq" | "re" => plain(param, &value.escaped(), asking),
-                "ne" => Ok(plain(param, &value.escaped(), asking)?.negated_if(true)),
+                "eq" | "re" => plain(param, &value, asking),
+                "ne" => Ok(plain(param, &value, asking)?.negated_if(true)),
                 _ => Err(not_served(operator, &param.code)),
             },
             ParamType::Date if operator == "po" => {
-                let asked = date_interval(&value.text)?;
+                let asked = date_interval(&value)?;
                 Ok(Filter::Entries(overlapping(asked).matchers(param.id, param.kind)))
             }
             ParamType::Date | ParamType::Number | ParamType::Quantity => {
                 by_order(param, operator, &value, asking)
             }
-            ParamType::Composite | ParamType::Special => {
+            ParamType::Composite => match operator {
+                "eq" => plain(param, &value, asking),
+                "ne" => Ok(plain(param, &value, asking)?.negated_if(true)),
+                _ => Err(not_served(operator, &param.code)),
+            },
+            ParamType::Special => {
                 Err(format!("`{}` of {} cannot be compared in a filter", param.code, def.name))
             }
         }
     }
 }
 
-/// A value, quoted or bare.
-struct Value {
-    text: String,
-    is_quoted: bool,
-}
-
-impl Value {
-    /// As a parameter takes it: what is quoted has no separators in it.
-    fn escaped(&self) -> String {
-        if !self.is_quoted {
-            return self.text.clone();
-        }
-        let mut out = String::new();
-        for letter in self.text.chars() {
-            if matches!(letter, ',' | '$' | '|' | '\\') {
-                out.push('\\');
-            }
-            out.push(letter);
-        }
-        out
+/// Whether what every resource has is there.
+fn always(value: &str) -> Result<Filter, String> {
+    match value {
+        "true" => Ok(Filter::All(Vec::new())),
+        "false" => Ok(Filter::never()),
+        _ => Err("`pr` takes true or false".to_owned()),
     }
 }
 
@@ -298,7 +299,7 @@ fn plain(param: &Arc<Param>, value: &str, asking: Asking<'_>) -> Result<Filter, 
     super::filter::term(param, None, &[value.to_owned()], asking)
 }
 
-fn by_text(param: &Arc<Param>, operator: &str, value: &Value) -> Result<Filter, String> {
+fn by_text(param: &Arc<Param>, operator: &str, value: &str) -> Result<Filter, String> {
     let how = match operator {
         "eq" | "ne" => TextMatch::Whole,
         "co" => TextMatch::Holds,
@@ -306,29 +307,27 @@ fn by_text(param: &Arc<Param>, operator: &str, value: &Value) -> Result<Filter, 
         "ew" => TextMatch::Ends,
         _ => return Err(not_served(operator, &param.code)),
     };
-    Ok(text_filter(param, how, &value.text).negated_if(operator == "ne"))
+    Ok(text_filter(param, how, value).negated_if(operator == "ne"))
 }
 
-fn by_token(param: &Arc<Param>, operator: &str, value: &Value, asking: Asking<'_>) -> Result<Filter, String> {
+fn by_token(param: &Arc<Param>, operator: &str, value: &str, asking: Asking<'_>) -> Result<Filter, String> {
     let lookup = |lookup| Filter::Lookup(lookup);
     Ok(match operator {
-        "eq" => plain(param, &value.escaped(), asking)?,
-        "ne" => plain(param, &value.escaped(), asking)?.negated_if(true),
+        "eq" => plain(param, value, asking)?,
+        "ne" => plain(param, value, asking)?.negated_if(true),
         // R4 search_filter.html#ops: `ss` is narrower than the value or it, `sb` broader or it.
-        "ss" => lookup(Lookup::Hierarchy(param.clone(), Way::Below, value.text.clone())),
-        "sb" => lookup(Lookup::Hierarchy(param.clone(), Way::Above, value.text.clone())),
-        "in" => lookup(Lookup::InValueSet(param.clone(), value.text.clone())),
-        "ni" => lookup(Lookup::InValueSet(param.clone(), value.text.clone())).negated_if(true),
+        "ss" => lookup(Lookup::Hierarchy(param.clone(), Way::Below, value.to_owned())),
+        "sb" => lookup(Lookup::Hierarchy(param.clone(), Way::Above, value.to_owned())),
+        "in" => lookup(Lookup::InValueSet(param.clone(), value.to_owned())),
+        "ni" => lookup(Lookup::InValueSet(param.clone(), value.to_owned())).negated_if(true),
         _ => return Err(not_served(operator, &param.code)),
     })
 }
 
-fn by_order(param: &Arc<Param>, operator: &str, value: &Value, asking: Asking<'_>) -> Result<Filter, String> {
+fn by_order(param: &Arc<Param>, operator: &str, value: &str, asking: Asking<'_>) -> Result<Filter, String> {
     match operator {
-        // As for the other types, what is not equal is what is not found by `eq`.
-        "ne" => Ok(plain(param, &value.text, asking)?.negated_if(true)),
-        "eq" | "gt" | "lt" | "ge" | "le" | "sa" | "eb" | "ap" => {
-            plain(param, &format!("{operator}{}", value.text), asking)
+        "eq" | "ne" | "gt" | "lt" | "ge" | "le" | "sa" | "eb" | "ap" => {
+            plain(param, &format!("{operator}{}", value), asking)
         }
         _ => Err(not_served(operator, &param.code)),
     }

@@ -201,12 +201,17 @@ fn number_at(value: &[u8]) -> Option<usize> {
     if units.iter().any(|unit| unit.byte() == *form) { Some(1 + text_end(value.get(1..)?)?) } else { Some(1) }
 }
 
-/// What a value is sorted by: it itself, of a range of numbers its low end; `None` for forms that are not for sorting.
+/// What a value is sorted by: it itself, of a date its start, of a range of numbers its low end; `None` for forms that
+/// are not for sorting.
 #[must_use]
-pub fn sort_value(value: &[u8]) -> Option<Vec<u8>> {
+pub fn sort_value(kind: ParamType, value: &[u8]) -> Option<Vec<u8>> {
     let (form, rest) = value.split_first()?;
     if *form == Form::Value.byte() {
-        return Some(value.to_vec());
+        return if kind == ParamType::Date {
+            value.get(..9).map(<[u8]>::to_vec)
+        } else {
+            Some(value.to_vec())
+        };
     }
     let low = rest.get(..amount_len(rest)?)?;
     (*form == Form::Range.byte()).then(|| [&[Form::Value.byte()], low].concat())
@@ -217,6 +222,7 @@ pub(super) fn key_len(kind: ParamType, value: &[u8]) -> Option<usize> {
     let text_after = |at: usize| Some(at + text_end(value.get(at..)?)?);
     match kind {
         ParamType::Token | ParamType::String | ParamType::Uri => text_after(1),
+        ParamType::Reference if value.first() == Some(&Form::Identifier.byte()) => text_after(1),
         ParamType::Reference => text_after(text_after(1)?),
         ParamType::Date => Some(17),
         ParamType::Number | ParamType::Quantity => {
@@ -237,6 +243,7 @@ pub(super) fn tail_len(kind: ParamType, form: u8, tail: &[u8]) -> Option<usize> 
     let has_tail = match kind {
         ParamType::Token => form == Form::Value.byte(),
         ParamType::String => form == Form::Value.byte(),
+        ParamType::Reference => form == Form::Identifier.byte(),
         ParamType::Quantity => [Form::Unit, Form::UnitRange, Form::Canonical, Form::CanonicalRange]
             .iter()
             .any(|unit| unit.byte() == form),

@@ -22,6 +22,8 @@ pub struct Param {
     pub components: Vec<Component>,
     /// Whether its values are compared by their sound.
     pub is_phonetic: bool,
+    /// Whether everything is indexed by it; until then it is not searched by.
+    pub is_ready: bool,
     /// A hash of its definition: what was indexed under another has to be indexed again.
     pub fingerprint: u64,
 }
@@ -61,32 +63,46 @@ const COMPONENT_ERRATA: [(&str, &str); 2] = [
 
 /// The parameters of R4.
 pub fn search_params() -> &'static Arc<SearchParams> {
-    static PARAMS: LazyLock<Arc<SearchParams>> = LazyLock::new(|| Arc::new(SearchParams::new(r4(), &[])));
+    static PARAMS: LazyLock<Arc<SearchParams>> = LazyLock::new(|| Arc::new(SearchParams::new(r4())));
     &PARAMS
 }
 
 impl SearchParams {
-    /// Compiles the parameters of a registry and some more, which come after those of the standard.
+    /// Compiles the parameters of a registry.
     #[must_use]
-    pub fn new(registry: &'static Registry, more: &[SearchParamRow]) -> Self {
-        let mut compiled: Vec<Compiled<'_>> = registry
-            .search_params()
-            .iter()
-            .chain(more)
-            .filter(|row| !NOT_INDEXED.contains(&row.code.as_str()))
-            .filter_map(|row| Compiled::new(registry, row))
-            .collect();
+    pub fn new(registry: &'static Registry) -> Self {
+        let none = Self { by_type: HashMap::new() };
+        Self::extended(&none, registry, registry.search_params(), &|_, _| true)
+    }
+
+    /// These parameters and some more, which do not replace any. Of those that are added `is_ready` tells for which types
+    /// they are completely indexed.
+    #[must_use]
+    pub fn extended(
+        &self,
+        registry: &'static Registry,
+        more: &[SearchParamRow],
+        is_ready: &dyn Fn(&TypeDef, &Param) -> bool,
+    ) -> Self {
+        let rows = more.iter().filter(|row| !NOT_INDEXED.contains(&row.code.as_str()));
+        let mut compiled: Vec<Compiled<'_>> = rows.filter_map(|row| Compiled::new(registry, row)).collect();
         // Composites are made of the others.
         compiled.sort_by_key(|compiled| compiled.row.kind == ParamType::Composite);
         let mut by_type: HashMap<TypeId, Vec<Arc<Param>>> = HashMap::new();
         for def in registry.resources() {
-            let mut params: Vec<Arc<Param>> = Vec::new();
+            let mut params: Vec<Arc<Param>> = self.of(def).to_vec();
             for compiled in &compiled {
                 let concerns = compiled.bases.iter().any(|base| registry.is_a(def.id, base.id));
-                if !concerns || params.iter().any(|param| *param.code == *compiled.row.code) {
+                let is_taken = |param: &Arc<Param>| {
+                    *param.code == *compiled.row.code || param.id == param_id(&compiled.row.code)
+                };
+                if !concerns || params.iter().any(is_taken) {
                     continue;
                 }
-                params.extend(compiled.param(registry, def, &params).map(Arc::new));
+                if let Some(mut param) = compiled.param(registry, def, &params) {
+                    param.is_ready = is_ready(def, &param);
+                    params.push(Arc::new(param));
+                }
             }
             params.sort_by(|a, b| a.code.cmp(&b.code));
             by_type.insert(def.id, params);
@@ -150,6 +166,7 @@ impl<'r> Compiled<'r> {
             targets,
             components,
             is_phonetic: row.usage.as_deref() == Some("phonetic"),
+            is_ready: true,
             fingerprint: fingerprint(row),
         })
     }

@@ -136,6 +136,18 @@ impl Key {
     }
 }
 
+/// The key that every change of a SearchParameter writes: what was derived before it may be out of date.
+#[must_use]
+pub fn definitions_key() -> Vec<u8> {
+    Key::new(Space::Meta).text(b"search-parameters").into_bytes()
+}
+
+/// The key of the list of what is completely indexed.
+#[must_use]
+pub fn indexed_key() -> Vec<u8> {
+    Key::new(Space::Meta).text(b"indexed").into_bytes()
+}
+
 /// The escaped form of a text without its end: what all texts that begin with it begin with.
 #[must_use]
 pub fn text_prefix(text: &[u8]) -> Vec<u8> {

@@ -1,45 +1,11 @@
 //! Many at once: identical conditional creates make one resource, updates of one resource lose nothing, pages stay whole
 //! while others write.
 use std::collections::HashSet;
-use std::sync::Arc;
 
-use chartward::auth::Party;
-use chartward::cli::{Config, House};
-use chartward::model::parse;
-use chartward::operations::{Answer, Engine, Headers, Payload, Refusal, Request, Verb, decode_pairs};
-use serde_json::{Value, json};
+use chartward::operations::{Headers, Verb};
+use serde_json::json;
 
-struct Server {
-    house: House,
-    engine: Engine,
-    party: Arc<Party>,
-    _folder: tempfile::TempDir,
-}
-
-impl Server {
-    /// On disk, because the writer of the sled backend is what is tried here.
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let config = Config { data: folder.path().to_owned(), ..Config::default() };
-        let house = House::open(&config).unwrap();
-        let engine = house.engine(&config, "http://127.0.0.1/fhir", false).unwrap();
-        Self { house, engine, party: Arc::new(Party::open(&config.organization)), _folder: folder }
-    }
-
-    fn send(&self, verb: Verb, url: &str, headers: Headers, body: Option<&Value>) -> Result<Answer, Refusal> {
-        let (path, query) = url.split_once('?').unwrap_or((url, ""));
-        let path = path.split('/').filter(|segment| !segment.is_empty()).map(str::to_owned).collect();
-        let payload = body
-            .map_or(Payload::None, |body| Payload::Resource(parse(body.to_string().into_bytes()).unwrap()));
-        let request = Request { verb, path, query: decode_pairs(query), headers, payload };
-        self.engine.handle(&self.party, request)
-    }
-
-    fn get(&self, url: &str) -> Value {
-        let answer = self.send(Verb::Get, url, Headers::default(), None).unwrap();
-        serde_json::from_str(answer.body.json().unwrap()).unwrap()
-    }
-}
+use crate::in_process::Server;
 
 #[test]
 fn a_thousand_identical_conditional_creates_make_one_resource() {

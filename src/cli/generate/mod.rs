@@ -74,6 +74,17 @@ fn write_all(arguments: &Arguments, out: &mut dyn Write) -> Result<(), String> {
     }
 }
 
+/// The resources of a hospital with so many patients, in the order of their making.
+#[must_use]
+pub fn generated(patients: u64, seed: u64) -> Vec<String> {
+    let mut all = Vec::new();
+    documents_of(patients, seed, Format::Ndjson, &mut |line| {
+        all.push(line);
+        true
+    });
+    all
+}
+
 /// Hands on every document in order, until the visitor has enough.
 pub(super) fn documents_of(patients: u64, seed: u64, format: Format, visit: &mut dyn FnMut(String) -> bool) {
     let mut emit = |resources: &[Value]| match format {

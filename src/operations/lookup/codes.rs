@@ -62,10 +62,19 @@ impl Lookups<'_> {
         Ok(hierarchy)
     }
 
-    /// All codes of a system that is known here.
+    /// All codes of a system that is stored here and complete.
     pub(super) fn all_codes(&self, system: &str) -> Result<Option<BTreeSet<String>>, Refusal> {
-        let hierarchy = self.code_system(system)?;
-        Ok((!hierarchy.codes.is_empty()).then_some(hierarchy.codes))
+        let complete = self.by_url("CodeSystem", system)?;
+        let mut complete =
+            complete.into_iter().filter(|tree| tree.root().str_at("content") == Some("complete")).peekable();
+        if complete.peek().is_none() {
+            return Ok(None);
+        }
+        let mut hierarchy = Hierarchy::default();
+        for tree in complete {
+            tree.root().items_at("concept").for_each(|concept| hierarchy.read(concept, None));
+        }
+        Ok(Some(hierarchy.codes))
     }
 
     /// `system|code` and the codes narrower (or broader) than it.

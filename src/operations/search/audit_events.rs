@@ -118,7 +118,7 @@ fn is_match(
         SortKey::LastUpdated => Some(time.to_be_bytes().to_vec()),
         SortKey::Param(param) => {
             let values = own.iter().filter(|entry| entry.param == param.id);
-            let values = values.filter_map(|entry| sort_value(&entry.value));
+            let values = values.filter_map(|entry| sort_value(param.kind, &entry.value));
             if sort.descending { values.max() } else { values.min() }
         }
     };

@@ -51,7 +51,6 @@ pub fn date_interval(value: &str) -> Result<Interval, String> {
 pub(in crate::search) fn about(asked: Interval, now: i64) -> Interval {
     const DAY_MS: i64 = 86_400_000;
     let distance = (asked.start - now).abs().min((asked.end - now).abs());
-    let distance = if asked.start <= now && now < asked.end { 0 } else { distance };
     let margin = (distance / 10).max(DAY_MS);
     Interval { start: asked.start.saturating_sub(margin), end: asked.end.saturating_add(margin) }
 }

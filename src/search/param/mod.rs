@@ -52,7 +52,7 @@ pub(super) fn extract(param: &Param, value: &Value<'_>, out: &mut Vec<Encoded>) 
                 ParamType::Token => token::extract(def, node, out),
                 ParamType::String if param.is_phonetic => string::extract_phonetic(def, node, out),
                 ParamType::String => string::extract(def, node, out),
-                ParamType::Reference => reference::extract(def, node, out),
+                ParamType::Reference => reference::extract(param, def, node, out),
                 ParamType::Date => date::extract(def, node, out),
                 ParamType::Uri => uri::extract(node, out),
                 ParamType::Number => number::extract(def, node, out),
@@ -80,7 +80,7 @@ pub(super) fn asks(
     match param.kind {
         ParamType::Token => token::asks(modifier, value),
         ParamType::String => Ok(string::asks(modifier, value)),
-        ParamType::Reference => Ok(reference::asks(param, modifier, value, asking)),
+        ParamType::Reference => Ok(reference::asks(modifier, value, asking)),
         ParamType::Date => date::asks(value, asking),
         ParamType::Uri => Ok(uri::asks(modifier, value)),
         ParamType::Number => number::asks(value),

@@ -1,25 +1,29 @@
 //! References (R4 search.html#reference): to resources here, by URL, canonical with a version, or by identifier.
 use crate::definitions::{Kind, TypeDef};
 use crate::model::{Node, Reference, ReferenceTarget};
-use crate::search::entry::{Encoded, Form, cut};
+use crate::search::entry::{Encoded, Form, cut, push_text};
 use crate::search::matcher::Ask;
 use crate::search::params::Param;
 use crate::search::text::{split_escaped, unescape};
 
 use super::Asking;
 
-pub(super) fn extract(def: &TypeDef, node: Node<'_>, out: &mut Vec<Encoded>) {
+pub(super) fn extract(param: &Param, def: &TypeDef, node: Node<'_>, out: &mut Vec<Encoded>) {
     if def.kind == Kind::Primitive {
         return of_text(node.text(), out);
+    }
+    if def.kind == Kind::Resource {
+        // A resource inside another, such as the Composition of a document, is referred to by its id.
+        let is_meant = param.targets.contains(&&*def.name);
+        return out.extend(node.str_at("id").filter(|_| is_meant).map(|id| local(id, &def.name)));
     }
     if let Some(text) = node.str_at("reference") {
         of_text(text, out);
     }
-    if let Some(identifier) = node.get("identifier")
-        && let Some(value) = identifier.str_at("value")
-    {
+    if let Some(identifier) = node.get("identifier") {
+        let value = identifier.str_at("value").unwrap_or_default();
         let system = identifier.str_at("system").unwrap_or_default();
-        out.push(Encoded::new(Form::Identifier).text(cut(value)).text(cut(system)));
+        out.push(Encoded::new(Form::Identifier).text(cut(value)).tail(cut(system)));
     }
 }
 
@@ -48,7 +52,7 @@ pub(in crate::search) fn to_url(url: &str) -> Ask {
     Ask::beginning(Encoded::new(Form::Second).text(cut(url)).key)
 }
 
-pub(super) fn asks(param: &Param, modifier: Option<&str>, value: &str, asking: Asking<'_>) -> Vec<Ask> {
+pub(super) fn asks(modifier: Option<&str>, value: &str, asking: Asking<'_>) -> Vec<Ask> {
     if modifier == Some("identifier") {
         return vec![by_identifier(value)];
     }
@@ -66,7 +70,9 @@ pub(super) fn asks(param: &Param, modifier: Option<&str>, value: &str, asking: A
         (ReferenceTarget::Relative(_), Some(_)) => Vec::new(),
         (ReferenceTarget::Other(_), Some(named)) => vec![to_resource(named, value)],
         (ReferenceTarget::Other(_), None) if !value.contains([':', '/', '|']) => {
-            param.targets.iter().map(|target| to_resource(target, value)).collect()
+            // The id of a resource of whatever type, or a URL that looks like one.
+            let of_any_type = Encoded::new(Form::Value).text(value.as_bytes());
+            vec![Ask::beginning(of_any_type.key), to_url(value)]
         }
         _ => match value.split_once('|') {
             Some((url, version)) => {
@@ -83,9 +89,14 @@ fn by_identifier(value: &str) -> Ask {
         Some((system, code)) => (Some(unescape(system)), unescape(code)),
         None => (None, unescape(value)),
     };
-    let key = Encoded::new(Form::Identifier).text(cut(&code));
+    let tail = |system: &str| {
+        let mut tail = Vec::new();
+        push_text(&mut tail, cut(system));
+        vec![tail]
+    };
     match system {
-        Some(system) => Ask::key(key.text(cut(&system))),
-        None => Ask::beginning(key.key),
+        Some(system) if code.is_empty() => Ask::all(Form::Identifier).with_tails(tail(&system)),
+        Some(system) => Ask::key(Encoded::new(Form::Identifier).text(cut(&code))).with_tails(tail(&system)),
+        None => Ask::key(Encoded::new(Form::Identifier).text(cut(&code))),
     }
 }

@@ -15,12 +15,10 @@ pub(super) fn extract(def: &TypeDef, node: Node<'_>, out: &mut Vec<Encoded>) {
         }
         "Identifier" => identifier(node, out),
         "ContactPoint" => {
-            if let Some(value) = node.str_at("value") {
-                push(None, value, out);
-            }
+            push(None, node.str_at("value"), out);
         }
         "code" | "boolean" | "id" => implied(node.text(), out),
-        _ if def.kind == Kind::Primitive => push(None, node.text(), out),
+        _ if def.kind == Kind::Primitive => push(None, Some(node.text()), out),
         _ => {}
     }
 }
@@ -33,17 +31,18 @@ fn implied(code: &str, out: &mut Vec<Encoded>) {
     out.push(Encoded::new(Form::Value).text(cut(code)).tail(IMPLIED_SYSTEM));
 }
 
-fn push(system: Option<&str>, code: &str, out: &mut Vec<Encoded>) {
-    out.push(Encoded::new(Form::Value).text(cut(code)).tail(cut(system.unwrap_or_default())));
+/// A code with its system; either may be missing.
+fn push(system: Option<&str>, code: Option<&str>, out: &mut Vec<Encoded>) {
+    if let Some(code) = code {
+        out.push(Encoded::new(Form::Value).text(cut(code)).tail(cut(system.unwrap_or_default())));
+    }
     if let Some(system) = system {
         out.push(Encoded::new(Form::Second).text(cut(system)));
     }
 }
 
 fn coding(node: Node<'_>, out: &mut Vec<Encoded>) {
-    if let Some(code) = node.str_at("code") {
-        push(node.str_at("system"), code, out);
-    }
+    push(node.str_at("system"), node.str_at("code"), out);
     text(node.str_at("display"), out);
 }
 
@@ -57,8 +56,8 @@ fn text(text: Option<&str>, out: &mut Vec<Encoded>) {
 fn identifier(node: Node<'_>, out: &mut Vec<Encoded>) {
     let kind = node.get("type");
     text(kind.and_then(|kind| kind.str_at("text")), out);
+    push(node.str_at("system"), node.str_at("value"), out);
     let Some(value) = node.str_at("value") else { return };
-    push(node.str_at("system"), value, out);
     for coding in kind.into_iter().flat_map(|kind| kind.items_at("coding")) {
         if let (Some(system), Some(code)) = (coding.str_at("system"), coding.str_at("code")) {
             out.push(Encoded::new(Form::OfType).text(cut(value)).text(cut(code)).text(cut(system)));
@@ -79,6 +78,9 @@ pub(super) fn asks(modifier: Option<&str>, value: &str) -> Result<Vec<Ask>, Stri
                 Some((system, code)) => (Some(unescape(system)), unescape(code)),
                 None => (None, unescape(value)),
             };
+            if system.as_deref() == Some("") && code.is_empty() {
+                return Err(format!("`{value}` is neither a system nor a code"));
+            }
             Ok(vec![ask(system.as_deref(), &code)])
         }
     }

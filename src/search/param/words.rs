@@ -28,7 +28,10 @@ pub(in crate::search) fn word(text: &str) -> Encoded {
 
 /// The text of the narrative: what stands between the tags.
 pub(in crate::search) fn narrative(resource: Node<'_>) -> Option<String> {
-    let div = resource.get("text")?.str_at("div")?;
+    resource.get("text")?.str_at("div").map(between_tags)
+}
+
+fn between_tags(div: &str) -> String {
     let mut text = String::with_capacity(div.len());
     let mut in_tag = false;
     for letter in div.chars() {
@@ -53,7 +56,7 @@ pub(in crate::search) fn narrative(resource: Node<'_>) -> Option<String> {
     ] {
         text = text.replace(entity, letter);
     }
-    Some(text)
+    text
 }
 
 /// The types whose values are texts.
@@ -61,7 +64,7 @@ const TEXT_TYPES: [&str; 3] = ["string", "markdown", "code"];
 
 /// Every text of a resource, the narrative too.
 pub(in crate::search) fn content(root: Element<'_>) -> Vec<String> {
-    let mut texts: Vec<String> = root.node.and_then(narrative).into_iter().collect();
+    let mut texts = Vec::new();
     let mut waiting = vec![root];
     let mut children = Vec::new();
     while let Some(element) = waiting.pop() {
@@ -72,6 +75,8 @@ pub(in crate::search) fn content(root: Element<'_>) -> Vec<String> {
                 continue;
             }
             texts.extend(element.node.and_then(Node::as_str).map(str::to_owned));
+        } else if &*element.def.name == "xhtml" {
+            texts.extend(element.node.and_then(Node::as_str).map(between_tags));
         } else {
             element.children(&mut children);
             waiting.append(&mut children);

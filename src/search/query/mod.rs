@@ -12,8 +12,8 @@ use crate::definitions::TypeDef;
 use super::filter::Filter;
 use super::params::Param;
 
-pub(super) use read::chain_targets;
 pub use read::{CHAIN_DEPTH_MAX, Reading, parse_query};
+pub(super) use read::{chain_targets, id_of, last_updated};
 
 /// What a search asks for.
 #[derive(Clone, Debug, Default)]

@@ -2,13 +2,13 @@
 use std::sync::Arc;
 
 use crate::definitions::{ParamType, TypeDef, r4};
-use crate::model::ResourceId;
+use crate::model::{Millis, ResourceId};
 use crate::search::control::Control;
 use crate::search::filter::{Filter, Link, Lookup, term};
 use crate::search::filter_language::filter_language;
 use crate::search::param::{Asking, about, date_interval};
 use crate::search::params::{Param, SearchParams, Source};
-use crate::search::text::{Prefix, alternatives, prefixed};
+use crate::search::text::{Prefix, alternatives, prefixed, split_escaped};
 use crate::search::word_query::word_query;
 
 use super::control_values::control_value;
@@ -29,7 +29,7 @@ pub struct Reading<'r> {
 
 impl Reading<'_> {
     pub(in crate::search) fn find(&self, def: &TypeDef, code: &str) -> Option<Arc<Param>> {
-        self.params.find(def, code).cloned()
+        self.params.find(def, code).filter(|param| param.is_ready).cloned()
     }
 
     pub(in crate::search) fn unknown(&self, def: &TypeDef, code: &str) -> String {
@@ -115,6 +115,14 @@ fn named(
         Some((code, modifier)) => (code, Some(modifier)),
         None => (name, None),
     };
+    if modifier == Some("missing") && matches!(code, "_id" | "_lastUpdated") {
+        // Every resource has both.
+        return match value {
+            "true" => Ok(Filter::never()),
+            "false" => Ok(Filter::All(Vec::new())),
+            _ => Err("`:missing` takes true or false".to_owned().into()),
+        };
+    }
     if let Some(filter) = common(reading, def, code, value)? {
         return match modifier {
             None => Ok(filter),
@@ -141,18 +149,9 @@ fn common(
     value: &str,
 ) -> Result<Option<Filter>, String> {
     Ok(Some(match code {
-        // An id that is none is nobody's.
-        "_id" => Filter::Id(alternatives(value).iter().filter_map(|id| ResourceId::parse(id)).collect()),
+        "_id" => Filter::Id(alternatives(value).iter().filter_map(|value| id_of(value)).collect()),
         "_lastUpdated" => {
-            let each = |value: &String| {
-                let (prefix, text) = prefixed(value);
-                let interval = date_interval(text)?;
-                Ok(match prefix {
-                    // A moment overlaps an interval if it is inside.
-                    Prefix::Ap => Filter::LastUpdated(Prefix::Eq, about(interval, reading.asking.now)),
-                    prefix => Filter::LastUpdated(prefix, interval),
-                })
-            };
+            let each = |value: &String| last_updated(value, reading.asking.now);
             let intervals: Result<Vec<Filter>, String> = alternatives(value).iter().map(each).collect();
             Filter::any(intervals?)
         }
@@ -168,6 +167,25 @@ fn common(
         "_filter" => filter_language(reading, def, value)?,
         _ => return Ok(None),
     }))
+}
+
+/// The id of a token: its system is implied, so that any will do. An id that is none is nobody's.
+pub(in crate::search) fn id_of(value: &str) -> Option<ResourceId> {
+    match split_escaped(value, '|') {
+        Some((system, id)) => ResourceId::parse(id).filter(|_| !system.is_empty()),
+        None => ResourceId::parse(value),
+    }
+}
+
+/// The filter for a time of last update with a prefix.
+pub(in crate::search) fn last_updated(value: &str, now: Millis) -> Result<Filter, String> {
+    let (prefix, text) = prefixed(value);
+    let interval = date_interval(text)?;
+    Ok(match prefix {
+        // A moment overlaps an interval if it is inside.
+        Prefix::Ap => Filter::LastUpdated(Prefix::Eq, about(interval, now)),
+        prefix => Filter::LastUpdated(prefix, interval),
+    })
 }
 
 /// The types that a chain goes on with: the one that is named, or all that the reference may lead to.
@@ -203,9 +221,9 @@ fn chain(
     for target in chain_targets(&param, type_name)? {
         match named(reading, target, rest, value, depth + 1) {
             Ok(filter) => links.push(Link { def: target, filter: Box::new(filter) }),
-            // Of several types some need not have the parameter.
-            Err(Wrong::Unknown(message)) => refusal = Some(Wrong::Unknown(message)),
-            Err(wrong) => return Err(wrong),
+            // Of several types some need not have the parameter, or not of a type that takes the value.
+            Err(wrong) if matches!(refusal, None | Some(Wrong::Unknown(_))) => refusal = Some(wrong),
+            Err(_) => {}
         }
     }
     match refusal {

@@ -8,6 +8,12 @@ const DISTANCE_MAX: usize = 3;
 
 /// The message for a parameter that a type does not have.
 pub(super) fn unknown(params: &SearchParams, def: &TypeDef, name: &str, code: &str) -> String {
+    if params.find(def, code).is_some() {
+        return format!(
+            "the parameter `{code}` of {} is being indexed and cannot be searched by yet",
+            def.name
+        );
+    }
     let known = params.of(def).iter().map(|param| &*param.code);
     let known = known.chain(COMMON_FILTERS.iter().map(|(name, ..)| *name));
     let known = known.chain(CONTROLS.iter().map(|(name, ..)| *name));

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::definitions::{TypeDef, r4};
 use crate::model::{Node, Normalized, ResourceId};
 use crate::search::{EVERY, Entry, Facts};
-use crate::store::key::{Key, Space};
+use crate::store::key::{Key, Space, definitions_key};
 use crate::store::kv::{Batch, Expectation, Place, Snapshot, Stamp, Stamped, StoreError, Write};
 
 use super::current::{self, Current};
@@ -45,6 +45,7 @@ enum Row {
 #[derive(Default)]
 pub struct Draft {
     pub batch: Batch,
+    expects_definitions: bool,
 }
 
 impl Draft {
@@ -69,8 +70,43 @@ impl Draft {
                 row
             }
         };
+        if !self.expects_definitions {
+            // What is written was derived by the search parameters that the snapshot knows.
+            let key = definitions_key();
+            let sequence = snapshot.get(&key)?.map(|(_, sequence)| sequence);
+            self.expect(Expectation::Key { key, sequence });
+            self.expects_definitions = true;
+        }
+        if &*change.def.name == "SearchParameter" {
+            self.put(Key::from_bytes(definitions_key()), Vec::new(), &[]);
+        }
         self.version(change, number, row);
-        self.index(snapshot, change, number, row)
+        self.entries(snapshot, (&change.derived.entries, change.body.is_some()), number, row)
+    }
+
+    /// Adds what indexes a resource anew, if its entries or facts are not what they should be. The version stays.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the entries before cannot be read.
+    pub fn reindex(
+        &mut self,
+        snapshot: &dyn Snapshot,
+        current: &Current,
+        derived: &Derived,
+    ) -> Result<(), StoreError> {
+        let number = r4().resource_number(current.def.id).unwrap_or(u16::MAX);
+        let before = self.batch.writes.len();
+        let row = Row::Known(current.row);
+        self.entries(snapshot, (&derived.entries, true), number, row)?;
+        if self.batch.writes.len() > before || derived.facts != current.facts {
+            let key = Key::new(Space::Current).number(current.row).into_bytes();
+            let mut value = current::encode(current.deleted, current.def, &current.id, &derived.facts);
+            fill(&mut value, current::SEQUENCE_OFFSET, current.sequence.0);
+            // Written even where nothing of it changes: a write that knows the entries before must not commit after this.
+            self.put(Key::from_bytes(key.clone()), value, &[]);
+            self.expect(Expectation::Key { key, sequence: Some(current.written) });
+        }
+        Ok(())
     }
 
     /// Adds an expectation of its own, such as a range that a conditional interaction has read.
@@ -103,10 +139,10 @@ impl Draft {
     }
 
     /// Postings are written as the difference of two sets of entries, never one by one.
-    fn index(
+    fn entries(
         &mut self,
         snapshot: &dyn Snapshot,
-        change: &Change,
+        (entries, is_there): (&[Entry], bool),
         number: u16,
         row: Row,
     ) -> Result<(), StoreError> {
@@ -114,8 +150,8 @@ impl Draft {
             Row::Known(row) => entries_of(snapshot, row)?,
             Row::New(_) => Vec::new(),
         };
-        let mut after = change.derived.entries.clone();
-        if change.body.is_some() {
+        let mut after = entries.to_vec();
+        if is_there {
             after.push(every());
         }
         after.sort_unstable();

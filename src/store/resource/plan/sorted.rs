@@ -275,6 +275,7 @@ impl Search<'_> {
     fn settle(&self, group: &mut Group<'_>, len: usize, rows: &mut Vec<u64>) -> Result<(), StoreError> {
         let mut equals = std::mem::take(&mut group.rows);
         equals.sort_unstable();
+        equals.dedup();
         if group.way == Way::Back {
             equals.reverse();
         }
@@ -330,7 +331,7 @@ struct Group<'g> {
 /// The value and row of a key of the index.
 fn place_of(sort: &Sort, key: &[u8]) -> Option<(Vec<u8>, u64)> {
     match &sort.key {
-        SortKey::Param(_) => Some((value_of(key).to_vec(), row_of(key)?)),
+        SortKey::Param(param) => Some((sort_value(param.kind, value_of(key))?, row_of(key)?)),
         SortKey::LastUpdated | SortKey::Id => Some((number_at(key, 3)?.to_be_bytes().to_vec(), row_of(key)?)),
     }
 }
@@ -344,7 +345,9 @@ fn value(row: &RowView<'_>, sort: &Sort) -> Result<Option<Vec<u8>>, StoreError> 
         SortKey::Param(param) => {
             let mut best: Option<Vec<u8>> = None;
             row.each_entry(&mut |id, value| {
-                let Some(value) = (id == param.id).then(|| sort_value(value)).flatten() else { return };
+                let Some(value) = (id == param.id).then(|| sort_value(param.kind, value)).flatten() else {
+                    return;
+                };
                 let is_better = best
                     .as_ref()
                     .is_none_or(|best| if sort.descending { value > *best } else { value < *best });

@@ -6,9 +6,12 @@ use std::collections::HashMap;
 use crate::definitions::TypeDef;
 use crate::model::parse;
 use crate::search::{Keep, Mask, Scope};
-use crate::store::kv::StoreError;
+use crate::store::key::{Space, row_of};
+use crate::store::kv::{Direction, Flow, KeyRange, StoreError};
 use crate::store::resource::current::Current;
 use crate::store::resource::repository::Repository;
+
+use super::ranges::{every_prefix, number};
 
 /// Decisions about so many rows are remembered within a request.
 const REMEMBERED_MAX: usize = 16_384;
@@ -80,6 +83,46 @@ impl<'v> View<'v> {
 }
 
 impl Repository<'_> {
+    /// Some rows of a type that are not deleted, from one on (it included).
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn rows_of_type(&self, def: &TypeDef, from: Option<u64>, len: usize) -> Result<Vec<u64>, StoreError> {
+        let mut rows = Vec::new();
+        let prefix = every_prefix(number(def));
+        let mut range = KeyRange::prefix(prefix.clone());
+        if let Some(from) = from {
+            range.start = [prefix.as_slice(), &from.to_be_bytes()].concat();
+        }
+        self.snapshot.scan(&range, Direction::Forward, &mut |key, _| {
+            rows.extend(row_of(key));
+            if rows.len() < len { Flow::Next } else { Flow::Stop }
+        })?;
+        Ok(rows)
+    }
+
+    /// About how many resources a type has.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn estimate_of_type(&self, def: &TypeDef) -> Result<u64, StoreError> {
+        self.snapshot.estimate(&KeyRange::prefix(every_prefix(number(def))))
+    }
+
+    /// Whether there is or was any resource.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn has_resources(&self) -> Result<bool, StoreError> {
+        let mut found = false;
+        let range = KeyRange::prefix(vec![Space::Current.byte()]);
+        self.snapshot.scan(&range, Direction::Forward, &mut |_, _| {
+            found = true;
+            Flow::Stop
+        })?;
+        Ok(found)
+    }
+
     /// Whether the mask lets the newest version of a row be seen.
     ///
     /// # Errors

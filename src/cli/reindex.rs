@@ -1,0 +1,114 @@
+//! `chartward reindex`, and the thread of a server that indexes what SearchParameters are added.
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::operations::Progress;
+
+use super::args::report;
+use super::backup::ask_server;
+use super::config::{Common, Config};
+use super::house::House;
+
+/// How often a server looks whether there is something to index.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// The thread of a server that keeps its index up to date.
+pub(super) struct Indexing {
+    stop: Sender<()>,
+    is_wanted: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Indexing {
+    pub(super) fn start(house: &House) -> Result<Self, String> {
+        let (index, kv) = (house.index().clone(), house.kv().clone());
+        let (stop, stopped) = channel::<()>();
+        let is_wanted = Arc::new(AtomicBool::new(true));
+        let wanted = is_wanted.clone();
+        let work = move || {
+            // A sender that is gone means the same as a word from it.
+            while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+                let all = index.is_asked_for_all();
+                if let Err(error) = index.catch_up(&*kv, all, &|| wanted.load(Ordering::Relaxed)) {
+                    report(&format!("indexing: {error}"));
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("index".to_owned()).spawn(work);
+        Ok(Self { stop, is_wanted, thread: thread.map_err(|error| error.to_string())? })
+    }
+
+    /// Ends after the commit at hand; the rest is done when the directory is served again.
+    pub(super) fn stop(self) {
+        self.is_wanted.store(false, Ordering::Relaxed);
+        drop(self.stop);
+        // The thread ends by itself; that it failed it has said.
+        let _ = self.thread.join();
+    }
+}
+
+/// Indexes every resource anew and prints how far it is. A server that is running does it itself, and goes on serving.
+#[derive(clap::Args)]
+pub struct Arguments {
+    #[command(flatten)]
+    common: Common,
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), String> {
+    let config = Config::load(&arguments.common)?;
+    if !config.data.exists() {
+        return Err(format!("{} is not there", config.data.display()));
+    }
+    match House::open(&config) {
+        Ok(house) => alone(&house),
+        Err(reason) => by_server(&config).map_err(|error| format!("{reason}; {error}")),
+    }
+}
+
+fn alone(house: &House) -> Result<(), String> {
+    let (finished, finish) = channel::<()>();
+    let index = house.index().clone();
+    let watching = std::thread::Builder::new().name("progress".to_owned()).spawn(move || {
+        while finish.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
+            tell(&index.progress());
+        }
+    });
+    let done = house.index().catch_up(&**house.kv(), true, &|| true).map_err(|error| error.to_string())?;
+    drop(finished);
+    if let Ok(watching) = watching {
+        // It only prints.
+        let _ = watching.join();
+    }
+    say(&format!("{done} resources are indexed, {} index entries changed", house.index().progress().changed))
+}
+
+fn by_server(config: &Config) -> Result<(), String> {
+    ask_server(config, "POST", "/admin/reindex")?;
+    let (_never, wait) = channel::<()>();
+    loop {
+        let text = ask_server(config, "GET", "/admin/reindex")?;
+        let progress: Progress = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        if !progress.running {
+            return say(&format!(
+                "the running server has indexed {} resources, {} index entries changed",
+                progress.done, progress.changed
+            ));
+        }
+        tell(&progress);
+        // Nobody sends: it is the waiting that is wanted.
+        let _ = wait.recv_timeout(Duration::from_millis(500));
+    }
+}
+
+fn tell(progress: &Progress) {
+    let at = progress.types.first().map_or("", String::as_str);
+    report(&format!("{} of about {} resources are indexed; {at}", progress.done, progress.of));
+}
+
+fn say(text: &str) -> Result<(), String> {
+    writeln!(std::io::stdout(), "{text}").map_err(|error| error.to_string())
+}

@@ -1,0 +1,90 @@
+//! What is completely indexed: for every type the parameters of the standard, and those that were added.
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::definitions::{TypeDef, r4};
+use crate::search::{Param, SearchParams, search_params};
+use crate::store::{Snapshot, StoreError, Write, indexed_key};
+
+/// Raised when entries are made in another way: what an earlier release has indexed is then indexed again.
+const INDEX_VERSION: u64 = 2;
+
+/// By type.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Indexed {
+    types: BTreeMap<String, OfType>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct OfType {
+    /// A hash over the definitions of the standard's parameters.
+    standard: u64,
+    /// The hash of the definition of each parameter that was added, by code.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    added: BTreeMap<String, u64>,
+}
+
+impl OfType {
+    /// What is indexed once all parameters of a type are.
+    fn complete(params: &SearchParams, def: &TypeDef) -> Self {
+        let standard = search_params();
+        let is_added = |param: &&std::sync::Arc<Param>| standard.find(def, &param.code).is_none();
+        let added = params.of(def).iter().filter(is_added);
+        Self {
+            standard: standard_hash(def),
+            added: added.map(|param| (param.code.to_string(), param.fingerprint)).collect(),
+        }
+    }
+}
+
+fn standard_hash(def: &TypeDef) -> u64 {
+    let params = search_params().of(def).iter();
+    params.fold(INDEX_VERSION, |hash, param| hash.rotate_left(7) ^ param.fingerprint)
+}
+
+impl Indexed {
+    pub(super) fn read(snapshot: &dyn Snapshot) -> Result<Self, StoreError> {
+        let Some((value, _)) = snapshot.get(&indexed_key())? else { return Ok(Self::default()) };
+        serde_json::from_slice(&value)
+            .map_err(|_| StoreError::Corrupt("the list of what is indexed".to_owned()))
+    }
+
+    /// Of a store without resources: all there is.
+    pub(super) fn of_nothing() -> Self {
+        let complete = |def: &TypeDef| (def.name.to_string(), OfType::complete(search_params(), def));
+        Self { types: r4().resources().map(complete).collect() }
+    }
+
+    /// Whether a parameter that was added is complete for a type.
+    pub(super) fn has(&self, def: &TypeDef, param: &Param) -> bool {
+        let of_type = self.types.get(&*def.name);
+        of_type.is_some_and(|of_type| of_type.added.get(&*param.code) == Some(&param.fingerprint))
+    }
+
+    /// Whether the standard's parameters are complete for every type.
+    pub(super) fn has_standard(&self) -> bool {
+        r4().resources().all(|def| {
+            self.types.get(&*def.name).is_some_and(|of_type| of_type.standard == standard_hash(def))
+        })
+    }
+
+    /// The types of which something is not indexed as the parameters say.
+    pub(super) fn behind(&self, params: &SearchParams) -> Vec<&'static TypeDef> {
+        let is_behind =
+            |def: &&'static TypeDef| self.types.get(&*def.name) != Some(&OfType::complete(params, def));
+        r4().resources().filter(is_behind).collect()
+    }
+
+    /// With a type complete.
+    pub(super) fn with(mut self, params: &SearchParams, def: &TypeDef) -> Self {
+        self.types.insert(def.name.to_string(), OfType::complete(params, def));
+        self
+    }
+
+    pub(super) fn write(&self) -> Write {
+        // A map of texts and numbers can always be written as JSON.
+        let value = serde_json::to_vec(self).unwrap_or_default();
+        Write { key: indexed_key(), value: Some(value), stamps: Vec::new() }
+    }
+}

@@ -1,0 +1,79 @@
+//! The search parameters in force: those of the standard, and those that SearchParameter resources of this server define.
+//! What is new is indexed while the server serves, and can be searched by once it is complete.
+
+mod definition;
+mod indexed;
+mod job;
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::definitions::{SearchParamRow, r4};
+use crate::search::{SearchParams, search_params};
+use crate::store::{Repository, Sequence, Snapshot, StoreError, definitions_key, indexed_key};
+
+pub use definition::Unserved;
+use indexed::Indexed;
+pub use job::Progress;
+
+/// Knows the search parameters of a snapshot.
+#[derive(Default)]
+pub struct Index {
+    cached: RwLock<Option<(Epoch, Arc<SearchParams>)>>,
+    job: job::Job,
+}
+
+/// The last commits that changed a SearchParameter, and what is indexed.
+type Epoch = (Option<Sequence>, Option<Sequence>);
+
+/// A SearchParameter resource of this server: its URL, and what it defines or why nothing.
+pub type Defined = (String, Result<SearchParamRow, Unserved>);
+
+impl Index {
+    /// The search parameters in force.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn params(&self, snapshot: &dyn Snapshot) -> Result<Arc<SearchParams>, StoreError> {
+        let sequence = |key: &[u8]| snapshot.get(key).map(|found| found.map(|(_, sequence)| sequence));
+        let epoch = (sequence(&definitions_key())?, sequence(&indexed_key())?);
+        let cached = self.cached.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, params)) = cached.as_ref().filter(|(known, _)| *known == epoch) {
+            return Ok(params.clone());
+        }
+        drop(cached);
+        let params = Arc::new(read(snapshot)?);
+        *self.cached.write().unwrap_or_else(PoisonError::into_inner) = Some((epoch, params.clone()));
+        Ok(params)
+    }
+
+    /// How far the indexing is.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.job.progress()
+    }
+}
+
+fn read(snapshot: &dyn Snapshot) -> Result<SearchParams, StoreError> {
+    let indexed = Indexed::read(snapshot)?;
+    let rows: Vec<SearchParamRow> =
+        definitions(snapshot)?.into_iter().filter_map(|(_, defined)| defined.ok()).collect();
+    Ok(search_params().extended(r4(), &rows, &|def, param| indexed.has(def, param)))
+}
+
+/// What the SearchParameter resources of a snapshot define, whoever may see them: an index is of all.
+///
+/// # Errors
+/// [`StoreError`] if the disk fails.
+pub fn definitions(snapshot: &dyn Snapshot) -> Result<Vec<Defined>, StoreError> {
+    let repository = Repository::new(snapshot);
+    let Some(def) = r4().resource("SearchParameter") else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for row in repository.rows_of_type(def, None, usize::MAX)? {
+        let Some(current) = repository.current_of_row(row)?.filter(|current| !current.deleted) else {
+            continue;
+        };
+        let stored = repository.newest(&current)?;
+        found.extend(definition::definition(&stored.text));
+    }
+    Ok(found)
+}

@@ -1,0 +1,71 @@
+//! An engine in this process, asked without a wire.
+use std::sync::Arc;
+
+use chartward::auth::Party;
+use chartward::cli::{Config, House};
+use chartward::model::parse;
+use chartward::operations::{Answer, Engine, Headers, Payload, Refusal, Request, Verb, decode_pairs};
+use serde_json::Value;
+
+pub struct Server {
+    pub house: House,
+    pub engine: Engine,
+    pub party: Arc<Party>,
+    _folder: tempfile::TempDir,
+}
+
+impl Server {
+    /// On disk, because the writer of the sled backend is what is tried.
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config { data: folder.path().to_owned(), ..Config::default() };
+        let house = House::open(&config).unwrap();
+        Self::with(house, &config, folder)
+    }
+
+    /// In memory.
+    pub fn in_memory() -> Self {
+        Self::with(House::in_memory().unwrap(), &Config::default(), tempfile::tempdir().unwrap())
+    }
+
+    fn with(house: House, config: &Config, folder: tempfile::TempDir) -> Self {
+        let engine = house.engine(config, "http://127.0.0.1/fhir", false).unwrap();
+        Self { house, engine, party: Arc::new(Party::open(&config.organization)), _folder: folder }
+    }
+
+    pub fn send(
+        &self,
+        verb: Verb,
+        url: &str,
+        headers: Headers,
+        body: Option<&Value>,
+    ) -> Result<Answer, Refusal> {
+        let payload = body
+            .map_or(Payload::None, |body| Payload::Resource(parse(body.to_string().into_bytes()).unwrap()));
+        self.send_as(&self.party, verb, url, headers, payload)
+    }
+
+    pub fn send_as(
+        &self,
+        party: &Arc<Party>,
+        verb: Verb,
+        url: &str,
+        headers: Headers,
+        payload: Payload,
+    ) -> Result<Answer, Refusal> {
+        let (path, query) = url.split_once('?').unwrap_or((url, ""));
+        let path = path.split('/').filter(|segment| !segment.is_empty()).map(str::to_owned).collect();
+        self.engine.handle(party, Request { verb, path, query: decode_pairs(query), headers, payload })
+    }
+
+    pub fn get(&self, url: &str) -> Value {
+        let answer = self.send(Verb::Get, url, Headers::default(), None).unwrap();
+        serde_json::from_str(answer.body.json().unwrap()).unwrap()
+    }
+
+    /// The status and outcome of what is refused.
+    pub fn refused(&self, verb: Verb, url: &str, body: Option<&Value>) -> (u16, String) {
+        let refusal = self.send(verb, url, Headers::default(), body).unwrap_err();
+        (refusal.kind.status(), refusal.outcome.to_json())
+    }
+}

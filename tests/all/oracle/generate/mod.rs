@@ -1,0 +1,14 @@
+//! Random queries with values from the resources, so that most of them find something.
+
+mod coded;
+mod filter;
+mod generator;
+mod inventory;
+mod links;
+mod ordered;
+mod parameter;
+mod query;
+mod random;
+mod text;
+
+pub use query::queries;

@@ -1,0 +1,114 @@
+//! Where a parameter is asked: of the resource itself, of what it refers to, or of what refers to it.
+use chartward::definitions::{ParamType, SearchParamRow, r4};
+
+use super::corpus::{Oracle, Set, param, resource_type};
+use super::occurrence::Occurrence;
+
+/// How many links a chain may have.
+const LINKS_MAX: usize = 8;
+
+impl Oracle {
+    /// The resources of a type that fulfil one condition, given by the name and the value of a parameter.
+    pub fn find(
+        &self,
+        type_name: &'static str,
+        name: &str,
+        value: &str,
+        links: usize,
+    ) -> Result<Set, String> {
+        if links > LINKS_MAX {
+            return Err(format!("`{name}` has more than {LINKS_MAX} links before it"));
+        }
+        if let Some(reversed) = name.strip_prefix("_has:") {
+            return self.reversed(type_name, reversed, value, links);
+        }
+        if let Some((link, rest)) = name.split_once('.') {
+            let (code, wanted) = cut_modifier(link);
+            let row = reference_param(type_name, code)?;
+            let reached = reach(row, wanted, |target| self.find(target, rest, value, links + 1))?;
+            return Ok(self.referring(type_name, row, &reached));
+        }
+        let (code, modifier) = cut_modifier(name);
+        self.condition(type_name, code, modifier.unwrap_or_default(), value)
+    }
+
+    /// `Type:reference:parameter`: the resources that such a resource refers to.
+    fn reversed(
+        &self,
+        type_name: &'static str,
+        name: &str,
+        value: &str,
+        links: usize,
+    ) -> Result<Set, String> {
+        let parts: Vec<&str> = name.splitn(3, ':').collect();
+        let [from, code, rest] = parts[..] else {
+            return Err(format!("`_has:{name}` is not complete"));
+        };
+        let from = resource_type(from)?;
+        let row = reference_param(from, code)?;
+        let referring = self.find(from, rest, value, links + 1)?;
+        let column = self.column(from, row);
+        Ok(column
+            .iter()
+            .filter(|(number, _)| referring.contains(number))
+            .flat_map(|(_, found)| found)
+            .filter_map(|occurrence| self.target(occurrence))
+            .filter(|number| self.resources[*number].key.type_name == type_name)
+            .collect())
+    }
+
+    /// The resources of a type that refer to one of those reached.
+    pub fn referring(&self, type_name: &'static str, row: &'static SearchParamRow, reached: &Set) -> Set {
+        let refers =
+            |occurrence: &Occurrence| self.target(occurrence).is_some_and(|number| reached.contains(&number));
+        self.keep(type_name, row, |found| found.iter().any(refers))
+    }
+
+    /// The resource that a reference points at, if it is here.
+    pub fn target(&self, occurrence: &Occurrence) -> Option<usize> {
+        match occurrence {
+            Occurrence::Reference(pointer) => self.number(pointer.local.as_ref()?),
+            _ => None,
+        }
+    }
+}
+
+/// Asks every type that a reference may lead to. One that cannot be asked is passed over, unless none can.
+pub fn reach(
+    row: &SearchParamRow,
+    wanted: Option<&str>,
+    ask: impl Fn(&'static str) -> Result<Set, String>,
+) -> Result<Set, String> {
+    let mut reached: Option<Set> = None;
+    let mut refusal = format!("`{}` leads nowhere", row.code);
+    for target in targets(row, wanted)? {
+        match ask(target) {
+            Ok(found) => reached.get_or_insert_with(Set::new).extend(found),
+            Err(error) => refusal = error,
+        }
+    }
+    reached.ok_or(refusal)
+}
+
+fn targets(row: &SearchParamRow, wanted: Option<&str>) -> Result<Vec<&'static str>, String> {
+    if let Some(wanted) = wanted {
+        return Ok(vec![resource_type(wanted)?]);
+    }
+    if row.targets.is_empty() {
+        return Ok(r4().resources().map(|def| &*def.name).collect());
+    }
+    Ok(row.targets.iter().filter_map(|target| resource_type(target).ok()).collect())
+}
+
+/// A parameter that can be a link.
+pub fn reference_param(type_name: &str, code: &str) -> Result<&'static SearchParamRow, String> {
+    let row = param(type_name, code)?;
+    if row.kind == ParamType::Reference { Ok(row) } else { Err(format!("`{code}` is no reference")) }
+}
+
+fn cut_modifier(name: &str) -> (&str, Option<&str>) {
+    match name.split_once(':') {
+        Some((code, modifier)) => (code, Some(modifier)),
+        None => (name, None),
+    }
+}

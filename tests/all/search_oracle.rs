@@ -1,0 +1,171 @@
+//! The index against a second opinion: random queries of every kind, answered by the server and by an oracle that looks at
+//! every resource, over resources of the standard, of Synthea and of the generator.
+use std::collections::BTreeMap;
+
+use chartward::cli::generated;
+use chartward::definitions::r4;
+use chartward::model::{Temporal, Tree, parse};
+use chartward::operations::{Headers, Payload, Verb};
+use chartward::store::{At, Repository};
+use serde_json::Value;
+
+use crate::in_process::Server;
+use crate::oracle::{Oracle, queries};
+use crate::shared;
+
+/// Puts resources into a server one by one; those that it does not take are left out.
+fn filled(server: &Server, resources: impl Iterator<Item = String>) -> Vec<(Tree, i64)> {
+    for text in resources {
+        let Ok(tree) = parse(text.into_bytes()) else { continue };
+        let (Some(name), Some(id)) = (tree.root().str_at("resourceType"), tree.root().str_at("id")) else {
+            continue;
+        };
+        let url = format!("{name}/{id}");
+        if name == "AuditEvent" {
+            continue;
+        }
+        // What is not valid is not taken.
+        let _ = server.send_as(&server.party, Verb::Put, &url, Headers::default(), Payload::Resource(tree));
+    }
+    held(server)
+}
+
+/// What a server holds, in the order of its creation; the version id is the number of the commit.
+fn held(server: &Server) -> Vec<(Tree, i64)> {
+    let snapshot = server.house.kv().snapshot(At::Latest).unwrap();
+    let repository = Repository::new(&*snapshot);
+    let mut rows: Vec<u64> = Vec::new();
+    for def in r4().resources() {
+        rows.extend(repository.rows_of_type(def, None, usize::MAX).unwrap());
+    }
+    rows.sort_unstable();
+    let read = |row: u64| {
+        let stored = repository.newest(&repository.current_of_row(row).unwrap().unwrap()).unwrap();
+        (parse(stored.stamped(&stored.sequence.0.to_string()).into_bytes()).unwrap(), stored.time)
+    };
+    rows.into_iter().map(read).collect()
+}
+
+fn encoded(pairs: &[(String, String)]) -> String {
+    let encode = chartward::operations::encode;
+    let pairs: Vec<String> =
+        pairs.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+    pairs.join("&")
+}
+
+/// All matches, page after page.
+fn answer(
+    server: &Server,
+    type_name: &str,
+    pairs: &[(String, String)],
+    count: usize,
+) -> Result<Vec<String>, String> {
+    let mut found = Vec::new();
+    let mut url = format!("{type_name}?{}&_count={count}", encoded(pairs));
+    loop {
+        let answer = server
+            .send(Verb::Get, &url, Headers::default(), None)
+            .map_err(|refusal| refusal.outcome.to_json())?;
+        let bundle: Value = serde_json::from_str(answer.body.json().unwrap()).unwrap();
+        for entry in bundle["entry"].as_array().into_iter().flatten() {
+            let resource = &entry["resource"];
+            found.push(format!(
+                "{}/{}",
+                resource["resourceType"].as_str().unwrap(),
+                resource["id"].as_str().unwrap()
+            ));
+        }
+        let next = bundle["link"].as_array().unwrap().iter().find(|link| link["relation"] == "next");
+        match next {
+            Some(next) => {
+                url = next["url"].as_str().unwrap().strip_prefix("http://127.0.0.1/fhir/").unwrap().to_owned()
+            }
+            None => return Ok(found),
+        }
+    }
+}
+
+/// Compares so many random queries; gives how many found something.
+fn compare(server: &Server, resources: Vec<(Tree, i64)>, seed: u64, count: usize) -> usize {
+    let now = Temporal::parse("2026-01-01").unwrap().interval().start;
+    let size = resources.len();
+    let oracle = Oracle::new(resources, now.max(chartward::cli::now()));
+    let (mut found_some, mut wrong) = (0, BTreeMap::new());
+    // An id is no code of a vocabulary.
+    let is_served = |(_, pairs): &(String, Vec<(String, String)>)| {
+        let modifier = |name: &str| name.split_once("_id:").map(|(_, modifier)| modifier.to_owned());
+        let in_filter = |value: &str| value.contains("_id in ") || value.contains("_id ni ");
+        pairs.iter().filter_map(|(name, _)| modifier(name)).all(|known| known == "not" || known == "missing")
+            && !pairs.iter().any(|(_, value)| in_filter(value))
+    };
+    let asked = queries(&oracle, seed, count).into_iter().filter(is_served);
+    for (number, (type_name, pairs)) in asked.enumerate() {
+        let expected = oracle.search(&type_name, &pairs);
+        // Small pages, so that they are put together; large ones, so that another plan is taken.
+        let page_len = if number.is_multiple_of(3) { 1_000 } else { 1 + number % 7 };
+        let got = answer(server, &type_name, &pairs, page_len);
+        match (&expected, &got) {
+            (Ok(expected), Ok(got)) if expected == got => found_some += usize::from(!got.is_empty()),
+            (Err(_), Err(_)) => {}
+            _ => {
+                let short = |answer: &Result<Vec<String>, String>| match answer {
+                    Ok(found) => format!("{} {:?}", found.len(), found.iter().take(5).collect::<Vec<_>>()),
+                    Err(error) => format!("error {error}"),
+                };
+                let text = format!("oracle {}; index {}", short(&expected), short(&got));
+                wrong.insert(format!("{type_name}?{}", encoded(&pairs)), text);
+            }
+        }
+    }
+    let report: Vec<String> =
+        wrong.iter().take(40).map(|(query, text)| format!("{query}\n    {text}")).collect();
+    assert!(
+        wrong.is_empty(),
+        "seed {seed}, {size} resources: {} of {count} differ\n{}",
+        wrong.len(),
+        report.join("\n")
+    );
+    found_some
+}
+
+fn queries_wanted(short: usize) -> usize {
+    if std::env::var_os("LONG_TESTS").is_some() { short * 10 } else { short }
+}
+
+#[test]
+fn the_index_answers_as_the_oracle_does_on_the_generator() {
+    let server = Server::in_memory();
+    let resources = filled(&server, generated(12, 7).into_iter());
+    assert!(resources.len() > 300, "{}", resources.len());
+    let count = queries_wanted(400);
+    let found = compare(&server, resources, 1, count);
+    assert!(found * 2 > count, "only {found} of {count} found something");
+}
+
+#[test]
+fn the_index_answers_as_the_oracle_does_on_the_examples_of_the_standard() {
+    let needed_by = "the oracle on the examples of the standard";
+    let Some(path) = shared::find("data/hl7-r4-examples/instances.ndjson.xz", needed_by) else { return };
+    let server = Server::new();
+    let resources = filled(&server, shared::xz_lines(&path, needed_by).into_iter());
+    let count = queries_wanted(1_000);
+    let found = compare(&server, resources, 2, count);
+    assert!(found * 2 > count, "only {found} of {count} found something");
+}
+
+#[test]
+fn the_index_answers_as_the_oracle_does_on_synthea() {
+    let needed_by = "the oracle on Synthea";
+    let Some(folder) = shared::find("data/synthea-2019", needed_by) else { return };
+    let server = Server::new();
+    for (file, count) in [("00-infrastructure.ndjson.xz", 2), ("patients-00.ndjson.xz", 3)] {
+        for line in shared::xz_lines(&folder.join(file), needed_by).into_iter().take(count) {
+            let payload = Payload::Resource(parse(line.into_bytes()).unwrap());
+            server.send_as(&server.party, Verb::Post, "", Headers::default(), payload).unwrap();
+        }
+    }
+    let resources = held(&server);
+    let count = queries_wanted(300);
+    let found = compare(&server, resources, 3, count);
+    assert!(found * 2 > count, "only {found} of {count} found something");
+}
