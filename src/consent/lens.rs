@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::auth::{Party, Permission, Role};
-use crate::definitions::{TypeDef, r4};
+use crate::definitions::{TypeDef, TypeId, r4};
 use crate::model::{Millis, Node, ResourceKey, parse};
 use crate::search::{Facts, Keep, Mask, Scope, search_params};
 use crate::store::{Repository, Snapshot, StoreError, Stored};
@@ -12,6 +12,7 @@ use crate::store::{Repository, Snapshot, StoreError, Stored};
 use super::codes::{Code, CodeSystem};
 use super::data::DataFacts;
 use super::decide::{Basis, Decision, Requester, Settings, decide};
+use super::matching::needs_content;
 use super::program::{Program, compile};
 
 /// The last state of a resource: a text that its reader may have. It has no public constructor.
@@ -163,6 +164,8 @@ pub struct Lens<'s> {
     requester: Requester,
     is_own: bool,
     programs: Mutex<HashMap<String, Arc<Vec<Program>>>>,
+    /// What the facts of a type's resources about one patient (or none, as an empty id) decide.
+    kept: Mutex<HashMap<TypeId, HashMap<String, Keep>>>,
     /// What resources that consents name as `related` refer to.
     references: Mutex<HashMap<String, Arc<BTreeSet<String>>>>,
 }
@@ -198,6 +201,7 @@ impl<'s> Lens<'s> {
             requester,
             is_own,
             programs: Mutex::default(),
+            kept: Mutex::default(),
             references: Mutex::default(),
         })
     }
@@ -419,6 +423,29 @@ impl Mask for Lens<'_> {
     }
 
     fn keep(&self, def: &TypeDef, facts: &Facts) -> Keep {
+        // Without labels all resources of a type about the same patient are alike.
+        let patient = match facts.patients.as_slice() {
+            [] if !facts.labelled => "",
+            [patient] if !facts.labelled => patient,
+            _ => return self.keep_by_facts(def, facts),
+        };
+        let lock = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(keep) = lock().get(&def.id).and_then(|of_type| of_type.get(patient)) {
+            return *keep;
+        }
+        let keep = self.keep_by_facts(def, facts);
+        lock().entry(def.id).or_default().insert(patient.to_owned(), keep);
+        keep
+    }
+
+    fn keep_resource(&self, _: &TypeDef, resource: Node<'_>) -> bool {
+        // A store that fails here fails the read that follows; until then nothing is shown.
+        self.decide(&DataFacts::of(resource)).is_ok_and(|decision| decision.permit)
+    }
+}
+
+impl Lens<'_> {
+    fn keep_by_facts(&self, def: &TypeDef, facts: &Facts) -> Keep {
         if !self.scopes_show(&def.name) {
             return Keep::Drop;
         }
@@ -433,20 +460,23 @@ impl Mask for Lens<'_> {
         if owners.is_empty() {
             return if self.may_see_ungoverned(&def.name) { Keep::Keep } else { Keep::Drop };
         }
-        // Without labels and without Consents the decision rests on the requester alone.
-        let data = DataFacts { owners, type_name: def.name.to_string(), ..DataFacts::default() };
+        // Without labels, and where no Consent asks for more, the decision rests on the requester and on whose it is.
+        let mut data = DataFacts { owners, type_name: def.name.to_string(), ..DataFacts::default() };
+        data.level();
+        let mut programs = Vec::new();
         for owner in &data.owners {
             match self.programs(owner) {
-                Ok(programs) if programs.is_empty() => {}
+                Ok(found)
+                    if !found
+                        .iter()
+                        .any(|program| needs_content(program, &self.requester, &self.settings)) =>
+                {
+                    programs.extend(found.iter().cloned())
+                }
                 Ok(_) | Err(_) => return Keep::NeedResource,
             }
         }
-        if decide(&[], &data, &self.requester, &self.settings).permit { Keep::Keep } else { Keep::Drop }
-    }
-
-    fn keep_resource(&self, _: &TypeDef, resource: Node<'_>) -> bool {
-        // A store that fails here fails the read that follows; until then nothing is shown.
-        self.decide(&DataFacts::of(resource)).is_ok_and(|decision| decision.permit)
+        if decide(&programs, &data, &self.requester, &self.settings).permit { Keep::Keep } else { Keep::Drop }
     }
 }
 

@@ -4,7 +4,7 @@ use crate::model::Interval;
 use super::codes::{Code, CodeSystem, confidentiality_rank};
 use super::data::DataFacts;
 use super::decide::{Requester, Settings};
-use super::program::{Actor, Criterion, Effect};
+use super::program::{Actor, Criterion, Effect, Program, Rule};
 
 /// Whether a criterion is met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,6 +64,20 @@ pub(super) fn matches(
         }
         Criterion::Payer => yes_if(requester.payer),
     }
+}
+
+/// Whether a decision for this requester may need more of a resource than whose it is and its labels. Rules that are of
+/// others, or of another purpose or time, do not count: they match nothing of what this one asks for.
+pub(super) fn needs_content(program: &Program, requester: &Requester, settings: &Settings) -> bool {
+    let nothing = DataFacts::default();
+    let may_match = |rule: &Rule| {
+        rule.criteria
+            .iter()
+            .filter(|criterion| criterion.is_of_requester())
+            .all(|criterion| matches(criterion, rule.effect, &nothing, requester, settings) != Answer::No)
+    };
+    let mut rules = program.readings.iter().flatten();
+    rules.any(|rule| rule.criteria.iter().any(Criterion::is_of_content) && may_match(rule))
 }
 
 fn recipient(actor: &Actor, effect: Effect, requester: &Requester) -> Answer {

@@ -82,6 +82,27 @@ impl Criterion {
         }
     }
 
+    /// Whether it is about something of a resource that is neither whose it is nor its labels.
+    #[must_use]
+    pub fn is_of_content(&self) -> bool {
+        match self {
+            Self::DataActor(_)
+            | Self::Class(_)
+            | Self::Code(_)
+            | Self::DataPeriod(_)
+            | Self::Data(_)
+            | Self::DataSource(_)
+            | Self::DataTag(_) => true,
+            Self::Actor(_)
+            | Self::Purpose(_)
+            | Self::Action(_)
+            | Self::Label(_)
+            | Self::Period(_)
+            | Self::Environment(_)
+            | Self::Payer => false,
+        }
+    }
+
     /// Criteria of who asks, as opposed to what is asked for.
     #[must_use]
     pub fn is_of_requester(&self) -> bool {

@@ -111,6 +111,9 @@ impl ValueSet {
 pub struct Registry {
     types: Vec<TypeDef>,
     by_name: HashMap<Box<str>, TypeId>,
+    /// The number of each type that is a resource type, and the types in the order of these numbers.
+    numbers: Vec<Option<u16>>,
+    numbered: Vec<TypeId>,
     search_params: Vec<SearchParamRow>,
     compartments: Vec<CompartmentRow>,
     value_sets: HashMap<Box<str>, ValueSet>,
@@ -144,7 +147,16 @@ impl Registry {
             .map(|row| ((row.system.into_boxed_str(), row.code.into_boxed_str()), row.parents))
             .collect();
         let (search_params, compartments) = (tables.search_params, tables.compartments);
-        Self { types, by_name, search_params, compartments, value_sets, parents }
+        let is_stored = |def: &TypeDef| def.kind == Kind::Resource && !def.is_abstract;
+        let types: Vec<TypeDef> = types;
+        let numbered: Vec<TypeId> = types.iter().filter(|def| is_stored(def)).map(|def| def.id).collect();
+        let mut numbers = vec![None; types.len()];
+        for (id, number) in numbered.iter().zip(0..) {
+            if let Some(place) = numbers.get_mut(usize::from(id.0)) {
+                *place = Some(number);
+            }
+        }
+        Self { types, by_name, numbers, numbered, search_params, compartments, value_sets, parents }
     }
 
     /// The type of that name: a resource type, a datatype, or the path of a backbone element.
@@ -173,13 +185,13 @@ impl Registry {
     /// The number of a resource type in the alphabetical order of those of R4. It stands in keys of the store.
     #[must_use]
     pub fn resource_number(&self, id: TypeId) -> Option<u16> {
-        self.resources().zip(0..).find(|(def, _)| def.id == id).map(|(_, number)| number)
+        self.numbers.get(usize::from(id.0)).copied().flatten()
     }
 
     /// The resource type of that number.
     #[must_use]
     pub fn resource_numbered(&self, number: u16) -> Option<&TypeDef> {
-        self.resources().nth(usize::from(number))
+        self.numbered.get(usize::from(number)).and_then(|id| self.get(*id))
     }
 
     /// Every type of the registry.

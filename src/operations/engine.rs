@@ -42,7 +42,7 @@ impl EngineOptions {
             page_len_default: 20,
             page_len_max: 1_000,
             include_len_max: 1_000,
-            total_unasked_max: 100,
+            total_unasked_max: 20,
             listed_max: 10_000,
             retries_max: 8,
             referential_integrity: false,

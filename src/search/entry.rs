@@ -14,6 +14,7 @@
 //! | Range | | | | | low, high | low, high | | |
 //! | Unit, UnitRange | | | | | | code or unit, number(s); system | | |
 //! | Canonical, CanonicalRange | | | | | | canonical unit, number(s); code | | |
+//! | Long | | | | start, end of a long interval, too | | | | |
 //! | Composite | the keys of the parts; their tails | | | | | | | |
 
 /// In which form a value stands in an entry; the first byte of its bytes.
@@ -31,6 +32,7 @@ pub enum Form {
     Range,
     UnitRange,
     CanonicalRange,
+    Long,
 }
 
 impl Form {
@@ -49,6 +51,7 @@ impl Form {
             Self::Range => 0x19,
             Self::UnitRange => 0x1a,
             Self::CanonicalRange => 0x1b,
+            Self::Long => 0x1c,
         }
     }
 }

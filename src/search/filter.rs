@@ -7,7 +7,7 @@ use crate::model::{Interval, ResourceId};
 use super::entry::{Encoded, Form, cut};
 use super::fold::fold;
 use super::matcher::{Ask, Check, Matcher};
-use super::param::{Asking, asks, modifiers, sounds, to_resource, to_url, token_ask, word};
+use super::param::{Asking, asks, modifiers, overlapping, sounds, to_resource, to_url, token_ask, word};
 use super::params::{Param, SearchParams};
 use super::text::Prefix;
 
@@ -118,6 +118,13 @@ impl Filter {
     #[must_use]
     pub fn uri(param: &Param, url: &str) -> Self {
         Self::Entries(Ask::key(Encoded::new(Form::Value).text(cut(url))).matchers(param.id, param.kind))
+    }
+
+    /// A date that has an instant in common with the interval.
+    #[must_use]
+    pub fn overlapping(param: &Param, asked: Interval) -> Self {
+        let asks = overlapping(asked).into_iter();
+        Self::Entries(asks.flat_map(|ask| ask.matchers(param.id, param.kind)).collect())
     }
 
     /// Whether the parameter has any value.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use crate::definitions::{ParamType, TypeDef};
 
 use super::filter::{Filter, Link, Lookup, TextMatch, Way, text_filter};
-use super::param::{Asking, date_interval, overlapping};
+use super::param::{Asking, date_interval};
 use super::params::Param;
 use super::query::{Reading, chain_targets, id_of, last_updated};
 
@@ -265,7 +265,7 @@ impl Parser<'_> {
             },
             ParamType::Date if operator == "po" => {
                 let asked = date_interval(&value)?;
-                Ok(Filter::Entries(overlapping(asked).matchers(param.id, param.kind)))
+                Ok(Filter::overlapping(param, asked))
             }
             ParamType::Date | ParamType::Number | ParamType::Quantity => {
                 by_order(param, operator, &value, asking)

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
-use crate::definitions::{ComponentRow, ParamType, Registry, SearchParamRow, TypeDef, TypeId, r4};
+use crate::definitions::{ComponentRow, Max, ParamType, Registry, SearchParamRow, TypeDef, TypeId, r4};
 use crate::fhirpath::{Expr, Expression};
 
 /// A search parameter of one resource type.
@@ -20,6 +20,8 @@ pub struct Param {
     pub targets: Vec<&'static str>,
     /// The parts of a composite.
     pub components: Vec<Component>,
+    /// Whether a resource has at most one value, which is one date or period.
+    pub is_single_date: bool,
     /// Whether its values are compared by their sound.
     pub is_phonetic: bool,
     /// Whether everything is indexed by it; until then it is not searched by.
@@ -148,6 +150,12 @@ impl<'r> Compiled<'r> {
         if matches!(&source, Source::Expressions(expressions) if expressions.is_empty()) {
             return None;
         }
+        let is_single_date = match &source {
+            Source::Expressions(expressions) => {
+                matches!(expressions.as_slice(), [only] if is_single_date(registry, def, only.root()))
+            }
+            Source::Narrative | Source::Content => false,
+        };
         let components: Vec<Component> =
             row.components.iter().filter_map(|part| component(registry, part, others)).collect();
         if components.len() != row.components.len()
@@ -165,6 +173,7 @@ impl<'r> Compiled<'r> {
             source,
             targets,
             components,
+            is_single_date,
             is_phonetic: row.usage.as_deref() == Some("phonetic"),
             is_ready: true,
             fingerprint: fingerprint(row),
@@ -213,6 +222,24 @@ fn concerning(
         }
     });
     expressions
+}
+
+/// Whether a path leads to one element that is a date or a period, whatever resource it is asked of.
+fn is_single_date(registry: &'static Registry, def: &TypeDef, expr: &Expr) -> bool {
+    const DATES: [&str; 5] = ["date", "dateTime", "instant", "Period", "Timing"];
+    let element = match expr {
+        Expr::Type { of, .. } => return is_single_date(registry, def, of),
+        Expr::Member { base: Some(base), name } if matches!(&**base, Expr::Member { base: None, .. }) => {
+            def.element(name)
+        }
+        _ => None,
+    };
+    element.is_some_and(|element| {
+        let is_date = |(id, _): &(TypeId, Box<[TypeId]>)| {
+            registry.get(*id).is_some_and(|of| DATES.contains(&&*of.name))
+        };
+        element.max == Max::Times(1) && element.types.iter().all(is_date)
+    })
 }
 
 /// FNV-1a over what decides about the entries of a parameter.

@@ -31,7 +31,7 @@ fn filled(server: &Server, resources: impl Iterator<Item = String>) -> Vec<(Tree
 }
 
 /// What a server holds, in the order of its creation; the version id is the number of the commit.
-fn held(server: &Server) -> Vec<(Tree, i64)> {
+pub fn held(server: &Server) -> Vec<(Tree, i64)> {
     let snapshot = server.house.kv().snapshot(At::Latest).unwrap();
     let repository = Repository::new(&*snapshot);
     let mut rows: Vec<u64> = Vec::new();

@@ -7,21 +7,30 @@ use crate::search::text::{Prefix, prefixed};
 
 use super::Asking;
 
+/// Longer intervals are listed by themselves, so that what overlaps an interval is looked for only this far before it.
+const LONG_MS: i64 = 32 * 86_400_000;
+
 pub(super) fn extract(def: &TypeDef, node: Node<'_>, out: &mut Vec<Encoded>) {
     let interval_of = |text: Option<&str>| text.and_then(Temporal::parse).map(|date| date.interval());
-    let mut intervals = Vec::new();
-    match &*def.name {
-        "Period" => intervals.extend(period(node)),
+    let interval = match &*def.name {
+        "Period" => period(node),
+        // R4 search.html#date: of a schedule only the outer limits matter.
         "Timing" => {
-            intervals.extend(node.items_at("event").filter_map(|event| interval_of(event.as_str())));
-            intervals
-                .extend(node.get("repeat").and_then(|repeat| repeat.get("boundsPeriod")).and_then(period));
+            let events = node.items_at("event").filter_map(|event| interval_of(event.as_str()));
+            let bounds = node.get("repeat").and_then(|repeat| repeat.get("boundsPeriod")).and_then(period);
+            events.chain(bounds).reduce(|one, other| Interval {
+                start: one.start.min(other.start),
+                end: one.end.max(other.end),
+            })
         }
-        _ => intervals.extend(interval_of(node.as_str())),
-    }
-    for Interval { start, end } in intervals {
+        _ => interval_of(node.as_str()),
+    };
+    if let Some(Interval { start, end }) = interval {
         out.push(Encoded::new(Form::Value).time(start).time(end));
         out.push(Encoded::new(Form::Second).time(end).time(start));
+        if end.saturating_sub(start) > LONG_MS {
+            out.push(Encoded::new(Form::Long).time(start).time(end));
+        }
     }
 }
 
@@ -87,14 +96,20 @@ pub(super) fn asks(value: &str, asking: Asking<'_>) -> Result<Vec<Ask>, String> 
         Prefix::Le => vec![starts_before(), inside()],
         Prefix::Sa => vec![to_the_end(Form::Value, asked.end, Check::None)],
         Prefix::Eb => vec![by(Form::Second, first, asked.start.saturating_add(1), Check::None)],
-        Prefix::Ap => vec![overlapping(about(asked, asking.now))],
+        Prefix::Ap => overlapping(about(asked, asking.now)),
     })
 }
 
 /// Dates that have an instant in common with the interval.
-pub(in crate::search) fn overlapping(asked: Interval) -> Ask {
-    let (mut start, mut end) = (vec![Form::Value.byte()], vec![Form::Value.byte()]);
-    push_time(&mut start, i64::MIN);
-    push_time(&mut end, asked.end);
-    Ask::range(start, end).with(Check::SecondTimeAfter(asked.start))
+pub(in crate::search) fn overlapping(asked: Interval) -> Vec<Ask> {
+    let by = |form: Form, from: i64| {
+        let (mut start, mut end) = (vec![form.byte()], vec![form.byte()]);
+        push_time(&mut start, from);
+        push_time(&mut end, asked.end);
+        Ask::range(start, end).with(Check::SecondTimeAfter(asked.start))
+    };
+    let from = asked.start.saturating_sub(LONG_MS);
+    // Of an interval that ends before it starts only a long one can reach both sides.
+    let short = (from < asked.end).then(|| by(Form::Value, from));
+    short.into_iter().chain([by(Form::Long, i64::MIN)]).collect()
 }

@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use crate::definitions::{ParamType, TypeDef, r4};
-use crate::model::{Millis, ResourceId};
+use crate::model::{Interval, Millis, ResourceId};
 use crate::search::control::Control;
 use crate::search::filter::{Filter, Link, Lookup, term};
 use crate::search::filter_language::filter_language;
@@ -47,7 +47,9 @@ pub fn parse_query(
     pairs: &[(String, String)],
 ) -> Result<Query, QueryError> {
     let mut query = Query::default();
+    let mut bounds = Bounds::default();
     for (name, value) in pairs {
+        bounds.add(reading, def, name, value);
         if value.is_empty() {
             continue;
         }
@@ -61,7 +63,39 @@ pub fn parse_query(
             }
         }
     }
+    query.filters.extend(bounds.filters());
     Ok(query)
+}
+
+/// Dates that are bounded from both sides. Where a resource has one date at most, both bounds are of the same date: it has an
+/// instant in common with what lies between them. Each bound finds much, what is between them little.
+#[derive(Default)]
+struct Bounds(Vec<(Arc<Param>, Interval)>);
+
+impl Bounds {
+    fn add(&mut self, reading: &Reading<'_>, def: &TypeDef, name: &str, value: &str) {
+        let param = reading.find(def, name).filter(|param| param.is_single_date);
+        let (prefix, text) = prefixed(value);
+        let (Some(param), Ok(asked)) = (param, date_interval(text)) else { return };
+        let Interval { start: first, end: last } = Interval::ALWAYS;
+        let (start, end) = match prefix {
+            Prefix::Gt | Prefix::Ge | Prefix::Sa => (asked.start, last),
+            Prefix::Lt | Prefix::Le | Prefix::Eb => (first, asked.end),
+            Prefix::Eq | Prefix::Ne | Prefix::Ap => return,
+        };
+        match self.0.iter_mut().find(|(known, _)| known.id == param.id) {
+            Some((_, known)) => {
+                (known.start, known.end) = (known.start.max(start), known.end.min(end));
+            }
+            None => self.0.push((param, Interval { start, end })),
+        }
+    }
+
+    fn filters(self) -> impl Iterator<Item = Filter> {
+        let Interval { start: first, end: last } = Interval::ALWAYS;
+        let both = self.0.into_iter().filter(move |(_, known)| known.start > first && known.end < last);
+        both.map(|(param, known)| Filter::overlapping(&param, known))
+    }
 }
 
 /// What is wrong with a parameter.

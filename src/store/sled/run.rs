@@ -137,8 +137,9 @@ impl Run {
             let inside = block.lower_bound(&range.end).saturating_sub(block.lower_bound(&range.start));
             return Ok(u64::try_from(inside).unwrap_or(0));
         }
-        let each = self.facts.entries / u64::from(self.facts.blocks.max(1));
-        Ok(u64::try_from(last - first).unwrap_or(0).saturating_mul(each.max(1)))
+        // How many entries a block has differs with their length: one in the middle tells of the others.
+        let each = self.block(first + (last - first).div_ceil(2))?.len();
+        Ok(u64::try_from((last - first).saturating_mul(each.max(1))).unwrap_or(u64::MAX))
     }
 
     pub(super) fn cursor(

@@ -121,7 +121,10 @@ fn dates(value: &Value<'_>) -> Vec<Interval> {
         Some(("Period", node)) => period(node).into_iter().collect(),
         Some(("Timing", node)) => {
             let bounds = node.get("repeat").and_then(|repeat| repeat.get("boundsPeriod")).and_then(period);
-            node.items_at("event").filter_map(interval).chain(bounds).collect()
+            let all: Vec<Interval> = node.items_at("event").filter_map(interval).chain(bounds).collect();
+            let start = all.iter().map(|one| one.start).min();
+            let end = all.iter().map(|one| one.end).max();
+            start.zip(end).map(|(start, end)| Interval { start, end }).into_iter().collect()
         }
         _ => Vec::new(),
     }

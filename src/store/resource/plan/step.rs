@@ -11,10 +11,12 @@ use super::updated::sequences;
 use super::view::View;
 
 /// To read on in postings; to read one key; to look at one row's entries; to read a resource.
-pub(super) const POSTING_US: f64 = 0.06;
+pub(super) const POSTING_US: f64 = 0.15;
 pub(super) const KEY_US: f64 = 2.0;
 pub(super) const ENTRIES_US: f64 = 3.0;
 const RESOURCE_US: f64 = 30.0;
+/// To follow a reference: the resource at its other end, whether it may be seen, and what it is referred to by.
+const LINK_US: f64 = 60.0;
 
 /// Up to so many values are read side by side in the order of their rows.
 const VALUES_STREAMED_MAX: usize = 64;
@@ -240,13 +242,13 @@ impl View<'_> {
         links: &'f [Link],
     ) -> Result<Step<'f>, StoreError> {
         let referring = self.size_of_param(def, param.id)?;
-        let (mut rows, mut gather_us, mut probe_us) = (0.0, 0.0, KEY_US * 2.0 + ENTRIES_US);
+        let (mut rows, mut gather_us, mut probe_us) = (0.0, 0.0, KEY_US * 2.0 + ENTRIES_US * 2.0);
         let mut targets = Vec::new();
         for link in links {
             let step = self.step(link.def, &link.filter)?;
             let each = referring / self.size_of(link.def)?.max(1.0);
             rows += step.rows * each;
-            gather_us += step.gather_us + step.rows * (ENTRIES_US * 3.0 + each * POSTING_US);
+            gather_us += step.gather_us + step.rows * (LINK_US + each * POSTING_US);
             probe_us += step.probe_us;
             targets.push(Target { def: link.def, step });
         }
@@ -262,7 +264,7 @@ impl View<'_> {
         let step = self.step(link.def, &link.filter)?;
         let all = self.size_of(def)?;
         let each = self.size_of_param(link.def, param.id)? / all.max(1.0);
-        let gather_us = step.gather_us + step.rows * (ENTRIES_US * 2.0 + KEY_US);
+        let gather_us = step.gather_us + step.rows * LINK_US;
         let probe_us = ENTRIES_US * 2.0 + each * (step.probe_us + ENTRIES_US);
         Ok(Step {
             rows: step.rows.min(all),

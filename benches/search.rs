@@ -1,0 +1,206 @@
+//! What searches cost: `cargo bench --bench search -- DIRECTORY...`, data directories of one kind and growing size, such as
+//! `chartward generate` and `chartward import` make. Values are sampled from the data; every shape is asked with each value
+//! once cold and then warm; printed are medians of the processor's time, in microseconds, and how the largest compares
+//! with the smallest.
+#![allow(
+    clippy::unwrap_used,
+    clippy::as_conversions,
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    clippy::indexing_slicing
+)]
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use chartward::auth::Party;
+use chartward::cli::{Config, House};
+use chartward::definitions::r4;
+use chartward::operations::{Engine, Headers, Payload, Request, Verb, decode_pairs, encode};
+use chartward::store::{At, Repository};
+use serde_json::Value;
+
+/// Values asked for, for each shape.
+const SAMPLES: usize = 40;
+
+/// Name, the type whose resources give values, and the query; `{pointer}` stands for a value at a JSON pointer, cut to
+/// so many letters after `#`, and after `+` or `-` moved by so many per cent.
+const SHAPES: [(&str, &str, &str); 36] = [
+    ("Patient family", "Patient", "Patient?family={/name/0/family}"),
+    ("Patient given", "Patient", "Patient?given={/name/0/given/0}"),
+    ("Patient name:contains", "Patient", "Patient?name:contains={/name/0/family#4}"),
+    ("Patient gender+family", "Patient", "Patient?gender={/gender}&family={/name/0/family}"),
+    ("Patient birthdate day", "Patient", "Patient?birthdate={/birthDate}"),
+    (
+        "Patient birthdate year",
+        "Patient",
+        "Patient?birthdate=ge{/birthDate#4}-01-01&birthdate=le{/birthDate#4}-12-31",
+    ),
+    ("Patient identifier", "Patient", "Patient?identifier={/identifier/0/system}|{/identifier/0/value}"),
+    ("Observation patient", "Observation", "Observation?patient={/subject/reference}"),
+    ("Observation code", "Observation", "Observation?code={/code/coding/0/system}|{/code/coding/0/code}"),
+    (
+        "Observation code+date",
+        "Observation",
+        "Observation?code={/code/coding/0/code}&date=ge{/effectiveDateTime#10}&date=le{/effectiveDateTime#10}",
+    ),
+    ("Observation category list", "Observation", "Observation?category=laboratory,vital-signs"),
+    ("Observation value gt", "Observation", "Observation?value-quantity=gt{/valueQuantity/value}"),
+    (
+        "Observation value unit",
+        "Observation",
+        "Observation?value-quantity={/valueQuantity/value}|{/valueQuantity/system}|{/valueQuantity/code}",
+    ),
+    (
+        "Observation code$value",
+        "Observation",
+        "Observation?code-value-quantity={/code/coding/0/code}$gt{/valueQuantity/value}",
+    ),
+    ("Observation component", "Observation", "Observation?component-code-value-quantity=8480-6$gt150"),
+    ("Observation encounter", "Observation", "Observation?encounter={/encounter/reference}"),
+    ("Observation performer", "Observation", "Observation?performer={/performer/0/reference}"),
+    (
+        "Observation patient+code",
+        "Observation",
+        "Observation?patient={/subject/reference}&code={/code/coding/0/code}",
+    ),
+    ("Condition patient", "Condition", "Condition?patient={/subject/reference}"),
+    ("Condition code", "Condition", "Condition?code={/code/coding/0/code}"),
+    ("Condition onset", "Condition", "Condition?onset-date={/onsetDateTime#10}"),
+    ("Encounter patient", "Encounter", "Encounter?patient={/subject/reference}"),
+    ("Encounter participant", "Encounter", "Encounter?participant={/participant/0/individual/reference}"),
+    ("Encounter class list", "Encounter", "Encounter?class=AMB,EMER"),
+    ("Encounter date", "Encounter", "Encounter?date={/period/start#10}"),
+    ("MedicationRequest patient", "MedicationRequest", "MedicationRequest?patient={/subject/reference}"),
+    ("chain patient.family", "Patient", "Observation?patient.family={/name/0/family}"),
+    ("chain patient.identifier", "Patient", "Observation?patient.identifier={/identifier/0/value}"),
+    ("_has Observation code", "Observation", "Patient?_has:Observation:patient:code={/code/coding/0/code}"),
+    ("_include", "Observation", "Observation?encounter={/encounter/reference}&_include=Observation:patient"),
+    ("_revinclude", "Encounter", "Encounter?_id={/id}&_revinclude=Observation:encounter"),
+    ("_sort=-date", "Observation", "Observation?_sort=-date"),
+    ("patient, _sort=-date", "Observation", "Observation?patient={/subject/reference}&_sort=-date"),
+    ("count by code", "Observation", "Observation?code={/code/coding/0/code}&_summary=count"),
+    ("_content", "Patient", "Patient?_content={/name/0/family} {/name/0/given/0}"),
+    ("code:text", "Condition", "Condition?code:text={/code/coding/0/display#8}"),
+];
+
+struct Store {
+    engine: Engine,
+    party: Arc<Party>,
+    resources: u64,
+    house: House,
+}
+
+impl Store {
+    fn open(data: PathBuf) -> Self {
+        let config = Config { data, ..Config::default() };
+        let house = House::open(&config).unwrap();
+        let engine = house.engine(&config, "http://127.0.0.1/fhir", false).unwrap();
+        let snapshot = house.kv().snapshot(At::Latest).unwrap();
+        let repository = Repository::new(&*snapshot);
+        let resources = r4().resources().map(|def| repository.estimate_of_type(def).unwrap()).sum();
+        drop(snapshot);
+        Self { engine, party: Arc::new(Party::open(&config.organization)), resources, house }
+    }
+
+    /// Resources of a type from all over the store.
+    fn samples(&self, type_name: &str) -> Vec<Value> {
+        let snapshot = self.house.kv().snapshot(At::Latest).unwrap();
+        let repository = Repository::new(&*snapshot);
+        let rows = repository.rows_of_type(r4().resource(type_name).unwrap(), None, usize::MAX).unwrap();
+        let wanted = SAMPLES * 10;
+        let step = (rows.len() / wanted).max(1);
+        let read = |row: &u64| {
+            let stored = repository.newest(&repository.current_of_row(*row).unwrap().unwrap()).unwrap();
+            serde_json::from_str(&stored.text).unwrap()
+        };
+        rows.iter().step_by(step).take(wanted).map(read).collect()
+    }
+
+    /// Microseconds of this thread's processor time, and the number of entries.
+    fn ask(&self, url: &str) -> (f64, usize) {
+        let (path, query) = url.split_once('?').unwrap();
+        let request = Request {
+            verb: Verb::Get,
+            path: vec![path.to_owned()],
+            query: decode_pairs(query),
+            headers: Headers::default(),
+            payload: Payload::None,
+        };
+        let begun = Instant::now();
+        let answer = self.engine.handle(&self.party, request).unwrap_or_else(|refusal| {
+            println!("{url}: {}", refusal.outcome.to_json());
+            std::process::exit(1)
+        });
+        let time = begun.elapsed().as_secs_f64() * 1e6;
+        (time, answer.body.json().unwrap().matches("\"mode\":\"match\"").count())
+    }
+}
+
+/// The query with its places filled from a resource; `None` if the resource has no such value.
+fn filled(query: &str, resource: &Value) -> Option<String> {
+    let mut out = String::new();
+    let mut rest = query;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (place, after) = after.split_once('}')?;
+        let (pointer, letters) = place.split_once('#').unwrap_or((place, "999"));
+        let value = match resource.pointer(pointer)? {
+            Value::String(text) => text.chars().take(letters.parse().unwrap()).collect(),
+            other => other.to_string(),
+        };
+        out.push_str(before);
+        out.push_str(&encode(&value));
+        rest = after;
+    }
+    out.push_str(rest);
+    Some(out)
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+fn main() {
+    let folders: Vec<PathBuf> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).map(PathBuf::from).collect();
+    if folders.is_empty() {
+        println!("give data directories, the smallest first: cargo bench --bench search -- DIRECTORY...");
+        return;
+    }
+    let stores: Vec<Store> = folders.into_iter().map(Store::open).collect();
+    let sizes: Vec<String> = stores.iter().map(|store| store.resources.to_string()).collect();
+    println!(
+        "about {} resources; medians in us: cold, warm, matches on the page; largest / smallest",
+        sizes.join(", ")
+    );
+    let mut samples: Vec<BTreeMap<&str, Vec<Value>>> = stores.iter().map(|_| BTreeMap::new()).collect();
+    for (name, of, query) in SHAPES {
+        let mut line = format!("| {name:26} |");
+        let mut warm_medians = Vec::new();
+        for (store, samples) in stores.iter().zip(&mut samples) {
+            let resources = samples.entry(of).or_insert_with(|| store.samples(of));
+            let mut urls: Vec<String> =
+                resources.iter().filter_map(|resource| filled(query, resource)).collect();
+            urls.truncate(SAMPLES);
+            let urls: Vec<String> = urls.into_iter().map(|url| format!("{url}&_count=10")).collect();
+            let cold = median(urls.iter().map(|url| store.ask(url).0).collect());
+            let mut warm = Vec::new();
+            let mut found = Vec::new();
+            for url in urls.iter().cycle().take(urls.len() * 3) {
+                let (time, matches) = store.ask(url);
+                warm.push(time);
+                found.push(matches as f64);
+            }
+            warm_medians.push(median(warm));
+            line.push_str(&format!(
+                " {cold:8.0} {:8.0} {:3.0} |",
+                warm_medians[warm_medians.len() - 1],
+                median(found)
+            ));
+        }
+        let ratio = warm_medians[warm_medians.len() - 1] / warm_medians[0];
+        println!("{line} {ratio:5.2} |");
+    }
+}
