@@ -71,7 +71,7 @@ fn pages_are_of_the_first_page_while_others_write() {
             .send(Verb::Put, &format!("Patient/n{number}"), Headers::default(), Some(&patient(number)))
             .unwrap();
     }
-    let mut url = "Patient?active=true&_count=7".to_owned();
+    let mut url = "Patient?active=true&_count=7&_total=accurate".to_owned();
     let mut seen = Vec::new();
     for page in 0.. {
         let bundle = server.get(&url);
