@@ -14,6 +14,7 @@ use super::data::DataFacts;
 use super::decide::{Basis, Decision, Requester, Settings, decide};
 use super::matching::needs_content;
 use super::program::{Program, compile};
+use super::programs::{OfState, Programs};
 
 /// The last state of a resource: a text that its reader may have. It has no public constructor.
 #[derive(Clone, Debug)]
@@ -163,7 +164,7 @@ pub struct Lens<'s> {
     settings: Arc<Settings>,
     requester: Requester,
     is_own: bool,
-    programs: Mutex<HashMap<String, Arc<Vec<Program>>>>,
+    programs: Arc<OfState>,
     /// What the facts of a type's resources about one patient (or none, as an empty id) decide.
     kept: Mutex<HashMap<TypeId, HashMap<String, Keep>>>,
     /// What resources that consents name as `related` refer to.
@@ -178,7 +179,7 @@ impl<'s> Lens<'s> {
     pub fn new(
         snapshot: &'s dyn Snapshot,
         party: Arc<Party>,
-        settings: Arc<Settings>,
+        (settings, programs): (Arc<Settings>, &Programs),
         now: Millis,
     ) -> Result<Self, StoreError> {
         let repository = Repository::new(snapshot);
@@ -200,7 +201,7 @@ impl<'s> Lens<'s> {
             settings,
             requester,
             is_own,
-            programs: Mutex::default(),
+            programs: programs.of(snapshot)?,
             kept: Mutex::default(),
             references: Mutex::default(),
         })
@@ -370,11 +371,10 @@ impl<'s> Lens<'s> {
         scopes.permit(Permission::Read, Some(type_name)) || scopes.permit(Permission::Search, Some(type_name))
     }
 
-    /// The Consents of a patient (`Patient/id`), compiled once for the lens.
+    /// The Consents of a patient (`Patient/id`), compiled once for all requests until a Consent is written.
     fn programs(&self, owner: &str) -> Result<Arc<Vec<Program>>, StoreError> {
-        let lock = || self.programs.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = lock().get(owner) {
-            return Ok(known.clone());
+        if let Some(known) = self.programs.get(owner) {
+            return Ok(known);
         }
         let mut programs = Vec::new();
         if let Some(def) = r4().resource("Consent") {
@@ -392,7 +392,7 @@ impl<'s> Lens<'s> {
             }
         }
         let programs = Arc::new(programs);
-        lock().insert(owner.to_owned(), programs.clone());
+        self.programs.insert(owner, &programs);
         Ok(programs)
     }
 
@@ -463,17 +463,16 @@ impl Lens<'_> {
         // Without labels, and where no Consent asks for more, the decision rests on the requester and on whose it is.
         let mut data = DataFacts { owners, type_name: def.name.to_string(), ..DataFacts::default() };
         data.level();
-        let mut programs = Vec::new();
+        let mut programs: Arc<Vec<Program>> = Arc::default();
         for owner in &data.owners {
-            match self.programs(owner) {
-                Ok(found)
-                    if !found
-                        .iter()
-                        .any(|program| needs_content(program, &self.requester, &self.settings)) =>
-                {
-                    programs.extend(found.iter().cloned())
-                }
-                Ok(_) | Err(_) => return Keep::NeedResource,
+            let Ok(found) = self.programs(owner) else { return Keep::NeedResource };
+            if found.iter().any(|program| needs_content(program, &self.requester, &self.settings)) {
+                return Keep::NeedResource;
+            }
+            if programs.is_empty() {
+                programs = found;
+            } else {
+                Arc::make_mut(&mut programs).extend(found.iter().cloned());
             }
         }
         if decide(&programs, &data, &self.requester, &self.settings).permit { Keep::Keep } else { Keep::Drop }

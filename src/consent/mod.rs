@@ -9,6 +9,7 @@ mod lens;
 
 mod matching;
 mod program;
+mod programs;
 
 pub use codes::{Code, CodeSystem};
 pub use data::DataFacts;
@@ -17,3 +18,4 @@ pub use decide::{Basis, Combining, Decision, DefaultPolicy, Requester, Settings,
 pub use bundle::{Bundle, BundleEntry, BundleKind, EntryResponse, SearchMode};
 pub use lens::{Disclosed, Lens, Writing};
 pub use program::{Program, Status, compile};
+pub use programs::Programs;

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use crate::audit::{Access, write};
 use crate::auth::{Issuer, Party, Permission, Role, TokenError};
-use crate::consent::{Basis, Settings};
+use crate::consent::{Basis, Programs, Settings};
 use crate::model::{Issue, IssueCode, Millis, Outcome, ResourceId};
 use crate::store::{At, Batch, Clock, Kv, Ticket, VersionCipher};
 
@@ -59,6 +59,8 @@ pub struct Engine {
     /// Seals page cursors.
     pub(super) cursor_key: [u8; 32],
     pub(super) settings: Arc<Settings>,
+    /// Compiled Consents.
+    pub(super) programs: Programs,
     /// The search parameters in force, and the work of indexing by them.
     pub index: Arc<Index>,
     issuer: Issuer,
@@ -88,6 +90,7 @@ impl Engine {
             cipher: VersionCipher::new(derived("version ids")),
             cursor_key: derived("cursors"),
             settings: Arc::new(settings),
+            programs: Programs::default(),
             index,
             issuer,
             open: open.map(Arc::new),

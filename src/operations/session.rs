@@ -27,7 +27,7 @@ impl<'s> Session<'s> {
         party: Arc<Party>,
         snapshot: &'s dyn Snapshot,
     ) -> Result<Self, Refusal> {
-        let lens = Lens::new(snapshot, party, engine.settings.clone(), engine.now())?;
+        let lens = Lens::new(snapshot, party, (engine.settings.clone(), &engine.programs), engine.now())?;
         Ok(Self { engine, lens, params: engine.index.params(snapshot)?, coming: BTreeSet::new() })
     }
 

@@ -142,6 +142,12 @@ pub fn definitions_key() -> Vec<u8> {
     Key::new(Space::Meta).text(b"search-parameters").into_bytes()
 }
 
+/// The key that every change of a Consent writes: what was made of Consents before it may be out of date.
+#[must_use]
+pub fn consents_key() -> Vec<u8> {
+    Key::new(Space::Meta).text(b"consents").into_bytes()
+}
+
 /// The key of the list of what is completely indexed.
 #[must_use]
 pub fn indexed_key() -> Vec<u8> {

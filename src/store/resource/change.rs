@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::definitions::{TypeDef, r4};
 use crate::model::{Node, Normalized, ResourceId};
 use crate::search::{EVERY, Entry, Facts};
-use crate::store::key::{Key, Space, definitions_key};
+use crate::store::key::{Key, Space, consents_key, definitions_key};
 use crate::store::kv::{Batch, Expectation, Place, Snapshot, Stamp, Stamped, StoreError, Write};
 
 use super::current::{self, Current};
@@ -77,8 +77,10 @@ impl Draft {
             self.expect(Expectation::Key { key, sequence });
             self.expects_definitions = true;
         }
-        if &*change.def.name == "SearchParameter" {
-            self.put(Key::from_bytes(definitions_key()), Vec::new(), &[]);
+        match &*change.def.name {
+            "SearchParameter" => self.put(Key::from_bytes(definitions_key()), Vec::new(), &[]),
+            "Consent" => self.put(Key::from_bytes(consents_key()), Vec::new(), &[]),
+            _ => {}
         }
         self.version(change, number, row);
         self.entries(snapshot, (&change.derived.entries, change.body.is_some()), number, row)

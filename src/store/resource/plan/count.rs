@@ -55,7 +55,7 @@ impl View<'_> {
             from =
                 states.last().and_then(|last| last.row.checked_add(1)).filter(|_| states.len() == STATES_MAX);
             for state in &states {
-                count += u64::from(!state.deleted && self.shows(state)?);
+                count += u64::from(!state.deleted && self.shows_unremembered(state)?);
             }
         }
         Ok(count)

@@ -162,8 +162,23 @@ impl<'f> Search<'f> {
         visit: &mut dyn FnMut(&RowView<'_>) -> Result<bool, StoreError>,
     ) -> Result<Walked, StoreError> {
         let begun = Instant::now();
-        let choice = choose(steps, self.size, need);
-        let mut report = ReportStep { what: choice.name(steps), ..ReportStep::default() };
+        let mut choice = choose(steps, self.size, need);
+        let mut report = ReportStep::default();
+        let base = choice.base.and_then(|place| steps.get(place));
+        let mut rows = match base.map(|step| (step, &step.kind)) {
+            Some((step, Kind::Values(prefixes, _))) if step.is_streamed() => {
+                Rows::of_values(prefixes.clone(), from, direction)
+            }
+            Some((step, _)) => {
+                let set = self.view.gather(self.def, step, &mut report.scanned)?;
+                choice.candidates =
+                    choice.candidates.min(f64::from(u32::try_from(set.len()).unwrap_or(u32::MAX)));
+                Rows::of_set(set, from, direction)
+            }
+            None => Rows::of_values(vec![every_prefix(number(self.def))], from, direction),
+        };
+        report.what = choice.name(steps);
+        report.ranges = base.map(|step| self.ranges(step)).unwrap_or_default();
         let mut sets: Vec<RoaringTreemap> = Vec::new();
         let mut asked: Vec<&Step<'_>> = Vec::new();
         for (place, step) in (0..).zip(steps) {
@@ -177,20 +192,6 @@ impl<'f> Search<'f> {
             }
         }
         asked.sort_by(|a, b| a.probe_us.total_cmp(&b.probe_us));
-        let mut rows = match choice.base.and_then(|place| steps.get(place)) {
-            Some(step) => {
-                report.ranges = self.ranges(step);
-                match &step.kind {
-                    Kind::Values(prefixes, _) if step.is_streamed() => {
-                        Rows::of_values(prefixes.clone(), from, direction)
-                    }
-                    _ => {
-                        Rows::of_set(self.view.gather(self.def, step, &mut report.scanned)?, from, direction)
-                    }
-                }
-            }
-            None => Rows::of_values(vec![every_prefix(number(self.def))], from, direction),
-        };
         let patience = need.map(|_| (choice.candidates * PATIENCE + PATIENCE_ROWS).min(u32::MAX.into()));
         let (mut candidates, mut ended) = (0.0, Walked::ToTheEnd);
         'rows: while let Some(row) = rows.next(self.view.repository.snapshot(), &mut report.scanned)? {

@@ -21,7 +21,7 @@ const LINK_US: f64 = 60.0;
 /// Up to so many values are read side by side in the order of their rows.
 const VALUES_STREAMED_MAX: usize = 64;
 /// So many different values of a range are looked at to find out whether they are few.
-const VALUES_LOOKED_AT_MAX: usize = 256;
+const VALUES_LOOKED_AT_MAX: usize = 96;
 /// Where about so few rows match, they are gathered without further thought.
 const ROWS_FEW: f64 = 4_000.0;
 
@@ -177,7 +177,8 @@ impl View<'_> {
         }
         let rows = size(postings);
         let is_searched = |matcher: &Matcher| matches!(matcher.check, Check::Holds(_) | Check::Ends(_));
-        let values = if rows > ROWS_FEW || matchers.iter().any(is_searched) {
+        let may_be_few = matchers.iter().all(Matcher::is_beginning);
+        let values = if may_be_few && (rows > ROWS_FEW || matchers.iter().any(is_searched)) {
             self.values(number, matchers)?
         } else {
             None

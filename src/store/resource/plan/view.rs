@@ -54,6 +54,20 @@ impl<'v> View<'v> {
         self.mask.scope(def)
     }
 
+    /// Whether a row may be seen, for who asks once of each.
+    pub(super) fn shows_unremembered(&self, current: &Current) -> Result<bool, StoreError> {
+        if !permits(self.repository, current, self.mask)? {
+            return Ok(false);
+        }
+        match self.now {
+            Some(now) => match now.current_of_row(current.row)? {
+                Some(current) => permits(now, &current, self.mask),
+                None => Ok(false),
+            },
+            None => Ok(true),
+        }
+    }
+
     /// Whether a row may be seen. Deletions are for who asks to know.
     ///
     /// # Errors
@@ -67,13 +81,7 @@ impl<'v> View<'v> {
         if let Some(decided) = self.decided.borrow().get(&current.row) {
             return Ok(*decided);
         }
-        let mut shown = permits(self.repository, current, self.mask)?;
-        if shown && let Some(now) = self.now {
-            shown = match now.current_of_row(current.row)? {
-                Some(current) => permits(now, &current, self.mask)?,
-                None => false,
-            };
-        }
+        let shown = self.shows_unremembered(current)?;
         let mut decided = self.decided.borrow_mut();
         if decided.len() < REMEMBERED_MAX {
             decided.insert(current.row, shown);
