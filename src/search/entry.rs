@@ -5,9 +5,9 @@
 //!
 //! | form | token | string | reference | date | number | quantity | uri | near |
 //! |---|---|---|---|---|---|---|---|---|
-//! | Present | nothing | | | | | | | |
+//! | Present | nothing: of the entry that every resource has | | | | | | | |
 //! | Value | code; system | folded; as written | id, type | start, end | number | number | text | latitude, longitude |
-//! | Second | system | | URL, version | end, start | | | | |
+//! | Second | system | | URL, version | | | | | |
 //! | Identifier | | | value; system | | | | | |
 //! | Text | folded text | | | | | | | |
 //! | OfType | value, type's code; type's system | | | | | | | |
@@ -70,7 +70,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// That the parameter has some value.
+    /// Of a parameter that has no values but is there.
     #[must_use]
     pub fn present(param: u32) -> Self {
         Self { param, value: vec![Form::Present.byte()], contained: None }

@@ -43,10 +43,7 @@ pub fn entries(params: &SearchParams, resource: Node<'_>) -> Vec<Entry> {
             Source::Narrative => of_texts(narrative(resource).into_iter(), &mut values),
             Source::Content => of_texts(content(root).into_iter(), &mut values),
         }
-        if !values.is_empty() {
-            found.push(Entry::present(param.id));
-            found.extend(values.drain(..).map(|value| value.entry(param.id)));
-        }
+        found.extend(values.drain(..).map(|value| value.entry(param.id)));
     }
     found.sort_unstable();
     found.dedup();

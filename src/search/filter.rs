@@ -130,7 +130,7 @@ impl Filter {
     /// Whether the parameter has any value.
     #[must_use]
     pub fn present(param: u32) -> Self {
-        Self::Entries(vec![Matcher::all(param, Form::Present)])
+        Self::Entries(vec![Matcher::any(param)])
     }
 
     /// That a resource has the word.

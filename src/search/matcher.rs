@@ -129,11 +129,11 @@ pub struct Matcher {
 }
 
 impl Matcher {
-    /// All values of one form.
+    /// All values of a parameter, in whatever form.
     #[must_use]
-    pub fn all(param: u32, form: Form) -> Self {
-        let Ask { start, end, .. } = Ask::all(form);
-        Self { param, start, end, is_whole_key: form == Form::Present, check: Check::None }
+    pub fn any(param: u32) -> Self {
+        let (start, end) = (vec![Form::Present.byte() + 1], vec![u8::MAX]);
+        Self { param, start, end, is_whole_key: false, check: Check::None }
     }
 
     /// Whether the range is of all values that begin alike: often few different ones.

@@ -27,7 +27,6 @@ pub(super) fn extract(def: &TypeDef, node: Node<'_>, out: &mut Vec<Encoded>) {
     };
     if let Some(Interval { start, end }) = interval {
         out.push(Encoded::new(Form::Value).time(start).time(end));
-        out.push(Encoded::new(Form::Second).time(end).time(start));
         if end.saturating_sub(start) > LONG_MS {
             out.push(Encoded::new(Form::Long).time(start).time(end));
         }
@@ -81,7 +80,12 @@ pub(super) fn asks(value: &str, asking: Asking<'_>) -> Result<Vec<Ask>, String> 
         ask.end = vec![form.byte() + 1];
         ask
     };
-    let ends_after = || to_the_end(Form::Second, asked.end.saturating_add(1), Check::None);
+    // What ends after an instant starts not long before it, or is long.
+    let ends_after = || {
+        let check = || Check::SecondTimeAfter(asked.end);
+        let short = to_the_end(Form::Value, asked.end.saturating_sub(LONG_MS), check());
+        [short, Ask::all(Form::Long).with(check())]
+    };
     let starts_before = || by(Form::Value, first, asked.start, Check::None);
     Ok(match prefix {
         Prefix::Eq => vec![inside()],
@@ -90,12 +94,14 @@ pub(super) fn asks(value: &str, asking: Asking<'_>) -> Result<Vec<Ask>, String> 
             by(Form::Value, asked.start, asked.end, Check::SecondTimeAfter(asked.end)),
             to_the_end(Form::Value, asked.end, Check::None),
         ],
-        Prefix::Gt => vec![ends_after()],
+        Prefix::Gt => ends_after().into(),
         Prefix::Lt => vec![starts_before()],
-        Prefix::Ge => vec![ends_after(), inside()],
+        Prefix::Ge => ends_after().into_iter().chain([inside()]).collect(),
         Prefix::Le => vec![starts_before(), inside()],
         Prefix::Sa => vec![to_the_end(Form::Value, asked.end, Check::None)],
-        Prefix::Eb => vec![by(Form::Second, first, asked.start.saturating_add(1), Check::None)],
+        Prefix::Eb => {
+            vec![by(Form::Value, first, asked.start.saturating_add(1), Check::SecondTimeAtMost(asked.start))]
+        }
         Prefix::Ap => overlapping(about(asked, asking.now)),
     })
 }

@@ -106,7 +106,7 @@ impl View<'_> {
 
     fn size_of_param(&self, def: &TypeDef, param: u32) -> Result<f64, StoreError> {
         let mut prefix = param_prefix(number(def), param);
-        prefix.push(Form::Present.byte());
+        prefix.push(Form::Value.byte());
         Ok(size(self.repository.snapshot().estimate(&KeyRange::prefix(prefix))?))
     }
 
