@@ -10,6 +10,8 @@ use super::query::{Reading, chain_targets, id_of, last_updated};
 
 /// Parentheses and brackets deeper than this are refused.
 const DEPTH_MAX: usize = 16;
+/// More comparisons in one filter are refused: each is a level of the tree that others walk.
+const TERMS_MAX: usize = 200;
 
 /// Reads a filter on a type.
 ///
@@ -20,7 +22,7 @@ pub(super) fn filter_language(
     def: &'static TypeDef,
     text: &str,
 ) -> Result<Filter, String> {
-    let mut parser = Parser { reading, tokens: tokens(text)?, at: 0 };
+    let mut parser = Parser { reading, tokens: tokens(text)?, at: 0, terms: 0 };
     let filter = parser.logical(def, 0)?;
     match parser.tokens.get(parser.at) {
         None => Ok(filter),
@@ -83,6 +85,7 @@ struct Parser<'r> {
     reading: &'r Reading<'r>,
     tokens: Vec<Token>,
     at: usize,
+    terms: usize,
 }
 
 impl Parser<'_> {
@@ -132,6 +135,10 @@ impl Parser<'_> {
     fn single(&mut self, def: &'static TypeDef, depth: usize) -> Result<Filter, String> {
         if depth > DEPTH_MAX {
             return Err(format!("it is nested deeper than {DEPTH_MAX}"));
+        }
+        self.terms += 1;
+        if self.terms > TERMS_MAX {
+            return Err(format!("it has more than {TERMS_MAX} comparisons"));
         }
         if self.is_word("not") {
             self.at += 1;

@@ -325,6 +325,7 @@ mod tests {
             ("_has:Observation:encounter:code", "x", "does not lead to Patient"),
             ("link.link.link.link.link.link.link.link.link.link", "x", "more than 8 links"),
             ("_filter", "name eq", "value"),
+            ("_filter", &"active eq true and ".repeat(300), "more than 200"),
             ("_filter", "(name eq \"a\"", "`)` is missing"),
             ("_content", "(a", "not closed"),
         ] {
