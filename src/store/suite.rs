@@ -2,6 +2,7 @@
 //! every random walk: what is read is what a plain map of the same commits holds.
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::clock::SystemClock;
 use super::kv::{
@@ -35,9 +36,10 @@ struct InSled {
 impl InSled {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        // Small enough that a test goes through checkpoints and merges.
+        // Small enough that a test goes through checkpoints and merges, and never quiet for too short a time.
         let options = SledOptions {
             table_bytes_max: 20_000,
+            settle_after: Duration::ZERO,
             sync: false,
             ..SledOptions::new(folder.path().to_owned())
         };

@@ -1,8 +1,9 @@
-//! The background: writes full memory tables down as records and runs, merges runs by eights, drops what nobody can
-//! ask for any more, and packs closed journal files.
+//! The background: writes full memory tables down as records and runs, merges runs by eights and, while it is quiet,
+//! further; drops what nobody can ask for any more, and packs closed journal files.
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::store::clock::Clock;
 use crate::store::key::Space;
@@ -19,6 +20,11 @@ use super::writer::Queue;
 
 /// How many runs of a level are merged into one of the next.
 const MERGE_WIDTH: usize = 8;
+/// While it is quiet a run is merged with all newer ones if these have at least one in so many of its entries: so a large
+/// run is not written again for every small one.
+const SETTLE_SHARE: u64 = 8;
+/// After so many entries a merge that can wait looks whether something waits for it.
+const LOOK_AFTER: u64 = 16_384;
 /// How many tries, a second apart, the operating system has to take back a refusal.
 const FAILURES_MAX: u32 = 30;
 /// How often it looks for work of its own.
@@ -31,6 +37,10 @@ pub(super) struct Background {
     pub(super) cache: Arc<BlockCache>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) journal_folder: PathBuf,
+    /// When it has been quiet for so long, runs are merged further.
+    pub(super) settle_after: Duration,
+    /// Since when no table was written down.
+    pub(super) quiet_since: Instant,
     /// Runs that no manifest names, kept while a reader may be in them.
     pub(super) obsolete: Vec<Arc<Run>>,
 }
@@ -41,7 +51,7 @@ impl Background {
     pub(super) fn run(mut self) -> Self {
         let mut failures = 0_u32;
         while self.queue.wait_for_frozen(PATIENCE) {
-            match self.work() {
+            match self.work().and_then(|()| self.settle()) {
                 Ok(()) => failures = 0,
                 // sled remembers a failed write for as long as it is open, so what does not pass soon will not.
                 Err(error) if failures >= FAILURES_MAX || matches!(error, StoreError::Corrupt(_)) => {
@@ -112,6 +122,7 @@ impl Background {
             sources.runs.extend(opened);
         });
         self.queue.set_frozen(false);
+        self.quiet_since = Instant::now();
         Ok(())
     }
 
@@ -125,19 +136,50 @@ impl Background {
         let Some(start) = (0..runs.len()).find(|start| self.is_full_level(&runs, *start)) else {
             return Ok(false);
         };
-        let Some(merged) = runs.get(start..start + MERGE_WIDTH) else { return Ok(false) };
-        let level = merged.first().map_or(0, |run| run.facts.level) + 1;
-        let facts = self.merge_runs(merged, level, start == 0)?;
+        let level = runs.get(start).map_or(0, |run| run.facts.level) + 1;
+        self.merge_into_one(&runs, start..start + MERGE_WIDTH, level, &|| false)?;
+        Ok(true)
+    }
+
+    /// When nothing has been written for a while: few runs, so that a look-up reads few blocks. Given up as soon as a
+    /// table is to be written down.
+    fn settle(&mut self) -> Result<(), StoreError> {
+        if self.quiet_since.elapsed() < self.settle_after {
+            return Ok(());
+        }
+        let runs = self.state.sources().runs.clone();
+        let entries = |runs: &[Arc<Run>]| runs.iter().map(|run| run.facts.entries).sum::<u64>();
+        let is_worth_it = |start: &usize| {
+            let newer = runs.get(start + 1..).map_or(0, entries);
+            newer > 0 && runs.get(*start).is_some_and(|run| newer * SETTLE_SHARE >= run.facts.entries)
+        };
+        let Some(start) = (0..runs.len()).find(is_worth_it) else { return Ok(()) };
+        let level = runs.get(start).map_or(0, |run| run.facts.level);
+        let queue = self.queue.clone();
+        self.merge_into_one(&runs, start..runs.len(), level, &|| queue.is_awaited())?;
+        self.remove_obsolete()
+    }
+
+    /// Merges runs that stand side by side, unless `gives_up` says so while it is about it.
+    fn merge_into_one(
+        &mut self,
+        runs: &[Arc<Run>],
+        range: Range<usize>,
+        level: u32,
+        gives_up: &dyn Fn() -> bool,
+    ) -> Result<(), StoreError> {
+        let Some(merged) = runs.get(range.clone()) else { return Ok(()) };
+        let Some(facts) = self.merge_runs(merged, level, range.start == 0, gives_up)? else { return Ok(()) };
         let mut manifest = self.manifest.clone();
         manifest.next_run += 1;
-        manifest.runs.splice(start..start + MERGE_WIDTH, facts.clone());
+        manifest.runs.splice(range.clone(), facts.clone());
         self.state.disk.flush()?;
         manifest.write(&self.state.disk)?;
         let opened = facts.map(|facts| self.open(facts)).transpose()?;
         self.manifest = manifest;
         self.obsolete.extend(merged.iter().cloned());
-        self.state.replace(|sources| drop(sources.runs.splice(start..start + MERGE_WIDTH, opened)));
-        Ok(true)
+        self.state.replace(|sources| drop(sources.runs.splice(range, opened)));
+        Ok(())
     }
 
     fn is_full_level(&self, runs: &[Arc<Run>], start: usize) -> bool {
@@ -146,12 +188,15 @@ impl Background {
             .is_some_and(|group| group.iter().all(|run| Some(run.facts.level) == level))
     }
 
+    /// The merged run, which may have no entries left; the outer `None` if it was given up. What was written of it is
+    /// removed when its number is used.
     fn merge_runs(
         &self,
         runs: &[Arc<Run>],
         level: u32,
         is_oldest: bool,
-    ) -> Result<Option<RunFacts>, StoreError> {
+        gives_up: &dyn Fn() -> bool,
+    ) -> Result<Option<Option<RunFacts>>, StoreError> {
         let everything = KeyRange { start: Vec::new(), end: vec![0xff; 16] };
         let horizon = self.state.horizon(self.clock.now());
         let mut cursors: Vec<Box<dyn Cursor>> = Vec::new();
@@ -161,7 +206,12 @@ impl Background {
         self.state.disk.remove_run(self.manifest.next_run)?;
         let mut out = RunWriter::new(self.manifest.next_run, level, self.state.disk.clone());
         let (mut key, mut versions) = (Vec::new(), Vec::new());
+        let mut read = 0_u64;
         while cursor::next_key(&mut cursors, Direction::Forward, &mut key, &mut versions)? {
+            read += 1;
+            if read.is_multiple_of(LOOK_AFTER) && gives_up() {
+                return Ok(None);
+            }
             versions.sort_by_key(|version| std::cmp::Reverse(version.sequence));
             for version in versions.drain(..) {
                 let is_base = version.sequence <= horizon;
@@ -176,7 +226,7 @@ impl Background {
             }
             versions.clear();
         }
-        out.finish()
+        out.finish().map(Some)
     }
 
     fn remove_obsolete(&mut self) -> Result<(), StoreError> {

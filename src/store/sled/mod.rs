@@ -24,6 +24,7 @@ mod writer;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use super::kv::{At, Batch, Kv, Snapshot, StoreError};
 use super::ticket::Ticket;
@@ -45,6 +46,8 @@ pub struct SledOptions {
     pub block_cache_bytes: u64,
     /// sled's own cache, in bytes.
     pub sled_cache_bytes: u64,
+    /// When no table was written down for so long, runs are merged further than writing needs.
+    pub settle_after: Duration,
 }
 
 impl SledOptions {
@@ -59,6 +62,7 @@ impl SledOptions {
             journal_bytes_max: 64 * MIB,
             block_cache_bytes: 32 * MIB,
             sled_cache_bytes: 64 * MIB,
+            settle_after: Duration::from_secs(10),
         }
     }
 }
@@ -191,5 +195,46 @@ impl Kv for Sled {
         let (ticket, resolver) = Ticket::new();
         self.queue.push(batch, resolver);
         ticket
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    use super::{Sled, SledOptions};
+    use crate::store::SystemClock;
+    use crate::store::kv::{At, Batch, Kv as _, Write};
+
+    #[test]
+    fn what_is_written_no_more_ends_in_one_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = SledOptions {
+            table_bytes_max: 20_000,
+            sync: false,
+            settle_after: Duration::from_secs(3_600),
+            ..SledOptions::new(folder.path())
+        };
+        let key = |number: u64| [&[5], number.to_be_bytes().as_slice()].concat();
+        let store = Sled::open(&options, Arc::new(SystemClock)).unwrap();
+        for number in 0..1_000 {
+            let write = Write { key: key(number), value: Some(vec![7; 200]), stamps: Vec::new() };
+            store.commit(Batch { writes: vec![write], ..Batch::default() }).wait().unwrap();
+        }
+        drop(store);
+        let quiet = SledOptions { settle_after: Duration::ZERO, ..options };
+        let store = Sled::open(&quiet, Arc::new(SystemClock)).unwrap();
+        let before = store.figures().runs;
+        assert!(before > 2, "{before} runs");
+        let begun = Instant::now();
+        while store.figures().runs > 1 && begun.elapsed() < Duration::from_secs(30) {
+            std::thread::yield_now();
+        }
+        assert_eq!(store.figures().runs, 1);
+        let snapshot = store.snapshot(At::Latest).unwrap();
+        for number in 0..1_000 {
+            assert_eq!(snapshot.get(&key(number)).unwrap().unwrap().0, vec![7; 200], "{number}");
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Instant;
 
 use crate::store::clock::Clock;
 use crate::store::kv::{Committed, Sequence, StoreError};
@@ -52,6 +53,8 @@ impl Sled {
             cache,
             clock: clock.clone(),
             journal_folder: journal_folder.clone(),
+            settle_after: options.settle_after,
+            quiet_since: Instant::now(),
             obsolete: Vec::new(),
         };
         let replayed = replay(options, &journal_folder, applied, &mut background, &mut opened)?;

@@ -86,6 +86,12 @@ impl Queue {
         !inner.ended
     }
 
+    /// Whether the background is waited for: a table is to be written down, or the store closes.
+    pub(super) fn is_awaited(&self) -> bool {
+        let inner = self.lock();
+        inner.frozen || inner.closing || inner.ended
+    }
+
     pub(super) fn set_frozen(&self, frozen: bool) {
         self.lock().frozen = frozen;
         self.changed.notify_all();
