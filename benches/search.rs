@@ -1,7 +1,7 @@
 //! What searches cost: `cargo bench --bench search -- DIRECTORY...`, data directories of one kind and growing size, such as
 //! `chartward generate` and `chartward import` make. Values are sampled from the data; every shape is asked with each value
-//! once cold and then warm; printed are medians of the processor's time, in microseconds, and how the largest compares
-//! with the smallest.
+//! once cold and then warm; printed are medians in microseconds, how the largest compares with the smallest, the most
+//! memory that a request took at once, and the median in the largest while resources are written to it.
 #![allow(
     clippy::unwrap_used,
     clippy::as_conversions,
@@ -12,15 +12,24 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use chartward::auth::Party;
 use chartward::cli::{Config, House};
 use chartward::definitions::r4;
-use chartward::operations::{Engine, Headers, Payload, Request, Verb, decode_pairs, encode};
+use chartward::model::parse;
+use chartward::operations::{Answer, Engine, Headers, Payload, Request, Verb, decode_pairs, encode};
 use chartward::search::{Asking, Everything, Filter, Reading, parse_query, search_params};
 use chartward::store::{At, Report, Repository, Search, View};
-use serde_json::Value;
+use peak_alloc::PeakAlloc;
+use serde_json::{Value, json};
+
+#[global_allocator]
+static MEMORY: PeakAlloc = PeakAlloc;
+
+/// Resources of a transaction of the load.
+const LOAD_LEN: usize = 50;
 
 /// Values asked for, for each shape.
 const SAMPLES: usize = 40;
@@ -134,16 +143,51 @@ impl Store {
             payload: Payload::None,
         };
         let begun = Instant::now();
-        let answer = self.engine.handle(&self.party, request).unwrap_or_else(|refusal| {
-            println!("{url}: {}", refusal.outcome.to_json());
-            std::process::exit(1)
-        });
+        let answer = self.send(request);
         let time = begun.elapsed().as_secs_f64() * 1e6;
         (time, answer.body.json().unwrap().matches("\"mode\":\"match\"").count())
     }
 }
 
 impl Store {
+    fn send(&self, request: Request) -> Answer {
+        let line = request.path.join("/");
+        self.engine.handle(&self.party, request).unwrap_or_else(|refusal| {
+            println!("{line}: {}", refusal.outcome.to_json());
+            std::process::exit(1)
+        })
+    }
+
+    /// The most memory that the request takes at once, in bytes.
+    fn peak(&self, url: &str) -> usize {
+        MEMORY.reset_peak_usage();
+        let before = MEMORY.current_usage();
+        self.ask(url);
+        MEMORY.peak_usage().saturating_sub(before)
+    }
+
+    /// Writes copies of resources, transaction by transaction, until it is told to stop.
+    fn load(&self, resources: &[Value], ends: &AtomicBool, written: &AtomicUsize) {
+        let entry = |resource: &Value| {
+            let mut resource = resource.clone();
+            // As it is stored it has an empty meta.
+            resource.as_object_mut().unwrap().shift_remove("meta");
+            let url = resource["resourceType"].as_str().unwrap();
+            json!({"resource": resource, "request": {"method": "POST", "url": url}})
+        };
+        for start in (0..resources.len() - LOAD_LEN).cycle() {
+            let entries: Vec<Value> = resources[start..start + LOAD_LEN].iter().map(entry).collect();
+            let bundle = json!({"resourceType": "Bundle", "type": "transaction", "entry": entries});
+            let payload = Payload::Resource(parse(bundle.to_string().into_bytes()).unwrap());
+            let (query, headers) = (Vec::new(), Headers::default());
+            self.send(Request { verb: Verb::Post, path: Vec::new(), query, headers, payload });
+            written.fetch_add(LOAD_LEN, Ordering::Relaxed);
+            if ends.load(Ordering::Relaxed) {
+                return;
+            }
+        }
+    }
+
     /// A count of everything, whoever may see it.
     fn count_unmasked(&self, url: &str) -> (f64, usize) {
         let (name, query) = url.split_once('?').unwrap();
@@ -185,6 +229,9 @@ fn median(mut times: Vec<f64>) -> f64 {
     times[times.len() / 2]
 }
 
+/// Of every shape with values in the largest store: its place in the table, what is asked, and its median there.
+type Asked = Vec<(&'static str, Vec<String>, f64)>;
+
 fn main() {
     let folders: Vec<PathBuf> =
         std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).map(PathBuf::from).collect();
@@ -195,19 +242,24 @@ fn main() {
     let stores: Vec<Store> = folders.into_iter().map(Store::open).collect();
     let sizes: Vec<String> = stores.iter().map(|store| store.resources.to_string()).collect();
     println!(
-        "about {} resources; medians in us: cold, warm, matches on the page; largest / smallest",
+        "about {} resources; medians in us: cold, warm, matches on the page; largest / smallest; peak in kB",
         sizes.join(", ")
     );
     let mut samples: Vec<BTreeMap<&str, Vec<Value>>> = stores.iter().map(|_| BTreeMap::new()).collect();
+    let mut asked: Asked = Vec::new();
     for (name, of, query) in SHAPES {
         let mut line = format!("| {name:26} |");
         let mut warm_medians = Vec::new();
+        let mut peak = 0;
         for (store, samples) in stores.iter().zip(&mut samples) {
             let resources = samples.entry(of).or_insert_with(|| store.samples(of));
             let mut urls: Vec<String> =
                 resources.iter().filter_map(|resource| filled(query, resource)).collect();
             urls.truncate(SAMPLES);
             let urls: Vec<String> = urls.into_iter().map(|url| format!("{url}&_count=10")).collect();
+            if urls.is_empty() {
+                continue;
+            }
             let cold = median(urls.iter().map(|url| store.ask(url).0).collect());
             let mut warm = Vec::new();
             let mut found = Vec::new();
@@ -216,14 +268,38 @@ fn main() {
                 warm.push(time);
                 found.push(matches as f64);
             }
-            warm_medians.push(median(warm));
-            line.push_str(&format!(
-                " {cold:8.0} {:8.0} {:3.0} |",
-                warm_medians[warm_medians.len() - 1],
-                median(found)
-            ));
+            peak = urls.iter().map(|url| store.peak(url)).max().unwrap_or(0);
+            let warm = median(warm);
+            warm_medians.push(warm);
+            line.push_str(&format!(" {cold:8.0} {warm:8.0} {:3.0} |", median(found)));
+            if warm_medians.len() == stores.len() {
+                asked.push((name, urls, warm));
+            }
         }
-        let ratio = warm_medians[warm_medians.len() - 1] / warm_medians[0];
-        println!("{line} {ratio:5.2} |");
+        let ratio = warm_medians.last().unwrap_or(&0.0) / warm_medians.first().unwrap_or(&1.0);
+        println!("{line} {ratio:5.2} | {:6} |", peak / 1_000);
     }
+    if let (Some(store), Some(samples)) = (stores.last(), samples.last())
+        && std::env::args().any(|argument| argument == "--load")
+    {
+        under_load(store, &samples["Observation"], &asked);
+    }
+}
+
+/// The same values again while another thread writes.
+fn under_load(store: &Store, resources: &[Value], asked: &Asked) {
+    let (ends, written) = (AtomicBool::new(false), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| store.load(resources, &ends, &written));
+        let begun = Instant::now();
+        println!("medians in us: alone, under load; under load / alone");
+        for (name, urls, alone) in asked {
+            let times = urls.iter().cycle().take(urls.len() * 3).map(|url| store.ask(url).0).collect();
+            let loaded = median(times);
+            println!("| {name:26} | {alone:8.0} | {loaded:8.0} | {:5.2} |", loaded / alone);
+        }
+        ends.store(true, Ordering::Relaxed);
+        let rate = written.load(Ordering::Relaxed) as f64 / begun.elapsed().as_secs_f64();
+        println!("meanwhile {rate:.0} resources a second were written");
+    });
 }

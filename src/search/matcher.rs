@@ -136,20 +136,6 @@ impl Matcher {
         Self { param, start, end, is_whole_key: false, check: Check::None }
     }
 
-    /// Whether the range is of all values that begin alike: often few different ones.
-    #[must_use]
-    pub fn is_beginning(&self) -> bool {
-        let is_of_text = match &self.check {
-            Check::None | Check::Holds(_) | Check::Ends(_) | Check::Tails(..) => true,
-            Check::SecondTimeAtMost(_)
-            | Check::SecondTimeAfter(_)
-            | Check::Numbers(_)
-            | Check::Within { .. }
-            | Check::Parts(_) => false,
-        };
-        is_of_text && after(&self.start) == self.end
-    }
-
     /// Whether an entry is meant.
     #[must_use]
     pub fn finds(&self, entry: &Entry) -> bool {

@@ -152,6 +152,10 @@ impl<'p, 's> Page<'p, 's> {
         };
         let mut from = from;
         let mut rows: Vec<u64> = Vec::new();
+        // One row more tells that there is a next page; the first page looks further, for a total that was not asked for.
+        let looks_further = self.cursor.is_none() && self.query.total.is_none() && searches.len() == 1;
+        let further = if looks_further { self.session.engine.options.total_unasked_max } else { 0 };
+        let wanted = self.len + 1 + further;
         let order: Vec<&Search<'_>> = match way {
             Way::Onward => searches.iter().collect(),
             Way::Back => searches.iter().rev().collect(),
@@ -161,16 +165,18 @@ impl<'p, 's> Page<'p, 's> {
                 Some(id) if id != search.def().id => continue,
                 _ => done = None,
             }
-            let mut more = search.page(from.take(), way, self.len + 1 - rows.len())?;
+            let mut more = search.page(from.take(), way, wanted - rows.len())?;
             match way {
                 Way::Onward => rows.append(&mut more),
                 Way::Back => rows = [more, rows].concat(),
             }
-            if rows.len() > self.len {
+            if rows.len() >= wanted {
                 break;
             }
         }
         let is_cut = rows.len() > self.len;
+        // What is at the end within what was looked at is all there is.
+        let small_total = (rows.len() < wanted).then_some(rows.len());
         if is_cut {
             match way {
                 Way::Onward => rows.truncate(self.len),
@@ -180,9 +186,7 @@ impl<'p, 's> Page<'p, 's> {
             }
         }
         let total = match &self.cursor {
-            None if !is_cut => Some(rows.len()),
-            None if self.query.total.is_none() => self.small_total(searches, &rows)?,
-            None => None,
+            None => small_total,
             // What is counted is what may be seen now.
             Some(cursor) if cursor.total.is_some() => Some(total_of(searches)?),
             Some(_) => None,
@@ -193,14 +197,6 @@ impl<'p, 's> Page<'p, 's> {
             hits: rows.into_iter().map(|row| Hit { row, contained: None }).collect(),
             total,
         })
-    }
-
-    /// The total, if it is found by looking at not many more matches.
-    fn small_total(&self, searches: &[Search<'_>], rows: &[u64]) -> Result<Option<usize>, Refusal> {
-        let ([search], Some(last)) = (searches, rows.last()) else { return Ok(None) };
-        let limit = self.session.engine.options.total_unasked_max;
-        let more = search.page(Some(*last), Way::Onward, limit + 1)?.len();
-        Ok((more <= limit).then_some(rows.len() + more))
     }
 
     fn links(&self, sequence: Sequence, found: &Found) -> Result<Vec<(&'static str, String)>, Refusal> {

@@ -2,13 +2,13 @@
 use roaring::RoaringTreemap;
 
 use crate::definitions::TypeDef;
-use crate::search::{Matcher, Param};
+use crate::search::{Check, Filter, Matcher, Param};
 use crate::store::key::{Key, Space, number_at, row_of};
 use crate::store::kv::{Direction, Flow, KeyRange, Sequence, StoreError};
 
 use super::probe::RowView;
-use super::ranges::{every_prefix, matcher_range, number, value_of};
-use super::step::{Kind, Step, Target};
+use super::ranges::{every_prefix, matcher_range, number, param_prefix, value_of};
+use super::step::{Kind, Step, TARGETS_STREAMED_MAX, Target};
 use super::view::View;
 
 impl View<'_> {
@@ -134,6 +134,60 @@ impl View<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The values, as prefixes of postings, whose rows are those of a step: where they can be read side by side, and for
+    /// who needs only some of the rows. Else `None`.
+    pub(super) fn values_of(
+        &self,
+        def: &'static TypeDef,
+        step: &Step<'_>,
+        need: Option<f64>,
+        scanned: &mut u64,
+    ) -> Result<Option<Vec<Vec<u8>>>, StoreError> {
+        match &step.kind {
+            _ if step.stream_us().is_none() => Ok(None),
+            Kind::Values(prefixes, _) => Ok(Some(prefixes.clone())),
+            Kind::Chain(param, targets) if need.is_some() => {
+                self.values_of_chain(def, param, targets, scanned)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The values by which what the links find and the mask shows is referred to. `None` if they are too many, or are
+    /// URLs, which have several versions.
+    fn values_of_chain(
+        &self,
+        def: &TypeDef,
+        param: &Param,
+        targets: &[Target<'_>],
+        scanned: &mut u64,
+    ) -> Result<Option<Vec<Vec<u8>>>, StoreError> {
+        let prefix = param_prefix(number(def), param.id);
+        let mut values = Vec::new();
+        for target in targets {
+            for row in self.gather(target.def, &target.step, scanned)? {
+                let other = RowView::new(self, row);
+                if !other.is_shown()? {
+                    continue;
+                }
+                let Some(current) = other.current()? else { continue };
+                for filter in self.referring_filters(&other, current, param)? {
+                    let Filter::Entries(matchers) = filter else { return Ok(None) };
+                    for matcher in matchers {
+                        if !matcher.is_whole_key
+                            || matcher.check != Check::None
+                            || values.len() >= TARGETS_STREAMED_MAX
+                        {
+                            return Ok(None);
+                        }
+                        values.push([prefix.as_slice(), &matcher.start].concat());
+                    }
+                }
+            }
+        }
+        Ok(Some(values))
     }
 
     /// What refers to what the link finds and the mask shows.

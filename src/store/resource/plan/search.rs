@@ -165,16 +165,16 @@ impl<'f> Search<'f> {
         let mut choice = choose(steps, self.size, need);
         let mut report = ReportStep::default();
         let base = choice.base.and_then(|place| steps.get(place));
-        let mut rows = match base.map(|step| (step, &step.kind)) {
-            Some((step, Kind::Values(prefixes, _))) if step.is_streamed() => {
-                Rows::of_values(prefixes.clone(), from, direction)
-            }
-            Some((step, _)) => {
-                let set = self.view.gather(self.def, step, &mut report.scanned)?;
-                choice.candidates =
-                    choice.candidates.min(f64::from(u32::try_from(set.len()).unwrap_or(u32::MAX)));
-                Rows::of_set(set, from, direction)
-            }
+        let mut rows = match base {
+            Some(step) => match self.view.values_of(self.def, step, need, &mut report.scanned)? {
+                Some(prefixes) => Rows::of_values(prefixes, from, direction),
+                None => {
+                    let set = self.view.gather(self.def, step, &mut report.scanned)?;
+                    choice.candidates =
+                        choice.candidates.min(f64::from(u32::try_from(set.len()).unwrap_or(u32::MAX)));
+                    Rows::of_set(set, from, direction)
+                }
+            },
             None => Rows::of_values(vec![every_prefix(number(self.def))], from, direction),
         };
         report.what = choice.name(steps);
@@ -281,8 +281,7 @@ fn choose(steps: &[Step<'_>], size: f64, need: Option<f64>) -> Choice {
     let cost = |base: Option<usize>| {
         let others = || (0..).zip(steps).filter(move |(place, _)| base != Some(*place)).map(|(_, step)| step);
         let (rows, start_us, row_us) = match base.and_then(|place| steps.get(place)) {
-            Some(step) if step.is_streamed() => (step.rows, KEY_US, POSTING_US),
-            Some(step) => (step.rows, step.gather_us, POSTING_US),
+            Some(step) => (step.rows, step.stream_us().unwrap_or(step.gather_us), POSTING_US),
             None => (size, KEY_US, POSTING_US),
         };
         let passing: f64 = others().map(part).product();

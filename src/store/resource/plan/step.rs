@@ -15,6 +15,10 @@ pub(super) const POSTING_US: f64 = 0.15;
 pub(super) const KEY_US: f64 = 2.0;
 pub(super) const ENTRIES_US: f64 = 3.0;
 const RESOURCE_US: f64 = 30.0;
+/// To read the first rows that refer to a resource which may be seen.
+const REFERRERS_US: f64 = 12.0;
+/// What refers to up to so many resources is read side by side in the order of its rows.
+pub(super) const TARGETS_STREAMED_MAX: usize = 4_096;
 /// To follow a reference: the resource at its other end, whether it may be seen, and what it is referred to by.
 const LINK_US: f64 = 60.0;
 
@@ -22,6 +26,9 @@ const LINK_US: f64 = 60.0;
 const VALUES_STREAMED_MAX: usize = 64;
 /// So many different values of a range are looked at to find out whether they are few.
 const VALUES_LOOKED_AT_MAX: usize = 96;
+/// So many are looked at first; if all together are less than so small a part of the range, its values are many.
+const VALUES_TRIED: usize = 8;
+const TRIED_SHARE: f64 = 48.0;
 /// Where about so few rows match, they are gathered without further thought.
 const ROWS_FEW: f64 = 4_000.0;
 
@@ -57,9 +64,18 @@ pub(super) struct Step<'f> {
 }
 
 impl Step<'_> {
-    /// Whether its rows can be read in order without gathering them first.
-    pub(super) fn is_streamed(&self) -> bool {
-        matches!(&self.kind, Kind::Values(prefixes, _) if prefixes.len() <= VALUES_STREAMED_MAX)
+    /// What it costs until its rows can be read in order without gathering them first; `None` if they cannot.
+    pub(super) fn stream_us(&self) -> Option<f64> {
+        match &self.kind {
+            Kind::Values(prefixes, _) => (prefixes.len() <= VALUES_STREAMED_MAX).then_some(KEY_US),
+            Kind::Chain(_, targets) => {
+                let rows: f64 = targets.iter().map(|target| target.step.rows).sum();
+                let found_us: f64 = targets.iter().map(|target| target.step.gather_us).sum();
+                let limit = f64::from(u32::try_from(TARGETS_STREAMED_MAX).unwrap_or(u32::MAX));
+                (rows <= limit).then_some(found_us + rows * REFERRERS_US)
+            }
+            _ => None,
+        }
     }
 
     /// For reports: what sort of step it is.
@@ -177,8 +193,7 @@ impl View<'_> {
         }
         let rows = size(postings);
         let is_searched = |matcher: &Matcher| matches!(matcher.check, Check::Holds(_) | Check::Ends(_));
-        let may_be_few = matchers.iter().all(Matcher::is_beginning);
-        let values = if may_be_few && (rows > ROWS_FEW || matchers.iter().any(is_searched)) {
+        let values = if rows > ROWS_FEW || matchers.iter().any(is_searched) {
             self.values(number, matchers)?
         } else {
             None
@@ -204,29 +219,29 @@ impl View<'_> {
             let is_searched = matches!(matcher.check, Check::Holds(_) | Check::Ends(_));
             let mut looked_at = 0;
             let mut last: Option<(Vec<u8>, u32)> = None;
-            self.repository.snapshot().scan(
-                &matcher_range(number, matcher),
-                Direction::Forward,
-                &mut |key, _| {
-                    let prefix = key.get(..key.len().saturating_sub(8)).unwrap_or_default();
-                    match &mut last {
-                        Some((value, times)) if value == prefix => {
-                            *times += 1;
-                            return if *times < 16 { Flow::Next } else { Flow::Seek(past(prefix)) };
-                        }
-                        _ => {}
+            let range = matcher_range(number, matcher);
+            if !is_searched && !self.may_be_few(&range)? {
+                return Ok(None);
+            }
+            self.repository.snapshot().scan(&range, Direction::Forward, &mut |key, _| {
+                let prefix = key.get(..key.len().saturating_sub(8)).unwrap_or_default();
+                match &mut last {
+                    Some((value, times)) if value == prefix => {
+                        *times += 1;
+                        return if *times < 16 { Flow::Next } else { Flow::Seek(past(prefix)) };
                     }
-                    looked_at += 1;
-                    if !is_searched && looked_at > VALUES_LOOKED_AT_MAX {
-                        return Flow::Stop;
-                    }
-                    if matcher.check.accepts(value_of(key)) {
-                        found.push(prefix.to_vec());
-                    }
-                    last = Some((prefix.to_vec(), 0));
-                    Flow::Next
-                },
-            )?;
+                    _ => {}
+                }
+                looked_at += 1;
+                if !is_searched && looked_at > VALUES_LOOKED_AT_MAX {
+                    return Flow::Stop;
+                }
+                if matcher.check.accepts(value_of(key)) {
+                    found.push(prefix.to_vec());
+                }
+                last = Some((prefix.to_vec(), 0));
+                Flow::Next
+            })?;
             if !is_searched && looked_at > VALUES_LOOKED_AT_MAX {
                 return Ok(None);
             }
@@ -234,6 +249,23 @@ impl View<'_> {
         found.sort_unstable();
         found.dedup();
         Ok(Some(found))
+    }
+
+    /// Whether the first values of a range take so much of it that all of them may be few.
+    fn may_be_few(&self, range: &KeyRange) -> Result<bool, StoreError> {
+        let snapshot = self.repository.snapshot();
+        let (mut looked_at, mut last) = (0, Vec::new());
+        snapshot.scan(range, Direction::Forward, &mut |key, _| {
+            last.clear();
+            last.extend_from_slice(key.get(..key.len().saturating_sub(8)).unwrap_or_default());
+            looked_at += 1;
+            if looked_at < VALUES_TRIED { Flow::Seek(past(&last)) } else { Flow::Stop }
+        })?;
+        if looked_at < VALUES_TRIED {
+            return Ok(true);
+        }
+        let tried = snapshot.estimate(&KeyRange { start: range.start.clone(), end: past(&last) })?;
+        Ok(size(tried) * TRIED_SHARE >= size(snapshot.estimate(range)?))
     }
 
     fn chain_step<'f>(

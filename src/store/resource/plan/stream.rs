@@ -1,13 +1,15 @@
 //! Rows in order: of one or several values of the index, read in pieces, or of a set.
-use std::collections::VecDeque;
+use std::collections::{BinaryHeap, VecDeque};
 
 use roaring::RoaringTreemap;
 
 use crate::store::key::row_of;
 use crate::store::kv::{Direction, Flow, KeyRange, Snapshot, StoreError};
 
-/// The first piece is small: most pages are filled by it.
+/// The first piece is small: most pages are filled by it. Of many values each has few rows on a page.
 const PIECE_ROWS_MIN: usize = 32;
+const PIECE_ROWS_OF_MANY: usize = 4;
+const VALUES_MANY: usize = 32;
 const PIECE_ROWS_MAX: usize = 2_048;
 
 /// The rows of one value of the index, read ahead piece by piece.
@@ -44,9 +46,62 @@ impl ValueRows {
     }
 }
 
+/// The rows of several values, merged.
+pub(super) struct Values {
+    values: Vec<ValueRows>,
+    /// The next row of every value that has one, as it is ordered, and the value's place; `None` before the first row.
+    fronts: Option<BinaryHeap<(u64, usize)>>,
+    direction: Direction,
+    last: Option<u64>,
+}
+
+impl Values {
+    /// The nearest row is the greatest of a heap, so going forward rows are turned round.
+    fn ordered(&self, row: u64) -> u64 {
+        if self.direction == Direction::Forward { !row } else { row }
+    }
+
+    fn next(&mut self, snapshot: &dyn Snapshot, scanned: &mut u64) -> Result<Option<u64>, StoreError> {
+        if self.fronts.is_none() {
+            self.fronts = Some(BinaryHeap::with_capacity(self.values.len()));
+            for place in 0..self.values.len() {
+                self.advance(place, snapshot, scanned)?;
+            }
+        }
+        while let Some((ordered, place)) = self.fronts.as_mut().and_then(BinaryHeap::pop) {
+            self.advance(place, snapshot, scanned)?;
+            let row = self.ordered(ordered);
+            if self.last != Some(row) {
+                self.last = Some(row);
+                return Ok(Some(row));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Puts the next row of a value among the fronts.
+    fn advance(
+        &mut self,
+        place: usize,
+        snapshot: &dyn Snapshot,
+        scanned: &mut u64,
+    ) -> Result<(), StoreError> {
+        let direction = self.direction;
+        let Some(value) = self.values.get_mut(place) else { return Ok(()) };
+        if value.rows.is_empty() {
+            *scanned += value.fill(snapshot, direction)?;
+        }
+        if let Some(row) = value.rows.pop_front() {
+            let ordered = self.ordered(row);
+            self.fronts.get_or_insert_default().push((ordered, place));
+        }
+        Ok(())
+    }
+}
+
 /// Rows in the order of a direction, each once.
 pub(super) enum Rows {
-    Values { values: Vec<ValueRows>, direction: Direction },
+    Values(Values),
     Set { set: RoaringTreemap, rows: VecDeque<u64>, next: Option<u64>, direction: Direction },
 }
 
@@ -54,8 +109,10 @@ impl Rows {
     /// The rows of values, given as prefixes of postings, from a row on (it included).
     pub(super) fn of_values(prefixes: Vec<Vec<u8>>, from: Option<u64>, direction: Direction) -> Self {
         let next = Some(from.unwrap_or(first_of(direction)));
-        let value = |prefix| ValueRows { prefix, rows: VecDeque::new(), piece: PIECE_ROWS_MIN, next };
-        Self::Values { values: prefixes.into_iter().map(value).collect(), direction }
+        let piece = if prefixes.len() > VALUES_MANY { PIECE_ROWS_OF_MANY } else { PIECE_ROWS_MIN };
+        let value = |prefix| ValueRows { prefix, rows: VecDeque::new(), piece, next };
+        let values = prefixes.into_iter().map(value).collect();
+        Self::Values(Values { values, fronts: None, direction, last: None })
     }
 
     /// The rows of a set, from a row on (it included).
@@ -71,20 +128,7 @@ impl Rows {
         scanned: &mut u64,
     ) -> Result<Option<u64>, StoreError> {
         match self {
-            Self::Values { values, direction } => {
-                for value in values.iter_mut().filter(|value| value.rows.is_empty()) {
-                    *scanned += value.fill(snapshot, *direction)?;
-                }
-                let fronts = values.iter().filter_map(|value| value.rows.front().copied());
-                let next = match direction {
-                    Direction::Forward => fronts.min(),
-                    Direction::Reverse => fronts.max(),
-                };
-                for value in values.iter_mut().filter(|value| value.rows.front().copied() == next) {
-                    value.rows.pop_front();
-                }
-                Ok(next)
-            }
+            Self::Values(values) => values.next(snapshot, scanned),
             Self::Set { set, rows, next, direction } => {
                 if let (true, Some(from)) = (rows.is_empty(), *next) {
                     *next = fill_from_set(set, rows, from, *direction);
