@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::model::Millis;
 
-use super::party::{Party, Role};
+use super::party::{BreakGlass, Party, Role};
 use super::scope::Scopes;
 
 /// How far the clocks of issuer and server may differ, in seconds.
@@ -42,6 +42,10 @@ pub struct AccessToken {
     pub purpose_of_use: Vec<String>,
     #[serde(default)]
     pub assign_ids: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub break_glass: Option<BreakGlass>,
+    #[serde(default)]
+    pub may_break_glass: bool,
 }
 
 /// Why a token is refused. The client learns no more than that.
@@ -166,6 +170,8 @@ impl Issuer {
             purposes: claims.purpose_of_use,
             scopes: Scopes::parse(&claims.scope),
             assign_ids: claims.assign_ids,
+            break_glass: claims.break_glass,
+            may_break_glass: claims.may_break_glass,
             token_id: claims.jti,
             expires: claims.exp.saturating_mul(1_000),
         })
@@ -193,6 +199,8 @@ mod tests {
             patient: None,
             purpose_of_use: vec!["TREAT".to_owned()],
             assign_ids: false,
+            break_glass: None,
+            may_break_glass: false,
         }
     }
 

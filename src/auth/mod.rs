@@ -5,5 +5,5 @@ mod party;
 mod scope;
 
 pub use issuer::{AccessToken, Issuer, TokenError};
-pub use party::{Party, Role};
+pub use party::{BreakGlass, Party, Role};
 pub use scope::{Level, Permission, Scope, Scopes};

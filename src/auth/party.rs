@@ -1,4 +1,6 @@
 //! The party: who asks, in which role, for which organization and purpose.
+use serde::{Deserialize, Serialize};
+
 use crate::model::Millis;
 
 use super::scope::Scopes;
@@ -41,6 +43,13 @@ impl Role {
     }
 }
 
+/// An emergency: the one patient's id, and why the glass was broken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BreakGlass {
+    pub patient: String,
+    pub reason: String,
+}
+
 /// Who asks. Comes only of our own registration or issue; what a token claims beyond it only narrows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Party {
@@ -59,6 +68,10 @@ pub struct Party {
     pub scopes: Scopes,
     /// Whether it may choose the ids of resources.
     pub assign_ids: bool,
+    /// The emergency that the party acts in, if it has said so and may.
+    pub break_glass: Option<BreakGlass>,
+    /// Whether it may break the glass.
+    pub may_break_glass: bool,
     /// The id of the token, for the record of who saw what.
     pub token_id: String,
     pub expires: Millis,
@@ -78,6 +91,8 @@ impl Party {
             purposes: vec!["TREAT".to_owned()],
             scopes: Scopes::parse("system/*.cruds"),
             assign_ids: true,
+            break_glass: None,
+            may_break_glass: false,
             token_id: "open".to_owned(),
             expires: Millis::MAX,
         }
@@ -96,6 +111,8 @@ impl Party {
             purposes: Vec::new(),
             scopes: Scopes::default(),
             assign_ids: false,
+            break_glass: None,
+            may_break_glass: false,
             token_id: String::new(),
             expires: Millis::MAX,
         }

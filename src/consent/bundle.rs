@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use crate::model::{Millis, Outcome, Temporal, quote};
 
-use super::lens::Disclosed;
+use super::disclosed::Disclosed;
 
 /// What a Bundle is (R4 valueset-bundle-type.html).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use crate::model::{Interval, JsonKind, Node, Reference, ReferenceTarget, Tempora
 
 use crate::search::Facts;
 
+use super::belonging::names;
 use super::codes::{Code, CodeSystem, NORMAL_RANK, RESTRICTED_RANK, STIGMATIZING, confidentiality_rank};
 
 /// The facts of a resource for decisions. References are `Type/id`.
@@ -26,6 +27,8 @@ pub struct DataFacts {
     /// What it refers to, and what is known to refer to it.
     pub outgoing: BTreeSet<String>,
     pub incoming: BTreeSet<String>,
+    /// What it is about, where it has the subjects and labels of others.
+    pub named: BTreeSet<String>,
     pub codes: BTreeSet<Code>,
     pub mime_types: BTreeSet<String>,
     pub when: Option<Interval>,
@@ -51,6 +54,9 @@ const DATE_ELEMENTS: [&str; 17] = [
     "started",
     "dateAsserted",
 ];
+/// The system of the codes of Tasks that the server makes: work for the own staff alone.
+pub const WORK_SYSTEM: &str = "urn:chartward:work";
+
 const AUTHOR_ELEMENTS: [&str; 10] = [
     "performer",
     "recorder",
@@ -78,6 +84,19 @@ impl DataFacts {
         }
         for child in resource.children().filter(|child| child.key() != "contained") {
             facts.read_element(child);
+            if names(child, &type_name) {
+                let references = child.subtree().filter(|node| node.key() == "reference");
+                facts.named.extend(references.filter_map(Node::as_str).map(plain));
+            }
+        }
+        if type_name == "Consent" {
+            // Whom it gives rights to is not what it is about.
+            let provision = resource.get("provision").into_iter().flat_map(Node::subtree);
+            for actor in provision.filter(|node| node.key() == "actor") {
+                for node in actor.subtree().filter(|node| node.key() == "reference") {
+                    facts.named.remove(&plain(node.text()));
+                }
+            }
         }
         let security = resource.subtree().filter(|node| node.key() == "security");
         facts.labels.extend(security.flat_map(Node::items).filter_map(Code::of_coding));
@@ -110,6 +129,13 @@ impl DataFacts {
         if self.has_label_of(&STIGMATIZING) {
             self.confidentiality = self.confidentiality.max(RESTRICTED_RANK);
         }
+    }
+
+    /// Whether it is work that the server has made for the own staff.
+    #[must_use]
+    pub fn is_work(&self) -> bool {
+        self.type_name == "Task"
+            && self.codes.iter().any(|code| code.system == CodeSystem::Other(WORK_SYSTEM.to_owned()))
     }
 
     /// Whether any of these sensitivity codes is among the labels.

@@ -24,6 +24,8 @@ pub struct Requester {
     pub self_patient: Option<String>,
     /// Identifiers of actors that consents may name.
     pub directory: BTreeMap<String, Vec<(String, String)>>,
+    /// The patients for whom the requester acts (45 CFR 164.502(g)).
+    pub represents: BTreeSet<String>,
     /// Groups and teams whose members are not known.
     pub unresolved: BTreeSet<String>,
     /// The patient for whom the glass is broken, by one who may.
@@ -120,9 +122,19 @@ pub fn decide(
     requester: &Requester,
     settings: &Settings,
 ) -> Decision {
+    decide_each(programs, data, settings, &|_| requester)
+}
+
+/// Decides with what the requester is to each data subject (`Patient/id`).
+pub(super) fn decide_each<'r>(
+    programs: &[Program],
+    data: &DataFacts,
+    settings: &Settings,
+    requester_for: &dyn Fn(&str) -> &'r Requester,
+) -> Decision {
     let mut permit = Decision { permit: true, basis: Basis::NotGoverned };
     for owner in &data.owners {
-        let decision = decide_for(owner, programs, data, requester, settings);
+        let decision = decide_for(owner, programs, data, requester_for(owner), settings);
         if !decision.permit {
             return decision;
         }
@@ -180,6 +192,13 @@ fn decide_for(
         .map(|program| (program, verdict(program, data, requester, settings)))
         .filter(|(_, verdict)| *verdict != Verdict::NotApplicable)
         .collect();
+    let names_somebody =
+        |rule: &Rule| rule.criteria.iter().any(|criterion| matches!(criterion, Criterion::Actor(_)));
+    let is_denied_by_name =
+        verdicts.iter().any(|(_, verdict)| matches!(verdict, Verdict::Deny(rule) if names_somebody(rule)));
+    if requester.represents.contains(owner) && !is_denied_by_name && !data.labels.iter().any(excluded) {
+        return Decision { permit: true, basis: Basis::RightOfAccess };
+    }
     if settings.combining == Combining::MostRecent {
         let newest = verdicts.iter().map(|(program, _)| program.date_time).max().flatten();
         verdicts.retain(|(program, _)| program.date_time == newest);

@@ -1,127 +1,22 @@
 //! The lens: what one party may see of one snapshot. Everything that leaves the house passes through it; nothing else can
 //! make a [`Disclosed`].
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::auth::{Party, Permission, Role};
-use crate::definitions::{TypeDef, TypeId, r4};
-use crate::model::{Millis, Node, ResourceKey, parse};
-use crate::search::{Facts, Keep, Mask, Scope, search_params};
+use crate::definitions::TypeId;
+use crate::model::{Millis, Node};
+use crate::search::Keep;
 use crate::store::{Repository, Snapshot, StoreError, Stored};
 
 use super::codes::{Code, CodeSystem};
 use super::data::DataFacts;
-use super::decide::{Basis, Decision, Requester, Settings, decide};
-use super::matching::needs_content;
-use super::program::{Program, compile};
+use super::decide::{Basis, Decision, Requester, Settings, decide_each};
+use super::disclosed::{Disclosed, Shown};
+use super::identities::{Membership, membership, requester};
+use super::masking::{masked, telling_references};
+use super::program::Program;
 use super::programs::{OfState, Programs};
-
-/// The last state of a resource: a text that its reader may have. It has no public constructor.
-#[derive(Clone, Debug)]
-pub struct Disclosed {
-    text: String,
-    /// `Type/id`, where it is one resource of the store.
-    reference: String,
-    version_id: String,
-    time: Millis,
-    patients: BTreeSet<String>,
-    basis: Basis,
-}
-
-impl Disclosed {
-    /// The JSON text.
-    #[must_use]
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    #[must_use]
-    pub fn reference(&self) -> &str {
-        &self.reference
-    }
-
-    #[must_use]
-    pub fn version_id(&self) -> &str {
-        &self.version_id
-    }
-
-    #[must_use]
-    pub fn time(&self) -> Millis {
-        self.time
-    }
-
-    /// `Patient/id` of everybody it is about.
-    #[must_use]
-    pub fn patients(&self) -> &BTreeSet<String> {
-        &self.patients
-    }
-
-    /// What the disclosure rests on.
-    #[must_use]
-    pub fn basis(&self) -> &Basis {
-        &self.basis
-    }
-
-    /// A text made of nothing but disclosed parts and what is no secret.
-    pub(super) fn gathered(text: String, time: Millis, patients: BTreeSet<String>) -> Self {
-        let (reference, version_id) = (String::new(), String::new());
-        Self { text, reference, version_id, time, patients, basis: Basis::NotGoverned }
-    }
-
-    /// A resource that this one contains, and its type.
-    #[must_use]
-    pub fn contained(&self, id: &str) -> Option<(Self, &'static TypeDef)> {
-        let tree = parse(self.text.clone().into_bytes()).ok()?;
-        let inner = tree.root().items_at("contained").find(|inner| inner.str_at("id") == Some(id))?;
-        let def = r4().resource(inner.str_at("resourceType")?)?;
-        let mut text = String::new();
-        crate::model::minify(inner, &mut text);
-        Some((Self { text, ..self.clone() }, def))
-    }
-
-    /// The same resource with only some of its elements, marked as a part (R4 search.html#elements).
-    #[must_use]
-    pub fn reduced(&self, keep: &dyn Fn(&str) -> bool) -> Self {
-        let Ok(tree) = parse(self.text.clone().into_bytes()) else { return self.clone() };
-        let mut text = String::from("{");
-        for child in tree.root().children().filter(|child| keep(child.key())) {
-            if text.len() > 1 {
-                text.push(',');
-            }
-            if child.key() == "meta" {
-                text.push_str("\"meta\":");
-                text.push_str(&subsetted(child));
-            } else {
-                crate::model::quote(child.key(), &mut text);
-                text.push(':');
-                crate::model::minify(child, &mut text);
-            }
-        }
-        text.push('}');
-        Self { text, ..self.clone() }
-    }
-}
-
-/// The meta of a part: it says that it is one.
-fn subsetted(meta: Node<'_>) -> String {
-    const TAG: &str =
-        "{\"system\":\"http://terminology.hl7.org/CodeSystem/v3-ObservationValue\",\"code\":\"SUBSETTED\"}";
-    let mut text = String::from("{");
-    for child in meta.children().filter(|child| child.key() != "tag") {
-        crate::model::quote(child.key(), &mut text);
-        text.push(':');
-        crate::model::minify(child, &mut text);
-        text.push(',');
-    }
-    text.push_str("\"tag\":[");
-    for tag in meta.items_at("tag") {
-        crate::model::minify(tag, &mut text);
-        text.push(',');
-    }
-    text.push_str(TAG);
-    text.push_str("]}");
-    text
-}
 
 /// Types that are about no patient and that every party may read within its scopes.
 const ADMINISTRATIVE: [&str; 15] = [
@@ -159,16 +54,22 @@ pub enum Writing {
 
 /// What a party may see of a snapshot.
 pub struct Lens<'s> {
-    repository: Repository<'s>,
-    party: Arc<Party>,
-    settings: Arc<Settings>,
-    requester: Requester,
+    pub(super) repository: Repository<'s>,
+    pub(super) party: Arc<Party>,
+    pub(super) settings: Arc<Settings>,
+    pub(super) requester: Requester,
     is_own: bool,
-    programs: Arc<OfState>,
+    pub(super) programs: Arc<OfState>,
+    /// A Consent that is taken to be stored.
+    pub(super) supposed: Option<Program>,
     /// What the facts of a type's resources about one patient (or none, as an empty id) decide.
-    kept: Mutex<HashMap<TypeId, HashMap<String, Keep>>>,
+    pub(super) kept: Mutex<HashMap<TypeId, HashMap<String, Keep>>>,
     /// What resources that consents name as `related` refer to.
-    references: Mutex<HashMap<String, Arc<BTreeSet<String>>>>,
+    pub(super) references: Mutex<HashMap<String, Arc<BTreeSet<String>>>>,
+    /// What groups and teams that Consents of a patient name are to the party: team, patient.
+    memberships: Mutex<HashMap<(String, String), Membership>>,
+    /// Whether what references lead to is shown.
+    targets: Mutex<HashMap<String, bool>>,
 }
 
 impl<'s> Lens<'s> {
@@ -183,16 +84,7 @@ impl<'s> Lens<'s> {
         now: Millis,
     ) -> Result<Self, StoreError> {
         let repository = Repository::new(snapshot);
-        let mut requester = Requester {
-            now,
-            purposes: party.purposes.iter().map(|code| Code::purpose(code)).collect(),
-            payer: party.role == Role::Insurer,
-            self_patient: party.own_patient().map(|id| format!("Patient/{id}")),
-            ..Requester::default()
-        };
-        for actor in [&party.fhir_user, &party.organization].into_iter().flatten() {
-            add_actor(&repository, actor, &mut requester)?;
-        }
+        let mut requester = requester(&repository, &party, now)?;
         let is_own = !requester.actors.is_disjoint(&settings.own);
         requester.actions = if is_own { vec!["access", "use"] } else { vec!["access", "use", "disclose"] };
         Ok(Self {
@@ -202,9 +94,18 @@ impl<'s> Lens<'s> {
             requester,
             is_own,
             programs: programs.of(snapshot)?,
+            supposed: None,
             kept: Mutex::default(),
             references: Mutex::default(),
+            memberships: Mutex::default(),
+            targets: Mutex::default(),
         })
+    }
+
+    /// The same lens as if this Consent were stored.
+    #[must_use]
+    pub fn supposing(self, consent: Program) -> Self {
+        Self { supposed: Some(consent), kept: Mutex::default(), targets: Mutex::default(), ..self }
     }
 
     /// The resources that the lens looks at.
@@ -235,7 +136,7 @@ impl<'s> Lens<'s> {
         version_id: &str,
         later: &[&Stored],
     ) -> Result<Option<Disclosed>, StoreError> {
-        let mut data = self.data(stored)?;
+        let mut data = self.with_what_it_names(&self.data(stored)?)?;
         for newer in later {
             let newer = self.data(newer)?;
             data.labels.extend(newer.labels);
@@ -246,21 +147,72 @@ impl<'s> Lens<'s> {
         if !decision.permit {
             return Ok(None);
         }
-        Ok(Some(Disclosed {
-            text: stored.stamped(version_id),
+        Ok(Some(Disclosed::of(Shown {
+            text: self.without_the_hidden(stored, version_id)?,
             reference: format!("{}/{}", stored.def.name, stored.id),
             version_id: version_id.to_owned(),
             time: stored.time,
             patients: data.owners,
             basis: decision.basis,
-        }))
+        })))
     }
 
-    /// Shows a resource that was made from what the party may see, such as an AuditEvent for who may audit.
+    /// The text of a version, in which references to what is not shown tell nothing of it.
+    fn without_the_hidden(&self, stored: &Stored, version_id: &str) -> Result<String, StoreError> {
+        let text = stored.stamped(version_id);
+        if !text.contains("\"display\"") && !text.contains("\"identifier\"") {
+            return Ok(text);
+        }
+        let tree = self.tree(stored)?;
+        let mut hidden = Vec::new();
+        for target in telling_references(tree.root()) {
+            if !self.shows_target(&target)? {
+                hidden.push(target);
+            }
+        }
+        if hidden.is_empty() {
+            return Ok(text);
+        }
+        masked(&text, &hidden).ok_or_else(|| StoreError::Corrupt(format!("the text of row {}", stored.row)))
+    }
+
+    /// Whether what a reference leads to is there and shown.
+    fn shows_target(&self, reference: &str) -> Result<bool, StoreError> {
+        let lock = || self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shown) = lock().get(reference) {
+            return Ok(*shown);
+        }
+        let shown = self.is_shown(reference)?;
+        lock().insert(reference.to_owned(), shown);
+        Ok(shown)
+    }
+
+    /// Whether the party reads the record of accesses: privacy officers and administrators of the own organization.
     #[must_use]
-    pub fn show_derived(&self, text: String, def: &TypeDef, time: Millis) -> Option<Disclosed> {
-        let permitted = &*def.name == "AuditEvent" && self.party.may_audit();
-        permitted.then(|| Disclosed::gathered(text, time, BTreeSet::new()))
+    pub fn may_audit(&self) -> bool {
+        self.is_own && self.party.may_audit()
+    }
+
+    /// Whether the party is this patient (`Patient/id`), or acts for it.
+    #[must_use]
+    pub fn is_subject(&self, patient: &str) -> bool {
+        self.requester.self_patient.as_deref() == Some(patient) || self.requester.represents.contains(patient)
+    }
+
+    /// Shows what was made of accesses or decisions about these patients (`Patient/id`): to who may audit, and to the
+    /// patient whom alone it is about.
+    #[must_use]
+    pub fn show_derived(&self, text: String, patients: BTreeSet<String>, time: Millis) -> Option<Disclosed> {
+        let is_own = !patients.is_empty() && patients.iter().all(|patient| self.is_subject(patient));
+        (self.may_audit() || is_own).then(|| Disclosed::gathered(text, time, patients))
+    }
+
+    /// What is decided about a resource, and why. Nothing is released by it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn decision(&self, resource: Node<'_>) -> Result<Decision, StoreError> {
+        self.decide(&DataFacts::of(resource))
     }
 
     /// Whether the party may see a resource that is about to be written, or was sent by it.
@@ -305,25 +257,30 @@ impl<'s> Lens<'s> {
         self.decide_as(&data, &requester).map(|decision| decision.permit)
     }
 
-    fn data(&self, stored: &Stored) -> Result<DataFacts, StoreError> {
-        let corrupt = || StoreError::Corrupt(format!("the text of row {}", stored.row));
-        let tree = parse(stored.text.clone().into_bytes()).map_err(|_| corrupt())?;
-        Ok(DataFacts::of(tree.root()))
+    pub(super) fn data(&self, stored: &Stored) -> Result<DataFacts, StoreError> {
+        Ok(DataFacts::of(self.tree(stored)?.root()))
     }
 
-    fn decide(&self, data: &DataFacts) -> Result<Decision, StoreError> {
+    pub(super) fn decide(&self, data: &DataFacts) -> Result<Decision, StoreError> {
         self.decide_as(data, &self.requester)
     }
 
-    fn decide_as(&self, data: &DataFacts, requester: &Requester) -> Result<Decision, StoreError> {
+    pub(super) fn decide_as(&self, data: &DataFacts, requester: &Requester) -> Result<Decision, StoreError> {
         let refuse = Decision { permit: false, basis: Basis::NotGoverned };
         let is_read = requester.actions.contains(&"access");
         if is_read && !self.scopes_show(&data.type_name) {
             return Ok(refuse);
         }
-        if data.type_name == "AuditEvent" && !self.party.may_audit() {
+        if data.type_name == "AuditEvent" && !self.may_audit() {
             return Ok(refuse);
         }
+        if data.is_work() && !self.is_staff() {
+            return Ok(refuse);
+        }
+        if data.type_name == "Binary" {
+            return self.decide_binary(data, requester);
+        }
+        let mut data = self.with_what_it_names(data)?;
         if self.is_outside_context(&data.owners, &data.type_name) {
             return Ok(refuse);
         }
@@ -337,17 +294,49 @@ impl<'s> Lens<'s> {
         for owner in &data.owners {
             programs.extend(self.programs(owner)?.iter().cloned());
         }
-        let mut data = data.clone();
         for related in programs.iter().flat_map(|program| &program.related) {
             if self.references_of(related)?.contains(&data.reference) {
                 data.incoming.insert(related.clone());
             }
         }
-        Ok(decide(&programs, &data, requester, &self.settings))
+        let mut of_owner = BTreeMap::new();
+        for owner in &data.owners {
+            of_owner.insert(owner.clone(), self.requester_for(owner, &programs, requester)?);
+        }
+        Ok(decide_each(&programs, &data, &self.settings, &|owner| of_owner.get(owner).unwrap_or(requester)))
+    }
+
+    /// The requester as the Consents of one patient see it: with the groups and teams that they name and it belongs to.
+    pub(super) fn requester_for(
+        &self,
+        owner: &str,
+        programs: &[Program],
+        requester: &Requester,
+    ) -> Result<Requester, StoreError> {
+        let mut known = requester.clone();
+        for team in programs.iter().flat_map(|program| &program.teams) {
+            let key = (team.clone(), owner.to_owned());
+            let lock = || self.memberships.lock().unwrap_or_else(PoisonError::into_inner);
+            let found = lock().get(&key).copied();
+            let found = match found {
+                Some(found) => found,
+                None => {
+                    let found = membership(&self.repository, team, owner, requester)?;
+                    lock().insert(key, found);
+                    found
+                }
+            };
+            match found {
+                Membership::Member => drop(known.actors.insert(team.clone())),
+                Membership::Unknown => drop(known.unresolved.insert(team.clone())),
+                Membership::Stranger => {}
+            }
+        }
+        Ok(known)
     }
 
     /// A launch context, and scopes of the patient level, narrow everything to one patient.
-    fn is_outside_context(&self, owners: &BTreeSet<String>, type_name: &str) -> bool {
+    pub(super) fn is_outside_context(&self, owners: &BTreeSet<String>, type_name: &str) -> bool {
         let context = self.party.patient_context.as_deref().or(self.party.own_patient());
         let narrows = self.party.patient_context.is_some() || self.party.scopes.is_patient_only(type_name);
         if !narrows || owners.is_empty() {
@@ -356,160 +345,20 @@ impl<'s> Lens<'s> {
         context.is_none_or(|patient| !owners.contains(&format!("Patient/{patient}")))
     }
 
-    fn may_see_ungoverned(&self, type_name: &str) -> bool {
+    pub(super) fn may_see_ungoverned(&self, type_name: &str) -> bool {
         ADMINISTRATIVE.contains(&type_name) || self.is_staff()
     }
 
-    fn is_staff(&self) -> bool {
+    pub(super) fn is_staff(&self) -> bool {
         self.is_own && self.party.role != Role::Patient
     }
 
     /// Whatever way a resource is come upon (an include, a conditional reference), the token's scopes must show its
     /// type.
-    fn scopes_show(&self, type_name: &str) -> bool {
+    pub(super) fn scopes_show(&self, type_name: &str) -> bool {
         let scopes = &self.party.scopes;
         scopes.permit(Permission::Read, Some(type_name)) || scopes.permit(Permission::Search, Some(type_name))
-    }
-
-    /// The Consents of a patient (`Patient/id`), compiled once for all requests until a Consent is written.
-    fn programs(&self, owner: &str) -> Result<Arc<Vec<Program>>, StoreError> {
-        if let Some(known) = self.programs.get(owner) {
-            return Ok(known);
-        }
-        let mut programs = Vec::new();
-        if let Some(def) = r4().resource("Consent") {
-            let of_patient = search_params().find(def, "patient").zip(owner.split_once('/'));
-            let rows = match of_patient {
-                Some((param, (type_name, id))) => self.repository.referrers(def, param, type_name, id)?,
-                None => Vec::new(),
-            };
-            for row in rows {
-                let Some(current) = self.repository.current_of_row(row)? else { continue };
-                let stored = self.repository.newest(&current)?;
-                let corrupt = || StoreError::Corrupt(format!("the text of row {row}"));
-                let tree = parse(stored.text.into_bytes()).map_err(|_| corrupt())?;
-                programs.push(compile(tree.root()));
-            }
-        }
-        let programs = Arc::new(programs);
-        self.programs.insert(owner, &programs);
-        Ok(programs)
-    }
-
-    fn references_of(&self, reference: &str) -> Result<Arc<BTreeSet<String>>, StoreError> {
-        let lock = || self.references.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = lock().get(reference) {
-            return Ok(known.clone());
-        }
-        let outgoing = match load(&self.repository, reference)? {
-            Some(stored) => self.data(&stored)?.outgoing,
-            None => BTreeSet::new(),
-        };
-        let outgoing = Arc::new(outgoing);
-        lock().insert(reference.to_owned(), outgoing.clone());
-        Ok(outgoing)
-    }
-}
-
-impl Mask for Lens<'_> {
-    fn scope(&self, def: &TypeDef) -> Scope {
-        if &*def.name == "AuditEvent" && !self.party.may_audit() {
-            return Scope::Nothing;
-        }
-        if !self.scopes_show(&def.name) {
-            return Scope::Nothing;
-        }
-        Scope::Unknown
-    }
-
-    fn keep(&self, def: &TypeDef, facts: &Facts) -> Keep {
-        // Without labels all resources of a type about the same patient are alike.
-        let patient = match facts.patients.as_slice() {
-            [] if !facts.labelled => "",
-            [patient] if !facts.labelled => patient,
-            _ => return self.keep_by_facts(def, facts),
-        };
-        let lock = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(keep) = lock().get(&def.id).and_then(|of_type| of_type.get(patient)) {
-            return *keep;
-        }
-        let keep = self.keep_by_facts(def, facts);
-        lock().entry(def.id).or_default().insert(patient.to_owned(), keep);
-        keep
-    }
-
-    fn keep_resource(&self, _: &TypeDef, resource: Node<'_>) -> bool {
-        // A store that fails here fails the read that follows; until then nothing is shown.
-        self.decide(&DataFacts::of(resource)).is_ok_and(|decision| decision.permit)
-    }
-}
-
-impl Lens<'_> {
-    fn keep_by_facts(&self, def: &TypeDef, facts: &Facts) -> Keep {
-        if !self.scopes_show(&def.name) {
-            return Keep::Drop;
-        }
-        // A Location may be somebody's house.
-        if facts.labelled || (&*def.name == "Location" && !self.is_staff()) {
-            return Keep::NeedResource;
-        }
-        let owners: BTreeSet<String> = facts.patients.iter().map(|id| format!("Patient/{id}")).collect();
-        if self.is_outside_context(&owners, &def.name) {
-            return Keep::Drop;
-        }
-        if owners.is_empty() {
-            return if self.may_see_ungoverned(&def.name) { Keep::Keep } else { Keep::Drop };
-        }
-        // Without labels, and where no Consent asks for more, the decision rests on the requester and on whose it is.
-        let mut data = DataFacts { owners, type_name: def.name.to_string(), ..DataFacts::default() };
-        data.level();
-        let mut programs: Arc<Vec<Program>> = Arc::default();
-        for owner in &data.owners {
-            let Ok(found) = self.programs(owner) else { return Keep::NeedResource };
-            if found.iter().any(|program| needs_content(program, &self.requester, &self.settings)) {
-                return Keep::NeedResource;
-            }
-            if programs.is_empty() {
-                programs = found;
-            } else {
-                Arc::make_mut(&mut programs).extend(found.iter().cloned());
-            }
-        }
-        if decide(&programs, &data, &self.requester, &self.settings).permit { Keep::Keep } else { Keep::Drop }
-    }
-}
-
-fn load(repository: &Repository<'_>, reference: &str) -> Result<Option<Stored>, StoreError> {
-    let Some((type_name, id)) = reference.split_once('/') else { return Ok(None) };
-    let Some(key) = ResourceKey::new(type_name, id) else { return Ok(None) };
-    let Some(def) = r4().resource(key.type_name) else { return Ok(None) };
-    match repository.current(def, &key.id)? {
-        Some(current) if !current.deleted => repository.newest(&current).map(Some),
-        _ => Ok(None),
     }
 }
 
 const PHYSICAL_TYPE: &str = "http://terminology.hl7.org/CodeSystem/location-physical-type";
-
-/// How many organizations above the own one are asked for.
-const PARENTS_MAX: usize = 16;
-
-/// Adds an actor with its identifiers, and for an organization those that it is part of.
-fn add_actor(repository: &Repository<'_>, actor: &str, requester: &mut Requester) -> Result<(), StoreError> {
-    let mut next = Some(actor.to_owned());
-    for _ in 0..PARENTS_MAX {
-        let Some(actor) = next.take() else { break };
-        if !requester.actors.insert(actor.clone()) {
-            break;
-        }
-        let Some(stored) = load(repository, &actor)? else { break };
-        let Ok(tree) = parse(stored.text.into_bytes()) else { break };
-        for identifier in tree.root().items_at("identifier") {
-            let text = |name: &str| identifier.str_at(name).unwrap_or_default().to_owned();
-            requester.identifiers.insert((text("system"), text("value")));
-        }
-        let parent = tree.root().get("partOf").and_then(|parent| parent.str_at("reference"));
-        next = parent.map(super::data::plain);
-    }
-    Ok(())
-}

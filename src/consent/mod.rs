@@ -1,21 +1,31 @@
 //! What may they see? Consents compiled to rules, decisions with reasons, and the lens through which alone a stored
 //! resource becomes a disclosed one.
 
+mod belonging;
 mod bundle;
 mod codes;
 mod data;
 mod decide;
+mod disclosed;
+mod identities;
 mod lens;
-
+mod lint;
+mod mask;
+mod masking;
 mod matching;
+mod obligations;
+mod of_patient;
 mod program;
 mod programs;
 
 pub use codes::{Code, CodeSystem};
-pub use data::DataFacts;
+pub use data::{DataFacts, WORK_SYSTEM};
 pub use decide::{Basis, Combining, Decision, DefaultPolicy, Requester, Settings, decide};
 
 pub use bundle::{Bundle, BundleEntry, BundleKind, EntryResponse, SearchMode};
-pub use lens::{Disclosed, Lens, Writing};
-pub use program::{Program, Status, compile};
+pub use disclosed::Disclosed;
+pub use lens::{Lens, Writing};
+pub use lint::lint;
+pub use obligations::{Obligation, obligations};
+pub use program::{Actor, Criterion, Program, Rule, Status, compile};
 pub use programs::Programs;

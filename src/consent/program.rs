@@ -153,6 +153,8 @@ pub struct Program {
     pub readings: Vec<Vec<Rule>>,
     /// References named by `related` criteria, whose own references a decision needs.
     pub related: Vec<String>,
+    /// Groups and teams named as recipients, whose members a decision needs.
+    pub teams: Vec<String>,
 }
 
 /// Compiles a Consent resource.
@@ -177,6 +179,18 @@ pub fn compile(consent: Node<'_>) -> Program {
         .filter(|(meaning, _)| meaning == "related")
         .map(|(_, reference)| reference.clone())
         .collect();
+    let actors =
+        readings.iter().flatten().flat_map(|rule| &rule.criteria).filter_map(|criterion| match criterion {
+            Criterion::Actor(actors) => Some(actors),
+            _ => None,
+        });
+    let mut teams: Vec<String> = actors
+        .flatten()
+        .filter_map(|actor| actor.reference.clone())
+        .filter(|reference| reference.starts_with("Group/") || reference.starts_with("CareTeam/"))
+        .collect();
+    teams.sort();
+    teams.dedup();
     Program {
         id: consent.str_at("id").unwrap_or("?").to_owned(),
         status,
@@ -190,6 +204,7 @@ pub fn compile(consent: Node<'_>) -> Program {
             .map_or(Interval::ALWAYS, period),
         readings,
         related,
+        teams,
     }
 }
 

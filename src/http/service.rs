@@ -258,6 +258,10 @@ async fn payload(
     if is_search && bytes.is_empty() {
         return Ok(Payload::Form(Vec::new()));
     }
+    // An operation may need no parameters.
+    if path.last().is_some_and(|segment| segment.starts_with('$')) && bytes.is_empty() {
+        return Ok(Payload::None);
+    }
     if !fits {
         let message = "the content type is not one that is taken here";
         return Err(refuse(RefusalKind::UnsupportedMediaType, IssueCode::NotSupported, message));

@@ -8,6 +8,7 @@ use crate::store::At;
 
 use super::answer::{Answer, Body, Kind, Public, Refusal};
 use super::engine::Engine;
+use super::operation::{Operation, operations_of};
 use super::table::{INTERACTIONS, Level};
 
 pub(super) fn capabilities(engine: &Engine) -> Result<Answer, Refusal> {
@@ -58,6 +59,12 @@ fn system_interactions() -> Vec<Value> {
     found
 }
 
+/// CHOICE: the operations are Chartward's own; their definitions are named by where they would be read.
+fn operation(operation: &'static Operation) -> Value {
+    let name = operation.name().trim_start_matches('$');
+    json!({"name": name, "definition": format!("https://chartward.org/fhir/OperationDefinition/{}-{name}", operation.on)})
+}
+
 fn resource(params: &SearchParams, def: &'static TypeDef) -> Value {
     let listed: Vec<Value> = params
         .of(def)
@@ -101,6 +108,10 @@ fn resource(params: &SearchParams, def: &'static TypeDef) -> Value {
         "searchParam": listed,
     });
     if let Some(object) = resource.as_object_mut() {
+        let operations: Vec<Value> = operations_of(def).map(operation).collect();
+        if !operations.is_empty() {
+            object.insert("operation".to_owned(), Value::Array(operations));
+        }
         for (name, found) in [("searchInclude", includes), ("searchRevInclude", rev_includes)] {
             if !found.is_empty() {
                 object.insert(name.to_owned(), json!(found));

@@ -9,6 +9,8 @@ use crate::store::{At, Batch, Clock, Kv, Ticket, VersionCipher};
 
 use super::answer::{Answer, Body, Refusal, RefusalKind};
 use super::index::Index;
+use super::operation::operation_at;
+use super::parameters::Call;
 use super::request::Request;
 use super::route::{Place, route};
 use super::session::Session;
@@ -264,7 +266,8 @@ pub(super) fn is_write(row: &Interaction) -> bool {
         | Code::HistoryInstance
         | Code::HistoryType
         | Code::HistorySystem
-        | Code::Bundle => false,
+        | Code::Bundle
+        | Code::Operation => false,
     }
 }
 
@@ -299,6 +302,10 @@ pub(super) fn answer_read(
         (Code::HistoryInstance | Code::HistoryType | Code::HistorySystem, place) => {
             history::history(session, place, request)
         }
+        (Code::Operation, place) => match operation_at(place, row.name) {
+            Some(operation) => operation.act(session, &Call { place, request }),
+            None => Err(Refusal::not_found()),
+        },
         _ => Err(Refusal::not_found()),
     }
 }

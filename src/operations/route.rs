@@ -3,6 +3,7 @@ use crate::definitions::{TypeDef, r4};
 use crate::model::{Issue, IssueCode, ResourceId, VersionId};
 
 use super::answer::{Refusal, RefusalKind};
+use super::operation::{Operation, operations_of};
 use super::request::Verb;
 use super::table::{INTERACTIONS, Interaction, Level};
 
@@ -43,7 +44,10 @@ pub fn route(verb: Verb, path: &[String]) -> Result<(&'static Interaction, Place
             && row.tail.len() == tail.len()
             && row.tail.iter().zip(tail).all(|(want, got)| *want == "*" || want == got)
     };
-    let rows: Vec<&Interaction> = INTERACTIONS.iter().filter(fits).collect();
+    let mut rows: Vec<&Interaction> = INTERACTIONS.iter().filter(fits).collect();
+    if let Some(def) = place.def() {
+        rows.extend(operations_of(def).flat_map(Operation::rows).filter(fits));
+    }
     if rows.is_empty() {
         return Err(unknown(format!("there is nothing at `{}`", path.join("/"))));
     }
@@ -72,7 +76,7 @@ pub fn allowed(path: &[String]) -> Vec<&'static str> {
 }
 
 fn place(path: &[String]) -> Result<(Level, Place, &[String]), String> {
-    let is_operation = |segment: &String| segment.starts_with('_') || segment == "metadata";
+    let is_operation = |segment: &String| segment.starts_with(['_', '$']) || segment == "metadata";
     let Some((first, rest)) = path.split_first() else { return Ok((Level::System, Place::System, path)) };
     if is_operation(first) {
         return Ok((Level::System, Place::System, path));

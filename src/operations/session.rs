@@ -9,7 +9,7 @@ use crate::model::{Millis, ResourceId, ResourceKey};
 use crate::search::{Asking, Reading, SearchParams};
 use crate::store::{Current, Repository, Sequence, Snapshot, Stored};
 
-use super::answer::Refusal;
+use super::answer::{Answer, Body, Kind, Refusal};
 use super::engine::Engine;
 
 pub(super) struct Session<'s> {
@@ -29,6 +29,20 @@ impl<'s> Session<'s> {
     ) -> Result<Self, Refusal> {
         let lens = Lens::new(snapshot, party, (engine.settings.clone(), &engine.programs), engine.now())?;
         Ok(Self { engine, lens, params: engine.index.params(snapshot)?, coming: BTreeSet::new() })
+    }
+
+    /// The lens of somebody else on the same state, for explanations.
+    pub(super) fn lens_of(&self, party: Arc<Party>) -> Result<Lens<'s>, Refusal> {
+        let engine = self.engine;
+        let consents = (engine.settings.clone(), &engine.programs);
+        Ok(Lens::new(self.snapshot(), party, consents, engine.now())?)
+    }
+
+    /// An answer made of decisions or accesses about these patients, for who may have it.
+    pub(super) fn about(&self, text: String, patients: BTreeSet<String>) -> Result<Answer, Refusal> {
+        let shown = self.lens.show_derived(text, patients, self.engine.now());
+        let shown = shown.ok_or_else(Refusal::not_found)?;
+        Ok(Answer::new(Kind::Ok, Body::Disclosed(shown)))
     }
 
     /// How queries of this request are read.

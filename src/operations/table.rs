@@ -34,6 +34,8 @@ pub enum Code {
     HistoryType,
     HistorySystem,
     Bundle,
+    /// One of the table of operations.
+    Operation,
 }
 
 /// A row of the table.

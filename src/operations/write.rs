@@ -124,7 +124,11 @@ pub(super) fn put(
     let method = if prior.is_none() { Method::Create } else { Method::Update };
     let change = Change { def, id, method, prior, body: Some(body), derived };
     let kind = if is_new { Kind::Created } else { Kind::Ok };
-    Ok(Planned { change, kind, expectations: Vec::new(), warnings: valid.warnings().to_vec() })
+    let mut warnings = valid.warnings().to_vec();
+    if &*def.name == "Consent" {
+        warnings.extend(super::consent::remarks(session, tree.root()));
+    }
+    Ok(Planned { change, kind, expectations: Vec::new(), warnings })
 }
 
 /// A Consent binds only a patient who is known here; one about nobody, or about somebody elsewhere, would bind nobody and
@@ -152,7 +156,8 @@ fn amended(valid: &Valid, text: &str, before: Option<&str>, session: &Session<'_
     let own = format!("{}/", session.engine.options.base_url);
     let has_labels = before.is_some_and(|before| before.contains("\"security\""));
     // By the text of the nodes: in the JSON the slashes of a reference may be escaped.
-    let names_own = |node: Node<'_>| node.key() == "reference" && node.text().starts_with(&own);
+    let names_own =
+        |node: Node<'_>| matches!(node.key(), "reference" | "url") && node.text().starts_with(&own);
     if !has_labels && !valid.root().subtree().any(names_own) {
         return None;
     }
@@ -183,7 +188,11 @@ fn relative(json: &mut serde_json::Value, own: &str) {
         serde_json::Value::Object(members) => {
             for (name, member) in members.iter_mut() {
                 match member {
-                    serde_json::Value::String(text) if name == "reference" => {
+                    // Of addresses only those of a Binary are references.
+                    serde_json::Value::String(text)
+                        if name == "reference"
+                            || (name == "url" && text.starts_with(&format!("{own}Binary/"))) =>
+                    {
                         if let Some(rest) = text.strip_prefix(own) {
                             *text = rest.to_owned();
                         }

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::definitions::r4;
 use crate::fhirpath::{Element, Environment, Expression, Value};
-use crate::model::{Node, Temporal};
+use crate::model::{Node, Reference, ReferenceTarget, Temporal};
 
-use super::entry::{Encoded, Entry};
+use super::entry::{Encoded, Entry, Form};
 use super::param::{content, extract, extract_composite, narrative, word, words};
 use super::params::{Param, SearchParams, Source};
 
@@ -20,9 +20,31 @@ pub fn all_entries(params: &SearchParams, resource: Node<'_>) -> Vec<Entry> {
         let own = entries(params, contained).into_iter().chain([Entry::present(EVERY)]);
         found.extend(own.map(|entry| Entry { contained: Some(number), ..entry }));
     }
+    found.extend(of_binaries(resource));
     found.sort_unstable();
     found.dedup();
     found
+}
+
+/// The parameter of the entries, posted under the type of what is contained, that tell which Binary a resource refers to
+/// anywhere. It is searched by nobody; who may see a Binary rests on it.
+pub const OF_BINARY: u32 = 1;
+
+fn of_binaries(resource: Node<'_>) -> Vec<Entry> {
+    let number = r4().resource("Binary").and_then(|def| r4().resource_number(def.id));
+    let texts =
+        resource.subtree().filter(|node| matches!(node.key(), "reference" | "url")).filter_map(Node::as_str);
+    let ids = texts.filter_map(|text| match Reference::parse(text).target {
+        ReferenceTarget::Relative(key) if key.type_name == "Binary" => Some(key.id),
+        _ => None,
+    });
+    ids.map(|id| Entry { contained: number, ..of_binary(id.as_str()) }).collect()
+}
+
+/// The entry of what refers to a Binary.
+#[must_use]
+pub fn of_binary(id: &str) -> Entry {
+    Encoded::new(Form::Value).text(id.as_bytes()).entry(OF_BINARY)
 }
 
 /// The parameter of the entry that every resource has which is not deleted: it finds all of a type.

@@ -20,7 +20,7 @@ mod word_query;
 
 pub use control::{COMMON_FILTERS, CONTROLS, Control};
 pub use entry::{Entry, Form};
-pub use extract::{EVERY, all_entries, entries, texts};
+pub use extract::{EVERY, all_entries, entries, of_binary, texts};
 pub use facts::Facts;
 pub use filter::{Filter, Link, Lookup, Way, compartment, part_param};
 pub use fold::fold;
@@ -28,7 +28,7 @@ pub use fulfils::fulfils;
 pub use mask::{Everything, Keep, Mask, Scope};
 pub use matcher::{Check, Matcher, sort_value};
 pub use param::{Asking, MODIFIERS, Modifier, holds_phrase, modifiers};
-pub use params::{Component, Param, SearchParams, Source, search_params};
+pub use params::{Component, Param, SearchParams, Source, param_id, search_params};
 pub use query::{
     CHAIN_DEPTH_MAX, Contained, Include, Query, QueryError, Reading, Sort, SortKey, Summary, TotalMode,
     parse_query,

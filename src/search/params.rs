@@ -251,7 +251,8 @@ fn fingerprint(row: &SearchParamRow) -> u64 {
 }
 
 /// FNV-1a of the code. Stored in keys: it must never change.
-fn param_id(code: &str) -> u32 {
+#[must_use]
+pub fn param_id(code: &str) -> u32 {
     code.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 

@@ -142,7 +142,7 @@ pub fn definitions_key() -> Vec<u8> {
     Key::new(Space::Meta).text(b"search-parameters").into_bytes()
 }
 
-/// The key that every change of a Consent writes: what was made of Consents before it may be out of date.
+/// The key that every change of a Consent, and of which Patients are one person, writes: what was made of Consents before it may be out of date.
 #[must_use]
 pub fn consents_key() -> Vec<u8> {
     Key::new(Space::Meta).text(b"consents").into_bytes()

@@ -127,6 +127,7 @@ fn requester(case: &Json, own: &BTreeSet<String>) -> Requester {
         environment: texts(context, "env").into_iter().collect(),
         payer: context.get("payer") == Some(&Json::Bool(true)),
         self_patient: subject,
+        represents: BTreeSet::new(),
         directory: case
             .get("directory")
             .and_then(Json::as_object)

@@ -1,7 +1,9 @@
 //! AuditEvents: made of access records when they are asked for, the newest first.
+use std::collections::BTreeSet;
+
 use crate::audit::{audit_events, read_all};
 use crate::consent::{Bundle, BundleEntry, BundleKind, SearchMode};
-use crate::definitions::{TypeDef, r4};
+use crate::definitions::r4;
 use crate::model::{Issue, IssueCode, Millis, ResourceId, parse};
 use crate::search::{Filter, Query, Sort, SortKey, Summary, TotalMode, entries, fulfils, sort_value};
 use crate::store::{At, Sequence, Way, compare_values};
@@ -11,11 +13,7 @@ use super::super::cursor::Cursor;
 use super::super::session::{Seen, Session};
 use super::target::self_text;
 
-pub(super) fn audit_search(
-    session: &Session<'_>,
-    def: &'static TypeDef,
-    query: &Query,
-) -> Result<Answer, Refusal> {
+pub(super) fn audit_search(session: &Session<'_>, query: &Query) -> Result<Answer, Refusal> {
     let options = &session.engine.options;
     let bound = format!("AuditEvent?{}", self_text(query));
     let cursor = match &query.cursor {
@@ -47,7 +45,7 @@ pub(super) fn audit_search(
     let mut shown = Vec::new();
     for Event { id, text, time, .. } in found.into_iter().skip(offset).take(if is_count { 0 } else { len }) {
         let full_url = Some(format!("{}/AuditEvent/{id}", options.base_url));
-        let resource = session.lens.show_derived(text, def, time);
+        let resource = session.lens.show_derived(text, BTreeSet::new(), time);
         shown.push(BundleEntry {
             full_url,
             resource,
@@ -78,7 +76,7 @@ struct Event {
 /// The events that fulfil the query, up to a commit.
 fn matching(session: &Session<'_>, query: &Query, sequence: Sequence) -> Result<Vec<Event>, Refusal> {
     let mut found = Vec::new();
-    if !session.lens.party().may_audit() {
+    if !session.lens.may_audit() {
         return Ok(found);
     }
     let then = session.engine.kv.snapshot(At::Sequence(sequence))?;
@@ -131,7 +129,7 @@ pub(in super::super) fn audit_event(session: &Session<'_>, wanted: &str) -> Resu
     for (place, access) in read_all(session.snapshot())? {
         for (id, text) in audit_events(place, &access) {
             if id == wanted
-                && let Some(shown) = session.lens.show_derived(text, def, access.time)
+                && let Some(shown) = session.lens.show_derived(text, BTreeSet::new(), access.time)
             {
                 return Ok(Answer::new(Kind::Ok, Body::Disclosed(shown)));
             }

@@ -24,7 +24,7 @@ pub(in super::super) fn search_type(
         return Err(Refusal::bad_request(IssueCode::Invalid, message));
     }
     if &*def.name == "AuditEvent" {
-        return audit_search(session, def, &query);
+        return audit_search(session, &query);
     }
     let parts = vec![Part { def, filters: query.filters.clone(), sort: query.sort.clone() }];
     Page::new(session, def.name.to_string(), parts, query)?.answer()

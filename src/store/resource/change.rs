@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::definitions::{TypeDef, r4};
 use crate::model::{Node, Normalized, ResourceId};
-use crate::search::{EVERY, Entry, Facts};
+use crate::search::{EVERY, Entry, Facts, param_id};
 use crate::store::key::{Key, Space, consents_key, definitions_key};
 use crate::store::kv::{Batch, Expectation, Place, Snapshot, Stamp, Stamped, StoreError, Write};
 
@@ -163,6 +163,13 @@ impl Draft {
         }
         for entry in after.iter().filter(|entry| before.binary_search(entry).is_err()) {
             self.posting(number, entry, row, Some(Vec::new()));
+        }
+        let is_merge = |entry: &Entry| entry.param == param_id("link") && entry.contained.is_none();
+        if r4().resource_numbered(number).is_some_and(|def| &*def.name == "Patient")
+            && before.iter().chain(&after).any(is_merge)
+        {
+            // Whose Consents are whose may have changed.
+            self.put(Key::from_bytes(consents_key()), Vec::new(), &[]);
         }
         if before != after {
             let (key, row_at) = Key::new(Space::Entries).stamped();

@@ -1,14 +1,33 @@
 //! Resources that contain something of a type (R4 search.html#contained).
 use roaring::RoaringTreemap;
 
-use crate::definitions::TypeDef;
-use crate::search::{EVERY, Entry, Filter};
+use crate::definitions::{TypeDef, r4};
+use crate::model::ResourceId;
+use crate::search::{EVERY, Entry, Filter, of_binary};
 use crate::store::key::row_of;
 use crate::store::kv::{Direction, Flow, KeyRange, StoreError};
 use crate::store::resource::change::CONTAINED;
+use crate::store::resource::repository::Repository;
 
 use super::ranges::{entry_prefix, matcher_range, number, value_of};
 use super::view::View;
+
+impl Repository<'_> {
+    /// The rows of whatever type that refer to a Binary.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn rows_with_binary(&self, id: &ResourceId) -> Result<Vec<u64>, StoreError> {
+        let Some(def) = r4().resource("Binary") else { return Ok(Vec::new()) };
+        let prefix = entry_prefix(number(def) | CONTAINED, &of_binary(id.as_str()));
+        let mut rows = Vec::new();
+        self.snapshot().scan(&KeyRange::prefix(prefix), Direction::Forward, &mut |key, _| {
+            rows.extend(row_of(key));
+            Flow::Next
+        })?;
+        Ok(rows)
+    }
+}
 
 impl View<'_> {
     /// The rows of resources of whatever type that contain a resource of this one which may fulfil the conditions, and

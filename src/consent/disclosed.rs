@@ -1,0 +1,131 @@
+//! The last state of a resource: a text that its reader may have.
+use std::collections::BTreeSet;
+
+use crate::definitions::{TypeDef, r4};
+use crate::model::{Millis, Node, parse};
+
+use super::decide::Basis;
+
+/// The last state of a resource: a text that its reader may have. It has no public constructor.
+#[derive(Clone, Debug)]
+pub struct Disclosed {
+    text: String,
+    /// `Type/id`, where it is one resource of the store.
+    reference: String,
+    version_id: String,
+    time: Millis,
+    patients: BTreeSet<String>,
+    basis: Basis,
+}
+
+impl Disclosed {
+    /// The JSON text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    #[must_use]
+    pub fn reference(&self) -> &str {
+        &self.reference
+    }
+
+    #[must_use]
+    pub fn version_id(&self) -> &str {
+        &self.version_id
+    }
+
+    #[must_use]
+    pub fn time(&self) -> Millis {
+        self.time
+    }
+
+    /// `Patient/id` of everybody it is about.
+    #[must_use]
+    pub fn patients(&self) -> &BTreeSet<String> {
+        &self.patients
+    }
+
+    /// What the disclosure rests on.
+    #[must_use]
+    pub fn basis(&self) -> &Basis {
+        &self.basis
+    }
+
+    /// What a lens has decided to show of one version.
+    pub(super) fn of(shown: Shown) -> Self {
+        let Shown { text, reference, version_id, time, patients, basis } = shown;
+        Self { text, reference, version_id, time, patients, basis }
+    }
+
+    /// A text made of nothing but disclosed parts and what is no secret.
+    pub(super) fn gathered(text: String, time: Millis, patients: BTreeSet<String>) -> Self {
+        let (reference, version_id) = (String::new(), String::new());
+        Self { text, reference, version_id, time, patients, basis: Basis::NotGoverned }
+    }
+
+    /// A resource that this one contains, and its type.
+    #[must_use]
+    pub fn contained(&self, id: &str) -> Option<(Self, &'static TypeDef)> {
+        let tree = parse(self.text.clone().into_bytes()).ok()?;
+        let inner = tree.root().items_at("contained").find(|inner| inner.str_at("id") == Some(id))?;
+        let def = r4().resource(inner.str_at("resourceType")?)?;
+        let mut text = String::new();
+        crate::model::minify(inner, &mut text);
+        Some((Self { text, ..self.clone() }, def))
+    }
+
+    /// The same resource with only some of its elements, marked as a part (R4 search.html#elements).
+    #[must_use]
+    pub fn reduced(&self, keep: &dyn Fn(&str) -> bool) -> Self {
+        let Ok(tree) = parse(self.text.clone().into_bytes()) else { return self.clone() };
+        let mut text = String::from("{");
+        for child in tree.root().children().filter(|child| keep(child.key())) {
+            if text.len() > 1 {
+                text.push(',');
+            }
+            if child.key() == "meta" {
+                text.push_str("\"meta\":");
+                text.push_str(&subsetted(child));
+            } else {
+                crate::model::quote(child.key(), &mut text);
+                text.push(':');
+                crate::model::minify(child, &mut text);
+            }
+        }
+        text.push('}');
+        Self { text, ..self.clone() }
+    }
+}
+
+/// The meta of a part: it says that it is one.
+fn subsetted(meta: Node<'_>) -> String {
+    const TAG: &str =
+        "{\"system\":\"http://terminology.hl7.org/CodeSystem/v3-ObservationValue\",\"code\":\"SUBSETTED\"}";
+    let mut text = String::from("{");
+    for child in meta.children().filter(|child| child.key() != "tag") {
+        crate::model::quote(child.key(), &mut text);
+        text.push(':');
+        crate::model::minify(child, &mut text);
+        text.push(',');
+    }
+    text.push_str("\"tag\":[");
+    for tag in meta.items_at("tag") {
+        crate::model::minify(tag, &mut text);
+        text.push(',');
+    }
+    text.push_str(TAG);
+    text.push_str("]}");
+    text
+}
+
+/// The parts of what is shown of one version.
+pub(super) struct Shown {
+    pub(super) text: String,
+    /// `Type/id`.
+    pub(super) reference: String,
+    pub(super) version_id: String,
+    pub(super) time: Millis,
+    pub(super) patients: BTreeSet<String>,
+    pub(super) basis: Basis,
+}

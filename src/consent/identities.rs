@@ -1,0 +1,166 @@
+//! Whom a party is: itself, its organization and what that is part of, its roles, the patients it acts for; and the groups and
+//! teams that a Consent names and it belongs to.
+use crate::auth::{Party, Role};
+use crate::definitions::r4;
+use crate::model::{Interval, Millis, Node, ResourceKey, Temporal, parse};
+use crate::search::search_params;
+use crate::store::{Repository, StoreError, Stored};
+
+use super::codes::Code;
+use super::data::plain;
+use super::decide::Requester;
+
+/// How many organizations above the own one are asked for.
+const PARENTS_MAX: usize = 16;
+
+/// The requester of a party at a moment.
+pub(super) fn requester(
+    repository: &Repository<'_>,
+    party: &Party,
+    now: Millis,
+) -> Result<Requester, StoreError> {
+    let mut requester = Requester {
+        now,
+        purposes: party.purposes.iter().map(|code| Code::purpose(code)).collect(),
+        payer: party.role == Role::Insurer,
+        self_patient: party.own_patient().map(|id| format!("Patient/{id}")),
+        break_glass: party.break_glass.as_ref().map(|glass| format!("Patient/{}", glass.patient)),
+        ..Requester::default()
+    };
+    for actor in [&party.fhir_user, &party.organization].into_iter().flatten() {
+        add_actor(repository, actor, &mut requester)?;
+    }
+    let Some(user) = &party.fhir_user else { return Ok(requester) };
+    if user.starts_with("Practitioner/") {
+        add_roles(repository, user, &mut requester)?;
+    }
+    if user.starts_with("RelatedPerson/") && party.role == Role::Representative {
+        add_represented(repository, user, &mut requester)?;
+    }
+    Ok(requester)
+}
+
+/// Adds an actor with its identifiers, and for an organization those that it is part of.
+fn add_actor(repository: &Repository<'_>, actor: &str, requester: &mut Requester) -> Result<(), StoreError> {
+    let mut next = Some(actor.to_owned());
+    for _ in 0..PARENTS_MAX {
+        let Some(actor) = next.take() else { break };
+        if !requester.actors.insert(actor.clone()) {
+            break;
+        }
+        let Some(stored) = load(repository, &actor)? else { break };
+        let Ok(tree) = parse(stored.text.into_bytes()) else { break };
+        for identifier in tree.root().items_at("identifier") {
+            let text = |name: &str| identifier.str_at(name).unwrap_or_default().to_owned();
+            requester.identifiers.insert((text("system"), text("value")));
+        }
+        next = reference_at(tree.root(), "partOf");
+    }
+    Ok(())
+}
+
+/// The roles that a practitioner has for the organization that the party acts for. Roles elsewhere give no right here.
+fn add_roles(repository: &Repository<'_>, user: &str, requester: &mut Requester) -> Result<(), StoreError> {
+    let Some(def) = r4().resource("PractitionerRole") else { return Ok(()) };
+    let Some((param, (type_name, id))) = search_params().find(def, "practitioner").zip(user.split_once('/'))
+    else {
+        return Ok(());
+    };
+    for row in repository.referrers(def, param, type_name, id)? {
+        let Some(current) = repository.current_of_row(row)?.filter(|current| !current.deleted) else {
+            continue;
+        };
+        let stored = repository.newest(&current)?;
+        let Ok(tree) = parse(stored.text.into_bytes()) else { continue };
+        let is_here = reference_at(tree.root(), "organization")
+            .is_none_or(|organization| requester.actors.contains(&organization));
+        if is_here && is_in_force(tree.root(), requester.now) {
+            requester.actors.insert(format!("PractitionerRole/{}", current.id));
+        }
+    }
+    Ok(())
+}
+
+/// The patient for whom a representative acts (45 CFR 164.502(g)): own staff has written the RelatedPerson.
+fn add_represented(
+    repository: &Repository<'_>,
+    user: &str,
+    requester: &mut Requester,
+) -> Result<(), StoreError> {
+    let Some(stored) = load(repository, user)? else { return Ok(()) };
+    let Ok(tree) = parse(stored.text.into_bytes()) else { return Ok(()) };
+    if is_in_force(tree.root(), requester.now) {
+        requester.represents.extend(reference_at(tree.root(), "patient"));
+    }
+    Ok(())
+}
+
+/// What a group or team is to a requester.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Membership {
+    Member,
+    Stranger,
+    /// Its members are not told.
+    Unknown,
+}
+
+/// Whether the requester is a member of a Group or CareTeam that a Consent of this patient (`Patient/id`) names.
+pub(super) fn membership(
+    repository: &Repository<'_>,
+    team: &str,
+    owner: &str,
+    requester: &Requester,
+) -> Result<Membership, StoreError> {
+    let Some(stored) = load(repository, team)? else { return Ok(Membership::Unknown) };
+    let Ok(tree) = parse(stored.text.into_bytes()) else { return Ok(Membership::Unknown) };
+    let root = tree.root();
+    let is_group = team.starts_with("Group/");
+    let (list, who) = if is_group { ("member", "entity") } else { ("participant", "member") };
+    let is_actor = |entry: &Node<'_>| {
+        reference_at(*entry, who).is_some_and(|actor| requester.actors.contains(&actor))
+            && is_in_force(*entry, requester.now)
+    };
+    let is_of_patient = is_group || reference_at(root, "subject").is_none_or(|subject| subject == owner);
+    let is_listed = root.items_at(list).any(|entry| is_actor(&entry));
+    if is_listed && is_of_patient && is_in_force(root, requester.now) {
+        return Ok(Membership::Member);
+    }
+    // A Group that is described and not listed may have anybody in it.
+    let is_described = is_group && (root.get("characteristic").is_some() || root.get("member").is_none());
+    Ok(if is_described { Membership::Unknown } else { Membership::Stranger })
+}
+
+/// Neither inactive nor outside of its period.
+fn is_in_force(node: Node<'_>, now: Millis) -> bool {
+    let is_false = |name: &str| node.get(name).is_some_and(|value| value.text() == "false");
+    let is_true = |name: &str| node.get(name).is_some_and(|value| value.text() == "true");
+    let has_ended =
+        matches!(node.str_at("status"), Some("inactive" | "entered-in-error" | "proposed" | "suspended"));
+    let bound = |name: &str| {
+        node.get("period")
+            .and_then(|period| period.str_at(name))
+            .and_then(Temporal::parse)
+            .map(|date| date.interval())
+    };
+    let Interval { start, end } = Interval {
+        start: bound("start").map_or(Interval::ALWAYS.start, |start| start.start),
+        end: bound("end").map_or(Interval::ALWAYS.end, |end| end.end),
+    };
+    !is_false("active") && !is_true("inactive") && !has_ended && start <= now && now < end
+}
+
+/// `Type/id` of a reference element.
+pub(super) fn reference_at(node: Node<'_>, name: &str) -> Option<String> {
+    node.get(name).and_then(|reference| reference.str_at("reference")).map(plain)
+}
+
+/// The newest version of what a reference leads to, if it is there.
+pub(super) fn load(repository: &Repository<'_>, reference: &str) -> Result<Option<Stored>, StoreError> {
+    let Some((type_name, id)) = reference.split_once('/') else { return Ok(None) };
+    let Some(key) = ResourceKey::new(type_name, id) else { return Ok(None) };
+    let Some(def) = r4().resource(key.type_name) else { return Ok(None) };
+    match repository.current(def, &key.id)? {
+        Some(current) if !current.deleted => repository.newest(&current).map(Some),
+        _ => Ok(None),
+    }
+}

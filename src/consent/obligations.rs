@@ -1,0 +1,39 @@
+//! What goes with a disclosure: the notice that it may not be passed on, and the Consent that it rests on.
+use crate::model::Node;
+
+use super::data::DataFacts;
+use super::decide::{Basis, Decision};
+
+/// A duty of who receives, or of the server when it releases (v3-ActCode, ObligationPolicy and RefrainPolicy).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obligation {
+    /// 42 CFR 2.32: not to be disclosed again without the patient's consent.
+    RedisclosureNotice,
+    /// 42 CFR 2.32: a copy of the consent, or an explanation of its scope, goes along.
+    ConsentCopy,
+}
+
+impl Obligation {
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::RedisclosureNotice => "NORDSCLCD",
+            Self::ConsentCopy => "consent-copy",
+        }
+    }
+}
+
+/// The obligations of a decision to release a resource.
+#[must_use]
+pub fn obligations(decision: &Decision, resource: Node<'_>) -> Vec<Obligation> {
+    of_data(decision, &DataFacts::of(resource))
+}
+
+pub(super) fn of_data(decision: &Decision, data: &DataFacts) -> Vec<Obligation> {
+    let by_consent = decision.permit && matches!(decision.basis, Basis::Consent { .. });
+    if by_consent && data.has_label_of(&["42CFRPart2"]) {
+        vec![Obligation::RedisclosureNotice, Obligation::ConsentCopy]
+    } else {
+        Vec::new()
+    }
+}

@@ -1,0 +1,116 @@
+//! What a lens knows of a patient: the Consents in force about it, compiled; and the other files of the same person.
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError};
+
+use crate::definitions::r4;
+use crate::model::{Node, parse};
+use crate::search::search_params;
+use crate::store::{StoreError, Stored};
+
+use super::identities::{load, reference_at};
+use super::lens::Lens;
+use super::program::{Program, compile};
+
+impl Lens<'_> {
+    /// The Consents of a patient (`Patient/id`), compiled once for all requests until one is written. Those of files that
+    /// were merged with this one count as its own: a denial given under either number holds for both.
+    pub(super) fn programs(&self, owner: &str) -> Result<Arc<Vec<Program>>, StoreError> {
+        let stored = self.stored_programs(owner)?;
+        match &self.supposed {
+            Some(supposed) if supposed.patient.as_deref() == Some(owner) => {
+                let others = stored.iter().filter(|program| program.id != supposed.id).cloned();
+                Ok(Arc::new(others.chain([supposed.clone()]).collect()))
+            }
+            _ => Ok(stored),
+        }
+    }
+
+    fn stored_programs(&self, owner: &str) -> Result<Arc<Vec<Program>>, StoreError> {
+        if let Some(known) = self.programs.get(owner) {
+            return Ok(known);
+        }
+        let mut programs = Vec::new();
+        for patient in self.files_of_person(owner)? {
+            for stored in self.referring("Consent", "patient", &patient)? {
+                let tree = self.tree(&stored)?;
+                let program = compile(tree.root());
+                programs.push(Program { patient: Some(owner.to_owned()), ..program });
+            }
+        }
+        let programs = Arc::new(programs);
+        self.programs.insert(owner, &programs);
+        Ok(programs)
+    }
+
+    /// The Consents of a patient, compiled: for explanations.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn consents_of(&self, patient: &str) -> Result<Vec<Program>, StoreError> {
+        Ok(self.programs(patient)?.to_vec())
+    }
+
+    /// The patient itself, and the Patients that it replaces or is replaced by (R4 patient.html#links).
+    fn files_of_person(&self, owner: &str) -> Result<BTreeSet<String>, StoreError> {
+        let mut found = BTreeSet::from([owner.to_owned()]);
+        if let Some(stored) = load(&self.repository, owner)? {
+            found.extend(merged_with(self.tree(&stored)?.root()).map(|(other, _)| other));
+        }
+        for stored in self.referring("Patient", "link", owner)? {
+            let is_merged = merged_with(self.tree(&stored)?.root()).any(|(other, _)| other == owner);
+            if is_merged {
+                found.insert(format!("Patient/{}", stored.id));
+            }
+        }
+        Ok(found)
+    }
+
+    /// The resources of a type that refer to one by a parameter.
+    pub(super) fn referring(
+        &self,
+        type_name: &str,
+        code: &str,
+        reference: &str,
+    ) -> Result<Vec<Stored>, StoreError> {
+        let mut found = Vec::new();
+        let param = r4().resource(type_name).and_then(|def| Some((def, search_params().find(def, code)?)));
+        let Some(((def, param), (target, id))) = param.zip(reference.split_once('/')) else {
+            return Ok(found);
+        };
+        for row in self.repository.referrers(def, param, target, id)? {
+            let current = self.repository.current_of_row(row)?.filter(|current| !current.deleted);
+            if let Some(current) = current {
+                found.push(self.repository.newest(&current)?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// What a resource refers to.
+    pub(super) fn references_of(&self, reference: &str) -> Result<Arc<BTreeSet<String>>, StoreError> {
+        let lock = || self.references.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lock().get(reference) {
+            return Ok(known.clone());
+        }
+        let outgoing = match load(&self.repository, reference)? {
+            Some(stored) => self.data(&stored)?.outgoing,
+            None => BTreeSet::new(),
+        };
+        let outgoing = Arc::new(outgoing);
+        lock().insert(reference.to_owned(), outgoing.clone());
+        Ok(outgoing)
+    }
+
+    pub(super) fn tree(&self, stored: &Stored) -> Result<crate::model::Tree, StoreError> {
+        let corrupt = |_| StoreError::Corrupt(format!("the text of row {}", stored.row));
+        parse(stored.text.clone().into_bytes()).map_err(corrupt)
+    }
+}
+
+/// The Patients that one was merged with, and how.
+fn merged_with(patient: Node<'_>) -> impl Iterator<Item = (String, &str)> {
+    patient.items_at("link").filter_map(|link| {
+        let kind = link.str_at("type").filter(|kind| matches!(*kind, "replaces" | "replaced-by"))?;
+        Some((reference_at(link, "other")?, kind))
+    })
+}

@@ -1,0 +1,14 @@
+//! The operations on consents: what would be decided, who may see what and why, what a Consent would change.
+
+mod decide;
+mod describe;
+mod explain;
+mod file;
+mod preview;
+mod standing;
+mod status;
+
+pub(super) use decide::decide;
+pub(super) use explain::explain_access;
+pub(super) use preview::preview;
+pub(super) use status::{enforcement_status, remarks};

@@ -1,0 +1,66 @@
+//! `Consent/$preview`: what would change if a Consent were stored: who would gain, who would lose.
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::consent::{Lens, compile};
+use crate::model::{IssueCode, ResourceId, Tree};
+
+use super::super::answer::{Answer, Refusal};
+use super::super::parameters::{Call, Parameters};
+use super::super::session::Session;
+use super::file::{file_of, known};
+use super::standing::{may_ask_about, parties_of};
+use super::status::remarks;
+
+/// The body is the Consent, or Parameters with it as `consent`. With the id of a stored one it takes that one's place.
+pub(in super::super) fn preview(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
+    call.takes_only(&["consent"])?;
+    let missing = || Refusal::bad_request(IssueCode::Required, "the body holds no Consent");
+    let consent = call.resource("consent", Some("Consent")).ok_or_else(missing)?;
+    let supposed = compile(consent);
+    let nobody =
+        || Refusal::bad_request(IssueCode::BusinessRule, "the Consent names no Patient of this server");
+    let patient = supposed.patient.clone().ok_or_else(nobody)?;
+    may_ask_about(session, &patient)?;
+    let id = patient.strip_prefix("Patient/").and_then(ResourceId::parse).ok_or_else(nobody)?;
+    known(session, &id)?;
+    let mut programs = session.lens.consents_of(&patient)?;
+    programs.push(supposed.clone());
+    let own: Vec<String> = session.engine.settings.own.iter().cloned().collect();
+    let file = file_of(session, &id)?;
+    let mut out = Parameters::default();
+    for somebody in parties_of(&programs, &own) {
+        let before = session.lens_of(somebody.party())?;
+        let after = session.lens_of(somebody.party())?.supposing(supposed.clone());
+        for ((change, type_name), count) in changes(&before, &after, &file)? {
+            let part = Parameters::default()
+                .reference("actor", &somebody.name())
+                .code("purpose", &somebody.purposes.join(","))
+                .code("type", &type_name)
+                .count("count", count);
+            out = out.parts(change, part);
+        }
+    }
+    for remark in remarks(session, consent) {
+        out = out.string("remark", &remark.diagnostics);
+    }
+    session.about(out.json(), BTreeSet::from([patient]))
+}
+
+/// How many resources of each type are gained or lost.
+fn changes(
+    before: &Lens<'_>,
+    after: &Lens<'_>,
+    file: &[Tree],
+) -> Result<BTreeMap<(&'static str, String), usize>, Refusal> {
+    let mut found = BTreeMap::new();
+    for tree in file {
+        let change = match (before.decision(tree.root())?.permit, after.decision(tree.root())?.permit) {
+            (false, true) => "gains",
+            (true, false) => "loses",
+            (true, true) | (false, false) => continue,
+        };
+        let type_name = tree.root().str_at("resourceType").unwrap_or_default().to_owned();
+        *found.entry((change, type_name)).or_insert(0) += 1;
+    }
+    Ok(found)
+}

@@ -1,0 +1,71 @@
+//! `Patient/$consent-enforcement-status`: which Consents of a patient are enforced, which are not, and why; and the remarks on
+//! a Consent that is being written.
+use std::collections::BTreeSet;
+
+use crate::consent::{Program, Status, compile, lint};
+use crate::definitions::r4;
+use crate::model::{Issue, Node, ResourceId, ResourceKey, parse};
+
+use super::super::answer::{Answer, Refusal};
+use super::super::parameters::{Call, Parameters};
+use super::super::session::Session;
+use super::standing::may_ask_about;
+
+pub(in super::super) fn enforcement_status(
+    session: &Session<'_>,
+    call: &Call<'_>,
+) -> Result<Answer, Refusal> {
+    call.takes_only(&[])?;
+    let patient = format!("Patient/{}", call.id()?);
+    may_ask_about(session, &patient)?;
+    super::file::known(session, call.id()?)?;
+    let mut out = Parameters::default();
+    for program in session.lens.consents_of(&patient)? {
+        out = out.parts("consent", of_consent(session, &program)?);
+    }
+    session.about(out.json(), BTreeSet::from([patient]))
+}
+
+fn of_consent(session: &Session<'_>, program: &Program) -> Result<Parameters, Refusal> {
+    let now = session.engine.now();
+    let settings = &session.engine.settings;
+    let is_governed =
+        program.scopes.is_empty() || program.scopes.iter().any(|scope| settings.scopes.contains(scope));
+    let (code, reason) = match &program.status {
+        Status::Unsupported(reason) => ("unsupported", *reason),
+        _ if !program.active => ("inactive", "its status is not active"),
+        _ if !is_governed => ("not-governed", "its scope is not enforced here"),
+        _ if program.period.end <= now => ("expired", "its period is over"),
+        _ if program.period.start > now => ("not-yet", "its period has not begun"),
+        Status::Ambiguous => {
+            ("ambiguous", "it can be read in two ways; the more restrictive one is enforced")
+        }
+        Status::Enforceable => ("enforced", ""),
+    };
+    let mut out = Parameters::default()
+        .reference("reference", &format!("Consent/{}", program.id))
+        .code("status", code)
+        .string("reason", reason);
+    let stored = r4().resource("Consent").zip(ResourceId::parse(&program.id));
+    if let Some((def, id)) = stored
+        && let Some(current) = session.repository().current(def, &id)?
+    {
+        let text = session.repository().newest(&current)?.text;
+        if let Ok(tree) = parse(text.into_bytes()) {
+            for remark in remarks(session, tree.root()) {
+                out = out.string("remark", &remark.diagnostics);
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// The remarks on a Consent.
+pub(in super::super) fn remarks(session: &Session<'_>, consent: Node<'_>) -> Vec<Issue> {
+    let is_known = |reference: &str| {
+        let key = reference.split_once('/').and_then(|(name, id)| ResourceKey::new(name, id));
+        // A store that fails here fails the write that follows.
+        key.is_some_and(|key| session.exists(&key).unwrap_or(true))
+    };
+    lint(consent, &compile(consent), &session.engine.settings, session.engine.now(), &is_known)
+}

@@ -1,0 +1,165 @@
+//! What an operation is given and gives back (R4 parameters.html): parameters of the query, or of a Parameters resource in
+//! the body; and the Parameters of an answer.
+use serde_json::{Map, Value, json};
+
+use crate::model::{IssueCode, Node, ResourceId};
+
+use super::answer::Refusal;
+use super::request::{Payload, Request};
+use super::route::Place;
+
+/// A call of an operation.
+pub(super) struct Call<'r> {
+    pub(super) place: &'r Place,
+    pub(super) request: &'r Request,
+}
+
+impl<'r> Call<'r> {
+    /// The resource that the operation is asked of.
+    pub(super) fn id(&self) -> Result<&'r ResourceId, Refusal> {
+        match self.place {
+            Place::Instance(_, id) => Ok(id),
+            _ => Err(Refusal::not_found()),
+        }
+    }
+
+    fn body(&self) -> Option<Node<'r>> {
+        match &self.request.payload {
+            Payload::Resource(tree) => Some(tree.root()),
+            Payload::None | Payload::JsonPatch(_) | Payload::Form(_) => None,
+        }
+    }
+
+    fn parameters(&self, name: &str) -> impl Iterator<Item = Node<'r>> + use<'r, '_> {
+        let body = self.body().filter(|body| body.str_at("resourceType") == Some("Parameters"));
+        let all = body.into_iter().flat_map(|body| body.items_at("parameter"));
+        let name = name.to_owned();
+        all.filter(move |parameter| parameter.str_at("name") == Some(&name))
+    }
+
+    /// The values of a parameter as texts: codes, references, dates, booleans, however their type is named.
+    pub(super) fn texts(&self, name: &str) -> Vec<String> {
+        let of_query = self.request.query.iter().filter(|(known, _)| known == name);
+        let mut found: Vec<String> = of_query
+            .flat_map(|(_, value)| value.split(','))
+            .filter(|value| !value.is_empty())
+            .map(str::to_owned)
+            .collect();
+        found.extend(self.parameters(name).filter_map(text_of));
+        found
+    }
+
+    /// The only value of a parameter.
+    ///
+    /// # Errors
+    /// 400 if there are several.
+    pub(super) fn text(&self, name: &str) -> Result<Option<String>, Refusal> {
+        let mut found = self.texts(name);
+        if found.len() > 1 {
+            let message = format!("the parameter `{name}` is given more than once");
+            return Err(Refusal::bad_request(IssueCode::Value, message));
+        }
+        Ok(found.pop())
+    }
+
+    /// A parameter that must be given once.
+    ///
+    /// # Errors
+    /// 400 if it is not.
+    pub(super) fn required(&self, name: &str) -> Result<String, Refusal> {
+        let missing =
+            || Refusal::bad_request(IssueCode::Required, format!("the parameter `{name}` is missing"));
+        self.text(name)?.ok_or_else(missing)
+    }
+
+    /// The resource of a parameter; or the body itself, which may stand for the only resource that is asked for
+    /// (R4 operations.html#request).
+    pub(super) fn resource(&self, name: &str, type_name: Option<&str>) -> Option<Node<'r>> {
+        let of_parameter = self.parameters(name).find_map(|parameter| parameter.get("resource"));
+        let is_meant = |body: &Node<'_>| match type_name {
+            Some(wanted) => body.str_at("resourceType") == Some(wanted),
+            None => body.str_at("resourceType") != Some("Parameters"),
+        };
+        of_parameter.or_else(|| self.body().filter(is_meant))
+    }
+
+    /// Refuses parameters that the operation does not have: passed over, they would be taken to have been heeded.
+    ///
+    /// # Errors
+    /// 400 naming the parameter.
+    pub(super) fn takes_only(&self, known: &[&str]) -> Result<(), Refusal> {
+        let body = self.body().filter(|body| body.str_at("resourceType") == Some("Parameters"));
+        let named = body.into_iter().flat_map(|body| body.items_at("parameter"));
+        let of_body = named.map(|parameter| parameter.str_at("name").unwrap_or_default().to_owned());
+        let of_query = self.request.query.iter().map(|(name, _)| name.clone());
+        let unknown = of_query
+            .filter(|name| !matches!(name.as_str(), "_format" | "_pretty"))
+            .chain(of_body)
+            .find(|name| !known.contains(&name.as_str()));
+        match unknown {
+            Some(name) => Err(Refusal::bad_request(
+                IssueCode::Invalid,
+                format!("unknown parameter `{name}`; there are {}", known.join(", ")),
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The value of a parameter as a text.
+fn text_of(parameter: Node<'_>) -> Option<String> {
+    let value = parameter.children().find(|child| child.key().starts_with("value"))?;
+    let part = match value.key() {
+        "valueReference" => value.get("reference"),
+        "valueCoding" => value.get("code"),
+        "valueCodeableConcept" => {
+            value.items_at("coding").next().and_then(|coding| coding.get("code")).or(value.get("text"))
+        }
+        _ => Some(value),
+    };
+    part.map(|part| part.text().to_owned()).filter(|text| !text.is_empty())
+}
+
+/// The Parameters of an answer, in the making.
+#[derive(Default)]
+pub(super) struct Parameters(Vec<Value>);
+
+impl Parameters {
+    pub(super) fn code(mut self, name: &str, code: &str) -> Self {
+        self.0.push(json!({"name": name, "valueCode": code}));
+        self
+    }
+
+    pub(super) fn string(mut self, name: &str, text: &str) -> Self {
+        if !text.is_empty() {
+            self.0.push(json!({"name": name, "valueString": text}));
+        }
+        self
+    }
+
+    pub(super) fn reference(mut self, name: &str, reference: &str) -> Self {
+        self.0.push(json!({"name": name, "valueReference": {"reference": reference}}));
+        self
+    }
+
+    pub(super) fn count(mut self, name: &str, count: usize) -> Self {
+        self.0.push(json!({"name": name, "valueInteger": count}));
+        self
+    }
+
+    /// A parameter made of others.
+    pub(super) fn parts(mut self, name: &str, parts: Self) -> Self {
+        self.0.push(json!({"name": name, "part": parts.0}));
+        self
+    }
+
+    /// The resource as JSON.
+    pub(super) fn json(self) -> String {
+        let mut resource = Map::new();
+        resource.insert("resourceType".to_owned(), json!("Parameters"));
+        if !self.0.is_empty() {
+            resource.insert("parameter".to_owned(), Value::Array(self.0));
+        }
+        Value::Object(resource).to_string()
+    }
+}
