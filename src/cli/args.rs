@@ -4,7 +4,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use super::{
-    audit, backup, config, conform, demo, fhirpath, generate, import, profiles, reindex, serve, token, verify,
+    audit, backup, config, conform, consent, demo, fhirpath, generate, import, profiles, reindex, serve,
+    token, verify,
 };
 
 /// An HL7 FHIR R4 server that discloses patients' health records only as their consent allows.
@@ -39,6 +40,8 @@ enum Command {
     Reindex(reindex::Arguments),
     /// Run the conformance scenarios against a FHIR server and print which hold
     Conform(conform::Arguments),
+    /// Decide consent cases given as data
+    Consent(consent::Arguments),
     /// Print the configuration that is in force
     Config(config::Arguments),
     /// Evaluate a FHIRPath expression on a resource and print what it selects, one value a line
@@ -62,6 +65,7 @@ pub fn run() -> ExitCode {
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Reindex(arguments) => reindex::run(&arguments),
         Command::Conform(arguments) => conform::run(&arguments),
+        Command::Consent(arguments) => consent::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
         Command::Fhirpath(arguments) => fhirpath::run(&arguments),
         Command::Profiles(arguments) => profiles::run(&arguments),

@@ -106,16 +106,8 @@ impl Config {
     /// # Errors
     /// If its name is unknown.
     pub fn policy(&self) -> Result<crate::consent::DefaultPolicy, String> {
-        use crate::consent::DefaultPolicy;
-        Ok(match self.default_policy.as_str() {
-            "deny" => DefaultPolicy::Deny,
-            "own-tpo" => DefaultPolicy::OwnTpo,
-            "own-treat" => DefaultPolicy::OwnTreatment,
-            "treat-only" => DefaultPolicy::TreatmentOnly,
-            "tpo" => DefaultPolicy::Tpo,
-            "permit-all" => DefaultPolicy::PermitAll,
-            other => return Err(format!("default_policy cannot be `{other}`")),
-        })
+        crate::consent::DefaultPolicy::parse(&self.default_policy)
+            .ok_or_else(|| format!("default_policy cannot be `{}`", self.default_policy))
     }
 }
 

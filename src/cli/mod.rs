@@ -5,6 +5,7 @@ mod audit;
 mod backup;
 mod config;
 mod conform;
+mod consent;
 mod demo;
 mod fhirpath;
 mod generate;

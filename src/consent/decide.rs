@@ -45,6 +45,22 @@ pub enum DefaultPolicy {
     PermitAll,
 }
 
+impl DefaultPolicy {
+    /// The policy of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "deny" => Self::Deny,
+            "own-tpo" => Self::OwnTpo,
+            "own-treat" => Self::OwnTreatment,
+            "treat-only" => Self::TreatmentOnly,
+            "tpo" => Self::Tpo,
+            "permit-all" => Self::PermitAll,
+            _ => return None,
+        })
+    }
+}
+
 /// How several Consents of one patient combine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Combining {
@@ -105,6 +121,21 @@ pub enum Basis {
     BreakGlass,
     /// No patient is the subject; scopes and administrative policy decide.
     NotGoverned,
+}
+
+impl Basis {
+    /// It as a code, for answers and records.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::RightOfAccess => "right-of-access",
+            Self::Consent { .. } => "consent",
+            Self::DefaultPolicy => "default-policy",
+            Self::Law(_) => "law",
+            Self::BreakGlass => "break-glass",
+            Self::NotGoverned => "not-governed",
+        }
+    }
 }
 
 /// A decision with its reason.

@@ -3,6 +3,7 @@
 
 mod belonging;
 mod bundle;
+mod case;
 mod codes;
 mod data;
 mod decide;
@@ -18,6 +19,7 @@ mod of_patient;
 mod program;
 mod programs;
 
+pub use case::{Case, CaseDecision};
 pub use codes::{Code, CodeSystem};
 pub use data::{DataFacts, WORK_SYSTEM};
 pub use decide::{Basis, Combining, Decision, DefaultPolicy, Requester, Settings, decide};

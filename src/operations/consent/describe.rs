@@ -7,18 +7,6 @@ use super::super::answer::Refusal;
 use super::super::parameters::Parameters;
 use super::super::session::Session;
 
-/// What a decision rests on, as a code.
-pub(super) fn basis_code(basis: &Basis) -> &'static str {
-    match basis {
-        Basis::RightOfAccess => "right-of-access",
-        Basis::Consent { .. } => "consent",
-        Basis::DefaultPolicy => "default-policy",
-        Basis::Law(_) => "law",
-        Basis::BreakGlass => "break-glass",
-        Basis::NotGoverned => "not-governed",
-    }
-}
-
 /// The path of the rule, or the paragraph of the law.
 pub(super) fn rule_of(basis: &Basis) -> &str {
     match basis {
@@ -39,7 +27,7 @@ pub(super) fn described(
 ) -> Result<Parameters, Refusal> {
     let mut out = out
         .code("decision", if decision.permit { "permit" } else { "deny" })
-        .code("basis", basis_code(&decision.basis))
+        .code("basis", decision.basis.code())
         .string("rule", rule_of(&decision.basis));
     if let Basis::Consent { id, .. } = &decision.basis {
         out = out.reference("consent", &versioned(session, id)?);

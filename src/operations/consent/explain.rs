@@ -7,7 +7,7 @@ use crate::model::Tree;
 use super::super::answer::{Answer, Refusal};
 use super::super::parameters::{Call, Parameters};
 use super::super::session::Session;
-use super::describe::{basis_code, described, rule_of};
+use super::describe::{described, rule_of};
 use super::file::{file_of, known};
 use super::standing::{Somebody, may_ask_about, parties_of};
 
@@ -53,7 +53,7 @@ fn decisions(lens: &Lens<'_>, file: &[Tree]) -> Result<Grouped, Refusal> {
         let key = (
             type_name,
             decision.permit,
-            basis_code(&decision.basis),
+            decision.basis.code(),
             format!("{} {:?}", rule_of(&decision.basis), consent_of(&decision)),
         );
         grouped.entry(key).or_insert((decision, 0)).1 += 1;
