@@ -46,6 +46,8 @@ pub struct AccessToken {
     pub break_glass: Option<BreakGlass>,
     #[serde(default)]
     pub may_break_glass: bool,
+    #[serde(default)]
+    pub files_consent: bool,
 }
 
 /// Why a token is refused. The client learns no more than that.
@@ -172,6 +174,7 @@ impl Issuer {
             assign_ids: claims.assign_ids,
             break_glass: claims.break_glass,
             may_break_glass: claims.may_break_glass,
+            files_consent: claims.files_consent,
             token_id: claims.jti,
             expires: claims.exp.saturating_mul(1_000),
         })
@@ -201,6 +204,7 @@ mod tests {
             assign_ids: false,
             break_glass: None,
             may_break_glass: false,
+            files_consent: false,
         }
     }
 

@@ -72,6 +72,8 @@ pub struct Party {
     pub break_glass: Option<BreakGlass>,
     /// Whether it may break the glass.
     pub may_break_glass: bool,
+    /// Whether the Consents of members that it hands in are stored.
+    pub files_consent: bool,
     /// The id of the token, for the record of who saw what.
     pub token_id: String,
     pub expires: Millis,
@@ -93,6 +95,7 @@ impl Party {
             assign_ids: true,
             break_glass: None,
             may_break_glass: false,
+            files_consent: false,
             token_id: "open".to_owned(),
             expires: Millis::MAX,
         }
@@ -113,6 +116,7 @@ impl Party {
             assign_ids: false,
             break_glass: None,
             may_break_glass: false,
+            files_consent: false,
             token_id: String::new(),
             expires: Millis::MAX,
         }

@@ -19,6 +19,8 @@ pub struct Config {
     pub organization: String,
     /// What applies where no Consent does: deny, own-tpo, own-treat, treat-only, tpo or permit-all.
     pub default_policy: String,
+    /// What breaking the glass means: override, consent-only or off.
+    pub break_glass: String,
     /// The largest body of a request, in bytes.
     pub body_bytes_max: usize,
     /// How long a request may take, in seconds.
@@ -40,6 +42,7 @@ impl Default for Config {
             public_url: None,
             organization: "Organization/hospital".to_owned(),
             default_policy: "own-tpo".to_owned(),
+            break_glass: "override".to_owned(),
             body_bytes_max: 256 * 1024 * 1024,
             request_seconds_max: 300,
             page_len_default: 20,
@@ -98,7 +101,17 @@ impl Config {
             config.public_url = Some(url.trim_end_matches('/').to_owned());
         }
         config.policy()?;
+        config.break_glass_mode()?;
         Ok(config)
+    }
+
+    /// What breaking the glass means.
+    ///
+    /// # Errors
+    /// If the mode is unknown.
+    pub fn break_glass_mode(&self) -> Result<crate::consent::BreakGlassMode, String> {
+        crate::consent::BreakGlassMode::parse(&self.break_glass)
+            .ok_or_else(|| format!("break_glass cannot be `{}`", self.break_glass))
     }
 
     /// The default policy.

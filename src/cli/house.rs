@@ -78,6 +78,7 @@ impl House {
         };
         let mut settings = Settings::of([config.organization.clone()].into());
         settings.default_policy = config.policy()?;
+        settings.break_glass = config.break_glass_mode()?;
         let party = open.then(|| Party::open(&config.organization));
         let issuer = self.issuer(base_url)?;
         let store = (self.kv.clone(), self.index.clone());
@@ -158,6 +159,7 @@ pub fn claims(url: &str, lifetime_seconds: i64) -> Result<AccessToken, String> {
         assign_ids: false,
         break_glass: None,
         may_break_glass: false,
+        files_consent: false,
     })
 }
 

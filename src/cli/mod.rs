@@ -21,7 +21,7 @@ mod verify;
 
 pub use args::run;
 pub use config::Config;
-pub use conform::{Report, Target, scenarios};
+pub use conform::{Report, Scenario, Target, scenarios};
 pub use generate::generated;
 pub use house::{House, claims, now};
 pub use serve::{Running, start};

@@ -35,6 +35,12 @@ pub struct Arguments {
     /// Let it choose the ids of resources (create by PUT)
     #[arg(long)]
     assign_ids: bool,
+    /// Let it break the glass, as a clinician of the own organization
+    #[arg(long)]
+    may_break_glass: bool,
+    /// Store the Consents of members that it hands in
+    #[arg(long)]
+    files_consent: bool,
     /// How long it is good for, in seconds
     #[arg(long, default_value_t = 3600)]
     lifetime: i64,
@@ -66,6 +72,8 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     token.patient.clone_from(&arguments.patient);
     token.purpose_of_use.clone_from(&arguments.purpose);
     token.assign_ids = arguments.assign_ids;
+    token.may_break_glass = arguments.may_break_glass;
+    token.files_consent = arguments.files_consent;
     let signed = Issuer::new(&url, &key)?.sign(&token)?;
     writeln!(std::io::stdout(), "{signed}").map_err(|error| error.to_string())
 }

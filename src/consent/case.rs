@@ -8,7 +8,7 @@ use crate::model::{Interval, Temporal, parse};
 
 use super::codes::{Code, CodeSystem};
 use super::data::{DataFacts, plain};
-use super::decide::{Basis, Combining, Decision, DefaultPolicy, Requester, Settings, decide};
+use super::decide::{Basis, BreakGlassMode, Combining, Decision, DefaultPolicy, Requester, Settings, decide};
 use super::program::{Program, compile};
 
 /// A case, read.
@@ -132,7 +132,7 @@ fn settings(json: &Json) -> Settings {
         part2_general: is_true(json, "part2_general"),
         unsupported_denies: text(json, "unsupported") == "deny",
         scopes: if scopes.is_empty() { vec!["patient-privacy".to_owned()] } else { scopes },
-        break_glass_overrides: !matches!(text(json, "btg"), "consent-only" | "off"),
+        break_glass: BreakGlassMode::parse(text(json, "btg")).unwrap_or_default(),
     }
 }
 

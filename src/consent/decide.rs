@@ -70,6 +70,30 @@ pub enum Combining {
     PermitOverrides,
 }
 
+/// What it means to break the glass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BreakGlassMode {
+    /// A denial yields (45 CFR 164.312(a)(2)(ii)), but for one that names emergencies.
+    #[default]
+    Override,
+    /// Only what a Consent permits for BTG is shown (IHE PCF).
+    ConsentOnly,
+    Off,
+}
+
+impl BreakGlassMode {
+    /// The mode of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "override" => Self::Override,
+            "consent-only" => Self::ConsentOnly,
+            "off" => Self::Off,
+            _ => return None,
+        })
+    }
+}
+
 /// The policy of a deployment.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
@@ -88,20 +112,15 @@ pub struct Settings {
     pub unsupported_denies: bool,
     /// Consent scopes that are enforced.
     pub scopes: Vec<String>,
-    /// Whether break-glass overrides a denial.
-    pub break_glass_overrides: bool,
+    /// What broken glass does to a denial.
+    pub break_glass: BreakGlassMode,
 }
 
 impl Settings {
     /// The policy of a new deployment of this organization.
     #[must_use]
     pub fn of(own: BTreeSet<String>) -> Self {
-        Self {
-            own,
-            scopes: vec!["patient-privacy".to_owned()],
-            break_glass_overrides: true,
-            ..Self::default()
-        }
+        Self { own, scopes: vec!["patient-privacy".to_owned()], ..Self::default() }
     }
 }
 
@@ -271,7 +290,7 @@ fn may_break_glass(
             matches!(criterion, Criterion::Purpose(codes) if codes.iter().any(|code| matches!(code.code.as_str(), "BTG" | "ETREAT")))
         })
     };
-    settings.break_glass_overrides
+    settings.break_glass == BreakGlassMode::Override
         && requester.break_glass.as_deref() == Some(owner)
         && !data.has_label_of(&["PSYTHPN"])
         && !verdicts

@@ -207,6 +207,23 @@ impl<'s> Lens<'s> {
         (self.may_audit() || is_own).then(|| Disclosed::gathered(text, time, patients))
     }
 
+    /// Shows the number of a member to a party that may hand in Consents and has matched the member by name, date of birth
+    /// and coverage.
+    #[must_use]
+    pub fn show_match(&self, text: String, patient: String, time: Millis) -> Option<Disclosed> {
+        let patients = BTreeSet::from([patient]);
+        self.party.files_consent.then(|| Disclosed::gathered(text, time, patients))
+    }
+
+    /// Whether the party may write about a patient whom the same transaction registers: a referral comes with the patient.
+    #[must_use]
+    pub fn may_write_about_new(&self, resource: Node<'_>) -> bool {
+        let name = resource.str_at("resourceType").unwrap_or_default();
+        self.party.role == Role::System
+            && !FEEDS_IDENTITIES.contains(&name)
+            && !matches!(name, "Consent" | "Patient")
+    }
+
     /// What is decided about a resource, and why. Nothing is released by it.
     ///
     /// # Errors
@@ -235,6 +252,10 @@ impl<'s> Lens<'s> {
         let is_staff = self.is_own && !is_patient;
         if FEEDS_IDENTITIES.contains(&name) || (name == "Patient" && resource.get("link").is_some()) {
             return Ok(is_staff);
+        }
+        if data.is_work() {
+            let keepers = [Role::Technician, Role::Administrator, Role::PrivacyOfficer];
+            return Ok(self.is_own && keepers.contains(&self.party.role));
         }
         if name == "Consent" {
             // Who is named by a Consent does not write it: the patient does, or the own staff that records it.
@@ -294,7 +315,9 @@ impl<'s> Lens<'s> {
         for owner in &data.owners {
             programs.extend(self.programs(owner)?.iter().cloned());
         }
-        for related in programs.iter().flat_map(|program| &program.related) {
+        // CHOICE: everything refers to its patient; who that is does not become data of a visit that is named.
+        let is_patient = data.type_name == "Patient";
+        for related in programs.iter().flat_map(|program| &program.related).filter(|_| !is_patient) {
             if self.references_of(related)?.contains(&data.reference) {
                 data.incoming.insert(related.clone());
             }

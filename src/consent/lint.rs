@@ -99,9 +99,9 @@ fn is_known_label(label: &Code) -> bool {
     match &label.system {
         CodeSystem::Confidentiality => confidentiality_rank(&label.code).is_some(),
         CodeSystem::ActCode => {
-            r4().hierarchy("http://terminology.hl7.org/CodeSystem/v3-ActCode").any(|(code, broader)| {
-                code == label.code || broader.iter().any(|broader| *broader == label.code)
-            }) || label.code == "42CFRPart2"
+            r4().hierarchy("http://terminology.hl7.org/CodeSystem/v3-ActCode")
+                .any(|(code, broader)| code == label.code || broader.contains(&label.code))
+                || label.code == "42CFRPart2"
         }
         _ => true,
     }

@@ -22,7 +22,7 @@ mod programs;
 pub use case::{Case, CaseDecision};
 pub use codes::{Code, CodeSystem};
 pub use data::{DataFacts, WORK_SYSTEM};
-pub use decide::{Basis, Combining, Decision, DefaultPolicy, Requester, Settings, decide};
+pub use decide::{Basis, BreakGlassMode, Combining, Decision, DefaultPolicy, Requester, Settings, decide};
 
 pub use bundle::{Bundle, BundleEntry, BundleKind, EntryResponse, SearchMode};
 pub use disclosed::Disclosed;

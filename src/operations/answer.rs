@@ -42,6 +42,11 @@ impl Public {
         Self { json }
     }
 
+    /// A token that its owner has asked for.
+    pub(super) fn token(json: String) -> Self {
+        Self { json }
+    }
+
     #[must_use]
     pub fn json(&self) -> &str {
         &self.json

@@ -30,6 +30,12 @@ pub(super) fn prepare(
     let derived = Derived { entries: Vec::new(), facts: current.facts.clone() };
     let change =
         Change { def, id: id.clone(), method: Method::Delete, prior: Some(*current), body: None, derived };
-    let planned = Planned { change, kind: Kind::NoContent, expectations: Vec::new(), warnings: Vec::new() };
+    let planned = Planned {
+        change,
+        kind: Kind::NoContent,
+        expectations: Vec::new(),
+        warnings: Vec::new(),
+        also: Vec::new(),
+    };
     Ok(Prepared::Change(Box::new(planned)))
 }

@@ -3,6 +3,7 @@
 
 mod answer;
 mod batch;
+mod break_glass;
 mod bundle_entry;
 mod capabilities;
 mod conditional;
@@ -16,6 +17,7 @@ mod history;
 mod index;
 mod integrity;
 mod lookup;
+mod member_match;
 mod operation;
 mod parameters;
 mod patch;
@@ -27,6 +29,7 @@ mod session;
 mod table;
 mod transaction;
 mod update;
+mod work;
 mod write;
 
 pub use answer::{Answer, Body, Kind, Public, Refusal, RefusalKind};

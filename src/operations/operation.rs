@@ -5,7 +5,9 @@ use crate::auth::Permission;
 use crate::definitions::TypeDef;
 
 use super::answer::{Answer, Refusal};
+use super::break_glass::break_glass;
 use super::consent;
+use super::member_match::member_match;
 use super::parameters::Call;
 use super::request::Verb;
 use super::route::Place;
@@ -42,8 +44,8 @@ macro_rules! operation {
     };
 }
 
-/// Every operation that is served. Their names are Chartward's own but for those that the comment names.
-pub static OPERATIONS: [Operation; 4] = [
+/// Every operation that is served. Their names are Chartward's own where no comment says whose they are.
+pub static OPERATIONS: [Operation; 6] = [
     operation!("Consent", Type, "$decide", Read, [Get, Post], Execute, consent::decide),
     operation!("Consent", Type, "$preview", Read, [Post], Execute, consent::preview),
     operation!("Patient", Instance, "$explain-access", Read, [Get, Post], Execute, consent::explain_access),
@@ -56,6 +58,9 @@ pub static OPERATIONS: [Operation; 4] = [
         Execute,
         consent::enforcement_status
     ),
+    operation!("Patient", Instance, "$break-glass", Read, [Post], Execute, break_glass),
+    // HRex 1.0.
+    operation!("Patient", Type, "$member-match", Search, [Post], Execute, member_match),
 ];
 
 impl Operation {

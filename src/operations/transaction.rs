@@ -128,6 +128,10 @@ fn attempt(
             }
         }
     }
+    // After all entries, whose places in the batch are known by now.
+    for change in planned.iter().flat_map(|(_, _, plan, _)| &plan.also) {
+        draft.push(&*snapshot, change)?;
+    }
     if let Some((index, _)) = needed.iter().find(|(_, reference)| deleted.contains(reference)) {
         let message = "the match of this entry is deleted by another entry of the transaction";
         return Err(at_entry(Refusal::bad_request(IssueCode::Conflict, message), *index));

@@ -1,10 +1,11 @@
 //! What all writes have in common: the body checked before any data is looked at, a change prepared on a snapshot, one
 //! commit with the record of the access, and a new try where the ground has changed meanwhile.
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::audit::{self, Access};
 use crate::auth::Party;
-use crate::consent::{Disclosed, Writing};
+use crate::consent::{DataFacts, Disclosed, Writing};
 use crate::definitions::{TypeDef, r4};
 use crate::model::{
     Issue, IssueCode, Node, Normalized, Outcome, Reference, ReferenceTarget, ResourceId, SyntaxError,
@@ -77,6 +78,8 @@ pub(super) struct Planned {
     pub(super) kind: Kind,
     pub(super) expectations: Vec<Expectation>,
     pub(super) warnings: Vec<Issue>,
+    /// What is written with it and is not told of.
+    pub(super) also: Vec<Change>,
 }
 
 /// Plans the writing of a resource under an id.
@@ -114,6 +117,8 @@ pub(super) fn put(
         let tree = parse(before.text.clone().into_bytes()).map_err(unreadable)?;
         may_write = may_write && session.lens.may_write(tree.root(), writing)?;
     }
+    let is_about_new = before.is_none() && is_about_new(session, &DataFacts::of(tree.root()).owners)?;
+    may_write = may_write || (is_about_new && session.lens.may_write_about_new(tree.root()));
     if !may_write {
         return Err(Refusal::forbidden("the party may not write this"));
     }
@@ -128,7 +133,20 @@ pub(super) fn put(
     if &*def.name == "Consent" {
         warnings.extend(super::consent::remarks(session, tree.root()));
     }
-    Ok(Planned { change, kind, expectations: Vec::new(), warnings })
+    let also = if is_new { super::work::merges(session, def, tree.root())? } else { Vec::new() };
+    Ok(Planned { change, kind, expectations: Vec::new(), warnings, also })
+}
+
+/// Whether all of these patients (`Patient/id`) are made by the same transaction, and were never there before.
+fn is_about_new(session: &Session<'_>, owners: &BTreeSet<String>) -> Result<bool, Refusal> {
+    let Some(patients) = r4().resource("Patient") else { return Ok(false) };
+    for owner in owners {
+        let Some(id) = owner.strip_prefix("Patient/").and_then(ResourceId::parse) else { return Ok(false) };
+        if !session.coming.contains(owner) || session.repository().current(patients, &id)?.is_some() {
+            return Ok(false);
+        }
+    }
+    Ok(!owners.is_empty())
 }
 
 /// A Consent binds only a patient who is known here; one about nobody, or about somebody elsewhere, would bind nobody and
@@ -236,6 +254,9 @@ pub(super) fn with_retries(
         let mut draft = Draft::default();
         planned.expectations.iter().for_each(|expectation| draft.expect(expectation.clone()));
         draft.push(&*snapshot, &planned.change)?;
+        for change in &planned.also {
+            draft.push(&*snapshot, change)?;
+        }
         let mut access = Access::of(party, row.name, row.action, line.clone(), engine.now());
         access.status = planned.kind.status();
         access.released = vec![format!("{}/{}", planned.change.def.name, planned.change.id)];

@@ -2,14 +2,14 @@
 use std::collections::BTreeMap;
 
 use chartward::auth::AccessToken;
-use chartward::cli::{Config, House, Target, claims, scenarios, start};
+use chartward::cli::{Config, House, Report, Scenario, Target, claims, scenarios, start};
 
 /// Name, user, role, organization, purpose, scopes, whether it chooses ids.
 type Party =
     (&'static str, Option<&'static str>, &'static str, &'static str, &'static str, &'static str, bool);
 
 /// The parties that scenarios name.
-const PARTIES: [Party; 6] = [
+const PARTIES: [Party; 10] = [
     ("ehr", None, "system", "Organization/hospital", "TREAT", "system/*.cruds", true),
     (
         "doctor",
@@ -23,6 +23,26 @@ const PARTIES: [Party; 6] = [
     ("patient", Some("Patient/scenario-p1"), "patient", "", "PATRQT", "patient/*.cruds", false),
     ("insurer", None, "insurer", "Organization/scenario-acme", "HPAYMT", "system/*.rs", false),
     ("other", None, "system", "Organization/scenario-other", "TREAT", "user/*.cruds", false),
+    ("payer", None, "insurer", "Organization/scenario-acme", "HPAYMT", "system/*.rs", false),
+    ("officer", None, "privacy-officer", "Organization/hospital", "HOPERAT", "user/*.cruds", false),
+    (
+        "emergency",
+        Some("Practitioner/scenario-emergency"),
+        "clinician",
+        "Organization/hospital",
+        "TREAT",
+        "user/*.cruds",
+        false,
+    ),
+    (
+        "representative",
+        Some("RelatedPerson/scenario-guardian"),
+        "representative",
+        "",
+        "PATRQT",
+        "patient/*.rs user/*.rs",
+        false,
+    ),
     ("admin", None, "administrator", "Organization/hospital", "HOPERAT", "user/*.cruds", false),
 ];
 
@@ -36,13 +56,32 @@ fn token(url: &str, party: &Party) -> AccessToken {
         purpose_of_use: vec![purpose.to_owned()],
         scope: scope.to_owned(),
         assign_ids,
+        may_break_glass: name == "emergency",
+        files_consent: name == "payer",
         ..claims(url, 3_600).unwrap()
     }
 }
 
 #[test]
 fn every_scenario_holds() {
-    let config = Config { listen: "127.0.0.1:0".to_owned(), ..Config::default() };
+    let report = run("own-tpo", &scenarios().unwrap());
+    println!("{} scenarios hold, {} wait for what is not served yet", report.held(), report.waiting());
+    assert_eq!(report.failed(), 0, "{}", report.table());
+}
+
+#[test]
+fn scenarios_of_other_policies_hold() {
+    let mut chosen = scenarios().unwrap();
+    chosen.retain(|scenario| scenario.policy.as_deref() == Some("tpo"));
+    assert!(!chosen.is_empty());
+    let report = run("tpo", &chosen);
+    assert_eq!((report.failed(), report.waiting()), (0, 0), "{}", report.table());
+}
+
+/// Runs scenarios against a server of a default policy, and proves its store afterwards.
+fn run(policy: &str, scenarios: &[Scenario]) -> Report {
+    let config =
+        Config { listen: "127.0.0.1:0".to_owned(), default_policy: policy.to_owned(), ..Config::default() };
     let house = House::in_memory().unwrap();
     let mut running = start(&config, &house, false, None).unwrap();
     let issuer = house.issuer(&running.base_url).unwrap();
@@ -50,9 +89,8 @@ fn every_scenario_holds() {
         .iter()
         .map(|party| (party.0.to_owned(), issuer.sign(&token(&running.base_url, party)).unwrap()))
         .collect();
-    let report = Target::new(&running.base_url, tokens).run(&scenarios().unwrap());
+    let report = Target::new(&running.base_url, tokens).with_policy(policy).run(scenarios);
     running.stop().unwrap();
     assert_eq!(house.verify().unwrap().faults, Vec::<String>::new());
-    println!("{} scenarios hold, {} wait for what is not served yet", report.held(), report.waiting());
-    assert_eq!(report.failed(), 0, "{}", report.table());
+    report
 }

@@ -25,6 +25,9 @@ pub struct Arguments {
     /// Run the scenarios of a chapter only, or one by its id
     #[arg(long)]
     only: Option<String>,
+    /// The server's default policy, for the scenarios that need another than that of a new deployment
+    #[arg(long)]
+    policy: Option<String>,
     /// Where to write a TestReport resource
     #[arg(long)]
     report: Option<PathBuf>,
@@ -44,7 +47,10 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     if let Some(token) = &arguments.token {
         tokens.insert("ehr".to_owned(), token.clone());
     }
-    let target = Target::new(&arguments.url, tokens);
+    let mut target = Target::new(&arguments.url, tokens);
+    if let Some(policy) = &arguments.policy {
+        target = target.with_policy(policy);
+    }
     let chosen: Vec<Scenario> = scenarios()?
         .into_iter()
         .filter(|scenario| arguments.only.as_deref().is_none_or(|only| scenario.id.starts_with(only)))

@@ -16,6 +16,8 @@ use super::scenario::{Expect, Scenario, Step, StepRequest};
 pub struct Target {
     base_url: String,
     tokens: BTreeMap<String, String>,
+    /// The default policy of the server, where it is another than that of a new deployment.
+    policy: Option<String>,
     agent: ureq::Agent,
 }
 
@@ -78,7 +80,25 @@ impl Target {
             .max_redirects(0)
             .allow_non_standard_methods(true)
             .build();
-        Self { base_url: base_url.trim_end_matches('/').to_owned(), tokens, agent: config.into() }
+        Self {
+            base_url: base_url.trim_end_matches('/').to_owned(),
+            tokens,
+            policy: None,
+            agent: config.into(),
+        }
+    }
+
+    /// The same server, of which it is known that this is its default policy.
+    #[must_use]
+    pub fn with_policy(self, policy: &str) -> Self {
+        Self { policy: Some(policy.to_owned()), ..self }
+    }
+
+    /// Why a scenario is not run.
+    fn waiting(&self, scenario: &Scenario) -> Option<String> {
+        let of_policy = scenario.policy.as_ref().filter(|policy| self.policy.as_ref() != Some(policy));
+        let needs = of_policy.map(|policy| format!("the default policy of the server must be {policy}"));
+        scenario.waiting.clone().or(needs)
     }
 
     /// Runs scenarios one after the other.
@@ -89,8 +109,8 @@ impl Target {
             .map(|scenario| Verdict {
                 id: scenario.id.clone(),
                 title: scenario.title.clone(),
-                fault: if scenario.waiting.is_some() { None } else { self.run_one(scenario).err() },
-                waiting: scenario.waiting.clone(),
+                fault: if self.waiting(scenario).is_some() { None } else { self.run_one(scenario).err() },
+                waiting: self.waiting(scenario),
             })
             .collect();
         Report { base_url: self.base_url.clone(), verdicts }

@@ -24,6 +24,8 @@ pub struct Scenario {
     pub kind: String,
     /// What must be served before the scenario can hold; until then it is not run.
     pub waiting: Option<String>,
+    /// The default policy that the server must have; without one its own will do.
+    pub policy: Option<String>,
     pub steps: Vec<Step>,
     #[serde(skip)]
     pub chapter: String,

@@ -14,7 +14,7 @@ const FILE_LEN_MAX: usize = 5_000;
 ///
 /// # Errors
 /// 404 if it is not.
-pub(super) fn known(session: &Session<'_>, id: &ResourceId) -> Result<(), Refusal> {
+pub(in super::super) fn known(session: &Session<'_>, id: &ResourceId) -> Result<(), Refusal> {
     let def = r4().resource("Patient").ok_or_else(Refusal::not_found)?;
     let current = session.repository().current(def, id)?.filter(|current| !current.deleted);
     current.map(drop).ok_or_else(Refusal::not_found)

@@ -10,5 +10,6 @@ mod status;
 
 pub(super) use decide::decide;
 pub(super) use explain::explain_access;
+pub(super) use file::known;
 pub(super) use preview::preview;
 pub(super) use status::{enforcement_status, remarks};

@@ -1,0 +1,98 @@
+//! `Patient/[id]/$break-glass`: a clinician with the right, and a reason, sees one patient's file for a quarter of an hour. The
+//! privacy officer has a Task, and the patient a line in the record, from the first second.
+use serde_json::json;
+
+use crate::audit::{self, Access, Action};
+use crate::auth::{AccessToken, BreakGlass, Role};
+use crate::consent::BreakGlassMode;
+use crate::model::{Issue, IssueCode};
+use crate::store::Draft;
+
+use super::answer::{Answer, Body, Kind, Public, Refusal, RefusalKind};
+use super::parameters::{Call, Parameters};
+use super::session::Session;
+use super::work::{Work, task};
+
+/// How long the glass stays broken, in seconds: with the minute that clocks may differ by, 15 minutes.
+const SECONDS: i64 = 14 * 60;
+/// A reason has at least so many letters, and at most so many.
+const REASON_LEN_MIN: usize = 10;
+const REASON_LEN_MAX: usize = 1_000;
+
+/// `reason` (text). Answers with `access_token` and `expires_in` (seconds).
+pub(super) fn break_glass(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
+    call.takes_only(&["reason"])?;
+    let party = session.lens.party();
+    let may = party.may_break_glass
+        && party.role == Role::Clinician
+        && session.lens.is_own()
+        && party.break_glass.is_none()
+        && session.engine.settings.break_glass != BreakGlassMode::Off;
+    if !may {
+        return Err(Refusal::forbidden("the party may not break the glass"));
+    }
+    let reason = call.required("reason")?;
+    if !(REASON_LEN_MIN..=REASON_LEN_MAX).contains(&reason.chars().count()) {
+        let message = format!("the reason has {REASON_LEN_MIN} to {REASON_LEN_MAX} letters");
+        return Err(Refusal::new(RefusalKind::Unprocessable, Issue::error(IssueCode::Value, message)));
+    }
+    let id = call.id()?;
+    super::consent::known(session, id)?;
+    let patient = format!("Patient/{id}");
+    let signed = token(session, id.as_str(), &reason)?;
+
+    let mut draft = Draft::default();
+    let who = party.fhir_user.clone().unwrap_or_else(|| format!("subject {}", party.subject));
+    let more = json!({
+        "priority": "urgent",
+        "description": format!("review: {who} has broken the glass"),
+        "reasonCode": {"text": reason},
+    });
+    draft.push(session.snapshot(), &task(session, Work::ReviewBreakGlass, &patient, more)?)?;
+    let line = call.request.line();
+    let mut access = Access::of(party, "$break-glass", Action::Execute, line, session.engine.now());
+    access.purposes = vec!["BTG".to_owned()];
+    access.patients = vec![patient.clone()];
+    draft.batch.writes.push(audit::write(&access, 0));
+    session.engine.kv.commit(draft.batch).wait()?;
+
+    let out = Parameters::default()
+        .string("access_token", &signed)
+        .string("token_type", "Bearer")
+        .string("expires_in", &SECONDS.to_string())
+        .reference("patient", &patient);
+    let mut answer = Answer::new(Kind::Ok, Body::Public(Public::token(out.json())));
+    answer.recorded = true;
+    Ok(answer)
+}
+
+/// A token of the same party for the one patient and the purpose BTG.
+fn token(session: &Session<'_>, patient: &str, reason: &str) -> Result<String, Refusal> {
+    let party = session.lens.party();
+    let engine = session.engine;
+    let now = engine.now() / 1_000;
+    let token = AccessToken {
+        iss: engine.issuer().url().to_owned(),
+        aud: engine.issuer().url().to_owned(),
+        sub: party.subject.clone(),
+        client_id: party.client.clone(),
+        iat: now,
+        exp: (now + SECONDS).min(party.expires / 1_000),
+        jti: engine.fresh_id()?.to_string(),
+        scope: party.scopes.to_string(),
+        role: party.role.code().to_owned(),
+        organization: party.organization.clone(),
+        fhir_user: party.fhir_user.clone(),
+        patient: Some(patient.to_owned()),
+        purpose_of_use: vec!["BTG".to_owned()],
+        assign_ids: false,
+        break_glass: Some(BreakGlass { patient: patient.to_owned(), reason: reason.to_owned() }),
+        may_break_glass: false,
+        files_consent: false,
+    };
+    engine.issuer().sign(&token).map_err(|error| {
+        let outcome =
+            crate::model::Outcome::error(IssueCode::Exception, "no token could be signed").because(error);
+        Refusal::new(RefusalKind::Internal, outcome)
+    })
+}

@@ -1,0 +1,175 @@
+//! `Patient/$member-match` (HRex 1.0): an insurer finds its new member by what it knows of the person and of the coverage that
+//! went before, and hands in the member's Consent.
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::audit::{self, Access, Action};
+use crate::consent::compile;
+use crate::definitions::{TypeDef, r4};
+use crate::model::{Issue, IssueCode, Node, ResourceId, parse};
+use crate::search::{Everything, Filter, fold};
+use crate::store::{Draft, Report, Search, View, Way};
+
+use super::answer::{Answer, Body, Kind, Refusal, RefusalKind};
+use super::parameters::Call;
+use super::session::Session;
+use super::work::made;
+
+/// Coverages of one number that are looked at.
+const COVERAGES_MAX: usize = 16;
+
+/// The one answer to all that does not match: whether the member is absent, there more than once, or refuses, and whether
+/// the client may ask.
+fn no_match() -> Refusal {
+    let issue = Issue::error(IssueCode::Processing, "no member was matched");
+    Refusal::new(RefusalKind::Unprocessable, issue)
+}
+
+/// `MemberPatient`, `CoverageToMatch`, `CoverageToLink` and `Consent`, all of them resources.
+pub(super) fn member_match(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
+    call.takes_only(&["MemberPatient", "CoverageToMatch", "CoverageToLink", "Consent"])?;
+    let given = |name: &str, type_name: &str| {
+        let missing = || {
+            Refusal::bad_request(IssueCode::Required, format!("the parameter `{name}` holds no {type_name}"))
+        };
+        call.resource(name, None)
+            .filter(|node| node.str_at("resourceType") == Some(type_name))
+            .ok_or_else(missing)
+    };
+    let member = given("MemberPatient", "Patient")?;
+    let coverage = given("CoverageToMatch", "Coverage")?;
+    given("CoverageToLink", "Coverage")?;
+    let consent = given("Consent", "Consent")?;
+    if !session.lens.party().files_consent {
+        return Err(no_match());
+    }
+    let found = matching(session, member, coverage)?;
+    let [(id, identifier)] = found.as_slice() else { return Err(no_match()) };
+    let patient = format!("Patient/{id}");
+    file(session, call, consent, &patient)?;
+    let text = json!({
+        "resourceType": "Parameters",
+        "parameter": [
+            {"name": "MemberIdentifier", "valueIdentifier": identifier},
+            {"name": "MemberId", "valueReference": {"reference": patient}},
+        ],
+    });
+    let shown = session.lens.show_match(text.to_string(), patient, session.engine.now());
+    let mut answer = Answer::new(Kind::Ok, Body::Disclosed(shown.ok_or_else(no_match)?));
+    answer.recorded = true;
+    Ok(answer)
+}
+
+/// The Patients whose coverage has the number and who are called and born as the member is.
+fn matching(
+    session: &Session<'_>,
+    member: Node<'_>,
+    coverage: Node<'_>,
+) -> Result<Vec<(ResourceId, Value)>, Refusal> {
+    let (Some(patients), Some(coverages)) = (r4().resource("Patient"), r4().resource("Coverage")) else {
+        return Ok(Vec::new());
+    };
+    let view = View::new(session.repository(), None, &Everything);
+    let mut ids = BTreeSet::new();
+    for filter in numbers(session, coverages, coverage) {
+        let report = Report::default();
+        let rows =
+            Search::new(&view, coverages, &filter, &[], &report)?.page(None, Way::Onward, COVERAGES_MAX)?;
+        for row in rows {
+            let current = session.repository().current_of_row(row)?.filter(|current| !current.deleted);
+            ids.extend(current.into_iter().flat_map(|current| current.facts.patients));
+        }
+    }
+    let mut found = Vec::new();
+    for id in ids.iter().filter_map(|id| ResourceId::parse(id)) {
+        let Some(current) = session.repository().current(patients, &id)?.filter(|current| !current.deleted)
+        else {
+            continue;
+        };
+        let text = session.repository().newest(&current)?.text;
+        let Ok(tree) = parse(text.into_bytes()) else { continue };
+        if is_same_person(member, tree.root()) {
+            let identifier = member_identifier(tree.root(), &id, session);
+            found.push((id, identifier));
+        }
+    }
+    Ok(found)
+}
+
+/// The numbers of a coverage: its identifiers, and the number of the subscriber.
+fn numbers(session: &Session<'_>, def: &TypeDef, coverage: Node<'_>) -> Vec<Filter> {
+    let Some(param) = session.params.find(def, "identifier") else { return Vec::new() };
+    let identifiers = coverage.items_at("identifier").filter_map(|identifier| {
+        let system = identifier.str_at("system").map(str::to_owned);
+        Some(Filter::codes(param, &[(system, identifier.str_at("value")?.to_owned())]))
+    });
+    // The number of the subscriber has no search parameter of its own: coverages are found by their identifiers.
+    identifiers.collect()
+}
+
+/// Family name, one given name and date of birth agree; and the administrative gender where both tell it.
+fn is_same_person(member: Node<'_>, patient: Node<'_>) -> bool {
+    let folded = |node: Node<'_>, name: &str| node.str_at(name).map(fold);
+    let givens = |name: Node<'_>| -> Vec<String> {
+        name.items_at("given").filter_map(|given| given.as_str()).map(fold).collect()
+    };
+    let is_called = member.items_at("name").any(|asked| {
+        patient.items_at("name").any(|known| {
+            let family = folded(asked, "family");
+            family.is_some()
+                && family == folded(known, "family")
+                && givens(asked).iter().any(|given| givens(known).contains(given))
+        })
+    });
+    let birth = member.str_at("birthDate");
+    let gender = member.str_at("gender").zip(patient.str_at("gender"));
+    is_called
+        && birth.is_some()
+        && birth == patient.str_at("birthDate")
+        && gender.is_none_or(|(asked, known)| asked == known)
+}
+
+/// The member's number here: its first identifier, else its id on this server.
+fn member_identifier(patient: Node<'_>, id: &ResourceId, session: &Session<'_>) -> Value {
+    let kind = json!({"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "MB"}]});
+    let first = patient.items_at("identifier").find(|identifier| identifier.str_at("value").is_some());
+    let (system, value) = match first {
+        Some(identifier) => (
+            identifier.str_at("system").map(str::to_owned),
+            identifier.str_at("value").unwrap_or_default().to_owned(),
+        ),
+        None => (Some(format!("{}/Patient", session.engine.options.base_url)), id.to_string()),
+    };
+    match system {
+        Some(system) => json!({"type": kind, "system": system, "value": value}),
+        None => json!({"type": kind, "value": value}),
+    }
+}
+
+/// Stores the Consent as the matched patient's, with the record of who handed it in.
+fn file(session: &Session<'_>, call: &Call<'_>, consent: Node<'_>, patient: &str) -> Result<(), Refusal> {
+    let mut text = String::new();
+    crate::model::minify(consent, &mut text);
+    let mut resource: Value = serde_json::from_str(&text).map_err(|_| no_match())?;
+    if let Some(members) = resource.as_object_mut() {
+        members.shift_remove("id");
+        members.insert("patient".to_owned(), json!({"reference": patient}));
+    }
+    let tree = parse(resource.to_string().into_bytes()).map_err(|_| no_match())?;
+    if !compile(tree.root()).active {
+        return Err(no_match());
+    }
+    let change = made(session, &resource).map_err(|_| no_match())?;
+    let mut draft = Draft::default();
+    let reference = format!("Consent/{}", change.id);
+    draft.push(session.snapshot(), &change)?;
+    let party = session.lens.party();
+    let line = call.request.line();
+    let mut access = Access::of(party, "$member-match", Action::Execute, line, session.engine.now());
+    access.patients = vec![patient.to_owned()];
+    access.released = vec![reference];
+    draft.batch.writes.push(audit::write(&access, 0));
+    session.engine.kv.commit(draft.batch).wait()?;
+    Ok(())
+}

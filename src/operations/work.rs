@@ -1,0 +1,102 @@
+//! Tasks that the server makes for the own staff: files to merge, emergencies to review. Nobody else sees them.
+use serde_json::{Value, json};
+
+use crate::consent::WORK_SYSTEM;
+use crate::definitions::{TypeDef, r4};
+use crate::model::{Issue, IssueCode, Node, Temporal, normalize, parse};
+use crate::search::{Everything, Filter};
+use crate::store::{Change, Derive as _, Method, Report, Search, View, Way};
+use crate::validate::{Incoming, Rules, Valid};
+
+use super::answer::{Refusal, RefusalKind};
+use super::derive::SearchIndex;
+use super::session::{Seen, Session};
+
+/// What there is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Work {
+    /// Two files seem to be of one person.
+    MergePatients,
+    /// Somebody has broken the glass.
+    ReviewBreakGlass,
+}
+
+impl Work {
+    fn code(self) -> &'static str {
+        match self {
+            Self::MergePatients => "merge-patients",
+            Self::ReviewBreakGlass => "review-break-glass",
+        }
+    }
+}
+
+/// A Task about a patient (`Patient/id`), requested now. `more` are further members of the resource.
+pub(super) fn task(session: &Session<'_>, work: Work, patient: &str, more: Value) -> Result<Change, Refusal> {
+    let mut task = json!({
+        "resourceType": "Task",
+        "status": "requested",
+        "intent": "order",
+        "code": {"coding": [{"system": WORK_SYSTEM, "code": work.code()}]},
+        "for": {"reference": patient},
+        "authoredOn": Temporal::from_millis(session.engine.now()).to_text(),
+    });
+    if let (Some(task), Value::Object(more)) = (task.as_object_mut(), more) {
+        task.extend(more);
+    }
+    made(session, &task)
+}
+
+/// A resource that the server itself makes, as a change. What is made is checked like what is sent.
+pub(super) fn made(session: &Session<'_>, resource: &Value) -> Result<Change, Refusal> {
+    let failed =
+        |message: String| Refusal::new(RefusalKind::Internal, Issue::error(IssueCode::Exception, message));
+    let tree = parse(resource.to_string().into_bytes()).map_err(|error| failed(error.to_string()))?;
+    let valid = Valid::check(Incoming::new(tree), r4(), Rules::default())
+        .map_err(|outcome| Refusal::new(RefusalKind::Unprocessable, outcome))?;
+    let id = session.engine.fresh_id()?;
+    let body = normalize(valid.root(), id.as_str());
+    let tree = parse(body.text.clone().into_bytes()).map_err(|error| failed(error.to_string()))?;
+    let derived = SearchIndex { params: session.params.clone() }.derive(valid.def(), tree.root());
+    Ok(Change { def: valid.def(), id, method: Method::Create, prior: None, body: Some(body), derived })
+}
+
+/// More files with the same number are not listed.
+const TWINS_MAX: usize = 8;
+
+/// A Task for every Patient that is hidden from who makes a new one and has one of its business identifiers. The maker
+/// learns nothing of it.
+pub(super) fn merges(
+    session: &Session<'_>,
+    def: &'static TypeDef,
+    patient: Node<'_>,
+) -> Result<Vec<Change>, Refusal> {
+    let Some(param) = session.params.find(def, "identifier").filter(|_| &*def.name == "Patient") else {
+        return Ok(Vec::new());
+    };
+    let view = View::new(session.repository(), None, &Everything);
+    let report = Report::default();
+    let mut rows = Vec::new();
+    for identifier in patient.items_at("identifier") {
+        let system = identifier.str_at("system").map(str::to_owned);
+        let Some(value) = identifier.str_at("value") else { continue };
+        let filter = Filter::codes(param, &[(system, value.to_owned())]);
+        rows.extend(Search::new(&view, def, &filter, &[], &report)?.page(None, Way::Onward, TWINS_MAX)?);
+    }
+    rows.sort_unstable();
+    rows.dedup();
+    let own = format!("Patient/{}", patient.str_at("id").unwrap_or_default());
+    let mut changes = Vec::new();
+    for row in rows {
+        let Some(current) = session.repository().current_of_row(row)? else { continue };
+        let twin = format!("Patient/{}", current.id);
+        if twin == own || !matches!(session.look(def, &current.id)?, Seen::Nothing { .. }) {
+            continue;
+        }
+        let more = json!({
+            "focus": {"reference": twin},
+            "description": "two files have the same identifier",
+        });
+        changes.push(task(session, Work::MergePatients, &own, more)?);
+    }
+    Ok(changes)
+}
