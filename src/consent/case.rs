@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use serde_json::Value as Json;
 
 use crate::model::{Interval, Temporal, parse};
+use crate::search::plain;
 
 use super::codes::{Code, CodeSystem};
-use super::data::{DataFacts, plain};
+use super::data::DataFacts;
 use super::decide::{Basis, BreakGlassMode, Combining, Decision, DefaultPolicy, Requester, Settings, decide};
 use super::program::{Program, compile};
 

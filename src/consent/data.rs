@@ -1,10 +1,10 @@
 //! What a decision looks at in a resource: whose data it is, its labels, its dates, its authors, its codes.
 use std::collections::BTreeSet;
 
-use crate::definitions::r4;
-use crate::model::{Interval, JsonKind, Node, Reference, ReferenceTarget, Temporal};
+use crate::definitions::{TypeDef, r4};
+use crate::model::{Interval, JsonKind, Node};
 
-use crate::search::Facts;
+use crate::search::{Facts, plain};
 
 use super::belonging::names;
 use super::codes::{Code, CodeSystem, NORMAL_RANK, RESTRICTED_RANK, STIGMATIZING, confidentiality_rank};
@@ -34,41 +34,8 @@ pub struct DataFacts {
     pub when: Option<Interval>,
 }
 
-/// Elements that say when something was so or was done, the clinical time before the time of recording.
-const DATE_ELEMENTS: [&str; 17] = [
-    "effectiveDateTime",
-    "effectivePeriod",
-    "effectiveInstant",
-    "onsetDateTime",
-    "onsetPeriod",
-    "occurrenceDateTime",
-    "occurrencePeriod",
-    "performedDateTime",
-    "performedPeriod",
-    "period",
-    "authoredOn",
-    "recordedDate",
-    "date",
-    "issued",
-    "created",
-    "started",
-    "dateAsserted",
-];
 /// The system of the codes of Tasks that the server makes: work for the own staff alone.
 pub const WORK_SYSTEM: &str = "urn:chartward:work";
-
-const AUTHOR_ELEMENTS: [&str; 10] = [
-    "performer",
-    "recorder",
-    "asserter",
-    "author",
-    "requester",
-    "participant",
-    "practitioner",
-    "source",
-    "informationSource",
-    "provider",
-];
 
 impl DataFacts {
     /// The facts of a resource. What it contains or carries counts as its own: whose it is, and its labels.
@@ -98,16 +65,30 @@ impl DataFacts {
                 }
             }
         }
-        let security = resource.subtree().filter(|node| node.key() == "security");
-        facts.labels.extend(security.flat_map(Node::items).filter_map(Code::of_coding));
         if let Some(def) = r4().resource(&type_name) {
-            facts.owners =
-                Facts::of(def, resource).patients.iter().map(|id| format!("Patient/{id}")).collect();
+            facts.read_facts(&Facts::of(def, resource));
         }
-        facts.when = DATE_ELEMENTS.iter().find_map(|name| interval(resource.get(name)?));
         facts.type_name = type_name;
         facts.level();
         facts
+    }
+
+    /// What the facts of a row tell, without the resource.
+    #[must_use]
+    pub fn of_row(def: &TypeDef, known: &Facts) -> Self {
+        let mut facts = Self { type_name: def.name.to_string(), ..Self::default() };
+        facts.read_facts(known);
+        facts.level();
+        facts
+    }
+
+    fn read_facts(&mut self, known: &Facts) {
+        self.owners = known.patients.iter().map(|id| format!("Patient/{id}")).collect();
+        let labels = known.labels.iter().filter(|(_, code)| !code.is_empty());
+        self.labels.extend(labels.map(|(system, code)| Code::new(CodeSystem::of(system), code.as_str())));
+        self.authors.extend(known.authors.iter().cloned());
+        self.custodians.extend(known.custodians.iter().cloned());
+        self.when = known.when;
     }
 
     fn read_meta(&mut self, meta: Node<'_>) {
@@ -151,14 +132,7 @@ impl DataFacts {
         for node in child.subtree() {
             match node.key() {
                 "reference" if node.kind() == JsonKind::String => {
-                    let target = plain(node.text());
-                    if AUTHOR_ELEMENTS.contains(&name) && !target.starts_with("Patient/") {
-                        self.authors.insert(target.clone());
-                    }
-                    if name == "custodian" {
-                        self.custodians.insert(target.clone());
-                    }
-                    self.outgoing.insert(target);
+                    self.outgoing.insert(plain(node.text()));
                 }
                 "coding" if name != "meta" => self.codes.extend(node.items().filter_map(Code::of_coding)),
                 "contentType" => self.mime_types.extend(node.as_str().map(str::to_owned)),
@@ -166,30 +140,4 @@ impl DataFacts {
             }
         }
     }
-}
-
-/// `Type/id` of a reference wherever it stands, or its text.
-#[must_use]
-pub fn plain(reference: &str) -> String {
-    match Reference::parse(reference).target {
-        ReferenceTarget::Relative(key) | ReferenceTarget::Absolute { key, .. } => key.to_string(),
-        ReferenceTarget::Fragment(_) | ReferenceTarget::Urn(_) | ReferenceTarget::Other(_) => {
-            reference.to_owned()
-        }
-    }
-}
-
-fn interval(node: Node<'_>) -> Option<Interval> {
-    if let Some(text) = node.as_str() {
-        return Temporal::parse(text).map(|date| date.interval());
-    }
-    let bound = |name: &str| node.str_at(name).and_then(Temporal::parse).map(|date| date.interval());
-    let (start, end) = (bound("start"), bound("end"));
-    if start.is_none() && end.is_none() {
-        return None;
-    }
-    Some(Interval {
-        start: start.map_or(Interval::ALWAYS.start, |start| start.start),
-        end: end.map_or(Interval::ALWAYS.end, |end| end.end),
-    })
 }

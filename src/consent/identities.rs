@@ -3,11 +3,10 @@
 use crate::auth::{Party, Role};
 use crate::definitions::r4;
 use crate::model::{Interval, Millis, Node, ResourceKey, Temporal, parse};
-use crate::search::search_params;
+use crate::search::{plain, search_params};
 use crate::store::{Repository, StoreError, Stored};
 
 use super::codes::Code;
-use super::data::plain;
 use super::decide::Requester;
 
 /// How many organizations above the own one are asked for.

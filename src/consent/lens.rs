@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::auth::{Party, Permission, Role};
 use crate::definitions::TypeId;
 use crate::model::{Millis, Node};
-use crate::search::Keep;
 use crate::store::{Repository, Snapshot, StoreError, Stored};
 
 use super::codes::{Code, CodeSystem};
@@ -14,6 +13,7 @@ use super::data::DataFacts;
 use super::decide::{Basis, Decision, Requester, Settings, decide_each};
 use super::disclosed::{Disclosed, Shown};
 use super::identities::{Membership, membership, requester};
+use super::mask::Kept;
 use super::masking::{masked, telling_references};
 use super::program::Program;
 use super::programs::{OfState, Programs};
@@ -63,7 +63,7 @@ pub struct Lens<'s> {
     /// A Consent that is taken to be stored.
     pub(super) supposed: Option<Program>,
     /// What the facts of a type's resources about one patient (or none, as an empty id) decide.
-    pub(super) kept: Mutex<HashMap<TypeId, HashMap<String, Keep>>>,
+    pub(super) kept: Mutex<HashMap<TypeId, HashMap<String, Kept>>>,
     /// What resources that consents name as `related` refer to.
     pub(super) references: Mutex<HashMap<String, Arc<BTreeSet<String>>>>,
     /// What groups and teams that Consents of a patient name are to the party: team, patient.

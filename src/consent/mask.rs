@@ -1,6 +1,6 @@
 //! The lens as a search asks it: by the facts of a row where they are enough, by the resource where they are not.
 use std::collections::BTreeSet;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use crate::definitions::TypeDef;
 use crate::model::Node;
@@ -8,9 +8,19 @@ use crate::search::{Facts, Keep, Mask, Scope};
 
 use super::belonging::depends_on_others;
 use super::data::DataFacts;
-use super::decide::decide;
+use super::decide::{Requester, decide};
 use super::lens::Lens;
-use super::matching::needs_content;
+use super::matching::{Needs, needs};
+use super::program::Program;
+
+/// What is known of all resources of a type about one patient that carry no labels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// They are all alike.
+    Alike(Keep),
+    /// Every row's facts decide.
+    ByFacts,
+}
 
 impl Mask for Lens<'_> {
     fn scope(&self, def: &TypeDef) -> Scope {
@@ -24,18 +34,22 @@ impl Mask for Lens<'_> {
     }
 
     fn keep(&self, def: &TypeDef, facts: &Facts) -> Keep {
-        // Without labels all resources of a type about the same patient are alike.
+        // Without labels all resources of a type about the same patient are alike, as far as no Consent asks for more.
         let patient = match facts.patients.as_slice() {
-            [] if !facts.labelled => "",
-            [patient] if !facts.labelled => patient,
-            _ => return self.keep_by_facts(def, facts),
+            [] if facts.labels.is_empty() => "",
+            [patient] if facts.labels.is_empty() => patient,
+            _ => return self.keep_by_facts(def, facts).0,
         };
         let lock = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(keep) = lock().get(&def.id).and_then(|of_type| of_type.get(patient)) {
-            return *keep;
+        let known = lock().get(&def.id).and_then(|of_type| of_type.get(patient)).copied();
+        match known {
+            Some(Kept::Alike(keep)) => return keep,
+            Some(Kept::ByFacts) => return self.keep_by_facts(def, facts).0,
+            None => {}
         }
-        let keep = self.keep_by_facts(def, facts);
-        lock().entry(def.id).or_default().insert(patient.to_owned(), keep);
+        let (keep, needs) = self.keep_by_facts(def, facts);
+        let kept = if needs == Needs::Facts { Kept::ByFacts } else { Kept::Alike(keep) };
+        lock().entry(def.id).or_default().insert(patient.to_owned(), kept);
         keep
     }
 
@@ -46,40 +60,43 @@ impl Mask for Lens<'_> {
 }
 
 impl Lens<'_> {
-    fn keep_by_facts(&self, def: &TypeDef, facts: &Facts) -> Keep {
+    /// What the facts of a row decide, and how much of them was needed.
+    fn keep_by_facts(&self, def: &TypeDef, facts: &Facts) -> (Keep, Needs) {
+        let by_type = |keep| (keep, Needs::Type);
         if !self.scopes_show(&def.name) {
-            return Keep::Drop;
+            return by_type(Keep::Drop);
         }
         // A Location may be somebody's house.
-        if depends_on_others(&def.name) || facts.labelled || (&*def.name == "Location" && !self.is_staff()) {
-            return Keep::NeedResource;
+        if depends_on_others(&def.name) || (&*def.name == "Location" && !self.is_staff()) {
+            return by_type(Keep::NeedResource);
         }
-        let owners: BTreeSet<String> = facts.patients.iter().map(|id| format!("Patient/{id}")).collect();
-        if self.is_outside_context(&owners, &def.name) {
-            return Keep::Drop;
+        let data = DataFacts::of_row(def, facts);
+        if self.is_outside_context(&data.owners, &def.name) {
+            return by_type(Keep::Drop);
         }
-        if owners.is_empty() {
-            return if self.may_see_ungoverned(&def.name) { Keep::Keep } else { Keep::Drop };
+        if data.owners.is_empty() {
+            return by_type(if self.may_see_ungoverned(&def.name) { Keep::Keep } else { Keep::Drop });
         }
-        // Without labels, and where no Consent asks for more, the decision rests on the requester and on whose it is.
-        let mut data = DataFacts { owners, type_name: def.name.to_string(), ..DataFacts::default() };
-        data.level();
-        let mut all = Vec::new();
+        let mut all: Vec<(Arc<Vec<Program>>, Requester)> = Vec::new();
         for owner in &data.owners {
-            let Ok(programs) = self.programs(owner) else { return Keep::NeedResource };
+            let Ok(programs) = self.programs(owner) else { return by_type(Keep::NeedResource) };
             let Ok(requester) = self.requester_for(owner, &programs, &self.requester) else {
-                return Keep::NeedResource;
+                return by_type(Keep::NeedResource);
             };
-            if programs.iter().any(|program| needs_content(program, &requester, &self.settings)) {
-                return Keep::NeedResource;
-            }
             all.push((programs, requester));
+        }
+        let asked = all.iter().flat_map(|(programs, requester)| {
+            programs.iter().map(move |program| needs(program, requester, &self.settings))
+        });
+        let needed = asked.max().unwrap_or(Needs::Type);
+        if needed == Needs::Content {
+            return (Keep::NeedResource, needed);
         }
         // Every subject must permit, each by its own Consents.
         let permits = data.owners.iter().zip(&all).all(|(owner, (programs, requester))| {
             let data = DataFacts { owners: BTreeSet::from([owner.clone()]), ..data.clone() };
             decide(programs, &data, requester, &self.settings).permit
         });
-        if permits { Keep::Keep } else { Keep::Drop }
+        (if permits { Keep::Keep } else { Keep::Drop }, needed)
     }
 }

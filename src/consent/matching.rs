@@ -66,9 +66,42 @@ pub(super) fn matches(
     }
 }
 
-/// Whether a decision for this requester may need more of a resource than whose it is and its labels. Rules that are of
-/// others, or of another purpose or time, do not count: they match nothing of what this one asks for.
-pub(super) fn needs_content(program: &Program, requester: &Requester, settings: &Settings) -> bool {
+/// How much of a resource a decision needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Needs {
+    /// Whose it is, its type and its labels.
+    Type,
+    /// What is kept of every row.
+    Facts,
+    /// The resource itself.
+    Content,
+}
+
+fn needs_of(criterion: &Criterion) -> Needs {
+    match criterion {
+        Criterion::Actor(_)
+        | Criterion::Purpose(_)
+        | Criterion::Action(_)
+        | Criterion::Label(_)
+        | Criterion::Period(_)
+        | Criterion::Environment(_)
+        | Criterion::Payer => Needs::Type,
+        Criterion::Class(classes) if classes.iter().all(|class| class.system == CodeSystem::ResourceType) => {
+            Needs::Type
+        }
+        Criterion::DataActor(_) | Criterion::DataPeriod(_) => Needs::Facts,
+        Criterion::Data(values) if values.iter().all(|(meaning, _)| meaning == "authoredby") => Needs::Facts,
+        Criterion::Class(_)
+        | Criterion::Code(_)
+        | Criterion::Data(_)
+        | Criterion::DataSource(_)
+        | Criterion::DataTag(_) => Needs::Content,
+    }
+}
+
+/// How much of a resource a decision for this requester may need. Rules that are of others, or of another purpose or time,
+/// do not count: they match nothing of what this one asks for.
+pub(super) fn needs(program: &Program, requester: &Requester, settings: &Settings) -> Needs {
     let nothing = DataFacts::default();
     let may_match = |rule: &Rule| {
         rule.criteria
@@ -76,8 +109,8 @@ pub(super) fn needs_content(program: &Program, requester: &Requester, settings: 
             .filter(|criterion| criterion.is_of_requester())
             .all(|criterion| matches(criterion, rule.effect, &nothing, requester, settings) != Answer::No)
     };
-    let mut rules = program.readings.iter().flatten();
-    rules.any(|rule| rule.criteria.iter().any(Criterion::is_of_content) && may_match(rule))
+    let rules = program.readings.iter().flatten().filter(|rule| may_match(rule));
+    rules.flat_map(|rule| &rule.criteria).map(needs_of).max().unwrap_or(Needs::Type)
 }
 
 fn recipient(actor: &Actor, effect: Effect, requester: &Requester) -> Answer {

@@ -1,8 +1,8 @@
 //! A Consent compiled: its provisions as flat rules, each with the criteria that hold for it, inherited ones included.
 use crate::model::{Interval, Node, Temporal};
+use crate::search::plain;
 
 use super::codes::{Code, CodeSystem};
-use super::data::plain;
 
 /// How deep provisions may nest.
 const DEPTH_MAX: usize = 8;
@@ -79,27 +79,6 @@ impl Criterion {
             Self::DataSource(_) => 11,
             Self::DataTag(_) => 12,
             Self::Payer => 13,
-        }
-    }
-
-    /// Whether it is about something of a resource that is neither whose it is nor its labels.
-    #[must_use]
-    pub fn is_of_content(&self) -> bool {
-        match self {
-            Self::DataActor(_)
-            | Self::Class(_)
-            | Self::Code(_)
-            | Self::DataPeriod(_)
-            | Self::Data(_)
-            | Self::DataSource(_)
-            | Self::DataTag(_) => true,
-            Self::Actor(_)
-            | Self::Purpose(_)
-            | Self::Action(_)
-            | Self::Label(_)
-            | Self::Period(_)
-            | Self::Environment(_)
-            | Self::Payer => false,
         }
     }
 

@@ -1,15 +1,54 @@
-//! What a disclosure decision needs of a resource before anything else: whom it is about.
+//! What most disclosure decisions need of a resource: whom it is about, its labels, its date, its author.
 use crate::definitions::TypeDef;
-use crate::model::{JsonKind, Node, Reference, ReferenceTarget};
+use crate::model::{Interval, JsonKind, Node, Reference, ReferenceTarget, Temporal};
 
-/// Whom a resource is about. Kept with every version, so that a search can decide without the resource.
+/// What is kept with every version, so that a search can decide without the resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// Ids of Patients, sorted.
     pub patients: Vec<String>,
-    /// Whether it carries any security label, on itself or on what it contains: then only the resource decides.
-    pub labelled: bool,
+    /// System and code of the security labels on it and on what it contains, sorted.
+    pub labels: Vec<(String, String)>,
+    /// When what it tells was so or was done.
+    pub when: Option<Interval>,
+    /// `Type/id` of who recorded or did it, patients left out, sorted.
+    pub authors: Vec<String>,
+    /// `Type/id` of who keeps it, sorted.
+    pub custodians: Vec<String>,
 }
+
+/// Elements that say when something was so or was done, the clinical time before the time of recording.
+const DATE_ELEMENTS: [&str; 17] = [
+    "effectiveDateTime",
+    "effectivePeriod",
+    "effectiveInstant",
+    "onsetDateTime",
+    "onsetPeriod",
+    "occurrenceDateTime",
+    "occurrencePeriod",
+    "performedDateTime",
+    "performedPeriod",
+    "period",
+    "authoredOn",
+    "recordedDate",
+    "date",
+    "issued",
+    "created",
+    "started",
+    "dateAsserted",
+];
+const AUTHOR_ELEMENTS: [&str; 10] = [
+    "performer",
+    "recorder",
+    "asserter",
+    "author",
+    "requester",
+    "participant",
+    "practitioner",
+    "source",
+    "informationSource",
+    "provider",
+];
 
 /// The elements whose references to a Patient make that Patient a data subject. Who performed, recorded or asserted
 /// something does not become its subject, although compartments list them.
@@ -46,9 +85,61 @@ impl Facts {
         }
         patients.sort();
         patients.dedup();
-        let labelled = resource.subtree().any(|node| node.key() == "security");
-        Self { patients, labelled }
+        let mut facts = Self { patients, ..Self::default() };
+        for label in resource.subtree().filter(|node| node.key() == "security").flat_map(Node::items) {
+            let text = |name: &str| label.str_at(name).unwrap_or_default().to_owned();
+            facts.labels.push((text("system"), text("code")));
+        }
+        for child in resource.children() {
+            if AUTHOR_ELEMENTS.contains(&child.key()) {
+                facts.authors.extend(targets(child).filter(|target| !target.starts_with("Patient/")));
+            }
+            if child.key() == "custodian" {
+                facts.custodians.extend(targets(child));
+            }
+        }
+        for list in [&mut facts.authors, &mut facts.custodians] {
+            list.sort();
+            list.dedup();
+        }
+        facts.labels.sort();
+        facts.labels.dedup();
+        facts.when = DATE_ELEMENTS.iter().find_map(|name| interval(resource.get(name)?));
+        facts
     }
+}
+
+/// What the references below a node lead to.
+fn targets(node: Node<'_>) -> impl Iterator<Item = String> + '_ {
+    let references =
+        node.subtree().filter(|below| below.key() == "reference" && below.kind() == JsonKind::String);
+    references.map(|reference| plain(reference.text()))
+}
+
+/// `Type/id` of a reference wherever it stands, or its text.
+#[must_use]
+pub fn plain(reference: &str) -> String {
+    match Reference::parse(reference).target {
+        ReferenceTarget::Relative(key) | ReferenceTarget::Absolute { key, .. } => key.to_string(),
+        ReferenceTarget::Fragment(_) | ReferenceTarget::Urn(_) | ReferenceTarget::Other(_) => {
+            reference.to_owned()
+        }
+    }
+}
+
+fn interval(node: Node<'_>) -> Option<Interval> {
+    if let Some(text) = node.as_str() {
+        return Temporal::parse(text).map(|date| date.interval());
+    }
+    let bound = |name: &str| node.str_at(name).and_then(Temporal::parse).map(|date| date.interval());
+    let (start, end) = (bound("start"), bound("end"));
+    if start.is_none() && end.is_none() {
+        return None;
+    }
+    Some(Interval {
+        start: start.map_or(Interval::ALWAYS.start, |start| start.start),
+        end: end.map_or(Interval::ALWAYS.end, |end| end.end),
+    })
 }
 
 /// The Patients that any reference below the node names. Absolute references are of other servers: those under the own

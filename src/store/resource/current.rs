@@ -1,8 +1,10 @@
-//! What is true of the newest version of a row: which it is, whether it is a deletion, and whom it is about.
+//! What is true of the newest version of a row: which it is, whether it is a deletion, and the facts that decisions need.
 //!
-//! `sequence (8) | flags (1): 1 deleted, 2 labelled | type (2) | id length (1), id | patients: length (1), id, ...`
+//! `sequence (8) | flags (1): 1 deleted, 2 has a date | type (2) | id | date: start (8), end (8) | patients | labels: system,
+//! code | authors | custodians`. Texts have their length before them, lists their number: seven bits a byte, the lowest first.
+//! Of systems that are common their number stands instead of their text.
 use crate::definitions::{TypeDef, r4};
-use crate::model::ResourceId;
+use crate::model::{Interval, ResourceId};
 use crate::search::Facts;
 use crate::store::kv::{Sequence, StoreError};
 
@@ -22,40 +24,169 @@ pub struct Current {
 /// Where the sequence stands, for the writer to fill in.
 pub(super) const SEQUENCE_OFFSET: usize = 0;
 
+const DELETED: u8 = 1;
+const HAS_DATE: u8 = 2;
+
+/// Systems of labels that stand as numbers. What is stored names their places: the order must never change.
+const SYSTEMS: [&str; 3] = [
+    "http://terminology.hl7.org/CodeSystem/v3-ActCode",
+    "http://terminology.hl7.org/CodeSystem/v3-Confidentiality",
+    "http://terminology.hl7.org/CodeSystem/v3-ObservationValue",
+];
+
 pub(super) fn encode(deleted: bool, def: &TypeDef, id: &ResourceId, facts: &Facts) -> Vec<u8> {
     let mut out = vec![0; 8];
-    out.push(u8::from(deleted) | u8::from(facts.labelled) << 1);
+    out.push(if deleted { DELETED } else { 0 } | if facts.when.is_some() { HAS_DATE } else { 0 });
     out.extend_from_slice(&r4().resource_number(def.id).unwrap_or(u16::MAX).to_be_bytes());
-    for text in std::iter::once(id.as_str()).chain(facts.patients.iter().map(String::as_str)) {
-        // INVARIANT: ids have at most 64 bytes.
-        out.push(u8::try_from(text.len()).unwrap_or(0));
-        out.extend_from_slice(text.as_bytes());
+    put_text(&mut out, id.as_str());
+    if let Some(Interval { start, end }) = facts.when {
+        out.extend_from_slice(&start.to_be_bytes());
+        out.extend_from_slice(&end.to_be_bytes());
     }
+    let lists = [&facts.patients, &facts.authors, &facts.custodians];
+    let [patients, authors, custodians] = lists;
+    put_list(&mut out, patients);
+    put_length(&mut out, facts.labels.len());
+    for (system, code) in &facts.labels {
+        match SYSTEMS.iter().position(|known| known == system) {
+            Some(number) => put_length(&mut out, number + 1),
+            None => {
+                put_length(&mut out, 0);
+                put_text(&mut out, system);
+            }
+        }
+        put_text(&mut out, code);
+    }
+    put_list(&mut out, authors);
+    put_list(&mut out, custodians);
     out
+}
+
+fn put_length(out: &mut Vec<u8>, mut length: usize) {
+    while length > 0x7f {
+        out.push(u8::try_from(length & 0x7f).unwrap_or(0) | 0x80);
+        length >>= 7;
+    }
+    out.push(u8::try_from(length).unwrap_or(0));
+}
+
+fn put_text(out: &mut Vec<u8>, text: &str) {
+    put_length(out, text.len());
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn put_list(out: &mut Vec<u8>, texts: &[String]) {
+    put_length(out, texts.len());
+    texts.iter().for_each(|text| put_text(out, text));
 }
 
 pub(super) fn decode(row: u64, value: &[u8], written: Sequence) -> Result<Current, StoreError> {
     parts(row, value, written).ok_or_else(|| StoreError::Corrupt(format!("the state of row {row}")))
 }
 
+/// Takes part after part from the front.
+struct Parts<'v>(&'v [u8]);
+
+impl<'v> Parts<'v> {
+    fn length(&mut self) -> Option<usize> {
+        let mut length = 0;
+        for shift in (0..usize::BITS).step_by(7) {
+            let (byte, rest) = self.0.split_first()?;
+            self.0 = rest;
+            length |= usize::from(byte & 0x7f) << shift;
+            if *byte < 0x80 {
+                return Some(length);
+            }
+        }
+        None
+    }
+
+    fn text(&mut self) -> Option<&'v str> {
+        let length = self.length()?;
+        let (text, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        std::str::from_utf8(text).ok()
+    }
+
+    fn list(&mut self) -> Option<Vec<String>> {
+        let mut found = Vec::new();
+        for _ in 0..self.length()? {
+            found.push(self.text()?.to_owned());
+        }
+        Some(found)
+    }
+
+    fn time(&mut self) -> Option<i64> {
+        let (bytes, rest) = self.0.split_first_chunk::<8>()?;
+        self.0 = rest;
+        Some(i64::from_be_bytes(*bytes))
+    }
+
+    fn labels(&mut self) -> Option<Vec<(String, String)>> {
+        let mut found = Vec::new();
+        for _ in 0..self.length()? {
+            let system = match self.length()?.checked_sub(1) {
+                Some(number) => *SYSTEMS.get(number)?,
+                None => self.text()?,
+            };
+            found.push((system.to_owned(), self.text()?.to_owned()));
+        }
+        Some(found)
+    }
+}
+
 fn parts(row: u64, value: &[u8], written: Sequence) -> Option<Current> {
     let (sequence, rest) = value.split_first_chunk::<8>()?;
     let (flags, rest) = rest.split_first()?;
-    let (number, mut rest) = rest.split_first_chunk::<2>()?;
-    let mut texts = Vec::new();
-    while let Some((len, after)) = rest.split_first() {
-        let (text, after) = after.split_at_checked(usize::from(*len))?;
-        texts.push(std::str::from_utf8(text).ok()?.to_owned());
-        rest = after;
-    }
-    let mut texts = texts.into_iter();
+    let (number, rest) = rest.split_first_chunk::<2>()?;
+    let mut rest = Parts(rest);
+    let id = ResourceId::parse(rest.text()?)?;
+    let when = match flags & HAS_DATE {
+        0 => None,
+        _ => Some(Interval { start: rest.time()?, end: rest.time()? }),
+    };
     Some(Current {
         row,
         sequence: Sequence(u64::from_be_bytes(*sequence)),
         written,
-        deleted: flags & 1 == 1,
+        deleted: flags & DELETED == DELETED,
         def: r4().resource_numbered(u16::from_be_bytes(*number))?,
-        id: ResourceId::parse(&texts.next()?)?,
-        facts: Facts { patients: texts.collect(), labelled: flags & 2 == 2 },
+        id,
+        facts: Facts {
+            when,
+            patients: rest.list()?,
+            labels: rest.labels()?,
+            authors: rest.list()?,
+            custodians: rest.list()?,
+        },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Sequence, decode, encode};
+    use crate::definitions::r4;
+    use crate::model::{Interval, ResourceId};
+    use crate::search::Facts;
+
+    #[test]
+    fn facts_come_back() {
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<String>>();
+        let label = |system: &str, code: &str| (system.to_owned(), code.to_owned());
+        let long = "x".repeat(300);
+        let facts = Facts {
+            patients: texts(&["a", "b"]),
+            labels: vec![label(super::SYSTEMS[0], "PSY"), label("urn:other", "x"), label("", "y")],
+            when: Some(Interval { start: -5, end: i64::MAX }),
+            authors: texts(&["Practitioner/d", &long]),
+            custodians: texts(&["Organization/o"]),
+        };
+        let (def, id) = (r4().resource("Observation").unwrap(), ResourceId::parse("o1").unwrap());
+        for facts in [facts, Facts::default()] {
+            let stored = encode(true, def, &id, &facts);
+            let current = decode(7, &stored, Sequence(1)).unwrap();
+            assert!(current.deleted && current.id == id && current.facts == facts);
+            assert!(decode(7, &stored[..stored.len() - 1], Sequence(1)).is_err());
+        }
+    }
 }
