@@ -59,6 +59,10 @@ pub struct Party {
     pub scopes: Scopes,
     /// Whether it may choose the ids of resources.
     pub assign_ids: bool,
+    /// Whether search parameters that are unknown are passed over, with a word about it, instead of refused.
+    pub lenient: bool,
+    /// The SHA-256 of the certificate that its client has to show (RFC 8705).
+    pub certificate: Option<[u8; 32]>,
     /// The id of the token, for the record of who saw what.
     pub token_id: String,
     pub expires: Millis,
@@ -78,6 +82,8 @@ impl Party {
             purposes: vec!["TREAT".to_owned()],
             scopes: Scopes::parse("system/*.cruds"),
             assign_ids: true,
+            lenient: false,
+            certificate: None,
             token_id: "open".to_owned(),
             expires: Millis::MAX,
         }
@@ -96,6 +102,8 @@ impl Party {
             purposes: Vec::new(),
             scopes: Scopes::default(),
             assign_ids: false,
+            lenient: false,
+            certificate: None,
             token_id: String::new(),
             expires: Millis::MAX,
         }

@@ -156,6 +156,8 @@ pub fn claims(url: &str, lifetime_seconds: i64) -> Result<AccessToken, String> {
         patient: None,
         purpose_of_use: Vec::new(),
         assign_ids: false,
+        lenient: false,
+        confirmation: None,
     })
 }
 

@@ -15,6 +15,7 @@ use super::decide::{Basis, Decision, Requester, Settings, decide};
 use super::matching::needs_content;
 use super::program::{Program, compile};
 use super::programs::{OfState, Programs};
+use super::reach::{ADMINISTRATIVE, Reach};
 
 /// The last state of a resource: a text that its reader may have. It has no public constructor.
 #[derive(Clone, Debug)]
@@ -123,25 +124,6 @@ fn subsetted(meta: Node<'_>) -> String {
     text
 }
 
-/// Types that are about no patient and that every party may read within its scopes.
-const ADMINISTRATIVE: [&str; 15] = [
-    "Organization",
-    "Practitioner",
-    "PractitionerRole",
-    "Location",
-    "HealthcareService",
-    "Medication",
-    "Substance",
-    "CodeSystem",
-    "ValueSet",
-    "ConceptMap",
-    "StructureDefinition",
-    "SearchParameter",
-    "CapabilityStatement",
-    "NamingSystem",
-    "OperationDefinition",
-];
-
 /// What feeds identities and subjects of decisions is written by the own staff alone.
 const FEEDS_IDENTITIES: [&str; 6] =
     ["Organization", "Practitioner", "PractitionerRole", "Group", "CareTeam", "RelatedPerson"];
@@ -164,6 +146,7 @@ pub struct Lens<'s> {
     settings: Arc<Settings>,
     requester: Requester,
     is_own: bool,
+    reach: Reach,
     programs: Arc<OfState>,
     /// What the facts of a type's resources about one patient (or none, as an empty id) decide.
     kept: Mutex<HashMap<TypeId, HashMap<String, Keep>>>,
@@ -197,14 +180,21 @@ impl<'s> Lens<'s> {
         requester.actions = if is_own { vec!["access", "use"] } else { vec!["access", "use", "disclose"] };
         Ok(Self {
             repository,
-            party,
             settings,
             requester,
             is_own,
+            reach: Reach::new(party.clone()),
+            party,
             programs: programs.of(snapshot)?,
             kept: Mutex::default(),
             references: Mutex::default(),
         })
+    }
+
+    /// The lens of an interaction that needs this permission on a type, or on all.
+    #[must_use]
+    pub fn for_reading(self, permission: Permission, def: Option<&'static TypeDef>) -> Self {
+        Self { reach: self.reach.asked(permission, def), ..self }
     }
 
     /// The resources that the lens looks at.
@@ -235,13 +225,31 @@ impl<'s> Lens<'s> {
         version_id: &str,
         later: &[&Stored],
     ) -> Result<Option<Disclosed>, StoreError> {
-        let mut data = self.data(stored)?;
+        self.show_to(self.reach.letters(&stored.def.name), stored, version_id, later)
+    }
+
+    /// Shows a version to whom a scope with one of these letters reaches it, whatever the interaction is.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn show_to(
+        &self,
+        letters: &[Permission],
+        stored: &Stored,
+        version_id: &str,
+        later: &[&Stored],
+    ) -> Result<Option<Disclosed>, StoreError> {
+        let (mut data, mut is_reached) = self.reached(letters, stored)?;
         for newer in later {
-            let newer = self.data(newer)?;
+            let (newer, is_newer_reached) = self.reached(letters, newer)?;
+            is_reached = is_reached && is_newer_reached;
             data.labels.extend(newer.labels);
             data.owners.extend(newer.owners);
         }
         data.level();
+        if !is_reached {
+            return Ok(None);
+        }
         let decision = self.decide(&data)?;
         if !decision.permit {
             return Ok(None);
@@ -260,7 +268,16 @@ impl<'s> Lens<'s> {
     #[must_use]
     pub fn show_derived(&self, text: String, def: &TypeDef, time: Millis) -> Option<Disclosed> {
         let permitted = &*def.name == "AuditEvent" && self.party.may_audit();
-        permitted.then(|| Disclosed::gathered(text, time, BTreeSet::new()))
+        let tree = parse(text.clone().into_bytes()).ok()?;
+        let is_reached = self.is_reached(self.reach.letters(&def.name), tree.root());
+        (permitted && is_reached).then(|| Disclosed::gathered(text, time, BTreeSet::new()))
+    }
+
+    /// Whether a scope with one of these letters reaches a resource: by its type, by whose it is, and by what is in it.
+    #[must_use]
+    pub fn is_reached(&self, letters: &[Permission], resource: Node<'_>) -> bool {
+        let data = DataFacts::of(resource);
+        self.reach.of(letters, &data.type_name, &data.owners, Some(resource)) == Keep::Keep
     }
 
     /// Whether the party may see a resource that is about to be written, or was sent by it.
@@ -268,7 +285,9 @@ impl<'s> Lens<'s> {
     /// # Errors
     /// [`StoreError`] if the disk fails.
     pub fn may_see(&self, resource: Node<'_>) -> Result<bool, StoreError> {
-        Ok(self.decide(&DataFacts::of(resource))?.permit)
+        let data = DataFacts::of(resource);
+        let is_reached = self.is_reached(self.reach.letters(&data.type_name), resource);
+        Ok(is_reached && self.decide(&data)?.permit)
     }
 
     /// Whether the party may write a resource: to collect and correct is another action than to read. What is
@@ -311,20 +330,25 @@ impl<'s> Lens<'s> {
         Ok(DataFacts::of(tree.root()))
     }
 
+    /// The facts of a version, and whether a scope with one of these letters reaches it.
+    fn reached(&self, letters: &[Permission], stored: &Stored) -> Result<(DataFacts, bool), StoreError> {
+        let corrupt = || StoreError::Corrupt(format!("the text of row {}", stored.row));
+        let tree = parse(stored.text.clone().into_bytes()).map_err(|_| corrupt())?;
+        let data = DataFacts::of(tree.root());
+        let reach = self.reach.of(letters, &data.type_name, &data.owners, Some(tree.root()));
+        Ok((data, reach == Keep::Keep))
+    }
+
     fn decide(&self, data: &DataFacts) -> Result<Decision, StoreError> {
         self.decide_as(data, &self.requester)
     }
 
     fn decide_as(&self, data: &DataFacts, requester: &Requester) -> Result<Decision, StoreError> {
         let refuse = Decision { permit: false, basis: Basis::NotGoverned };
-        let is_read = requester.actions.contains(&"access");
-        if is_read && !self.scopes_show(&data.type_name) {
-            return Ok(refuse);
-        }
         if data.type_name == "AuditEvent" && !self.party.may_audit() {
             return Ok(refuse);
         }
-        if self.is_outside_context(&data.owners, &data.type_name) {
+        if self.reach.is_outside_context(&data.owners) {
             return Ok(refuse);
         }
         if data.owners.is_empty() {
@@ -346,29 +370,12 @@ impl<'s> Lens<'s> {
         Ok(decide(&programs, &data, requester, &self.settings))
     }
 
-    /// A launch context, and scopes of the patient level, narrow everything to one patient.
-    fn is_outside_context(&self, owners: &BTreeSet<String>, type_name: &str) -> bool {
-        let context = self.party.patient_context.as_deref().or(self.party.own_patient());
-        let narrows = self.party.patient_context.is_some() || self.party.scopes.is_patient_only(type_name);
-        if !narrows || owners.is_empty() {
-            return false;
-        }
-        context.is_none_or(|patient| !owners.contains(&format!("Patient/{patient}")))
-    }
-
     fn may_see_ungoverned(&self, type_name: &str) -> bool {
         ADMINISTRATIVE.contains(&type_name) || self.is_staff()
     }
 
     fn is_staff(&self) -> bool {
         self.is_own && self.party.role != Role::Patient
-    }
-
-    /// Whatever way a resource is come upon (an include, a conditional reference), the token's scopes must show its
-    /// type.
-    fn scopes_show(&self, type_name: &str) -> bool {
-        let scopes = &self.party.scopes;
-        scopes.permit(Permission::Read, Some(type_name)) || scopes.permit(Permission::Search, Some(type_name))
     }
 
     /// The Consents of a patient (`Patient/id`), compiled once for all requests until a Consent is written.
@@ -416,7 +423,7 @@ impl Mask for Lens<'_> {
         if &*def.name == "AuditEvent" && !self.party.may_audit() {
             return Scope::Nothing;
         }
-        if !self.scopes_show(&def.name) {
+        if !self.reach.has_scopes(&def.name) {
             return Scope::Nothing;
         }
         Scope::Unknown
@@ -440,21 +447,22 @@ impl Mask for Lens<'_> {
 
     fn keep_resource(&self, _: &TypeDef, resource: Node<'_>) -> bool {
         // A store that fails here fails the read that follows; until then nothing is shown.
-        self.decide(&DataFacts::of(resource)).is_ok_and(|decision| decision.permit)
+        self.may_see(resource).is_ok_and(|permit| permit)
     }
 }
 
 impl Lens<'_> {
     fn keep_by_facts(&self, def: &TypeDef, facts: &Facts) -> Keep {
-        if !self.scopes_show(&def.name) {
-            return Keep::Drop;
+        let owners: BTreeSet<String> = facts.patients.iter().map(|id| format!("Patient/{id}")).collect();
+        match self.reach.of(self.reach.letters(&def.name), &def.name, &owners, None) {
+            Keep::Keep => {}
+            decided @ (Keep::Drop | Keep::NeedResource) => return decided,
         }
         // A Location may be somebody's house.
         if facts.labelled || (&*def.name == "Location" && !self.is_staff()) {
             return Keep::NeedResource;
         }
-        let owners: BTreeSet<String> = facts.patients.iter().map(|id| format!("Patient/{id}")).collect();
-        if self.is_outside_context(&owners, &def.name) {
+        if self.reach.is_outside_context(&owners) {
             return Keep::Drop;
         }
         if owners.is_empty() {

@@ -10,6 +10,7 @@ mod lens;
 mod matching;
 mod program;
 mod programs;
+mod reach;
 
 pub use codes::{Code, CodeSystem};
 pub use data::DataFacts;

@@ -186,7 +186,7 @@ impl Engine {
             return super::write::with_retries(self, party, row, place, request);
         }
         let snapshot = self.kv.snapshot(At::Latest)?;
-        let session = Session::new(self, party.clone(), &*snapshot)?;
+        let session = Session::new(self, party.clone(), &*snapshot)?.for_reading(row, place);
         answer_read(&session, row, place, &request)
     }
 
@@ -310,7 +310,7 @@ pub(super) fn prepare_write(
     place: &Place,
     input: &super::write::Input,
 ) -> Result<super::write::Prepared, Refusal> {
-    match (row.code, place) {
+    let prepared = match (row.code, place) {
         (Code::Create, Place::Type(def)) => create::prepare(session, def, input),
         (Code::Update, Place::Instance(def, id)) => update::prepare(session, def, id, input),
         (Code::Patch, Place::Instance(def, id)) => patch::prepare(session, def, id, input),
@@ -319,5 +319,9 @@ pub(super) fn prepare_write(
         (Code::ConditionalPatch, Place::Type(def)) => conditional::patch(session, def, input),
         (Code::ConditionalDelete, Place::Type(def)) => conditional::delete(session, def, input),
         _ => Err(Refusal::not_found()),
+    }?;
+    if let super::write::Prepared::Change(planned) = &prepared {
+        super::write::check_scope(session, row, planned)?;
     }
+    Ok(prepared)
 }

@@ -23,7 +23,7 @@ pub(super) fn audit_search(
         None => None,
     };
     let sequence = cursor.as_ref().map_or(session.snapshot().sequence(), |cursor| Sequence(cursor.sequence));
-    let found = matching(session, query, sequence)?;
+    let found = matching(session, def, query, sequence)?;
     let len = query.count.unwrap_or(options.page_len_default).min(options.page_len_max);
     let is_count = query.summary == Summary::Count || len == 0;
     let offset = cursor.as_ref().map_or(0, |cursor| cursor.offset);
@@ -76,7 +76,12 @@ struct Event {
 }
 
 /// The events that fulfil the query, up to a commit.
-fn matching(session: &Session<'_>, query: &Query, sequence: Sequence) -> Result<Vec<Event>, Refusal> {
+fn matching(
+    session: &Session<'_>,
+    def: &TypeDef,
+    query: &Query,
+    sequence: Sequence,
+) -> Result<Vec<Event>, Refusal> {
     let mut found = Vec::new();
     if !session.lens.party().may_audit() {
         return Ok(found);
@@ -84,7 +89,9 @@ fn matching(session: &Session<'_>, query: &Query, sequence: Sequence) -> Result<
     let then = session.engine.kv.snapshot(At::Sequence(sequence))?;
     for (place, access) in read_all(&*then)? {
         for (id, text) in audit_events(place, &access) {
-            if let Some(values) = is_match(session, &text, access.time, query)? {
+            let values = is_match(session, &text, access.time, query)?;
+            let is_shown = || session.lens.show_derived(text.clone(), def, access.time).is_some();
+            if let Some(values) = values.filter(|_| is_shown()) {
                 found.push(Event { id, text, time: access.time, values });
             }
         }
