@@ -12,10 +12,12 @@ mod house;
 mod import;
 mod profiles;
 mod reindex;
+mod remote;
 mod serve;
 mod sources;
 mod token;
 mod tour;
+mod trust;
 mod verify;
 
 pub use args::run;
@@ -24,3 +26,6 @@ pub use conform::{Report, Target, scenarios};
 pub use generate::generated;
 pub use house::{House, claims, now};
 pub use serve::{Running, start};
+pub use trust::{
+    CertificateSection, ClientSection, IntrospectionSection, IssuerSection, Secret, UserSection,
+};
