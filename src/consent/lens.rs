@@ -276,8 +276,9 @@ impl<'s> Lens<'s> {
     /// Whether a scope with one of these letters reaches a resource: by its type, by whose it is, and by what is in it.
     #[must_use]
     pub fn is_reached(&self, letters: &[Permission], resource: Node<'_>) -> bool {
-        let data = DataFacts::of(resource);
-        self.reach.of(letters, &data.type_name, &data.owners, Some(resource)) == Keep::Keep
+        let reach = |data: DataFacts| self.reach.of(letters, &data.type_name, &data.owners, Some(resource));
+        // A store that fails here fails what follows; until then nothing is reached.
+        self.facts(resource).is_ok_and(|data| reach(data) == Keep::Keep)
     }
 
     /// Whether the party may see a resource that is about to be written, or was sent by it.
@@ -285,7 +286,7 @@ impl<'s> Lens<'s> {
     /// # Errors
     /// [`StoreError`] if the disk fails.
     pub fn may_see(&self, resource: Node<'_>) -> Result<bool, StoreError> {
-        let data = DataFacts::of(resource);
+        let data = self.facts(resource)?;
         let is_reached = self.is_reached(self.reach.letters(&data.type_name), resource);
         Ok(is_reached && self.decide(&data)?.permit)
     }
@@ -296,7 +297,7 @@ impl<'s> Lens<'s> {
     /// # Errors
     /// [`StoreError`] if the disk fails.
     pub fn may_write(&self, resource: Node<'_>, writing: Writing) -> Result<bool, StoreError> {
-        let data = DataFacts::of(resource);
+        let data = self.facts(resource)?;
         let name = data.type_name.as_str();
         let is_patient = self.party.role == Role::Patient;
         let is_staff = self.is_own && !is_patient;
@@ -327,14 +328,33 @@ impl<'s> Lens<'s> {
     fn data(&self, stored: &Stored) -> Result<DataFacts, StoreError> {
         let corrupt = || StoreError::Corrupt(format!("the text of row {}", stored.row));
         let tree = parse(stored.text.clone().into_bytes()).map_err(|_| corrupt())?;
-        Ok(DataFacts::of(tree.root()))
+        self.facts(tree.root())
+    }
+
+    /// The facts of a resource. A Provenance is about whom its targets are about.
+    fn facts(&self, resource: Node<'_>) -> Result<DataFacts, StoreError> {
+        let mut data = DataFacts::of(resource);
+        if data.type_name == "Provenance" {
+            for target in resource.items_at("target").filter_map(|target| target.str_at("reference")) {
+                let target = super::data::plain(target);
+                let key = target.split_once('/').and_then(|(name, id)| ResourceKey::new(name, id));
+                let Some((key, def)) = key.and_then(|key| r4().resource(key.type_name).map(|def| (key, def)))
+                else {
+                    continue;
+                };
+                let of_target = self.repository.current(def, &key.id)?.map(|current| current.facts.patients);
+                let patients = of_target.into_iter().flatten();
+                data.owners.extend(patients.map(|id| format!("Patient/{id}")));
+            }
+        }
+        Ok(data)
     }
 
     /// The facts of a version, and whether a scope with one of these letters reaches it.
     fn reached(&self, letters: &[Permission], stored: &Stored) -> Result<(DataFacts, bool), StoreError> {
         let corrupt = || StoreError::Corrupt(format!("the text of row {}", stored.row));
         let tree = parse(stored.text.clone().into_bytes()).map_err(|_| corrupt())?;
-        let data = DataFacts::of(tree.root());
+        let data = self.facts(tree.root())?;
         let reach = self.reach.of(letters, &data.type_name, &data.owners, Some(tree.root()));
         Ok((data, reach == Keep::Keep))
     }
@@ -454,6 +474,10 @@ impl Mask for Lens<'_> {
 impl Lens<'_> {
     fn keep_by_facts(&self, def: &TypeDef, facts: &Facts) -> Keep {
         let owners: BTreeSet<String> = facts.patients.iter().map(|id| format!("Patient/{id}")).collect();
+        // Whom a Provenance is about its targets tell.
+        if &*def.name == "Provenance" && self.reach.has_scopes(&def.name) {
+            return Keep::NeedResource;
+        }
         match self.reach.of(self.reach.letters(&def.name), &def.name, &owners, None) {
             Keep::Keep => {}
             decided @ (Keep::Drop | Keep::NeedResource) => return decided,

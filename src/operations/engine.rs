@@ -321,8 +321,11 @@ pub(super) fn is_write(row: &Interaction) -> bool {
 /// Whether the token's scopes permit the interaction: before any data is looked at, so that the answer tells nothing
 /// of data.
 pub(super) fn permit(party: &Party, row: &Interaction, place: &Place) -> Result<(), Refusal> {
-    let Some(permission) = row.permission else { return Ok(()) };
     let name = place.def().map(|def| &*def.name);
+    let is_search = matches!(row.code, Code::Search | Code::SearchByPost);
+    // A search of several types is judged type by type, one of a compartment's single type here.
+    let by_type = name.filter(|_| is_search).map(|_| Permission::Search);
+    let Some(permission) = row.permission.or(by_type) else { return Ok(()) };
     let mut permitted = party.scopes.permit(permission, name);
     if row.code == Code::ConditionalUpdate {
         // It may create as well.
