@@ -9,6 +9,7 @@ use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
 use crate::auth::{Fetched, IntrospectedAt, JwksSource, KeysAt};
+use crate::model::encode;
 
 /// How long an answer may take.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
@@ -16,7 +17,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(5);
 const ANSWER_BYTES_MAX: u64 = 256 * 1024;
 
 /// Who asks.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Remote;
 
 /// Where answers may come from.
@@ -62,9 +63,9 @@ impl JwksSource for Remote {
     }
 
     fn introspect(&self, at: &IntrospectedAt, token: &str) -> Result<Vec<u8>, String> {
-        use crate::model::encode;
-        // RFC 6749 section 2.3.1: both are form-encoded first.
-        let pair = format!("{}:{}", encode(&at.client_id), encode(&at.client_secret));
+        // RFC 6749 section 2.3.1: both are form-encoded first, so that the colon between them is the only one.
+        let encoded = |text: &str| encode(text).replace(':', "%3A");
+        let pair = format!("{}:{}", encoded(&at.client_id), encoded(&at.client_secret));
         let basic = format!("Basic {}", crate::fhirpath::encode_base64(pair.as_bytes()));
         let answer = Reach::of(at.insecure)
             .agent()

@@ -148,7 +148,7 @@ pub(super) fn trust(
             certificate(section).map_err(|error| format!("certificate {}: {error}", section.sha256))
         })
         .collect();
-    Ok(Trust::new(Arc::new(Remote::default()), issuers?, introspection, &certificates?))
+    Ok(Trust::new(Arc::new(Remote), issuers?, introspection, &certificates?))
 }
 
 fn issuer(section: &IssuerSection, base_url: &str) -> Result<ExternalIssuer, String> {
@@ -301,6 +301,16 @@ mod tests {
             let error = issuer(lines).unwrap_err();
             assert!(error.contains(says), "{lines}: {error}");
         }
+    }
+
+    #[test]
+    fn the_example_of_the_documentation_is_right() {
+        let text = include_str!("../../docs/identity.md");
+        let example = text.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        let config: crate::cli::Config = toml::from_str(example).unwrap();
+        let introspection = config.introspection.as_ref();
+        assert!(!config.issuers.is_empty() && introspection.is_some() && !config.certificates.is_empty());
+        trust(&config.issuers, introspection, &config.certificates, "https://us/fhir").unwrap();
     }
 
     #[test]

@@ -273,6 +273,12 @@ impl<'s> Lens<'s> {
         (permitted && is_reached).then(|| Disclosed::gathered(text, time, BTreeSet::new()))
     }
 
+    /// Whether a scope with one of these letters reaches all of a type, whatever is in it and whosoever it is.
+    #[must_use]
+    pub fn reaches_all(&self, letters: &[Permission], def: &TypeDef) -> bool {
+        self.reach.is_whole(letters, &def.name)
+    }
+
     /// Whether a scope with one of these letters reaches a resource: by its type, by whose it is, and by what is in it.
     #[must_use]
     pub fn is_reached(&self, letters: &[Permission], resource: Node<'_>) -> bool {

@@ -43,6 +43,12 @@ impl Reach {
         Self { asked: Some((permission, def)), ..self }
     }
 
+    /// Whether a scope with one of these letters reaches all of a type, without a look at the resource.
+    pub(super) fn is_whole(&self, letters: &[Permission], type_name: &str) -> bool {
+        let mut scopes = self.party.scopes.reaching(letters, type_name);
+        scopes.any(|scope| scope.level != Level::Patient && scope.constraint.is_none())
+    }
+
     /// Whether any scope lets some of a type be seen.
     pub(super) fn has_scopes(&self, type_name: &str) -> bool {
         self.party.scopes.reaching(self.letters(type_name), type_name).next().is_some()

@@ -14,6 +14,9 @@ use super::engine::Engine;
 use super::route::Place;
 use super::table::{Code, Interaction};
 
+/// How a version is shown, by its id.
+type Show<'a> = dyn Fn(&Stored, &str) -> Result<Option<Disclosed>, StoreError> + 'a;
+
 pub(super) struct Session<'s> {
     pub(super) engine: &'s Engine,
     pub(super) lens: Lens<'s>,
@@ -107,12 +110,7 @@ impl<'s> Session<'s> {
         self.look_by(def, id, &|stored, version_id| self.lens.show_to(letters, stored, version_id, &[]))
     }
 
-    fn look_by(
-        &self,
-        def: &'static TypeDef,
-        id: &ResourceId,
-        show: &dyn Fn(&Stored, &str) -> Result<Option<Disclosed>, StoreError>,
-    ) -> Result<Seen, Refusal> {
+    fn look_by(&self, def: &'static TypeDef, id: &ResourceId, show: &Show<'_>) -> Result<Seen, Refusal> {
         let Some(current) = self.repository().current(def, id)? else {
             return Ok(Seen::Nothing { current: None });
         };

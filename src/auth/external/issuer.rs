@@ -88,8 +88,8 @@ fn check_header(apart: &Apart) -> Result<(), TokenError> {
         Some("at+jwt" | "application/at+jwt") => Ok(()),
         // Many issuers do not follow RFC 9068; then the claims have to tell it from an id_token.
         None | Some("jwt") => {
-            let has = |name: &&str| apart.claims.get(*name).is_some();
-            let is_access = ["scope"].iter().all(has) && !ID_TOKEN_CLAIMS.iter().any(|name| has(&name));
+            let has = |name: &str| apart.claims.get(name).is_some();
+            let is_access = has("scope") && !ID_TOKEN_CLAIMS.iter().any(|name| has(name));
             if is_access { Ok(()) } else { untrusted("it is no access token") }
         }
         Some(_) => untrusted("it is of another type"),

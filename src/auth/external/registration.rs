@@ -90,12 +90,9 @@ impl Registrations {
             patient_context: context(claims, user.and_then(|user| user.patient.as_deref()))?,
             purposes: purposes(claims, client, user)?,
             scopes: Scopes::parse(scope).within(&client.scopes),
-            assign_ids: client.assign_ids,
-            lenient: client.lenient,
             certificate: confirmed(claims)?,
-            token_id: token_id(text("jti"), token),
             expires,
-            ..Party::nobody()
+            ..client_party(client, token_id(text("jti"), token))
         };
         Ok(party)
     }
