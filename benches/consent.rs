@@ -1,6 +1,12 @@
 //! What consent costs: `cargo bench --bench consent`. A million rows of 20,000 patients, 40 % of them with a Consent, are kept
 //! or dropped by their facts for the own staff, for an insurer whom some of the Consents name, and for one that none names.
-#![allow(clippy::unwrap_used, clippy::as_conversions, clippy::print_stdout, clippy::cast_precision_loss)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::as_conversions,
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    clippy::indexing_slicing
+)]
 use std::sync::Arc;
 use std::time::Instant;
 

@@ -8,15 +8,16 @@ use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::fhirpath::{decode_base64_url, encode_base64};
 use crate::model::Millis;
 
 use super::party::{BreakGlass, Party, Role};
 use super::scope::Scopes;
 
 /// How far the clocks of issuer and server may differ, in seconds.
-const LEEWAY_SECONDS: u64 = 60;
+pub(super) const LEEWAY_SECONDS: u64 = 60;
 /// A token longer than this is refused unread, in bytes.
-const TOKEN_BYTES_MAX: usize = 16 * 1024;
+pub(super) const TOKEN_BYTES_MAX: usize = 16 * 1024;
 /// How many verified tokens are remembered.
 const VERIFIED_MAX: usize = 10_000;
 
@@ -48,6 +49,37 @@ pub struct AccessToken {
     pub may_break_glass: bool,
     #[serde(default)]
     pub files_consent: bool,
+    #[serde(default)]
+    pub lenient: bool,
+    /// What its bearer has to prove beside having it (RFC 8705 section 3.1).
+    #[serde(default, rename = "cnf", skip_serializing_if = "Option::is_none")]
+    pub confirmation: Option<Confirmation>,
+}
+
+/// The certificate that a token is bound to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmation {
+    /// The SHA-256 of the certificate, in base64url.
+    #[serde(rename = "x5t#S256")]
+    pub certificate: String,
+}
+
+impl Confirmation {
+    /// That the bearer shows the certificate with this SHA-256.
+    #[must_use]
+    pub fn of(digest: &[u8; 32]) -> Self {
+        let text = encode_base64(digest).trim_end_matches('=').replace('+', "-").replace('/', "_");
+        Self { certificate: text }
+    }
+
+    /// The digest.
+    ///
+    /// # Errors
+    /// [`TokenError::Untrusted`] if it is none.
+    pub fn digest(&self) -> Result<[u8; 32], TokenError> {
+        let bytes = decode_base64_url(&self.certificate).and_then(|bytes| bytes.try_into().ok());
+        bytes.ok_or_else(|| TokenError::Untrusted("the confirmation is no digest".to_owned()))
+    }
 }
 
 /// Why a token is refused. The client learns no more than that.
@@ -55,8 +87,12 @@ pub struct AccessToken {
 pub enum TokenError {
     Malformed,
     Expired,
-    /// Signature, algorithm, issuer or audience are not right.
+    /// Signature, algorithm, issuer or audience are not right, or who it is for is not registered.
     Untrusted(String),
+    /// It is trusted, and asks for what its client or user may not ask for.
+    Forbidden(String),
+    /// Its issuer cannot be asked now.
+    Unavailable(String),
 }
 
 impl fmt::Display for TokenError {
@@ -65,6 +101,8 @@ impl fmt::Display for TokenError {
             Self::Malformed => "the access token is malformed",
             Self::Expired => "the access token has expired",
             Self::Untrusted(_) => "the access token is not trusted",
+            Self::Forbidden(_) => "the access token asks for a purpose that is not allowed",
+            Self::Unavailable(_) => "the issuer of the access token cannot be asked",
         })
     }
 }
@@ -175,6 +213,8 @@ impl Issuer {
             break_glass: claims.break_glass,
             may_break_glass: claims.may_break_glass,
             files_consent: claims.files_consent,
+            lenient: claims.lenient,
+            certificate: claims.confirmation.map(|confirmation| confirmation.digest()).transpose()?,
             token_id: claims.jti,
             expires: claims.exp.saturating_mul(1_000),
         })
@@ -205,6 +245,8 @@ mod tests {
             break_glass: None,
             may_break_glass: false,
             files_consent: false,
+            lenient: false,
+            confirmation: None,
         }
     }
 

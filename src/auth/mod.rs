@@ -1,9 +1,18 @@
 //! Who asks? Tokens and their issuer, SMART scopes, and the party that comes of them.
 
+mod constraint;
+mod external;
 mod issuer;
 mod party;
+mod purpose;
 mod scope;
 
-pub use issuer::{AccessToken, Issuer, TokenError};
+pub use constraint::Constraint;
+pub use external::{
+    ALGORITHMS, CertificateRegistration, ClientRegistration, ExternalIssuer, Fetched, IntrospectedAt,
+    Introspection, JwksSource, KeyCache, KeyError, KeySet, KeysAt, Registrations, Trust, UserRegistration,
+};
+pub use issuer::{AccessToken, Confirmation, Issuer, TokenError};
 pub use party::{BreakGlass, Party, Role};
+pub use purpose::{PurposeError, asserted_purposes, narrowed_purposes};
 pub use scope::{Level, Permission, Scope, Scopes};

@@ -74,6 +74,10 @@ pub struct Party {
     pub may_break_glass: bool,
     /// Whether the Consents of members that it hands in are stored.
     pub files_consent: bool,
+    /// Whether search parameters that are unknown are passed over, with a word about it, instead of refused.
+    pub lenient: bool,
+    /// The SHA-256 of the certificate that its client has to show (RFC 8705).
+    pub certificate: Option<[u8; 32]>,
     /// The id of the token, for the record of who saw what.
     pub token_id: String,
     pub expires: Millis,
@@ -96,6 +100,8 @@ impl Party {
             break_glass: None,
             may_break_glass: false,
             files_consent: false,
+            lenient: false,
+            certificate: None,
             token_id: "open".to_owned(),
             expires: Millis::MAX,
         }
@@ -117,6 +123,8 @@ impl Party {
             break_glass: None,
             may_break_glass: false,
             files_consent: false,
+            lenient: false,
+            certificate: None,
             token_id: String::new(),
             expires: Millis::MAX,
         }

@@ -3,9 +3,12 @@
 use std::fmt;
 
 use crate::definitions::r4;
+use crate::search::Filter;
 
-/// Whose authority a scope is under.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+use super::constraint::Constraint;
+
+/// Whose authority a scope is under, the narrowest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// One patient's data.
     Patient,
@@ -26,6 +29,9 @@ pub enum Permission {
 }
 
 impl Permission {
+    /// Either of these lets be seen what is come upon on the way: what is included, or referred to.
+    pub const SEEING: [Self; 2] = [Self::Read, Self::Search];
+
     const ALL: [(char, Self); 5] = [
         ('c', Self::Create),
         ('r', Self::Read),
@@ -41,11 +47,12 @@ pub struct Scope {
     pub level: Level,
     pub resource: Option<&'static str>,
     pub permissions: Vec<Permission>,
+    pub constraint: Constraint,
 }
 
 impl Scope {
-    /// `None` for what is no resource scope, has its letters out of order, or carries search constraints, which are
-    /// not served and must not be taken for less than they say.
+    /// `None` for what is no resource scope, has its letters out of order, or carries a search constraint that cannot be
+    /// kept: it must not be taken for less than it says.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (level, rest) = text.split_once('/')?;
@@ -55,10 +62,11 @@ impl Scope {
             "system" => Level::System,
             _ => return None,
         };
+        let (rest, constraint) = rest.split_once('?').map_or((rest, None), |(rest, text)| (rest, Some(text)));
         let (resource, letters) = rest.split_once('.')?;
-        let resource = match resource {
+        let def = match resource {
             "*" => None,
-            name => Some(&*r4().resource(name)?.name),
+            name => Some(r4().resource(name)?),
         };
         let letters = match letters {
             "read" => "rs",
@@ -72,7 +80,40 @@ impl Scope {
             let (_, permission) = known.find(|(known, _)| *known == letter)?;
             permissions.push(*permission);
         }
-        (!permissions.is_empty()).then_some(Self { level, resource, permissions })
+        let constraint = match constraint {
+            Some(text) => Constraint::parse(def, text).ok()?,
+            None => Constraint::default(),
+        };
+        let resource = def.map(|def| &*def.name);
+        (!permissions.is_empty()).then_some(Self { level, resource, permissions, constraint })
+    }
+
+    /// What both permit; `None` if that is nothing.
+    #[must_use]
+    fn within(&self, bound: &Self) -> Option<Self> {
+        let resource = match (self.resource, bound.resource) {
+            (None, other) | (other, None) => other,
+            (Some(own), Some(other)) => Some(own).filter(|own| *own == other)?.into(),
+        };
+        let both = self.permissions.iter().filter(|permission| bound.permissions.contains(permission));
+        let permissions: Vec<Permission> = both.copied().collect();
+        let level = self.level.min(bound.level);
+        let constraint = self.constraint.and(&bound.constraint);
+        (!permissions.is_empty()).then_some(Self { level, resource, permissions, constraint })
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let level = match self.level {
+            Level::Patient => "patient",
+            Level::User => "user",
+            Level::System => "system",
+        };
+        let known = Permission::ALL.iter().filter(|(_, permission)| self.permissions.contains(permission));
+        let letters: String = known.map(|(letter, _)| *letter).collect();
+        write!(f, "{level}/{}.{letters}", self.resource.unwrap_or("*"))?;
+        if self.constraint.is_none() { Ok(()) } else { write!(f, "?{}", self.constraint.text()) }
     }
 }
 
@@ -90,7 +131,8 @@ impl Scopes {
         Self { scopes: text.split_whitespace().filter_map(Scope::parse).collect(), text: text.to_owned() }
     }
 
-    /// Whether an interaction with a type is permitted. `None` stands for all types at once.
+    /// Whether an interaction with a type is permitted, at least with some of its resources. `None` stands for all types
+    /// at once.
     #[must_use]
     pub fn permit(&self, permission: Permission, resource: Option<&str>) -> bool {
         self.scopes.iter().any(|scope| {
@@ -99,22 +141,50 @@ impl Scopes {
         })
     }
 
+    /// The scopes that permit any of these with a type.
+    pub fn reaching<'s>(
+        &'s self,
+        permissions: &'s [Permission],
+        resource: &'s str,
+    ) -> impl Iterator<Item = &'s Scope> {
+        self.scopes.iter().filter(move |scope| {
+            scope.resource.is_none_or(|name| name == resource)
+                && scope.permissions.iter().any(|permission| permissions.contains(permission))
+        })
+    }
+
+    /// What a search of a type has to ask for beside its own criteria; `None` where any scope has no constraint.
+    #[must_use]
+    pub fn search_filter(&self, resource: &str) -> Option<Filter> {
+        let mut any = Vec::new();
+        for scope in self.reaching(&[Permission::Search], resource) {
+            if scope.constraint.is_none() {
+                return None;
+            }
+            any.push(scope.constraint.filter());
+        }
+        Some(Filter::any(any))
+    }
+
+    /// What both permit: these scopes cut down to a bound.
+    #[must_use]
+    pub fn within(&self, bound: &Self) -> Self {
+        let mut scopes: Vec<Scope> = Vec::new();
+        for own in &self.scopes {
+            for scope in bound.scopes.iter().filter_map(|bound| own.within(bound)) {
+                if !scopes.contains(&scope) {
+                    scopes.push(scope);
+                }
+            }
+        }
+        let texts: Vec<String> = scopes.iter().map(Scope::to_string).collect();
+        Self { scopes, text: texts.join(" ") }
+    }
+
     /// Whether any resource scope is among them.
     #[must_use]
     pub fn permits_anything(&self) -> bool {
         !self.scopes.is_empty()
-    }
-
-    /// Whether a type is reached only as one patient's data.
-    #[must_use]
-    pub fn is_patient_only(&self, resource: &str) -> bool {
-        let mut levels = self
-            .scopes
-            .iter()
-            .filter(|scope| scope.resource.is_none_or(|name| name == resource))
-            .map(|scope| scope.level)
-            .peekable();
-        levels.peek().is_some() && levels.all(|level| level == Level::Patient)
     }
 }
 
@@ -136,6 +206,8 @@ mod tests {
             "patient/Observation.read",
             "user/*.*",
             "system/Patient.write",
+            "system/Observation.rs?category=x",
+            "user/*.rs?_security=http://terminology.hl7.org/CodeSystem/v3-Confidentiality|N",
         ] {
             assert!(Scope::parse(good).is_some(), "{good}");
         }
@@ -143,14 +215,25 @@ mod tests {
             "system/*.dus",
             "system/*.sr",
             "system/*.rr",
+            "system/*.r,d",
             "system/Nothing.r",
             "system/*.",
             "openid",
             "other/*.r",
-            "system/Observation.rs?category=x",
+            "system/Observation.rs?categry=x",
+            "system/Observation.rs?code:in=http://x",
+            "system/Observation.rs?",
             "system/Patient",
         ] {
             assert!(Scope::parse(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_names_of_version_1_are_letters_of_version_2() {
+        for (v1, v2) in [("read", "rs"), ("write", "cud"), ("*", "cruds")] {
+            let text = |letters: &str| Scope::parse(&format!("user/Patient.{letters}")).unwrap().to_string();
+            assert_eq!(text(v1), text(v2));
         }
     }
 
@@ -161,8 +244,25 @@ mod tests {
         assert!(!scopes.permit(Permission::Search, Some("Patient")));
         assert!(scopes.permit(Permission::Create, Some("Observation")));
         assert!(!scopes.permit(Permission::Read, None));
-        assert!(scopes.is_patient_only("Condition"));
-        assert!(!scopes.is_patient_only("Patient"));
-        assert!(!scopes.is_patient_only("Encounter"));
+    }
+
+    #[test]
+    fn a_bound_narrows() {
+        let within = |own: &str, bound: &str| Scopes::parse(own).within(&Scopes::parse(bound)).to_string();
+        assert_eq!(within("system/*.cruds", "user/Patient.rs"), "user/Patient.rs");
+        assert_eq!(within("patient/Observation.rs openid", "system/*.cruds"), "patient/Observation.rs");
+        assert_eq!(
+            within("user/Observation.rs?code=1", "user/*.r?_tag=2"),
+            "user/Observation.r?code=1&_tag=2"
+        );
+        assert_eq!(within("user/Patient.c", "user/Patient.r user/Condition.c"), "");
+    }
+
+    #[test]
+    fn a_constraint_is_asked_of_a_search_unless_another_scope_has_none() {
+        let filter = |text: &str| Scopes::parse(text).search_filter("Observation");
+        assert!(filter("user/Observation.rs?code=1").is_some());
+        assert!(filter("user/Observation.rs?code=1 user/Observation.r").is_some());
+        assert!(filter("user/Observation.rs?code=1 user/*.s").is_none());
     }
 }

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::trust::{CertificateSection, IntrospectionSection, IssuerSection};
+
 /// Everything that can be set, each with its default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -32,6 +34,15 @@ pub struct Config {
     pub include_len_max: usize,
     /// Refuse references to what is not there, and the deletion of what is referred to.
     pub referential_integrity: bool,
+    /// Who else issues access tokens.
+    #[serde(rename = "issuer", skip_serializing_if = "Vec::is_empty")]
+    pub issuers: Vec<IssuerSection>,
+    /// Who is asked about opaque tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub introspection: Option<IntrospectionSection>,
+    /// Clients that are known by their certificates.
+    #[serde(rename = "certificate", skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificateSection>,
 }
 
 impl Default for Config {
@@ -49,6 +60,9 @@ impl Default for Config {
             page_len_max: 1_000,
             include_len_max: 1_000,
             referential_integrity: false,
+            issuers: Vec::new(),
+            introspection: None,
+            certificates: Vec::new(),
         }
     }
 }

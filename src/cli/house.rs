@@ -15,6 +15,7 @@ use crate::store::{
 
 use super::args::report;
 use super::config::Config;
+use super::trust::trust;
 
 /// An open house.
 pub struct House {
@@ -82,7 +83,9 @@ impl House {
         let party = open.then(|| Party::open(&config.organization));
         let issuer = self.issuer(base_url)?;
         let store = (self.kv.clone(), self.index.clone());
-        Ok(Engine::new(options, store, Arc::new(SystemClock), self.secret, settings, issuer, party))
+        let trust = trust(&config.issuers, config.introspection.as_ref(), &config.certificates, base_url)?;
+        let engine = Engine::new(options, store, Arc::new(SystemClock), self.secret, settings, issuer, party);
+        Ok(engine.trusting(trust))
     }
 
     /// The issuer of tokens for a base URL.
@@ -160,6 +163,8 @@ pub fn claims(url: &str, lifetime_seconds: i64) -> Result<AccessToken, String> {
         break_glass: None,
         may_break_glass: false,
         files_consent: false,
+        lenient: false,
+        confirmation: None,
     })
 }
 

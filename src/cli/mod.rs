@@ -13,10 +13,12 @@ mod house;
 mod import;
 mod profiles;
 mod reindex;
+mod remote;
 mod serve;
 mod sources;
 mod token;
 mod tour;
+mod trust;
 mod verify;
 
 pub use args::run;
@@ -25,3 +27,6 @@ pub use conform::{Report, Scenario, Target, scenarios};
 pub use generate::generated;
 pub use house::{House, claims, now};
 pub use serve::{Running, start};
+pub use trust::{
+    CertificateSection, ClientSection, IntrospectionSection, IssuerSection, Secret, UserSection,
+};

@@ -102,7 +102,7 @@ impl Lens<'_> {
     /// Whether what a reference leads to is there and may be seen.
     pub(super) fn is_shown(&self, reference: &str) -> Result<bool, StoreError> {
         match load(&self.repository, reference)? {
-            Some(stored) => Ok(self.decide(&self.data(&stored)?)?.permit),
+            Some(stored) => self.may_see(self.tree(&stored)?.root()),
             None => Ok(false),
         }
     }

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::auth::{Party, Permission, Role};
-use crate::definitions::TypeId;
-use crate::model::{Millis, Node};
+use crate::definitions::{TypeDef, TypeId};
+use crate::model::{Millis, Node, parse};
+use crate::search::Keep;
 use crate::store::{Repository, Snapshot, StoreError, Stored};
 
 use super::codes::{Code, CodeSystem};
@@ -17,25 +18,7 @@ use super::mask::Kept;
 use super::masking::{masked, telling_references};
 use super::program::Program;
 use super::programs::{OfState, Programs};
-
-/// Types that are about no patient and that every party may read within its scopes.
-const ADMINISTRATIVE: [&str; 15] = [
-    "Organization",
-    "Practitioner",
-    "PractitionerRole",
-    "Location",
-    "HealthcareService",
-    "Medication",
-    "Substance",
-    "CodeSystem",
-    "ValueSet",
-    "ConceptMap",
-    "StructureDefinition",
-    "SearchParameter",
-    "CapabilityStatement",
-    "NamingSystem",
-    "OperationDefinition",
-];
+use super::reach::{ADMINISTRATIVE, Reach};
 
 /// What feeds identities and subjects of decisions is written by the own staff alone.
 const FEEDS_IDENTITIES: [&str; 6] =
@@ -59,6 +42,7 @@ pub struct Lens<'s> {
     pub(super) settings: Arc<Settings>,
     pub(super) requester: Requester,
     is_own: bool,
+    pub(super) reach: Reach,
     pub(super) programs: Arc<OfState>,
     /// A Consent that is taken to be stored.
     pub(super) supposed: Option<Program>,
@@ -89,10 +73,11 @@ impl<'s> Lens<'s> {
         requester.actions = if is_own { vec!["access", "use"] } else { vec!["access", "use", "disclose"] };
         Ok(Self {
             repository,
-            party,
             settings,
             requester,
             is_own,
+            reach: Reach::new(party.clone()),
+            party,
             programs: programs.of(snapshot)?,
             supposed: None,
             kept: Mutex::default(),
@@ -106,6 +91,12 @@ impl<'s> Lens<'s> {
     #[must_use]
     pub fn supposing(self, consent: Program) -> Self {
         Self { supposed: Some(consent), kept: Mutex::default(), targets: Mutex::default(), ..self }
+    }
+
+    /// The lens of an interaction that needs this permission on a type, or on all.
+    #[must_use]
+    pub fn for_reading(self, permission: Permission, def: Option<&'static TypeDef>) -> Self {
+        Self { reach: self.reach.asked(permission, def), ..self }
     }
 
     /// The resources that the lens looks at.
@@ -136,13 +127,31 @@ impl<'s> Lens<'s> {
         version_id: &str,
         later: &[&Stored],
     ) -> Result<Option<Disclosed>, StoreError> {
-        let mut data = self.with_what_it_names(&self.data(stored)?)?;
+        self.show_to(self.reach.letters(&stored.def.name), stored, version_id, later)
+    }
+
+    /// Shows a version to whom a scope with one of these letters reaches it, whatever the interaction is.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn show_to(
+        &self,
+        letters: &[Permission],
+        stored: &Stored,
+        version_id: &str,
+        later: &[&Stored],
+    ) -> Result<Option<Disclosed>, StoreError> {
+        let (mut data, mut is_reached) = self.reached(letters, stored)?;
         for newer in later {
-            let newer = self.data(newer)?;
+            let (newer, is_newer_reached) = self.reached(letters, newer)?;
+            is_reached = is_reached && is_newer_reached;
             data.labels.extend(newer.labels);
             data.owners.extend(newer.owners);
         }
         data.level();
+        if !is_reached {
+            return Ok(None);
+        }
         let decision = self.decide(&data)?;
         if !decision.permit {
             return Ok(None);
@@ -204,7 +213,11 @@ impl<'s> Lens<'s> {
     #[must_use]
     pub fn show_derived(&self, text: String, patients: BTreeSet<String>, time: Millis) -> Option<Disclosed> {
         let is_own = !patients.is_empty() && patients.iter().all(|patient| self.is_subject(patient));
-        (self.may_audit() || is_own).then(|| Disclosed::gathered(text, time, patients))
+        let tree = parse(text.clone().into_bytes()).ok()?;
+        let name = tree.root().str_at("resourceType").unwrap_or_default();
+        // What is no resource of the store has no scope of its own.
+        let is_reached = name != "AuditEvent" || self.is_reached(self.reach.letters(name), tree.root());
+        ((self.may_audit() || is_own) && is_reached).then(|| Disclosed::gathered(text, time, patients))
     }
 
     /// Shows the number of a member to a party that may hand in Consents and has matched the member by name, date of birth
@@ -232,12 +245,28 @@ impl<'s> Lens<'s> {
         self.decide(&DataFacts::of(resource))
     }
 
+    /// Whether a scope with one of these letters reaches all of a type, whatever is in it and whosoever it is.
+    #[must_use]
+    pub fn reaches_all(&self, letters: &[Permission], def: &TypeDef) -> bool {
+        self.reach.is_whole(letters, &def.name)
+    }
+
+    /// Whether a scope with one of these letters reaches a resource: by its type, by whose it is, and by what is in it.
+    #[must_use]
+    pub fn is_reached(&self, letters: &[Permission], resource: Node<'_>) -> bool {
+        let reach = |data: DataFacts| self.reach.of(letters, &data.type_name, &data.owners, Some(resource));
+        // A store that fails here fails what follows; until then nothing is reached.
+        self.with_what_it_names(&DataFacts::of(resource)).is_ok_and(|data| reach(data) == Keep::Keep)
+    }
+
     /// Whether the party may see a resource that is about to be written, or was sent by it.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
     pub fn may_see(&self, resource: Node<'_>) -> Result<bool, StoreError> {
-        Ok(self.decide(&DataFacts::of(resource))?.permit)
+        let data = DataFacts::of(resource);
+        let is_reached = self.is_reached(self.reach.letters(&data.type_name), resource);
+        Ok(is_reached && self.decide(&data)?.permit)
     }
 
     /// Whether the party may write a resource: to collect and correct is another action than to read. What is
@@ -282,16 +311,20 @@ impl<'s> Lens<'s> {
         Ok(DataFacts::of(self.tree(stored)?.root()))
     }
 
+    /// The facts of a version, and whether a scope with one of these letters reaches it.
+    fn reached(&self, letters: &[Permission], stored: &Stored) -> Result<(DataFacts, bool), StoreError> {
+        let tree = self.tree(stored)?;
+        let data = self.with_what_it_names(&DataFacts::of(tree.root()))?;
+        let reach = self.reach.of(letters, &data.type_name, &data.owners, Some(tree.root()));
+        Ok((data, reach == Keep::Keep))
+    }
+
     pub(super) fn decide(&self, data: &DataFacts) -> Result<Decision, StoreError> {
         self.decide_as(data, &self.requester)
     }
 
     pub(super) fn decide_as(&self, data: &DataFacts, requester: &Requester) -> Result<Decision, StoreError> {
         let refuse = Decision { permit: false, basis: Basis::NotGoverned };
-        let is_read = requester.actions.contains(&"access");
-        if is_read && !self.scopes_show(&data.type_name) {
-            return Ok(refuse);
-        }
         if data.type_name == "AuditEvent" && !self.may_audit() {
             return Ok(refuse);
         }
@@ -302,7 +335,7 @@ impl<'s> Lens<'s> {
             return self.decide_binary(data, requester);
         }
         let mut data = self.with_what_it_names(data)?;
-        if self.is_outside_context(&data.owners, &data.type_name) {
+        if self.reach.is_outside_context(&data.owners) {
             return Ok(refuse);
         }
         if data.owners.is_empty() {
@@ -358,29 +391,12 @@ impl<'s> Lens<'s> {
         Ok(known)
     }
 
-    /// A launch context, and scopes of the patient level, narrow everything to one patient.
-    pub(super) fn is_outside_context(&self, owners: &BTreeSet<String>, type_name: &str) -> bool {
-        let context = self.party.patient_context.as_deref().or(self.party.own_patient());
-        let narrows = self.party.patient_context.is_some() || self.party.scopes.is_patient_only(type_name);
-        if !narrows || owners.is_empty() {
-            return false;
-        }
-        context.is_none_or(|patient| !owners.contains(&format!("Patient/{patient}")))
-    }
-
     pub(super) fn may_see_ungoverned(&self, type_name: &str) -> bool {
         ADMINISTRATIVE.contains(&type_name) || self.is_staff()
     }
 
     pub(super) fn is_staff(&self) -> bool {
         self.is_own && self.party.role != Role::Patient
-    }
-
-    /// Whatever way a resource is come upon (an include, a conditional reference), the token's scopes must show its
-    /// type.
-    pub(super) fn scopes_show(&self, type_name: &str) -> bool {
-        let scopes = &self.party.scopes;
-        scopes.permit(Permission::Read, Some(type_name)) || scopes.permit(Permission::Search, Some(type_name))
     }
 }
 

@@ -27,7 +27,7 @@ impl Mask for Lens<'_> {
         if &*def.name == "AuditEvent" && !self.may_audit() {
             return Scope::Nothing;
         }
-        if !self.scopes_show(&def.name) {
+        if !self.reach.has_scopes(&def.name) {
             return Scope::Nothing;
         }
         Scope::Unknown
@@ -55,7 +55,7 @@ impl Mask for Lens<'_> {
 
     fn keep_resource(&self, _: &TypeDef, resource: Node<'_>) -> bool {
         // A store that fails here fails the read that follows; until then nothing is shown.
-        self.decide(&DataFacts::of(resource)).is_ok_and(|decision| decision.permit)
+        self.may_see(resource).is_ok_and(|permit| permit)
     }
 }
 
@@ -63,7 +63,7 @@ impl Lens<'_> {
     /// What the facts of a row decide, and how much of them was needed.
     fn keep_by_facts(&self, def: &TypeDef, facts: &Facts) -> (Keep, Needs) {
         let by_type = |keep| (keep, Needs::Type);
-        if !self.scopes_show(&def.name) {
+        if !self.reach.has_scopes(&def.name) {
             return by_type(Keep::Drop);
         }
         // A Location may be somebody's house.
@@ -71,7 +71,11 @@ impl Lens<'_> {
             return by_type(Keep::NeedResource);
         }
         let data = DataFacts::of_row(def, facts);
-        if self.is_outside_context(&data.owners, &def.name) {
+        match self.reach.of(self.reach.letters(&def.name), &def.name, &data.owners, None) {
+            Keep::Keep => {}
+            decided @ (Keep::Drop | Keep::NeedResource) => return by_type(decided),
+        }
+        if self.reach.is_outside_context(&data.owners) {
             return by_type(Keep::Drop);
         }
         if data.owners.is_empty() {

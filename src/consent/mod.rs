@@ -18,6 +18,7 @@ mod obligations;
 mod of_patient;
 mod program;
 mod programs;
+mod reach;
 
 pub use case::{Case, CaseDecision};
 pub use codes::{Code, CodeSystem};

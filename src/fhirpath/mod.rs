@@ -27,6 +27,12 @@ pub fn encode_base64(bytes: &[u8]) -> String {
     functions::text::base64(bytes, functions::text::STANDARD)
 }
 
+/// The bytes of a text in the alphabet for URLs, with padding or without (RFC 4648 section 5); `None` if it is none.
+#[must_use]
+pub fn decode_base64_url(text: &str) -> Option<Vec<u8>> {
+    functions::text::unbase64(text, functions::text::URL_SAFE)
+}
+
 /// The bytes of a base64 text; `None` if it is none.
 #[must_use]
 pub fn decode_base64(text: &str) -> Option<Vec<u8>> {

@@ -6,8 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::serve::Listener;
+use axum::extract::ConnectInfo;
+use axum::extract::connect_info::Connected;
+use axum::http::Extensions;
+use axum::serve::{IncomingStream, Listener};
 use rustls::ServerConfig;
+use sha2::{Digest as _, Sha256};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
@@ -55,9 +59,34 @@ pub async fn serve(
         None => axum::serve(listening.socket, router).with_graceful_shutdown(end).await,
         Some(tls) => {
             let listener = TlsListener::start(listening.socket, tls)?;
-            axum::serve(listener, router).with_graceful_shutdown(end).await
+            let service = router.into_make_service_with_connect_info::<Peer>();
+            axum::serve(listener, service).with_graceful_shutdown(end).await
         }
     }
+}
+
+/// A certificate that a client has shown, signed by an authority that is trusted, and whose key it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ShownCertificate {
+    /// The SHA-256 of its DER.
+    pub(super) sha256: [u8; 32],
+}
+
+/// What is known of the other end of a connection.
+#[derive(Clone, Copy, Debug)]
+struct Peer(Option<ShownCertificate>);
+
+impl Connected<IncomingStream<'_, TlsListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, TlsListener>) -> Self {
+        let (_, connection) = stream.io().get_ref();
+        let own = connection.peer_certificates().and_then(<[_]>::first);
+        Self(own.map(|own| ShownCertificate { sha256: Sha256::digest(own).into() }))
+    }
+}
+
+/// The certificate that the client of a request has shown.
+pub(super) fn shown(of_request: &Extensions) -> Option<ShownCertificate> {
+    of_request.get::<ConnectInfo<Peer>>().and_then(|ConnectInfo(peer)| peer.0)
 }
 
 /// Accepts connections and agrees on TLS beside, so that a slow client does not hold up the others.

@@ -13,12 +13,14 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::timeout::TimeoutLayer;
 
+use crate::auth::Party;
 use crate::model::{Issue, IssueCode, Outcome, from_xml, parse};
 use crate::operations::{
     Engine, Headers, Payload, Preference, Refusal, RefusalKind, Request, Verb, allowed, decode, decode_pairs,
 };
 
 use super::binary;
+use super::listen::{ShownCertificate, shown};
 use super::negotiate::{self, Content, Format};
 use super::respond::{self, Manner};
 
@@ -72,9 +74,8 @@ async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
 }
 
 /// Lets an administrator of the own organization pass.
-fn administrator(app: &App, headers: &HeaderMap) -> Result<(), (StatusCode, String)> {
-    let party = bearer(headers).and_then(|token| app.engine.authenticate(token));
-    let Ok(party) = party else {
+async fn administrator(app: &App, headers: &HeaderMap) -> Result<(), (StatusCode, String)> {
+    let Ok(party) = party(app, headers, None).await else {
         return Err((StatusCode::UNAUTHORIZED, "an access token is needed".to_owned()));
     };
     if app.engine.may_administer(&party) {
@@ -86,7 +87,7 @@ fn administrator(app: &App, headers: &HeaderMap) -> Result<(), (StatusCode, Stri
 
 /// How far the indexing is, as JSON.
 async fn indexing(State(app): State<App>, headers: HeaderMap) -> (StatusCode, String) {
-    match administrator(&app, &headers) {
+    match administrator(&app, &headers).await {
         Ok(()) => (StatusCode::OK, serde_json::json!(app.engine.index.progress()).to_string()),
         Err(refused) => refused,
     }
@@ -94,7 +95,7 @@ async fn indexing(State(app): State<App>, headers: HeaderMap) -> (StatusCode, St
 
 /// Has everything indexed anew while the server goes on serving.
 async fn index_anew(State(app): State<App>, headers: HeaderMap) -> (StatusCode, String) {
-    if let Err(refused) = administrator(&app, &headers) {
+    if let Err(refused) = administrator(&app, &headers).await {
         return refused;
     }
     app.engine.index.ask_for_all();
@@ -103,7 +104,7 @@ async fn index_anew(State(app): State<App>, headers: HeaderMap) -> (StatusCode, 
 
 /// Has the server write a backup beside its data.
 async fn back_up(State(app): State<App>, headers: HeaderMap) -> (StatusCode, String) {
-    if let Err(refused) = administrator(&app, &headers) {
+    if let Err(refused) = administrator(&app, &headers).await {
         return refused;
     }
     let Some(task) = app.backup.clone() else {
@@ -149,9 +150,11 @@ async fn answer(app: &App, request: WireRequest, manner: &mut Manner) -> Result<
         methods.push("OPTIONS");
         return Ok(respond::options(&methods, manner));
     }
-    let token = bearer(&parts.headers)?;
-    let party =
-        if is_public { app.engine.authenticate_or_public(token) } else { app.engine.authenticate(token)? };
+    let shown = shown(&parts.extensions);
+    let party = match party(app, &parts.headers, shown).await {
+        Err(_) if is_public => Arc::new(Party::nobody()),
+        party => party?,
+    };
     let Some(verb) = Verb::parse(parts.method.as_str()) else {
         let refusal =
             refuse(RefusalKind::MethodNotAllowed, IssueCode::NotSupported, "the method is not of FHIR");
@@ -203,6 +206,26 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(token.trim())),
         _ => Err(refuse(RefusalKind::Unauthorized, IssueCode::Login, "the server takes bearer tokens")),
     }
+}
+
+/// Who asks. Where another server has to be asked about the token, that waits in a thread of its own.
+async fn party(
+    app: &App,
+    headers: &HeaderMap,
+    certificate: Option<ShownCertificate>,
+) -> Result<Arc<Party>, Refusal> {
+    let token = bearer(headers)?.map(str::to_owned);
+    let waits = token.as_ref().is_some_and(|token| app.engine.may_ask_others(token));
+    let engine = app.engine.clone();
+    let ask = move || {
+        let certificate = certificate.map(|shown| shown.sha256);
+        engine.authenticate_with(token.as_deref(), certificate.as_ref())
+    };
+    if !waits {
+        return ask();
+    }
+    let asked = tokio::task::spawn_blocking(ask).await;
+    asked.unwrap_or_else(|_| Err(refuse(RefusalKind::Internal, IssueCode::Exception, "the request failed")))
 }
 
 /// A condition that cannot be read is refused: passed over, it would widen what is done.

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::audit::{self, Access, Action};
-use crate::auth::{AccessToken, BreakGlass, Role};
+use crate::auth::{AccessToken, BreakGlass, Confirmation, Role};
 use crate::consent::BreakGlassMode;
 use crate::model::{Issue, IssueCode};
 use crate::store::Draft;
@@ -89,6 +89,8 @@ fn token(session: &Session<'_>, patient: &str, reason: &str) -> Result<String, R
         break_glass: Some(BreakGlass { patient: patient.to_owned(), reason: reason.to_owned() }),
         may_break_glass: false,
         files_consent: false,
+        lenient: party.lenient,
+        confirmation: party.certificate.as_ref().map(Confirmation::of),
     };
     engine.issuer().sign(&token).map_err(|error| {
         let outcome =

@@ -45,7 +45,10 @@ pub(super) fn matches(
         return Err(Refusal::new(RefusalKind::PreconditionFailed, issue));
     }
     let view = View::new(session.repository(), None, &session.lens);
-    let filter = looked_up(session, &view, def, Filter::all(query.filters))?;
+    // Whatever is to be done with the match, it is found by a search.
+    let scope = session.lens.party().scopes.search_filter(&def.name);
+    let filter = Filter::all(query.filters.into_iter().chain(scope).collect());
+    let filter = looked_up(session, &view, def, filter)?;
     let report = Report::default();
     let rows = Search::new(&view, def, &filter, &[], &report)?.page(None, Way::Onward, 2)?;
     let since = session.snapshot().sequence();

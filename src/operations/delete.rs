@@ -1,4 +1,5 @@
 //! delete (R4 http.html#delete). What is absent or hidden is as good as deleted: 204, nothing done.
+use crate::auth::Permission;
 use crate::consent::Writing;
 use crate::definitions::TypeDef;
 use crate::model::ResourceId;
@@ -14,7 +15,8 @@ pub(super) fn prepare(
     id: &ResourceId,
     input: &Input,
 ) -> Result<Prepared, Refusal> {
-    let Seen::Resource { current, stored, disclosed } = session.look(def, id)? else {
+    let Seen::Resource { current, stored, disclosed } = session.look_to(&[Permission::Delete], def, id)?
+    else {
         return Ok(Prepared::Nothing(Box::new(Answer::new(Kind::NoContent, Body::None)), Vec::new()));
     };
     check_if_match(&input.headers, Some(disclosed.version_id()))?;

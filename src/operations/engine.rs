@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use crate::audit::{Access, write};
-use crate::auth::{Issuer, Party, Permission, Role, TokenError};
+use crate::auth::{Issuer, Party, Permission, Role, TokenError, Trust};
 use crate::consent::{Basis, Programs, Settings};
 use crate::model::{Issue, IssueCode, Millis, Outcome, ResourceId};
 use crate::store::{At, Batch, Clock, Kv, Ticket, VersionCipher};
@@ -66,6 +66,8 @@ pub struct Engine {
     /// The search parameters in force, and the work of indexing by them.
     pub index: Arc<Index>,
     issuer: Issuer,
+    /// Who else is trusted to say who asks.
+    trust: Option<Trust>,
     /// Who asks without a token; only where the server is open.
     open: Option<Arc<Party>>,
 }
@@ -95,8 +97,15 @@ impl Engine {
             programs: Programs::default(),
             index,
             issuer,
+            trust: None,
             open: open.map(Arc::new),
         }
+    }
+
+    /// The engine that trusts others too to say who asks.
+    #[must_use]
+    pub fn trusting(self, trust: Trust) -> Self {
+        Self { trust: Some(trust), ..self }
     }
 
     #[must_use]
@@ -128,16 +137,46 @@ impl Engine {
     /// # Errors
     /// 401.
     pub fn authenticate(&self, token: Option<&str>) -> Result<Arc<Party>, Refusal> {
+        self.authenticate_with(token, None)
+    }
+
+    /// The same, for who has shown a client certificate: its SHA-256. Without a token it is the certificate's party. A token
+    /// that is bound to a certificate (RFC 8705 section 3) is good with that one alone.
+    ///
+    /// # Errors
+    /// 401; 403 for a token that states a purpose which is not allowed; 503 if its issuer cannot be asked.
+    pub fn authenticate_with(
+        &self,
+        token: Option<&str>,
+        certificate: Option<&[u8; 32]>,
+    ) -> Result<Arc<Party>, Refusal> {
         let refuse = |message: String| {
             Refusal::new(RefusalKind::Unauthorized, Issue::error(IssueCode::Login, message))
         };
-        match (token, &self.open) {
-            (Some(token), _) => {
-                self.issuer.verify(token, self.now()).map_err(|error: TokenError| refuse(error.to_string()))
+        let Some(token) = token else {
+            let trusted = self.trust.as_ref().zip(certificate);
+            let known = trusted.and_then(|(trust, certificate)| trust.party_of_certificate(certificate));
+            let party = known.or_else(|| self.open.clone());
+            return party.ok_or_else(|| refuse("an access token is needed".to_owned()));
+        };
+        let own = self.issuer.verify(token, self.now());
+        let party = match (own, &self.trust) {
+            (Err(TokenError::Malformed | TokenError::Untrusted(_)), Some(trust)) => {
+                trust.party(token, self.now())
             }
-            (None, Some(open)) => Ok(open.clone()),
-            (None, None) => Err(refuse("an access token is needed".to_owned())),
+            (own, _) => own,
+        };
+        let party = party.map_err(|error| token_refusal(&error))?;
+        if party.certificate.is_some() && party.certificate.as_ref() != certificate {
+            return Err(refuse("the access token needs the certificate that it is bound to".to_owned()));
         }
+        Ok(party)
+    }
+
+    /// Whether another server may have to be asked to know a token, which takes its time.
+    #[must_use]
+    pub fn may_ask_others(&self, token: &str) -> bool {
+        self.trust.as_ref().is_some_and(|trust| trust.may_ask(token, self.now()))
     }
 
     /// Whether a party runs the server: an administrator of the own organization.
@@ -145,12 +184,6 @@ impl Engine {
     pub fn may_administer(&self, party: &Party) -> bool {
         let is_own = party.organization.as_ref().is_some_and(|own| self.settings.own.contains(own));
         is_own && party.role == Role::Administrator
-    }
-
-    /// The party of a request for something that is public: whoever it is, or nobody.
-    #[must_use]
-    pub fn authenticate_or_public(&self, token: Option<&str>) -> Arc<Party> {
-        self.authenticate(token).unwrap_or_else(|_| Arc::new(Party::nobody()))
     }
 
     /// Answers a request of a party.
@@ -188,7 +221,7 @@ impl Engine {
             return super::write::with_retries(self, party, row, place, request);
         }
         let snapshot = self.kv.snapshot(At::Latest)?;
-        let session = Session::new(self, party.clone(), &*snapshot)?;
+        let session = Session::new(self, party.clone(), &*snapshot)?.for_reading(row, place);
         answer_read(&session, row, place, &request)
     }
 
@@ -226,6 +259,23 @@ impl Engine {
                 .because(error.to_string());
             Refusal::new(RefusalKind::Busy, outcome)
         })
+    }
+}
+
+fn token_refusal(error: &TokenError) -> Refusal {
+    let (kind, code) = match error {
+        TokenError::Malformed | TokenError::Expired | TokenError::Untrusted(_) => {
+            (RefusalKind::Unauthorized, IssueCode::Login)
+        }
+        TokenError::Forbidden(_) => (RefusalKind::Forbidden, IssueCode::Forbidden),
+        TokenError::Unavailable(_) => (RefusalKind::Busy, IssueCode::Transient),
+    };
+    let outcome = Outcome::error(code, error.to_string());
+    match error {
+        TokenError::Untrusted(why) | TokenError::Unavailable(why) => {
+            Refusal::new(kind, outcome.because(why.clone()))
+        }
+        TokenError::Malformed | TokenError::Expired | TokenError::Forbidden(_) => Refusal::new(kind, outcome),
     }
 }
 
@@ -274,8 +324,11 @@ pub(super) fn is_write(row: &Interaction) -> bool {
 /// Whether the token's scopes permit the interaction: before any data is looked at, so that the answer tells nothing
 /// of data.
 pub(super) fn permit(party: &Party, row: &Interaction, place: &Place) -> Result<(), Refusal> {
-    let Some(permission) = row.permission else { return Ok(()) };
     let name = place.def().map(|def| &*def.name);
+    let is_search = matches!(row.code, Code::Search | Code::SearchByPost);
+    // A search of several types is judged type by type, one of a compartment's single type here.
+    let by_type = name.filter(|_| is_search).map(|_| Permission::Search);
+    let Some(permission) = row.permission.or(by_type) else { return Ok(()) };
     let mut permitted = party.scopes.permit(permission, name);
     if row.code == Code::ConditionalUpdate {
         // It may create as well.
@@ -317,7 +370,7 @@ pub(super) fn prepare_write(
     place: &Place,
     input: &super::write::Input,
 ) -> Result<super::write::Prepared, Refusal> {
-    match (row.code, place) {
+    let prepared = match (row.code, place) {
         (Code::Create, Place::Type(def)) => create::prepare(session, def, input),
         (Code::Update, Place::Instance(def, id)) => update::prepare(session, def, id, input),
         (Code::Patch, Place::Instance(def, id)) => patch::prepare(session, def, id, input),
@@ -326,5 +379,9 @@ pub(super) fn prepare_write(
         (Code::ConditionalPatch, Place::Type(def)) => conditional::patch(session, def, input),
         (Code::ConditionalDelete, Place::Type(def)) => conditional::delete(session, def, input),
         _ => Err(Refusal::not_found()),
+    }?;
+    if let super::write::Prepared::Change(planned) = &prepared {
+        super::write::check_scope(session, row, planned)?;
     }
+    Ok(prepared)
 }

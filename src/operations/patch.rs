@@ -1,4 +1,5 @@
 //! patch (R4 http.html#patch): JSON Patch or FHIRPath Patch on the newest version that the party sees.
+use crate::auth::Permission;
 use crate::definitions::{TypeDef, r4};
 use crate::fhirpath::apply_patch;
 use crate::model::{IssueCode, ResourceId, Temporal, apply_json_patch, parse};
@@ -14,7 +15,7 @@ pub(super) fn prepare(
     id: &ResourceId,
     input: &Input,
 ) -> Result<Prepared, Refusal> {
-    let (current, disclosed) = match session.look(def, id)? {
+    let (current, disclosed) = match session.look_to(&[Permission::Update], def, id)? {
         Seen::Resource { current, disclosed, .. } => (current, disclosed),
         Seen::Deleted(_) => return Err(Refusal::gone()),
         Seen::Nothing { .. } => return Err(Refusal::not_found()),

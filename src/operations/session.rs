@@ -2,15 +2,20 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::auth::Party;
+use crate::auth::{Party, Permission};
 use crate::consent::{Disclosed, Lens};
 use crate::definitions::{TypeDef, r4};
 use crate::model::{Millis, ResourceId, ResourceKey};
 use crate::search::{Asking, Reading, SearchParams};
-use crate::store::{Current, Repository, Sequence, Snapshot, Stored};
+use crate::store::{Current, Repository, Sequence, Snapshot, StoreError, Stored};
 
 use super::answer::{Answer, Body, Kind, Refusal};
 use super::engine::Engine;
+use super::route::Place;
+use super::table::{Code, Interaction};
+
+/// How a version is shown, by its id.
+type Show<'a> = dyn Fn(&Stored, &str) -> Result<Option<Disclosed>, StoreError> + 'a;
 
 pub(super) struct Session<'s> {
     pub(super) engine: &'s Engine,
@@ -43,6 +48,17 @@ impl<'s> Session<'s> {
         let shown = self.lens.show_derived(text, patients, self.engine.now());
         let shown = shown.ok_or_else(Refusal::not_found)?;
         Ok(Answer::new(Kind::Ok, Body::Disclosed(shown)))
+    }
+
+    /// The session of a reading interaction, which shows of its type what scopes with its letter reach.
+    pub(super) fn for_reading(self, row: &Interaction, place: &Place) -> Self {
+        // What is judged type by type is a search.
+        let permission = match row.code {
+            Code::Search | Code::SearchByPost => Some(Permission::Search),
+            _ => row.permission,
+        };
+        let Some(permission) = permission else { return self };
+        Self { lens: self.lens.for_reading(permission, place.def()), ..self }
     }
 
     /// How queries of this request are read.
@@ -95,17 +111,31 @@ impl<'s> Session<'s> {
 
     /// What the party may see of a resource: nothing of one that is hidden or was never there.
     pub(super) fn look(&self, def: &'static TypeDef, id: &ResourceId) -> Result<Seen, Refusal> {
+        self.look_by(def, id, &|stored, version_id| self.lens.show(stored, version_id, &[]))
+    }
+
+    /// The same, for who has a scope with one of these letters: to change something is another right than to read it.
+    pub(super) fn look_to(
+        &self,
+        letters: &[Permission],
+        def: &'static TypeDef,
+        id: &ResourceId,
+    ) -> Result<Seen, Refusal> {
+        self.look_by(def, id, &|stored, version_id| self.lens.show_to(letters, stored, version_id, &[]))
+    }
+
+    fn look_by(&self, def: &'static TypeDef, id: &ResourceId, show: &Show<'_>) -> Result<Seen, Refusal> {
         let Some(current) = self.repository().current(def, id)? else {
             return Ok(Seen::Nothing { current: None });
         };
         let hidden = |current: Current| Ok(Seen::Nothing { current: Some(current) });
         if current.deleted {
             let Some(before) = self.newest_text(&current)? else { return hidden(current) };
-            let shown = self.lens.show(&before, &self.version_id(before.sequence), &[])?;
+            let shown = show(&before, &self.version_id(before.sequence))?;
             return if shown.is_some() { Ok(Seen::Deleted(current)) } else { hidden(current) };
         }
         let stored = self.repository().newest(&current)?;
-        match self.lens.show(&stored, &self.version_id(stored.sequence), &[])? {
+        match show(&stored, &self.version_id(stored.sequence))? {
             Some(disclosed) => Ok(Seen::Resource {
                 current: Box::new(current),
                 stored: Box::new(stored),

@@ -169,13 +169,15 @@ fn respond(
     headers: &Headers,
 ) -> Result<Vec<BundleEntry>, Refusal> {
     let snapshot = engine.kv.snapshot(At::Latest)?;
-    let session = Session::new(engine, party.clone(), &*snapshot)?;
     let mut entries = Vec::new();
     for (Routed { entry, row, place }, index) in routed.iter().zip(0_usize..) {
         let answer = match answers.remove(&index) {
             Some(answer) => Ok(answer),
             None if row.code == Code::Capabilities => super::capabilities::capabilities(engine),
-            None => read(&session, row, place, entry),
+            None => {
+                let session = Session::new(engine, party.clone(), &*snapshot)?.for_reading(row, place);
+                read(&session, row, place, entry)
+            }
         };
         entries.push(response_entry(answer, headers.preference));
     }

@@ -1,4 +1,5 @@
 //! update (R4 http.html#update), also as create for whom the right to choose ids was given.
+use crate::auth::Permission;
 use crate::definitions::TypeDef;
 use crate::model::{Issue, IssueCode, ResourceId};
 use crate::validate::Valid;
@@ -41,7 +42,7 @@ pub(super) fn planned(
     input: &Input,
 ) -> Result<Planned, Refusal> {
     let assigns = session.lens.party().assign_ids;
-    match session.look(def, id)? {
+    match session.look_to(&[Permission::Update], def, id)? {
         Seen::Resource { current, disclosed, .. } => {
             check_if_match(&input.headers, Some(disclosed.version_id()))?;
             put(session, valid, id.clone(), Some(*current))

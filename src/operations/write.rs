@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::audit::{self, Access};
-use crate::auth::Party;
+use crate::auth::{Party, Permission};
 use crate::consent::{DataFacts, Disclosed, Writing};
 use crate::definitions::{TypeDef, r4};
 use crate::model::{
@@ -22,7 +22,7 @@ use super::engine::{Engine, fill, prepare_write};
 use super::request::{Headers, Payload, Preference, Request};
 use super::route::Place;
 use super::session::Session;
-use super::table::Interaction;
+use super::table::{Code, Interaction};
 
 /// A write as it was sent, its body checked.
 pub(super) struct Input {
@@ -147,6 +147,32 @@ fn is_about_new(session: &Session<'_>, owners: &BTreeSet<String>) -> Result<bool
         }
     }
     Ok(!owners.is_empty())
+}
+
+/// What is written has to be within the scopes: of their patient, and as their search constraints have it. What it
+/// overwrites was looked at by the same letter.
+pub(super) fn check_scope(
+    session: &Session<'_>,
+    row: &Interaction,
+    planned: &Planned,
+) -> Result<(), Refusal> {
+    let Some(body) = &planned.change.body else { return Ok(()) };
+    let is_new = planned.kind == Kind::Created;
+    let letter = match row.code {
+        // By update something is made only for who may choose ids, as SMART's `u` has it.
+        Code::ConditionalUpdate if is_new => Some(Permission::Create),
+        _ => row.permission,
+    };
+    if session.lens.reaches_all(letter.as_slice(), planned.change.def) {
+        return Ok(());
+    }
+    let unreadable = |error: SyntaxError| Refusal::bad_request(IssueCode::Structure, error.to_string());
+    let tree = parse(body.text.clone().into_bytes()).map_err(unreadable)?;
+    if session.lens.is_reached(letter.as_slice(), tree.root()) {
+        Ok(())
+    } else {
+        Err(Refusal::forbidden("the token's scopes do not permit this"))
+    }
 }
 
 /// A Consent binds only a patient who is known here; one about nobody, or about somebody elsewhere, would bind nobody and

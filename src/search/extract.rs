@@ -1,6 +1,7 @@
 //! The index entries of a resource: every parameter of its type evaluated, every value in the forms that searches need
 //! (R4 search.html, the tables of each parameter type).
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::definitions::r4;
 use crate::fhirpath::{Element, Environment, Expression, Value};
@@ -53,11 +54,18 @@ pub const EVERY: u32 = 0;
 /// The entries of a resource itself, each once, in order. An expression that fails on it yields none.
 #[must_use]
 pub fn entries(params: &SearchParams, resource: Node<'_>) -> Vec<Entry> {
+    let def = resource.str_at("resourceType").and_then(|name| r4().resource(name));
+    def.map_or_else(Vec::new, |def| entries_by(params.of(def), resource))
+}
+
+/// The entries that a resource has by some parameters of its type, each once, in order.
+#[must_use]
+pub fn entries_by(params: &[Arc<Param>], resource: Node<'_>) -> Vec<Entry> {
     let Some(root) = Element::resource(resource) else { return Vec::new() };
     let environment = Environment::of(root, Temporal::from_millis(0));
     let mut found = Vec::with_capacity(64);
     let mut values = Vec::new();
-    for param in params.of(root.def) {
+    for param in params {
         match &param.source {
             Source::Expressions(expressions) => {
                 of_expressions(param, expressions, &environment, root, &mut values)

@@ -20,7 +20,7 @@ mod word_query;
 
 pub use control::{COMMON_FILTERS, CONTROLS, Control};
 pub use entry::{Entry, Form};
-pub use extract::{EVERY, all_entries, entries, of_binary, texts};
+pub use extract::{EVERY, all_entries, entries, entries_by, of_binary, texts};
 pub use facts::{Facts, plain};
 pub use filter::{Filter, Link, Lookup, Way, compartment, part_param};
 pub use fold::fold;

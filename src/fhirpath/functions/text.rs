@@ -141,7 +141,8 @@ fn coded<'t>(encode: bool, how: &str, text: &str) -> Evaluated<'t> {
 
 pub(in crate::fhirpath) const STANDARD: &[u8; 64] =
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-const URL_SAFE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+pub(in crate::fhirpath) const URL_SAFE: &[u8; 64] =
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 pub(in crate::fhirpath) fn base64(bytes: &[u8], alphabet: &[u8; 64]) -> String {
     let mut out = String::new();

@@ -82,7 +82,9 @@ fn matching(session: &Session<'_>, query: &Query, sequence: Sequence) -> Result<
     let then = session.engine.kv.snapshot(At::Sequence(sequence))?;
     for (place, access) in read_all(&*then)? {
         for (id, text) in audit_events(place, &access) {
-            if let Some(values) = is_match(session, &text, access.time, query)? {
+            let values = is_match(session, &text, access.time, query)?;
+            let is_shown = || session.lens.show_derived(text.clone(), BTreeSet::new(), access.time).is_some();
+            if let Some(values) = values.filter(|_| is_shown()) {
                 found.push(Event { id, text, time: access.time, values });
             }
         }

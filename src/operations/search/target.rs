@@ -26,7 +26,7 @@ pub(in super::super) fn search_type(
     if &*def.name == "AuditEvent" {
         return audit_search(session, &query);
     }
-    let parts = vec![Part { def, filters: query.filters.clone(), sort: query.sort.clone() }];
+    let parts = vec![part_of(session, def, &query)];
     Page::new(session, def.name.to_string(), parts, query)?.answer()
 }
 
@@ -48,7 +48,7 @@ pub(in super::super) fn search_compartment(
         return Err(Refusal::not_supported(message));
     }
     // A compartment of what is hidden is one of what never was.
-    if !matches!(session.look(of, id)?, Seen::Resource { .. }) {
+    if !matches!(session.look_to(&Permission::SEEING, of, id)?, Seen::Resource { .. }) {
         return Err(Refusal::not_found());
     }
     let path = format!("{}/{id}/{}", of.name, member.map_or("*", |def| &def.name));
@@ -59,7 +59,7 @@ pub(in super::super) fn search_compartment(
     };
     let Some(def) = member else { return several(session, request, path, &is_member, &inside) };
     let query = read(session, def, &path, &pairs(request), request)?;
-    let part = Part { def, filters: query.filters.clone(), sort: query.sort.clone() };
+    let part = part_of(session, def, &query);
     let Some(part) = inside(def, part) else {
         let message = format!("the compartment of a {} has no {}", of.name, def.name);
         return Err(Refusal::not_supported(message));
@@ -95,11 +95,19 @@ fn several(
     let mut first: Option<Query> = None;
     for def in reached {
         let query = read(session, def, &path, &pairs, request)?;
-        let part = Part { def, filters: query.filters.clone(), sort: query.sort.clone() };
+        let part = part_of(session, def, &query);
         parts.extend(make(def, part));
         first.get_or_insert(query);
     }
     Page::new(session, path, parts, first.unwrap_or_default())?.answer()
+}
+
+/// The search of one type. The constraints of the scopes are asked for with the criteria: the lens would drop the rest row
+/// by row.
+fn part_of(session: &Session<'_>, def: &'static TypeDef, query: &Query) -> Part {
+    let scope = session.lens.party().scopes.search_filter(&def.name);
+    let filters = query.filters.iter().cloned().chain(scope).collect();
+    Part { def, filters, sort: query.sort.clone() }
 }
 
 fn pairs(request: &Request) -> Vec<(String, String)> {
@@ -118,7 +126,8 @@ fn read(
     request: &Request,
 ) -> Result<Query, Refusal> {
     let read_at = |now| {
-        let reading = session.reading(now, request.headers.lenient);
+        let lenient = request.headers.lenient || session.lens.party().lenient;
+        let reading = session.reading(now, lenient);
         parse_query(&reading, def, pairs).map_err(refusal)
     };
     let query = read_at(session.engine.now())?;

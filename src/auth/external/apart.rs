@@ -1,0 +1,94 @@
+//! A signed token taken apart, before anything in it is believed: it says whose keys to try, and nothing more.
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use crate::auth::issuer::{TOKEN_BYTES_MAX, TokenError};
+use crate::fhirpath::decode_base64_url;
+use crate::model::{JsonKind, parse};
+
+/// Header and claims, unverified.
+#[derive(Debug)]
+pub(super) struct Apart {
+    pub(super) header: Value,
+    pub(super) claims: Value,
+}
+
+impl Apart {
+    /// Takes a token in the compact form apart (RFC 7515 section 3.1).
+    ///
+    /// # Errors
+    /// [`TokenError::Malformed`].
+    pub(super) fn of(token: &str) -> Result<Self, TokenError> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(TokenError::Malformed);
+        }
+        let mut parts = token.split('.');
+        let (Some(header), Some(claims), Some(_), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(TokenError::Malformed);
+        };
+        Ok(Self { header: object(header)?, claims: object(claims)? })
+    }
+
+    /// A text of the header; none if there is none or it is something else.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.header.get(name).and_then(Value::as_str)
+    }
+}
+
+/// Whether a token has the look of a signed one: the others are opaque.
+pub(super) fn is_signed(token: &str) -> bool {
+    token.starts_with("eyJ") && token.matches('.').count() == 2
+}
+
+fn object(part: &str) -> Result<Value, TokenError> {
+    let bytes = decode_base64_url(part).ok_or(TokenError::Malformed)?;
+    unambiguous(&bytes).ok_or(TokenError::Malformed)
+}
+
+/// A JSON object in which no name stands twice: readers would differ in which of both they take (RFC 7519 section 4).
+pub(super) fn unambiguous(bytes: &[u8]) -> Option<Value> {
+    let tree = parse(bytes.to_vec()).ok()?;
+    for node in tree.root().subtree().filter(|node| node.kind() == JsonKind::Object) {
+        let mut seen = HashSet::new();
+        if !node.children().all(|child| seen.insert(child.key().to_owned())) {
+            return None;
+        }
+    }
+    serde_json::from_slice::<Value>(bytes).ok().filter(Value::is_object)
+}
+
+/// Seconds since 1970, whole or with a fraction, which is cut off.
+pub(super) fn seconds(value: Option<&Value>) -> Option<i64> {
+    let Value::Number(number) = value? else { return None };
+    let text = number.to_string();
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    text.split('.').next().filter(|_| is_plain)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_signed, seconds, unambiguous};
+    use serde_json::json;
+
+    #[test]
+    fn a_name_stands_once() {
+        assert!(unambiguous(br#"{"a":1,"b":{"a":2}}"#).is_some());
+        for bad in [r#"{"a":1,"a":1}"#, r#"{"a":1,"\u0061":2}"#, r#"{"b":{"a":1,"a":2}}"#, "[]", "1", "{"] {
+            assert!(unambiguous(bad.as_bytes()).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn dates_are_numbers_of_seconds() {
+        assert_eq!(seconds(Some(&json!(12))), Some(12));
+        let fraction: serde_json::Value = serde_json::from_str("12.75").unwrap();
+        assert_eq!(seconds(Some(&fraction)), Some(12));
+        for bad in ["\"12\"", "-1", "1e9", "null"] {
+            assert_eq!(seconds(Some(&serde_json::from_str(bad).unwrap())), None, "{bad}");
+        }
+        assert!(is_signed("eyJh.b.c") && !is_signed("abc") && !is_signed("eyJh.b.c.d.e"));
+    }
+}

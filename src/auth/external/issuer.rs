@@ -1,0 +1,114 @@
+//! An issuer that is not the embedded one: its tokens are JWTs (RFC 9068), verified with its own keys and nobody else's.
+use jsonwebtoken::{Algorithm, Validation};
+use serde_json::Value;
+
+use crate::auth::issuer::{LEEWAY_SECONDS, TokenError};
+use crate::auth::party::Party;
+use crate::model::Millis;
+
+use super::apart::{Apart, seconds};
+use super::key_cache::KeyCache;
+use super::registration::Registrations;
+use super::source::JwksSource;
+
+/// The algorithms that an issuer may be configured with, each with its name (RFC 7518, RFC 8037). None is symmetric.
+pub const ALGORITHMS: [(&str, Algorithm); 7] = [
+    ("RS256", Algorithm::RS256),
+    ("RS384", Algorithm::RS384),
+    ("ES256", Algorithm::ES256),
+    ("ES384", Algorithm::ES384),
+    ("PS256", Algorithm::PS256),
+    ("PS384", Algorithm::PS384),
+    ("EdDSA", Algorithm::EdDSA),
+];
+/// The longest key id, in bytes.
+const KEY_ID_BYTES_MAX: usize = 256;
+/// Claims of an id_token (OpenID Connect Core), which is for a client and never for us.
+const ID_TOKEN_CLAIMS: [&str; 3] = ["nonce", "at_hash", "c_hash"];
+
+/// An issuer, with what is registered of it.
+pub struct ExternalIssuer {
+    /// What its tokens have in `iss`, to the letter.
+    pub url: String,
+    /// What they have in `aud`.
+    pub audience: String,
+    pub algorithms: Vec<Algorithm>,
+    pub keys: KeyCache,
+    pub registrations: Registrations,
+}
+
+impl ExternalIssuer {
+    /// The party of a token of this issuer.
+    pub(super) fn party(
+        &self,
+        token: &str,
+        apart: &Apart,
+        (source, now): (&dyn JwksSource, Millis),
+    ) -> Result<Party, TokenError> {
+        let algorithm = self.algorithm(apart)?;
+        check_header(apart)?;
+        let key = self.keys.key(apart.header("kid"), algorithm, (source, now))?;
+        let mut rules = Validation::new(algorithm);
+        rules.set_audience(&[&self.audience]);
+        rules.set_issuer(&[&self.url]);
+        // Without this a token that lacks a claim passes the check of its value.
+        rules.set_required_spec_claims(&["exp", "aud", "iss", "sub"]);
+        // The time is checked here, by the clock of the house.
+        rules.validate_exp = false;
+        jsonwebtoken::decode::<Value>(token, &key, &rules)
+            .map_err(|error| TokenError::Untrusted(error.to_string()))?;
+        // INVARIANT: from here on the claims that were taken apart are those that were signed: the same bytes.
+        let claims = &apart.claims;
+        let expires = check_claims(claims, now)?;
+        self.registrations.party(&self.url, claims, (token, expires))
+    }
+
+    /// The algorithm of the header, if this issuer signs by it.
+    fn algorithm(&self, apart: &Apart) -> Result<Algorithm, TokenError> {
+        let named = apart.header("alg");
+        let known = ALGORITHMS.iter().find(|(name, _)| Some(*name) == named).map(|(_, algorithm)| *algorithm);
+        known
+            .filter(|algorithm| self.algorithms.contains(algorithm))
+            .ok_or_else(|| TokenError::Untrusted("the algorithm is not one of its issuer".to_owned()))
+    }
+}
+
+/// Keys that a header brings along (`jwk`, `jku`, `x5u`, `x5c`) are never looked at.
+fn check_header(apart: &Apart) -> Result<(), TokenError> {
+    let untrusted = |what: &str| Err(TokenError::Untrusted(what.to_owned()));
+    // RFC 7515 section 4.1.11: what is critical has to be understood, and none of it is.
+    if apart.header.get("crit").is_some() {
+        return untrusted("it has critical headers");
+    }
+    let is_id = |id: &Value| id.as_str().is_some_and(|id| !id.is_empty() && id.len() <= KEY_ID_BYTES_MAX);
+    if !apart.header.get("kid").is_none_or(is_id) {
+        return untrusted("its key id is none");
+    }
+    match apart.header.get("typ").map(|is| is.as_str().unwrap_or_default().to_ascii_lowercase()).as_deref() {
+        Some("at+jwt" | "application/at+jwt") => Ok(()),
+        // Many issuers do not follow RFC 9068; then the claims have to tell it from an id_token.
+        None | Some("jwt") => {
+            let has = |name: &str| apart.claims.get(name).is_some();
+            let is_access = has("scope") && !ID_TOKEN_CLAIMS.iter().any(|name| has(name));
+            if is_access { Ok(()) } else { untrusted("it is no access token") }
+        }
+        Some(_) => untrusted("it is of another type"),
+    }
+}
+
+/// When it expires, in milliseconds, if its time is not over and has come.
+pub(super) fn check_claims(claims: &Value, now: Millis) -> Result<Millis, TokenError> {
+    let leeway = Millis::try_from(LEEWAY_SECONDS * 1_000).unwrap_or(0);
+    let millis = |name: &str| seconds(claims.get(name)).map(|seconds| seconds.saturating_mul(1_000));
+    let expires = millis("exp").ok_or(TokenError::Malformed)?;
+    if expires.saturating_add(leeway) <= now {
+        return Err(TokenError::Expired);
+    }
+    if claims.get("nbf").is_some() {
+        let begins = millis("nbf").ok_or(TokenError::Malformed)?;
+        if begins.saturating_sub(leeway) > now {
+            return Err(TokenError::Untrusted("its time has not come".to_owned()));
+        }
+    }
+    Ok(expires)
+}

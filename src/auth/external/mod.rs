@@ -1,0 +1,18 @@
+//! Tokens of other issuers: their keys, their claims, and our registrations, which alone say who somebody is here.
+
+mod apart;
+mod introspection;
+mod issuer;
+mod key_cache;
+mod key_set;
+mod registration;
+mod source;
+mod trust;
+
+pub use introspection::Introspection;
+pub use issuer::{ALGORITHMS, ExternalIssuer};
+pub use key_cache::KeyCache;
+pub use key_set::{KeyError, KeySet};
+pub use registration::{ClientRegistration, Registrations, UserRegistration};
+pub use source::{Fetched, IntrospectedAt, JwksSource, KeysAt};
+pub use trust::{CertificateRegistration, Trust};

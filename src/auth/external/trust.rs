@@ -1,0 +1,114 @@
+//! Whom the server trusts beside itself to say who asks: issuers, the one that is asked about opaque tokens, and client
+//! certificates.
+use std::sync::Arc;
+
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use crate::auth::issuer::{LEEWAY_SECONDS, TokenError};
+use crate::auth::party::Party;
+use crate::model::Millis;
+
+use super::apart::{Apart, is_signed};
+use super::introspection::{ANSWER_MILLIS_MAX, Introspection};
+use super::issuer::ExternalIssuer;
+use super::registration::{ClientRegistration, client_party};
+use super::source::JwksSource;
+
+/// How many verified tokens are remembered.
+const VERIFIED_MAX: usize = 10_000;
+/// How long a verified token is believed before it is verified again, with the keys of then, in milliseconds.
+pub const VERIFIED_MILLIS_MAX: Millis = 300_000;
+
+/// A client that is known by its certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateRegistration {
+    /// The SHA-256 of the certificate.
+    pub sha256: [u8; 32],
+    pub client: ClientRegistration,
+}
+
+/// Whom the server trusts. The party of a token is remembered for a while.
+pub struct Trust {
+    source: Arc<dyn JwksSource>,
+    issuers: Vec<ExternalIssuer>,
+    introspection: Option<Introspection>,
+    certificates: Vec<([u8; 32], Arc<Party>)>,
+    verified: quick_cache::sync::Cache<[u8; 32], Verified>,
+}
+
+#[derive(Clone)]
+struct Verified {
+    party: Arc<Party>,
+    until: Millis,
+}
+
+impl Trust {
+    #[must_use]
+    pub fn new(
+        source: Arc<dyn JwksSource>,
+        issuers: Vec<ExternalIssuer>,
+        introspection: Option<Introspection>,
+        certificates: &[CertificateRegistration],
+    ) -> Self {
+        let party = |registered: &CertificateRegistration| {
+            let id = registered.sha256.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+            (registered.sha256, Arc::new(client_party(&registered.client, id)))
+        };
+        Self {
+            source,
+            issuers,
+            introspection,
+            certificates: certificates.iter().map(party).collect(),
+            verified: quick_cache::sync::Cache::new(VERIFIED_MAX),
+        }
+    }
+
+    /// Whether another server may have to be asked to know a token, which takes its time.
+    #[must_use]
+    pub fn may_ask(&self, token: &str, now: Millis) -> bool {
+        let is_empty = self.issuers.is_empty() && self.introspection.is_none();
+        !is_empty && self.remembered(&digest(token), now).is_none()
+    }
+
+    /// The party of a token of somebody else.
+    ///
+    /// # Errors
+    /// [`TokenError`] if it cannot be trusted now.
+    pub fn party(&self, token: &str, now: Millis) -> Result<Arc<Party>, TokenError> {
+        let digest = digest(token);
+        if let Some(party) = self.remembered(&digest, now) {
+            return Ok(party);
+        }
+        let (party, kept) = if is_signed(token) {
+            let apart = Apart::of(token)?;
+            let issuer = apart.claims.get("iss").and_then(Value::as_str);
+            let issuer = self.issuers.iter().find(|known| Some(known.url.as_str()) == issuer);
+            let issuer = issuer.ok_or_else(|| TokenError::Untrusted("the issuer is not known".to_owned()))?;
+            (issuer.party(token, &apart, (&*self.source, now))?, VERIFIED_MILLIS_MAX)
+        } else {
+            let introspection = self.introspection.as_ref().ok_or(TokenError::Malformed)?;
+            (introspection.party((token, digest), &*self.source, now)?, ANSWER_MILLIS_MAX)
+        };
+        let party = Arc::new(party);
+        self.verified.insert(digest, Verified { party: party.clone(), until: now.saturating_add(kept) });
+        Ok(party)
+    }
+
+    /// The party of a client that shows this certificate and no token.
+    #[must_use]
+    pub fn party_of_certificate(&self, sha256: &[u8; 32]) -> Option<Arc<Party>> {
+        self.certificates.iter().find(|(known, _)| known == sha256).map(|(_, party)| party.clone())
+    }
+
+    fn remembered(&self, digest: &[u8; 32], now: Millis) -> Option<Arc<Party>> {
+        let leeway = Millis::try_from(LEEWAY_SECONDS * 1_000).unwrap_or(0);
+        let found = self.verified.get(digest)?;
+        let is_good = now < found.until && now < found.party.expires.saturating_add(leeway);
+        is_good.then_some(found.party)
+    }
+}
+
+fn digest(token: &str) -> [u8; 32] {
+    Sha256::digest(token).into()
+}

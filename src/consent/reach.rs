@@ -1,0 +1,110 @@
+//! How far a token's scopes reach: to which resources of a type, by whose they are and by what is in them. Consent decides
+//! afterwards, within that.
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::auth::{Level, Party, Permission};
+use crate::definitions::{TypeDef, r4};
+use crate::model::Node;
+use crate::search::Keep;
+
+/// Types that are about no patient and that every party may read within its scopes.
+pub(super) const ADMINISTRATIVE: [&str; 15] = [
+    "Organization",
+    "Practitioner",
+    "PractitionerRole",
+    "Location",
+    "HealthcareService",
+    "Medication",
+    "Substance",
+    "CodeSystem",
+    "ValueSet",
+    "ConceptMap",
+    "StructureDefinition",
+    "SearchParameter",
+    "CapabilityStatement",
+    "NamingSystem",
+    "OperationDefinition",
+];
+
+/// The reach of a party's scopes in one interaction.
+pub(super) struct Reach {
+    party: Arc<Party>,
+    /// The letter of a reading interaction, and the type that it is of (all, if none).
+    asked: Option<(Permission, Option<&'static TypeDef>)>,
+}
+
+impl Reach {
+    pub(super) fn new(party: Arc<Party>) -> Self {
+        Self { party, asked: None }
+    }
+
+    pub(super) fn asked(self, permission: Permission, def: Option<&'static TypeDef>) -> Self {
+        Self { asked: Some((permission, def)), ..self }
+    }
+
+    /// Whether a scope with one of these letters reaches all of a type, without a look at the resource.
+    pub(super) fn is_whole(&self, letters: &[Permission], type_name: &str) -> bool {
+        let mut scopes = self.party.scopes.reaching(letters, type_name);
+        scopes.any(|scope| scope.level != Level::Patient && scope.constraint.is_none())
+    }
+
+    /// Whether any scope lets some of a type be seen.
+    pub(super) fn has_scopes(&self, type_name: &str) -> bool {
+        self.party.scopes.reaching(self.letters(type_name), type_name).next().is_some()
+    }
+
+    /// A launch context narrows everything to one patient.
+    pub(super) fn is_outside_context(&self, owners: &BTreeSet<String>) -> bool {
+        let Some(context) = &self.party.patient_context else { return false };
+        !owners.is_empty() && !owners.contains(&format!("Patient/{context}"))
+    }
+
+    /// Whether a scope of the patient level reaches what is of these patients: its patient's data, and types that are of no
+    /// patient. Where no patient is known, there is no patient's data. Whose a resource is rests on its subject alone: what
+    /// else refers to a patient (`Observation.focus`) does not put it into the compartment.
+    fn is_of_context(&self, type_name: &str, owners: &BTreeSet<String>) -> bool {
+        if owners.is_empty() {
+            let is_of_patients =
+                type_name == "Patient" || !r4().compartment_params("Patient", type_name).is_empty();
+            return ADMINISTRATIVE.contains(&type_name) || !is_of_patients;
+        }
+        let context = self.party.patient_context.as_deref().or(self.party.own_patient());
+        context.is_some_and(|patient| owners.contains(&format!("Patient/{patient}")))
+    }
+
+    /// The letters that let a type be seen: the interaction's own of the type that it is of; of what is come upon on the
+    /// way, such as what is included, either of reading.
+    pub(super) fn letters(&self, type_name: &str) -> &[Permission] {
+        match &self.asked {
+            Some((permission, def)) if def.is_none_or(|def| &*def.name == type_name) => {
+                std::slice::from_ref(permission)
+            }
+            Some(_) | None => &Permission::SEEING,
+        }
+    }
+
+    /// What the token's scopes say of a resource, whatever way it is come upon. Without the resource itself a search
+    /// constraint is not decided.
+    pub(super) fn of(
+        &self,
+        letters: &[Permission],
+        type_name: &str,
+        owners: &BTreeSet<String>,
+        resource: Option<Node<'_>>,
+    ) -> Keep {
+        let mut reach = Keep::Drop;
+        for scope in self.party.scopes.reaching(letters, type_name) {
+            if scope.level == Level::Patient && !self.is_of_context(type_name, owners) {
+                continue;
+            }
+            match resource {
+                Some(resource) if scope.constraint.holds(resource) => return Keep::Keep,
+                Some(_) => {}
+                None if scope.constraint.is_none() => return Keep::Keep,
+                None => reach = Keep::NeedResource,
+            }
+        }
+        reach
+    }
+}
