@@ -337,22 +337,27 @@ impl<'s> Lens<'s> {
         self.facts(tree.root())
     }
 
-    /// The facts of a resource. A Provenance is about whom its targets are about.
+    /// The facts of a resource. Some are about whom others are about, and as sensitive.
     fn facts(&self, resource: Node<'_>) -> Result<DataFacts, StoreError> {
         let mut data = DataFacts::of(resource);
-        if data.type_name == "Provenance" {
-            for target in resource.items_at("target").filter_map(|target| target.str_at("reference")) {
-                let target = super::data::plain(target);
-                let key = target.split_once('/').and_then(|(name, id)| ResourceKey::new(name, id));
-                let Some((key, def)) = key.and_then(|key| r4().resource(key.type_name).map(|def| (key, def)))
-                else {
-                    continue;
-                };
-                let of_target = self.repository.current(def, &key.id)?.map(|current| current.facts.patients);
-                let patients = of_target.into_iter().flatten();
-                data.owners.extend(patients.map(|id| format!("Patient/{id}")));
+        let Some(element) = proxy_element(&data.type_name) else { return Ok(data) };
+        for proxy in resource.items_at(element).filter_map(|proxy| proxy.str_at("reference")) {
+            let proxy = super::data::plain(proxy);
+            let key = proxy.split_once('/').and_then(|(name, id)| ResourceKey::new(name, id));
+            let Some((key, def)) = key.and_then(|key| r4().resource(key.type_name).map(|def| (key, def)))
+            else {
+                continue;
+            };
+            let Some(current) = self.repository.current(def, &key.id)? else { continue };
+            data.owners.extend(current.facts.patients.iter().map(|id| format!("Patient/{id}")));
+            if current.facts.labelled && !current.deleted {
+                let stored = self.repository.newest(&current)?;
+                let corrupt = || StoreError::Corrupt(format!("the text of row {}", stored.row));
+                let tree = parse(stored.text.clone().into_bytes()).map_err(|_| corrupt())?;
+                data.labels.extend(DataFacts::of(tree.root()).labels);
             }
         }
+        data.level();
         Ok(data)
     }
 
@@ -480,8 +485,7 @@ impl Mask for Lens<'_> {
 impl Lens<'_> {
     fn keep_by_facts(&self, def: &TypeDef, facts: &Facts) -> Keep {
         let owners: BTreeSet<String> = facts.patients.iter().map(|id| format!("Patient/{id}")).collect();
-        // Whom a Provenance is about its targets tell.
-        if &*def.name == "Provenance" && self.reach.has_scopes(&def.name) {
+        if proxy_element(&def.name).is_some() && self.reach.has_scopes(&def.name) {
             return Keep::NeedResource;
         }
         match self.reach.of(self.reach.letters(&def.name), &def.name, &owners, None) {
@@ -514,6 +518,16 @@ impl Lens<'_> {
             }
         }
         if decide(&programs, &data, &self.requester, &self.settings).permit { Keep::Keep } else { Keep::Drop }
+    }
+}
+
+/// The element whose resources tell whom a resource is about: a Provenance is about whom its targets are about, and a Binary
+/// is shown as its security context is (R4 binary.html#security).
+fn proxy_element(type_name: &str) -> Option<&'static str> {
+    match type_name {
+        "Provenance" => Some("target"),
+        "Binary" => Some("securityContext"),
+        _ => None,
     }
 }
 
