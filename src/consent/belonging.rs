@@ -36,6 +36,11 @@ impl Lens<'_> {
             for stored in self.referring_to_binary(data)? {
                 whole.owners.extend(self.data(&stored)?.owners);
             }
+            for reference in &data.outgoing {
+                if let Some(stored) = load(&self.repository, reference)? {
+                    whole.owners.extend(self.data(&stored)?.owners);
+                }
+            }
         } else {
             self.add_named(data, &mut whole, 0)?;
             whole.level();

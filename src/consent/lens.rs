@@ -264,9 +264,10 @@ impl<'s> Lens<'s> {
     /// # Errors
     /// [`StoreError`] if the disk fails.
     pub fn may_see(&self, resource: Node<'_>) -> Result<bool, StoreError> {
-        let data = DataFacts::of(resource);
-        let is_reached = self.is_reached(self.reach.letters(&data.type_name), resource);
-        Ok(is_reached && self.decide(&data)?.permit)
+        let data = self.with_what_it_names(&DataFacts::of(resource))?;
+        let letters = self.reach.letters(&data.type_name);
+        let reach = self.reach.of(letters, &data.type_name, &data.owners, Some(resource));
+        Ok(reach == Keep::Keep && self.decide(&data)?.permit)
     }
 
     /// Whether the party may write a resource: to collect and correct is another action than to read. What is

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::auth::{Level, Party, Permission};
 use crate::definitions::{TypeDef, r4};
 use crate::model::Node;
-use crate::search::Keep;
+use crate::search::{Keep, search_params};
 
 /// Types that are about no patient and that every party may read within its scopes.
 pub(super) const ADMINISTRATIVE: [&str; 15] = [
@@ -26,6 +26,18 @@ pub(super) const ADMINISTRATIVE: [&str; 15] = [
     "NamingSystem",
     "OperationDefinition",
 ];
+
+/// Types that carry anything, also what is of a patient.
+const CARRIERS: [&str; 3] = ["Binary", "Bundle", "Parameters"];
+
+/// Whether resources of a type can be about a patient, so that one about none is not everybody's.
+fn may_be_of_a_patient(type_name: &str) -> bool {
+    let refers_to_patients = || {
+        let params = r4().resource(type_name).map_or(&[][..], |def| search_params().of(def));
+        params.iter().any(|param| param.targets.contains(&"Patient"))
+    };
+    type_name == "Patient" || CARRIERS.contains(&type_name) || refers_to_patients()
+}
 
 /// The reach of a party's scopes in one interaction.
 pub(super) struct Reach {
@@ -65,9 +77,7 @@ impl Reach {
     /// else refers to a patient (`Observation.focus`) does not put it into the compartment.
     fn is_of_context(&self, type_name: &str, owners: &BTreeSet<String>) -> bool {
         if owners.is_empty() {
-            let is_of_patients =
-                type_name == "Patient" || !r4().compartment_params("Patient", type_name).is_empty();
-            return ADMINISTRATIVE.contains(&type_name) || !is_of_patients;
+            return ADMINISTRATIVE.contains(&type_name) || !may_be_of_a_patient(type_name);
         }
         let context = self.party.patient_context.as_deref().or(self.party.own_patient());
         context.is_some_and(|patient| owners.contains(&format!("Patient/{patient}")))

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chartward::auth::{AccessToken, Party};
 use chartward::cli::{claims, generated};
+use chartward::definitions::{TypeDef, r4};
 use chartward::model::parse;
 use chartward::operations::{Headers, Payload, Verb, encode};
 use serde_json::Value;
@@ -17,7 +18,7 @@ const BASE: &str = "http://127.0.0.1/fhir";
 /// The party of a token; it is what consents are asked for.
 fn party(
     server: &Server,
-    role: &str,
+    (role, scope): (&str, &str),
     organization: Option<&str>,
     user: Option<&str>,
     purpose: &str,
@@ -28,7 +29,7 @@ fn party(
         fhir_user: user.map(str::to_owned),
         organization: organization.map(str::to_owned),
         purpose_of_use: vec![purpose.to_owned()],
-        scope: if role == "patient" { "patient/*.rs" } else { "system/*.rs" }.to_owned(),
+        scope: scope.to_owned(),
         ..claims(BASE, 3_600).unwrap()
     };
     let signed = server.house.issuer(BASE).unwrap().sign(&token).unwrap();
@@ -127,10 +128,16 @@ fn urls(server: &Server, seed: u64, count: usize) -> Vec<String> {
     urls
 }
 
-fn check(seed: u64, role: &str, organization: Option<&str>, user: Option<&str>, purpose: &str) {
+fn check(
+    (seed, count): (u64, usize),
+    (role, scope): (&str, &str),
+    organization: Option<&str>,
+    user: Option<&str>,
+    purpose: &str,
+) {
     let whole = Server::in_memory();
     let resources: Vec<String> = generated(10, seed).into_iter().filter(|text| put(&whole, text)).collect();
-    let asking = party(&whole, role, organization, user, purpose);
+    let asking = party(&whole, (role, scope), organization, user, purpose);
     let seen = Server::in_memory();
     let mut shown = 0;
     for text in &resources {
@@ -143,7 +150,7 @@ fn check(seed: u64, role: &str, organization: Option<&str>, user: Option<&str>, 
         }
     }
     assert!(shown > 20 && shown < resources.len(), "{role}: {shown} of {} are shown", resources.len());
-    for url in urls(&whole, seed, 150) {
+    for url in urls(&whole, seed, count) {
         let (got, expected) = (pages(&whole, &asking, &url), pages(&seen, &seen.party, &url));
         assert_eq!(got, expected, "seed {seed}, {role}: {url}");
     }
@@ -151,11 +158,27 @@ fn check(seed: u64, role: &str, organization: Option<&str>, user: Option<&str>, 
 
 #[test]
 fn an_insurer_finds_what_a_store_of_what_it_may_see_holds() {
-    check(11, "insurer", Some("Organization/acme"), None, "HPAYMT");
-    check(12, "insurer", Some("Organization/acme"), None, "HPAYMT");
+    check((11, 150), ("insurer", "system/*.rs"), Some("Organization/acme"), None, "HPAYMT");
+    check((12, 150), ("insurer", "system/*.rs"), Some("Organization/acme"), None, "HPAYMT");
 }
 
 #[test]
 fn a_patient_finds_what_a_store_of_the_own_file_holds() {
-    check(13, "patient", None, Some("Patient/p2"), "PATRQT");
+    check((13, 150), ("patient", "patient/*.rs"), None, Some("Patient/p2"), "PATRQT");
+}
+
+#[test]
+fn constrained_scopes_find_what_a_store_of_what_they_reach_holds() {
+    let constrained = [
+        ("Observation", "user/Observation.rs?status=final&category:not=laboratory"),
+        ("Condition", "user/Condition.rs?clinical-status=active"),
+        ("Encounter", "user/Encounter.rs?class=AMB user/Encounter.rs?status=in-progress"),
+    ];
+    let scope = |def: &TypeDef| {
+        let found = constrained.iter().find(|(name, _)| *name == &*def.name);
+        found.map_or_else(|| format!("user/{}.rs", def.name), |(_, scope)| (*scope).to_owned())
+    };
+    let scopes: Vec<String> = r4().resources().map(scope).collect();
+    // Every resource is looked at, which takes its time.
+    check((14, 40), ("clinician", &scopes.join(" ")), Some("Organization/hospital"), None, "TREAT");
 }

@@ -45,6 +45,12 @@ fn server() -> Server {
         observation("vital-p", "p", "vital-signs"),
         observation("lab-q", "q", "laboratory"),
         observation("vital-q", "q", "vital-signs"),
+        json!({"resourceType": "Binary", "id": "b-p", "contentType": "text/plain", "data": "AAAA",
+            "securityContext": {"reference": "Observation/lab-p"}}),
+        json!({"resourceType": "Binary", "id": "b-q", "contentType": "text/plain", "data": "AAAA",
+            "securityContext": {"reference": "Patient/q"}}),
+        json!({"resourceType": "Binary", "id": "b", "contentType": "text/plain", "data": "AAAA"}),
+        json!({"resourceType": "Task", "id": "t", "status": "requested", "intent": "order"}),
         focus,
         report,
         provenance,
@@ -356,8 +362,14 @@ fn the_patient_level_is_one_patients_data() {
         ("Organization", &["Organization/o"]),
         ("Location", &["Location/l"]),
         ("Medication", &["Medication/m"]),
+        // What can be about a patient and is about none, is not the patient's.
+        ("Task", &[]),
+        ("Binary", &["Binary/b-p"]),
     ] {
         assert_eq!(found(&server, &of_p, url), expected, "{url}");
+    }
+    for (url, expected) in [("Binary/b-p", 200), ("Binary/b-q", 404), ("Binary/b", 404), ("Task/t", 404)] {
+        assert_eq!(status(&ask(&server, &of_p, Verb::Get, url, None)), expected, "{url}");
     }
     // What refers to a patient beside its subject does not make it the patient's.
     assert_eq!(status(&ask(&server, &of_p, Verb::Get, "Observation/focus", None)), 404);
