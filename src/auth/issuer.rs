@@ -11,7 +11,8 @@ use sha2::{Digest as _, Sha256};
 use crate::fhirpath::{decode_base64_url, encode_base64};
 use crate::model::Millis;
 
-use super::party::{BreakGlass, Party, Role};
+use super::party::{BreakGlass, Party};
+use super::role::Role;
 use super::scope::Scopes;
 
 /// How far the clocks of issuer and server may differ, in seconds.

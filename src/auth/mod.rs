@@ -5,6 +5,7 @@ mod external;
 mod issuer;
 mod party;
 mod purpose;
+mod role;
 mod scope;
 
 pub use constraint::Constraint;
@@ -13,6 +14,7 @@ pub use external::{
     Introspection, JwksSource, KeyCache, KeyError, KeySet, KeysAt, Registrations, Trust, UserRegistration,
 };
 pub use issuer::{AccessToken, Confirmation, Issuer, TokenError};
-pub use party::{BreakGlass, Party, Role};
+pub use party::{BreakGlass, Party};
 pub use purpose::{PurposeError, asserted_purposes, narrowed_purposes};
+pub use role::{Role, RoleRow, Writes};
 pub use scope::{Level, Permission, Scope, Scopes};

@@ -3,45 +3,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::Millis;
 
+use super::role::Role;
 use super::scope::Scopes;
-
-macro_rules! roles {
-    ($($name:ident = $code:literal: $says:literal),+ $(,)?) => {
-        /// What a party is to the hospital.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum Role { $(#[doc = $says] $name),+ }
-
-        impl Role {
-            /// Every role.
-            pub const ALL: &'static [Self] = &[$(Self::$name),+];
-
-            #[must_use]
-            pub fn code(self) -> &'static str {
-                match self { $(Self::$name => $code),+ }
-            }
-        }
-    };
-}
-
-roles! {
-    System = "system": "A system of a hospital, such as its EHR",
-    Clinician = "clinician": "A professional who treats",
-    Technician = "technician": "A health-records technician",
-    Administrator = "administrator": "Who runs the server and its registrations",
-    PrivacyOfficer = "privacy-officer": "Who watches over disclosures",
-    Patient = "patient": "The patient",
-    Representative = "representative": "Who acts for a patient",
-    Insurer = "insurer": "A payer",
-    Researcher = "researcher": "Who does research",
-}
-
-impl Role {
-    /// The role of that code.
-    #[must_use]
-    pub fn parse(code: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|role| role.code() == code)
-    }
-}
 
 /// An emergency: the one patient's id, and why the glass was broken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,7 +96,7 @@ impl Party {
     /// Whether it may read the record of accesses.
     #[must_use]
     pub fn may_audit(&self) -> bool {
-        matches!(self.role, Role::Administrator | Role::PrivacyOfficer)
+        self.role.row().audits
     }
 
     /// The id of the patient that the party itself is.

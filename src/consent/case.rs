@@ -195,6 +195,7 @@ fn requester(case: &Json, own: &BTreeSet<String>) -> Result<Requester, String> {
         actions,
         environment: texts(context, "env").into_iter().collect(),
         payer: is_true(context, "payer"),
+        reads_files: true,
         self_patient: context.get("subject_patient").and_then(Json::as_str).map(str::to_owned),
         represents: texts(context, "represents").into_iter().collect(),
         directory: directory

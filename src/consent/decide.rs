@@ -20,6 +20,8 @@ pub struct Requester {
     pub actions: Vec<&'static str>,
     pub environment: BTreeSet<String>,
     pub payer: bool,
+    /// Whether the default policy of the own organization is for it.
+    pub reads_files: bool,
     /// The patient that the requester is.
     pub self_patient: Option<String>,
     /// Identifiers of actors that consents may name.
@@ -120,7 +122,13 @@ impl Settings {
     /// The policy of a new deployment of this organization.
     #[must_use]
     pub fn of(own: BTreeSet<String>) -> Self {
-        Self { own, scopes: vec!["patient-privacy".to_owned()], ..Self::default() }
+        Self {
+            own,
+            scopes: vec!["patient-privacy".to_owned()],
+            // 45 CFR 164.524(a)(1)(i).
+            no_self_labels: vec!["PSYTHPN".to_owned()],
+            ..Self::default()
+        }
     }
 }
 
@@ -352,7 +360,7 @@ fn by_default(data: &DataFacts, requester: &Requester, settings: &Settings) -> D
                 *asserted != break_glass && codes.iter().any(|code| asserted.is_within(&Code::purpose(code)))
             })
     };
-    let is_own = !requester.actors.is_disjoint(&settings.own);
+    let is_own = requester.reads_files && !requester.actors.is_disjoint(&settings.own);
     let permit = match settings.default_policy {
         DefaultPolicy::Deny => false,
         DefaultPolicy::PermitAll => true,

@@ -18,9 +18,14 @@ pub(super) fn requester(
     party: &Party,
     now: Millis,
 ) -> Result<Requester, StoreError> {
+    let row = party.role.row();
+    let purposes: Vec<Code> = party.purposes.iter().map(|code| Code::purpose(code)).collect();
+    let is_of_role = |purpose: &Code| row.purposes.iter().any(|code| purpose.is_within(&Code::purpose(code)));
     let mut requester = Requester {
         now,
-        purposes: party.purposes.iter().map(|code| Code::purpose(code)).collect(),
+        // A purpose that the role has not is none: then nothing is permitted, and every denial of a purpose applies.
+        purposes: if purposes.iter().all(is_of_role) { purposes } else { Vec::new() },
+        reads_files: row.reads_files,
         payer: party.role == Role::Insurer,
         self_patient: party.own_patient().map(|id| format!("Patient/{id}")),
         break_glass: party.break_glass.as_ref().map(|glass| format!("Patient/{}", glass.patient)),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::auth::{Party, Permission, Role};
+use crate::auth::{Party, Permission, Writes};
 use crate::definitions::{TypeDef, TypeId};
 use crate::model::{Millis, Node, parse};
 use crate::search::Keep;
@@ -19,21 +19,6 @@ use super::masking::{masked, telling_references};
 use super::program::Program;
 use super::programs::{OfState, Programs};
 use super::reach::{ADMINISTRATIVE, Reach};
-
-/// What feeds identities and subjects of decisions is written by the own staff alone.
-const FEEDS_IDENTITIES: [&str; 6] =
-    ["Organization", "Practitioner", "PractitionerRole", "Group", "CareTeam", "RelatedPerson"];
-
-/// What patients make themselves; of all that is there already they change their Consents alone.
-/// CHOICE: what professionals have recorded is not theirs to change (45 CFR 164.526 lets them ask for an amendment).
-const PATIENTS_WRITE: [&str; 4] = ["Consent", "Communication", "QuestionnaireResponse", "DocumentReference"];
-
-/// Whether a write makes something, or changes what is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Writing {
-    New,
-    Change,
-}
 
 /// What a party may see of a snapshot.
 pub struct Lens<'s> {
@@ -228,15 +213,6 @@ impl<'s> Lens<'s> {
         self.party.files_consent.then(|| Disclosed::gathered(text, time, patients))
     }
 
-    /// Whether the party may write about a patient whom the same transaction registers: a referral comes with the patient.
-    #[must_use]
-    pub fn may_write_about_new(&self, resource: Node<'_>) -> bool {
-        let name = resource.str_at("resourceType").unwrap_or_default();
-        self.party.role == Role::System
-            && !FEEDS_IDENTITIES.contains(&name)
-            && !matches!(name, "Consent" | "Patient")
-    }
-
     /// What is decided about a resource, and why. Nothing is released by it.
     ///
     /// # Errors
@@ -268,44 +244,6 @@ impl<'s> Lens<'s> {
         let letters = self.reach.letters(&data.type_name);
         let reach = self.reach.of(letters, &data.type_name, &data.owners, Some(resource));
         Ok(reach == Keep::Keep && self.decide(&data)?.permit)
-    }
-
-    /// Whether the party may write a resource: to collect and correct is another action than to read. What is
-    /// overwritten is asked for as well as what it is overwritten with.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the disk fails.
-    pub fn may_write(&self, resource: Node<'_>, writing: Writing) -> Result<bool, StoreError> {
-        let data = DataFacts::of(resource);
-        let name = data.type_name.as_str();
-        let is_patient = self.party.role == Role::Patient;
-        let is_staff = self.is_own && !is_patient;
-        if FEEDS_IDENTITIES.contains(&name) || (name == "Patient" && resource.get("link").is_some()) {
-            return Ok(is_staff);
-        }
-        if data.is_work() {
-            let keepers = [Role::Technician, Role::Administrator, Role::PrivacyOfficer];
-            return Ok(self.is_own && keepers.contains(&self.party.role));
-        }
-        if name == "Consent" {
-            // Who is named by a Consent does not write it: the patient does, or the own staff that records it.
-            let own = self.party.own_patient().map(|id| format!("Patient/{id}"));
-            return Ok(
-                is_staff || own.is_some_and(|own| data.owners.len() == 1 && data.owners.contains(&own))
-            );
-        }
-        if is_patient && (writing == Writing::Change || !PATIENTS_WRITE.contains(&name)) {
-            return Ok(false);
-        }
-        if data.owners.is_empty() {
-            return Ok(is_staff);
-        }
-        if !self.is_own && name == "Patient" && writing == Writing::New {
-            // Somebody else's new file is theirs to make; whether it may be seen is decided when it is read.
-            return Ok(self.party.role == Role::System);
-        }
-        let requester = Requester { actions: vec!["correct", "collect"], ..self.requester.clone() };
-        self.decide_as(&data, &requester).map(|decision| decision.permit)
     }
 
     pub(super) fn data(&self, stored: &Stored) -> Result<DataFacts, StoreError> {
@@ -397,7 +335,8 @@ impl<'s> Lens<'s> {
     }
 
     pub(super) fn is_staff(&self) -> bool {
-        self.is_own && self.party.role != Role::Patient
+        let row = self.party.role.row();
+        self.is_own && matches!(row.writes, Writes::Anything | Writes::Administration | Writes::Work)
     }
 }
 

@@ -19,6 +19,7 @@ mod of_patient;
 mod program;
 mod programs;
 mod reach;
+mod writing;
 
 pub use case::{Case, CaseDecision};
 pub use codes::{Code, CodeSystem};
@@ -27,8 +28,9 @@ pub use decide::{Basis, BreakGlassMode, Combining, Decision, DefaultPolicy, Requ
 
 pub use bundle::{Bundle, BundleEntry, BundleKind, EntryResponse, SearchMode};
 pub use disclosed::Disclosed;
-pub use lens::{Lens, Writing};
+pub use lens::Lens;
 pub use lint::lint;
 pub use obligations::{Obligation, obligations};
 pub use program::{Actor, Criterion, Program, Rule, Status, compile};
 pub use programs::Programs;
+pub use writing::Writing;

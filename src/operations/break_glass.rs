@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::audit::{self, Access, Action};
-use crate::auth::{AccessToken, BreakGlass, Confirmation, Role};
+use crate::auth::{AccessToken, BreakGlass, Confirmation};
 use crate::consent::BreakGlassMode;
 use crate::model::{Issue, IssueCode};
 use crate::store::Draft;
@@ -24,7 +24,7 @@ pub(super) fn break_glass(session: &Session<'_>, call: &Call<'_>) -> Result<Answ
     call.takes_only(&["reason"])?;
     let party = session.lens.party();
     let may = party.may_break_glass
-        && party.role == Role::Clinician
+        && party.role.row().breaks_glass
         && session.lens.is_own()
         && party.break_glass.is_none()
         && session.engine.settings.break_glass != BreakGlassMode::Off;

@@ -183,7 +183,7 @@ impl Engine {
     #[must_use]
     pub fn may_administer(&self, party: &Party) -> bool {
         let is_own = party.organization.as_ref().is_some_and(|own| self.settings.own.contains(own));
-        is_own && party.role == Role::Administrator
+        is_own && party.role.row().administers
     }
 
     /// Answers a request of a party.

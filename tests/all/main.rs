@@ -23,6 +23,7 @@ mod parameters;
 mod patch_suite;
 mod reindex;
 mod rest;
+mod roles;
 mod round_trip;
 mod scopes;
 mod search_oracle;

@@ -4,8 +4,9 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::auth::issuer::{Confirmation, TokenError};
-use crate::auth::party::{Party, Role};
+use crate::auth::party::Party;
 use crate::auth::purpose::{PurposeError, asserted_purposes, narrowed_purposes};
+use crate::auth::role::Role;
 use crate::auth::scope::Scopes;
 use crate::model::{Millis, ResourceId};
 

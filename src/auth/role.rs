@@ -1,0 +1,101 @@
+//! What each role may do, in one table: the lens, the issuer and the operations read it and nothing else.
+use Writes::{Administration, Anything, Nothing, OwnMatters, Work};
+
+/// What a role writes of its own accord, where the scopes and the Consents let it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writes {
+    /// Whatever is of patients and of the hospital.
+    Anything,
+    /// What is of no patient: organizations, practitioners, terminology, search parameters; and Tasks of work.
+    Administration,
+    /// Tasks of work, and Consents that are recorded for a patient.
+    Work,
+    /// What patients say themselves: Consents, messages, answers, documents.
+    OwnMatters,
+    Nothing,
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct RoleRow {
+    pub role: Role,
+    /// Purposes that it may assert (v3-ActReason); narrower ones are included.
+    pub purposes: &'static [&'static str],
+    /// Whether the default policy of the own organization shows it the files of patients.
+    pub reads_files: bool,
+    pub writes: Writes,
+    /// Whether it reads the record of accesses, and asks for decisions about anybody.
+    pub audits: bool,
+    /// Whether it runs the server: registrations, backups, indexing, plans.
+    pub administers: bool,
+    /// Whether the right to break the glass can be given to it.
+    pub breaks_glass: bool,
+    /// Whether it does and closes the work that the server has for the own staff.
+    pub does_work: bool,
+}
+
+macro_rules! roles {
+    ($($name:ident = $code:literal: $says:literal, $purposes:expr, $reads:literal, $writes:ident, $audits:literal,
+       $administers:literal, $glass:literal, $work:literal;)+) => {
+        /// What a party is to the hospital.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Role { $(#[doc = $says] $name),+ }
+
+        impl Role {
+            /// Every role.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            #[must_use]
+            pub fn code(self) -> &'static str {
+                match self { $(Self::$name => $code),+ }
+            }
+
+            /// What it may do.
+            #[must_use]
+            pub fn row(self) -> RoleRow {
+                match self {
+                    $(Self::$name => RoleRow {
+                        role: self,
+                        purposes: &$purposes,
+                        reads_files: $reads,
+                        writes: $writes,
+                        audits: $audits,
+                        administers: $administers,
+                        breaks_glass: $glass,
+                        does_work: $work,
+                    }),+
+                }
+            }
+        }
+    };
+}
+
+roles! {
+    // code: what it is; purposes; reads files, writes, audits, administers, breaks the glass, does work
+    System = "system": "A system of a hospital, such as its EHR",
+        ["TREAT", "HPAYMT", "HOPERAT", "PUBHLTH", "HRESCH"], true, Anything, false, false, false, false;
+    Clinician = "clinician": "A professional who treats",
+        ["TREAT", "ETREAT", "BTG", "HOPERAT"], true, Anything, false, false, true, false;
+    Technician = "technician": "A health-records technician",
+        ["HOPERAT", "HPAYMT", "TREAT"], true, Anything, false, false, false, true;
+    Administrator = "administrator": "Who runs the server and its registrations",
+        ["HOPERAT"], false, Administration, true, true, false, true;
+    PrivacyOfficer = "privacy-officer": "Who watches over disclosures",
+        ["HOPERAT"], true, Work, true, false, false, true;
+    Patient = "patient": "The patient",
+        ["PATRQT"], false, OwnMatters, false, false, false, false;
+    Representative = "representative": "Who acts for a patient",
+        ["PATRQT", "FAMRQT", "PWATRNY"], false, OwnMatters, false, false, false, false;
+    Insurer = "insurer": "A payer",
+        ["HPAYMT", "HOPERAT", "COVERAGE", "ELIGDTRM"], false, Nothing, false, false, false, false;
+    Researcher = "researcher": "Who does research",
+        ["HRESCH"], false, Nothing, false, false, false, false;
+}
+
+impl Role {
+    /// The role of that code.
+    #[must_use]
+    pub fn parse(code: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|role| role.code() == code)
+    }
+}
