@@ -1,115 +1,319 @@
-//! AuditEvents as the Basic Audit Log Patterns of IHE have them, made of access records: one for every patient that a
-//! request concerned.
+//! AuditEvents as the Basic Audit Log Patterns of IHE have them (BALP 1.1.4), made of access records: for every patient
+//! whom a request concerned one of the request, and where consent decided or data left the house one of that too.
 use serde_json::{Value, json};
 
 use crate::model::Temporal;
 use crate::store::Sequence;
 
-use super::record::{Access, Action};
+use super::agents;
+use super::entities;
+use super::log::RecordPlace;
+use super::record::{Access, Action, BREAK_GLASS, Ground, Item, Standing};
 
-/// The events of a record: id and JSON text. The ids follow from the record, so they are the same every time.
+/// Who reads the events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// Who watches over accesses: everything.
+    Auditor,
+    /// The patient: nothing of others, neither in what was asked nor in who asked.
+    Subject,
+}
+
+/// What events are made with.
+pub struct Making<'m> {
+    pub reader: Reader,
+    /// The base URL of the server, which is its name in events.
+    pub base_url: &'m str,
+    /// The version id that a commit gives.
+    pub version_id: &'m dyn Fn(Sequence) -> String,
+}
+
+/// An event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Follows from the record, the patient and the kind, so that it is the same every time.
+    pub id: String,
+    /// `Patient/id` of whom it is about.
+    pub patient: Option<String>,
+    /// The AuditEvent in JSON.
+    pub text: String,
+}
+
+/// The record that an event of this id is made of.
 #[must_use]
-pub fn audit_events(place: (Sequence, u32), access: &Access) -> Vec<(String, String)> {
+pub fn record_of_event(id: &str) -> Option<RecordPlace> {
+    let mut parts = id.split('-');
+    let sequence = u64::from_str_radix(parts.next()?, 16).ok()?;
+    Some((Sequence(sequence), u32::from_str_radix(parts.next()?, 16).ok()?))
+}
+
+/// One patient's part of a record, or the whole of one that concerns nobody.
+pub(super) struct Part<'a> {
+    pub(super) access: &'a Access,
+    pub(super) sequence: Sequence,
+    pub(super) patient: Option<(usize, &'a str)>,
+    pub(super) making: &'a Making<'a>,
+}
+
+impl<'a> Part<'a> {
+    /// The items that are about the patient.
+    pub(super) fn of(&self, items: &'a [Item]) -> Vec<&'a Item> {
+        items.iter().filter(|item| self.patient.is_none_or(|(number, _)| item.is_about(number))).collect()
+    }
+
+    /// Why an item was shown or withheld, as far as the reader may know: where it is about others too, it may be a
+    /// Consent of theirs.
+    pub(super) fn ground<'i>(&self, item: &'i Item) -> Option<&'i Ground> {
+        let is_of_several = item.about.as_ref().map_or(self.access.patients.len(), Vec::len) > 1;
+        (self.making.reader == Reader::Auditor || !is_of_several).then_some(&item.ground)
+    }
+
+    /// The Consents that decided on items, each once.
+    pub(super) fn consents(&self, items: &[&'a Item]) -> Vec<&'a str> {
+        let grounds = items.iter().filter_map(|item| self.ground(item));
+        let mut consents: Vec<&str> = grounds
+            .filter_map(|ground| match ground {
+                Ground::Consent(consent, _) => Some(consent.as_str()),
+                _ => None,
+            })
+            .collect();
+        consents.sort_unstable();
+        consents.dedup();
+        consents
+    }
+}
+
+/// The events of a record.
+#[must_use]
+pub fn audit_events(place: RecordPlace, access: &Access, making: &Making<'_>) -> Vec<Event> {
     let (Sequence(sequence), number) = place;
-    let patients: Vec<Option<&str>> = if access.patients.is_empty() {
+    let patients: Vec<Option<(usize, &str)>> = if access.patients.is_empty() {
         vec![None]
     } else {
-        access.patients.iter().map(|patient| Some(patient.as_str())).collect()
+        access.patients.iter().enumerate().map(|(number, patient)| Some((number, patient.as_str()))).collect()
     };
-    patients
-        .into_iter()
-        .zip(0_usize..)
-        .map(|(patient, index)| {
-            let id = format!("{sequence:x}-{number:x}-{index:x}");
-            let text = event(&id, access, patient).to_string();
-            (id, text)
-        })
-        .collect()
+    let mut events = Vec::new();
+    for (patient, index) in patients.into_iter().zip(0_usize..) {
+        let part = Part { access, sequence: Sequence(sequence), patient, making };
+        let mut add = |kind: &str, event: Value| {
+            let id = format!("{sequence:x}-{number:x}-{index:x}{kind}");
+            events.push(finished(id, patient, event, access));
+        };
+        let released = part.of(&access.released);
+        let is_bundle = access.action == Action::Execute && released.iter().any(|item| item.done.is_some());
+        if is_bundle {
+            // BALP: every entry of a transaction is an event of its own interaction.
+            for (item, entry) in released.iter().zip(0_usize..) {
+                add(&format!("-e{entry:x}"), request_event(&part, &[item], item.done));
+            }
+        } else {
+            let items: Vec<&Item> = released.iter().copied().chain(part.of(&access.withheld)).collect();
+            add("", request_event(&part, &items, None));
+        }
+        if patient.is_none() {
+            continue;
+        }
+        if access.interaction == BREAK_GLASS && !access.has_failed() {
+            add("-b", emergency_event(&part));
+        }
+        if let Some(decision) = decision_event(&part) {
+            add("-d", decision);
+        }
+        if is_disclosure(access) && !released.is_empty() {
+            add("-x", disclosure_event(&part, &released));
+        }
+    }
+    events
 }
 
-fn event(id: &str, access: &Access, patient: Option<&str>) -> Value {
+/// Data of patients that went to somebody outside.
+fn is_disclosure(access: &Access) -> bool {
+    access.standing == Some(Standing::Outside)
+        && !access.has_failed()
+        && matches!(access.action, Action::Read | Action::Execute)
+}
+
+/// The event with what all events have.
+fn finished(id: String, patient: Option<(usize, &str)>, mut event: Value, access: &Access) -> Event {
     let time = Temporal::from_millis(access.time).to_text();
-    let failed = access.status >= 400;
-    json!({
-        "resourceType": "AuditEvent",
-        "id": id,
-        "meta": {"lastUpdated": time},
-        "type": coding("http://terminology.hl7.org/CodeSystem/audit-event-type", "rest"),
-        "subtype": [coding("http://hl7.org/fhir/restful-interaction", &access.interaction)],
-        "action": access.action.code(),
-        "recorded": time,
-        "outcome": if failed { "8" } else { "0" },
-        "purposeOfEvent": purposes(access),
-        "agent": agents(access),
-        "source": {"observer": {"display": "Chartward"}},
-        "entity": entities(access, patient),
-    })
+    if let Some(members) = event.as_object_mut() {
+        members.insert("id".to_owned(), json!(id));
+        members.insert("recorded".to_owned(), json!(time));
+        if let Some(meta) = members.get_mut("meta").and_then(Value::as_object_mut) {
+            meta.insert("lastUpdated".to_owned(), json!(time));
+        }
+    }
+    Event { id, patient: patient.map(|(_, patient)| patient.to_owned()), text: event.to_string() }
 }
 
-fn coding(system: &str, code: &str) -> Value {
+/// A Coding.
+pub(super) fn coding(system: &str, code: &str) -> Value {
     json!({"system": system, "code": code})
 }
 
-fn purposes(access: &Access) -> Value {
-    let system = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
-    let none = || json!([{"text": "none asserted"}]);
-    let purposes: Vec<Value> =
-        access.purposes.iter().map(|purpose| json!({"coding": [coding(system, purpose)]})).collect();
-    if purposes.is_empty() { none() } else { Value::Array(purposes) }
+/// DICOM's codes for events and the parts that agents play.
+pub(super) const DCM: &str = "http://dicom.nema.org/resources/ontology/DCM";
+
+/// The meta of an event that follows a pattern of BALP, if it does.
+fn meta(profile: Option<&str>) -> Value {
+    match profile {
+        Some(name) => {
+            json!({"profile": [format!("https://profiles.ihe.net/ITI/BALP/StructureDefinition/IHE.BasicAudit.{name}")]})
+        }
+        None => json!({}),
+    }
 }
 
-/// Who sends data is the source, who gets them the destination: reads and writes differ (BALP, "Agents").
-fn agents(access: &Access) -> Value {
-    const DCM: &str = "http://dicom.nema.org/resources/ontology/DCM";
-    let (client, server) = match access.action {
-        Action::Read => ("110152", "110153"),
-        Action::Create | Action::Update | Action::Delete | Action::Execute => ("110153", "110152"),
+/// The pattern of an interaction. BALP has them for what succeeded.
+fn profile(interaction: &str, access: &Access, has_patient: bool) -> Option<String> {
+    // Without the client's address the patterns are not followed: it is what their agents must have.
+    if access.has_failed() || access.peer.is_none() {
+        return None;
+    }
+    let name = match interaction {
+        "read" | "vread" => "Read",
+        "create" => "Create",
+        "update" | "patch" => "Update",
+        "delete" => "Delete",
+        "search-type" | "search-system" => "Query",
+        _ => return None,
     };
-    let kind = |code: &str| json!({"coding": [coding(DCM, code)]});
-    let mut user = json!({
-        "type": {"coding": [coding("http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "IRCP")]},
-        "who": {"identifier": {"value": access.subject}},
-        "role": [{"text": access.role}],
-        "requestor": true,
-        "policy": [format!("urn:ietf:params:oauth:jti:{}", access.token_id)],
-    });
-    if let (Some(who), Some(reference)) = (user.get_mut("who"), &access.fhir_user) {
-        *who = json!({"reference": reference});
-    }
-    let mut agents = vec![
-        json!({"type": kind(client), "who": {"identifier": {"value": access.client}}, "requestor": false}),
-        json!({"type": kind(server), "who": {"display": "Chartward"}, "requestor": false}),
-        user,
-    ];
-    if let Some(organization) = &access.organization {
-        agents.push(json!({"who": {"reference": organization}, "requestor": false}));
-    }
-    Value::Array(agents)
+    Some(format!("{}{name}", if has_patient { "Patient" } else { "" }))
 }
 
-fn entities(access: &Access, patient: Option<&str>) -> Value {
-    let object = |code: &str| coding("http://terminology.hl7.org/CodeSystem/audit-entity-type", code);
-    let role = |code: &str| coding("http://terminology.hl7.org/CodeSystem/object-role", code);
-    let mut entities: Vec<Value> = Vec::new();
-    if let Some(patient) = patient {
-        entities.push(json!({"what": {"reference": patient}, "type": object("1"), "role": role("1")}));
+/// What was asked and done: a RESTful interaction.
+fn request_event(part: &Part<'_>, items: &[&Item], done: Option<Action>) -> Value {
+    let access = part.access;
+    let (interaction, action) = match done {
+        Some(Action::Create) if access.action == Action::Execute => ("create", Action::Create),
+        Some(Action::Update) if access.action == Action::Execute => ("update", Action::Update),
+        Some(Action::Delete) if access.action == Action::Execute => ("delete", Action::Delete),
+        // The names of operations are none of the code system.
+        _ if access.interaction.starts_with('$') => ("operation", access.action),
+        _ => (access.interaction.as_str(), access.action),
+    };
+    let profile = profile(interaction, access, part.patient.is_some());
+    json!({
+        "resourceType": "AuditEvent",
+        "meta": meta(profile.as_deref()),
+        "type": coding("http://terminology.hl7.org/CodeSystem/audit-event-type", "rest"),
+        "subtype": [coding("http://hl7.org/fhir/restful-interaction", interaction)],
+        "action": action.code(),
+        "outcome": if access.has_failed() { "8" } else { "0" },
+        "purposeOfEvent": purposes(part, items),
+        "agent": agents::of_request(part, action),
+        "source": agents::source(part.making),
+        "entity": entities::of_request(part, items, action),
+    })
+}
+
+/// The purposes that the party asserted; break-glass is one where it opened the way.
+fn purposes(part: &Part<'_>, items: &[&Item]) -> Value {
+    let system = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
+    let mut codes: Vec<&str> = part.access.purposes.iter().map(String::as_str).collect();
+    if items.iter().any(|item| item.ground == Ground::BreakGlass) && !codes.contains(&"BTG") {
+        codes.push("BTG");
     }
-    if access.action == Action::Execute {
-        // BALP: the results of a search are not listed, what was asked is.
-        entities.push(json!({"description": access.request, "type": object("2"), "role": role("24")}));
-    } else {
-        entities.extend(
-            access
-                .released
-                .iter()
-                .map(|what| json!({"what": {"reference": what}, "type": object("2"), "role": role("4")})),
-        );
+    if codes.is_empty() {
+        return json!([{"text": "none asserted"}]);
     }
-    for consent in &access.consents {
-        entities.push(json!({"what": {"reference": consent}, "type": object("2"), "role": role("13")}));
+    codes.into_iter().map(|code| json!({"coding": [coding(system, code)]})).collect()
+}
+
+/// How it was decided, where something was withheld, where consent let somebody outside see, or where the glass was broken.
+fn decision_event(part: &Part<'_>) -> Option<Value> {
+    let access = part.access;
+    let withheld = part.of(&access.withheld);
+    let is_outside = access.standing == Some(Standing::Outside);
+    let permitted: Vec<&Item> = part
+        .of(&access.released)
+        .into_iter()
+        .filter(|item| match item.ground {
+            Ground::BreakGlass => true,
+            Ground::Consent(..) => is_outside,
+            Ground::None | Ground::RightOfAccess | Ground::Policy | Ground::Law(_) => false,
+        })
+        .collect();
+    let is_denial = !withheld.is_empty();
+    let items = if is_denial { withheld } else { permitted };
+    let first = items.first()?;
+    let consents = part.consents(&items);
+    // The pattern asks for the organization, the client's address and at least one Consent.
+    let follows = !consents.is_empty() && access.organization.is_some() && access.peer.is_some();
+    let mut meta = meta(follows.then_some("AuthZconsent"));
+    let is_emergency = items.iter().any(|item| item.ground == Ground::BreakGlass);
+    if let (true, Some(meta)) = (is_emergency, meta.as_object_mut()) {
+        meta.insert("tag".to_owned(), json!([severity()]));
     }
-    if entities.is_empty() {
-        entities.push(json!({"description": access.request, "type": object("2")}));
+    Some(json!({
+        "resourceType": "AuditEvent",
+        "meta": meta,
+        "type": coding(DCM, "110113"),
+        "subtype": [coding("https://profiles.ihe.net/ITI/BALP/CodeSystem/AuthZsubType", "AuthZ-Consent")],
+        "action": "E",
+        "outcome": if is_denial { "8" } else { "0" },
+        "outcomeDesc": reason(part.ground(first), is_denial, access),
+        "purposeOfEvent": purposes(part, &items),
+        "agent": agents::of_decision(part),
+        "source": agents::source(part.making),
+        "entity": entities::of_decision(part, &consents),
+    }))
+}
+
+/// That somebody has broken the glass, and why.
+fn emergency_event(part: &Part<'_>) -> Value {
+    json!({
+        "resourceType": "AuditEvent",
+        "meta": {"tag": [severity()]},
+        "type": coding(DCM, "110113"),
+        // DICOM: Emergency Override Started.
+        "subtype": [coding(DCM, "110127")],
+        "action": "E",
+        "outcome": "0",
+        "outcomeDesc": part.access.reason.as_deref().unwrap_or("no reason given"),
+        "purposeOfEvent": purposes(part, &[]),
+        "agent": agents::of_decision(part),
+        "source": agents::source(part.making),
+        "entity": entities::of_decision(part, &[]),
+    })
+}
+
+/// What somebody has to look at.
+fn severity() -> Value {
+    coding("http://hl7.org/fhir/audit-event-severity", "alert")
+}
+
+fn reason(ground: Option<&Ground>, is_denial: bool, access: &Access) -> String {
+    let verb = if is_denial { "denied" } else { "permitted" };
+    match ground {
+        Some(Ground::Consent(consent, rule)) if rule.is_empty() => format!("{verb} by {consent}"),
+        Some(Ground::Consent(consent, rule)) => format!("{verb} by {consent}, {rule}"),
+        Some(Ground::Policy) => format!("{verb} by the policy that applies where no Consent does"),
+        Some(Ground::Law(law)) => format!("{verb} by {law}"),
+        Some(Ground::BreakGlass) => {
+            format!("{verb} by break-glass: {}", access.reason.as_deref().unwrap_or("no reason given"))
+        }
+        Some(Ground::RightOfAccess) => format!("{verb} by the right of access"),
+        Some(Ground::None) => {
+            format!("{verb} by the rights of the role, the scopes or the context of the token")
+        }
+        None => verb.to_owned(),
     }
-    Value::Array(entities)
+}
+
+/// Data that left the house.
+fn disclosure_event(part: &Part<'_>, released: &[&Item]) -> Value {
+    let interaction = coding("http://terminology.hl7.org/CodeSystem/iso-21089-lifecycle", "disclose");
+    json!({
+        "resourceType": "AuditEvent",
+        "meta": meta(part.access.peer.as_ref().map(|_| "PrivacyDisclosure.Source")),
+        "type": coding(DCM, "110106"),
+        "subtype": [interaction],
+        "action": "R",
+        "outcome": "0",
+        "purposeOfEvent": purposes(part, released),
+        "agent": agents::of_disclosure(part),
+        "source": agents::source(part.making),
+        "entity": entities::of_disclosure(part, released),
+    })
 }

@@ -1,8 +1,32 @@
 //! Who saw what? One compact record for every request, in the same journal as everything else, and the AuditEvents that
 //! are made of it when somebody asks.
 
+mod accounting;
+mod agents;
+mod entities;
 mod event;
+#[cfg(test)]
+mod event_tests;
+mod examine;
+mod log;
+mod merkle;
+mod page;
 mod record;
+mod sealed;
+mod signer;
+mod suspension;
+mod who_saw;
+mod words;
 
-pub use event::audit_events;
-pub use record::{Access, Action, read_all, write};
+pub use accounting::{ACCOUNTED_MS, Accounting, Disclosure};
+pub use event::{Event, Making, Reader, audit_events, record_of_event};
+pub use examine::{Examination, Examined};
+pub use log::{RecordPlace, Records, index_patients, record, verify_index, writes};
+pub use merkle::{Hash, Leaves, consistency, inclusion, is_consistent, root_of_path};
+pub use page::Page;
+pub use record::{Access, Action, BREAK_GLASS, Ground, Item, Label, Standing};
+pub use sealed::{LogTree, SEGMENT_LEN, seal, signed_root};
+pub use signer::{SignedRoot, Signer, hex, key_name};
+pub use suspension::{SPOKEN_DAYS_MAX, Suspension, suspended};
+pub use who_saw::{Deed, Names, Viewing, Viewings};
+pub use words::{day_in_words, ground_in_words, kind_in_words, listed, purpose_in_words, role_in_words};

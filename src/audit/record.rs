@@ -1,12 +1,12 @@
 //! Access records: who did what to which versions, for which patients, and on what it rested. They are never changed
 //! and never dropped; the chain of the journal seals them.
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::auth::Party;
+use crate::consent::{Basis, Release, Withheld};
 use crate::model::Millis;
-use crate::store::{
-    Direction, Flow, Key, KeyRange, Place, Sequence, Snapshot, Space, Stamp, Stamped, StoreError, Write,
-};
 
 /// What was done (R4 valueset-audit-event-action.html).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +36,117 @@ impl Action {
     }
 }
 
+/// The interaction by which the glass is broken.
+pub const BREAK_GLASS: &str = "$break-glass";
+
+/// What the party was to the hospital when it asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// Staff or a system of the own organization.
+    Own,
+    /// The patient, or who acts for the patient.
+    Subject,
+    /// Everybody else: what they get is disclosed.
+    Outside,
+}
+
+/// What a decision rested on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ground {
+    /// No patient is the subject, or scopes and launch context decided.
+    #[default]
+    None,
+    RightOfAccess,
+    /// `Consent/id`, and the path of its rule.
+    Consent(String, String),
+    Policy,
+    /// The law that protects it, as it is cited.
+    Law(String),
+    BreakGlass,
+}
+
+impl From<&Basis> for Ground {
+    fn from(basis: &Basis) -> Self {
+        match basis {
+            Basis::RightOfAccess => Self::RightOfAccess,
+            Basis::Consent { id, rule } => Self::Consent(format!("Consent/{id}"), rule.clone()),
+            Basis::DefaultPolicy => Self::Policy,
+            Basis::Law(law) => Self::Law((*law).to_owned()),
+            Basis::BreakGlass => Self::BreakGlass,
+            Basis::NotGoverned => Self::None,
+        }
+    }
+}
+
+/// A security label: its system and code.
+pub type Label = (String, String);
+
+/// A version that was released, written or withheld.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Form")]
+pub struct Item {
+    /// `Type/id`, with `/_history/version` where the version is known.
+    #[serde(rename = "w")]
+    pub what: String,
+    /// Which of the record's patients it is about; all of them where nothing is said.
+    #[serde(rename = "p", skip_serializing_if = "Option::is_none")]
+    pub about: Option<Vec<usize>>,
+    #[serde(rename = "l", skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<Label>,
+    #[serde(rename = "g", skip_serializing_if = "is_none")]
+    pub ground: Ground,
+    /// What was done to it, where it was written.
+    #[serde(rename = "d", skip_serializing_if = "Option::is_none")]
+    pub done: Option<Action>,
+}
+
+fn is_none(ground: &Ground) -> bool {
+    *ground == Ground::None
+}
+
+/// The forms in which items are stored: a record of the first format names versions and no more.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Form {
+    Text(String),
+    Whole {
+        w: String,
+        #[serde(default)]
+        p: Option<Vec<usize>>,
+        #[serde(default)]
+        l: Vec<Label>,
+        #[serde(default)]
+        g: Ground,
+        #[serde(default)]
+        d: Option<Action>,
+    },
+}
+
+impl From<Form> for Item {
+    fn from(form: Form) -> Self {
+        match form {
+            Form::Text(what) => Self { what, ..Self::default() },
+            Form::Whole { w, p, l, g, d } => Self { what: w, about: p, labels: l, ground: g, done: d },
+        }
+    }
+}
+
+impl Item {
+    /// Whether it is about the record's patient of that number.
+    #[must_use]
+    pub fn is_about(&self, patient: usize) -> bool {
+        self.about.as_ref().is_none_or(|about| about.contains(&patient))
+    }
+
+    /// The type of the resource.
+    #[must_use]
+    pub fn type_name(&self) -> &str {
+        self.what.split('/').next().unwrap_or_default()
+    }
+}
+
 /// One request and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Access {
@@ -47,19 +158,36 @@ pub struct Access {
     pub subject: String,
     pub client: String,
     pub role: String,
+    /// Who issued the token.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub issuer: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standing: Option<Standing>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fhir_user: Option<String>,
     pub purposes: Vec<String>,
     pub token_id: String,
+    /// Why the glass was broken, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// Method and path with query, as it was asked.
     pub request: String,
-    /// `Type/id/_history/version` of what was released or written.
-    pub released: Vec<String>,
+    /// `X-Request-Id`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// The network address of the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
+    /// What was released or written.
+    pub released: Vec<Item>,
+    /// What was asked for by its id and not shown. The client is not told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withheld: Vec<Item>,
     /// `Patient/id` of everybody concerned.
     pub patients: Vec<String>,
-    /// Consents that decided, by `Consent/id`.
+    /// Consents that decided, by `Consent/id`, where items do not name theirs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub consents: Vec<String>,
     /// The status code of the answer.
@@ -77,50 +205,126 @@ impl Access {
             subject: party.subject.clone(),
             client: party.client.clone(),
             role: party.role.code().to_owned(),
+            issuer: String::new(),
+            standing: None,
             organization: party.organization.clone(),
             fhir_user: party.fhir_user.clone(),
             purposes: party.purposes.clone(),
             token_id: party.token_id.clone(),
+            reason: party.break_glass.as_ref().map(|glass| glass.reason.clone()),
             request,
+            request_id: None,
+            peer: None,
             released: Vec::new(),
+            withheld: Vec::new(),
             patients: Vec::new(),
             consents: Vec::new(),
             status: 200,
         }
     }
-}
 
-/// The record as a write of a batch; `number` tells apart several of one batch.
-#[must_use]
-pub fn write(access: &Access, number: u32) -> Write {
-    let (key, sequence_at) = Key::new(Space::Audit).stamped();
-    let key = key.word(number).into_bytes();
-    let stamps = vec![Stamp { place: Place::Key, offset: sequence_at, what: Stamped::Sequence }];
-    // INVARIANT: a struct of texts and numbers always has a JSON form.
-    let value = serde_json::to_vec(access).unwrap_or_default();
-    Write { key, value: Some(value), stamps }
-}
+    /// Whether what was asked for was refused or failed. The deletion of what is withheld is answered as one of what
+    /// never was, and has failed nevertheless.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.status >= 400 || (!self.withheld.is_empty() && self.released.is_empty())
+    }
 
-/// Where a record stands: the commit, and its number within it.
-pub type RecordPlace = (Sequence, u32);
+    /// Adds patients (`Patient/id`) that the request concerned without a version of theirs being released.
+    pub fn concern<'p>(&mut self, patients: impl IntoIterator<Item = &'p String>) {
+        self.numbers(patients);
+    }
 
-/// All records, oldest first, each with its place.
-///
-/// # Errors
-/// [`StoreError`] if the disk fails or a record cannot be read.
-pub fn read_all(snapshot: &dyn Snapshot) -> Result<Vec<(RecordPlace, Access)>, StoreError> {
-    let mut found = Vec::new();
-    let mut corrupt = false;
-    snapshot.scan(&KeyRange::prefix(vec![Space::Audit.byte()]), Direction::Forward, &mut |key, value| {
-        let sequence =
-            key.get(1..9).and_then(|bytes| bytes.first_chunk::<8>()).map(|bytes| u64::from_be_bytes(*bytes));
-        let number =
-            key.get(9..13).and_then(|bytes| bytes.first_chunk::<4>()).map(|bytes| u32::from_be_bytes(*bytes));
-        match (sequence, number, serde_json::from_slice(value)) {
-            (Some(sequence), Some(number), Ok(access)) => found.push(((Sequence(sequence), number), access)),
-            _ => corrupt = true,
+    /// Adds versions that were shown.
+    pub fn release<'r>(&mut self, releases: impl IntoIterator<Item = &'r Release>) {
+        let mut numbered = Numbered::new(&self.patients);
+        for release in releases {
+            let about = numbered.all(&release.patients, &mut self.patients);
+            self.released.push(Item {
+                what: format!("{}/_history/{}", release.reference, release.version_id),
+                about: Some(about),
+                labels: release
+                    .labels
+                    .iter()
+                    .map(|label| (label.system.url().to_owned(), label.code.clone()))
+                    .collect(),
+                ground: Ground::from(&release.basis),
+                done: None,
+            });
         }
-        Flow::Next
-    })?;
-    if corrupt { Err(StoreError::Corrupt("an access record".to_owned())) } else { Ok(found) }
+    }
+
+    /// Adds what was asked for and not shown.
+    pub fn withhold<'w>(&mut self, withheld: impl IntoIterator<Item = &'w Withheld>) {
+        for withheld in withheld {
+            let about = self.numbers(&withheld.patients);
+            let (what, ground) = (withheld.reference.clone(), Ground::from(&withheld.basis));
+            self.withheld.push(Item { what, about: Some(about), ground, ..Item::default() });
+        }
+    }
+
+    /// Adds a resource (`Type/id`) that was written; its version is that of the commit that the record is in.
+    pub fn write<'p>(
+        &mut self,
+        what: String,
+        patients: impl IntoIterator<Item = &'p String>,
+        labels: Vec<Label>,
+        done: Action,
+    ) {
+        let about = Some(self.numbers(patients));
+        self.released.push(Item { what, about, labels, ground: Ground::None, done: Some(done) });
+    }
+
+    fn numbers<'p>(&mut self, patients: impl IntoIterator<Item = &'p String>) -> Vec<usize> {
+        Numbered::new(&self.patients).all(patients, &mut self.patients)
+    }
+}
+
+/// The numbers of a record's patients.
+struct Numbered {
+    known: HashMap<String, usize>,
+}
+
+impl Numbered {
+    fn new(patients: &[String]) -> Self {
+        Self { known: patients.iter().cloned().zip(0_usize..).collect() }
+    }
+
+    fn all<'p>(
+        &mut self,
+        patients: impl IntoIterator<Item = &'p String>,
+        list: &mut Vec<String>,
+    ) -> Vec<usize> {
+        let number = |patient: &String| {
+            *self.known.entry(patient.clone()).or_insert_with(|| {
+                list.push(patient.clone());
+                list.len() - 1
+            })
+        };
+        patients.into_iter().map(number).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Access, Action, Ground, Item};
+    use crate::auth::Party;
+
+    #[test]
+    fn records_are_read_back_and_those_of_the_first_format_too() {
+        let mut access = Access::of(&Party::nobody(), "read", Action::Read, "GET /".to_owned(), 1);
+        let patients = ["Patient/b".to_owned(), "Patient/a".to_owned()];
+        access.write("Observation/o".to_owned(), &patients, Vec::new(), Action::Create);
+        access.write("Observation/n".to_owned(), patients.get(1), Vec::new(), Action::Update);
+        assert_eq!(access.patients, patients);
+        assert_eq!(access.released[1].about, Some(vec![1]));
+        assert!(access.released[0].is_about(0) && !access.released[1].is_about(0));
+        access.released[0].ground = Ground::Consent("Consent/c".to_owned(), "provision".to_owned());
+        let text = serde_json::to_vec(&access).unwrap();
+        assert_eq!(serde_json::from_slice::<Access>(&text).unwrap(), access);
+        let first = r#"{"time":1,"interaction":"read","action":"R","subject":"s","client":"c","role":"insurer","purposes":[],"token_id":"t","request":"GET /","released":["Patient/a/_history/1"],"patients":["Patient/a"],"consents":["Consent/x"],"status":200}"#;
+        let first: Access = serde_json::from_str(first).unwrap();
+        assert_eq!(first.released, [Item { what: "Patient/a/_history/1".to_owned(), ..Item::default() }]);
+        assert!(first.released[0].is_about(0));
+    }
 }

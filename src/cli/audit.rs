@@ -1,8 +1,10 @@
-//! `chartward audit verify`: checks the sealed chain in which every access is recorded.
+//! `chartward audit verify`: checks the sealed chain in which every access is recorded, the records, and the signed roots over
+//! them.
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::store::verify_chain;
+use crate::audit::Examination;
+use crate::store::read_chain;
 
 /// Offline work on the record of accesses.
 #[derive(clap::Args)]
@@ -18,12 +20,68 @@ enum Command {
         /// The data directory
         #[arg(default_value = "./chartward-data")]
         data: PathBuf,
+        /// Public audit keys as `keys/audit.pub` has them, one a line, where they are kept apart from the directory
+        #[arg(long)]
+        key: Option<PathBuf>,
+        /// A root that was noted earlier, as SIZE:ROOT: the records must still lead to it
+        #[arg(long)]
+        root: Option<String>,
     },
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), String> {
-    let Command::Verify { data } = &arguments.command;
-    let (commits, accesses) = verify_chain(data).map_err(|error| error.to_string())?;
-    let summary = format!("the chain is whole: {commits} commits, {accesses} access records");
-    writeln!(std::io::stdout(), "{summary}").map_err(|error| error.to_string())
+    let Command::Verify { data, key, root } = &arguments.command;
+    let keys = public_keys(data, key.as_deref())?;
+    let mut examination = Examination::default();
+    if let Some(noted) = root {
+        let (size, root) = noted.split_once(':').ok_or("a noted root is written as SIZE:ROOT")?;
+        let size = size.parse().map_err(|_| "the size of a noted root is a number")?;
+        examination.note(size, root.to_ascii_lowercase());
+    }
+    let (commits, torn_bytes) =
+        read_chain(data, &mut |commit, key, value| examination.tell(commit, key, value))
+            .map_err(|error| error.to_string())?;
+    let examined = examination.finish(&keys);
+    let mut out = std::io::stdout().lock();
+    let mut say = |text: String| writeln!(out, "{text}").map_err(|error| error.to_string());
+    say(format!("the chain is whole: {commits} commits, {} access records", examined.records))?;
+    if torn_bytes > 0 {
+        say(format!("the last {torn_bytes} bytes are no whole commit: a write that was cut off, or damage"))?;
+    }
+    match &examined.newest {
+        Some(newest) if !keys.is_empty() => {
+            say(format!("signed by key {}: {}:{}", newest.key, newest.size, newest.root))?;
+        }
+        Some(_) => {
+            say("there are signed roots and no key to check them with: give it with --key".to_owned())?
+        }
+        None => say("no root over the records has been signed yet".to_owned())?,
+    }
+    for fault in &examined.faults {
+        say(format!("fault: {fault}"))?;
+    }
+    if examined.faults.is_empty() {
+        Ok(())
+    } else {
+        Err("the record of accesses is not as it was".to_owned())
+    }
+}
+
+/// The public points of the audit keys: of the file, or of the directory's own.
+fn public_keys(data: &Path, file: Option<&Path>) -> Result<Vec<Vec<u8>>, String> {
+    let own = data.join("keys/audit.pub");
+    if file.is_none() && !own.exists() {
+        return Ok(Vec::new());
+    }
+    let path = file.unwrap_or(&own);
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let wrong = || format!("{} holds something else than public keys", path.display());
+    text.lines().filter(|line| !line.trim().is_empty()).map(|line| bytes(line).ok_or_else(wrong)).collect()
+}
+
+/// The bytes of hexadecimal digits.
+fn bytes(text: &str) -> Option<Vec<u8>> {
+    let text = text.trim();
+    let digits = |at: usize| text.get(at..at + 2).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+    (0..text.len()).step_by(2).map(digits).collect()
 }

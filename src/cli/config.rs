@@ -43,6 +43,39 @@ pub struct Config {
     /// Clients that are known by their certificates.
     #[serde(rename = "certificate", skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<CertificateSection>,
+    /// The record of accesses.
+    pub audit: AuditConfig,
+}
+
+/// How accesses are recorded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuditConfig {
+    /// What the own staff reads: `prompt`, released at once and on record with the next sync, or `durable`, on record before it
+    /// is released, as what others read always is.
+    pub reads: String,
+    /// How often the record is sealed and its root signed, in seconds.
+    pub seal_seconds: u64,
+}
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        Self { reads: "prompt".to_owned(), seal_seconds: 60 }
+    }
+}
+
+impl AuditConfig {
+    /// Whether what the own staff reads waits for its record.
+    ///
+    /// # Errors
+    /// If the setting is unknown.
+    pub fn is_durable(&self) -> Result<bool, String> {
+        match self.reads.as_str() {
+            "prompt" => Ok(false),
+            "durable" => Ok(true),
+            other => Err(format!("audit.reads cannot be `{other}`")),
+        }
+    }
 }
 
 impl Default for Config {
@@ -63,6 +96,7 @@ impl Default for Config {
             issuers: Vec::new(),
             introspection: None,
             certificates: Vec::new(),
+            audit: AuditConfig::default(),
         }
     }
 }
@@ -101,7 +135,7 @@ impl Config {
         };
         for (name, value) in variables {
             let Some(key) = name.strip_prefix("CHARTWARD_") else { continue };
-            table.insert(key.to_ascii_lowercase(), typed(value));
+            set(&mut table, &key.to_ascii_lowercase(), typed(value))?;
         }
         let mut config: Self =
             table.try_into().map_err(|error: toml::de::Error| error.message().to_owned())?;
@@ -116,6 +150,7 @@ impl Config {
         }
         config.policy()?;
         config.break_glass_mode()?;
+        config.audit.is_durable()?;
         Ok(config)
     }
 
@@ -141,6 +176,18 @@ impl Config {
 fn read(path: &Path) -> Result<toml::Table, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     text.parse().map_err(|error: toml::de::Error| format!("{}: {}", path.display(), error.message()))
+}
+
+/// Sets a key; two underscores lead into a table: `CHARTWARD_AUDIT__READS` is `audit.reads`.
+fn set(table: &mut toml::Table, key: &str, value: toml::Value) -> Result<(), String> {
+    let Some((outer, inner)) = key.split_once("__") else {
+        table.insert(key.to_owned(), value);
+        return Ok(());
+    };
+    let within = table.entry(outer).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+    let within = within.as_table_mut().ok_or_else(|| format!("{outer} is no table"))?;
+    within.insert(inner.to_owned(), value);
+    Ok(())
 }
 
 /// A variable holds a number, true or false, or a text.
@@ -186,6 +233,12 @@ mod tests {
         assert!(Config::layered(&common, &[]).unwrap_err().contains("listn"));
         let variables = [("CHARTWARD_PAGE".to_owned(), "9".to_owned())];
         assert!(Config::layered(&Common::default(), &variables).unwrap_err().contains("page"));
+        let variables = [("CHARTWARD_AUDIT__READS".to_owned(), "durable".to_owned())];
+        let config = Config::layered(&Common::default(), &variables).unwrap();
+        assert!(config.audit.is_durable().unwrap());
+        assert!(toml::to_string(&config).unwrap().contains("[audit]\nreads = \"durable\""));
+        let variables = [("CHARTWARD_AUDIT__READS".to_owned(), "never".to_owned())];
+        assert!(Config::layered(&Common::default(), &variables).unwrap_err().contains("never"));
         let variables = [("CHARTWARD_DEFAULT_POLICY".to_owned(), "maybe".to_owned())];
         assert!(Config::layered(&Common::default(), &variables).unwrap_err().contains("maybe"));
     }

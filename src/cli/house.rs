@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::audit::{self, Signer};
 use crate::auth::{AccessToken, Issuer, Party};
 use crate::consent::Settings;
 use crate::model::Millis;
@@ -25,6 +26,7 @@ pub struct House {
     secret: [u8; 32],
     issuer_key: Vec<u8>,
     index: Arc<Index>,
+    audit_signer: Arc<Signer>,
 }
 
 impl House {
@@ -37,7 +39,10 @@ impl House {
             .map_err(|error| error.to_string())?;
         let sled = Arc::new(sled);
         let issuer_key = owned_file(&config.data.join("keys/issuer.p8"), Issuer::generate_key)?;
-        Self::with(sled.clone(), Some(sled), issuer_key)
+        let audit_key = owned_file(&config.data.join("keys/audit.p8"), Issuer::generate_key)?;
+        let house = Self::with(sled.clone(), Some(sled), issuer_key, &audit_key)?;
+        note_public_key(&config.data.join("keys/audit.pub"), &audit::hex(house.audit_signer.public()))?;
+        Ok(house)
     }
 
     /// A house in memory, which leaves nothing behind.
@@ -45,7 +50,7 @@ impl House {
     /// # Errors
     /// In words.
     pub fn in_memory() -> Result<Self, String> {
-        Self::with(Arc::new(Memory::new(Arc::new(SystemClock))), None, Issuer::generate_key()?)
+        Self::with_key(Issuer::generate_key()?)
     }
 
     /// A house of nothing but the key of an issuer, to mint tokens with.
@@ -53,14 +58,22 @@ impl House {
     /// # Errors
     /// In words.
     pub(super) fn with_key(issuer_key: Vec<u8>) -> Result<Self, String> {
-        Self::with(Arc::new(Memory::new(Arc::new(SystemClock))), None, issuer_key)
+        let memory = Arc::new(Memory::new(Arc::new(SystemClock)));
+        Self::with(memory, None, issuer_key, &Issuer::generate_key()?)
     }
 
-    fn with(kv: Arc<dyn Kv>, sled: Option<Arc<Sled>>, issuer_key: Vec<u8>) -> Result<Self, String> {
+    fn with(
+        kv: Arc<dyn Kv>,
+        sled: Option<Arc<Sled>>,
+        issuer_key: Vec<u8>,
+        audit_key: &[u8],
+    ) -> Result<Self, String> {
         let index = Arc::new(Index::default());
         index.begin(&*kv)?;
+        audit::index_patients(&*kv).map_err(|error| error.to_string())?;
         let secret = secret(&*kv)?;
-        Ok(Self { kv, sled, secret, issuer_key, index })
+        let audit_signer = Arc::new(Signer::new(audit_key)?);
+        Ok(Self { kv, sled, secret, issuer_key, index, audit_signer })
     }
 
     /// The engine of a server at a base URL (with `/fhir`, without a slash at its end).
@@ -75,6 +88,7 @@ impl House {
             page_len_max: config.page_len_max,
             include_len_max: config.include_len_max,
             referential_integrity: config.referential_integrity,
+            durable_reads: config.audit.is_durable()?,
             ..EngineOptions::new(base_url)
         };
         let mut settings = Settings::of([config.organization.clone()].into());
@@ -85,7 +99,7 @@ impl House {
         let store = (self.kv.clone(), self.index.clone());
         let trust = trust(&config.issuers, config.introspection.as_ref(), &config.certificates, base_url)?;
         let engine = Engine::new(options, store, Arc::new(SystemClock), self.secret, settings, issuer, party);
-        Ok(engine.trusting(trust))
+        Ok(engine.trusting(trust).signing_with(self.audit_signer.clone()))
     }
 
     /// The issuer of tokens for a base URL.
@@ -103,7 +117,15 @@ impl House {
     pub fn verify(&self) -> Result<Findings, String> {
         let snapshot = self.kv.snapshot(At::Latest).map_err(|error| error.to_string())?;
         let params = self.index.params(&*snapshot).map_err(|error| error.to_string())?;
-        Repository::new(&*snapshot).verify(&SearchIndex { params }).map_err(|error| error.to_string())
+        let words = |error: StoreError| error.to_string();
+        let mut findings = Repository::new(&*snapshot).verify(&SearchIndex { params }).map_err(words)?;
+        findings.faults.extend(audit::verify_index(&*snapshot).map_err(words)?);
+        Ok(findings)
+    }
+
+    /// The key that signs what the record of accesses is.
+    pub(super) fn audit_signer(&self) -> &Arc<Signer> {
+        &self.audit_signer
     }
 
     /// The search parameters in force, and the work of indexing by them.
@@ -189,6 +211,17 @@ fn secret(kv: &dyn Kv) -> Result<[u8; 32], String> {
             Err(error) => return Err(failed(&error)),
         }
     }
+}
+
+/// Adds a public key to those that a copy of the directory is examined with, unless it is among them.
+fn note_public_key(path: &Path, public: &str) -> Result<(), String> {
+    let failed = |error: std::io::Error| format!("{}: {error}", path.display());
+    let known = if path.exists() { fs::read_to_string(path).map_err(failed)? } else { String::new() };
+    if known.lines().any(|line| line.trim() == public) {
+        return Ok(());
+    }
+    let mut file = fs::OpenOptions::new().append(true).create(true).open(path).map_err(failed)?;
+    file.write_all(format!("{public}\n").as_bytes()).and_then(|()| file.sync_all()).map_err(failed)
 }
 
 /// A file of secrets, made on first use, readable by its owner alone.

@@ -14,6 +14,7 @@ mod import;
 mod profiles;
 mod reindex;
 mod remote;
+mod sealing;
 mod serve;
 mod sources;
 mod token;

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -15,6 +16,7 @@ use super::args::report;
 use super::config::{Common, Config};
 use super::house::House;
 use super::reindex::Indexing;
+use super::sealing::Sealing;
 
 /// Serves the R4 REST API below /fhir. Access tokens are needed unless --open is given.
 #[derive(clap::Args)]
@@ -103,6 +105,7 @@ pub struct Running {
     end: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<Result<(), String>>>,
     indexing: Option<Indexing>,
+    sealing: Option<Sealing>,
     runtime: Arc<Runtime>,
 }
 
@@ -125,10 +128,14 @@ impl Running {
         if let Some(indexing) = self.indexing.take() {
             indexing.stop();
         }
-        match self.thread.take() {
+        let ended = match self.thread.take() {
             Some(thread) => thread.join().map_err(|_| "the server failed".to_owned())?,
             None => Ok(()),
+        };
+        if let Some(sealing) = self.sealing.take() {
+            sealing.stop();
         }
+        ended
     }
 }
 
@@ -193,7 +200,8 @@ pub fn start(
     });
     let thread = thread.map_err(|error| error.to_string())?;
     let indexing = Some(Indexing::start(house)?);
-    Ok(Running { base_url, end: Some(end), thread: Some(thread), indexing, runtime })
+    let sealing = Some(Sealing::start(house, Duration::from_secs(config.audit.seal_seconds.max(1)))?);
+    Ok(Running { base_url, end: Some(end), thread: Some(thread), indexing, sealing, runtime })
 }
 
 fn is_loopback(address: IpAddr) -> bool {

@@ -93,9 +93,10 @@ impl Bundle {
         });
         list(&mut out, "entry", &self.entries, write_entry);
         out.push('}');
-        let parts = self.entries.iter().filter_map(|entry| entry.resource.as_ref());
-        let patients: BTreeSet<String> = parts.flat_map(|part| part.patients().iter().cloned()).collect();
-        Disclosed::gathered(out, self.time, patients)
+        let parts = || self.entries.iter().filter_map(|entry| entry.resource.as_ref());
+        let patients: BTreeSet<String> = parts().flat_map(|part| part.patients().iter().cloned()).collect();
+        let releases = parts().flat_map(|part| part.releases().iter().cloned()).collect();
+        Disclosed::gathered(out, self.time, patients, releases)
     }
 }
 

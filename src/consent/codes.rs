@@ -48,6 +48,23 @@ impl CodeSystem {
     }
 }
 
+impl CodeSystem {
+    /// The URL by which R4 knows the system.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        match self {
+            Self::Purpose => ACT_REASON,
+            Self::ActCode => ACT_CODE,
+            Self::Confidentiality => "http://terminology.hl7.org/CodeSystem/v3-Confidentiality",
+            Self::ResourceType => "http://hl7.org/fhir/resource-types",
+            Self::Action => "http://terminology.hl7.org/CodeSystem/consentaction",
+            Self::Participation => "http://terminology.hl7.org/CodeSystem/v3-ParticipationType",
+            Self::Mime => "urn:ietf:bcp:13",
+            Self::Other(url) => url,
+        }
+    }
+}
+
 /// A code in its system.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Code {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use crate::definitions::{TypeDef, r4};
 use crate::model::{Millis, Node, parse};
 
-use super::decide::Basis;
+use super::release::Release;
 
 /// The last state of a resource: a text that its reader may have. It has no public constructor.
 #[derive(Clone, Debug)]
@@ -15,7 +15,8 @@ pub struct Disclosed {
     version_id: String,
     time: Millis,
     patients: BTreeSet<String>,
-    basis: Basis,
+    /// The versions that it shows, with what each rests on.
+    releases: Vec<Release>,
 }
 
 impl Disclosed {
@@ -46,22 +47,28 @@ impl Disclosed {
         &self.patients
     }
 
-    /// What the disclosure rests on.
+    /// The versions that it shows, with what each rests on.
     #[must_use]
-    pub fn basis(&self) -> &Basis {
-        &self.basis
+    pub fn releases(&self) -> &[Release] {
+        &self.releases
     }
 
     /// What a lens has decided to show of one version.
     pub(super) fn of(shown: Shown) -> Self {
-        let Shown { text, reference, version_id, time, patients, basis } = shown;
-        Self { text, reference, version_id, time, patients, basis }
+        let Shown { text, time, release } = shown;
+        let Release { reference, version_id, patients, .. } = release.clone();
+        Self { text, reference, version_id, time, patients, releases: vec![release] }
     }
 
     /// A text made of nothing but disclosed parts and what is no secret.
-    pub(super) fn gathered(text: String, time: Millis, patients: BTreeSet<String>) -> Self {
+    pub(super) fn gathered(
+        text: String,
+        time: Millis,
+        patients: BTreeSet<String>,
+        releases: Vec<Release>,
+    ) -> Self {
         let (reference, version_id) = (String::new(), String::new());
-        Self { text, reference, version_id, time, patients, basis: Basis::NotGoverned }
+        Self { text, reference, version_id, time, patients, releases }
     }
 
     /// A resource that this one contains, and its type.
@@ -122,10 +129,6 @@ fn subsetted(meta: Node<'_>) -> String {
 /// The parts of what is shown of one version.
 pub(super) struct Shown {
     pub(super) text: String,
-    /// `Type/id`.
-    pub(super) reference: String,
-    pub(super) version_id: String,
     pub(super) time: Millis,
-    pub(super) patients: BTreeSet<String>,
-    pub(super) basis: Basis,
+    pub(super) release: Release,
 }

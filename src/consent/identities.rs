@@ -45,7 +45,11 @@ pub(super) fn requester(
 }
 
 /// Adds an actor with its identifiers, and for an organization those that it is part of.
-fn add_actor(repository: &Repository<'_>, actor: &str, requester: &mut Requester) -> Result<(), StoreError> {
+pub(super) fn add_actor(
+    repository: &Repository<'_>,
+    actor: &str,
+    requester: &mut Requester,
+) -> Result<(), StoreError> {
     let mut next = Some(actor.to_owned());
     for _ in 0..PARENTS_MAX {
         let Some(actor) = next.take() else { break };

@@ -19,6 +19,7 @@ use super::masking::{masked, telling_references};
 use super::program::Program;
 use super::programs::{OfState, Programs};
 use super::reach::{ADMINISTRATIVE, Reach};
+use super::release::{Release, WITHHELD_MAX, Withheld};
 
 /// What a party may see of a snapshot.
 pub struct Lens<'s> {
@@ -39,6 +40,8 @@ pub struct Lens<'s> {
     memberships: Mutex<HashMap<(String, String), Membership>>,
     /// Whether what references lead to is shown.
     targets: Mutex<HashMap<String, bool>>,
+    /// What was asked for and not shown, for the record of accesses.
+    withheld: Mutex<Vec<Withheld>>,
 }
 
 impl<'s> Lens<'s> {
@@ -69,7 +72,21 @@ impl<'s> Lens<'s> {
             references: Mutex::default(),
             memberships: Mutex::default(),
             targets: Mutex::default(),
+            withheld: Mutex::default(),
         })
+    }
+
+    /// Gives away what was asked for and not shown so far, for the record of accesses.
+    #[must_use]
+    pub fn take_withheld(&self) -> Vec<Withheld> {
+        std::mem::take(&mut *self.withheld.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn withhold(&self, reference: String, patients: BTreeSet<String>, basis: Basis) {
+        let mut withheld = self.withheld.lock().unwrap_or_else(PoisonError::into_inner);
+        if withheld.len() < WITHHELD_MAX {
+            withheld.push(Withheld { reference, patients, basis });
+        }
     }
 
     /// The same lens as if this Consent were stored.
@@ -134,21 +151,22 @@ impl<'s> Lens<'s> {
             data.owners.extend(newer.owners);
         }
         data.level();
-        if !is_reached {
-            return Ok(None);
-        }
-        let decision = self.decide(&data)?;
+        let refused = Decision { permit: false, basis: Basis::NotGoverned };
+        let decision = if is_reached { self.decide(&data)? } else { refused };
         if !decision.permit {
+            let reference = format!("{}/{}", stored.def.name, stored.id);
+            self.withhold(reference, data.owners, decision.basis);
             return Ok(None);
         }
-        Ok(Some(Disclosed::of(Shown {
-            text: self.without_the_hidden(stored, version_id)?,
+        let release = Release {
             reference: format!("{}/{}", stored.def.name, stored.id),
             version_id: version_id.to_owned(),
-            time: stored.time,
             patients: data.owners,
             basis: decision.basis,
-        })))
+            labels: data.labels,
+        };
+        let text = self.without_the_hidden(stored, version_id)?;
+        Ok(Some(Disclosed::of(Shown { text, time: stored.time, release })))
     }
 
     /// The text of a version, in which references to what is not shown tell nothing of it.
@@ -202,7 +220,8 @@ impl<'s> Lens<'s> {
         let name = tree.root().str_at("resourceType").unwrap_or_default();
         // What is no resource of the store has no scope of its own.
         let is_reached = name != "AuditEvent" || self.is_reached(self.reach.letters(name), tree.root());
-        ((self.may_audit() || is_own) && is_reached).then(|| Disclosed::gathered(text, time, patients))
+        ((self.may_audit() || is_own) && is_reached)
+            .then(|| Disclosed::gathered(text, time, patients, Vec::new()))
     }
 
     /// Shows the number of a member to a party that may hand in Consents and has matched the member by name, date of birth
@@ -210,7 +229,7 @@ impl<'s> Lens<'s> {
     #[must_use]
     pub fn show_match(&self, text: String, patient: String, time: Millis) -> Option<Disclosed> {
         let patients = BTreeSet::from([patient]);
-        self.party.files_consent.then(|| Disclosed::gathered(text, time, patients))
+        self.party.files_consent.then(|| Disclosed::gathered(text, time, patients, Vec::new()))
     }
 
     /// What is decided about a resource, and why. Nothing is released by it.

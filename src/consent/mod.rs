@@ -1,6 +1,7 @@
 //! What may they see? Consents compiled to rules, decisions with reasons, and the lens through which alone a stored
 //! resource becomes a disclosed one.
 
+mod accesses;
 mod belonging;
 mod bundle;
 mod case;
@@ -19,6 +20,7 @@ mod of_patient;
 mod program;
 mod programs;
 mod reach;
+mod release;
 mod writing;
 
 pub use case::{Case, CaseDecision};
@@ -26,6 +28,7 @@ pub use codes::{Code, CodeSystem};
 pub use data::{DataFacts, WORK_SYSTEM};
 pub use decide::{Basis, BreakGlassMode, Combining, Decision, DefaultPolicy, Requester, Settings, decide};
 
+pub use accesses::is_own;
 pub use bundle::{Bundle, BundleEntry, BundleKind, EntryResponse, SearchMode};
 pub use disclosed::Disclosed;
 pub use lens::Lens;
@@ -33,4 +36,5 @@ pub use lint::lint;
 pub use obligations::{Obligation, obligations};
 pub use program::{Actor, Criterion, Program, Rule, Status, compile};
 pub use programs::Programs;
+pub use release::{Release, Withheld};
 pub use writing::Writing;

@@ -56,7 +56,10 @@ pub async fn serve(
     end: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     match listening.tls {
-        None => axum::serve(listening.socket, router).with_graceful_shutdown(end).await,
+        None => {
+            let service = router.into_make_service_with_connect_info::<Peer>();
+            axum::serve(listening.socket, service).with_graceful_shutdown(end).await
+        }
         Some(tls) => {
             let listener = TlsListener::start(listening.socket, tls)?;
             let service = router.into_make_service_with_connect_info::<Peer>();
@@ -74,19 +77,34 @@ pub(super) struct ShownCertificate {
 
 /// What is known of the other end of a connection.
 #[derive(Clone, Copy, Debug)]
-struct Peer(Option<ShownCertificate>);
+struct Peer {
+    address: SocketAddr,
+    certificate: Option<ShownCertificate>,
+}
+
+impl Connected<IncomingStream<'_, TcpListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
+        Self { address: *stream.remote_addr(), certificate: None }
+    }
+}
 
 impl Connected<IncomingStream<'_, TlsListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, TlsListener>) -> Self {
         let (_, connection) = stream.io().get_ref();
         let own = connection.peer_certificates().and_then(<[_]>::first);
-        Self(own.map(|own| ShownCertificate { sha256: Sha256::digest(own).into() }))
+        let certificate = own.map(|own| ShownCertificate { sha256: Sha256::digest(own).into() });
+        Self { address: *stream.remote_addr(), certificate }
     }
 }
 
 /// The certificate that the client of a request has shown.
 pub(super) fn shown(of_request: &Extensions) -> Option<ShownCertificate> {
-    of_request.get::<ConnectInfo<Peer>>().and_then(|ConnectInfo(peer)| peer.0)
+    of_request.get::<ConnectInfo<Peer>>().and_then(|ConnectInfo(peer)| peer.certificate)
+}
+
+/// The network address of the client of a request, for the record of accesses.
+pub(super) fn address(of_request: &Extensions) -> Option<String> {
+    of_request.get::<ConnectInfo<Peer>>().map(|ConnectInfo(peer)| peer.address.ip().to_string())
 }
 
 /// Accepts connections and agrees on TLS beside, so that a slow client does not hold up the others.

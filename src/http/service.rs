@@ -20,7 +20,7 @@ use crate::operations::{
 };
 
 use super::binary;
-use super::listen::{ShownCertificate, shown};
+use super::listen::{ShownCertificate, address, shown};
 use super::negotiate::{self, Content, Format};
 use super::respond::{self, Manner};
 
@@ -170,7 +170,10 @@ async fn answer(app: &App, request: WireRequest, manner: &mut Manner) -> Result<
     } else {
         payload(app, verb, &path, &parts.headers, body).await?
     };
-    let request = Request { verb, path: path.clone(), query, headers: headers(&parts.headers)?, payload };
+    let mut headers = headers(&parts.headers)?;
+    headers.request_id = Some(manner.request_id.clone());
+    headers.peer = address(&parts.extensions);
+    let request = Request { verb, path: path.clone(), query, headers, payload };
     let engine = app.engine.clone();
     // What may touch the disk or wait for a sync has threads of its own.
     let handled = tokio::task::spawn_blocking(move || engine.handle(&party, request)).await;

@@ -1,5 +1,5 @@
 //! What comes of a request: an answer made of what was disclosed, or a refusal. Status codes are chosen here, once.
-use crate::consent::Disclosed;
+use crate::consent::{Disclosed, Withheld};
 use crate::model::{Issue, IssueCode, Millis, Outcome};
 use crate::store::{CommitError, StoreError};
 
@@ -87,6 +87,8 @@ pub struct Answer {
     pub written: Option<Disclosed>,
     /// Whether the record of the access is in the store already, in the batch of the write.
     pub recorded: bool,
+    /// What was asked for and not shown. It goes into the record and never onto the wire.
+    pub(super) withheld: Vec<Withheld>,
 }
 
 impl Answer {
@@ -100,6 +102,7 @@ impl Answer {
             location: None,
             written: None,
             recorded: false,
+            withheld: Vec::new(),
         }
     }
 
@@ -113,6 +116,7 @@ impl Answer {
             location: None,
             written: None,
             recorded: false,
+            withheld: Vec::new(),
             body: Body::Disclosed(disclosed),
         }
     }
@@ -167,12 +171,14 @@ impl RefusalKind {
 pub struct Refusal {
     pub kind: RefusalKind,
     pub outcome: Outcome,
+    /// What was asked for and not shown. It goes into the record and never onto the wire.
+    pub(super) withheld: Vec<Withheld>,
 }
 
 impl Refusal {
     #[must_use]
     pub fn new(kind: RefusalKind, outcome: impl Into<Outcome>) -> Self {
-        Self { kind, outcome: outcome.into() }
+        Self { kind, outcome: outcome.into(), withheld: Vec::new() }
     }
 
     #[must_use]

@@ -38,6 +38,8 @@ fn batch(engine: &Engine, party: &Arc<Party>, root: Node<'_>, headers: &Headers)
             }
             let mut request = entry.request(text)?;
             request.headers.preference = headers.preference;
+            request.headers.request_id.clone_from(&headers.request_id);
+            request.headers.peer.clone_from(&headers.peer);
             if request.path.is_empty() && request.verb == Verb::Post {
                 return Err(Refusal::bad_request(
                     IssueCode::Invalid,

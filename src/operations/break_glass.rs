@@ -2,7 +2,7 @@
 //! privacy officer has a Task, and the patient a line in the record, from the first second.
 use serde_json::json;
 
-use crate::audit::{self, Access, Action};
+use crate::audit::{self, Action, BREAK_GLASS};
 use crate::auth::{AccessToken, BreakGlass, Confirmation};
 use crate::consent::BreakGlassMode;
 use crate::model::{Issue, IssueCode};
@@ -49,11 +49,12 @@ pub(super) fn break_glass(session: &Session<'_>, call: &Call<'_>) -> Result<Answ
         "reasonCode": {"text": reason},
     });
     draft.push(session.snapshot(), &task(session, Work::ReviewBreakGlass, &patient, more)?)?;
-    let line = call.request.line();
-    let mut access = Access::of(party, "$break-glass", Action::Execute, line, session.engine.now());
+    let asked = call.request.asked();
+    let mut access = session.engine.begin_record(party, (BREAK_GLASS, Action::Execute), asked)?;
     access.purposes = vec!["BTG".to_owned()];
-    access.patients = vec![patient.clone()];
-    draft.batch.writes.push(audit::write(&access, 0));
+    access.concern([&patient]);
+    access.reason = Some(reason);
+    draft.batch.writes.extend(audit::writes(&access, 0));
     session.engine.kv.commit(draft.batch).wait()?;
 
     let out = Parameters::default()

@@ -108,7 +108,9 @@ fn resource(params: &SearchParams, def: &'static TypeDef) -> Value {
         "searchParam": listed,
     });
     if let Some(object) = resource.as_object_mut() {
-        let operations: Vec<Value> = operations_of(def).map(operation).collect();
+        let mut operations: Vec<Value> = operations_of(def).map(operation).collect();
+        // One that is on the type and on its instances is listed once.
+        operations.dedup();
         if !operations.is_empty() {
             object.insert("operation".to_owned(), Value::Array(operations));
         }

@@ -25,6 +25,7 @@ pub(super) fn prepare(
     }
     let tree = crate::model::parse(stored.text.into_bytes()).map_err(|_| Refusal::not_found())?;
     if !session.lens.may_write(tree.root(), Writing::Change)? {
+        session.lens.refuse_to_write(format!("{}/{id}", def.name), tree.root());
         return Err(Refusal::forbidden("the party may not delete this"));
     }
     super::integrity::check_referrers(session, def, id)?;

@@ -1,9 +1,9 @@
 //! The engine: everything that a request needs, and the way that every request takes through it.
 use std::sync::Arc;
 
-use crate::audit::{Access, write};
+use crate::audit::{Access, Ground, Signer, writes};
 use crate::auth::{Issuer, Party, Permission, Role, TokenError, Trust};
-use crate::consent::{Basis, Programs, Settings};
+use crate::consent::{Programs, Settings};
 use crate::model::{Issue, IssueCode, Millis, Outcome, ResourceId};
 use crate::store::{At, Batch, Clock, Kv, Ticket, VersionCipher};
 
@@ -11,7 +11,7 @@ use super::answer::{Answer, Body, Refusal, RefusalKind};
 use super::index::Index;
 use super::operation::operation_at;
 use super::parameters::Call;
-use super::request::Request;
+use super::request::{Asked, Request};
 use super::route::{Place, route};
 use super::session::Session;
 use super::table::{Code, Interaction};
@@ -34,6 +34,8 @@ pub struct EngineOptions {
     pub retries_max: usize,
     /// Whether a reference to what is not there, and the deletion of what is referred to, are refused.
     pub referential_integrity: bool,
+    /// Whether what the own staff reads waits for its record as well.
+    pub durable_reads: bool,
 }
 
 impl EngineOptions {
@@ -48,6 +50,7 @@ impl EngineOptions {
             listed_max: 10_000,
             retries_max: 8,
             referential_integrity: false,
+            durable_reads: false,
         }
     }
 }
@@ -68,6 +71,8 @@ pub struct Engine {
     issuer: Issuer,
     /// Who else is trusted to say who asks.
     trust: Option<Trust>,
+    /// Signs what the record of accesses is.
+    pub(super) audit_signer: Option<Arc<Signer>>,
     /// Who asks without a token; only where the server is open.
     open: Option<Arc<Party>>,
 }
@@ -98,6 +103,7 @@ impl Engine {
             index,
             issuer,
             trust: None,
+            audit_signer: None,
             open: open.map(Arc::new),
         }
     }
@@ -106,6 +112,12 @@ impl Engine {
     #[must_use]
     pub fn trusting(self, trust: Trust) -> Self {
         Self { trust: Some(trust), ..self }
+    }
+
+    /// The engine with the key that signs what the record of accesses is.
+    #[must_use]
+    pub fn signing_with(self, signer: Arc<Signer>) -> Self {
+        Self { audit_signer: Some(signer), ..self }
     }
 
     #[must_use]
@@ -198,9 +210,9 @@ impl Engine {
             let outcome = Outcome::error(IssueCode::NoStore, "accesses cannot be recorded").because(failure);
             return Err(Refusal::new(RefusalKind::Busy, outcome));
         }
-        let line = request.line();
+        let asked = request.asked();
         let result = self.dispatch(party, row, &place, request);
-        self.record(party, row, line, &result)?;
+        self.record(party, row, asked, &result)?;
         result
     }
 
@@ -222,36 +234,40 @@ impl Engine {
         }
         let snapshot = self.kv.snapshot(At::Latest)?;
         let session = Session::new(self, party.clone(), &*snapshot)?.for_reading(row, place);
-        answer_read(&session, row, place, &request)
+        answer_read(&session, row, place, &request).map_err(|refusal| refusal.withholding(&session))
     }
 
     /// Writes down who saw what. What the own staff reads is released at once and on record with the next sync; what
     /// others read is on record before it is released.
-    fn record(
+    pub(super) fn record(
         &self,
         party: &Party,
         row: &Interaction,
-        line: String,
+        asked: Asked,
         result: &Result<Answer, Refusal>,
     ) -> Result<(), Refusal> {
         let is_recorded = result.as_ref().is_ok_and(|answer| answer.recorded);
         if row.code == Code::Capabilities || is_recorded {
             return Ok(());
         }
-        let mut access = Access::of(party, row.name, row.action, line, self.now());
+        let mut access = self.begin_record(party, (row.name, row.action), asked)?;
         match result {
             Ok(answer) => fill(&mut access, answer),
-            Err(refusal) => access.status = refusal.kind.status(),
+            Err(refusal) => {
+                access.status = refusal.kind.status();
+                access.withhold(&refusal.withheld);
+            }
         }
         self.store_record(party, &access)
     }
 
     /// Stores a record of what is about to be released.
     pub(super) fn store_record(&self, party: &Party, access: &Access) -> Result<(), Refusal> {
-        let batch = Batch { writes: vec![write(access, 0)], ..Batch::default() };
+        let batch = Batch { writes: writes(access, 0), ..Batch::default() };
         let ticket: Ticket = self.kv.commit(batch);
         let is_own = party.organization.as_ref().is_some_and(|own| self.settings.own.contains(own));
-        if is_own && party.role != Role::Patient {
+        let is_emergency = access.released.iter().any(|item| item.ground == Ground::BreakGlass);
+        if is_own && party.role != Role::Patient && !is_emergency && !self.options.durable_reads {
             return Ok(());
         }
         ticket.wait().map(drop).map_err(|error| {
@@ -287,16 +303,10 @@ pub(super) fn fill(access: &mut Access, answer: &Answer) {
         Body::None | Body::Public(_) => None,
     };
     for disclosed in shown.into_iter().chain(answer.written.as_ref()) {
-        if !disclosed.reference().is_empty() {
-            access.released.push(format!("{}/_history/{}", disclosed.reference(), disclosed.version_id()));
-        }
-        access.patients.extend(disclosed.patients().iter().cloned());
-        if let Basis::Consent { id, .. } = disclosed.basis() {
-            access.consents.push(format!("Consent/{id}"));
-        }
+        access.release(disclosed.releases());
+        access.concern(disclosed.patients());
     }
-    access.patients.sort();
-    access.patients.dedup();
+    access.withhold(&answer.withheld);
 }
 
 pub(super) fn is_write(row: &Interaction) -> bool {
@@ -370,6 +380,12 @@ pub(super) fn prepare_write(
     place: &Place,
     input: &super::write::Input,
 ) -> Result<super::write::Prepared, Refusal> {
+    if place.def().is_some_and(|def| &*def.name == "AuditEvent") {
+        // Before any data is looked at: no such event can be made, changed or deleted by anybody.
+        let message = "the record of accesses is written by the server alone";
+        let issue = Issue::error(IssueCode::NotSupported, message);
+        return Err(Refusal::new(RefusalKind::MethodNotAllowed, issue));
+    }
     let prepared = match (row.code, place) {
         (Code::Create, Place::Type(def)) => create::prepare(session, def, input),
         (Code::Update, Place::Instance(def, id)) => update::prepare(session, def, id, input),

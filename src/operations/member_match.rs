@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::audit::{self, Access, Action};
+use crate::audit::{self, Action};
 use crate::consent::compile;
 use crate::definitions::{TypeDef, r4};
 use crate::model::{Issue, IssueCode, Node, ResourceId, parse};
@@ -162,14 +162,12 @@ fn file(session: &Session<'_>, call: &Call<'_>, consent: Node<'_>, patient: &str
     }
     let change = made(session, &resource).map_err(|_| no_match())?;
     let mut draft = Draft::default();
-    let reference = format!("Consent/{}", change.id);
     draft.push(session.snapshot(), &change)?;
     let party = session.lens.party();
-    let line = call.request.line();
-    let mut access = Access::of(party, "$member-match", Action::Execute, line, session.engine.now());
-    access.patients = vec![patient.to_owned()];
-    access.released = vec![reference];
-    draft.batch.writes.push(audit::write(&access, 0));
+    let asked = call.request.asked();
+    let mut access = session.engine.begin_record(party, ("$member-match", Action::Execute), asked)?;
+    super::audit::add_change(&mut access, &change);
+    draft.batch.writes.extend(audit::writes(&access, 0));
     session.engine.kv.commit(draft.batch).wait()?;
     Ok(())
 }

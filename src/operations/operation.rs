@@ -5,6 +5,7 @@ use crate::auth::Permission;
 use crate::definitions::TypeDef;
 
 use super::answer::{Answer, Refusal};
+use super::audit;
 use super::break_glass::break_glass;
 use super::consent;
 use super::member_match::member_match;
@@ -45,7 +46,7 @@ macro_rules! operation {
 }
 
 /// Every operation that is served. Their names are Chartward's own where no comment says whose they are.
-pub static OPERATIONS: [Operation; 6] = [
+pub static OPERATIONS: [Operation; 11] = [
     operation!("Consent", Type, "$decide", Read, [Get, Post], Execute, consent::decide),
     operation!("Consent", Type, "$preview", Read, [Post], Execute, consent::preview),
     operation!("Patient", Instance, "$explain-access", Read, [Get, Post], Execute, consent::explain_access),
@@ -61,6 +62,27 @@ pub static OPERATIONS: [Operation; 6] = [
     operation!("Patient", Instance, "$break-glass", Read, [Post], Execute, break_glass),
     // HRex 1.0.
     operation!("Patient", Type, "$member-match", Search, [Post], Execute, member_match),
+    operation!("Patient", Instance, "$who-saw", Read, [Get, Post], Execute, audit::who_saw),
+    operation!(
+        "Patient",
+        Instance,
+        "$accounting-of-disclosures",
+        Read,
+        [Get, Post],
+        Execute,
+        audit::accounting_of_disclosures
+    ),
+    operation!(
+        "Patient",
+        Instance,
+        "$suspend-accounting",
+        Update,
+        [Post],
+        Execute,
+        audit::suspend_accounting
+    ),
+    operation!("AuditEvent", Instance, "$audit-proof", Read, [Get, Post], Execute, audit::event_proof),
+    operation!("AuditEvent", Type, "$audit-proof", Read, [Get, Post], Execute, audit::consistency_proof),
 ];
 
 impl Operation {

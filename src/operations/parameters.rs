@@ -2,7 +2,8 @@
 //! the body; and the Parameters of an answer.
 use serde_json::{Map, Value, json};
 
-use crate::model::{IssueCode, Node, ResourceId};
+use crate::fhirpath::encode_base64;
+use crate::model::{IssueCode, Millis, Node, ResourceId, Temporal};
 
 use super::answer::Refusal;
 use super::request::{Payload, Request};
@@ -144,6 +145,20 @@ impl Parameters {
 
     pub(super) fn count(mut self, name: &str, count: usize) -> Self {
         self.0.push(json!({"name": name, "valueInteger": count}));
+        self
+    }
+
+    /// Milliseconds since 1970.
+    pub(super) fn instant(mut self, name: &str, time: Millis) -> Self {
+        self.0.push(json!({"name": name, "valueInstant": Temporal::from_millis(time).to_text()}));
+        self
+    }
+
+    /// A document of another kind, as a Binary.
+    pub(super) fn document(mut self, name: &str, content_type: &str, text: &str) -> Self {
+        let data = encode_base64(text.as_bytes());
+        let binary = json!({"resourceType": "Binary", "contentType": content_type, "data": data});
+        self.0.push(json!({"name": name, "resource": binary}));
         self
     }
 

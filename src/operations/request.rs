@@ -60,6 +60,10 @@ pub struct Headers {
     pub preference: Preference,
     /// `Prefer: handling=lenient`.
     pub lenient: bool,
+    /// `X-Request-Id`, or what the wire made in its place.
+    pub request_id: Option<String>,
+    /// The network address of the client.
+    pub peer: Option<String>,
 }
 
 /// The body, read as far as its media type says.
@@ -86,16 +90,38 @@ pub struct Request {
 }
 
 impl Request {
-    /// Method, path and query as one line, for the record of accesses.
+    /// Method, path and query as one line, for the record of accesses; of a search by POST also its form.
     #[must_use]
     pub fn line(&self) -> String {
         let mut line = format!("{} /{}", self.verb.name(), self.path.join("/"));
-        for ((name, value), number) in self.query.iter().zip(0_usize..) {
+        let form = match &self.payload {
+            Payload::Form(form) => form.as_slice(),
+            Payload::None | Payload::Resource(_) | Payload::JsonPatch(_) => &[],
+        };
+        for ((name, value), number) in self.query.iter().chain(form).zip(0_usize..) {
             line.push(if number == 0 { '?' } else { '&' });
             line.push_str(name);
             line.push('=');
             line.push_str(value);
         }
         line
+    }
+}
+
+/// What the record of accesses keeps of a request itself.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub(super) line: String,
+    pub(super) request_id: Option<String>,
+    pub(super) peer: Option<String>,
+}
+
+impl Request {
+    pub(super) fn asked(&self) -> Asked {
+        Asked {
+            line: self.line(),
+            request_id: self.headers.request_id.clone(),
+            peer: self.headers.peer.clone(),
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::audit::{self, Access, Action};
+use crate::audit::{self, Action};
 use crate::auth::Party;
 use crate::consent::{BundleEntry, BundleKind};
 use crate::definitions::r4;
@@ -14,8 +14,8 @@ use super::answer::{Answer, Refusal, RefusalKind};
 use super::batch::{answer, response_entry};
 use super::bundle_entry::Entry;
 use super::conditional::{Matches, matches};
-use super::engine::{Engine, answer_read, fill, is_write, permit, prepare_write};
-use super::request::{Headers, Verb, decode_pairs};
+use super::engine::{Engine, answer_read, is_write, permit, prepare_write};
+use super::request::{Asked, Headers, Verb, decode_pairs};
 use super::route::{Place, route};
 use super::session::Session;
 use super::table::{Code, Interaction};
@@ -90,7 +90,12 @@ fn attempt(
         session.coming.extend(def.map(|def| format!("{}/{id}", def.name)));
     }
     let (steps, references) = read_bodies(&session, routed, &ids)?;
-    let mut access = Access::of(party, "transaction", Action::Execute, "POST /".to_owned(), engine.now());
+    let asked = Asked {
+        line: "POST /".to_owned(),
+        request_id: headers.request_id.clone(),
+        peer: headers.peer.clone(),
+    };
+    let mut access = engine.begin_record(party, ("transaction", Action::Execute), asked)?;
     let mut draft = Draft::default();
     references.into_iter().for_each(|expectation| draft.expect(expectation));
     let mut answers: HashMap<usize, Answer> = HashMap::new();
@@ -100,8 +105,8 @@ fn attempt(
     let mut deleted = HashSet::new();
     for Step { index, input } in steps {
         let Some(Routed { row, place, .. }) = routed.get(index) else { continue };
-        let prepared =
-            prepare_write(&session, row, place, &input).map_err(|refusal| at_entry(refusal, index))?;
+        let prepared = prepare_write(&session, row, place, &input)
+            .map_err(|refusal| at_entry(refusal.withholding(&session), index))?;
         match prepared {
             Prepared::Nothing(answer, expectations) => {
                 expectations.into_iter().for_each(|expectation| draft.expect(expectation));
@@ -136,16 +141,10 @@ fn attempt(
         let message = "the match of this entry is deleted by another entry of the transaction";
         return Err(at_entry(Refusal::bad_request(IssueCode::Conflict, message), *index));
     }
-    let patients = planned.iter().flat_map(|(_, _, plan, _)| &plan.change.derived.facts.patients);
-    access.patients = patients.map(|id| format!("Patient/{id}")).collect();
-    access.patients.sort();
-    access.patients.dedup();
-    access.released = planned
-        .iter()
-        .map(|(_, _, plan, _)| format!("{}/{}", plan.change.def.name, plan.change.id))
-        .collect();
+    planned.iter().for_each(|(_, _, plan, _)| super::audit::add_change(&mut access, &plan.change));
     answers.values().for_each(|answer| add_to_record(&mut access, answer));
-    draft.batch.writes.push(audit::write(&access, 0));
+    access.withhold(&session.lens.take_withheld());
+    draft.batch.writes.extend(audit::writes(&access, 0));
     let committed = match engine.kv.commit(draft.batch).wait() {
         Ok(committed) => committed,
         Err(error @ CommitError::Conflict { .. }) => return Ok(Err(error)),
@@ -176,7 +175,7 @@ fn respond(
             None if row.code == Code::Capabilities => super::capabilities::capabilities(engine),
             None => {
                 let session = Session::new(engine, party.clone(), &*snapshot)?.for_reading(row, place);
-                read(&session, row, place, entry)
+                read(&session, row, place, entry, headers)
             }
         };
         entries.push(response_entry(answer, headers.preference));
@@ -190,14 +189,16 @@ fn read(
     row: &Interaction,
     place: &Place,
     entry: &Entry<'_>,
+    headers: &Headers,
 ) -> Result<Answer, Refusal> {
-    let request = entry.request(None)?;
-    let answer = answer_read(session, row, place, &request)?;
-    let (engine, party) = (session.engine, session.lens.party());
-    let mut access = Access::of(party, row.name, row.action, request.line(), engine.now());
-    fill(&mut access, &answer);
-    engine.store_record(party, &access)?;
-    Ok(answer)
+    let mut request = entry.request(None)?;
+    request.headers.request_id.clone_from(&headers.request_id);
+    request.headers.peer.clone_from(&headers.peer);
+    let answer = answer_read(session, row, place, &request).map_err(|refusal| refusal.withholding(session));
+    // What an answer that succeeded left out is no refusal, and none of the next entry's.
+    drop(session.lens.take_withheld());
+    session.engine.record(session.lens.party(), row, request.asked(), &answer)?;
+    answer
 }
 
 /// What the entries' full URLs stand for: `Type/id`, chosen before anything is written.

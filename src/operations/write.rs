@@ -120,6 +120,7 @@ pub(super) fn put(
     let is_about_new = before.is_none() && is_about_new(session, &DataFacts::of(tree.root()).owners)?;
     may_write = may_write || (is_about_new && session.lens.may_write_about_new(tree.root()));
     if !may_write {
+        session.lens.refuse_to_write(format!("{}/{id}", def.name), tree.root());
         return Err(Refusal::forbidden("the party may not write this"));
     }
     check_consent(session, def, tree.root())?;
@@ -267,14 +268,18 @@ pub(super) fn with_retries(
     place: &Place,
     request: Request,
 ) -> Result<Answer, Refusal> {
-    let line = request.line();
+    let asked = request.asked();
     let input = Input::new(request)?;
     let mut conflict = CommitError::Busy;
     for _ in 0..=engine.options.retries_max {
         let snapshot = engine.kv.snapshot(At::Latest)?;
         let session = Session::new(engine, party.clone(), &*snapshot)?;
-        let planned = match prepare_write(&session, row, place, &input)? {
-            Prepared::Nothing(answer, _) => return Ok(*answer),
+        let prepared = prepare_write(&session, row, place, &input);
+        let planned = match prepared.map_err(|refusal| refusal.withholding(&session))? {
+            Prepared::Nothing(mut answer, _) => {
+                answer.withheld = session.lens.take_withheld();
+                return Ok(*answer);
+            }
             Prepared::Change(planned) => planned,
         };
         let mut draft = Draft::default();
@@ -283,12 +288,10 @@ pub(super) fn with_retries(
         for change in &planned.also {
             draft.push(&*snapshot, change)?;
         }
-        let mut access = Access::of(party, row.name, row.action, line.clone(), engine.now());
+        let mut access = engine.begin_record(party, (row.name, row.action), asked.clone())?;
         access.status = planned.kind.status();
-        access.released = vec![format!("{}/{}", planned.change.def.name, planned.change.id)];
-        access.patients =
-            planned.change.derived.facts.patients.iter().map(|id| format!("Patient/{id}")).collect();
-        draft.batch.writes.push(audit::write(&access, 0));
+        super::audit::add_change(&mut access, &planned.change);
+        draft.batch.writes.extend(audit::writes(&access, 0));
         match engine.kv.commit(draft.batch).wait() {
             Ok(committed) => return finish(&session, *planned, committed, 0, &input.headers),
             Err(error @ CommitError::Conflict { .. }) => conflict = error,

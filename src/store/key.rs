@@ -10,6 +10,7 @@
 //! | entries | 06 | row | the index entries of the newest version, for the next difference |
 //! | audit | 07 | sequence, number (4) | one access record |
 //! | meta | 08 | name, 00 00 | single values: keys, settings, format |
+//! | audit by patient | 0a | patient id, 00 00, sequence, number (4) | nothing: the access record concerns the patient |
 //!
 //! Rows and sequences are 8 bytes. All numbers are big-endian, so that keys sort as their numbers do. Texts have their
 //! zero bytes escaped as `00 ff` and end with `00 00`, so that a text sorts before every longer one that begins with it.
@@ -25,11 +26,12 @@ pub enum Space {
     Entries,
     Audit,
     Meta,
+    AuditPatient,
 }
 
 impl Space {
     /// All spaces in the order of their bytes.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Record,
         Self::Id,
         Self::Current,
@@ -38,6 +40,7 @@ impl Space {
         Self::Entries,
         Self::Audit,
         Self::Meta,
+        Self::AuditPatient,
     ];
 
     #[must_use]
@@ -51,6 +54,7 @@ impl Space {
             Self::Entries => 6,
             Self::Audit => 7,
             Self::Meta => 8,
+            Self::AuditPatient => 10,
         }
     }
 

@@ -12,7 +12,7 @@ mod sled;
 mod suite;
 mod ticket;
 
-pub use self::sled::{Opened, Sled, SledFigures, SledOptions, verify_chain};
+pub use self::sled::{Opened, Sled, SledFigures, SledOptions, read_chain, verify_chain};
 pub use clock::{Clock, SystemClock};
 pub use dump::{Dumped, read_dump, write_dump};
 pub use key::{Key, Space, consents_key, definitions_key, indexed_key, row_of, text_prefix};

@@ -9,6 +9,8 @@
 )]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test tells what it skips")]
 
+mod audit;
+mod audit_tampering;
 mod backup;
 mod concurrency;
 mod consent_corpus;

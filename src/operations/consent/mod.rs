@@ -12,4 +12,5 @@ pub(super) use decide::decide;
 pub(super) use explain::explain_access;
 pub(super) use file::known;
 pub(super) use preview::preview;
+pub(super) use standing::may_ask_about;
 pub(super) use status::{enforcement_status, remarks};

@@ -12,7 +12,7 @@ use super::super::session::Session;
 ///
 /// # Errors
 /// 403 for a role that may not ask at all, 404 for another patient's file.
-pub(super) fn may_ask_about(session: &Session<'_>, patient: &str) -> Result<(), Refusal> {
+pub(in super::super) fn may_ask_about(session: &Session<'_>, patient: &str) -> Result<(), Refusal> {
     if session.lens.may_audit() {
         return Ok(());
     }

@@ -1,144 +1,438 @@
-//! AuditEvents: made of access records when they are asked for, the newest first.
-use std::collections::BTreeSet;
-
-use crate::audit::{audit_events, read_all};
+//! AuditEvents: made of access records when they are asked for, the newest first, a page at a time.
+use crate::audit::{
+    Access, Making, Reader, RecordPlace, Records, audit_events, record, record_of_event, suspended,
+};
 use crate::consent::{Bundle, BundleEntry, BundleKind, SearchMode};
-use crate::definitions::r4;
-use crate::model::{Issue, IssueCode, Millis, ResourceId, parse};
+use crate::definitions::{TypeDef, r4};
+use crate::model::{Issue, IssueCode, Millis, Reference, ReferenceTarget, ResourceId, parse};
 use crate::search::{Filter, Query, Sort, SortKey, Summary, TotalMode, entries, fulfils, sort_value};
-use crate::store::{At, Sequence, Way, compare_values};
+use crate::store::{At, Direction, Sequence, Snapshot, Way, compare_values};
 
 use super::super::answer::{Answer, Body, Kind, Refusal, RefusalKind};
 use super::super::cursor::Cursor;
 use super::super::session::{Seen, Session};
+use super::reduce::reduce_by;
 use super::target::self_text;
 
-pub(super) fn audit_search(session: &Session<'_>, query: &Query) -> Result<Answer, Refusal> {
-    let options = &session.engine.options;
-    let bound = format!("AuditEvent?{}", self_text(query));
-    let cursor = match &query.cursor {
-        Some(cursor) => Some(session.engine.unseal(cursor, session.lens.party(), &bound)?),
-        None => None,
-    };
-    let sequence = cursor.as_ref().map_or(session.snapshot().sequence(), |cursor| Sequence(cursor.sequence));
-    let found = matching(session, query, sequence)?;
-    let len = query.count.unwrap_or(options.page_len_default).min(options.page_len_max);
-    let is_count = query.summary == Summary::Count || len == 0;
-    let offset = cursor.as_ref().map_or(0, |cursor| cursor.offset);
-    let total = found.len();
-    let mut links = vec![("self", format!("{}/{bound}", options.base_url))];
-    let mut page_at = |relation, way, offset| -> Result<(), Refusal> {
-        let now = session.engine.now();
-        let first_asked = cursor.as_ref().map_or(now, |cursor| cursor.first_asked);
-        let cursor =
-            Cursor { sequence: sequence.0, row: 0, offset, way, total: Some(total), made: now, first_asked };
-        let sealed = session.engine.seal(&cursor, session.lens.party(), &bound)?;
-        links.push((relation, format!("{}/{bound}&_cursor={sealed}", options.base_url)));
-        Ok(())
-    };
-    if !is_count && offset + len < total {
-        page_at("next", Way::Onward, offset + len)?;
+/// What is searched for, and where.
+pub(super) struct AuditSearch<'a, 's> {
+    pub(super) session: &'a Session<'s>,
+    pub(super) def: &'static TypeDef,
+    /// The path below the base.
+    pub(super) path: &'a str,
+    pub(super) filters: &'a [Filter],
+    /// The id of the patient in whose compartment it is.
+    pub(super) compartment: Option<&'a ResourceId>,
+    pub(super) query: &'a Query,
+}
+
+/// In which order the events come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    NewestFirst,
+    OldestFirst,
+    /// By something else than time, for which all that match are looked at.
+    Sorted,
+}
+
+impl Order {
+    /// CHOICE: by time is in the order in which the records were committed, so that a page costs no more than it shows.
+    /// Requests that overlap may have been asked some milliseconds the other way round.
+    fn of(query: &Query) -> Self {
+        let is_time = |key: &SortKey| match key {
+            SortKey::LastUpdated => true,
+            SortKey::Param(param) => &*param.code == "date",
+            SortKey::Id => false,
+        };
+        match query.sort.as_slice() {
+            [] => Self::NewestFirst,
+            [sort] if is_time(&sort.key) && sort.descending => Self::NewestFirst,
+            [sort] if is_time(&sort.key) => Self::OldestFirst,
+            _ => Self::Sorted,
+        }
     }
-    if !is_count && offset > 0 {
-        page_at("previous", Way::Back, offset.saturating_sub(len))?;
+
+    fn direction(self, way: Way) -> Direction {
+        match (self, way) {
+            (Self::NewestFirst | Self::Sorted, Way::Onward) | (Self::OldestFirst, Way::Back) => {
+                Direction::Reverse
+            }
+            (Self::NewestFirst | Self::Sorted, Way::Back) | (Self::OldestFirst, Way::Onward) => {
+                Direction::Forward
+            }
+        }
     }
-    let mut shown = Vec::new();
-    for Event { id, text, time, .. } in found.into_iter().skip(offset).take(if is_count { 0 } else { len }) {
-        let full_url = Some(format!("{}/AuditEvent/{id}", options.base_url));
-        let resource = session.lens.show_derived(text, BTreeSet::new(), time);
-        shown.push(BundleEntry {
-            full_url,
-            resource,
-            mode: Some(SearchMode::Match),
-            ..BundleEntry::default()
-        });
-    }
-    let bundle = Bundle {
-        kind: BundleKind::Searchset,
-        id: session.engine.fresh_id()?.to_string(),
-        time: session.engine.now(),
-        total: (is_count || query.total != Some(TotalMode::None)).then_some(total),
-        links,
-        entries: shown,
-    };
-    Ok(Answer::new(Kind::Ok, Body::Disclosed(bundle.disclose())))
 }
 
 /// An AuditEvent that matches.
-struct Event {
+struct Found {
+    /// The record that it is made of, and which of the record's events it is.
+    place: (RecordPlace, usize),
     id: String,
+    patient: Option<String>,
     text: String,
     time: Millis,
     /// What it is sorted by.
     values: Vec<Option<Vec<u8>>>,
 }
 
-/// The events that fulfil the query, up to a commit.
-fn matching(session: &Session<'_>, query: &Query, sequence: Sequence) -> Result<Vec<Event>, Refusal> {
-    let mut found = Vec::new();
-    if !session.lens.may_audit() {
-        return Ok(found);
-    }
-    let then = session.engine.kv.snapshot(At::Sequence(sequence))?;
-    for (place, access) in read_all(&*then)? {
-        for (id, text) in audit_events(place, &access) {
-            let values = is_match(session, &text, access.time, query)?;
-            let is_shown = || session.lens.show_derived(text.clone(), BTreeSet::new(), access.time).is_some();
-            if let Some(values) = values.filter(|_| is_shown()) {
-                found.push(Event { id, text, time: access.time, values });
-            }
-        }
-    }
-    found.reverse();
-    found.sort_by(|a, b| compare_values(&query.sort, &a.values, &b.values));
-    Ok(found)
+/// A page of events.
+struct PageOfEvents {
+    events: Vec<Found>,
+    /// How many matches are before the page, where they were counted.
+    offset: usize,
+    has_next: bool,
+    has_previous: bool,
+    total: Option<usize>,
 }
 
-/// Whether an event matches; if so, what it is sorted by.
-fn is_match(
-    session: &Session<'_>,
-    text: &str,
-    time: Millis,
-    query: &Query,
-) -> Result<Option<Vec<Option<Vec<u8>>>>, Refusal> {
-    let corrupt = |_| {
-        Refusal::new(RefusalKind::Internal, Issue::error(IssueCode::Exception, "an event cannot be read"))
-    };
-    let tree = parse(text.as_bytes().to_vec()).map_err(corrupt)?;
-    let own = entries(&session.params, tree.root());
-    for filter in &query.filters {
-        let filter: &Filter = filter;
-        let holds = fulfils(filter, tree.root(), &own, Some(time)).map_err(Refusal::not_supported)?;
-        if !holds {
-            return Ok(None);
-        }
+impl AuditSearch<'_, '_> {
+    pub(super) fn answer(&self) -> Result<Answer, Refusal> {
+        let (session, query) = (self.session, self.query);
+        let options = &session.engine.options;
+        let bound = format!("{}?{}", self.path, self_text(query));
+        let cursor = match &query.cursor {
+            Some(cursor) => Some(session.engine.unseal(cursor, session.lens.party(), &bound)?),
+            None => None,
+        };
+        let sequence =
+            cursor.as_ref().map_or(session.snapshot().sequence(), |cursor| Sequence(cursor.sequence));
+        let then = session.engine.kv.snapshot(At::Sequence(sequence))?;
+        let len = query.count.unwrap_or(options.page_len_default).min(options.page_len_max);
+        let is_count = query.summary == Summary::Count || len == 0;
+        let page = if is_count {
+            PageOfEvents::counted(self.count(&*then)?)
+        } else if Order::of(query) != Order::Sorted {
+            self.page(&*then, cursor.as_ref(), len)?
+        } else {
+            self.sorted_page(&*then, cursor.as_ref(), len)?
+        };
+        let links = self.links(&bound, sequence, cursor.as_ref(), len, &page)?;
+        let total = page.total.filter(|_| is_count || query.total != Some(TotalMode::None));
+        let bundle = Bundle {
+            kind: BundleKind::Searchset,
+            id: session.engine.fresh_id()?.to_string(),
+            time: session.engine.now(),
+            total,
+            links,
+            entries: page.events.into_iter().filter_map(|found| self.entry(found)).collect(),
+        };
+        Ok(Answer::new(Kind::Ok, Body::Disclosed(bundle.disclose())))
     }
-    let value = |sort: &Sort| match &sort.key {
-        SortKey::Id => tree.root().str_at("id").map(|id| id.as_bytes().to_vec()),
-        SortKey::LastUpdated => Some(time.to_be_bytes().to_vec()),
-        SortKey::Param(param) => {
-            let values = own.iter().filter(|entry| entry.param == param.id);
-            let values = values.filter_map(|entry| sort_value(param.kind, &entry.value));
-            if sort.descending { values.max() } else { values.min() }
+
+    fn entry(&self, found: Found) -> Option<BundleEntry> {
+        let shown =
+            self.session.lens.show_derived(found.text, found.patient.into_iter().collect(), found.time)?;
+        Some(BundleEntry {
+            full_url: Some(format!("{}/AuditEvent/{}", self.session.engine.options.base_url, found.id)),
+            resource: Some(reduce_by(&shown, self.def, self.query.summary, &self.query.elements)),
+            mode: Some(SearchMode::Match),
+            ..BundleEntry::default()
+        })
+    }
+
+    /// The patient by whose index the records are read: the party itself where it may see no others, else the one asked for.
+    fn patient(&self) -> Option<String> {
+        let lens = &self.session.lens;
+        let asked = self.query.used.iter().find_map(|(name, value)| named_patient(name, value));
+        let asked = self.compartment.map(|id| id.as_str().to_owned()).or(asked);
+        if lens.may_audit() || asked.as_ref().is_some_and(|id| lens.is_subject(&format!("Patient/{id}"))) {
+            return asked;
         }
-    };
-    Ok(Some(query.sort.iter().map(value).collect()))
+        // An id that no patient can have finds nothing.
+        Some(lens.party().own_patient().unwrap_or_default().to_owned())
+    }
+
+    /// Visits what matches, from a place on (itself not included), until the visitor has enough.
+    fn walk(
+        &self,
+        then: &dyn Snapshot,
+        from: Option<(RecordPlace, usize)>,
+        way: Way,
+        visit: &mut dyn FnMut(Found) -> bool,
+    ) -> Result<(), Refusal> {
+        let direction = Order::of(self.query).direction(way);
+        let patient = self.patient();
+        let start = from.map(|(place, _)| place);
+        let mut records = Records::new(then, patient.as_deref(), direction, start);
+        while let Some((place, access)) = records.read()? {
+            let mut events = self.of_record(place, &access)?;
+            if let Some((_, at)) = from.filter(|(record, _)| *record == place) {
+                events.retain(|found| match direction {
+                    Direction::Reverse => found.place.1 < at,
+                    Direction::Forward => found.place.1 > at,
+                });
+            }
+            if direction == Direction::Reverse {
+                events.reverse();
+            }
+            for found in events {
+                if !visit(found) {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The events of a record that the party may see and that match.
+    fn of_record(&self, place: RecordPlace, access: &Access) -> Result<Vec<Found>, Refusal> {
+        let mut found = Vec::new();
+        for (event, number) in made(self.session, place, access).into_iter().zip(0_usize..) {
+            let permitted = match &event.patient {
+                Some(patient) => {
+                    self.session.lens.may_see_accesses_to(patient)
+                        && !is_suspended(self.session, patient, access)?
+                }
+                None => self.session.lens.may_audit(),
+            };
+            if !permitted {
+                continue;
+            }
+            let values = self.is_match(&event.text, access.time)?;
+            // Scopes may reach some events only.
+            let is_shown = || {
+                let patients = event.patient.clone().into_iter().collect();
+                self.session.lens.show_derived(event.text.clone(), patients, access.time).is_some()
+            };
+            if let Some(values) = values.filter(|_| is_shown()) {
+                let (id, patient, text) = (event.id, event.patient, event.text);
+                found.push(Found { place: (place, number), id, patient, text, time: access.time, values });
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether an event matches; if so, what it is sorted by.
+    fn is_match(&self, text: &str, time: Millis) -> Result<Option<Vec<Option<Vec<u8>>>>, Refusal> {
+        let corrupt = |_| {
+            Refusal::new(RefusalKind::Internal, Issue::error(IssueCode::Exception, "an event cannot be read"))
+        };
+        let tree = parse(text.as_bytes().to_vec()).map_err(corrupt)?;
+        let own = entries(&self.session.params, tree.root());
+        for filter in self.filters {
+            if !fulfils(filter, tree.root(), &own, Some(time)).map_err(Refusal::not_supported)? {
+                return Ok(None);
+            }
+        }
+        let value = |sort: &Sort| match &sort.key {
+            SortKey::Id => tree.root().str_at("id").map(|id| id.as_bytes().to_vec()),
+            SortKey::LastUpdated => Some(time.to_be_bytes().to_vec()),
+            SortKey::Param(param) => {
+                let values = own.iter().filter(|entry| entry.param == param.id);
+                let values = values.filter_map(|entry| sort_value(param.kind, &entry.value));
+                if sort.descending { values.max() } else { values.min() }
+            }
+        };
+        Ok(Some(self.query.sort.iter().map(value).collect()))
+    }
+
+    fn count(&self, then: &dyn Snapshot) -> Result<usize, Refusal> {
+        let mut count = 0;
+        self.walk(then, None, Way::Onward, &mut |_| {
+            count += 1;
+            true
+        })?;
+        Ok(count)
+    }
+
+    /// A page in the order of the records, the newest first: no more is read than it takes.
+    fn page(
+        &self,
+        then: &dyn Snapshot,
+        cursor: Option<&Cursor>,
+        len: usize,
+    ) -> Result<PageOfEvents, Refusal> {
+        let way = cursor.map_or(Way::Onward, |cursor| cursor.way);
+        let from = cursor.map(place_of);
+        // One more tells that there is a next page; the first page looks further, for a total that was not asked for.
+        let looks_further = cursor.is_none() && self.query.total.is_none();
+        let further = if looks_further { self.session.engine.options.total_unasked_max } else { 0 };
+        let wanted = len + 1 + further;
+        let mut events = Vec::new();
+        self.walk(then, from, way, &mut |found| {
+            events.push(found);
+            events.len() < wanted
+        })?;
+        let is_cut = events.len() > len;
+        let small_total = (cursor.is_none() && events.len() < wanted).then_some(events.len());
+        events.truncate(len);
+        if way == Way::Back {
+            events.reverse();
+        }
+        let wants_total = matches!(self.query.total, Some(TotalMode::Accurate | TotalMode::Estimate));
+        let total = match small_total.or(cursor.and_then(|cursor| cursor.total)) {
+            None if wants_total => Some(self.count(then)?),
+            known => known,
+        };
+        Ok(PageOfEvents {
+            events,
+            offset: 0,
+            has_next: way == Way::Back || is_cut,
+            has_previous: if way == Way::Onward { cursor.is_some() } else { is_cut },
+            total,
+        })
+    }
+
+    /// A page in another order, for which all that match are looked at.
+    fn sorted_page(
+        &self,
+        then: &dyn Snapshot,
+        cursor: Option<&Cursor>,
+        len: usize,
+    ) -> Result<PageOfEvents, Refusal> {
+        let mut found = Vec::new();
+        self.walk(then, None, Way::Onward, &mut |event| {
+            // The texts are made again for those on the page.
+            found.push(Found { text: String::new(), ..event });
+            true
+        })?;
+        found.sort_by(|a, b| compare_values(&self.query.sort, &a.values, &b.values));
+        let (offset, total) = (cursor.map_or(0, |cursor| cursor.offset), found.len());
+        let mut events: Vec<Found> = found.into_iter().skip(offset).take(len).collect();
+        for event in &mut events {
+            let access = record(then, event.place.0)?.ok_or_else(Refusal::not_found)?;
+            let again = made(self.session, event.place.0, &access).into_iter().nth(event.place.1);
+            event.text = again.map(|event| event.text).unwrap_or_default();
+        }
+        let has_next = offset + events.len() < total;
+        Ok(PageOfEvents { events, offset, has_next, has_previous: offset > 0, total: Some(total) })
+    }
+
+    fn links(
+        &self,
+        bound: &str,
+        sequence: Sequence,
+        cursor: Option<&Cursor>,
+        len: usize,
+        page: &PageOfEvents,
+    ) -> Result<Vec<(&'static str, String)>, Refusal> {
+        let (engine, party) = (self.session.engine, self.session.lens.party());
+        let base = format!("{}/{bound}", engine.options.base_url);
+        let mut links = vec![("self", base.trim_end_matches('?').to_owned())];
+        let is_sorted = Order::of(self.query) == Order::Sorted;
+        let made = engine.now();
+        let first_asked = cursor.map_or(made, |cursor| cursor.first_asked);
+        let mut page_at = |relation, way, at: Option<&Found>, offset: usize| -> Result<(), Refusal> {
+            let (row, packed) = at.map_or((0, 0), |found| packed(found.place));
+            let (row, offset) = if is_sorted { (0, offset) } else { (row, packed) };
+            let cursor =
+                Cursor { sequence: sequence.0, row, offset, way, total: page.total, made, first_asked };
+            let sealed = engine.seal(&cursor, party, bound)?;
+            let separator = if bound.ends_with('?') { "" } else { "&" };
+            links.push((relation, format!("{base}{separator}_cursor={sealed}")));
+            Ok(())
+        };
+        if page.has_next {
+            page_at("next", Way::Onward, page.events.last(), page.offset + len)?;
+        }
+        if page.has_previous {
+            page_at("previous", Way::Back, page.events.first(), page.offset.saturating_sub(len))?;
+        }
+        Ok(links)
+    }
+}
+
+impl PageOfEvents {
+    fn counted(total: usize) -> Self {
+        Self { events: Vec::new(), offset: 0, has_next: false, has_previous: false, total: Some(total) }
+    }
+}
+
+/// How many bits of a cursor's offset tell which event of a record it is; the others tell which record of a commit.
+const EVENT_BITS: u32 = 32;
+
+/// A place as the row and the offset of a cursor.
+fn packed(((Sequence(sequence), number), event): (RecordPlace, usize)) -> (u64, usize) {
+    let event = u64::try_from(event).unwrap_or(u64::MAX) & (u64::from(u32::MAX));
+    (sequence, usize::try_from(u64::from(number) << EVENT_BITS | event).unwrap_or(usize::MAX))
+}
+
+fn place_of(cursor: &Cursor) -> (RecordPlace, usize) {
+    let packed = u64::try_from(cursor.offset).unwrap_or(u64::MAX);
+    let number = u32::try_from(packed >> EVENT_BITS).unwrap_or(u32::MAX);
+    let event = usize::try_from(packed & u64::from(u32::MAX)).unwrap_or(usize::MAX);
+    ((Sequence(cursor.row), number), event)
+}
+
+/// The id of the one patient that a condition names, if it is such a one.
+fn named_patient(name: &str, value: &str) -> Option<String> {
+    let is_of_patients = matches!(name, "patient" | "patient:Patient" | "entity:Patient");
+    if !is_of_patients && name != "entity" {
+        return None;
+    }
+    match Reference::parse(value).target {
+        ReferenceTarget::Relative(key) | ReferenceTarget::Absolute { key, .. } => {
+            (key.type_name == "Patient").then(|| key.id.to_string())
+        }
+        _ => ResourceId::parse(value).filter(|_| is_of_patients).map(|id| id.to_string()),
+    }
+}
+
+/// Whether an access is not told to the patient (`Patient/id`) for a while.
+fn is_suspended(session: &Session<'_>, patient: &str, access: &Access) -> Result<bool, Refusal> {
+    if session.lens.may_audit() {
+        return Ok(false);
+    }
+    let id = patient.strip_prefix("Patient/").unwrap_or(patient);
+    let agencies = suspended(session.snapshot(), id, session.engine.now())?;
+    let mut actors = [&access.organization, &access.fhir_user].into_iter().flatten();
+    Ok(actors.any(|actor| agencies.contains(actor)))
+}
+
+/// The events of a record, as the party may read them.
+fn made(session: &Session<'_>, place: RecordPlace, access: &Access) -> Vec<crate::audit::Event> {
+    let reader = if session.lens.may_audit() { Reader::Auditor } else { Reader::Subject };
+    let version_id = |sequence: Sequence| session.version_id(sequence);
+    let making = Making { reader, base_url: &session.engine.options.base_url, version_id: &version_id };
+    audit_events(place, access, &making)
 }
 
 /// One AuditEvent by its id.
 pub(in super::super) fn audit_event(session: &Session<'_>, wanted: &str) -> Result<Answer, Refusal> {
     let Some(def) = r4().resource("AuditEvent") else { return Err(Refusal::not_found()) };
-    for (place, access) in read_all(session.snapshot())? {
-        for (id, text) in audit_events(place, &access) {
-            if id == wanted
-                && let Some(shown) = session.lens.show_derived(text, BTreeSet::new(), access.time)
-            {
-                return Ok(Answer::new(Kind::Ok, Body::Disclosed(shown)));
-            }
-        }
+    if let Some(place) = record_of_event(wanted)
+        && let Some(access) = record(session.snapshot(), place)?
+        && let Some(event) = made(session, place, &access).into_iter().find(|event| event.id == wanted)
+        && !event.patient.as_ref().map_or(Ok(false), |patient| is_suspended(session, patient, &access))?
+        && let Some(shown) =
+            session.lens.show_derived(event.text, event.patient.into_iter().collect(), access.time)
+    {
+        return Ok(Answer::new(Kind::Ok, Body::Disclosed(shown)));
     }
     match session.look(def, &ResourceId::parse(wanted).ok_or_else(Refusal::not_found)?)? {
         Seen::Resource { disclosed, .. } => Ok(Answer::of(Kind::Ok, *disclosed)),
         Seen::Deleted(_) | Seen::Nothing { .. } => Err(Refusal::not_found()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{named_patient, packed, place_of};
+    use crate::operations::cursor::Cursor;
+    use crate::store::{Sequence, Way};
+
+    #[test]
+    fn the_index_is_used_for_what_names_one_patient() {
+        let check = |name, value, expected: Option<&str>| {
+            assert_eq!(named_patient(name, value).as_deref(), expected, "{name}={value}");
+        };
+        check("patient", "Patient/a", Some("a"));
+        check("patient", "a", Some("a"));
+        check("patient:Patient", "a", Some("a"));
+        check("entity", "Patient/a", Some("a"));
+        check("entity", "a", None);
+        check("patient", "Patient/a,Patient/b", None);
+        check("patient.name", "a", None);
+        check("patient:missing", "true", None);
+    }
+
+    #[test]
+    fn a_cursor_holds_the_place_of_an_event() {
+        let place = ((Sequence(7), 3), 9);
+        let (row, offset) = packed(place);
+        let cursor =
+            Cursor { sequence: 9, row, offset, way: Way::Onward, total: None, made: 0, first_asked: 0 };
+        assert_eq!(place_of(&cursor), place);
     }
 }

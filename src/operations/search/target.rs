@@ -7,7 +7,7 @@ use crate::search::{Query, QueryError, compartment, parse_query};
 use super::super::answer::{Answer, Refusal};
 use super::super::request::{Payload, Request, encode};
 use super::super::session::{Seen, Session};
-use super::audit_events::audit_search;
+use super::audit_events::AuditSearch;
 use super::page::{Page, Part};
 
 /// The types of which compartments there are (R4 compartmentdefinition.html).
@@ -24,7 +24,8 @@ pub(in super::super) fn search_type(
         return Err(Refusal::bad_request(IssueCode::Invalid, message));
     }
     if &*def.name == "AuditEvent" {
-        return audit_search(session, &query);
+        let (path, filters) = (&*def.name, query.filters.as_slice());
+        return AuditSearch { session, def, path, filters, compartment: None, query: &query }.answer();
     }
     let parts = vec![part_of(session, def, &query)];
     Page::new(session, def.name.to_string(), parts, query)?.answer()
@@ -64,6 +65,11 @@ pub(in super::super) fn search_compartment(
         let message = format!("the compartment of a {} has no {}", of.name, def.name);
         return Err(Refusal::not_supported(message));
     };
+    if &*def.name == "AuditEvent" {
+        let compartment = Some(id).filter(|_| &*of.name == "Patient");
+        let (path, filters) = (path.as_str(), part.filters.as_slice());
+        return AuditSearch { session, def, path, filters, compartment, query: &query }.answer();
+    }
     Page::new(session, path, vec![part], query)?.answer()
 }
 

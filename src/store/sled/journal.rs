@@ -397,8 +397,10 @@ struct Reader<'b> {
 impl Reader<'_> {
     /// The next record; `None` at the end, or where a record was never finished.
     fn next(&mut self, path: &Path) -> Result<Option<Replayed>, StoreError> {
-        let corrupt =
-            |what: &str, at: usize| StoreError::Corrupt(format!("{}: {what} at byte {at}", path.display()));
+        let commit = self.next.0;
+        let corrupt = |what: &str, at: usize| {
+            StoreError::Corrupt(format!("{}: {what} at byte {at}, commit {commit}", path.display()))
+        };
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         if rest.is_empty() {
             return Ok(None);

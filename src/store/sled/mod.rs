@@ -78,22 +78,35 @@ pub struct Opened {
     pub rebuilt: Option<String>,
 }
 
+/// Is told a write of a commit: a key that was put (with a value) or removed (without).
+type Tell<'t> = dyn FnMut(super::kv::Sequence, &[u8], Option<&[u8]>) + 't;
+
 /// Reads the journal of a data directory, or a copy of it, from the first file to the last and checks every seal. Nothing
-/// is changed. Gives the commits and the access records among them.
+/// is changed. Tells every write, with its commit, and gives the number of commits and the bytes at the end that are no whole
+/// commit.
 ///
 /// # Errors
-/// [`StoreError::Corrupt`] naming the file and the byte at which the chain breaks.
-pub fn verify_chain(data: &std::path::Path) -> Result<(u64, u64), StoreError> {
+/// [`StoreError::Corrupt`] naming the file, the byte and the commit at which the chain breaks.
+pub fn read_chain(data: &std::path::Path, tell: &mut Tell<'_>) -> Result<(u64, u64), StoreError> {
     let start = super::kv::Committed { sequence: super::kv::Sequence(0), time: 0, first_row: 1 };
-    let (mut commits, mut accesses) = (0, 0);
-    let audit = super::key::Space::Audit.byte();
-    journal::replay(&data.join("journal"), start, journal::Reading::ToInspect, &mut |record| {
+    let mut commits = 0;
+    let folder = data.join("journal");
+    let replayed = journal::replay(&folder, start, journal::Reading::ToInspect, &mut |record| {
         commits += 1;
-        accesses +=
-            record.writes.iter().filter(|(key, _)| key.first() == Some(&audit)).map(|_| 1).sum::<u64>();
+        for (key, value) in &record.writes {
+            tell(record.committed.sequence, key, value.as_deref());
+        }
         Ok(())
     })?;
-    Ok((commits, accesses))
+    Ok((commits, replayed.torn_bytes))
+}
+
+/// As [`read_chain`], for who wants to know only whether the chain is whole; gives the number of commits.
+///
+/// # Errors
+/// Those of [`read_chain`].
+pub fn verify_chain(data: &std::path::Path) -> Result<u64, StoreError> {
+    read_chain(data, &mut |_, _, _| {}).map(|(commits, _)| commits)
 }
 
 /// Figures about a store, for reports.

@@ -1,0 +1,131 @@
+//! The entities of an AuditEvent: the patient, the data, the query, the Consents, the request (BALP, "Entities").
+use serde_json::{Value, json};
+
+use crate::fhirpath::encode_base64;
+
+use super::event::{Part, Reader, coding};
+use super::record::{Access, Action, Item};
+
+fn object(code: &str) -> Value {
+    coding("http://terminology.hl7.org/CodeSystem/audit-entity-type", code)
+}
+
+fn role(code: &str) -> Value {
+    coding("http://terminology.hl7.org/CodeSystem/object-role", code)
+}
+
+fn patient_entity(part: &Part<'_>) -> Option<Value> {
+    let (_, patient) = part.patient?;
+    Some(json!({"what": {"reference": patient}, "type": object("1"), "role": role("1")}))
+}
+
+/// A version, with the security labels that it had.
+fn data_entity(part: &Part<'_>, item: &Item) -> Value {
+    let mut what = item.what.clone();
+    if matches!(item.done, Some(Action::Create | Action::Update)) && !what.contains("/_history/") {
+        // What was written has the version of the commit that the record is in.
+        what = format!("{what}/_history/{}", (part.making.version_id)(part.sequence));
+    }
+    let mut entity = json!({"what": {"reference": what}, "type": object("2"), "role": role("4")});
+    if let (Some(members), false) = (entity.as_object_mut(), item.labels.is_empty()) {
+        let labels = item.labels.iter().map(|(system, code)| coding(system, code)).collect();
+        members.insert("securityLabel".to_owned(), labels);
+    }
+    entity
+}
+
+/// The request by the id that it had on the wire.
+fn transaction_entity(access: &Access) -> Option<Value> {
+    let id = access.request_id.as_ref()?;
+    let kind = coding("https://profiles.ihe.net/ITI/BALP/CodeSystem/BasicAuditEntityType", "XrequestId");
+    Some(json!({"what": {"identifier": {"value": id}}, "type": kind}))
+}
+
+/// What was asked, as far as the reader may know: values may name other patients.
+fn asked(part: &Part<'_>) -> String {
+    let line = &part.access.request;
+    match part.making.reader {
+        Reader::Auditor => line.clone(),
+        Reader::Subject => without_values(line),
+    }
+}
+
+/// The method, the type and the names of the parameters of a request.
+fn without_values(line: &str) -> String {
+    let (target, query) = line.split_once('?').unwrap_or((line, ""));
+    let method = target.split(' ').next().unwrap_or_default();
+    let is_kept = |segment: &&str| segment.starts_with(['_', '$', '*']) || is_type(segment);
+    let segments: Vec<&str> = target.split('/').skip(1).filter(is_kept).collect();
+    let names: Vec<&str> =
+        query.split('&').filter_map(|pair| pair.split('=').next()).filter(|name| !name.is_empty()).collect();
+    let by = if names.is_empty() { String::new() } else { format!(" by {}", names.join(", ")) };
+    format!("{method} /{}{by}", segments.join("/"))
+}
+
+fn is_type(segment: &str) -> bool {
+    crate::definitions::r4().resource(segment).is_some()
+}
+
+fn query_entity(part: &Part<'_>) -> Value {
+    let asked = asked(part);
+    json!({"type": object("2"), "role": role("24"), "query": encode_base64(asked.as_bytes()), "description": asked})
+}
+
+fn consent_entities<'c>(consents: impl Iterator<Item = &'c str>) -> impl Iterator<Item = Value> {
+    consents.map(|consent| json!({"what": {"reference": consent}, "type": object("2"), "role": role("13")}))
+}
+
+/// BALP: of a search the results are not listed, what was asked is.
+pub(super) fn of_request(part: &Part<'_>, items: &[&Item], action: Action) -> Value {
+    let mut entities: Vec<Value> = patient_entity(part).into_iter().collect();
+    if action == Action::Execute {
+        entities.push(query_entity(part));
+    } else if items.is_empty() {
+        entities.push(json!({"type": object("2"), "description": asked(part)}));
+    } else {
+        entities.extend(items.iter().map(|item| data_entity(part, item)));
+    }
+    let consents = part.consents(items);
+    let earlier = part.access.consents.iter().map(String::as_str);
+    entities.extend(consent_entities(consents.iter().copied().chain(earlier)));
+    entities.extend(transaction_entity(part.access));
+    entities.into()
+}
+
+/// The patient, the Consents that decided, the token. The pattern permits no others.
+pub(super) fn of_decision(part: &Part<'_>, consents: &[&str]) -> Value {
+    let kind = coding("http://hl7.org/fhir/resource-types", "Consent");
+    let mut entities: Vec<Value> = patient_entity(part).into_iter().collect();
+    entities.extend(consents.iter().map(|consent| json!({"what": {"reference": consent}, "type": kind})));
+    let token = &part.access.token_id;
+    if !token.is_empty() {
+        let kind = coding("https://profiles.ihe.net/ITI/BALP/CodeSystem/UserAgentTypes", "UserOauthAgent");
+        entities.push(json!({"what": {"identifier": {"value": token}}, "type": kind}));
+    }
+    entities.into()
+}
+
+/// The patient and everything of the patient's that was released.
+pub(super) fn of_disclosure(part: &Part<'_>, released: &[&Item]) -> Value {
+    let mut entities: Vec<Value> = patient_entity(part).into_iter().collect();
+    entities.extend(released.iter().map(|item| data_entity(part, item)));
+    entities.extend(consent_entities(part.consents(released).into_iter()));
+    entities.extend(transaction_entity(part.access));
+    entities.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_values;
+
+    #[test]
+    fn a_patient_reads_nothing_of_others_in_what_was_asked() {
+        let check = |line, expected: &str| assert_eq!(without_values(line), expected);
+        check(
+            "GET /Observation?patient=Patient/x&code=1|2&_count=3",
+            "GET /Observation by patient, code, _count",
+        );
+        check("GET /Patient/x/Observation", "GET /Patient/Observation");
+        check("POST /Patient/_search?name=Jo", "POST /Patient/_search by name");
+    }
+}

@@ -1,0 +1,303 @@
+//! The log: access records as writes of a batch, with the keys by which a patient's are found, and the ways to read them.
+//!
+//! A record stands under its commit and its number in it. For every patient that it concerns, and for a patient who asked,
+//! there is a key `patient id, sequence, number` without a value.
+use crate::store::{
+    At, Batch, Direction, Expectation, Flow, Key, KeyRange, Kv, Place, Sequence, Snapshot, Space, Stamp,
+    Stamped, StoreError, Write,
+};
+
+use super::record::Access;
+
+/// Where a record stands: the commit, and its number within it.
+pub type RecordPlace = (Sequence, u32);
+
+/// How many records are read at once.
+const RECORDS_READ: usize = 256;
+/// How many records are indexed with one commit where an index is missing.
+const RECORDS_INDEXED: usize = 1_000;
+
+/// The record as writes of a batch; `number` tells apart several of one batch.
+#[must_use]
+pub fn writes(access: &Access, number: u32) -> Vec<Write> {
+    let (key, sequence_at) = Key::new(Space::Audit).stamped();
+    let key = key.word(number).into_bytes();
+    // INVARIANT: a struct of texts and numbers always has a JSON form.
+    let value = serde_json::to_vec(access).unwrap_or_default();
+    let mut writes = vec![Write { key, value: Some(value), stamps: vec![sequence_stamp(sequence_at)] }];
+    for patient in concerned(access) {
+        let (key, sequence_at) = Key::new(Space::AuditPatient).text(patient.as_bytes()).stamped();
+        let key = key.word(number).into_bytes();
+        writes.push(Write { key, value: Some(Vec::new()), stamps: vec![sequence_stamp(sequence_at)] });
+    }
+    writes
+}
+
+fn sequence_stamp(offset: usize) -> Stamp {
+    Stamp { place: Place::Key, offset, what: Stamped::Sequence }
+}
+
+/// The ids of the patients by whom a record is found.
+fn concerned(access: &Access) -> Vec<&str> {
+    let about = access.patients.iter().map(String::as_str);
+    let mut ids: Vec<&str> =
+        about.chain(access.fhir_user.as_deref()).filter_map(|user| user.strip_prefix("Patient/")).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
+/// Reads records in order, a few at a time: all of them, or those that concern a patient.
+pub struct Records<'s> {
+    snapshot: &'s dyn Snapshot,
+    patient: Option<String>,
+    direction: Direction,
+    /// Where to go on, the place itself included; `None` at the end.
+    next: Option<RecordPlace>,
+    read: std::vec::IntoIter<(RecordPlace, Access)>,
+}
+
+const FIRST: RecordPlace = (Sequence(0), 0);
+const LAST: RecordPlace = (Sequence(u64::MAX), u32::MAX);
+
+impl<'s> Records<'s> {
+    /// All records, or those of a patient (by id), from one end or (`from`, included) from a place.
+    #[must_use]
+    pub fn new(
+        snapshot: &'s dyn Snapshot,
+        patient: Option<&str>,
+        direction: Direction,
+        from: Option<RecordPlace>,
+    ) -> Self {
+        let end = if direction == Direction::Forward { FIRST } else { LAST };
+        let patient = patient.map(str::to_owned);
+        Self { snapshot, patient, direction, next: Some(from.unwrap_or(end)), read: Vec::new().into_iter() }
+    }
+
+    /// The next record.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails or a record cannot be read.
+    pub fn read(&mut self) -> Result<Option<(RecordPlace, Access)>, StoreError> {
+        loop {
+            if let Some(record) = self.read.next() {
+                return Ok(Some(record));
+            }
+            let Some(from) = self.next else { return Ok(None) };
+            let found = match &self.patient {
+                Some(patient) => self.of_patient(patient, from)?,
+                None => self.of_all(from)?,
+            };
+            self.next = found.last().filter(|_| found.len() >= RECORDS_READ).and_then(|(place, _)| {
+                let (Sequence(sequence), number) = *place;
+                match self.direction {
+                    Direction::Forward => Some((Sequence(sequence), number.checked_add(1)?)),
+                    Direction::Reverse if number > 0 => Some((Sequence(sequence), number - 1)),
+                    Direction::Reverse => Some((Sequence(sequence.checked_sub(1)?), u32::MAX)),
+                }
+            });
+            self.read = found.into_iter();
+        }
+    }
+
+    /// The range of keys from a place on, `prefix` being what they all begin with.
+    fn range(&self, prefix: Vec<u8>, (Sequence(sequence), number): RecordPlace) -> KeyRange {
+        let mut range = KeyRange::prefix(prefix.clone());
+        let mut at = Key::from_bytes(prefix).number(sequence).word(number).into_bytes();
+        match self.direction {
+            Direction::Forward => range.start = at,
+            Direction::Reverse => {
+                // Just after it, because ends are not included.
+                at.push(0);
+                range.end = at;
+            }
+        }
+        range
+    }
+
+    fn of_all(&self, from: RecordPlace) -> Result<Vec<(RecordPlace, Access)>, StoreError> {
+        let mut found = Vec::new();
+        let mut corrupt = None;
+        let range = self.range(vec![Space::Audit.byte()], from);
+        self.snapshot.scan(&range, self.direction, &mut |key, value| {
+            match (place_of(key), serde_json::from_slice(value)) {
+                (Some(place), Ok(access)) => found.push((place, access)),
+                (place, _) => corrupt = Some(unreadable(place)),
+            }
+            if corrupt.is_some() || found.len() >= RECORDS_READ { Flow::Stop } else { Flow::Next }
+        })?;
+        corrupt.map_or(Ok(found), Err)
+    }
+
+    fn of_patient(&self, id: &str, from: RecordPlace) -> Result<Vec<(RecordPlace, Access)>, StoreError> {
+        let mut places = Vec::new();
+        let prefix = Key::new(Space::AuditPatient).text(id.as_bytes()).into_bytes();
+        self.snapshot.scan(&self.range(prefix, from), self.direction, &mut |key, _| {
+            places.extend(place_of(key));
+            if places.len() >= RECORDS_READ { Flow::Stop } else { Flow::Next }
+        })?;
+        let mut found = Vec::new();
+        for place in places {
+            let access = record(self.snapshot, place)?.ok_or_else(|| unreadable(Some(place)))?;
+            found.push((place, access));
+        }
+        Ok(found)
+    }
+}
+
+fn unreadable(place: Option<RecordPlace>) -> StoreError {
+    let (Sequence(sequence), number) = place.unwrap_or(FIRST);
+    StoreError::Corrupt(format!("access record {sequence}-{number} cannot be read"))
+}
+
+/// The place in the last twelve bytes of a key.
+pub(super) fn place_of(key: &[u8]) -> Option<RecordPlace> {
+    let (sequence, number) = key.last_chunk::<12>()?.split_first_chunk::<8>()?;
+    Some((Sequence(u64::from_be_bytes(*sequence)), u32::from_be_bytes(*number.first_chunk::<4>()?)))
+}
+
+/// The key of a record.
+pub(super) fn record_key((Sequence(sequence), number): RecordPlace) -> Vec<u8> {
+    Key::new(Space::Audit).number(sequence).word(number).into_bytes()
+}
+
+/// One record.
+///
+/// # Errors
+/// [`StoreError`] if the disk fails or the record cannot be read.
+pub fn record(snapshot: &dyn Snapshot, place: RecordPlace) -> Result<Option<Access>, StoreError> {
+    let Some((value, _)) = snapshot.get(&record_key(place))? else { return Ok(None) };
+    serde_json::from_slice(&value).map(Some).map_err(|_| unreadable(Some(place)))
+}
+
+/// Makes the keys by patient where a store has records from before there were any.
+///
+/// # Errors
+/// [`StoreError`] if the disk fails.
+pub fn index_patients(kv: &dyn Kv) -> Result<(), StoreError> {
+    let done = Key::new(Space::Meta).text(b"audit-patients").into_bytes();
+    let failed = |error: crate::store::CommitError| StoreError::Io(error.to_string());
+    let snapshot = kv.snapshot(At::Latest)?;
+    if snapshot.get(&done)?.is_some() {
+        return Ok(());
+    }
+    let mut batch = Batch::default();
+    let mut records = Records::new(&*snapshot, None, Direction::Forward, None);
+    let mut gathered = 0;
+    while let Some(((Sequence(sequence), number), access)) = records.read()? {
+        for patient in concerned(&access) {
+            let key = Key::new(Space::AuditPatient).text(patient.as_bytes()).number(sequence).word(number);
+            batch.writes.push(Write { key: key.into_bytes(), value: Some(Vec::new()), stamps: Vec::new() });
+        }
+        gathered += 1;
+        if gathered % RECORDS_INDEXED == 0 {
+            kv.commit(std::mem::take(&mut batch)).wait().map_err(failed)?;
+        }
+    }
+    batch.expectations.push(Expectation::Key { key: done.clone(), sequence: None });
+    batch.writes.push(Write { key: done, value: Some(Vec::new()), stamps: Vec::new() });
+    match kv.commit(batch).wait() {
+        Ok(_) | Err(crate::store::CommitError::Conflict { .. }) => Ok(()),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Checks that every record is found by its patients and by nobody else. Texts name records, never contents.
+///
+/// # Errors
+/// [`StoreError`] if the disk fails.
+pub fn verify_index(snapshot: &dyn Snapshot) -> Result<Vec<String>, StoreError> {
+    let mut expected = std::collections::BTreeSet::new();
+    let mut records = Records::new(snapshot, None, Direction::Forward, None);
+    while let Some(((Sequence(sequence), number), access)) = records.read()? {
+        for patient in concerned(&access) {
+            let key = Key::new(Space::AuditPatient).text(patient.as_bytes()).number(sequence).word(number);
+            expected.insert(key.into_bytes());
+        }
+    }
+    let mut faults = Vec::new();
+    let name = |key: &[u8]| place_of(key).map_or((0, 0), |(Sequence(sequence), number)| (sequence, number));
+    snapshot.scan(
+        &KeyRange::prefix(vec![Space::AuditPatient.byte()]),
+        Direction::Forward,
+        &mut |key, _| {
+            if !expected.remove(key) {
+                let (sequence, number) = name(key);
+                faults.push(format!(
+                    "access record {sequence}-{number} is found by a patient whom it does not name"
+                ));
+            }
+            Flow::Next
+        },
+    )?;
+    faults.extend(expected.iter().map(|key| {
+        let (sequence, number) = name(key);
+        format!("access record {sequence}-{number} is not found by its patient")
+    }));
+    Ok(faults)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{Records, index_patients, verify_index, writes};
+    use crate::audit::record::{Access, Action};
+    use crate::auth::Party;
+    use crate::store::{At, Batch, Direction, Kv as _, Memory, Snapshot, SystemClock, Write};
+
+    fn access(patients: &[&str]) -> Access {
+        let mut access = Access::of(&Party::nobody(), "read", Action::Read, "GET /".to_owned(), 1);
+        access.patients = patients.iter().map(|id| format!("Patient/{id}")).collect();
+        access
+    }
+
+    fn count(snapshot: &dyn Snapshot, patient: Option<&str>, direction: Direction) -> usize {
+        let mut records = Records::new(snapshot, patient, direction, None);
+        let mut places = Vec::new();
+        while let Some((place, _)) = records.read().unwrap() {
+            places.push(place);
+        }
+        let mut sorted = places.clone();
+        sorted.sort_unstable();
+        if direction == Direction::Reverse {
+            sorted.reverse();
+        }
+        assert_eq!(places, sorted);
+        places.len()
+    }
+
+    #[test]
+    fn records_are_found_by_patient_in_both_directions_and_in_pieces() {
+        let memory = Memory::new(Arc::new(SystemClock));
+        for number in 0..700_u32 {
+            let patients: &[&str] = if number % 2 == 0 { &["a", "b"] } else { &["ab"] };
+            let mut batch = Batch { writes: writes(&access(patients), 0), ..Batch::default() };
+            batch.writes.extend(writes(&access(&[]), 1));
+            memory.commit(batch).wait().unwrap();
+        }
+        let snapshot = memory.snapshot(At::Latest).unwrap();
+        for direction in [Direction::Forward, Direction::Reverse] {
+            assert_eq!(count(&*snapshot, None, direction), 1_400);
+            assert_eq!(count(&*snapshot, Some("a"), direction), 350);
+            assert_eq!(count(&*snapshot, Some("ab"), direction), 350);
+            assert_eq!(count(&*snapshot, Some("c"), direction), 0);
+        }
+        assert_eq!(verify_index(&*snapshot).unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_missing_index_is_made_and_a_wrong_one_is_noticed() {
+        let memory = Memory::new(Arc::new(SystemClock));
+        let record: Vec<Write> = writes(&access(&["a"]), 0).into_iter().take(1).collect();
+        memory.commit(Batch { writes: record.clone(), ..Batch::default() }).wait().unwrap();
+        assert_eq!(verify_index(&*memory.snapshot(At::Latest).unwrap()).unwrap().len(), 1);
+        index_patients(&memory).unwrap();
+        let snapshot = memory.snapshot(At::Latest).unwrap();
+        assert_eq!(verify_index(&*snapshot).unwrap(), Vec::<String>::new());
+        assert_eq!(count(&*snapshot, Some("a"), Direction::Reverse), 1);
+        let stray = writes(&access(&["z"]), 7).into_iter().skip(1).collect();
+        memory.commit(Batch { writes: stray, ..Batch::default() }).wait().unwrap();
+        assert_eq!(verify_index(&*memory.snapshot(At::Latest).unwrap()).unwrap().len(), 1);
+    }
+}

@@ -1,0 +1,344 @@
+//! Who saw a patient's file: access records grouped as a person would tell of them, the newest first.
+use std::collections::{BTreeSet, HashMap};
+
+use crate::model::Millis;
+
+use super::record::{Access, Action, Ground, Item, Standing};
+use super::words::{
+    clock_in_words, day_in_words, ground_in_words, kind_in_words, listed, purpose_in_words, role_in_words,
+};
+
+/// Milliseconds of a day.
+const DAY_MS: Millis = 24 * 60 * 60 * 1_000;
+
+/// What was done to the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Deed {
+    Read,
+    Changed,
+    /// It was asked for and refused.
+    Refused,
+}
+
+impl Deed {
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Changed => "changed",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// What somebody did to the file on one day for the same reasons.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Viewing {
+    /// Milliseconds since 1970 of the first and the last time.
+    pub first: Millis,
+    pub last: Millis,
+    pub count: usize,
+    /// The resource that stands for the user; none for the name of a client.
+    pub user: Option<String>,
+    pub client: String,
+    pub organization: Option<String>,
+    pub role: String,
+    pub standing: Option<Standing>,
+    pub deed: Deed,
+    /// Types of resources.
+    pub kinds: BTreeSet<String>,
+    pub purposes: Vec<String>,
+    pub ground: Ground,
+}
+
+/// What has to be the same for accesses to be told as one: day, user, client, organization, role, deed, purposes, ground.
+type Alike = (Millis, Option<String>, String, Option<String>, String, Deed, Vec<String>, String);
+
+/// Gathers the viewings of a patient's file.
+pub struct Viewings {
+    /// `Patient/id`.
+    patient: String,
+    found: Vec<Viewing>,
+    known: HashMap<Alike, usize>,
+}
+
+impl Viewings {
+    #[must_use]
+    pub fn of(patient: &str) -> Self {
+        Self { patient: patient.to_owned(), found: Vec::new(), known: HashMap::new() }
+    }
+
+    /// Takes in a record; those that do not concern the patient are passed over. The newest comes first.
+    pub fn add(&mut self, access: &Access) {
+        let Some(number) = access.patients.iter().position(|patient| *patient == self.patient) else {
+            return;
+        };
+        let items = |list: &'_ [Item]| -> Vec<Item> {
+            list.iter().filter(|item| item.is_about(number)).cloned().collect()
+        };
+        let (released, withheld) = (items(&access.released), items(&access.withheld));
+        let (written, read): (Vec<Item>, Vec<Item>) =
+            released.into_iter().partition(|item| item.done.is_some());
+        let deeds = [(Deed::Refused, withheld), (Deed::Changed, written), (Deed::Read, read)];
+        let is_without_items = deeds.iter().all(|(_, items)| items.is_empty());
+        for (deed, items) in deeds {
+            if !items.is_empty() {
+                self.group(access, deed, &items);
+            }
+        }
+        if is_without_items {
+            let deed = match (access.has_failed(), access.action) {
+                (true, _) => Deed::Refused,
+                (false, Action::Read | Action::Execute) => Deed::Read,
+                (false, Action::Create | Action::Update | Action::Delete) => Deed::Changed,
+            };
+            self.group(access, deed, &[]);
+        }
+    }
+
+    fn group(&mut self, access: &Access, deed: Deed, items: &[Item]) {
+        let ground = items.first().map(|item| item.ground.clone()).unwrap_or_default();
+        let alike = (
+            access.time.div_euclid(DAY_MS),
+            access.fhir_user.clone(),
+            access.client.clone(),
+            access.organization.clone(),
+            access.role.clone(),
+            deed,
+            access.purposes.clone(),
+            ground_in_words(&ground),
+        );
+        let kinds = kinds(access, items);
+        let known = self.known.get(&alike).and_then(|at| self.found.get_mut(*at));
+        if let Some(viewing) = known {
+            viewing.first = viewing.first.min(access.time);
+            viewing.last = viewing.last.max(access.time);
+            viewing.count += 1;
+            viewing.kinds.extend(kinds);
+            return;
+        }
+        self.known.insert(alike, self.found.len());
+        self.found.push(Viewing {
+            first: access.time,
+            last: access.time,
+            count: 1,
+            user: access.fhir_user.clone(),
+            client: access.client.clone(),
+            organization: access.organization.clone(),
+            role: access.role.clone(),
+            standing: access.standing,
+            deed,
+            kinds,
+            purposes: access.purposes.clone(),
+            ground,
+        });
+    }
+
+    /// How many there are so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.found.len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    /// The viewings, the newest first.
+    #[must_use]
+    pub fn finish(self) -> Vec<Viewing> {
+        self.found
+    }
+}
+
+/// The types of what was seen; what was made of the record of accesses names none.
+fn kinds(access: &Access, items: &[Item]) -> BTreeSet<String> {
+    let is_of_accesses =
+        ["/AuditEvent", "/$who-saw", "/$accounting"].iter().any(|path| access.request.contains(path));
+    if items.is_empty() && is_of_accesses {
+        return BTreeSet::from(["AuditEvent".to_owned()]);
+    }
+    items.iter().map(|item| item.type_name().to_owned()).collect()
+}
+
+/// Gives the names of professionals and organizations (`Type/id`).
+pub type Names<'n> = &'n dyn Fn(&str) -> Option<String>;
+
+impl Viewing {
+    /// Who it was, in words for the patient (`Patient/id`). Other patients are not named.
+    #[must_use]
+    pub fn who(&self, patient: &str, names: Names<'_>) -> String {
+        match self.user.as_deref() {
+            Some(user) if user == patient => "you".to_owned(),
+            Some(user) if user.starts_with("Patient/") => "another patient".to_owned(),
+            Some(user) if user.starts_with("RelatedPerson/") => "somebody who acts for a patient".to_owned(),
+            Some(user) => names(user).unwrap_or_else(|| self.client.clone()),
+            None => self.client.clone(),
+        }
+    }
+
+    /// The name of the organization.
+    #[must_use]
+    pub fn organization_name(&self, names: Names<'_>) -> Option<String> {
+        self.organization
+            .as_ref()
+            .map(|organization| names(organization).unwrap_or_else(|| organization.clone()))
+    }
+
+    /// The kinds of records, in words.
+    #[must_use]
+    pub fn kinds_in_words(&self) -> Vec<String> {
+        let mut words: Vec<String> = self.kinds.iter().map(|kind| kind_in_words(kind)).collect();
+        words.sort();
+        words.dedup();
+        words
+    }
+
+    /// The purposes, in words.
+    #[must_use]
+    pub fn purposes_in_words(&self) -> Vec<String> {
+        let mut words: Vec<String> =
+            self.purposes.iter().map(|code| purpose_in_words(code).to_owned()).collect();
+        words.sort();
+        words.dedup();
+        words
+    }
+
+    /// The viewing as one sentence.
+    #[must_use]
+    pub fn sentence(&self, patient: &str, names: Names<'_>) -> String {
+        let when = if self.first == self.last {
+            format!("{}, {}", day_in_words(self.last), clock_in_words(self.last))
+        } else {
+            format!(
+                "{}, {} to {}",
+                day_in_words(self.last),
+                clock_in_words(self.first),
+                clock_in_words(self.last)
+            )
+        };
+        let who = self.who(patient, names);
+        let mut sentence = format!("{when}: {who}");
+        if who != "you" {
+            sentence.push_str(&format!(" ({})", role_in_words(&self.role)));
+            if let Some(organization) = self.organization_name(names) {
+                sentence.push_str(&format!(" of {organization}"));
+            }
+        }
+        let kinds = self.kinds_in_words();
+        let what = if kinds.is_empty() { "the file".to_owned() } else { listed(&kinds) };
+        sentence.push_str(&match self.deed {
+            Deed::Read => format!(" saw {what}"),
+            Deed::Changed => format!(" wrote {what}"),
+            Deed::Refused => format!(" asked for {what} and was refused"),
+        });
+        if self.count > 1 {
+            sentence.push_str(&format!(", {} times", self.count));
+        }
+        let purposes = self.purposes_in_words();
+        if !purposes.is_empty() {
+            sentence.push_str(&format!(", for {}", listed(&purposes)));
+        }
+        if self.deed == Deed::Read {
+            sentence.push_str(&format!(". It rested on {}", ground_in_words(&self.ground)));
+        }
+        sentence
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Deed, Viewing, Viewings};
+    use crate::audit::record::{Access, Action, Ground, Item, Standing};
+    use crate::auth::{Party, Role};
+
+    const NOON: i64 = 1_700_049_600_000;
+
+    fn access(minute: i64, what: &str, ground: Ground) -> Access {
+        let party = Party {
+            client: "ehr".to_owned(),
+            role: Role::Clinician,
+            organization: Some("Organization/h".to_owned()),
+            fhir_user: Some("Practitioner/d".to_owned()),
+            purposes: vec!["TREAT".to_owned()],
+            ..Party::nobody()
+        };
+        let request = "GET /Observation?patient=Patient/z".to_owned();
+        let mut access = Access::of(&party, "read", Action::Read, request, NOON + minute * 60_000);
+        access.standing = Some(Standing::Own);
+        access.patients = vec!["Patient/z".to_owned(), "Patient/a".to_owned()];
+        access.released = vec![
+            Item { what: what.to_owned(), about: Some(vec![1]), ground, ..Item::default() },
+            Item { what: "Condition/of-z".to_owned(), about: Some(vec![0]), ..Item::default() },
+        ];
+        access
+    }
+
+    fn names(reference: &str) -> Option<String> {
+        match reference {
+            "Practitioner/d" => Some("Dr Day".to_owned()),
+            "Organization/h" => Some("General Hospital".to_owned()),
+            _ => None,
+        }
+    }
+
+    fn told(accesses: &[Access]) -> Vec<String> {
+        let mut viewings = Viewings::of("Patient/a");
+        accesses.iter().for_each(|access| viewings.add(access));
+        let found: Vec<Viewing> = viewings.finish();
+        found.iter().map(|viewing| viewing.sentence("Patient/a", &names)).collect()
+    }
+
+    #[test]
+    fn what_is_alike_is_told_once_and_others_are_not_named() {
+        let accesses = [
+            access(30, "Observation/1/_history/x", Ground::Policy),
+            access(5, "DiagnosticReport/2/_history/x", Ground::Policy),
+            access(
+                -24 * 60,
+                "Observation/1/_history/x",
+                Ground::Consent("Consent/c".to_owned(), String::new()),
+            ),
+        ];
+        let told = told(&accesses);
+        assert_eq!(
+            told,
+            [
+                "15 November 2023, 12:05 to 12:30: Dr Day (a professional who treats) of General Hospital saw \
+                 measurements and test results and reports of examinations, 2 times, for treatment. It rested on \
+                 the hospital's rules for treatment, payment and its own work",
+                "14 November 2023, 12:00: Dr Day (a professional who treats) of General Hospital saw measurements \
+                 and test results, for treatment. It rested on the patient's consent",
+            ]
+        );
+        assert!(told.iter().all(|sentence| !sentence.contains("diagnoses") && !sentence.contains("/z")));
+    }
+
+    #[test]
+    fn refusals_and_the_patient_are_told_as_such() {
+        let mut refused = access(0, "Observation/1", Ground::Policy);
+        refused.withheld = std::mem::take(&mut refused.released);
+        refused.status = 404;
+        refused.fhir_user = Some("Patient/z".to_owned());
+        let mut own = access(0, "Observation/1", Ground::RightOfAccess);
+        own.fhir_user = Some("Patient/a".to_owned());
+        let mut about_accesses = own.clone();
+        about_accesses.released.clear();
+        about_accesses.request = "GET /Patient/a/$who-saw".to_owned();
+        let told = told(&[refused.clone(), own, about_accesses]);
+        assert!(
+            told[0].contains("another patient")
+                && told[0].contains("asked for measurements and test results and was refused"),
+            "{told:?}"
+        );
+        assert!(told[1].contains(": you saw measurements"), "{told:?}");
+        assert!(told[2].contains(": you saw who saw the file"), "{told:?}");
+        let mut viewings = Viewings::of("Patient/a");
+        viewings.add(&refused);
+        assert_eq!(viewings.finish()[0].deed, Deed::Refused);
+        let mut nobody = Viewings::of("Patient/n");
+        nobody.add(&refused);
+        assert!(nobody.is_empty());
+    }
+}

@@ -1,0 +1,35 @@
+//! Who may see the record of accesses, and whose accesses are disclosures.
+use crate::model::Node;
+use crate::store::{Repository, Snapshot, StoreError};
+
+use super::data::DataFacts;
+use super::decide::{Basis, Requester, Settings};
+use super::identities::add_actor;
+use super::lens::Lens;
+
+impl Lens<'_> {
+    /// Whether the party may see who accessed the file of a patient (`Patient/id`): who watches over accesses, and the
+    /// patient, may.
+    #[must_use]
+    pub fn may_see_accesses_to(&self, patient: &str) -> bool {
+        self.may_audit() || self.is_subject(patient)
+    }
+
+    /// Notes for the record that the party asked to write a resource (`Type/id`) and may not.
+    pub fn refuse_to_write(&self, reference: String, resource: Node<'_>) {
+        self.withhold(reference, DataFacts::of(resource).owners, Basis::NotGoverned);
+    }
+}
+
+/// Whether an organization (`Organization/id`) is the own one, itself or through what it is part of.
+///
+/// # Errors
+/// [`StoreError`] if the disk fails.
+pub fn is_own(snapshot: &dyn Snapshot, organization: &str, settings: &Settings) -> Result<bool, StoreError> {
+    if settings.own.contains(organization) {
+        return Ok(true);
+    }
+    let mut requester = Requester::default();
+    add_actor(&Repository::new(snapshot), organization, &mut requester)?;
+    Ok(!requester.actors.is_disjoint(&settings.own))
+}

@@ -1,0 +1,31 @@
+//! What of a decision the record of accesses keeps: which version was shown or withheld, about whom, and why.
+use std::collections::BTreeSet;
+
+use super::codes::Code;
+use super::decide::Basis;
+
+/// A version that was shown.
+#[derive(Clone, Debug)]
+pub struct Release {
+    /// `Type/id`.
+    pub reference: String,
+    pub version_id: String,
+    /// `Patient/id` of everybody it is about.
+    pub patients: BTreeSet<String>,
+    pub basis: Basis,
+    /// Its security labels.
+    pub labels: BTreeSet<Code>,
+}
+
+/// A resource that was asked for by its id and not shown. It goes into the record, never into an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Withheld {
+    /// `Type/id`.
+    pub reference: String,
+    /// `Patient/id` of everybody it is about.
+    pub patients: BTreeSet<String>,
+    pub basis: Basis,
+}
+
+/// How many withheld resources one request is recorded with.
+pub(super) const WITHHELD_MAX: usize = 16;

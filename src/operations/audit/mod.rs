@@ -1,0 +1,15 @@
+//! The record of accesses, written for every request and read by who may: accounts for patients, proofs for auditors.
+
+mod accounting;
+mod names;
+mod period;
+mod proof;
+mod recording;
+mod suspend;
+mod who_saw;
+
+pub(super) use accounting::accounting_of_disclosures;
+pub(super) use proof::{consistency_proof, event_proof};
+pub(super) use recording::add_change;
+pub(super) use suspend::suspend_accounting;
+pub(super) use who_saw::who_saw;

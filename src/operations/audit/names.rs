@@ -1,0 +1,62 @@
+//! The names of professionals and organizations as the store has them, for people who read an account of accesses.
+use crate::definitions::r4;
+use crate::model::{Node, ResourceKey, parse};
+
+use super::super::session::Session;
+
+/// The name of a professional, an organization or a device (`Type/id`); what cannot be read has none.
+pub(super) fn name_of(session: &Session<'_>, reference: &str) -> Option<String> {
+    with(session, reference, |resource| {
+        let names = resource.get("name");
+        match resource.str_at("resourceType")? {
+            "Organization" | "HealthcareService" | "Location" => names?.as_str().map(str::to_owned),
+            "Practitioner" => human_name(resource.items_at("name").next()?),
+            "PractitionerRole" => {
+                let practitioner = resource.get("practitioner")?.str_at("reference")?;
+                name_of(session, practitioner).filter(|_| practitioner.starts_with("Practitioner/"))
+            }
+            "Device" => resource.items_at("deviceName").next()?.str_at("name").map(str::to_owned),
+            _ => None,
+        }
+    })
+}
+
+/// The address of an organization, as one line.
+pub(super) fn address_of(session: &Session<'_>, reference: &str) -> Option<String> {
+    with(session, reference, |resource| {
+        let address = resource.items_at("address").next()?;
+        if let Some(text) = address.str_at("text") {
+            return Some(text.to_owned());
+        }
+        let lines = address.items_at("line").filter_map(Node::as_str);
+        let rest = ["postalCode", "city", "state", "country"];
+        let parts: Vec<&str> = lines.chain(rest.iter().filter_map(|name| address.str_at(name))).collect();
+        (!parts.is_empty()).then(|| parts.join(", "))
+    })
+}
+
+fn human_name(name: Node<'_>) -> Option<String> {
+    if let Some(text) = name.str_at("text") {
+        return Some(text.to_owned());
+    }
+    let part =
+        |part: &str| name.items_at(part).filter_map(Node::as_str).map(str::to_owned).collect::<Vec<_>>();
+    let (prefix, given) = (part("prefix"), part("given"));
+    let family = name.str_at("family").map(str::to_owned);
+    let parts: Vec<String> = prefix.into_iter().chain(given).chain(family).collect();
+    (!parts.is_empty()).then(|| parts.join(" "))
+}
+
+/// Reads the newest version of a resource that is there.
+fn with<T>(session: &Session<'_>, reference: &str, read: impl FnOnce(Node<'_>) -> Option<T>) -> Option<T> {
+    let (type_name, id) = reference.split_once('/')?;
+    let key = ResourceKey::new(type_name, id)?;
+    let def = r4().resource(key.type_name)?;
+    let current = session.repository().current(def, &key.id).ok()??;
+    if current.deleted {
+        return None;
+    }
+    let stored = session.repository().newest(&current).ok()?;
+    let tree = parse(stored.text.into_bytes()).ok()?;
+    read(tree.root())
+}

@@ -1,0 +1,63 @@
+//! What is put on record of every request, beyond what its answer tells.
+use crate::audit::{Access, Action, Standing};
+use crate::auth::{Party, Role};
+use crate::consent::is_own;
+use crate::store::{At, Change};
+
+use super::super::answer::Refusal;
+use super::super::engine::Engine;
+use super::super::request::Asked;
+use super::super::session::Session;
+
+impl Engine {
+    /// The record of a party's request, with nothing released yet.
+    pub(in super::super) fn begin_record(
+        &self,
+        party: &Party,
+        (interaction, action): (&str, Action),
+        asked: Asked,
+    ) -> Result<Access, Refusal> {
+        let mut access = Access::of(party, interaction, action, asked.line, self.now());
+        self.issuer().url().clone_into(&mut access.issuer);
+        access.standing = Some(self.standing(party)?);
+        access.request_id = asked.request_id;
+        access.peer = asked.peer;
+        Ok(access)
+    }
+
+    /// What a party is to the hospital.
+    pub(in super::super) fn standing(&self, party: &Party) -> Result<Standing, Refusal> {
+        if matches!(party.role, Role::Patient | Role::Representative) {
+            return Ok(Standing::Subject);
+        }
+        let Some(organization) = &party.organization else { return Ok(Standing::Outside) };
+        if self.settings.own.contains(organization) {
+            return Ok(Standing::Own);
+        }
+        let snapshot = self.kv.snapshot(At::Latest)?;
+        let is_own = is_own(&*snapshot, organization, &self.settings)?;
+        Ok(if is_own { Standing::Own } else { Standing::Outside })
+    }
+}
+
+impl Refusal {
+    /// The refusal with what the session has withheld, for the record alone.
+    pub(in super::super) fn withholding(mut self, session: &Session<'_>) -> Self {
+        self.withheld = session.lens.take_withheld();
+        self
+    }
+}
+
+/// Adds a change to the record of the commit that it is made with.
+pub(in super::super) fn add_change(access: &mut Access, change: &Change) {
+    let patients: Vec<String> =
+        change.derived.facts.patients.iter().map(|id| format!("Patient/{id}")).collect();
+    let done = match (&change.body, &change.prior) {
+        (None, _) => Action::Delete,
+        (Some(_), None) => Action::Create,
+        (Some(_), Some(prior)) if prior.deleted => Action::Create,
+        (Some(_), Some(_)) => Action::Update,
+    };
+    let labels = change.derived.facts.labels.clone();
+    access.write(format!("{}/{}", change.def.name, change.id), &patients, labels, done);
+}

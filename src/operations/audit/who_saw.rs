@@ -1,0 +1,99 @@
+//! `Patient/[id]/$who-saw`: who saw a patient's file, when, why and by what right, in words that a patient understands.
+use std::collections::BTreeSet;
+
+use crate::audit::{Page, Records, Viewing, Viewings, ground_in_words, role_in_words, suspended};
+use crate::model::{Interval, IssueCode, ResourceId};
+use crate::store::Direction;
+
+use super::super::answer::{Answer, Refusal};
+use super::super::consent::{known, may_ask_about};
+use super::super::parameters::{Call, Parameters};
+use super::super::session::Session;
+use super::names::name_of;
+use super::period::{LATE_MS_MAX, period};
+
+/// How many groups of accesses are told where no number is asked for.
+const COUNT_DEFAULT: usize = 100;
+
+/// `start` and `end` narrow it to a period, `_count` to the newest; with `page=true` it comes as a page to print as well.
+pub(in super::super) fn who_saw(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
+    call.takes_only(&["start", "end", "_count", "page"])?;
+    let id = call.id()?;
+    let patient = format!("Patient/{id}");
+    may_ask_about(session, &patient)?;
+    known(session, id)?;
+    let count = match call.text("_count")? {
+        None => COUNT_DEFAULT,
+        Some(text) => {
+            let wrong = |_| Refusal::bad_request(IssueCode::Value, "`_count` is no number");
+            text.parse::<usize>().map_err(wrong)?.min(session.engine.options.page_len_max)
+        }
+    };
+    let names = |reference: &str| name_of(session, reference);
+    let viewings = viewings(session, id, period(call)?, count)?;
+    let mut out = Parameters::default();
+    for viewing in &viewings {
+        out = out.parts("access", told(viewing, &patient, &names));
+    }
+    if call.text("page")?.as_deref() == Some("true") {
+        let rows = viewings.iter().map(|viewing| vec![viewing.sentence(&patient, &names)]);
+        let page = Page {
+            title: "Who saw the file".to_owned(),
+            remarks: vec!["The newest first; times are in UTC.".to_owned()],
+            columns: vec!["What happened".to_owned()],
+            rows: rows.collect(),
+            nothing: "Nobody has seen the file in this time.".to_owned(),
+        };
+        out = out.document("page", "text/html", &page.html());
+    }
+    session.about(out.json(), BTreeSet::from([patient]))
+}
+
+fn viewings(
+    session: &Session<'_>,
+    id: &ResourceId,
+    asked: Interval,
+    count: usize,
+) -> Result<Vec<Viewing>, Refusal> {
+    let agencies = if session.lens.may_audit() {
+        Vec::new()
+    } else {
+        suspended(session.snapshot(), id.as_str(), session.engine.now())?
+    };
+    let mut viewings = Viewings::of(&format!("Patient/{id}"));
+    let mut records = Records::new(session.snapshot(), Some(id.as_str()), Direction::Reverse, None);
+    while viewings.len() <= count
+        && let Some((_, access)) = records.read()?
+    {
+        if access.time < asked.start.saturating_sub(LATE_MS_MAX) {
+            break;
+        }
+        let mut actors = [&access.organization, &access.fhir_user].into_iter().flatten();
+        let is_told = !actors.any(|actor| agencies.contains(actor));
+        if is_told && asked.start <= access.time && access.time < asked.end {
+            viewings.add(&access);
+        }
+    }
+    let mut found = viewings.finish();
+    found.truncate(count);
+    Ok(found)
+}
+
+fn told(viewing: &Viewing, patient: &str, names: crate::audit::Names<'_>) -> Parameters {
+    let mut parts = Parameters::default()
+        .string("text", &viewing.sentence(patient, names))
+        .instant("first", viewing.first)
+        .instant("last", viewing.last)
+        .count("count", viewing.count)
+        .string("who", &viewing.who(patient, names))
+        .string("role", role_in_words(&viewing.role))
+        .string("organization", &viewing.organization_name(names).unwrap_or_default())
+        .code("deed", viewing.deed.code());
+    for kind in viewing.kinds_in_words() {
+        parts = parts.string("kind", &kind);
+    }
+    for purpose in viewing.purposes_in_words() {
+        parts = parts.string("purpose", &purpose);
+    }
+    parts.string("basis", &ground_in_words(&viewing.ground))
+}

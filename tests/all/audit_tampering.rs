@@ -1,0 +1,221 @@
+//! A copied journal that somebody has changed, and whose checksums and chain they have made right again, is found out by the
+//! signed roots: what was changed, removed or exchanged is named.
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use chartward::cli::{Config, House, start};
+use sha2::{Digest as _, Sha256};
+
+const FILE_HEADER: usize = 8 + 8 + 32;
+const RECORD_HEADER: usize = 52;
+const CRC_AT: usize = 48;
+
+/// A commit of a journal: its header and what it wrote.
+#[derive(Clone)]
+struct Commit {
+    header: Vec<u8>,
+    writes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+}
+
+fn number(bytes: &[u8], at: &mut usize) -> usize {
+    let (mut number, mut shift) = (0, 0);
+    loop {
+        let byte = bytes[*at];
+        *at += 1;
+        number |= usize::from(byte & 0x7f) << shift;
+        shift += 7;
+        if byte & 0x80 == 0 {
+            return number;
+        }
+    }
+}
+
+fn put(out: &mut Vec<u8>, bytes: &[u8]) {
+    let mut len = bytes.len();
+    while len >= 0x80 {
+        out.push(u8::try_from(len & 0x7f).unwrap() | 0x80);
+        len >>= 7;
+    }
+    out.push(u8::try_from(len).unwrap());
+    out.extend_from_slice(bytes);
+}
+
+fn read(file: &[u8]) -> Vec<Commit> {
+    let mut commits = Vec::new();
+    let mut at = FILE_HEADER;
+    while at < file.len() {
+        let header = file[at..at + RECORD_HEADER].to_vec();
+        let len = usize::try_from(u32::from_be_bytes(header[4..8].try_into().unwrap())).unwrap();
+        let payload = &file[at + RECORD_HEADER..at + RECORD_HEADER + len];
+        let (mut writes, mut inner) = (Vec::new(), 0);
+        while inner < payload.len() {
+            let is_put = payload[inner] == 1;
+            inner += 1;
+            let mut take = || {
+                let len = number(payload, &mut inner);
+                inner += len;
+                payload[inner - len..inner].to_vec()
+            };
+            let key = take();
+            let value = is_put.then(take);
+            writes.push((key, value));
+        }
+        commits.push(Commit { header, writes });
+        at += RECORD_HEADER + len + 32;
+    }
+    commits
+}
+
+/// The file with checksums and seals as they must be for what the commits say.
+fn written(file_header: &[u8], commits: &[Commit]) -> Vec<u8> {
+    let mut out = file_header.to_vec();
+    let mut seal: [u8; 32] = file_header[16..48].try_into().unwrap();
+    for commit in commits {
+        let mut record = commit.header.clone();
+        for (key, value) in &commit.writes {
+            record.push(u8::from(value.is_some()));
+            put(&mut record, key);
+            if let Some(value) = value {
+                put(&mut record, value);
+            }
+        }
+        let len = u32::try_from(record.len() - RECORD_HEADER).unwrap();
+        record[4..8].copy_from_slice(&len.to_be_bytes());
+        record[CRC_AT..RECORD_HEADER].fill(0);
+        let crc = crc32fast::hash(&record);
+        record[CRC_AT..RECORD_HEADER].copy_from_slice(&crc.to_be_bytes());
+        seal = Sha256::new().chain_update(seal).chain_update(&record).finalize().into();
+        out.extend_from_slice(&record);
+        out.extend_from_slice(&seal);
+    }
+    out
+}
+
+fn journal(data: &Path) -> PathBuf {
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(data.join("journal")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "journal"));
+    files.sort();
+    assert_eq!(files.len(), 1);
+    files.remove(0)
+}
+
+/// What `chartward audit verify` says of a data directory, and whether it is content.
+fn verify(data: &Path, more: &[&str]) -> (bool, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_chartward"));
+    let ran = command.args(["audit", "verify", data.to_str().unwrap()]).args(more).output().unwrap();
+    let text = [ran.stdout, ran.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+    (ran.status.success(), text)
+}
+
+/// Fills a data directory over the wire: more than one segment of accesses, sealed when the server ends.
+fn filled(data: &Path) {
+    let config = Config { data: data.to_owned(), listen: "127.0.0.1:0".to_owned(), ..Config::default() };
+    let house = House::open(&config).unwrap();
+    let mut running = start(&config, &house, true, None).unwrap();
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let url = format!("{}/Patient", running.base_url);
+    let sent = agent
+        .post(&url)
+        .header("Content-Type", "application/fhir+json")
+        .send(r#"{"resourceType":"Patient"}"#);
+    assert_eq!(sent.unwrap().status(), 201);
+    for number in 0..300 {
+        assert_eq!(agent.get(format!("{url}?_id=n{number}")).call().unwrap().status(), 200);
+    }
+    running.stop().unwrap();
+    house.sled.as_ref().unwrap().close().unwrap();
+}
+
+/// The commits, and where in them access records are: commit and write.
+fn accesses(commits: &[Commit]) -> Vec<(usize, usize)> {
+    let mut found = Vec::new();
+    for (commit, at) in commits.iter().zip(0..) {
+        for ((key, _), write) in commit.writes.iter().zip(0..) {
+            if key[0] == 7 {
+                found.push((at, write));
+            }
+        }
+    }
+    found
+}
+
+/// A record as faults name it.
+fn name(commits: &[Commit], (commit, write): (usize, usize)) -> String {
+    let key = &commits[commit].writes[write].0;
+    let sequence = u64::from_be_bytes(key[1..9].try_into().unwrap());
+    format!("access record {sequence}-{}", u32::from_be_bytes(key[9..13].try_into().unwrap()))
+}
+
+#[test]
+fn changes_removals_and_exchanges_are_found_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    filled(&data);
+    let (is_content, text) = verify(&data, &[]);
+    assert!(is_content && text.contains("the chain is whole"), "{text}");
+    let noted = text.lines().find_map(|line| line.strip_prefix("signed by key ")).unwrap();
+    let noted = noted.split_once(": ").unwrap().1.to_owned();
+    assert!(verify(&data, &["--root", &noted]).0);
+
+    let path = journal(&data);
+    let original = std::fs::read(&path).unwrap();
+    let header = original[..FILE_HEADER].to_vec();
+    let commits = read(&original);
+    assert_eq!(written(&header, &commits), original, "the test writes the format as the server does");
+    let records = accesses(&commits);
+    assert!(records.len() > 290);
+    let after = |change: &dyn Fn(&mut Vec<Commit>)| {
+        let mut changed = commits.clone();
+        change(&mut changed);
+        std::fs::write(&path, written(&header, &changed)).unwrap();
+        verify(&data, &[])
+    };
+    // Without the chain made right again the change is found where it is.
+    let mut flipped = original.clone();
+    flipped[original.len() / 2] ^= 1;
+    std::fs::write(&path, &flipped).unwrap();
+    let (is_content, text) = verify(&data, &[]);
+    assert!(!is_content && text.contains("commit "), "{text}");
+
+    for at in [0, 100, 255, 280] {
+        let (commit, write) = records[at];
+        let own = name(&commits, records[at]);
+        let is_sealed = at < 256;
+        let (is_content, text) = after(&|commits| {
+            let value = commits[commit].writes[write].1.as_mut().unwrap();
+            let from = value.len() / 2;
+            value[from] ^= 1;
+        });
+        assert!(!is_content && text.contains("fault: "), "{at}: {text}");
+        assert!(!is_sealed || text.contains(&format!("{own} is not as it was sealed")), "{at}: {text}");
+
+        let (is_content, text) = after(&|commits| drop(commits[commit].writes.remove(write)));
+        assert!(!is_content, "{at}: {text}");
+        assert!(!is_sealed || text.contains("were removed"), "{at}: {text}");
+
+        let (other_commit, other_write) = records[at + 1];
+        let other = name(&commits, records[at + 1]);
+        let (is_content, text) = after(&|commits| {
+            let moved = commits[commit].writes[write].1.take();
+            let value = std::mem::replace(&mut commits[other_commit].writes[other_write].1, moved);
+            commits[commit].writes[write].1 = value;
+        });
+        assert!(!is_content, "{at}: {text}");
+        assert!(at + 1 >= 256 || (text.contains(&own) && text.contains(&other)), "{at}: {text}");
+    }
+
+    // Everything after a moment cut off, signed roots included: the chain cannot tell, a root that was noted can.
+    let (is_content, _) = after(&|commits| commits.truncate(records[20].0));
+    assert!(is_content);
+    let (is_content, text) = verify(&data, &["--root", &noted]);
+    assert!(!is_content && text.contains("are missing"), "{text}");
+
+    // Roots that another key has signed are none.
+    std::fs::write(&path, &original).unwrap();
+    let other = folder.path().join("other");
+    drop(House::open(&Config { data: other.clone(), ..Config::default() }).unwrap());
+    let (is_content, text) = verify(&data, &["--key", other.join("keys/audit.pub").to_str().unwrap()]);
+    assert!(!is_content && text.contains("signed by another key"), "{text}");
+    assert!(verify(&data, &[]).0);
+}
