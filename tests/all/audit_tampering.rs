@@ -127,6 +127,28 @@ fn filled(data: &Path) {
     house.sled.as_ref().unwrap().close().unwrap();
 }
 
+#[test]
+fn what_is_restored_is_proved_by_the_key_that_signed_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    filled(&path("data"));
+    let chartward = |arguments: &[&str]| {
+        let ran = Command::new(env!("CARGO_BIN_EXE_chartward")).args(arguments).output().unwrap();
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    };
+    let text = |name: &str| path(name).to_str().unwrap().to_owned();
+    chartward(&["backup", &text("backup.cwdump"), "--data", &text("data")]);
+    chartward(&["restore", &text("backup.cwdump"), "--data", &text("restored")]);
+    // Opened, it makes a key of its own.
+    let house = House::open(&Config { data: path("restored"), ..Config::default() }).unwrap();
+    assert_eq!(house.verify().unwrap().faults, Vec::<String>::new());
+    house.sled.as_ref().unwrap().close().unwrap();
+    drop(house);
+    let (is_content, said) = verify(&path("restored"), &["--key", &text("data/keys/audit.pub")]);
+    assert!(is_content && said.contains("signed by key"), "{said}");
+    assert!(!verify(&path("restored"), &[]).0, "the restored directory has another key");
+}
+
 /// The commits, and where in them access records are: commit and write.
 fn accesses(commits: &[Commit]) -> Vec<(usize, usize)> {
     let mut found = Vec::new();

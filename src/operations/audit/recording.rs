@@ -18,7 +18,13 @@ impl Engine {
         asked: Asked,
     ) -> Result<Access, Refusal> {
         let mut access = Access::of(party, interaction, action, asked.line, self.now());
-        self.issuer().url().clone_into(&mut access.issuer);
+        match party.subject.split_once('#') {
+            // The subject of another issuer's token carries its name.
+            Some((issuer, subject)) if issuer.starts_with("http") => {
+                (access.issuer, access.subject) = (issuer.to_owned(), subject.to_owned());
+            }
+            _ => self.issuer().url().clone_into(&mut access.issuer),
+        }
         access.standing = Some(self.standing(party)?);
         access.request_id = asked.request_id;
         access.peer = asked.peer;
