@@ -86,7 +86,9 @@ pub(super) fn of_request(part: &Part<'_>, items: &[&Item], action: Action) -> Va
         entities.extend(items.iter().map(|item| data_entity(part, item)));
     }
     let consents = part.consents(items);
-    let earlier = part.access.consents.iter().map(String::as_str);
+    // Of records of the first format it is not known whose Consents they are.
+    let may_be_of_others = part.making.reader == Reader::Subject && part.access.patients.len() > 1;
+    let earlier = part.access.consents.iter().map(String::as_str).filter(|_| !may_be_of_others);
     entities.extend(consent_entities(consents.iter().copied().chain(earlier)));
     entities.extend(transaction_entity(part.access));
     entities.into()

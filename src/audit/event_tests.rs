@@ -214,6 +214,26 @@ fn every_entry_of_a_transaction_is_an_event() {
 }
 
 #[test]
+fn consents_of_others_are_not_named_to_a_patient() {
+    let mut access = access("read", Action::Read, "GET /Observation/o");
+    access.patients = vec!["Patient/a".to_owned(), "Patient/b".to_owned()];
+    access.consents = vec!["Consent/earlier".to_owned()];
+    access.released = vec![item("Observation/o/_history/1", &[0, 1], consent())];
+    for (reader, is_named) in [(Reader::Auditor, true), (Reader::Subject, false)] {
+        for (event, value) in events(&access, reader).iter().filter(|(event, _)| !event.id.ends_with("-d")) {
+            let text = value.to_string();
+            assert_eq!(text.contains("Consent/c"), is_named, "{}", event.id);
+            assert_eq!(
+                text.contains("Consent/earlier"),
+                is_named && !event.id.ends_with("-x"),
+                "{}",
+                event.id
+            );
+        }
+    }
+}
+
+#[test]
 fn another_patient_who_asked_is_not_named_to_the_patient() {
     let mut access = access("read", Action::Read, "GET /Observation/o");
     access.fhir_user = Some("Patient/other".to_owned());
