@@ -34,6 +34,13 @@ pub struct Requester {
     pub break_glass: Option<String>,
 }
 
+impl Requester {
+    /// Whether data are taken in, not given out: the law's conditions on some labels are on their disclosure.
+    fn collects(&self) -> bool {
+        self.actions.contains(&"collect")
+    }
+}
+
 /// What applies where no Consent does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DefaultPolicy {
@@ -321,13 +328,18 @@ fn by_permit(
         })
     };
     let has = |kind: fn(&Criterion) -> bool| rule.criteria.iter().any(kind);
-    if data.has_label_of(&["PSYTHPN"]) && !names("PSYTHPN") && !is_treating_author(data, requester) {
+    let discloses = !requester.collects();
+    if discloses
+        && data.has_label_of(&["PSYTHPN"])
+        && !names("PSYTHPN")
+        && !is_treating_author(data, requester)
+    {
         return Decision { permit: false, basis: Basis::Law("45 CFR 164.508(a)(2)") };
     }
     let by_name = (names("42CFRPart2") || settings.part2_general)
         && has(|criterion| matches!(criterion, Criterion::Purpose(_)))
         && has(|criterion| matches!(criterion, Criterion::Actor(_)));
-    if data.has_label_of(&["42CFRPart2"]) && !is_part2_staff(requester, settings) && !by_name {
+    if discloses && data.has_label_of(&["42CFRPart2"]) && !is_part2_staff(requester, settings) && !by_name {
         return Decision { permit: false, basis: Basis::Law("42 CFR 2.31") };
     }
     Decision { permit: true, basis: Basis::Consent { id: program.id.clone(), rule: rule.path.clone() } }
@@ -347,10 +359,11 @@ fn is_part2_staff(requester: &Requester, settings: &Settings) -> bool {
 }
 
 fn by_default(data: &DataFacts, requester: &Requester, settings: &Settings) -> Decision {
-    if data.has_label_of(&["PSYTHPN"]) && !is_treating_author(data, requester) {
+    let discloses = !requester.collects();
+    if discloses && data.has_label_of(&["PSYTHPN"]) && !is_treating_author(data, requester) {
         return Decision { permit: false, basis: Basis::Law("45 CFR 164.508(a)(2)") };
     }
-    if data.has_label_of(&["42CFRPart2"]) && !is_part2_staff(requester, settings) {
+    if discloses && data.has_label_of(&["42CFRPart2"]) && !is_part2_staff(requester, settings) {
         return Decision { permit: false, basis: Basis::Law("42 CFR 2.31") };
     }
     let all_within = |codes: &[&str]| {

@@ -17,6 +17,8 @@ pub struct Disclosed {
     patients: BTreeSet<String>,
     /// The versions that it shows, with what each rests on.
     releases: Vec<Release>,
+    /// Whether nothing was left out.
+    is_whole: bool,
 }
 
 impl Disclosed {
@@ -53,11 +55,17 @@ impl Disclosed {
         &self.releases
     }
 
+    /// Whether nothing was left out: only then does its version id say what its reader has.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
     /// What a lens has decided to show of one version.
     pub(super) fn of(shown: Shown) -> Self {
-        let Shown { text, time, release } = shown;
+        let Shown { text, is_whole, time, release } = shown;
         let Release { reference, version_id, patients, .. } = release.clone();
-        Self { text, reference, version_id, time, patients, releases: vec![release] }
+        Self { text, reference, version_id, time, patients, releases: vec![release], is_whole }
     }
 
     /// A text made of nothing but disclosed parts and what is no secret.
@@ -68,7 +76,7 @@ impl Disclosed {
         releases: Vec<Release>,
     ) -> Self {
         let (reference, version_id) = (String::new(), String::new());
-        Self { text, reference, version_id, time, patients, releases }
+        Self { text, reference, version_id, time, patients, releases, is_whole: true }
     }
 
     /// A resource that this one contains, and its type.
@@ -129,6 +137,8 @@ fn subsetted(meta: Node<'_>) -> String {
 /// The parts of what is shown of one version.
 pub(super) struct Shown {
     pub(super) text: String,
+    /// Whether nothing was left out.
+    pub(super) is_whole: bool,
     pub(super) time: Millis,
     pub(super) release: Release,
 }

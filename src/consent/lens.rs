@@ -13,9 +13,10 @@ use super::codes::{Code, CodeSystem};
 use super::data::DataFacts;
 use super::decide::{Basis, Decision, Requester, Settings, decide_each};
 use super::disclosed::{Disclosed, Shown};
-use super::identities::{Membership, membership, requester};
+use super::identities::{Membership, load, membership, requester};
 use super::mask::Kept;
-use super::masking::{masked, telling_references};
+use super::masking::{Accompaniment, accompanied, masked, telling_references};
+use super::obligations::of_data;
 use super::program::Program;
 use super::programs::{OfState, Programs};
 use super::reach::{ADMINISTRATIVE, Reach};
@@ -165,15 +166,34 @@ impl<'s> Lens<'s> {
             basis: decision.basis,
             labels: data.labels,
         };
-        let text = self.without_the_hidden(stored, version_id)?;
-        Ok(Some(Disclosed::of(Shown { text, time: stored.time, release })))
+        let stamped = stored.stamped(version_id);
+        let text = self.without_the_hidden(stored, &stamped)?;
+        let is_whole = text.is_none();
+        let mut text = text.unwrap_or(stamped);
+        if !of_data(&Decision { permit: true, basis: release.basis.clone() }, &release.labels).is_empty() {
+            text = self.with_notice(&text, &release.basis)?;
+        }
+        Ok(Some(Disclosed::of(Shown { text, is_whole, time: stored.time, release })))
     }
 
-    /// The text of a version, in which references to what is not shown tell nothing of it.
-    fn without_the_hidden(&self, stored: &Stored, version_id: &str) -> Result<String, StoreError> {
-        let text = stored.stamped(version_id);
+    /// The text with the notice and the consent that go with it (42 CFR 2.32).
+    fn with_notice(&self, text: &str, basis: &Basis) -> Result<String, StoreError> {
+        let Basis::Consent { id, rule } = basis else { return Ok(text.to_owned()) };
+        let consent = format!("Consent/{id}");
+        let who = self.party.organization.as_deref().or(self.party.fhir_user.as_deref()).unwrap_or_default();
+        let scope = format!("{consent}, {rule}, to {who} for {}", self.party.purposes.join(", "));
+        let form = match load(&self.repository, &consent)? {
+            Some(stored) => form_of(self.tree(&stored)?.root()),
+            None => None,
+        };
+        let corrupt = || StoreError::Corrupt("a text that was shown".to_owned());
+        accompanied(text, &Accompaniment { consent, scope, form }).ok_or_else(corrupt)
+    }
+
+    /// The text of a version, in which references to what is not shown tell nothing of it; `None` if nothing is left out.
+    fn without_the_hidden(&self, stored: &Stored, text: &str) -> Result<Option<String>, StoreError> {
         if !text.contains("\"display\"") && !text.contains("\"identifier\"") {
-            return Ok(text);
+            return Ok(None);
         }
         let tree = self.tree(stored)?;
         let mut hidden = Vec::new();
@@ -183,9 +203,10 @@ impl<'s> Lens<'s> {
             }
         }
         if hidden.is_empty() {
-            return Ok(text);
+            return Ok(None);
         }
-        masked(&text, &hidden).ok_or_else(|| StoreError::Corrupt(format!("the text of row {}", stored.row)))
+        let corrupt = || StoreError::Corrupt(format!("the text of row {}", stored.row));
+        masked(text, &hidden).map(Some).ok_or_else(corrupt)
     }
 
     /// Whether what a reference leads to is there and shown.
@@ -360,3 +381,14 @@ impl<'s> Lens<'s> {
 }
 
 const PHYSICAL_TYPE: &str = "http://terminology.hl7.org/CodeSystem/location-physical-type";
+
+/// The form that was signed, as an extension has it.
+fn form_of(consent: Node<'_>) -> Option<(&'static str, serde_json::Value)> {
+    let value = |node: Node<'_>| {
+        let mut text = String::new();
+        crate::model::minify(node, &mut text);
+        serde_json::from_str(&text).ok()
+    };
+    let attachment = consent.get("sourceAttachment").and_then(value).map(|form| ("valueAttachment", form));
+    attachment.or_else(|| consent.get("sourceReference").and_then(value).map(|form| ("valueReference", form)))
+}

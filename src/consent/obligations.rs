@@ -1,6 +1,9 @@
 //! What goes with a disclosure: the notice that it may not be passed on, and the Consent that it rests on.
+use std::collections::BTreeSet;
+
 use crate::model::Node;
 
+use super::codes::{Code, CodeSystem};
 use super::data::DataFacts;
 use super::decide::{Basis, Decision};
 
@@ -26,12 +29,12 @@ impl Obligation {
 /// The obligations of a decision to release a resource.
 #[must_use]
 pub fn obligations(decision: &Decision, resource: Node<'_>) -> Vec<Obligation> {
-    of_data(decision, &DataFacts::of(resource))
+    of_data(decision, &DataFacts::of(resource).labels)
 }
 
-pub(super) fn of_data(decision: &Decision, data: &DataFacts) -> Vec<Obligation> {
+pub(super) fn of_data(decision: &Decision, labels: &BTreeSet<Code>) -> Vec<Obligation> {
     let by_consent = decision.permit && matches!(decision.basis, Basis::Consent { .. });
-    if by_consent && data.has_label_of(&["42CFRPart2"]) {
+    if by_consent && labels.contains(&Code::new(CodeSystem::ActCode, "42CFRPart2")) {
         vec![Obligation::RedisclosureNotice, Obligation::ConsentCopy]
     } else {
         Vec::new()

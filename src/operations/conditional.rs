@@ -150,7 +150,7 @@ fn several() -> Refusal {
 fn with(prepared: Prepared, expectations: Vec<Expectation>) -> Prepared {
     match prepared {
         Prepared::Change(mut planned) => {
-            planned.expectations = expectations;
+            planned.expectations.extend(expectations);
             Prepared::Change(planned)
         }
         nothing @ Prepared::Nothing(..) => nothing,

@@ -29,16 +29,12 @@ pub(super) fn prepare(
         return Err(Refusal::forbidden("the party may not delete this"));
     }
     super::integrity::check_referrers(session, def, id)?;
+    let expectations = super::hold::not_held(session, &current.facts.patients)?;
     // The facts stay: they say for whom the deletion itself is news.
     let derived = Derived { entries: Vec::new(), facts: current.facts.clone() };
     let change =
         Change { def, id: id.clone(), method: Method::Delete, prior: Some(*current), body: None, derived };
-    let planned = Planned {
-        change,
-        kind: Kind::NoContent,
-        expectations: Vec::new(),
-        warnings: Vec::new(),
-        also: Vec::new(),
-    };
+    let planned =
+        Planned { change, kind: Kind::NoContent, expectations, warnings: Vec::new(), also: Vec::new() };
     Ok(Prepared::Change(Box::new(planned)))
 }

@@ -15,6 +15,7 @@ mod delete;
 mod derive;
 mod engine;
 mod history;
+mod hold;
 mod index;
 mod integrity;
 mod lookup;

@@ -8,6 +8,7 @@ use super::answer::{Answer, Refusal};
 use super::audit;
 use super::break_glass::break_glass;
 use super::consent;
+use super::hold::{hold, release_hold};
 use super::member_match::member_match;
 use super::parameters::Call;
 use super::request::Verb;
@@ -46,7 +47,7 @@ macro_rules! operation {
 }
 
 /// Every operation that is served. Their names are Chartward's own where no comment says whose they are.
-pub static OPERATIONS: [Operation; 11] = [
+pub static OPERATIONS: [Operation; 14] = [
     operation!("Consent", Type, "$decide", Read, [Get, Post], Execute, consent::decide),
     operation!("Consent", Type, "$preview", Read, [Post], Execute, consent::preview),
     operation!("Patient", Instance, "$explain-access", Read, [Get, Post], Execute, consent::explain_access),
@@ -81,6 +82,9 @@ pub static OPERATIONS: [Operation; 11] = [
         Execute,
         audit::suspend_accounting
     ),
+    operation!("Patient", Instance, "$hold", Update, [Post], Execute, hold),
+    operation!("Patient", Instance, "$release-hold", Update, [Post], Execute, release_hold),
+    operation!("AuditEvent", Type, "$without-relation", Read, [Get, Post], Execute, audit::without_relation),
     operation!("AuditEvent", Instance, "$audit-proof", Read, [Get, Post], Execute, audit::event_proof),
     operation!("AuditEvent", Type, "$audit-proof", Read, [Get, Post], Execute, audit::consistency_proof),
 ];

@@ -162,6 +162,11 @@ impl Parameters {
         self
     }
 
+    pub(super) fn boolean(mut self, name: &str, truth: bool) -> Self {
+        self.0.push(json!({"name": name, "valueBoolean": truth}));
+        self
+    }
+
     /// A parameter made of others.
     pub(super) fn parts(mut self, name: &str, parts: Self) -> Self {
         self.0.push(json!({"name": name, "part": parts.0}));

@@ -18,8 +18,9 @@ pub(super) fn read(
     }
     match session.look(def, id)? {
         Seen::Resource { disclosed, .. } => {
+            let is_whole = disclosed.is_whole();
             let mut answer = Answer::of(Kind::Ok, *disclosed);
-            if is_unchanged(&answer, request) {
+            if is_whole && is_unchanged(&answer, request) {
                 answer.kind = Kind::NotModified;
                 answer.body = Body::None;
                 return Ok(answer);

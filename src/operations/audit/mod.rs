@@ -7,9 +7,11 @@ mod proof;
 mod recording;
 mod suspend;
 mod who_saw;
+mod without_relation;
 
 pub(super) use accounting::accounting_of_disclosures;
 pub(super) use proof::{consistency_proof, event_proof};
 pub(super) use recording::add_change;
 pub(super) use suspend::suspend_accounting;
 pub(super) use who_saw::who_saw;
+pub(super) use without_relation::without_relation;
