@@ -14,6 +14,7 @@ mod audit_tampering;
 mod backup;
 mod concurrency;
 mod consent_corpus;
+mod consent_rows;
 mod fhirpath_suite;
 mod hidden;
 mod in_process;

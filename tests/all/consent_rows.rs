@@ -1,0 +1,83 @@
+//! The published rows about whole requests: each is held by a scenario or a test, or waits for an interaction that is not
+//! served.
+use chartward::cli::scenarios;
+use serde_json::Value as Json;
+
+use crate::shared;
+
+/// How a row is shown to hold.
+enum Shown {
+    By(&'static str),
+    /// A test of this binary.
+    Test(&'static str),
+    Waits(&'static str),
+}
+use Shown::{By, Test, Waits};
+
+const ROWS: [(&str, Shown); 41] = [
+    ("own/h01", By("consent/disclosure/without-consent-nothing")),
+    ("own/h02", By("consent/disclosure/head-and-conditional-read")),
+    ("own/h03", By("consent/disclosure/head-and-conditional-read")),
+    ("own/h04", By("consent/history/labels-hold-for-older-versions")),
+    ("own/h05", By("consent/history/counts-only-visible-versions")),
+    ("own/h06", By("consent/search/pages-are-full")),
+    ("own/h07", By("consent/search/counts-only-the-visible")),
+    ("own/h08", By("consent/search/chains-and-has-see-only-the-visible")),
+    ("own/h09", By("consent/search/chains-and-has-see-only-the-visible")),
+    ("own/h10", By("consent/search/include-brings-only-the-visible")),
+    ("own/h11", By("consent/search/revinclude-brings-only-the-visible")),
+    ("own/h12", Test("hidden: random queries, `:not` among them")),
+    ("own/h13", By("consent/search/page-links-are-no-proof")),
+    ("own/h14", By("consent/revocation/next-page")),
+    ("own/h15", By("consent/paths/search-by-post")),
+    ("own/h16", Waits("$everything")),
+    ("own/h17", Waits("$everything")),
+    ("own/h18", Waits("$export")),
+    ("own/h19", Waits("$export")),
+    ("own/h20", By("consent/writes/batch-entries-each-decided")),
+    ("own/h21", By("consent/paths/transaction-with-a-refused-write")),
+    ("own/h22", By("consent/writes/conditional-create-sees-the-view")),
+    ("own/h23", By("consent/writes/put-and-patch-of-the-hidden")),
+    ("own/h24", By("consent/writes/put-and-patch-of-the-hidden")),
+    ("own/h25", By("consent/paths/what-was-masked-is-not-written-back")),
+    ("own/h26", Waits("subscriptions")),
+    ("own/h27", Waits("subscriptions")),
+    ("own/h28", Waits("GraphQL")),
+    ("own/h29", By("consent/disclosure/binary-of-a-hidden-document")),
+    ("own/h30", By("consent/paths/document-with-a-hidden-part")),
+    ("own/h31", By("consent/disclosure/references-to-the-hidden-are-opaque")),
+    ("own/h32", By("consent/paths/parts-of-the-hidden")),
+    ("own/h33", By("consent/audit/patients-see-who-saw")),
+    ("own/h34", By("consent/history/of-types-and-the-whole")),
+    ("own/h35", By("consent/paths/version-ids-tell-nothing")),
+    ("own/h36", By("consent/writes/what-feeds-identities")),
+    ("own/h37", Test("scopes: a launch context only narrows")),
+    ("own/h38", By("consent/revocation/moved-to-another-patient")),
+    ("own/h39", By("consent/paths/a-reference-opens-no-binary")),
+    ("own/h40", By("consent/disclosure/provenance-inherits-labels")),
+    ("own/h41", By("flows/member-match-that-fails")),
+];
+
+#[test]
+fn every_row_is_held_or_waits() {
+    let scenarios = scenarios().unwrap();
+    for (row, shown) in &ROWS {
+        match shown {
+            By(id) => {
+                let found = scenarios.iter().find(|scenario| scenario.id == *id);
+                assert!(
+                    found.is_some_and(|scenario| scenario.waiting.is_none()),
+                    "{row}: {id} is no scenario that runs"
+                );
+            }
+            Test(_) => {}
+            Waits(what) => println!("{row} waits for {what}"),
+        }
+    }
+    let Some(folder) = shared::find("suites/consent", "every_row_is_held_or_waits") else { return };
+    let corpus: Json = serde_json::from_slice(&std::fs::read(folder.join("own.json")).unwrap()).unwrap();
+    for case in corpus["cases"].as_array().unwrap().iter().filter(|case| case["level"] == "http") {
+        let id = case["id"].as_str().unwrap();
+        assert!(ROWS.iter().any(|(row, _)| *row == id), "{id} is not listed");
+    }
+}
