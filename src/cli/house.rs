@@ -187,6 +187,7 @@ pub fn claims(url: &str, lifetime_seconds: i64) -> Result<AccessToken, String> {
         files_consent: false,
         lenient: false,
         confirmation: None,
+        grant: None,
     })
 }
 
