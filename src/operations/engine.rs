@@ -1,7 +1,7 @@
 //! The engine: everything that a request needs, and the way that every request takes through it.
 use std::sync::Arc;
 
-use crate::audit::{Access, Ground, Signer, writes};
+use crate::audit::{Access, Action, Ground, Signer, writes};
 use crate::auth::{AuthorizationServer, Desk, Issuer, Party, Permission, Role, TokenError, Trust};
 use crate::consent::{Programs, Settings};
 use crate::model::{Issue, IssueCode, Millis, Outcome, ResourceId};
@@ -279,6 +279,16 @@ impl Engine {
                 access.withhold(&refusal.withheld);
             }
         }
+        self.store_record(party, &access)
+    }
+
+    /// Stores a record of what an administrator did to registrations.
+    ///
+    /// # Errors
+    /// 503, if it cannot be recorded.
+    pub fn record_administration(&self, party: &Party, line: String, status: u16) -> Result<(), Refusal> {
+        let mut access = Access::of(party, "operation", Action::Execute, line, self.now());
+        access.status = status;
         self.store_record(party, &access)
     }
 
