@@ -86,7 +86,7 @@ pub(super) fn from_base64_url(text: &str) -> Option<Vec<u8>> {
         return None;
     }
     let mut plain = text.replace('-', "+").replace('_', "/");
-    while plain.len() % 4 != 0 {
+    while !plain.len().is_multiple_of(4) {
         plain.push('=');
     }
     crate::fhirpath::decode_base64(&plain)

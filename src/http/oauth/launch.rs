@@ -18,6 +18,10 @@ pub(super) async fn register(
     headers: HeaderMap,
     body: WireBody,
 ) -> Response<WireBody> {
+    let text = match form::text(body).await {
+        Ok(text) => text,
+        Err(error) => return failed(&error),
+    };
     let party = bearer(&headers).and_then(|token| engine.authenticate(token));
     let Ok(party) = party else {
         let body = json!({"error": "invalid_token", "error_description": "an access token is needed"});
@@ -27,10 +31,6 @@ pub(super) async fn register(
         let description = "launches are registered by systems and professionals of the own organization";
         return failed(&OauthError::new(OauthCode::AccessDenied, description));
     }
-    let text = match form::text(body).await {
-        Ok(text) => text,
-        Err(error) => return failed(&error),
-    };
     let Ok(context) = serde_json::from_str::<LaunchContext>(&text) else {
         let description = "the body is a JSON object with patient, encounter and need_patient_banner";
         return failed(&OauthError::new(OauthCode::InvalidRequest, description));

@@ -55,15 +55,13 @@ fn refused(error: &RegistryError) -> Response<WireBody> {
     told(status, &error.to_string())
 }
 
-fn administrator(engine: &Engine, headers: &HeaderMap) -> Result<Arc<Party>, Response<WireBody>> {
+fn administrator(engine: &Engine, headers: &HeaderMap) -> Result<Arc<Party>, (StatusCode, &'static str)> {
     let party = bearer(headers).and_then(|token| engine.authenticate(token));
-    let Ok(party) = party else {
-        return Err(told(StatusCode::UNAUTHORIZED, "an access token is needed"));
-    };
+    let party = party.map_err(|_| (StatusCode::UNAUTHORIZED, "an access token is needed"))?;
     if engine.may_administer(&party) {
         Ok(party)
     } else {
-        Err(told(StatusCode::FORBIDDEN, "this is for administrators"))
+        Err((StatusCode::FORBIDDEN, "this is for administrators"))
     }
 }
 
@@ -76,7 +74,7 @@ async fn dealt_with(
 ) -> Response<WireBody> {
     let party = match administrator(&engine, &headers) {
         Ok(party) => party,
-        Err(refused) => return refused,
+        Err((status, message)) => return told(status, message),
     };
     let Some(asked) = Asked::of(&uri) else { return refused(&RegistryError::Absent) };
     let work = move || {
@@ -134,10 +132,6 @@ pub(super) async fn add(
     headers: HeaderMap,
     body: WireBody,
 ) -> Response<WireBody> {
-    // Who may not register anything has nothing read.
-    if let Err(refused) = administrator(&engine, &headers) {
-        return refused;
-    }
     let text = match form::text(body).await {
         Ok(text) => text,
         Err(error) => return told(StatusCode::BAD_REQUEST, &error.description),
