@@ -3,8 +3,16 @@
 use super::scope::Scopes;
 
 /// Scopes that are about no type of resource.
-pub(super) const SPECIAL: [&str; 7] =
-    ["openid", "fhirUser", "profile", "launch", "launch/patient", "offline_access", "online_access"];
+pub(super) const SPECIAL: [&str; 8] = [
+    "openid",
+    "fhirUser",
+    "profile",
+    "launch",
+    "launch/patient",
+    "launch/encounter",
+    "offline_access",
+    "online_access",
+];
 
 /// For whom a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

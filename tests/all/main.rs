@@ -12,6 +12,7 @@
 mod audit;
 mod audit_tampering;
 mod backup;
+mod browser;
 mod concurrency;
 mod consent_corpus;
 mod fhirpath_suite;

@@ -6,8 +6,8 @@ use chartward::auth::Issuer;
 use chartward::cli::{Config, House, claims, now, start};
 use serde_json::{Value, json};
 
+use crate::browser::app;
 use crate::oauth::Site;
-use crate::oauth_code::app;
 
 #[test]
 fn administrators_of_the_own_organization_register_and_nobody_else() {

@@ -3,187 +3,11 @@
 use chartward::cli::now;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
-use crate::oauth::{SECRET, Site, base64_url};
-
-const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk-0123456789";
-const CALLBACK: &str = "https://app.example/cb";
-const PASSWORD: &str = "correct horse battery";
-
-fn challenge() -> String {
-    base64_url(&Sha256::digest(VERIFIER))
-}
-
-pub fn app(id: &str) -> Value {
-    json!({
-        "client_id": id, "client_name": "The <App>", "token_endpoint_auth_method": "none",
-        "grant_types": ["authorization_code", "refresh_token"], "redirect_uris": [CALLBACK],
-        "scope": "openid fhirUser profile launch launch/patient offline_access patient/*.rs user/*.rs"
-    })
-}
-
-pub fn users(site: &Site) {
-    for user in [
-        json!({"name": "doc", "password": PASSWORD, "role": "clinician", "organization": "Organization/hospital",
-            "fhir_user": "Practitioner/d1", "purposes": ["TREAT", "HOPERAT"]}),
-        json!({"name": "ann", "password": PASSWORD, "role": "patient", "fhir_user": "Patient/p1", "purposes": ["PATRQT"]}),
-    ] {
-        site.registry.register_user(&user.to_string()).unwrap();
-    }
-}
-
-fn patients(site: &Site) {
-    let token = site.minted("system", |_| {});
-    for (id, given) in [("p1", "Ann"), ("p2", "Bob")] {
-        let patient = json!({
-            "resourceType": "Patient", "id": id, "name": [{"family": "Cole", "given": [given]}],
-            "identifier": [{"system": "urn:mrn", "value": format!("mrn-{id}")}]
-        });
-        assert_eq!(site.send("PUT", &format!("/fhir/Patient/{id}"), &token, &patient).0, 201);
-    }
-}
-
-/// What a browser got.
-struct Page {
-    status: u16,
-    location: String,
-    text: String,
-    headers: ureq::http::HeaderMap,
-}
-
-impl Page {
-    /// The hidden field of the first form.
-    fn dialogue(&self) -> &str {
-        let (_, rest) =
-            self.text.split_once("name=\"dialogue\" value=\"").unwrap_or_else(|| panic!("{}", self.text));
-        rest.split_once('"').unwrap().0
-    }
-
-    /// A parameter of the address that it leads to.
-    fn parameter(&self, name: &str) -> Option<&str> {
-        let (_, query) = self.location.split_once('?')?;
-        query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
-    }
-}
-
-/// A browser with a cookie.
-struct Browser<'s> {
-    site: &'s Site,
-    cookie: String,
-}
-
-impl<'s> Browser<'s> {
-    fn new(site: &'s Site) -> Self {
-        Self { site, cookie: String::new() }
-    }
-
-    fn page(&mut self, mut answer: ureq::http::Response<ureq::Body>) -> Page {
-        let headers = answer.headers().clone();
-        let text = |name: &str| headers.get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
-        if let Some((cookie, _)) = text("set-cookie").split_once(';') {
-            self.cookie = cookie.to_owned();
-        }
-        let location = text("location");
-        Page {
-            status: answer.status().as_u16(),
-            location,
-            text: answer.body_mut().read_to_string().unwrap(),
-            headers,
-        }
-    }
-
-    fn authorize(&mut self, change: &[(&str, Option<&str>)]) -> Page {
-        let challenge = challenge();
-        let mut pairs = vec![
-            ("response_type", "code"),
-            ("client_id", "app"),
-            ("redirect_uri", CALLBACK),
-            ("scope", "openid fhirUser launch/patient offline_access patient/*.rs"),
-            ("state", "s1"),
-            ("aud", self.site.base()),
-            ("code_challenge", challenge.as_str()),
-            ("code_challenge_method", "S256"),
-            ("nonce", "n1"),
-        ];
-        for (name, value) in change {
-            pairs.retain(|(known, _)| known != name);
-            pairs.extend(value.map(|value| (*name, value)));
-        }
-        let answer = self
-            .site
-            .agent
-            .get(self.site.address("/auth/authorize"))
-            .query_pairs(pairs)
-            .header("Cookie", &self.cookie)
-            .call()
-            .unwrap();
-        self.page(answer)
-    }
-
-    fn send(&mut self, path: &str, pairs: &[(&str, &str)]) -> Page {
-        let answer = self
-            .site
-            .agent
-            .post(self.site.address(path))
-            .header("Cookie", &self.cookie)
-            .send_form(pairs.iter().copied())
-            .unwrap();
-        self.page(answer)
-    }
-
-    fn log_in(&mut self, page: &Page, name: &str) -> Page {
-        self.send("/auth/login", &[("dialogue", page.dialogue()), ("name", name), ("password", PASSWORD)])
-    }
-
-    /// Ticks what is there to tick, and gives the address with the code.
-    fn allow(&mut self, page: &Page) -> Page {
-        let scopes = page.text.split("name=\"scope\" value=\"").skip(1);
-        let scopes: Vec<&str> = scopes.map(|rest| rest.split_once('"').unwrap().0).collect();
-        assert!(!scopes.is_empty(), "{}", page.text);
-        let mut pairs = vec![("dialogue", page.dialogue()), ("decision", "allow")];
-        pairs.extend(scopes.into_iter().map(|scope| ("scope", scope)));
-        self.send("/auth/consent", &pairs)
-    }
-
-    /// A code for the patient user.
-    fn code(&mut self, change: &[(&str, Option<&str>)]) -> String {
-        let page = self.authorize(change);
-        let page = self.log_in(&page, "ann");
-        let page = self.allow(&page);
-        assert_eq!(page.status, 303, "{}", page.text);
-        page.parameter("code").unwrap_or_else(|| panic!("{}", page.location)).to_owned()
-    }
-}
-
-fn redeem(site: &Site, code: &str, change: &[(&str, &str)]) -> (u16, Value) {
-    let mut pairs = vec![
-        ("grant_type", "authorization_code"),
-        ("code", code),
-        ("redirect_uri", CALLBACK),
-        ("code_verifier", VERIFIER),
-        ("client_id", "app"),
-    ];
-    for (name, value) in change {
-        pairs.retain(|(known, _)| known != name);
-        pairs.push((name, value));
-    }
-    site.form("/auth/token", &pairs, None)
-}
-
-fn refresh(site: &Site, token: &str, scope: Option<&str>) -> (u16, Value) {
-    let mut pairs = vec![("grant_type", "refresh_token"), ("refresh_token", token), ("client_id", "app")];
-    pairs.extend(scope.map(|scope| ("scope", scope)));
-    site.form("/auth/token", &pairs, None)
-}
-
-fn site() -> Site {
-    let site = Site::new();
-    site.register(&app("app"));
-    users(&site);
-    patients(&site);
-    site
-}
+use crate::browser::{
+    Browser, CALLBACK, PASSWORD, Page, VERIFIER, app, challenge, patients, redeem, refresh, site, users,
+};
+use crate::oauth::{SECRET, Site};
 
 #[test]
 fn a_patient_lets_an_app_see_her_own_record() {
@@ -442,6 +266,69 @@ fn refresh_tokens_are_used_once_and_only_narrow() {
     // Without offline_access there is none.
     let code = browser.code(&[("scope", Some("patient/*.rs"))]);
     assert!(redeem(&site, &code, &[]).1.get("refresh_token").is_none());
+}
+
+#[test]
+fn an_app_is_told_the_visit_that_the_user_chooses() {
+    let site = Site::new();
+    let mut client = app("app");
+    client["scope"] = json!("launch/encounter patient/*.rs");
+    site.register(&client);
+    users(&site);
+    patients(&site);
+    let token = site.minted("system", |_| {});
+    for (id, patient) in [("e1", "p1"), ("e2", "p2")] {
+        let encounter = json!({
+            "resourceType": "Encounter", "id": id, "status": "finished", "period": {"start": "2026-01-02"},
+            "class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "AMB"},
+            "subject": {"reference": format!("Patient/{patient}")}
+        });
+        assert_eq!(site.send("PUT", &format!("/fhir/Encounter/{id}"), &token, &encounter).0, 201);
+    }
+    let mut browser = Browser::new(&site);
+    let mut chosen = |pair: (&str, &str)| {
+        let page = browser.authorize(&[("scope", Some("launch/encounter patient/*.rs"))]);
+        let page = browser.log_in(&page, "ann");
+        assert!(page.text.contains("value=\"e1\"") && !page.text.contains("value=\"e2\""), "{}", page.text);
+        let page = browser.send("/auth/encounter", &[("dialogue", page.dialogue()), pair]);
+        if page.text.contains("Choose a visit") {
+            return None;
+        }
+        let page = browser.allow(&page);
+        Some(redeem(&site, page.parameter("code").unwrap(), &[]).1)
+    };
+    assert_eq!(chosen(("encounter", "e1")).unwrap()["encounter"], "e1");
+    assert_eq!(chosen(("encounter", "e2")), None, "another patient's");
+    assert!(chosen(("none", "yes")).unwrap().get("encounter").is_none());
+}
+
+#[test]
+fn a_confidential_app_proves_itself_at_the_token_endpoint() {
+    let site = site();
+    let mut client = app("shy");
+    client["token_endpoint_auth_method"] = json!("client_secret_basic");
+    client["client_secret"] = json!(SECRET);
+    client["launch"] = json!(["standalone"]);
+    site.register(&client);
+    let mut browser = Browser::new(&site);
+    let code = browser.code(&[("client_id", Some("shy"))]);
+    let pairs = [
+        ("grant_type", "authorization_code"),
+        ("code", code.as_str()),
+        ("redirect_uri", CALLBACK),
+        ("code_verifier", VERIFIER),
+    ];
+    assert_eq!(redeem(&site, &code, &[("client_id", "shy")]).0, 401);
+    assert_eq!(site.form("/auth/token", &pairs, Some(("shy", "wrong"))).0, 401);
+    let (status, answer) = site.form("/auth/token", &pairs, Some(("shy", SECRET)));
+    assert_eq!(status, 200, "{answer}");
+    let refresh =
+        [("grant_type", "refresh_token"), ("refresh_token", answer["refresh_token"].as_str().unwrap())];
+    assert_eq!(site.form("/auth/token", &[refresh[0], refresh[1], ("client_id", "app")], None).0, 400);
+    assert_eq!(site.form("/auth/token", &refresh, Some(("shy", SECRET))).0, 200);
+    // It is not registered for launches from an EHR.
+    let page = browser.authorize(&[("client_id", Some("shy")), ("scope", Some("launch openid"))]);
+    assert_eq!(page.parameter("error"), Some("unauthorized_client"));
 }
 
 #[test]

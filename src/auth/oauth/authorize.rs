@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::granted::{Asker, granted};
-use super::super::registry::{Client, GrantType};
+use super::super::registry::{Client, GrantType, LaunchKind};
 use super::fields::{Fields, OauthCode, OauthError};
 use super::launch::LaunchContext;
 use super::server::Desk;
@@ -85,7 +85,13 @@ impl Desk<'_> {
             let description = "none of the scopes is registered for the client";
             return Err(OauthError::new(OauthCode::InvalidScope, description));
         }
-        let launch = if scope.iter().any(|scope| scope == "launch") {
+        let has_launch = scope.iter().any(|scope| scope == "launch");
+        let kind = if has_launch { LaunchKind::Ehr } else { LaunchKind::Standalone };
+        if !client.may_launch(kind) {
+            let description = "the client is not registered for this kind of launch";
+            return Err(OauthError::new(OauthCode::UnauthorizedClient, description));
+        }
+        let launch = if has_launch {
             let context = self.launch_context(fields.needed("launch")?)?;
             Some(
                 context

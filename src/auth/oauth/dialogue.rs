@@ -26,6 +26,15 @@ pub struct Dialogue {
     user: Option<String>,
     authenticated: Millis,
     patient: Option<String>,
+    encounter: EncounterChoice,
+}
+
+/// The encounter that a user has chosen.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum EncounterChoice {
+    Open,
+    None,
+    One(String),
 }
 
 /// What to ask the user next.
@@ -33,6 +42,10 @@ pub struct Dialogue {
 pub enum Step {
     Login,
     Patient,
+    /// An encounter of the patient with that id, or none.
+    Encounter {
+        patient: String,
+    },
     /// The scopes to choose from, and the purposes, the first being the usual one.
     Consent {
         scopes: Vec<String>,
@@ -55,6 +68,7 @@ impl Desk<'_> {
             user: None,
             authenticated: 0,
             patient: None,
+            encounter: EncounterChoice::Open,
         })
     }
 
@@ -110,8 +124,15 @@ impl Desk<'_> {
             let error = OauthError::new(OauthCode::AccessDenied, "the launch is not about the user");
             return Err(refused(dialogue, &error));
         }
-        if self.patient(dialogue, &user).is_none() && wants_patient(&dialogue.request.scope) {
+        let patient = self.patient(dialogue, &user);
+        if patient.is_none() && wants_patient(&dialogue.request.scope) {
             return Ok(Step::Patient);
+        }
+        let wants_encounter = dialogue.request.scope.iter().any(|scope| scope == "launch/encounter");
+        let is_open =
+            matches!(dialogue.encounter, EncounterChoice::Open) && dialogue.request.launch.is_none();
+        if let (Some(patient), true) = (patient, wants_encounter && is_open) {
+            return Ok(Step::Encounter { patient });
         }
         let client = self.client_of(dialogue).map_err(|error| refused(dialogue, &error))?;
         Ok(Step::Consent { scopes: dialogue.request.scope.clone(), purposes: purposes(&user, &client) })
@@ -136,7 +157,7 @@ impl Desk<'_> {
             fhir_user: user.fhir_user.clone(),
             patient_context: None,
             purposes: purposes(&user, &client).into_iter().take(1).collect(),
-            scopes: Scopes::parse("user/Patient.rs"),
+            scopes: Scopes::parse("user/Patient.rs user/Encounter.rs"),
             assign_ids: false,
             break_glass: None,
             may_break_glass: false,
@@ -153,6 +174,14 @@ impl Desk<'_> {
     #[must_use]
     pub fn with_patient(&self, dialogue: Dialogue, patient: &ResourceId) -> Dialogue {
         Dialogue { patient: Some(patient.to_string()), ..dialogue }
+    }
+
+    /// The dialogue with an encounter chosen, or none. The caller has seen that the user may see it, and that it is the
+    /// patient's.
+    #[must_use]
+    pub fn with_encounter(&self, dialogue: Dialogue, encounter: Option<&ResourceId>) -> Dialogue {
+        let choice = encounter.map_or(EncounterChoice::None, |id| EncounterChoice::One(id.to_string()));
+        Dialogue { encounter: choice, ..dialogue }
     }
 
     /// The address to send the browser to when the user refuses.
@@ -194,12 +223,17 @@ impl Desk<'_> {
         };
         let is_about_patient = scope.iter().any(|scope| scope.starts_with("launch") || is_of_patient(scope));
         let launch = request.launch.as_ref().filter(|_| scope.contains(&"launch"));
+        let chosen = match &dialogue.encounter {
+            EncounterChoice::One(id) if scope.contains(&"launch/encounter") => Some(id.clone()),
+            EncounterChoice::One(_) | EncounterChoice::Open | EncounterChoice::None => None,
+        };
+        let encounter = launch.and_then(|launch| launch.encounter.clone()).or(chosen);
         let grant = Grant {
             client: client.client_id,
             user: user.name,
             scope: scope.join(" "),
             patient: patient.filter(|_| is_about_patient),
-            encounter: launch.and_then(|launch| launch.encounter.clone()),
+            encounter,
             need_patient_banner: launch.is_none_or(|launch| launch.need_patient_banner),
             purpose: purpose.cloned(),
             nonce: request.nonce.clone(),
@@ -221,7 +255,7 @@ fn refused(dialogue: &Dialogue, error: &OauthError) -> AuthorizationRefusal {
 }
 
 fn wants_patient(scope: &[String]) -> bool {
-    scope.iter().any(|scope| scope == "launch/patient" || is_of_patient(scope))
+    scope.iter().any(|scope| scope.starts_with("launch/") || is_of_patient(scope))
 }
 
 /// For what a user may ask through a client: its own purposes, as far as the client has them where it has any.
@@ -244,6 +278,7 @@ pub fn describe(scope: &str) -> String {
         "fhirUser" | "profile" => Some("know which record is yours as its user"),
         "launch" => Some("know which patient you are looking at"),
         "launch/patient" => Some("know which patient you choose"),
+        "launch/encounter" => Some("know which visit you choose"),
         "offline_access" => Some("go on when you are not there"),
         "online_access" => Some("go on as long as you are there"),
         _ => None,

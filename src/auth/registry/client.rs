@@ -175,6 +175,12 @@ impl Client {
         self.grant_types.contains(&grant)
     }
 
+    /// Whether it may be started from there; where nothing is registered, from everywhere.
+    #[must_use]
+    pub fn may_launch(&self, kind: LaunchKind) -> bool {
+        self.launch.is_empty() || self.launch.contains(&kind)
+    }
+
     /// The registration as it is shown: without what is secret.
     #[must_use]
     pub fn shown(&self) -> serde_json::Value {

@@ -1,12 +1,14 @@
 //! Records that end by themselves: codes, grants, launches, assertions that were used, tokens that were revoked. An
 //! entry beside each says when; whoever writes a new record removes some of those that have ended.
+use std::sync::atomic::Ordering;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::model::Millis;
 use crate::store::{
     At, Batch, CommitError, Direction, Expectation, Flow, Key, KeyRange, Sequence, Snapshot, Space,
-    StoreError, Write,
+    StoreError, Write, number_at,
 };
 
 use super::records::{Registry, RegistryError, epoch, key, put, read};
@@ -76,8 +78,13 @@ impl Registry {
         if kind == Perishable::Revoked {
             writes.push(epoch());
         }
-        writes.extend(self.ended(now)?);
-        self.apply(vec![Expectation::Key { key, sequence: None }], writes)
+        let (removals, swept) = self.ended(now)?;
+        writes.extend(removals);
+        let kept = self.apply(vec![Expectation::Key { key, sequence: None }], writes)?;
+        if kept == Kept::Yes {
+            self.swept.fetch_max(swept, Ordering::Relaxed);
+        }
+        Ok(kept)
     }
 
     /// A record and the commit that wrote it, as long as it is kept.
@@ -114,21 +121,27 @@ impl Registry {
         }
     }
 
-    /// The removal of some records that have ended.
-    fn ended(&self, now: Millis) -> Result<Vec<Write>, RegistryError> {
-        let start = Key::new(Space::Registry).text(EXPIRY.as_bytes()).into_bytes();
-        let numbers = start.len();
-        let end = Key::from_bytes(start.clone()).number(u64::try_from(now).unwrap_or(0)).into_bytes();
-        let mut removals = Vec::new();
+    /// The removal of some records that have ended, and the time before which there are none then. Where one sweep ends
+    /// the next begins: what was removed takes its time to disappear, and is not to be passed by again and again.
+    fn ended(&self, now: Millis) -> Result<(Vec<Write>, u64), RegistryError> {
+        let at = |time: u64| Key::new(Space::Registry).text(EXPIRY.as_bytes()).number(time).into_bytes();
+        let numbers = at(0).len() - 8;
+        let now = u64::try_from(now).unwrap_or(0);
+        let range = KeyRange { start: at(self.swept.load(Ordering::Relaxed).min(now)), end: at(now) };
+        let (mut removals, mut swept) = (Vec::new(), now);
         let remove = |key: Vec<u8>| Write { key, value: None, stamps: Vec::new() };
         let snapshot = self.kv.snapshot(At::Latest)?;
-        snapshot.scan(&KeyRange { start, end }, Direction::Forward, &mut |entry, _| {
+        snapshot.scan(&range, Direction::Forward, &mut |entry, _| {
+            if removals.len() >= 2 * SWEPT_MAX {
+                swept = number_at(entry, numbers).unwrap_or(0);
+                return Flow::Stop;
+            }
             let record = entry.get(numbers + 8..).unwrap_or_default();
             removals.push(remove(Key::new(Space::Registry).bytes(record).into_bytes()));
             removals.push(remove(entry.to_vec()));
-            if removals.len() < 2 * SWEPT_MAX { Flow::Next } else { Flow::Stop }
+            Flow::Next
         })?;
-        Ok(removals)
+        Ok((removals, swept))
     }
 }
 
@@ -198,5 +211,13 @@ mod tests {
         keep("last", (9_000, 1_001));
         assert!(registry.kept::<String>(Perishable::Code, "a").unwrap().is_none());
         assert_eq!(keys(&registry), 4);
+        // However many have ended, they go bit by bit, and none is left out.
+        for number in 0..50 {
+            assert_eq!(keep(&format!("n{number}"), (20_000 + number, 1_002)), Kept::Yes);
+        }
+        for number in 0..10 {
+            assert_eq!(keep(&format!("m{number}"), (90_000, 30_000)), Kept::Yes);
+        }
+        assert_eq!(keys(&registry), 20);
     }
 }

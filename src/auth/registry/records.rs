@@ -1,6 +1,7 @@
 //! The records of the registry: clients and users by id, read and written whole.
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -64,6 +65,8 @@ pub enum Enabling {
 pub struct Registry {
     pub(super) kv: Arc<dyn Kv>,
     pub(super) standings: Standings,
+    /// Records that ended before this time are removed already.
+    pub(super) swept: AtomicU64,
 }
 
 const CLIENT: &str = "client";
@@ -72,7 +75,7 @@ const USER: &str = "user";
 impl Registry {
     #[must_use]
     pub fn new(kv: Arc<dyn Kv>) -> Self {
-        Self { kv, standings: Standings::default() }
+        Self { kv, standings: Standings::default(), swept: AtomicU64::new(0) }
     }
 
     /// A client by its id.

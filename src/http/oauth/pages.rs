@@ -10,9 +10,10 @@ use crate::auth::{AuthorizationRefusal, Desk, Dialogue, Fields, LoginError, Oaut
 use crate::model::ResourceId;
 use crate::operations::{Engine, decode_pairs};
 
+use super::encounters::{is_of, latest};
 use super::form;
 use super::markup::{STYLE, alert, escape, page, sent_to, told};
-use super::patients::{Found, find, is_seen};
+use super::patients::{Found, Listed, find, is_seen};
 
 const EXPIRED: &str =
     "This page has expired, or was not made for this browser. Go back to the app and begin again.";
@@ -53,7 +54,7 @@ async fn begin(engine: Arc<Engine>, headers: &HeaderMap, fields: Fields) -> Resp
             Ok(dialogue) => dialogue,
             Err(refusal) => return refused(&refusal),
         };
-        let mut response = show(&desk, &dialogue);
+        let mut response = show(&engine, &dialogue);
         let secure = if desk.base_url().starts_with("https:") { "; Secure" } else { "" };
         let cookie = format!("{}={cookie}; Path=/auth; HttpOnly; SameSite=Lax{secure}", form::COOKIE_NAME);
         if let Ok(cookie) = HeaderValue::from_str(&cookie) {
@@ -104,10 +105,12 @@ fn refused(refusal: &AuthorizationRefusal) -> Response<WireBody> {
 }
 
 /// The page of the next step.
-fn show(desk: &Desk<'_>, dialogue: &Dialogue) -> Response<WireBody> {
+fn show(engine: &Arc<Engine>, dialogue: &Dialogue) -> Response<WireBody> {
+    let desk = &engine.desk();
     match desk.next_step(dialogue) {
         Ok(Step::Login) => login_page(desk, dialogue, StatusCode::OK, ""),
         Ok(Step::Patient) => patient_page(desk, dialogue, &Found::default()),
+        Ok(Step::Encounter { patient }) => encounter_page(engine, dialogue, &patient),
         Ok(Step::Consent { scopes, purposes }) => consent_page(desk, dialogue, &scopes, &purposes),
         Err(refusal) => refused(&refusal),
     }
@@ -148,7 +151,7 @@ pub(super) async fn login(
         let desk = engine.desk();
         let field = |name: &str| fields.one(name).ok().flatten().unwrap_or_default();
         match desk.log_in(dialogue.clone(), field("name"), field("password")) {
-            Ok(dialogue) => show(&desk, &dialogue),
+            Ok(dialogue) => show(engine, &dialogue),
             Err(LoginError::Wrong) => {
                 login_page(&desk, &dialogue, StatusCode::FORBIDDEN, "User name or password is wrong.")
             }
@@ -165,15 +168,7 @@ pub(super) async fn login(
 fn patient_page(desk: &Desk<'_>, dialogue: &Dialogue, found: &Found) -> Response<WireBody> {
     let search = "<label>Name or identifier <input type=\"text\" name=\"search\" required autofocus></label>\n\
          <button type=\"submit\">Search</button>\n";
-    let mut choices = String::new();
-    for patient in &found.patients {
-        choices.push_str(&format!(
-            "<p><button class=\"plain\" type=\"submit\" name=\"patient\" value=\"{}\">{}</button> <small>{}</small></p>\n",
-            escape(&patient.id),
-            escape(&patient.name),
-            escape(&patient.details)
-        ));
-    }
+    let choices = choices("patient", &found.patients);
     let note = found.note.as_deref().map(alert).unwrap_or_default();
     let forms = form_to(desk, dialogue, "patient", search).and_then(|search| {
         if choices.is_empty() {
@@ -202,12 +197,62 @@ pub(super) async fn patient(
         };
         if let Some(id) = fields.one("patient").ok().flatten() {
             return match ResourceId::parse(id).filter(|id| is_seen(engine, &party, id)) {
-                Some(id) => show(&desk, &desk.with_patient(dialogue, &id)),
+                Some(id) => show(engine, &desk.with_patient(dialogue, &id)),
                 None => patient_page(&desk, &dialogue, &Found::nobody()),
             };
         }
         let search = fields.one("search").ok().flatten().unwrap_or_default();
         patient_page(&desk, &dialogue, &find(engine, &party, search))
+    })
+    .await
+}
+
+/// Buttons to choose one of a list with.
+fn choices(name: &str, listed: &[Listed]) -> String {
+    let mut choices = String::new();
+    for one in listed {
+        choices.push_str(&format!(
+            "<p><button class=\"plain\" type=\"submit\" name=\"{name}\" value=\"{}\">{}</button> <small>{}</small></p>\n",
+            escape(&one.id),
+            escape(&one.name),
+            escape(&one.details)
+        ));
+    }
+    choices
+}
+
+fn encounter_page(engine: &Arc<Engine>, dialogue: &Dialogue, patient: &str) -> Response<WireBody> {
+    let desk = &engine.desk();
+    let found = desk.chooser(dialogue).map(|party| latest(engine, &Arc::new(party), patient));
+    let mut inner = choices("encounter", &found.unwrap_or_default());
+    inner.push_str("<button type=\"submit\" name=\"none\" value=\"yes\">Go on without a visit</button>\n");
+    match (name_of_client(desk, dialogue), form_to(desk, dialogue, "encounter", &inner)) {
+        (Ok(client), Ok(form)) => {
+            let intro = format!("<p>With which visit shall <strong>{client}</strong> work?</p>\n");
+            page(StatusCode::OK, "Choose a visit", &format!("{intro}{form}"))
+        }
+        (Err(error), _) | (_, Err(error)) => told(StatusCode::BAD_REQUEST, &error.description),
+    }
+}
+
+pub(super) async fn encounter(
+    State(engine): State<Arc<Engine>>,
+    headers: HeaderMap,
+    body: WireBody,
+) -> Response<WireBody> {
+    go_on(engine, headers, body, |engine, dialogue, fields| {
+        let desk = engine.desk();
+        let (Ok(Step::Encounter { patient }), Some(party)) =
+            (desk.next_step(&dialogue), desk.chooser(&dialogue).map(Arc::new))
+        else {
+            return show(engine, &dialogue);
+        };
+        let id = fields.one("encounter").ok().flatten();
+        let Some(id) = id else { return show(engine, &desk.with_encounter(dialogue, None)) };
+        match ResourceId::parse(id).filter(|id| is_of(engine, &party, id, &patient)) {
+            Some(id) => show(engine, &desk.with_encounter(dialogue, Some(&id))),
+            None => show(engine, &dialogue),
+        }
     })
     .await
 }
@@ -264,7 +309,7 @@ pub(super) async fn consent(
                     Err(_) => failed(),
                 }
             }
-            Ok(Step::Login | Step::Patient) | Err(_) => show(&desk, &dialogue),
+            Ok(Step::Login | Step::Patient | Step::Encounter { .. }) | Err(_) => show(engine, &dialogue),
         }
     })
     .await

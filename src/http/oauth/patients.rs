@@ -9,13 +9,13 @@ use crate::model::ResourceId;
 use crate::operations::{Engine, Headers, Payload, Request, Verb};
 
 /// How many are listed.
-const LISTED_MAX: usize = 20;
+pub(super) const LISTED_MAX: usize = 20;
 
-/// A patient in the list.
+/// A patient or an encounter in the list.
 pub(super) struct Listed {
     pub(super) id: String,
     pub(super) name: String,
-    /// Birth date and identifiers, to tell apart those of the same name.
+    /// What tells apart those of the same name: birth date and identifiers, or day and status.
     pub(super) details: String,
 }
 
@@ -32,7 +32,8 @@ impl Found {
     }
 }
 
-fn ask(
+/// What a party reads.
+pub(super) fn ask(
     engine: &Engine,
     party: &Arc<Party>,
     path: Vec<String>,

@@ -14,6 +14,7 @@ pub(in crate::http) fn routes(engine: Arc<Engine>) -> Router {
         .route("/auth/authorize", get(pages::authorize).post(pages::authorize_by_post))
         .route("/auth/login", post(pages::login))
         .route("/auth/patient", post(pages::patient))
+        .route("/auth/encounter", post(pages::encounter))
         .route("/auth/consent", post(pages::consent))
         .route("/auth/style.css", get(pages::style))
         .route("/auth/token", post(endpoints::token).options(endpoints::preflight))
