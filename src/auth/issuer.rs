@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::fhirpath::{decode_base64_url, encode_base64};
+use crate::fhirpath::decode_base64_url;
 use crate::model::Millis;
 
-use super::jwk::{es256_jwk, es256_point};
+use super::jwk::{base64_url, es256_jwk, es256_point};
 use super::party::{BreakGlass, Party};
 use super::role::Role;
 use super::scope::Scopes;
@@ -74,8 +74,7 @@ impl Confirmation {
     /// That the bearer shows the certificate with this SHA-256.
     #[must_use]
     pub fn of(digest: &[u8; 32]) -> Self {
-        let text = encode_base64(digest).trim_end_matches('=').replace('+', "-").replace('/', "_");
-        Self { certificate: text }
+        Self { certificate: base64_url(digest) }
     }
 
     /// The digest.

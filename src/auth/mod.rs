@@ -22,7 +22,7 @@ pub use external::{
 pub use issuer::{AccessToken, Confirmation, Issuer, TokenError};
 pub use oauth::{
     AuthorizationOptions, AuthorizationRefusal, AuthorizationServer, Desk, Dialogue, Fields, IdentityKeys,
-    KeyFetch, LaunchContext, LoginError, OauthCode, OauthError, Registered, Step, describe,
+    LaunchContext, LoginError, OauthCode, OauthError, Registered, Step, describe,
 };
 pub use party::{BreakGlass, Party};
 pub use password::{PASSWORD_LEN_MIN, hash_password};

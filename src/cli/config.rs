@@ -43,7 +43,7 @@ pub struct Config {
     /// Clients that are known by their certificates.
     #[serde(rename = "certificate", skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<CertificateSection>,
-    /// Let clients publish their keys in the own network.
+    /// Let registered clients publish their keys in the own network, and without TLS.
     pub jwks_private_networks: bool,
     /// The record of accesses.
     pub audit: AuditConfig,

@@ -14,8 +14,8 @@ use crate::store::{
 
 use super::args::report;
 use super::config::Config;
-use super::fetch::{Reach, fetch};
 use super::keys;
+use super::remote::Remote;
 use super::trust::trust;
 
 /// An open house.
@@ -107,8 +107,7 @@ impl House {
         if let Some(folder) = &self.keys {
             engine.authorization.identity = keys::identity_keys(folder.clone());
         }
-        let reach = if config.jwks_private_networks { Reach::Everywhere } else { Reach::Public };
-        engine.authorization.fetch_keys_with(fetch(reach));
+        engine.authorization.fetch_keys_with(Arc::new(Remote), config.jwks_private_networks);
         Ok(engine.trusting(trust).signing_with(self.audit_signer.clone()))
     }
 

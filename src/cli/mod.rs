@@ -7,7 +7,6 @@ mod config;
 mod conform;
 mod consent;
 mod demo;
-mod fetch;
 mod fhirpath;
 mod generate;
 mod house;

@@ -203,6 +203,30 @@ fn a_client_gets_a_token_by_its_key_and_no_more_than_is_registered() {
 }
 
 #[test]
+fn an_assertion_states_purposes_that_are_allowed() {
+    let site = Site::new();
+    let key = es384("known");
+    site.register(&backend(&json!({"keys": [key.jwk]})));
+    let ask_for = |purposes: Value| {
+        let change = |_: &mut Header, claims: &mut Value| {
+            claims["extensions"] = json!({"hl7-b2b": {
+                "version": "1", "organization_id": "https://hospital.example", "purpose_of_use": purposes.clone()
+            }});
+        };
+        ask(&site, &assertion(&site, &key, &change), "system/Patient.rs")
+    };
+    let (status, answer) = ask_for(json!(["urn:oid:2.16.840.1.113883.5.8#HOPERAT"]));
+    assert_eq!(status, 200, "{answer}");
+    let issuer = site.house.issuer(site.base()).unwrap();
+    let party = issuer.verify(answer["access_token"].as_str().unwrap(), now()).unwrap();
+    assert_eq!(party.purposes, ["HOPERAT"]);
+    for purposes in [json!(["urn:oid:2.16.840.1.113883.5.8#HRESCH"]), json!([]), json!([{"x": 1}])] {
+        let (status, answer) = ask_for(purposes);
+        assert_eq!((status, &answer["error"]), (400, &json!("invalid_grant")));
+    }
+}
+
+#[test]
 fn an_assertion_that_is_not_right_in_every_way_is_refused_alike() {
     let site = Site::new();
     let (known, twice, weak, stranger) = (es384("known"), es384("twice"), rs384("known"), es384("known"));

@@ -2,10 +2,13 @@
 //! Asymmetric"). Whatever is wrong with one, the answer is the same.
 use jsonwebtoken::{Algorithm, Validation};
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::super::jwk::from_base64_url;
+use crate::fhirpath::decode_base64_url;
+
+use super::super::purpose::asserted_purposes;
 use super::super::registry::{Client, ClientAuthentication, Kept, Perishable};
-use super::fields::OauthError;
+use super::fields::{OauthCode, OauthError};
 use super::seal::digest_text;
 use super::server::Desk;
 
@@ -76,13 +79,19 @@ impl Desk<'_> {
 
 /// Whose assertion it says it is, before anything is proven: it only chooses the registration whose keys are tried.
 fn claimed_client(assertion: &str) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Claimed {
-        iss: String,
-    }
+    payload(assertion)?.get("iss")?.as_str().map(str::to_owned)
+}
+
+fn payload(assertion: &str) -> Option<Value> {
     if assertion.len() > ASSERTION_BYTES_MAX {
         return None;
     }
-    let payload = from_base64_url(assertion.split('.').nth(1)?)?;
-    serde_json::from_slice::<Claimed>(&payload).ok().map(|claimed| claimed.iss)
+    serde_json::from_slice(&decode_base64_url(assertion.split('.').nth(1)?)?).ok()
+}
+
+/// The purposes that a proven assertion states (UDAP Security, "B2B Authorization Extension Object"; IHE IUA).
+pub(super) fn purposes_of(assertion: Option<&str>) -> Result<Vec<String>, OauthError> {
+    let Some(assertion) = assertion else { return Ok(Vec::new()) };
+    let claims = payload(assertion).ok_or_else(OauthError::invalid_client)?;
+    asserted_purposes(&claims).map_err(|error| OauthError::new(OauthCode::InvalidGrant, error.to_string()))
 }

@@ -2,6 +2,8 @@
 //! have before a user is asked anything.
 use serde::{Deserialize, Serialize};
 
+use crate::model::encode;
+
 use super::super::granted::{Asker, granted};
 use super::super::registry::{Client, GrantType, LaunchKind};
 use super::fields::{Fields, OauthCode, OauthError};
@@ -127,13 +129,7 @@ pub(super) fn with_query(address: &str, pairs: &[(&str, &str)]) -> String {
         text.push(if text.contains('?') { '&' } else { '?' });
         text.push_str(name);
         text.push('=');
-        for byte in value.bytes() {
-            if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-                text.push(char::from(byte));
-            } else {
-                text.push_str(&format!("%{byte:02X}"));
-            }
-        }
+        text.push_str(&encode(value));
     }
     text
 }

@@ -7,6 +7,7 @@ use jsonwebtoken::Algorithm;
 
 use crate::model::Millis;
 
+use super::super::external::{Fetched, JwksSource, KeysAt};
 use super::super::jwk::{PublicKey, one_key, read_keys};
 use super::super::registry::Client;
 
@@ -15,21 +16,20 @@ const KEPT_MS: Millis = 5 * 60 * 1_000;
 /// How long after a fetch an unknown key does not cause another, in milliseconds.
 const AGAIN_MS: Millis = 10 * 1_000;
 
-/// Gives the text at an address. What may be asked for, and how long it may take, is up to it.
-pub type KeyFetch = Arc<dyn Fn(&str) -> Result<String, String> + Send + Sync>;
-
 type Keys = Arc<Vec<PublicKey>>;
 
 /// Fetched key sets by address, each with the time of the fetch.
 #[derive(Default)]
 pub(super) struct ClientKeys {
-    fetch: Option<KeyFetch>,
+    source: Option<Arc<dyn JwksSource>>,
+    /// Whether addresses may be without TLS and within the own network.
+    insecure: bool,
     kept: Mutex<HashMap<String, (Millis, Keys)>>,
 }
 
 impl ClientKeys {
-    pub(super) fn new(fetch: KeyFetch) -> Self {
-        Self { fetch: Some(fetch), kept: Mutex::default() }
+    pub(super) fn new(source: Arc<dyn JwksSource>, insecure: bool) -> Self {
+        Self { source: Some(source), insecure, kept: Mutex::default() }
     }
 
     /// Hands the one key of a client with that id and algorithm to `check`; `None` if there is no such key.
@@ -60,8 +60,10 @@ impl ClientKeys {
             return Some(keys);
         }
         // What cannot be fetched is an empty set: tried again after a while, and not at every request.
-        let read = |text: String| read_keys(&serde_json::from_str(&text).ok()?).ok();
-        let fetched = self.fetch.as_ref()?(url).ok().and_then(read).unwrap_or_default();
+        let at = KeysAt::Url { url: url.to_owned(), insecure: self.insecure };
+        let fetched = self.source.as_ref()?.jwks(&at);
+        let read = |fetched: Fetched| read_keys(&serde_json::from_slice(&fetched.body).ok()?).ok();
+        let fetched = fetched.ok().and_then(read).unwrap_or_default();
         let keys = Arc::new(fetched);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.insert(url.to_owned(), (now, keys.clone()));
@@ -75,20 +77,32 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::ClientKeys;
+    use crate::auth::external::{Fetched, IntrospectedAt, JwksSource, KeysAt};
     use crate::auth::jwk::base64_url;
     use jsonwebtoken::Algorithm;
     use serde_json::json;
 
-    #[test]
-    fn keys_are_fetched_when_they_are_old_or_unknown_but_not_in_a_storm() {
-        let count = Arc::new(AtomicUsize::new(0));
-        let counted = count.clone();
-        let keys = ClientKeys::new(Arc::new(move |_| {
-            let number = counted.fetch_add(1, Ordering::Relaxed);
+    /// Gives another key every time, and counts.
+    #[derive(Default)]
+    struct Turning(AtomicUsize);
+
+    impl JwksSource for Turning {
+        fn jwks(&self, _: &KeysAt) -> Result<Fetched, String> {
+            let number = self.0.fetch_add(1, Ordering::Relaxed);
             let part = base64_url(&[7; 48]);
             let key = json!({"kty": "EC", "crv": "P-384", "kid": format!("k{number}"), "x": part, "y": part});
-            Ok(json!({"keys": [key]}).to_string())
-        }));
+            Ok(Fetched { body: json!({"keys": [key]}).to_string().into_bytes(), max_age_seconds: None })
+        }
+
+        fn introspect(&self, _: &IntrospectedAt, _: &str) -> Result<Vec<u8>, String> {
+            Err("nothing is asked".to_owned())
+        }
+    }
+
+    #[test]
+    fn keys_are_fetched_when_they_are_old_or_unknown_but_not_in_a_storm() {
+        let source = Arc::new(Turning::default());
+        let keys = ClientKeys::new(source.clone(), false);
         let client = serde_json::from_value(json!({
             "client_id": "c", "client_name": "c", "token_endpoint_auth_method": "private_key_jwt",
             "grant_types": ["client_credentials"], "scope": "system/*.rs", "jwks_uri": "https://c/keys"
@@ -96,7 +110,7 @@ mod tests {
         .unwrap();
         let check = |key_id: &str, now, expected: bool, fetches: usize| {
             let found = keys.with_key(&client, (key_id, Algorithm::ES384), now, |_| Some(())).is_some();
-            assert_eq!((found, count.load(Ordering::Relaxed)), (expected, fetches), "{key_id} at {now}");
+            assert_eq!((found, source.0.load(Ordering::Relaxed)), (expected, fetches), "{key_id} at {now}");
         };
         check("k0", 1_000, true, 1);
         check("k0", 200_000, true, 1);

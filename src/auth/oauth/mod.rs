@@ -20,7 +20,6 @@ mod server;
 mod token;
 
 pub use authorize::AuthorizationRefusal;
-pub use client_keys::KeyFetch;
 pub use dialogue::{Dialogue, Step, describe};
 pub use fields::{Fields, OauthCode, OauthError};
 pub use identity::IdentityKeys;

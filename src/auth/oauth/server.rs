@@ -4,10 +4,11 @@ use std::sync::Arc;
 use crate::model::Millis;
 use crate::store::Kv;
 
+use super::super::external::JwksSource;
 use super::super::issuer::Issuer;
 use super::super::password::Passwords;
 use super::super::registry::Registry;
-use super::client_keys::{ClientKeys, KeyFetch};
+use super::client_keys::ClientKeys;
 use super::identity::IdentityKeys;
 use super::login::LoginAttempts;
 use super::seal::Sealer;
@@ -79,9 +80,9 @@ impl AuthorizationServer {
         }
     }
 
-    /// Lets it fetch the key sets of clients by their addresses.
-    pub fn fetch_keys_with(&mut self, fetch: KeyFetch) {
-        self.client_keys = ClientKeys::new(fetch);
+    /// Lets it fetch the key sets of clients by their addresses; `insecure` ones too, without TLS and in the own network.
+    pub fn fetch_keys_with(&mut self, source: Arc<dyn JwksSource>, insecure: bool) {
+        self.client_keys = ClientKeys::new(source, insecure);
     }
 
     /// The server at a moment.

@@ -3,7 +3,9 @@ use serde_json::{Value, json};
 
 use super::super::granted::{Asker, granted};
 use super::super::issuer::AccessToken;
+use super::super::purpose::narrowed_purposes;
 use super::super::registry::{Client, GrantType};
+use super::assertion::purposes_of;
 use super::fields::{Fields, OauthCode, OauthError};
 use super::seal::secret_text;
 use super::server::Desk;
@@ -35,6 +37,9 @@ impl Desk<'_> {
         if scope.is_empty() {
             return Err(invalid_scope());
         }
+        let asserted = purposes_of(fields.one("client_assertion")?)?;
+        let purposes = narrowed_purposes(&asserted, &client.purposes, client.default_purpose.as_deref())
+            .map_err(|error| OauthError::new(OauthCode::InvalidGrant, error.to_string()))?;
         let lifetime = self.server.options.client_token_seconds;
         let mut token = self.blank_token(client, lifetime)?;
         token.sub.clone_from(&client.client_id);
@@ -43,7 +48,7 @@ impl Desk<'_> {
         token.organization.clone_from(&client.organization);
         token.fhir_user.clone_from(&client.fhir_user);
         token.patient.clone_from(&client.patient);
-        token.purpose_of_use = client.default_purpose.iter().cloned().collect();
+        token.purpose_of_use = purposes;
         token.assign_ids = client.assign_ids;
         Ok(json!({
             "access_token": self.signed(&token)?, "token_type": "Bearer", "expires_in": lifetime, "scope": scope
