@@ -14,6 +14,9 @@ pub(super) const SPECIAL: [&str; 8] = [
     "online_access",
 ];
 
+/// Scopes that are asked for, or registered, are no longer together, in bytes.
+pub(super) const SCOPE_BYTES_MAX: usize = 4 * 1024;
+
 /// For whom a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asker {
@@ -97,6 +100,9 @@ impl<'s> Parts<'s> {
 /// What of the scopes that are asked for is registered: each once, in the order of asking.
 pub(super) fn granted(asked: &str, registered: &str, asker: Asker) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
+    if asked.len() > SCOPE_BYTES_MAX {
+        return found;
+    }
     for scope in asked.split_whitespace() {
         let fitting = match Parts::of(scope) {
             Some(parts) if (parts.level == "system") == (asker == Asker::System) => {
@@ -146,6 +152,7 @@ mod tests {
         system("system/*.read", "system/Patient.rs", "system/Patient.read");
         system("system/*.*", "system/*.rs", "system/*.rs");
         system("system/*.dus system/Patient.sr nonsense", "system/*.cruds", "");
+        system(&"system/*.rs ".repeat(400), "system/*.rs", "");
         system("openid user/*.rs patient/*.rs", "openid user/*.rs patient/*.rs", "");
         let user =
             |asked: &str, registered: &str, expected: &str| check(Asker::User, asked, registered, expected);

@@ -109,6 +109,9 @@ struct ClientAdd {
     /// Let it file Consents of others
     #[arg(long)]
     files_consent: bool,
+    /// Bind its access tokens to the TLS certificate that it shows when it gets them
+    #[arg(long)]
+    certificate_bound: bool,
     /// Pass over parameters that are not known
     #[arg(long)]
     lenient: bool,
@@ -281,6 +284,7 @@ fn client_registration(add: &ClientAdd) -> Result<String, String> {
         ("purposes", Some(json!(add.purpose))),
         ("default_purpose", text(add.purpose.first())),
         ("lenient", Some(json!(add.lenient))),
+        ("tls_client_certificate_bound_access_tokens", Some(json!(add.certificate_bound))),
         ("assign_ids", Some(json!(add.assign_ids))),
         ("files_consent", Some(json!(add.files_consent))),
         ("launch", Some(json!(add.launch))),

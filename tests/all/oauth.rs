@@ -1,4 +1,5 @@
 //! The authorization server over a real socket: what the tests of it share, and the grant of a client for itself.
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chartward::auth::{AccessToken, IdentityKeys, Registry};
@@ -22,10 +23,15 @@ pub struct Site {
 
 impl Site {
     pub fn new() -> Self {
+        Self::with(None)
+    }
+
+    /// A server with TLS.
+    pub fn with(tls: Option<Arc<rustls::ServerConfig>>) -> Self {
         let config =
             Config { listen: "127.0.0.1:0".to_owned(), jwks_private_networks: true, ..Config::default() };
         let house = House::in_memory().unwrap();
-        let running = start(&config, &house, false, None).unwrap();
+        let running = start(&config, &house, false, tls).unwrap();
         let registry = Registry::new(house.kv().clone());
         let agent = ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0).build().into();
         Self { house, running, registry, agent }
@@ -292,6 +298,20 @@ fn an_assertion_that_is_not_right_in_every_way_is_refused_alike() {
         let (status, answer) = ask(&site, wrong, "system/Patient.rs");
         assert_eq!((status, &answer["error"]), (401, &refusal), "{wrong}");
     }
+    // A claim that is there twice: which of them would be checked?
+    for (name, value) in [("iss", "\"acme\""), ("jti", "\"second\""), ("exp", "9999999999")] {
+        let mut claims = json!({
+            "iss": "ehr", "sub": "ehr", "aud": site.address("/auth/token"), "exp": seconds + 240, "jti": name
+        })
+        .to_string();
+        claims.insert_str(1, &format!("\"{name}\":{value},"));
+        let head = base64_url(b"{\"alg\":\"ES384\",\"kid\":\"known\"}");
+        let message = format!("{head}.{}", base64_url(claims.as_bytes()));
+        let signature =
+            jsonwebtoken::crypto::sign(message.as_bytes(), &known.encoding, Algorithm::ES384).unwrap();
+        let (status, _) = ask(&site, &format!("{message}.{signature}"), "system/Patient.rs");
+        assert_eq!(status, 401, "{name} twice");
+    }
     // The assertion itself is good: once.
     assert_eq!(ask(&site, &good, "system/Patient.rs").0, 200);
     assert_eq!(ask(&site, &good, "system/Patient.rs").0, 401, "replayed");
@@ -335,6 +355,29 @@ fn a_request_that_is_none_says_what_is_wrong_with_it() {
     assert_eq!((status, &answer["scope"]), (200, &json!("system/Patient.rs")), "{answer}");
     let answer = site.agent.post(site.address("/auth/token")).send("{}").unwrap();
     assert_eq!(answer.status(), 400);
+}
+
+#[test]
+fn a_token_is_bound_to_the_certificate_that_its_client_shows() {
+    use crate::issuers::{agent, authority, signed};
+    let (authority, tls) = authority();
+    let mut site = Site::with(Some(tls));
+    let mut bound = partner();
+    bound["tls_client_certificate_bound_access_tokens"] = json!(true);
+    bound["organization"] = json!("Organization/hospital");
+    site.register(&bound);
+    let (own, other) = (signed(&authority), signed(&authority));
+    let pairs = [("grant_type", "client_credentials"), ("scope", "system/Patient.rs")];
+    site.agent = agent(None);
+    assert_eq!(site.form("/auth/token", &pairs, Some(("acme", SECRET))).0, 401, "without a certificate");
+    site.agent = agent(Some(&own));
+    let (status, answer) = site.form("/auth/token", &pairs, Some(("acme", SECRET)));
+    assert_eq!(status, 200, "{answer}");
+    let token = answer["access_token"].as_str().unwrap().to_owned();
+    for (shown, expected) in [(Some(&own), 200), (Some(&other), 401), (None, 401)] {
+        site.agent = agent(shown);
+        assert_eq!(site.get(&format!("{}/Patient", site.base()), Some(&token)).0, expected);
+    }
 }
 
 #[test]

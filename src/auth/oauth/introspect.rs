@@ -43,6 +43,7 @@ impl Desk<'_> {
             None => None,
         };
         if let Some(members) = answer.as_object_mut() {
+            members.extend(claims.confirmation.map(|confirmation| ("cnf".to_owned(), json!(confirmation))));
             for (name, value) in
                 [("fhirUser", fhir_user), ("patient", claims.patient), ("encounter", encounter)]
             {

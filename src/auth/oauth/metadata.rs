@@ -76,6 +76,7 @@ impl Desk<'_> {
             "code_challenge_methods_supported": ["S256"],
             "token_endpoint_auth_methods_supported": CLIENT_AUTHENTICATION,
             "token_endpoint_auth_signing_alg_values_supported": ASSERTION_ALGORITHMS,
+            "tls_client_certificate_bound_access_tokens": true,
         })
     }
 

@@ -88,7 +88,7 @@ impl AuthorizationServer {
     /// The server at a moment.
     #[must_use]
     pub fn at<'s>(&'s self, issuer: &'s Issuer, now: Millis) -> Desk<'s> {
-        Desk { server: self, issuer, now }
+        Desk { server: self, issuer, now, certificate: None }
     }
 }
 
@@ -98,9 +98,17 @@ pub struct Desk<'s> {
     pub(super) server: &'s AuthorizationServer,
     pub(super) issuer: &'s Issuer,
     pub(super) now: Millis,
+    /// The SHA-256 of the certificate that the client has shown.
+    pub(super) certificate: Option<[u8; 32]>,
 }
 
 impl Desk<'_> {
+    /// The desk for a client that has shown a certificate with that SHA-256.
+    #[must_use]
+    pub fn shown(self, certificate: Option<[u8; 32]>) -> Self {
+        Self { certificate, ..self }
+    }
+
     /// The base URL of the API, which is also the issuer and the audience.
     #[must_use]
     pub fn base_url(&self) -> &str {

@@ -2,7 +2,7 @@
 use serde_json::{Value, json};
 
 use super::super::granted::{Asker, granted};
-use super::super::issuer::AccessToken;
+use super::super::issuer::{AccessToken, Confirmation};
 use super::super::purpose::narrowed_purposes;
 use super::super::registry::{Client, GrantType};
 use super::assertion::purposes_of;
@@ -78,9 +78,18 @@ impl Desk<'_> {
             may_break_glass: false,
             files_consent: client.files_consent,
             lenient: client.lenient,
-            confirmation: None,
+            confirmation: self.confirmation(client)?,
             grant: None,
         })
+    }
+
+    /// What the bearer of a client's tokens has to show (RFC 8705 section 3).
+    fn confirmation(&self, client: &Client) -> Result<Option<Confirmation>, OauthError> {
+        if !client.tls_client_certificate_bound_access_tokens {
+            return Ok(None);
+        }
+        let certificate = self.certificate.as_ref().ok_or_else(OauthError::invalid_client)?;
+        Ok(Some(Confirmation::of(certificate)))
     }
 
     pub(super) fn signed(&self, token: &AccessToken) -> Result<String, OauthError> {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::ResourceId;
 
-use super::super::granted::is_served;
+use super::super::granted::{SCOPE_BYTES_MAX, is_served};
 use super::super::jwk::read_keys;
 use super::super::role::Role;
 
@@ -97,6 +97,9 @@ pub struct Client {
     /// Whether it may file Consents of others.
     #[serde(default)]
     pub files_consent: bool,
+    /// Whether its access tokens are good with the TLS certificate alone that it shows when it gets them.
+    #[serde(default)]
+    pub tls_client_certificate_bound_access_tokens: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub launch: Vec<LaunchKind>,
     #[serde(default)]
@@ -251,6 +254,9 @@ pub(super) fn check_actor(
 }
 
 fn check_scope(scope: &str) -> Result<(), String> {
+    if scope.len() > SCOPE_BYTES_MAX {
+        return Err(format!("scope has more than {SCOPE_BYTES_MAX} bytes"));
+    }
     if scope.split_whitespace().next().is_none() {
         return Err("scope is needed".to_owned());
     }

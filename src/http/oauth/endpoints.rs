@@ -2,17 +2,18 @@
 use std::sync::Arc;
 
 use axum::body::Body as WireBody;
-use axum::extract::State;
+use axum::extract::{Request as WireRequest, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_MAX_AGE, CACHE_CONTROL, CONTENT_TYPE, HeaderName, WWW_AUTHENTICATE,
 };
-use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
+use axum::http::{HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::auth::{Desk, Fields, OauthCode, OauthError};
 use crate::operations::Engine;
 
+use super::super::listen::shown;
 use super::form;
 
 /// How long what is public may be kept, in seconds.
@@ -56,16 +57,17 @@ pub(super) fn failed(error: &OauthError) -> Response<WireBody> {
 /// Has the desk deal with a form, on a thread that may wait for the disk.
 async fn dealt_with(
     engine: Arc<Engine>,
-    headers: HeaderMap,
-    body: WireBody,
+    request: WireRequest,
     deal: fn(&Desk<'_>, Option<&str>, &Fields) -> Result<Value, OauthError>,
 ) -> Response<WireBody> {
-    let fields = match form::fields(&headers, body).await {
+    let (parts, body) = request.into_parts();
+    let fields = match form::fields(&parts.headers, body).await {
         Ok(fields) => fields,
         Err(error) => return failed(&error),
     };
-    let authorization = form::authorization(&headers);
-    let work = move || deal(&engine.desk(), authorization.as_deref(), &fields);
+    let authorization = form::authorization(&parts.headers);
+    let certificate = shown(&parts.extensions).map(|shown| shown.sha256);
+    let work = move || deal(&engine.desk().shown(certificate), authorization.as_deref(), &fields);
     match tokio::task::spawn_blocking(work).await {
         Ok(Ok(answer)) => answered(StatusCode::OK, &answer, NO_CACHE),
         Ok(Err(error)) => failed(&error),
@@ -73,32 +75,22 @@ async fn dealt_with(
     }
 }
 
-pub(super) async fn token(
-    State(engine): State<Arc<Engine>>,
-    headers: HeaderMap,
-    body: WireBody,
-) -> Response<WireBody> {
-    dealt_with(engine, headers, body, |desk, authorization, fields| desk.token(authorization, fields)).await
+pub(super) async fn token(State(engine): State<Arc<Engine>>, request: WireRequest) -> Response<WireBody> {
+    dealt_with(engine, request, |desk, authorization, fields| desk.token(authorization, fields)).await
 }
 
 pub(super) async fn introspect(
     State(engine): State<Arc<Engine>>,
-    headers: HeaderMap,
-    body: WireBody,
+    request: WireRequest,
 ) -> Response<WireBody> {
-    dealt_with(engine, headers, body, |desk, authorization, fields| desk.introspect(authorization, fields))
-        .await
+    dealt_with(engine, request, |desk, authorization, fields| desk.introspect(authorization, fields)).await
 }
 
-pub(super) async fn revoke(
-    State(engine): State<Arc<Engine>>,
-    headers: HeaderMap,
-    body: WireBody,
-) -> Response<WireBody> {
+pub(super) async fn revoke(State(engine): State<Arc<Engine>>, request: WireRequest) -> Response<WireBody> {
     let revoke = |desk: &Desk<'_>, authorization: Option<&str>, fields: &Fields| {
         desk.revoke(authorization, fields).map(|()| json!({}))
     };
-    dealt_with(engine, headers, body, revoke).await
+    dealt_with(engine, request, revoke).await
 }
 
 /// The public keys. Making the first may take a moment.
