@@ -42,6 +42,8 @@ pub struct UserArguments {
 enum UserCommand {
     /// Register a user; the password is the first line of the standard input
     Add(UserAdd),
+    /// Give a user another password, the first line of the standard input
+    Password(Named),
     /// Print all registrations, one a line
     List(Common),
     /// Refuse the user and all tokens that it granted from the next request on
@@ -174,11 +176,17 @@ pub fn client(arguments: &ClientArguments) -> Result<(), String> {
 pub fn user(arguments: &UserArguments) -> Result<(), String> {
     match &arguments.command {
         UserCommand::Add(add) => {
-            let mut password = String::new();
-            std::io::stdin().lock().read_line(&mut password).map_err(|error| error.to_string())?;
-            let body = user_registration(add, password.trim_end_matches(['\r', '\n']));
+            let body = user_registration(add, &password()?);
             ask(&add.common, &post("/admin/users".to_owned(), Some(body.clone())), &|registry| {
                 registry.register_user(&body)
+            })
+        }
+        UserCommand::Password(named) => {
+            let body = json!({"password": password()?}).to_string();
+            let path = format!("/admin/users/{}/password", named.id);
+            ask(&named.common, &post(path, Some(body.clone())), &|registry| {
+                registry.change_password(&named.id, &body)?;
+                Ok(json!({"id": named.id}))
             })
         }
         UserCommand::List(common) => ask(common, &get("/admin/users".to_owned()), &|registry| {
@@ -187,6 +195,12 @@ pub fn user(arguments: &UserArguments) -> Result<(), String> {
         UserCommand::Disable(named) => enable_user(named, Enabling::Disabled),
         UserCommand::Enable(named) => enable_user(named, Enabling::Enabled),
     }
+}
+
+fn password() -> Result<String, String> {
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).map_err(|error| error.to_string())?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 fn word(enabling: Enabling) -> &'static str {

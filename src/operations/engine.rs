@@ -282,11 +282,11 @@ impl Engine {
         self.store_record(party, &access)
     }
 
-    /// Stores a record of what an administrator did to registrations.
+    /// Stores a record of what somebody did beside the API: registered, signed in, granted.
     ///
     /// # Errors
     /// 503, if it cannot be recorded.
-    pub fn record_administration(&self, party: &Party, line: String, status: u16) -> Result<(), Refusal> {
+    pub fn record_beside(&self, party: &Party, line: String, status: u16) -> Result<(), Refusal> {
         let mut access = Access::of(party, "operation", Action::Execute, line, self.now());
         access.status = status;
         self.store_record(party, &access)

@@ -2,7 +2,7 @@
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use chartward::auth::Issuer;
+use chartward::auth::{Issuer, Registry};
 use chartward::cli::{Config, House, claims, now, start};
 use serde_json::{Value, json};
 
@@ -107,6 +107,7 @@ fn the_command_line_registers_and_rotates_with_a_server_and_without() {
 
     let config = Config { data: data.clone(), listen: "127.0.0.1:0".to_owned(), ..Config::default() };
     let house = House::open(&config).unwrap();
+    let hash_before = Registry::new(house.kv().clone()).user("doc").unwrap().unwrap().password_hash;
     let mut running = start(&config, &house, false, None).unwrap();
     let server = json!({"base_url": running.base_url, "pid": 0, "tokens": {}}).to_string();
     std::fs::write(data.join("server.json"), server).unwrap();
@@ -116,6 +117,10 @@ fn the_command_line_registers_and_rotates_with_a_server_and_without() {
     assert!(run(&data, &["client", "list"], "").1.contains("\"disabled\":true"));
     assert!(run(&data, &["client", "enable", "b"], "").0);
     assert!(run(&data, &["user", "list"], "").1.contains("\"name\":\"doc\""));
+    assert!(run(&data, &["user", "password", "doc"], "short\n").1.contains("password"));
+    assert!(run(&data, &["user", "password", "doc"], "another horse battery\n").0);
+    let hash = Registry::new(house.kv().clone()).user("doc").unwrap().unwrap().password_hash;
+    assert_ne!(hash, hash_before);
     // A token of before the rotation is good after it, with the next server too; new ones have the new key.
     let token = |key: &[u8]| {
         let mut token = claims(&running.base_url, 3_600).unwrap();

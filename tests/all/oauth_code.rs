@@ -49,6 +49,13 @@ fn a_patient_lets_an_app_see_her_own_record() {
     assert_eq!((&claims["sub"], &claims["nonce"]), (&json!("ann"), &json!("n1")));
     assert_eq!(claims["fhirUser"], format!("{}/Patient/p1", site.base()));
     assert_eq!(site.get(&format!("{}/Patient/p1", site.base()), Some(id_token)).0, 401);
+    // That she signed in, and what she granted, is on record.
+    let officer = site.minted("privacy-officer", |token| token.scope = "user/*.rs".to_owned());
+    let (_, audit) = site.get(&format!("{}/AuditEvent?_count=1000", site.base()), Some(&officer));
+    let granted = "POST /auth/consent openid fhirUser launch/patient offline_access patient/*.rs";
+    for line in ["POST /auth/login", granted] {
+        assert!(audit.to_string().contains(line), "{line}");
+    }
 }
 
 #[test]

@@ -68,6 +68,18 @@ impl Registry {
         Ok(shown)
     }
 
+    /// Gives a user another `password`.
+    ///
+    /// # Errors
+    /// [`RegistryError`], if there is no such user or the password is too short.
+    pub fn change_password(&self, name: &str, text: &str) -> Result<(), RegistryError> {
+        let mut members = members(text, "password_hash")?;
+        let password = taken(&mut members, "password")?;
+        let password = password.ok_or_else(|| RegistryError::Invalid("a password is needed".to_owned()))?;
+        let hash = hash_password(&password).map_err(RegistryError::Invalid)?;
+        self.set_password_hash(name, &hash)
+    }
+
     /// Registers a user with its `password`.
     ///
     /// # Errors

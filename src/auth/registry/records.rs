@@ -144,6 +144,10 @@ impl Registry {
         self.change(USER, name, &|user: &mut User| user.disabled = enabling == Enabling::Disabled)
     }
 
+    pub(in crate::auth) fn set_password_hash(&self, name: &str, hash: &str) -> Result<(), RegistryError> {
+        self.change(USER, name, &|user: &mut User| hash.clone_into(&mut user.password_hash))
+    }
+
     fn add(&self, kind: &str, id: &str, record: &impl Serialize) -> Result<(), RegistryError> {
         let key = key(kind, id);
         let batch = Batch {

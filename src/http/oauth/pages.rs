@@ -151,7 +151,13 @@ pub(super) async fn login(
         let desk = engine.desk();
         let field = |name: &str| fields.one(name).ok().flatten().unwrap_or_default();
         match desk.log_in(dialogue.clone(), field("name"), field("password")) {
-            Ok(dialogue) => show(engine, &dialogue),
+            Ok(dialogue) => {
+                if on_record(engine, &dialogue, "POST /auth/login".to_owned()) {
+                    show(engine, &dialogue)
+                } else {
+                    failed()
+                }
+            }
             Err(LoginError::Wrong) => {
                 login_page(&desk, &dialogue, StatusCode::FORBIDDEN, "User name or password is wrong.")
             }
@@ -163,6 +169,12 @@ pub(super) async fn login(
         }
     })
     .await
+}
+
+/// Puts on record what a user does here. What cannot be recorded does not go on.
+fn on_record(engine: &Engine, dialogue: &Dialogue, line: String) -> bool {
+    let party = engine.desk().chooser(dialogue);
+    party.is_some_and(|party| engine.record_beside(&party, line, StatusCode::OK.as_u16()).is_ok())
 }
 
 fn patient_page(desk: &Desk<'_>, dialogue: &Dialogue, found: &Found) -> Response<WireBody> {
@@ -303,10 +315,14 @@ pub(super) async fn consent(
         let chosen: Vec<&str> = if is_allowed { fields.all("scope").collect() } else { Vec::new() };
         // What comes next says whether the user has logged in and chosen; no form can leave that out.
         match desk.next_step(&dialogue) {
-            Ok(Step::Consent { .. }) => {
-                match desk.consent(&dialogue, &chosen, fields.one("purpose").ok().flatten()) {
-                    Ok(address) => sent_to(&address),
-                    Err(_) => failed(),
+            Ok(Step::Consent { scopes, .. }) => {
+                let granted: Vec<String> =
+                    scopes.into_iter().filter(|scope| chosen.contains(&scope.as_str())).collect();
+                let line = format!("POST /auth/consent {}", granted.join(" "));
+                let purpose = fields.one("purpose").ok().flatten();
+                match desk.consent(&dialogue, &chosen, purpose) {
+                    Ok(address) if on_record(engine, &dialogue, line) => sent_to(&address),
+                    Ok(_) | Err(_) => failed(),
                 }
             }
             Ok(Step::Login | Step::Patient | Step::Encounter { .. }) | Err(_) => show(engine, &dialogue),

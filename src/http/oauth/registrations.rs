@@ -1,4 +1,5 @@
-//! Registrations of clients and users, for administrators of the own organization: listed, added, disabled, enabled.
+//! Registrations of clients and users, for administrators of the own organization: listed, added, disabled, enabled, with
+//! another password.
 use std::sync::Arc;
 
 use axum::body::Body as WireBody;
@@ -85,7 +86,7 @@ async fn dealt_with(
         };
         let verb = if status == StatusCode::CREATED || !asked.change.is_empty() { "POST" } else { "GET" };
         let line = format!("{verb} {}", uri.path());
-        match engine.record_administration(&party, line, response.status().as_u16()) {
+        match engine.record_beside(&party, line, response.status().as_u16()) {
             Ok(()) => response,
             Err(_) => told(StatusCode::SERVICE_UNAVAILABLE, "the access cannot be recorded"),
         }
@@ -147,8 +148,17 @@ pub(super) async fn change(
     State(engine): State<Arc<Engine>>,
     uri: Uri,
     headers: HeaderMap,
+    body: WireBody,
 ) -> Response<WireBody> {
-    dealt_with(engine, (headers, uri), StatusCode::OK, |registry, asked| {
+    let text = match form::text(body).await {
+        Ok(text) => text,
+        Err(error) => return told(StatusCode::BAD_REQUEST, &error.description),
+    };
+    dealt_with(engine, (headers, uri), StatusCode::OK, move |registry, asked| {
+        if asked.kind == Kind::User && asked.change == "password" {
+            registry.change_password(&asked.id, &text)?;
+            return Ok(json!({"id": asked.id}));
+        }
         let enabling = match asked.change.as_str() {
             "disable" => Enabling::Disabled,
             "enable" => Enabling::Enabled,
