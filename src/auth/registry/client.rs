@@ -2,12 +2,14 @@
 //! whom it acts for. What a request claims only narrows this.
 use serde::{Deserialize, Serialize};
 
+use crate::definitions::r4;
 use crate::model::ResourceId;
 
 use super::super::granted::{SCOPE_BYTES_MAX, is_served};
 use super::super::jwk::read_keys;
 use super::super::role::Role;
 
+const ACT_REASON: &str = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
 /// Ids of clients and names of users are no longer.
 const ID_LEN_MAX: usize = 64;
 /// Names and addresses are no longer.
@@ -134,11 +136,9 @@ impl Client {
         }
         self.redirect_uris.iter().try_for_each(|uri| check_redirect(uri))?;
         check_scope(&self.scope)?;
-        if let Some(role) = &self.role {
-            check_role(role)?;
-        }
+        let role = self.role.as_deref().map(role_of).transpose()?;
         check_actor(self.organization.as_deref(), self.fhir_user.as_deref(), self.patient.as_deref())?;
-        check_purposes(&self.purposes)?;
+        check_purposes(&self.purposes, role)?;
         match &self.default_purpose {
             Some(purpose) if !self.purposes.contains(purpose) => {
                 Err("default_purpose must be one of purposes".to_owned())
@@ -210,11 +210,12 @@ fn check_text(name: &str, text: &str) -> Result<(), String> {
     if is_good { Ok(()) } else { Err(format!("{name} is empty, too long or has control characters")) }
 }
 
-pub(super) fn check_role(code: &str) -> Result<(), String> {
-    Role::parse(code).map(drop).ok_or_else(|| format!("there is no role `{code}`"))
+pub(super) fn role_of(code: &str) -> Result<Role, String> {
+    Role::parse(code).ok_or_else(|| format!("there is no role `{code}`"))
 }
 
-pub(super) fn check_purposes(purposes: &[String]) -> Result<(), String> {
+/// Purposes are codes that the role may assert, or narrower ones. A client without a role asks for its users.
+pub(super) fn check_purposes(purposes: &[String], role: Option<Role>) -> Result<(), String> {
     for purpose in purposes {
         if purpose == "BTG" {
             return Err(
@@ -225,8 +226,28 @@ pub(super) fn check_purposes(purposes: &[String]) -> Result<(), String> {
         if purpose.is_empty() || purpose.len() > ID_LEN_MAX || !purpose.bytes().all(is_code) {
             return Err(format!("`{purpose}` is no code of v3-ActReason"));
         }
+        let Some(role) = role else { continue };
+        if !is_within(purpose, role.row().purposes) {
+            return Err(format!("the role {} does not ask for the purpose `{purpose}`", role.code()));
+        }
     }
     Ok(())
+}
+
+/// Whether a purpose is one of these, or narrower than one.
+fn is_within(purpose: &str, allowed: &[&str]) -> bool {
+    let mut open = vec![purpose];
+    let mut seen: Vec<&str> = Vec::new();
+    while let Some(code) = open.pop() {
+        if allowed.contains(&code) {
+            return true;
+        }
+        if !seen.contains(&code) {
+            seen.push(code);
+            open.extend(r4().broader(ACT_REASON, code).iter().map(String::as_str));
+        }
+    }
+    false
 }
 
 pub(super) fn check_actor(
@@ -331,6 +352,7 @@ mod tests {
     fn a_registration_makes_sense_or_is_refused() {
         check(backend(), &json!({})).unwrap();
         check(app(), &json!({})).unwrap();
+        check(backend(), &json!({"purposes": ["CLMATTCH"], "default_purpose": null})).unwrap();
         for uri in ["http://localhost:4567/cb", "com.example.app:/cb", "http://127.0.0.1/cb?x=1"] {
             check(app(), &json!({"redirect_uris": [uri]})).unwrap();
         }
@@ -346,6 +368,7 @@ mod tests {
             json!({"scope": "system/*.sr"}),
             json!({"scope": " "}),
             json!({"purposes": ["BTG"], "default_purpose": null}),
+            json!({"purposes": ["TREAT"], "default_purpose": "TREAT"}),
             json!({"default_purpose": "TREAT"}),
             json!({"secret_hash": null}),
             json!({"jwks_uri": "https://x/keys"}),

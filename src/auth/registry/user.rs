@@ -2,7 +2,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::role::Role;
-use super::client::{check_actor, check_id, check_purposes, check_role};
+use super::client::{check_actor, check_id, check_purposes, role_of};
 
 /// A registered user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,10 +39,13 @@ impl User {
     /// What is wrong with it, in words.
     pub fn check(&self) -> Result<(), String> {
         check_id("name", &self.name)?;
-        check_role(&self.role)?;
+        let role = role_of(&self.role)?;
         check_actor(self.organization.as_deref(), self.fhir_user.as_deref(), self.patient.as_deref())?;
-        check_purposes(&self.purposes)?;
-        if self.role == Role::Patient.code() && self.own_patient().is_none() {
+        check_purposes(&self.purposes, Some(role))?;
+        if self.may_break_glass && !role.row().breaks_glass {
+            return Err(format!("the role {} does not break the glass", role.code()));
+        }
+        if role == Role::Patient && self.own_patient().is_none() {
             return Err("a patient needs its Patient as fhir_user".to_owned());
         }
         Ok(())
@@ -83,7 +86,14 @@ mod tests {
         };
         user(&[]).check().unwrap();
         assert_eq!(user(&[("patient", json!("p2"))]).own_patient(), Some("p1"));
-        assert!(user(&[("fhir_user", json!("Practitioner/d1"))]).check().is_err());
+        for wrong in [
+            ("fhir_user", json!("Practitioner/d1")),
+            ("may_break_glass", json!(true)),
+            ("purposes", json!(["TREAT"])),
+        ] {
+            assert!(user(std::slice::from_ref(&wrong)).check().is_err(), "{wrong:?}");
+        }
+        user(&[("purposes", json!(["PATRQT"]))]).check().unwrap();
         assert!(user(&[("name", json!("ann/../bob"))]).check().is_err());
         assert!(!user(&[]).shown().to_string().contains("hash"));
     }

@@ -5,7 +5,7 @@ use axum::body::Body as WireBody;
 use axum::extract::{Request as WireRequest, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_MAX_AGE, CACHE_CONTROL, CONTENT_TYPE, HeaderName, WWW_AUTHENTICATE,
+    ACCESS_CONTROL_MAX_AGE, CACHE_CONTROL, CONTENT_TYPE, HeaderName, PRAGMA, WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
@@ -28,6 +28,10 @@ pub(super) fn answered(status: StatusCode, body: &Value, cache: &'static str) ->
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
+    if cache == NO_CACHE {
+        // SMART App Launch asks for both.
+        headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
+    }
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
     response
