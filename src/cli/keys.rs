@@ -5,6 +5,8 @@
 //! |---|---|
 //! | `issuer.p8` | the key of access tokens, PKCS#8 |
 //! | `identity.der` | the key of id tokens, PKCS#1; made when it is first needed |
+//! | `audit.p8` | the key that signs the record of accesses, PKCS#8 |
+//! | `audit.pub` | the public halves of all that have, in hexadecimal digits |
 //! | `retired/ID.json` | a public key that has signed: `jwk`, and when it was `retired`, in milliseconds |
 use std::fs;
 use std::io::Write as _;
@@ -89,6 +91,10 @@ pub(super) fn rotate(folder: &Path) -> Result<(), String> {
         retire(folder, identity.jwks()?.into_iter().next())?;
         replace(&folder.join("identity.der"), &IdentityKeys::generate_key()?)?;
     }
+    if folder.join("audit.p8").exists() {
+        // Its public half is in `audit.pub` since it was first used, and so will the new one's be.
+        replace(&folder.join("audit.p8"), &Issuer::generate_key()?)?;
+    }
     for (path, _) in retired_files(folder)?.iter().filter(|(_, key)| !is_trusted(key)) {
         fs::remove_file(path).map_err(|error| format!("{}: {error}", path.display()))?;
     }
@@ -170,7 +176,8 @@ pub struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Sign with new keys from here on; tokens signed with the old ones stay good for as long as they are, at most 30 days
+    /// Sign with new keys from here on; tokens signed with the old ones stay good for as long as they are, at most 30 days.
+    /// A running server signs the record of accesses with the new key when it is started again
     Rotate(Common),
 }
 

@@ -152,6 +152,8 @@ fn the_command_line_registers_and_rotates_with_a_server_and_without() {
     house.sled.as_ref().unwrap().close().unwrap();
     drop(house);
     let house = House::open(&config).unwrap();
+    let signers = std::fs::read_to_string(data.join("keys/audit.pub")).unwrap();
+    assert_eq!(signers.lines().count(), 3, "{signers}");
     let issuer = house.issuer(&base_url).unwrap();
     for token in [&old, &new] {
         issuer.verify(token, now()).unwrap();
