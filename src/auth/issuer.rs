@@ -1,16 +1,18 @@
 //! The embedded issuer: access tokens as signed JWTs (RFC 9068) under its own ES256 key, and their verification.
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::fhirpath::{decode_base64_url, encode_base64};
+use crate::fhirpath::decode_base64_url;
 use crate::model::Millis;
 
+use super::jwk::{base64_url, es256_jwk, es256_point};
 use super::party::{BreakGlass, Party};
 use super::role::Role;
 use super::scope::Scopes;
@@ -55,6 +57,9 @@ pub struct AccessToken {
     /// What its bearer has to prove beside having it (RFC 8705 section 3.1).
     #[serde(default, rename = "cnf", skip_serializing_if = "Option::is_none")]
     pub confirmation: Option<Confirmation>,
+    /// The grant of a user that it rests on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<String>,
 }
 
 /// The certificate that a token is bound to.
@@ -69,8 +74,7 @@ impl Confirmation {
     /// That the bearer shows the certificate with this SHA-256.
     #[must_use]
     pub fn of(digest: &[u8; 32]) -> Self {
-        let text = encode_base64(digest).trim_end_matches('=').replace('+', "-").replace('/', "_");
-        Self { certificate: text }
+        Self { certificate: base64_url(digest) }
     }
 
     /// The digest.
@@ -108,13 +112,46 @@ impl fmt::Display for TokenError {
     }
 }
 
-/// An issuer with its key.
+/// An issuer with its keys.
 pub struct Issuer {
     url: String,
+    keys: RwLock<Arc<Keys>>,
+    verified: quick_cache::sync::Cache<[u8; 32], Arc<Party>>,
+}
+
+/// The key that signs, and with it those that have signed and are still trusted.
+struct Keys {
     key_id: String,
     encoding: EncodingKey,
-    decoding: DecodingKey,
-    verified: quick_cache::sync::Cache<[u8; 32], Arc<Party>>,
+    trusted: Vec<(String, DecodingKey)>,
+    jwks: Vec<Value>,
+}
+
+impl Keys {
+    fn new(pkcs8: &[u8], retired: &[Value]) -> Result<Self, String> {
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8, &SystemRandom::new())
+            .map_err(|error| format!("the issuer's key cannot be read: {error}"))?;
+        let public = pair.public_key().as_ref();
+        let key_id = id_of(public);
+        let mut keys = Self {
+            encoding: EncodingKey::from_ec_der(pkcs8),
+            trusted: vec![(key_id.clone(), DecodingKey::from_ec_der(public))],
+            jwks: es256_jwk(&key_id, public).into_iter().collect(),
+            key_id,
+        };
+        for jwk in retired {
+            // Keys of another sort are retired beside.
+            let Some(point) = es256_point(jwk) else { continue };
+            keys.trusted.push((id_of(&point), DecodingKey::from_ec_der(&point)));
+            keys.jwks.push(jwk.clone());
+        }
+        Ok(keys)
+    }
+}
+
+/// A key's id comes of the key: nobody can choose one that another has.
+pub(super) fn id_of(public: &[u8]) -> String {
+    Sha256::digest(public).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Issuer {
@@ -133,17 +170,41 @@ impl Issuer {
     /// # Errors
     /// If the key is none.
     pub fn new(url: &str, pkcs8: &[u8]) -> Result<Self, String> {
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8, &SystemRandom::new())
-            .map_err(|error| format!("the issuer's key cannot be read: {error}"))?;
-        let public = pair.public_key().as_ref();
-        let digest = Sha256::digest(public);
+        Self::with_retired(url, pkcs8, &[])
+    }
+
+    /// The same, with the public keys (as JSON Web Keys) of those that have signed before.
+    ///
+    /// # Errors
+    /// If the key is none.
+    pub fn with_retired(url: &str, pkcs8: &[u8], retired: &[Value]) -> Result<Self, String> {
         Ok(Self {
             url: url.to_owned(),
-            key_id: digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect(),
-            encoding: EncodingKey::from_ec_der(pkcs8),
-            decoding: DecodingKey::from_ec_der(public),
+            keys: RwLock::new(Arc::new(Keys::new(pkcs8, retired)?)),
             verified: quick_cache::sync::Cache::new(VERIFIED_MAX),
         })
+    }
+
+    /// Signs with another key from here on.
+    ///
+    /// # Errors
+    /// If the key is none; the old one goes on.
+    pub fn change_keys(&self, pkcs8: &[u8], retired: &[Value]) -> Result<(), String> {
+        let keys = Arc::new(Keys::new(pkcs8, retired)?);
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        // What was signed with a key that is trusted no longer is asked for again.
+        self.verified.clear();
+        Ok(())
+    }
+
+    fn keys(&self) -> Arc<Keys> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The public keys whose tokens are trusted, as JSON Web Keys; the one that signs comes first.
+    #[must_use]
+    pub fn jwks(&self) -> Vec<Value> {
+        self.keys().jwks.clone()
     }
 
     /// The issuer's URL, which is also the audience.
@@ -159,8 +220,9 @@ impl Issuer {
     pub fn sign(&self, token: &AccessToken) -> Result<String, String> {
         let mut header = Header::new(Algorithm::ES256);
         header.typ = Some("at+jwt".to_owned());
-        header.kid = Some(self.key_id.clone());
-        jsonwebtoken::encode(&header, token, &self.encoding).map_err(|error| error.to_string())
+        let keys = self.keys();
+        header.kid = Some(keys.key_id.clone());
+        jsonwebtoken::encode(&header, token, &keys.encoding).map_err(|error| error.to_string())
     }
 
     /// The party of a token.
@@ -184,7 +246,16 @@ impl Issuer {
         if party.expires.saturating_add(leeway) <= now { Err(TokenError::Expired) } else { Ok(party) }
     }
 
-    fn read(&self, token: &str) -> Result<Party, TokenError> {
+    /// What a token says that can be trusted now.
+    ///
+    /// # Errors
+    /// [`TokenError`].
+    pub fn claims(&self, token: &str, now: Millis) -> Result<AccessToken, TokenError> {
+        self.verify(token, now)?;
+        self.decode(token)
+    }
+
+    fn decode(&self, token: &str) -> Result<AccessToken, TokenError> {
         let mut rules = Validation::new(Algorithm::ES256);
         rules.set_audience(&[&self.url]);
         rules.set_issuer(&[&self.url]);
@@ -193,12 +264,19 @@ impl Issuer {
         // The time is checked at every use, by the clock of the house.
         rules.validate_exp = false;
         let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Malformed)?;
-        if header.typ.as_deref() != Some("at+jwt") || header.kid.as_deref() != Some(&self.key_id) {
+        let keys = self.keys();
+        let key_id = header.kid.as_deref().unwrap_or_default();
+        let key = keys.trusted.iter().find(|(known, _)| known == key_id);
+        let (true, Some((_, key))) = (header.typ.as_deref() == Some("at+jwt"), key) else {
             return Err(TokenError::Untrusted("type or key id".to_owned()));
-        }
-        let claims: AccessToken = jsonwebtoken::decode(token, &self.decoding, &rules)
-            .map_err(|error| TokenError::Untrusted(error.to_string()))?
-            .claims;
+        };
+        jsonwebtoken::decode(token, key, &rules)
+            .map(|decoded| decoded.claims)
+            .map_err(|error| TokenError::Untrusted(error.to_string()))
+    }
+
+    fn read(&self, token: &str) -> Result<Party, TokenError> {
+        let claims = self.decode(token)?;
         let role =
             Role::parse(&claims.role).ok_or_else(|| TokenError::Untrusted("unknown role".to_owned()))?;
         Ok(Party {
@@ -217,6 +295,7 @@ impl Issuer {
             lenient: claims.lenient,
             certificate: claims.confirmation.map(|confirmation| confirmation.digest()).transpose()?,
             token_id: claims.jti,
+            grant: claims.grant,
             expires: claims.exp.saturating_mul(1_000),
         })
     }
@@ -248,6 +327,7 @@ mod tests {
             files_consent: false,
             lenient: false,
             confirmation: None,
+            grant: None,
         }
     }
 
@@ -259,6 +339,24 @@ mod tests {
         assert_eq!(party.fhir_user.as_deref(), Some("Practitioner/d1"));
         assert!(issuer.verify(&signed, 2_059_000).is_ok());
         assert_eq!(issuer.verify(&signed, 2_061_000), Err(TokenError::Expired));
+    }
+
+    #[test]
+    fn a_new_key_signs_and_old_ones_are_trusted_as_long_as_they_are_kept() {
+        let issuer = Issuer::new("http://us/fhir", &Issuer::generate_key().unwrap()).unwrap();
+        let old = issuer.sign(&token()).unwrap();
+        let retired = issuer.jwks();
+        let next = Issuer::generate_key().unwrap();
+        issuer.change_keys(&next, &retired).unwrap();
+        let new = issuer.sign(&token()).unwrap();
+        for signed in [&old, &new] {
+            issuer.verify(signed, 1_500_000).unwrap();
+        }
+        assert_eq!(issuer.jwks().len(), 2);
+        assert_eq!(issuer.jwks()[1], retired[0]);
+        issuer.change_keys(&next, &[]).unwrap();
+        assert!(issuer.verify(&old, 1_500_000).is_err());
+        assert!(issuer.verify(&new, 1_500_000).is_ok());
     }
 
     #[test]

@@ -1,10 +1,16 @@
-//! Who asks? Tokens and their issuer, SMART scopes, and the party that comes of them.
+//! Who asks? Tokens and their issuer, SMART scopes, the party that comes of them; and the embedded authorization server
+//! with its registry of clients and users.
 
 mod constraint;
 mod external;
+mod granted;
 mod issuer;
+mod jwk;
+mod oauth;
 mod party;
+mod password;
 mod purpose;
+mod registry;
 mod role;
 mod scope;
 
@@ -14,7 +20,15 @@ pub use external::{
     Introspection, JwksSource, KeyCache, KeyError, KeySet, KeysAt, Registrations, Trust, UserRegistration,
 };
 pub use issuer::{AccessToken, Confirmation, Issuer, TokenError};
+pub use oauth::{
+    AuthorizationOptions, AuthorizationRefusal, AuthorizationServer, Desk, Dialogue, Fields, IdentityKeys,
+    LaunchContext, LoginError, OauthCode, OauthError, Registered, Step, describe,
+};
 pub use party::{BreakGlass, Party};
+pub use password::{PASSWORD_LEN_MIN, hash_password};
 pub use purpose::{PurposeError, asserted_purposes, narrowed_purposes};
+pub use registry::{
+    Client, ClientAuthentication, Enabling, GrantType, LaunchKind, Registry, RegistryError, User,
+};
 pub use role::{Role, RoleRow, Writes};
 pub use scope::{Level, Permission, Scope, Scopes};

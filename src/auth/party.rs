@@ -43,6 +43,8 @@ pub struct Party {
     pub certificate: Option<[u8; 32]>,
     /// The id of the token, for the record of who saw what.
     pub token_id: String,
+    /// The id of the grant that a user gave the client, where the token rests on one.
+    pub grant: Option<String>,
     pub expires: Millis,
 }
 
@@ -66,6 +68,7 @@ impl Party {
             lenient: false,
             certificate: None,
             token_id: "open".to_owned(),
+            grant: None,
             expires: Millis::MAX,
         }
     }
@@ -89,6 +92,7 @@ impl Party {
             lenient: false,
             certificate: None,
             token_id: String::new(),
+            grant: None,
             expires: Millis::MAX,
         }
     }

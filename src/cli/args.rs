@@ -4,8 +4,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use super::{
-    audit, backup, config, conform, consent, demo, fhirpath, generate, import, profiles, reindex, serve,
-    token, verify,
+    audit, backup, config, conform, consent, demo, fhirpath, generate, import, keys, profiles, registrations,
+    reindex, serve, token, verify,
 };
 
 /// An HL7 FHIR R4 server that discloses patients' health records only as their consent allows.
@@ -28,6 +28,12 @@ enum Command {
     Backup(backup::BackupArguments),
     /// Read a backup into a new data directory
     Restore(backup::RestoreArguments),
+    /// Register clients: apps and systems that ask for access tokens
+    Client(registrations::ClientArguments),
+    /// Register users: who logs in at the server's own page
+    User(registrations::UserArguments),
+    /// Change the keys with which tokens are signed
+    Keys(keys::Arguments),
     /// Mint an access token of the server of a data directory
     Token(token::Arguments),
     /// Load Bundles and resources from files into a data directory or a server
@@ -59,6 +65,9 @@ pub fn run() -> ExitCode {
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Backup(arguments) => backup::backup(&arguments),
         Command::Restore(arguments) => backup::restore(&arguments),
+        Command::Client(arguments) => registrations::client(&arguments),
+        Command::User(arguments) => registrations::user(&arguments),
+        Command::Keys(arguments) => keys::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),

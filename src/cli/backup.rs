@@ -83,6 +83,16 @@ pub(super) fn task(store: Arc<Sled>, folder: PathBuf) -> Task {
 
 /// Asks the server of the directory, with a token that whoever may read its key can mint; gives its answer.
 pub(super) fn ask_server(config: &Config, method: &str, path: &str) -> Result<String, String> {
+    ask_server_with(config, method, path, None)
+}
+
+/// The same with a body, as JSON.
+pub(super) fn ask_server_with(
+    config: &Config,
+    method: &str,
+    path: &str,
+    body: Option<&str>,
+) -> Result<String, String> {
     let key = std::fs::read(config.data.join("keys/issuer.p8")).map_err(|error| error.to_string())?;
     let url = base_url(config)?;
     let mut token = claims(&url, 60)?;
@@ -95,7 +105,13 @@ pub(super) fn ask_server(config: &Config, method: &str, path: &str) -> Result<St
     let (url, bearer) = (format!("{origin}{path}"), format!("Bearer {token}"));
     let answer = match method {
         "GET" => agent.get(url).header("Authorization", bearer).call(),
-        _ => agent.post(url).header("Authorization", bearer).send_empty(),
+        _ => {
+            let request = agent.post(url).header("Authorization", bearer);
+            match body {
+                Some(body) => request.header("Content-Type", "application/json").send(body),
+                None => request.send_empty(),
+            }
+        }
     };
     let mut answer = answer.map_err(|error| error.to_string())?;
     let text = answer.body_mut().read_to_string().map_err(|error| error.to_string())?;

@@ -43,6 +43,8 @@ pub struct Config {
     /// Clients that are known by their certificates.
     #[serde(rename = "certificate", skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<CertificateSection>,
+    /// Let registered clients publish their keys in the own network, and without TLS.
+    pub jwks_private_networks: bool,
     /// The record of accesses.
     pub audit: AuditConfig,
 }
@@ -96,6 +98,7 @@ impl Default for Config {
             issuers: Vec::new(),
             introspection: None,
             certificates: Vec::new(),
+            jwks_private_networks: false,
             audit: AuditConfig::default(),
         }
     }

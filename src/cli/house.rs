@@ -1,7 +1,5 @@
 //! The house put together: a store, its secrets, the issuer, the engine.
-use std::fs;
-use std::io::Write as _;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::audit::{self, Signer};
@@ -16,6 +14,8 @@ use crate::store::{
 
 use super::args::report;
 use super::config::Config;
+use super::keys;
+use super::remote::Remote;
 use super::trust::trust;
 
 /// An open house.
@@ -25,6 +25,10 @@ pub struct House {
     pub sled: Option<Arc<Sled>>,
     secret: [u8; 32],
     issuer_key: Vec<u8>,
+    /// Public keys that have signed before.
+    retired: Vec<serde_json::Value>,
+    /// Where the keys are, if they are on disk.
+    keys: Option<PathBuf>,
     index: Arc<Index>,
     audit_signer: Arc<Signer>,
 }
@@ -38,11 +42,11 @@ impl House {
         let sled = Sled::open(&SledOptions::new(&config.data), Arc::new(SystemClock))
             .map_err(|error| error.to_string())?;
         let sled = Arc::new(sled);
-        let issuer_key = owned_file(&config.data.join("keys/issuer.p8"), Issuer::generate_key)?;
-        let audit_key = owned_file(&config.data.join("keys/audit.p8"), Issuer::generate_key)?;
-        let house = Self::with(sled.clone(), Some(sled), issuer_key, &audit_key)?;
-        note_public_key(&config.data.join("keys/audit.pub"), &audit::hex(house.audit_signer.public()))?;
-        Ok(house)
+        let folder = keys::folder(config);
+        let audit_key = keys::owned_file(&folder.join("audit.p8"), Issuer::generate_key)?;
+        let house = Self::with(sled.clone(), Some(sled), keys::issuer_key(&folder)?, &audit_key)?;
+        keys::note_public_key(&folder.join("audit.pub"), &audit::hex(house.audit_signer.public()))?;
+        Ok(Self { retired: keys::retired(&folder)?, keys: Some(folder), ..house })
     }
 
     /// A house in memory, which leaves nothing behind.
@@ -73,7 +77,7 @@ impl House {
         audit::index_patients(&*kv).map_err(|error| error.to_string())?;
         let secret = secret(&*kv)?;
         let audit_signer = Arc::new(Signer::new(audit_key)?);
-        Ok(Self { kv, sled, secret, issuer_key, index, audit_signer })
+        Ok(Self { kv, sled, secret, issuer_key, retired: Vec::new(), keys: None, index, audit_signer })
     }
 
     /// The engine of a server at a base URL (with `/fhir`, without a slash at its end).
@@ -98,7 +102,12 @@ impl House {
         let issuer = self.issuer(base_url)?;
         let store = (self.kv.clone(), self.index.clone());
         let trust = trust(&config.issuers, config.introspection.as_ref(), &config.certificates, base_url)?;
-        let engine = Engine::new(options, store, Arc::new(SystemClock), self.secret, settings, issuer, party);
+        let mut engine =
+            Engine::new(options, store, Arc::new(SystemClock), self.secret, settings, issuer, party);
+        if let Some(folder) = &self.keys {
+            engine.authorization.identity = keys::identity_keys(folder.clone());
+        }
+        engine.authorization.fetch_keys_with(Arc::new(Remote), config.jwks_private_networks);
         Ok(engine.trusting(trust).signing_with(self.audit_signer.clone()))
     }
 
@@ -107,7 +116,7 @@ impl House {
     /// # Errors
     /// If its key cannot be used.
     pub fn issuer(&self, base_url: &str) -> Result<Issuer, String> {
-        Issuer::new(base_url, &self.issuer_key)
+        Issuer::with_retired(base_url, &self.issuer_key, &self.retired)
     }
 
     /// Proves that the store is whole.
@@ -187,6 +196,7 @@ pub fn claims(url: &str, lifetime_seconds: i64) -> Result<AccessToken, String> {
         files_consent: false,
         lenient: false,
         confirmation: None,
+        grant: None,
     })
 }
 
@@ -211,36 +221,4 @@ fn secret(kv: &dyn Kv) -> Result<[u8; 32], String> {
             Err(error) => return Err(failed(&error)),
         }
     }
-}
-
-/// Adds a public key to those that a copy of the directory is examined with, unless it is among them.
-fn note_public_key(path: &Path, public: &str) -> Result<(), String> {
-    let failed = |error: std::io::Error| format!("{}: {error}", path.display());
-    let known = if path.exists() { fs::read_to_string(path).map_err(failed)? } else { String::new() };
-    if known.lines().any(|line| line.trim() == public) {
-        return Ok(());
-    }
-    let mut file = fs::OpenOptions::new().append(true).create(true).open(path).map_err(failed)?;
-    file.write_all(format!("{public}\n").as_bytes()).and_then(|()| file.sync_all()).map_err(failed)
-}
-
-/// A file of secrets, made on first use, readable by its owner alone.
-fn owned_file(path: &Path, make: impl Fn() -> Result<Vec<u8>, String>) -> Result<Vec<u8>, String> {
-    let failed = |error: std::io::Error| format!("{}: {error}", path.display());
-    match fs::read(path) {
-        Ok(bytes) => return Ok(bytes),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(failed(error)),
-    }
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(failed)?;
-    }
-    let bytes = make()?;
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path).map_err(failed)?;
-    file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(failed)?;
-    Ok(bytes)
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
-use crate::http::{Limits, Listening, router, serve, tls_from_files, tls_self_signed};
+use crate::http::{Limits, Listening, Tasks, router, serve, tls_from_files, tls_self_signed};
 
 use super::args::report;
 use super::config::{Common, Config};
@@ -188,15 +188,18 @@ pub fn start(
     let limits =
         Limits { body_bytes_max: config.body_bytes_max, request_seconds_max: config.request_seconds_max };
     let (end, ended) = oneshot::channel::<()>();
-    let backup = house.sled.clone().map(|sled| super::backup::task(sled, config.data.join("backups")));
+    let sled = house.sled.clone();
+    let tasks = Tasks {
+        rotate_keys: sled.as_ref().map(|_| super::keys::task(engine.clone(), super::keys::folder(config))),
+        backup: sled.map(|sled| super::backup::task(sled, config.data.join("backups"))),
+    };
     let on = runtime.clone();
     let thread = std::thread::Builder::new().name("server".to_owned()).spawn(move || {
         let until = async {
             // The sender gone means the same as a word from it.
             let _ = ended.await;
         };
-        on.block_on(serve(listening, router(engine, limits, backup), until))
-            .map_err(|error| error.to_string())
+        on.block_on(serve(listening, router(engine, limits, tasks), until)).map_err(|error| error.to_string())
     });
     let thread = thread.map_err(|error| error.to_string())?;
     let indexing = Some(Indexing::start(house)?);

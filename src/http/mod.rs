@@ -4,10 +4,11 @@
 mod binary;
 mod listen;
 mod negotiate;
+mod oauth;
 mod respond;
 mod service;
 mod tls;
 
 pub use listen::{Listening, serve};
-pub use service::{Limits, Task, router};
+pub use service::{Limits, Task, Tasks, router};
 pub use tls::{tls_from_files, tls_self_signed};

@@ -22,6 +22,7 @@ use crate::operations::{
 use super::binary;
 use super::listen::{ShownCertificate, address, shown};
 use super::negotiate::{self, Content, Format};
+use super::oauth;
 use super::respond::{self, Manner};
 
 /// The limits of the wire, each with its default.
@@ -42,25 +43,35 @@ impl Default for Limits {
 /// What an administrator has a running server do: the path of what came of it, or why nothing did.
 pub type Task = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
 
+/// The tasks of a server that has its data on disk.
+#[derive(Clone, Default)]
+pub struct Tasks {
+    pub backup: Option<Task>,
+    pub rotate_keys: Option<Task>,
+}
+
 #[derive(Clone)]
 struct App {
     engine: Arc<Engine>,
-    backup: Option<Task>,
+    tasks: Tasks,
     limits: Limits,
     requests: Arc<AtomicU64>,
 }
 
 /// The router of a server. The API is below `/fhir`.
-pub fn router(engine: Arc<Engine>, limits: Limits, backup: Option<Task>) -> Router {
-    let app = App { engine, backup, limits, requests: Arc::default() };
+pub fn router(engine: Arc<Engine>, limits: Limits, tasks: Tasks) -> Router {
+    let authorization = oauth::routes(engine.clone());
+    let app = App { engine, tasks, limits, requests: Arc::default() };
     let timeout = Duration::from_secs(limits.request_seconds_max);
     Router::new()
         .route("/health/live", get(|| async { "ok" }))
         .route("/health/ready", get(ready))
         .route("/admin/backup", post(back_up))
+        .route("/admin/keys/rotate", post(rotate_keys))
         .route("/admin/reindex", get(indexing).post(index_anew))
         .fallback(handle)
         .with_state(app)
+        .merge(authorization)
         .layer(CompressionLayer::new())
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, timeout))
         .layer(CatchPanicLayer::new())
@@ -104,15 +115,24 @@ async fn index_anew(State(app): State<App>, headers: HeaderMap) -> (StatusCode, 
 
 /// Has the server write a backup beside its data.
 async fn back_up(State(app): State<App>, headers: HeaderMap) -> (StatusCode, String) {
-    if let Err(refused) = administrator(&app, &headers).await {
+    have_done(&app, &headers, app.tasks.backup.clone(), "the backup").await
+}
+
+/// Has the server sign with new keys from here on.
+async fn rotate_keys(State(app): State<App>, headers: HeaderMap) -> (StatusCode, String) {
+    have_done(&app, &headers, app.tasks.rotate_keys.clone(), "the rotation of keys").await
+}
+
+async fn have_done(app: &App, headers: &HeaderMap, task: Option<Task>, what: &str) -> (StatusCode, String) {
+    if let Err(refused) = administrator(app, headers).await {
         return refused;
     }
-    let Some(task) = app.backup.clone() else {
-        return (StatusCode::NOT_FOUND, "there is nothing on disk to back up".to_owned());
+    let Some(task) = task else {
+        return (StatusCode::NOT_FOUND, "the server has nothing on disk".to_owned());
     };
     match tokio::task::spawn_blocking(move || task()).await {
-        Ok(Ok(path)) => (StatusCode::OK, path),
-        Ok(Err(_)) | Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "the backup failed".to_owned()),
+        Ok(Ok(text)) => (StatusCode::OK, text),
+        Ok(Err(_)) | Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{what} failed")),
     }
 }
 
@@ -202,7 +222,7 @@ fn path(path: &str) -> Result<Vec<String>, Refusal> {
     Ok(segments.map(|segment| decode(&segment.replace('+', "%2B"))).collect())
 }
 
-fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     let Some(value) = headers.get(AUTHORIZATION) else { return Ok(None) };
     let text = value.to_str().unwrap_or_default();
     match text.split_once(' ') {

@@ -92,6 +92,8 @@ fn token(session: &Session<'_>, patient: &str, reason: &str) -> Result<String, R
         files_consent: false,
         lenient: party.lenient,
         confirmation: party.certificate.as_ref().map(Confirmation::of),
+        // What ends the party's tokens ends this one too.
+        grant: party.grant.clone(),
     };
     engine.issuer().sign(&token).map_err(|error| {
         let outcome =

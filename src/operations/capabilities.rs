@@ -26,10 +26,7 @@ pub(super) fn capabilities(engine: &Engine) -> Result<Answer, Refusal> {
         "patchFormat": ["application/json-patch+json", "application/fhir+json", "application/fhir+xml"],
         "rest": [{
             "mode": "server",
-            "security": {
-                "cors": true,
-                "description": "bearer access tokens; disclosure is governed by Consent resources",
-            },
+            "security": security(engine),
             "resource": r4().resources().map(|def| resource(&params, def)).collect::<Vec<Value>>(),
             "interaction": system_interactions(),
             "searchParam": CONTROLS.iter().filter(|(name, ..)| *name != "_cursor").map(|(name, _, says)| {
@@ -38,6 +35,33 @@ pub(super) fn capabilities(engine: &Engine) -> Result<Answer, Refusal> {
         }],
     });
     Ok(Answer::new(Kind::Ok, Body::Public(Public::capabilities(statement.to_string()))))
+}
+
+/// How clients get access (SMART App Launch 2.2, "Conformance": the older form beside the well-known one).
+fn security(engine: &Engine) -> Value {
+    let desk = engine.desk();
+    let uris = [
+        ("token", "/auth/token"),
+        ("authorize", "/auth/authorize"),
+        ("introspect", "/auth/introspect"),
+        ("revoke", "/auth/revoke"),
+    ];
+    let uris: Vec<Value> =
+        uris.iter().map(|(name, path)| json!({"url": name, "valueUri": desk.address(path)})).collect();
+    json!({
+        "extension": [{
+            "url": "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris", "extension": uris
+        }],
+        "cors": true,
+        "service": [{
+            "coding": [{
+                "system": "http://terminology.hl7.org/CodeSystem/restful-security-service",
+                "code": "SMART-on-FHIR"
+            }],
+            "text": "OAuth2 using the SMART-on-FHIR profile (see http://docs.smarthealthit.org)"
+        }],
+        "description": "bearer access tokens; disclosure is governed by Consent resources",
+    })
 }
 
 /// The codes of a level, each once, in the order of the table.

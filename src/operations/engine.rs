@@ -1,8 +1,8 @@
 //! The engine: everything that a request needs, and the way that every request takes through it.
 use std::sync::Arc;
 
-use crate::audit::{Access, Ground, Signer, writes};
-use crate::auth::{Issuer, Party, Permission, Role, TokenError, Trust};
+use crate::audit::{Access, Action, Ground, Signer, writes};
+use crate::auth::{AuthorizationServer, Desk, Issuer, Party, Permission, Role, TokenError, Trust};
 use crate::consent::{Programs, Settings};
 use crate::model::{Issue, IssueCode, Millis, Outcome, ResourceId};
 use crate::store::{At, Batch, Clock, Kv, Ticket, VersionCipher};
@@ -73,6 +73,8 @@ pub struct Engine {
     trust: Option<Trust>,
     /// Signs what the record of accesses is.
     pub(super) audit_signer: Option<Arc<Signer>>,
+    /// The embedded authorization server, with the registry of clients and users.
+    pub authorization: AuthorizationServer,
     /// Who asks without a token; only where the server is open.
     open: Option<Arc<Party>>,
 }
@@ -94,6 +96,7 @@ impl Engine {
         };
         Self {
             options,
+            authorization: AuthorizationServer::new(kv.clone(), derived("authorization")),
             kv,
             clock,
             cipher: VersionCipher::new(derived("version ids")),
@@ -172,6 +175,11 @@ impl Engine {
             return party.ok_or_else(|| refuse("an access token is needed".to_owned()));
         };
         let own = self.issuer.verify(token, self.now());
+        if let Ok(party) = &own
+            && !self.authorization.registry.admits(party)?
+        {
+            return Err(refuse("the access token was revoked".to_owned()));
+        }
         let party = match (own, &self.trust) {
             (Err(TokenError::Malformed | TokenError::Untrusted(_)), Some(trust)) => {
                 trust.party(token, self.now())
@@ -196,6 +204,19 @@ impl Engine {
     pub fn may_administer(&self, party: &Party) -> bool {
         let is_own = party.organization.as_ref().is_some_and(|own| self.settings.own.contains(own));
         is_own && party.role.row().administers
+    }
+
+    /// Whether a party may register a launch: a system or professional of the own organization.
+    #[must_use]
+    pub fn may_launch(&self, party: &Party) -> bool {
+        let is_own = party.organization.as_ref().is_some_and(|own| self.settings.own.contains(own));
+        is_own && matches!(party.role, Role::System | Role::Clinician)
+    }
+
+    /// The authorization server, now.
+    #[must_use]
+    pub fn desk(&self) -> Desk<'_> {
+        self.authorization.at(&self.issuer, self.now())
     }
 
     /// Answers a request of a party.
@@ -258,6 +279,16 @@ impl Engine {
                 access.withhold(&refusal.withheld);
             }
         }
+        self.store_record(party, &access)
+    }
+
+    /// Stores a record of what somebody did beside the API: registered, signed in, granted.
+    ///
+    /// # Errors
+    /// 503, if it cannot be recorded.
+    pub fn record_beside(&self, party: &Party, line: String, status: u16) -> Result<(), Refusal> {
+        let mut access = Access::of(party, "operation", Action::Execute, line, self.now());
+        access.status = status;
         self.store_record(party, &access)
     }
 

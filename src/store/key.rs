@@ -10,6 +10,8 @@
 //! | entries | 06 | row | the index entries of the newest version, for the next difference |
 //! | audit | 07 | sequence, number (4) | one access record |
 //! | meta | 08 | name, 00 00 | single values: keys, settings, format |
+//! | registry | 09 | kind, 00 00, id, 00 00 | a registration or what came of one (clients, users, grants), as JSON |
+//! | registry | 09 | `expiry`, 00 00, time, kind, 00 00, id, 00 00 | nothing: when the record of that kind and id ends |
 //! | audit by patient | 0a | patient id, 00 00, sequence, number (4) | nothing: the access record concerns the patient |
 //!
 //! Rows and sequences are 8 bytes. All numbers are big-endian, so that keys sort as their numbers do. Texts have their
@@ -26,12 +28,13 @@ pub enum Space {
     Entries,
     Audit,
     Meta,
+    Registry,
     AuditPatient,
 }
 
 impl Space {
     /// All spaces in the order of their bytes.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Record,
         Self::Id,
         Self::Current,
@@ -40,6 +43,7 @@ impl Space {
         Self::Entries,
         Self::Audit,
         Self::Meta,
+        Self::Registry,
         Self::AuditPatient,
     ];
 
@@ -54,6 +58,7 @@ impl Space {
             Self::Entries => 6,
             Self::Audit => 7,
             Self::Meta => 8,
+            Self::Registry => 9,
             Self::AuditPatient => 10,
         }
     }
@@ -152,6 +157,12 @@ pub fn consents_key() -> Vec<u8> {
     Key::new(Space::Meta).text(b"consents").into_bytes()
 }
 
+/// The key that every change writes that may end the rights of a token: what was verified before it is asked again.
+#[must_use]
+pub fn registrations_key() -> Vec<u8> {
+    Key::new(Space::Meta).text(b"registrations").into_bytes()
+}
+
 /// The key of the list of what is completely indexed.
 #[must_use]
 pub fn indexed_key() -> Vec<u8> {
@@ -235,6 +246,7 @@ mod tests {
             "050007000000096100ff6200000000000000000003"
         );
         assert_eq!(hex(Key::new(Space::Meta).text(b"format")), "08666f726d61740000");
+        assert_eq!(hex(Key::new(Space::Registry).text(b"user").text(b"a")), "09757365720000610000");
     }
 
     #[test]

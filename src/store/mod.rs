@@ -15,7 +15,9 @@ mod ticket;
 pub use self::sled::{Opened, Sled, SledFigures, SledOptions, read_chain, verify_chain};
 pub use clock::{Clock, SystemClock};
 pub use dump::{Dumped, read_dump, write_dump};
-pub use key::{Key, Space, consents_key, definitions_key, indexed_key, row_of, text_prefix};
+pub use key::{
+    Key, Space, consents_key, definitions_key, indexed_key, number_at, registrations_key, row_of, text_prefix,
+};
 pub use kv::{
     At, Batch, CommitError, Committed, Direction, Expectation, Flow, KeyRange, Kv, Place, Sequence, Snapshot,
     Stamp, Stamped, Start, StoreError, Write,

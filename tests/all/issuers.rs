@@ -199,14 +199,28 @@ fn opaque_tokens_are_asked_about() {
     assert!(requests.starts_with("POST ") && requests.contains(&basic), "{requests}");
 }
 
+/// An authority for certificates of clients, and a server's TLS that trusts it.
+pub fn authority() -> (CertifiedIssuer<'static, KeyPair>, Arc<rustls::ServerConfig>) {
+    let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let own = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let tls = tls_from_files(
+        own.cert.pem().as_bytes(),
+        own.signing_key.serialize_pem().as_bytes(),
+        Some(authority.pem().as_bytes()),
+    );
+    (authority, tls.unwrap())
+}
+
 /// A certificate of a client, signed by an authority.
-fn signed(authority: &CertifiedIssuer<'_, KeyPair>) -> (rcgen::Certificate, KeyPair) {
+pub fn signed(authority: &CertifiedIssuer<'_, KeyPair>) -> (rcgen::Certificate, KeyPair) {
     let key = KeyPair::generate().unwrap();
     let params = CertificateParams::new(vec!["client".to_owned()]).unwrap();
     (params.signed_by(&key, authority).unwrap(), key)
 }
 
-fn agent(shown: Option<&(rcgen::Certificate, KeyPair)>) -> ureq::Agent {
+pub fn agent(shown: Option<&(rcgen::Certificate, KeyPair)>) -> ureq::Agent {
     let shown = shown.map(|(certificate, key)| {
         let chain = [Certificate::from_pem(certificate.pem().as_bytes()).unwrap()];
         ClientCert::new_with_certs(&chain, PrivateKey::from_pem(key.serialize_pem().as_bytes()).unwrap())
@@ -217,21 +231,13 @@ fn agent(shown: Option<&(rcgen::Certificate, KeyPair)>) -> ureq::Agent {
 
 #[test]
 fn certificates_are_parties_and_bind_tokens() {
-    let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let (authority, tls) = authority();
     let (known, unknown) = (signed(&authority), signed(&authority));
-    let own = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let tls = tls_from_files(
-        own.cert.pem().as_bytes(),
-        own.signing_key.serialize_pem().as_bytes(),
-        Some(authority.pem().as_bytes()),
-    );
     let digest: [u8; 32] = Sha256::digest(known.0.der()).into();
     let sha256: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     let certificates = vec![CertificateSection { sha256, client: client("lab", "system/Patient.rs") }];
     let house = House::in_memory().unwrap();
-    let running = start(&Config { certificates, ..config() }, &house, false, Some(tls.unwrap())).unwrap();
+    let running = start(&Config { certificates, ..config() }, &house, false, Some(tls)).unwrap();
     let with_known = agent(Some(&known));
     assert_eq!(get_by(&with_known, &running, "Patient", None), 200);
     assert_eq!(get_by(&with_known, &running, "Observation", None), 403, "as far as it is registered");

@@ -12,6 +12,7 @@
 mod audit;
 mod audit_tampering;
 mod backup;
+mod browser;
 mod concurrency;
 mod consent_corpus;
 mod consent_rows;
@@ -21,6 +22,9 @@ mod in_process;
 mod issuers;
 mod kill;
 mod limits;
+mod oauth;
+mod oauth_admin;
+mod oauth_code;
 mod oracle;
 mod parameters;
 mod patch_suite;

@@ -1,0 +1,167 @@
+//! Which scopes are granted: what is asked for, as far as it is registered. Scopes of version 1 are answered as such
+//! (SMART App Launch 2.2, "Scopes for requesting FHIR Resources").
+use super::scope::Scopes;
+
+/// Scopes that are about no type of resource.
+pub(super) const SPECIAL: [&str; 8] = [
+    "openid",
+    "fhirUser",
+    "profile",
+    "launch",
+    "launch/patient",
+    "launch/encounter",
+    "offline_access",
+    "online_access",
+];
+
+/// Scopes that are asked for, or registered, are no longer together, in bytes.
+pub(super) const SCOPE_BYTES_MAX: usize = 4 * 1024;
+
+/// For whom a token is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// A client for itself.
+    System,
+    /// A client for a user.
+    User,
+}
+
+/// Whether a scope is one that the server knows.
+pub(super) fn is_served(scope: &str) -> bool {
+    SPECIAL.contains(&scope) || is_of_resources(scope)
+}
+
+fn is_of_resources(scope: &str) -> bool {
+    !scope.contains(char::is_whitespace) && Scopes::parse(scope).permits_anything()
+}
+
+/// Whether a scope is about one patient's data.
+pub(super) fn is_of_patient(scope: &str) -> bool {
+    scope.starts_with("patient/")
+}
+
+/// A scope taken apart: `level/resource.suffix?query`.
+struct Parts<'s> {
+    level: &'s str,
+    resource: &'s str,
+    suffix: &'s str,
+    query: Option<&'s str>,
+}
+
+impl<'s> Parts<'s> {
+    fn of(scope: &'s str) -> Option<Self> {
+        if !is_of_resources(scope) {
+            return None;
+        }
+        let (level, rest) = scope.split_once('/')?;
+        let (rest, query) = match rest.split_once('?') {
+            Some((rest, query)) => (rest, Some(query)),
+            None => (rest, None),
+        };
+        let (resource, suffix) = rest.split_once('.')?;
+        Some(Self { level, resource, suffix, query })
+    }
+
+    fn letters(&self) -> &'s str {
+        match self.suffix {
+            "read" => "rs",
+            "write" => "cud",
+            "*" => "cruds",
+            letters => letters,
+        }
+    }
+
+    /// What both permit, written as this one is where it is whole.
+    fn narrowed_by(&self, other: &Self) -> Option<String> {
+        if self.level != other.level {
+            return None;
+        }
+        let resource = match (self.resource, other.resource) {
+            (own, "*") => own,
+            ("*", other) => other,
+            (own, other) if own == other => own,
+            _ => return None,
+        };
+        let letters: String =
+            self.letters().chars().filter(|letter| other.letters().contains(*letter)).collect();
+        if letters.is_empty() {
+            return None;
+        }
+        let suffix = if letters == self.letters() { self.suffix } else { &letters };
+        let query = match (self.query, other.query) {
+            (Some(own), Some(other)) if own != other => format!("?{own}&{other}"),
+            (Some(one), _) | (None, Some(one)) => format!("?{one}"),
+            (None, None) => String::new(),
+        };
+        Some(format!("{}/{resource}.{suffix}{query}", self.level))
+    }
+}
+
+/// What of the scopes that are asked for is registered: each once, in the order of asking.
+pub(super) fn granted(asked: &str, registered: &str, asker: Asker) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    if asked.len() > SCOPE_BYTES_MAX {
+        return found;
+    }
+    for scope in asked.split_whitespace() {
+        let fitting = match Parts::of(scope) {
+            Some(parts) if (parts.level == "system") == (asker == Asker::System) => {
+                let registered = registered.split_whitespace().filter_map(Parts::of);
+                let mut narrowed: Vec<String> =
+                    registered.filter_map(|other| parts.narrowed_by(&other)).collect();
+                if narrowed.iter().any(|narrowed| narrowed == scope) {
+                    narrowed = vec![scope.to_owned()];
+                }
+                narrowed
+            }
+            Some(_) => Vec::new(),
+            None => {
+                let is_registered =
+                    SPECIAL.contains(&scope) && registered.split_whitespace().any(|known| known == scope);
+                if is_registered && asker == Asker::User { vec![scope.to_owned()] } else { Vec::new() }
+            }
+        };
+        for scope in fitting {
+            if !found.contains(&scope) {
+                found.push(scope);
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Asker, granted};
+
+    #[test]
+    fn what_is_asked_is_granted_as_far_as_it_is_registered() {
+        let check = |asker: Asker, asked: &str, registered: &str, expected: &str| {
+            assert_eq!(granted(asked, registered, asker).join(" "), expected, "{asked} of {registered}");
+        };
+        let system =
+            |asked: &str, registered: &str, expected: &str| check(Asker::System, asked, registered, expected);
+        system("system/*.rs", "system/*.cruds", "system/*.rs");
+        system("system/*.cruds", "system/*.rs", "system/*.rs");
+        system("system/Patient.rs", "system/*.rs", "system/Patient.rs");
+        system("system/*.rs", "system/Patient.r system/Coverage.rs", "system/Patient.r system/Coverage.rs");
+        system("system/*.rs", "system/*.rs system/Patient.cruds", "system/*.rs");
+        system("system/Patient.cu", "system/Patient.rs", "");
+        system("system/Patient.rs", "user/Patient.rs", "");
+        system("system/*.read", "system/*.rs", "system/*.read");
+        system("system/*.read", "system/Patient.rs", "system/Patient.read");
+        system("system/*.*", "system/*.rs", "system/*.rs");
+        system("system/*.dus system/Patient.sr nonsense", "system/*.cruds", "");
+        system(&"system/*.rs ".repeat(400), "system/*.rs", "");
+        system("openid user/*.rs patient/*.rs", "openid user/*.rs patient/*.rs", "");
+        let user =
+            |asked: &str, registered: &str, expected: &str| check(Asker::User, asked, registered, expected);
+        user("openid launch openid", "openid launch/patient", "openid");
+        user("patient/*.rs system/*.rs", "patient/*.rs system/*.rs", "patient/*.rs");
+        user(
+            "patient/Patient.read user/Patient.write",
+            "patient/*.read user/*.*",
+            "patient/Patient.read user/Patient.write",
+        );
+    }
+}

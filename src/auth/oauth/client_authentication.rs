@@ -1,0 +1,92 @@
+//! Which client asks at the token endpoint and beside it, and whether it has proven it (RFC 6749 section 2.3).
+use crate::fhirpath::decode_base64;
+
+use super::super::registry::{Client, ClientAuthentication};
+use super::fields::{Fields, OauthError};
+use super::server::Desk;
+
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+impl Desk<'_> {
+    /// The client of a request. `authorization` is the header of that name. Public clients only name themselves.
+    pub(super) fn client(&self, authorization: Option<&str>, fields: &Fields) -> Result<Client, OauthError> {
+        let named = fields.one("client_id")?;
+        let assertion = fields.one("client_assertion")?;
+        let assertion_type = fields.one("client_assertion_type")?;
+        if assertion_type.is_some_and(|sort| sort != ASSERTION_TYPE)
+            || assertion.is_some() != assertion_type.is_some()
+        {
+            return Err(OauthError::invalid_request(format!(
+                "client_assertion goes with the client_assertion_type {ASSERTION_TYPE}"
+            )));
+        }
+        if fields.one("client_secret")?.is_some() {
+            return Err(OauthError::invalid_request("a client_secret is sent as HTTP Basic authentication"));
+        }
+        let client = match (authorization, assertion) {
+            (Some(_), Some(_)) => {
+                return Err(OauthError::invalid_request("a client proves itself in one way, not in two"));
+            }
+            (Some(header), None) => self.client_of_secret(header)?,
+            (None, Some(assertion)) => self.client_of_assertion(assertion)?,
+            (None, None) => self.public_client(named.ok_or_else(OauthError::invalid_client)?)?,
+        };
+        if named.is_some_and(|named| named != client.client_id) {
+            return Err(OauthError::invalid_client());
+        }
+        Ok(client)
+    }
+
+    /// The client, where it has proven who it is.
+    pub(super) fn confidential_client(
+        &self,
+        authorization: Option<&str>,
+        fields: &Fields,
+    ) -> Result<Client, OauthError> {
+        let client = self.client(authorization, fields)?;
+        match client.token_endpoint_auth_method {
+            ClientAuthentication::ClientSecretBasic | ClientAuthentication::PrivateKeyJwt => Ok(client),
+            ClientAuthentication::None => Err(OauthError::invalid_client()),
+        }
+    }
+
+    /// A registered client that is not disabled.
+    pub(super) fn enabled_client(&self, id: &str) -> Result<Client, OauthError> {
+        let client = self.server.registry.client(id)?.filter(|client| !client.disabled);
+        client.ok_or_else(OauthError::invalid_client)
+    }
+
+    fn public_client(&self, id: &str) -> Result<Client, OauthError> {
+        let client = self.enabled_client(id)?;
+        match client.token_endpoint_auth_method {
+            ClientAuthentication::None => Ok(client),
+            ClientAuthentication::ClientSecretBasic | ClientAuthentication::PrivateKeyJwt => {
+                Err(OauthError::invalid_client())
+            }
+        }
+    }
+
+    /// Ids and secrets are made of letters that no encoding changes, so none has to be undone.
+    fn client_of_secret(&self, header: &str) -> Result<Client, OauthError> {
+        let (id, secret) = basic(header).ok_or_else(OauthError::invalid_client)?;
+        let client = self.enabled_client(&id)?;
+        let hash = match client.token_endpoint_auth_method {
+            ClientAuthentication::ClientSecretBasic => client.secret_hash.as_deref(),
+            ClientAuthentication::PrivateKeyJwt | ClientAuthentication::None => None,
+        };
+        match hash {
+            Some(hash) if self.server.passwords.check_secret(&secret, hash) => Ok(client),
+            Some(_) | None => Err(OauthError::invalid_client()),
+        }
+    }
+}
+
+/// Name and password of HTTP Basic authentication (RFC 7617).
+fn basic(header: &str) -> Option<(String, String)> {
+    let (scheme, encoded) = header.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let text = String::from_utf8(decode_base64(encoded.trim())?).ok()?;
+    text.split_once(':').map(|(name, password)| (name.to_owned(), password.to_owned()))
+}

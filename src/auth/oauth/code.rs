@@ -1,0 +1,206 @@
+//! Authorization codes (RFC 6749 section 4.1.3, RFC 7636): bound to client, address and verifier, good once and for a
+//! short time. One that is used again ends all that came of it.
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::model::Millis;
+
+use super::super::jwk::base64_url;
+use super::super::password::is_same;
+use super::super::registry::{Amendment, Client, Grant, GrantType, Kept, Perishable, User};
+use super::fields::{Fields, OauthError};
+use super::seal::{digest_text, secret_text};
+use super::server::Desk;
+
+/// How long a used code is remembered, in seconds, so that a second use is noticed.
+const REMEMBERED_SECONDS: i64 = 600;
+/// How often a revocation is tried again when somebody else was quicker.
+const RETRIES_MAX: usize = 8;
+
+/// What a code stands for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Code {
+    grant: String,
+    redirect_uri: String,
+    challenge: String,
+    expires: Millis,
+    used: bool,
+}
+
+impl Desk<'_> {
+    /// A code for a grant.
+    pub(super) fn issue_code(
+        &self,
+        grant: &Grant,
+        redirect_uri: &str,
+        challenge: &str,
+    ) -> Result<String, OauthError> {
+        let (id, code) = (secret_text()?, secret_text()?);
+        let registry = &self.server.registry;
+        registry.keep(Perishable::Grant, &id, grant, (grant.expires, self.now))?;
+        let record = Code {
+            grant: id,
+            redirect_uri: redirect_uri.to_owned(),
+            challenge: challenge.to_owned(),
+            expires: self.ahead(self.server.options.code_seconds),
+            used: false,
+        };
+        let times = (self.ahead(REMEMBERED_SECONDS), self.now);
+        registry.keep(Perishable::Code, &digest_text(&code), &record, times)?;
+        Ok(code)
+    }
+
+    pub(super) fn redeem_code(&self, client: &Client, fields: &Fields) -> Result<Value, OauthError> {
+        let name = digest_text(fields.needed("code")?);
+        let redirect_uri = fields.needed("redirect_uri")?;
+        let verifier = fields.needed("code_verifier")?;
+        let registry = &self.server.registry;
+        let found = registry.kept::<Code>(Perishable::Code, &name)?;
+        let (code, sequence) = found.ok_or_else(OauthError::invalid_grant)?;
+        let grant = self.grant(&code.grant)?.ok_or_else(OauthError::invalid_grant)?;
+        if grant.client != client.client_id {
+            return Err(OauthError::invalid_grant());
+        }
+        if code.used {
+            // Somebody has it who should not (RFC 6749 section 4.1.2).
+            self.revoke_grant(&code.grant)?;
+            return Err(OauthError::invalid_grant());
+        }
+        let is_right = code.redirect_uri == redirect_uri
+            && code.expires > self.now
+            && (43..=128).contains(&verifier.len())
+            && is_same(challenge_of(verifier).as_bytes(), code.challenge.as_bytes());
+        if !is_right || grant.revoked {
+            return Err(OauthError::invalid_grant());
+        }
+        let id = code.grant.clone();
+        let used = Code { used: true, ..code };
+        match registry.amend(Perishable::Code, &name, &used, sequence, Amendment::KeepsTokens)? {
+            Kept::Yes => self.answer_of_grant(client, (&id, &grant), &grant.scope),
+            Kept::No => {
+                self.revoke_grant(&id)?;
+                Err(OauthError::invalid_grant())
+            }
+        }
+    }
+
+    pub(super) fn grant(&self, id: &str) -> Result<Option<Grant>, OauthError> {
+        let found = self.server.registry.kept::<Grant>(Perishable::Grant, id)?;
+        Ok(found.map(|(grant, _)| grant).filter(|grant| grant.expires > self.now))
+    }
+
+    /// Ends all tokens of a grant.
+    pub(super) fn revoke_grant(&self, id: &str) -> Result<(), OauthError> {
+        let registry = &self.server.registry;
+        for _ in 0..RETRIES_MAX {
+            let Some((grant, sequence)) = registry.kept::<Grant>(Perishable::Grant, id)? else {
+                return Ok(());
+            };
+            let revoked = Grant { revoked: true, ..grant };
+            let kept = registry.amend(Perishable::Grant, id, &revoked, sequence, Amendment::EndsTokens)?;
+            if kept == Kept::Yes {
+                return Ok(());
+            }
+        }
+        Err(OauthError::failed())
+    }
+
+    /// The user of a grant, as long as it may be one.
+    pub(super) fn user_of(&self, grant: &Grant) -> Result<User, OauthError> {
+        let user = self.server.registry.user(&grant.user)?.filter(|user| !user.disabled);
+        user.ok_or_else(OauthError::invalid_grant)
+    }
+
+    /// The tokens of a grant, for some of its scopes.
+    pub(super) fn answer_of_grant(
+        &self,
+        client: &Client,
+        (id, grant): (&str, &Grant),
+        scope: &str,
+    ) -> Result<Value, OauthError> {
+        let user = self.user_of(grant)?;
+        let left = grant.expires.saturating_sub(self.now).div_euclid(1_000);
+        let lifetime = self.server.options.user_token_seconds.min(left);
+        let mut token = self.blank_token(client, lifetime)?;
+        token.sub.clone_from(&user.name);
+        scope.clone_into(&mut token.scope);
+        token.role.clone_from(&user.role);
+        token.organization.clone_from(&user.organization);
+        token.fhir_user.clone_from(&user.fhir_user);
+        token.patient.clone_from(&grant.patient);
+        token.purpose_of_use =
+            grant.purpose.iter().filter(|code| user.purposes.contains(code)).cloned().collect();
+        token.may_break_glass = user.may_break_glass;
+        token.grant = Some(id.to_owned());
+        let mut answer = json!({
+            "access_token": self.signed(&token)?, "token_type": "Bearer", "expires_in": lifetime, "scope": scope
+        });
+        let mut put = |name: &str, value: Value| {
+            if let Some(members) = answer.as_object_mut() {
+                members.insert(name.to_owned(), value);
+            }
+        };
+        if let Some(patient) = &grant.patient {
+            put("patient", json!(patient));
+            put("need_patient_banner", json!(grant.need_patient_banner));
+            put("smart_style_url", json!(self.address("/auth/smart-style.json")));
+        }
+        if let Some(encounter) = &grant.encounter {
+            put("encounter", json!(encounter));
+        }
+        if scope.split_whitespace().any(|granted| granted == "openid") {
+            put("id_token", json!(self.id_token(client, &user, grant, scope)?));
+        }
+        let is_lasting = grant.has("offline_access") || grant.has("online_access");
+        if is_lasting && client.may(GrantType::RefreshToken) {
+            put("refresh_token", json!(self.refresh_token(id, grant.generation)?));
+        }
+        Ok(answer)
+    }
+
+    /// Who the user is, for the client (OpenID Connect Core section 2; SMART App Launch 2.2, "Scopes for requesting
+    /// identity data").
+    fn id_token(
+        &self,
+        client: &Client,
+        user: &User,
+        grant: &Grant,
+        scope: &str,
+    ) -> Result<String, OauthError> {
+        let has = |name: &str| scope.split_whitespace().any(|granted| granted == name);
+        let iat = self.seconds();
+        let mut claims = json!({
+            "iss": self.base_url(), "sub": user.name, "aud": client.client_id, "iat": iat,
+            "exp": iat + self.server.options.user_token_seconds,
+            "auth_time": grant.authenticated.div_euclid(1_000)
+        });
+        let address = user.fhir_user.as_ref().map(|reference| format!("{}/{reference}", self.base_url()));
+        let optional = [
+            ("nonce", grant.nonce.clone()),
+            ("fhirUser", address.clone().filter(|_| has("fhirUser"))),
+            ("profile", address.filter(|_| has("profile"))),
+        ];
+        if let Some(members) = claims.as_object_mut() {
+            for (name, value) in optional {
+                members.extend(value.map(|value| (name.to_owned(), json!(value))));
+            }
+        }
+        self.server.identity.sign(&claims).map_err(|_| OauthError::failed())
+    }
+}
+
+/// The challenge of a verifier (RFC 7636 section 4.2, S256).
+fn challenge_of(verifier: &str) -> String {
+    base64_url(&Sha256::digest(verifier))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_challenge_is_that_of_the_standard() {
+        // RFC 7636, appendix B.
+        let challenge = super::challenge_of("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
+        assert_eq!(challenge, "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
+    }
+}

@@ -1,0 +1,319 @@
+//! The dialogue with a user between the request of a client and its code: log in, choose a patient where the client asks
+//! for one, consent scope by scope. How far it has come is sealed in its forms, and bound to the browser by a cookie, so
+//! that nobody else's page can send them.
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Millis, ResourceId};
+
+use super::super::granted::is_of_patient;
+use super::super::party::Party;
+use super::super::registry::{Client, Grant, User};
+use super::super::role::Role;
+use super::super::scope::Scopes;
+use super::authorize::{AuthorizationRefusal, AuthorizationRequest, refused_address, with_query};
+use super::fields::{Fields, OauthCode, OauthError};
+use super::login::LoginError;
+use super::seal::digest_text;
+use super::server::Desk;
+
+/// How far a dialogue has come.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Dialogue {
+    request: AuthorizationRequest,
+    /// The digest of the browser's cookie.
+    browser: String,
+    expires: Millis,
+    user: Option<String>,
+    authenticated: Millis,
+    patient: Option<String>,
+    encounter: EncounterChoice,
+}
+
+/// The encounter that a user has chosen.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum EncounterChoice {
+    Open,
+    None,
+    One(String),
+}
+
+/// What to ask the user next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    Login,
+    Patient,
+    /// An encounter of the patient with that id, or none.
+    Encounter {
+        patient: String,
+    },
+    /// The scopes to choose from, and the purposes, the first being the usual one.
+    Consent {
+        scopes: Vec<String>,
+        purposes: Vec<String>,
+    },
+}
+
+const SORT: &str = "dialogue";
+
+impl Desk<'_> {
+    /// Begins a dialogue with the browser that has the cookie.
+    ///
+    /// # Errors
+    /// Why there is nothing to ask the user.
+    pub fn begin_dialogue(&self, fields: &Fields, cookie: &str) -> Result<Dialogue, AuthorizationRefusal> {
+        Ok(Dialogue {
+            request: self.read_authorization(fields)?,
+            browser: digest_text(cookie),
+            expires: self.ahead(self.server.options.dialogue_seconds_max),
+            user: None,
+            authenticated: 0,
+            patient: None,
+            encounter: EncounterChoice::Open,
+        })
+    }
+
+    /// The dialogue as the field of a form.
+    ///
+    /// # Errors
+    /// `server_error`.
+    pub fn seal_dialogue(&self, dialogue: &Dialogue) -> Result<String, OauthError> {
+        self.server.sealer.seal(SORT, dialogue)
+    }
+
+    /// The dialogue of a form that the browser with the cookie sends; `None` if it has not got it from here, or too long
+    /// ago.
+    #[must_use]
+    pub fn open_dialogue(&self, sealed: &str, cookie: &str) -> Option<Dialogue> {
+        let dialogue: Dialogue = self.server.sealer.open(SORT, sealed)?;
+        (dialogue.browser == digest_text(cookie) && dialogue.expires > self.now).then_some(dialogue)
+    }
+
+    /// The client that asks.
+    ///
+    /// # Errors
+    /// If it may not any more.
+    pub fn client_of(&self, dialogue: &Dialogue) -> Result<Client, OauthError> {
+        self.enabled_client(&dialogue.request.client_id)
+    }
+
+    fn user(&self, dialogue: &Dialogue) -> Result<Option<User>, OauthError> {
+        let Some(name) = &dialogue.user else { return Ok(None) };
+        Ok(self.server.registry.user(name)?.filter(|user| !user.disabled))
+    }
+
+    /// Logs a user in.
+    ///
+    /// # Errors
+    /// [`LoginError`].
+    pub fn log_in(&self, dialogue: Dialogue, name: &str, password: &str) -> Result<Dialogue, LoginError> {
+        let user = self.check_login(name, password)?;
+        Ok(Dialogue { user: Some(user.name), authenticated: self.now, ..dialogue })
+    }
+
+    /// What to ask next.
+    ///
+    /// # Errors
+    /// The address to send the browser to, where the user cannot have what the client asks for.
+    pub fn next_step(&self, dialogue: &Dialogue) -> Result<Step, AuthorizationRefusal> {
+        let user = self.user(dialogue).map_err(|error| refused(dialogue, &error))?;
+        let Some(user) = user else { return Ok(Step::Login) };
+        let launched = dialogue.request.launch.as_ref().and_then(|launch| launch.patient.as_deref());
+        if let (Some(own), Some(launched)) = (user.own_patient(), launched)
+            && own != launched
+        {
+            let error = OauthError::new(OauthCode::AccessDenied, "the launch is not about the user");
+            return Err(refused(dialogue, &error));
+        }
+        let patient = self.patient(dialogue, &user);
+        if patient.is_none() && wants_patient(&dialogue.request.scope) {
+            return Ok(Step::Patient);
+        }
+        let wants_encounter = dialogue.request.scope.iter().any(|scope| scope == "launch/encounter");
+        let is_open =
+            matches!(dialogue.encounter, EncounterChoice::Open) && dialogue.request.launch.is_none();
+        if let (Some(patient), true) = (patient, wants_encounter && is_open) {
+            return Ok(Step::Encounter { patient });
+        }
+        let client = self.client_of(dialogue).map_err(|error| refused(dialogue, &error))?;
+        Ok(Step::Consent { scopes: dialogue.request.scope.clone(), purposes: purposes(&user, &client) })
+    }
+
+    /// The patient of the dialogue: the user's own, the launch's, or the one that was chosen.
+    fn patient(&self, dialogue: &Dialogue, user: &User) -> Option<String> {
+        let launched = dialogue.request.launch.as_ref().and_then(|launch| launch.patient.clone());
+        user.own_patient().map(str::to_owned).or(launched).or_else(|| dialogue.patient.clone())
+    }
+
+    /// Who chooses among the patients: the user, who sees those that it may see.
+    #[must_use]
+    pub fn chooser(&self, dialogue: &Dialogue) -> Option<Party> {
+        let user = self.user(dialogue).ok()??;
+        let client = self.client_of(dialogue).ok()?;
+        Some(Party {
+            subject: user.name.clone(),
+            client: client.client_id.clone(),
+            role: Role::parse(&user.role)?,
+            organization: user.organization.clone(),
+            fhir_user: user.fhir_user.clone(),
+            patient_context: None,
+            purposes: purposes(&user, &client).into_iter().take(1).collect(),
+            scopes: Scopes::parse("user/Patient.rs user/Encounter.rs"),
+            assign_ids: false,
+            break_glass: None,
+            may_break_glass: false,
+            files_consent: false,
+            lenient: false,
+            certificate: None,
+            token_id: "sign-in".to_owned(),
+            grant: None,
+            expires: dialogue.expires,
+        })
+    }
+
+    /// The dialogue with a patient chosen. The caller has seen that the user may see the patient.
+    #[must_use]
+    pub fn with_patient(&self, dialogue: Dialogue, patient: &ResourceId) -> Dialogue {
+        Dialogue { patient: Some(patient.to_string()), ..dialogue }
+    }
+
+    /// The dialogue with an encounter chosen, or none. The caller has seen that the user may see it, and that it is the
+    /// patient's.
+    #[must_use]
+    pub fn with_encounter(&self, dialogue: Dialogue, encounter: Option<&ResourceId>) -> Dialogue {
+        let choice = encounter.map_or(EncounterChoice::None, |id| EncounterChoice::One(id.to_string()));
+        Dialogue { encounter: choice, ..dialogue }
+    }
+
+    /// The address to send the browser to when the user refuses.
+    #[must_use]
+    pub fn refuse(&self, dialogue: &Dialogue) -> String {
+        let error = OauthError::new(OauthCode::AccessDenied, "the user has refused");
+        refused_address(&dialogue.request.redirect_uri, dialogue.request.state.as_deref(), &error)
+    }
+
+    /// Grants the chosen scopes: the address to send the browser to, with a code or with an error.
+    ///
+    /// # Errors
+    /// `server_error`.
+    pub fn consent(
+        &self,
+        dialogue: &Dialogue,
+        chosen: &[&str],
+        purpose: Option<&str>,
+    ) -> Result<String, OauthError> {
+        let request = &dialogue.request;
+        let user = self.user(dialogue)?;
+        let scope: Vec<&str> =
+            request.scope.iter().map(String::as_str).filter(|scope| chosen.contains(scope)).collect();
+        let (Some(user), false) = (user, scope.is_empty()) else { return Ok(self.refuse(dialogue)) };
+        let patient = self.patient(dialogue, &user);
+        if patient.is_none() && wants_patient(&request.scope) {
+            return Ok(self.refuse(dialogue));
+        }
+        let client = self.client_of(dialogue)?;
+        let purposes = purposes(&user, &client);
+        let purpose = purposes.iter().find(|code| Some(code.as_str()) == purpose).or(purposes.first());
+        let options = &self.server.options;
+        let seconds = if scope.contains(&"offline_access") {
+            options.offline_seconds
+        } else if scope.contains(&"online_access") {
+            options.online_seconds
+        } else {
+            options.user_token_seconds
+        };
+        let is_about_patient = scope.iter().any(|scope| scope.starts_with("launch") || is_of_patient(scope));
+        let launch = request.launch.as_ref().filter(|_| scope.contains(&"launch"));
+        let chosen = match &dialogue.encounter {
+            EncounterChoice::One(id) if scope.contains(&"launch/encounter") => Some(id.clone()),
+            EncounterChoice::One(_) | EncounterChoice::Open | EncounterChoice::None => None,
+        };
+        let encounter = launch.and_then(|launch| launch.encounter.clone()).or(chosen);
+        let grant = Grant {
+            client: client.client_id,
+            user: user.name,
+            scope: scope.join(" "),
+            patient: patient.filter(|_| is_about_patient),
+            encounter,
+            need_patient_banner: launch.is_none_or(|launch| launch.need_patient_banner),
+            purpose: purpose.cloned(),
+            nonce: request.nonce.clone(),
+            authenticated: dialogue.authenticated,
+            expires: self.ahead(seconds),
+            generation: 0,
+            revoked: false,
+        };
+        let code = self.issue_code(&grant, &request.redirect_uri, &request.challenge)?;
+        let mut pairs = vec![("code", code.as_str())];
+        pairs.extend(request.state.as_deref().map(|state| ("state", state)));
+        Ok(with_query(&request.redirect_uri, &pairs))
+    }
+}
+
+fn refused(dialogue: &Dialogue, error: &OauthError) -> AuthorizationRefusal {
+    let request = &dialogue.request;
+    AuthorizationRefusal::Redirect(refused_address(&request.redirect_uri, request.state.as_deref(), error))
+}
+
+fn wants_patient(scope: &[String]) -> bool {
+    scope.iter().any(|scope| scope.starts_with("launch/") || is_of_patient(scope))
+}
+
+/// For what a user may ask through a client: its own purposes, as far as the client has them where it has any.
+fn purposes(user: &User, client: &Client) -> Vec<String> {
+    let is_allowed = |code: &&String| client.purposes.is_empty() || client.purposes.contains(code);
+    let mut purposes: Vec<String> = user.purposes.iter().filter(is_allowed).cloned().collect();
+    let usual =
+        client.default_purpose.as_ref().and_then(|usual| purposes.iter().position(|code| code == usual));
+    if let Some(usual) = usual {
+        purposes.swap(0, usual);
+    }
+    purposes
+}
+
+/// What a scope means, in words for whoever is to consent.
+#[must_use]
+pub fn describe(scope: &str) -> String {
+    let special = match scope {
+        "openid" => Some("know that it is you"),
+        "fhirUser" | "profile" => Some("know which record is yours as its user"),
+        "launch" => Some("know which patient you are looking at"),
+        "launch/patient" => Some("know which patient you choose"),
+        "launch/encounter" => Some("know which visit you choose"),
+        "offline_access" => Some("go on when you are not there"),
+        "online_access" => Some("go on as long as you are there"),
+        _ => None,
+    };
+    if let Some(words) = special {
+        return words.to_owned();
+    }
+    let Some((level, rest)) = scope.split_once('/') else { return scope.to_owned() };
+    let (resource, letters) = rest.split_once('.').unwrap_or((rest, ""));
+    let letters = letters.split('?').next().unwrap_or_default();
+    let letters = match letters {
+        "read" => "rs",
+        "write" => "cud",
+        "*" => "cruds",
+        letters => letters,
+    };
+    let words: Vec<&str> =
+        [("c", "create"), ("r", "read"), ("u", "change"), ("d", "delete"), ("s", "search")]
+            .into_iter()
+            .filter_map(|(letter, word)| letters.contains(letter).then_some(word))
+            .collect();
+    let what =
+        if resource == "*" { "records of every kind".to_owned() } else { format!("{resource} records") };
+    let whose = if level == "patient" { "of the patient" } else { "that you may see" };
+    format!("{} {what} {whose}", words.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::describe;
+
+    #[test]
+    fn scopes_are_told_in_words() {
+        assert_eq!(describe("patient/Observation.rs"), "read, search Observation records of the patient");
+        assert_eq!(describe("user/*.write"), "create, change, delete records of every kind that you may see");
+        assert_eq!(describe("openid"), "know that it is you");
+    }
+}

@@ -1,0 +1,119 @@
+//! The parameters of a request of OAuth, and the error answers (RFC 6749 sections 4.1.2.1 and 5.2).
+use std::fmt;
+
+use super::super::registry::RegistryError;
+
+/// The error codes of OAuth and OpenID Connect that are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OauthCode {
+    InvalidRequest,
+    InvalidClient,
+    InvalidGrant,
+    InvalidScope,
+    UnauthorizedClient,
+    UnsupportedGrantType,
+    UnsupportedResponseType,
+    AccessDenied,
+    LoginRequired,
+    ServerError,
+}
+
+impl OauthCode {
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request",
+            Self::InvalidClient => "invalid_client",
+            Self::InvalidGrant => "invalid_grant",
+            Self::InvalidScope => "invalid_scope",
+            Self::UnauthorizedClient => "unauthorized_client",
+            Self::UnsupportedGrantType => "unsupported_grant_type",
+            Self::UnsupportedResponseType => "unsupported_response_type",
+            Self::AccessDenied => "access_denied",
+            Self::LoginRequired => "login_required",
+            Self::ServerError => "server_error",
+        }
+    }
+}
+
+/// An error answer: a code, and a description that holds nothing of anybody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OauthError {
+    pub code: OauthCode,
+    pub description: String,
+}
+
+impl OauthError {
+    #[must_use]
+    pub fn new(code: OauthCode, description: impl Into<String>) -> Self {
+        Self { code, description: description.into() }
+    }
+
+    pub(super) fn invalid_request(description: impl Into<String>) -> Self {
+        Self::new(OauthCode::InvalidRequest, description)
+    }
+
+    /// Whatever is wrong with a client, it is told no more (RFC 6749 section 5.2).
+    pub(super) fn invalid_client() -> Self {
+        Self::new(OauthCode::InvalidClient, "the client is not known, or has not proven who it is")
+    }
+
+    pub(super) fn invalid_grant() -> Self {
+        Self::new(OauthCode::InvalidGrant, "the code or refresh token is not good, or not for this client")
+    }
+
+    pub(super) fn failed() -> Self {
+        Self::new(OauthCode::ServerError, "the server cannot answer at the moment")
+    }
+}
+
+impl fmt::Display for OauthError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code.text(), self.description)
+    }
+}
+
+impl From<RegistryError> for OauthError {
+    fn from(_: RegistryError) -> Self {
+        Self::failed()
+    }
+}
+
+/// Parameters by name.
+#[derive(Clone, Debug, Default)]
+pub struct Fields(Vec<(String, String)>);
+
+impl Fields {
+    /// Of decoded pairs. One without a value counts as left out (RFC 6749 section 3.1).
+    #[must_use]
+    pub fn new(pairs: Vec<(String, String)>) -> Self {
+        Self(pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect())
+    }
+
+    /// The value of a parameter, which may be there once only (RFC 6749 section 3.1).
+    ///
+    /// # Errors
+    /// `invalid_request`, if it is there twice.
+    pub fn one(&self, name: &str) -> Result<Option<&str>, OauthError> {
+        let mut values = self.all(name);
+        let value = values.next();
+        match values.next() {
+            None => Ok(value),
+            Some(_) => Err(OauthError::invalid_request(format!("{name} is there twice"))),
+        }
+    }
+
+    /// The value of a parameter that must be there.
+    ///
+    /// # Errors
+    /// `invalid_request`, if it is not there, or twice.
+    pub fn needed(&self, name: &str) -> Result<&str, OauthError> {
+        self.one(name)?.ok_or_else(|| OauthError::invalid_request(format!("{name} is needed")))
+    }
+
+    /// All values of a parameter.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        let name = name.to_owned();
+        self.0.iter().filter(move |(known, _)| *known == name).map(|(_, value)| value.as_str())
+    }
+}

@@ -1,0 +1,29 @@
+//! The embedded authorization server (RFC 6749, SMART App Launch 2.2, OpenID Connect): what it decides, without a wire.
+//! Clients and users come of the registry.
+
+mod assertion;
+mod authorize;
+mod client_authentication;
+mod client_keys;
+mod code;
+mod dialogue;
+mod fields;
+mod identity;
+mod introspect;
+mod launch;
+mod login;
+mod metadata;
+mod refresh;
+mod register;
+mod seal;
+mod server;
+mod token;
+
+pub use authorize::AuthorizationRefusal;
+pub use dialogue::{Dialogue, Step, describe};
+pub use fields::{Fields, OauthCode, OauthError};
+pub use identity::IdentityKeys;
+pub use launch::LaunchContext;
+pub use login::LoginError;
+pub use register::Registered;
+pub use server::{AuthorizationOptions, AuthorizationServer, Desk};

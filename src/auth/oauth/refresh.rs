@@ -1,0 +1,64 @@
+//! Refresh tokens: each is good once and is followed by another; one that is used again shows that two have it, and
+//! ends all tokens of the grant (RFC 9700 section 4.14.2).
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::super::granted::{Asker, granted};
+use super::super::registry::{Amendment, Client, Grant, Kept, Perishable};
+use super::fields::{Fields, OauthError};
+use super::server::Desk;
+use super::token::invalid_scope;
+
+/// What a refresh token is of. Sealed, so that nobody can make one up to have a grant revoked.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct RefreshToken {
+    pub(super) grant: String,
+    pub(super) generation: u64,
+}
+
+const SORT: &str = "refresh token";
+
+impl Desk<'_> {
+    pub(super) fn refresh_token(&self, grant: &str, generation: u64) -> Result<String, OauthError> {
+        self.server.sealer.seal(SORT, &RefreshToken { grant: grant.to_owned(), generation })
+    }
+
+    /// What a refresh token is of; `None` for what is none.
+    pub(super) fn read_refresh_token(&self, text: &str) -> Option<RefreshToken> {
+        self.server.sealer.open(SORT, text)
+    }
+
+    pub(super) fn refresh(&self, client: &Client, fields: &Fields) -> Result<Value, OauthError> {
+        let token = self.read_refresh_token(fields.needed("refresh_token")?);
+        let RefreshToken { grant: id, generation } = token.ok_or_else(OauthError::invalid_grant)?;
+        let registry = &self.server.registry;
+        let found = registry.kept::<Grant>(Perishable::Grant, &id)?;
+        let (grant, sequence) = found.ok_or_else(OauthError::invalid_grant)?;
+        if grant.client != client.client_id || grant.revoked || grant.expires <= self.now {
+            return Err(OauthError::invalid_grant());
+        }
+        if grant.generation != generation {
+            self.revoke_grant(&id)?;
+            return Err(OauthError::invalid_grant());
+        }
+        let scope = narrowed(fields.one("scope")?, &grant.scope)?;
+        self.user_of(&grant)?;
+        let next = Grant { generation: generation + 1, ..grant };
+        match registry.amend(Perishable::Grant, &id, &next, sequence, Amendment::KeepsTokens)? {
+            Kept::Yes => self.answer_of_grant(client, (&id, &next), &scope),
+            Kept::No => {
+                // Two have used it at once.
+                self.revoke_grant(&id)?;
+                Err(OauthError::invalid_grant())
+            }
+        }
+    }
+}
+
+/// The scopes that are asked for, if the grant has all of them (RFC 6749 section 6).
+fn narrowed(asked: Option<&str>, granted_scope: &str) -> Result<String, OauthError> {
+    let Some(asked) = asked else { return Ok(granted_scope.to_owned()) };
+    let found = granted(asked, granted_scope, Asker::User);
+    let is_whole = asked.split_whitespace().all(|scope| found.iter().any(|found| found == scope));
+    if is_whole && !found.is_empty() { Ok(found.join(" ")) } else { Err(invalid_scope()) }
+}

@@ -1,0 +1,98 @@
+//! Registering clients and users: of the JSON that an administrator sends, with the secret in clear, which is kept as a
+//! hash alone.
+use serde_json::{Map, Value, json};
+
+use super::super::password::hash_password;
+use super::super::registry::{Client, Registry, RegistryError, User, is_unreserved};
+use super::seal::secret_text;
+
+/// The shortest secret of a client.
+const SECRET_LEN_MIN: usize = 32;
+
+/// What was registered, as it is shown; with the secret, where one was made, this once.
+pub type Registered = Value;
+
+fn taken(members: &mut Map<String, Value>, name: &str) -> Result<Option<String>, RegistryError> {
+    match members.remove(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(RegistryError::Invalid(format!("{name} is a text"))),
+    }
+}
+
+fn members(text: &str, forbidden: &str) -> Result<Map<String, Value>, RegistryError> {
+    let invalid = |reason: &str| RegistryError::Invalid(reason.to_owned());
+    let members: Map<String, Value> =
+        serde_json::from_str(text).map_err(|_| invalid("a registration is a JSON object"))?;
+    // A hash of somebody's making could be of a secret that somebody else has.
+    if members.contains_key(forbidden) {
+        Err(invalid(&format!("{forbidden} cannot be set")))
+    } else {
+        Ok(members)
+    }
+}
+
+impl Registry {
+    /// Registers a client; one with `client_secret_basic` may bring its `client_secret` or gets one.
+    ///
+    /// # Errors
+    /// [`RegistryError`], if the id is taken or the registration makes no sense.
+    pub fn register_client(&self, text: &str) -> Result<Registered, RegistryError> {
+        let mut members = members(text, "secret_hash")?;
+        let given = taken(&mut members, "client_secret")?;
+        let is_symmetric = members.get("token_endpoint_auth_method") == Some(&json!("client_secret_basic"));
+        let secret = match given {
+            Some(secret) if secret.len() < SECRET_LEN_MIN || !is_unreserved(&secret) => {
+                let reason =
+                    format!("client_secret has {SECRET_LEN_MIN} or more letters, digits or any of -._~");
+                return Err(RegistryError::Invalid(reason));
+            }
+            Some(secret) => Some((secret, None)),
+            None if is_symmetric => {
+                let made = secret_text().map_err(|error| RegistryError::Store(error.to_string()))?;
+                Some((made.clone(), Some(made)))
+            }
+            None => None,
+        };
+        if let Some((secret, _)) = &secret {
+            let hash = hash_password(secret).map_err(RegistryError::Invalid)?;
+            members.insert("secret_hash".to_owned(), json!(hash));
+        }
+        let client: Client = serde_json::from_value(Value::Object(members))
+            .map_err(|error| RegistryError::Invalid(error.to_string()))?;
+        self.add_client(&client)?;
+        let mut shown = client.shown();
+        if let (Some(shown), Some((_, Some(made)))) = (shown.as_object_mut(), secret) {
+            shown.insert("client_secret".to_owned(), json!(made));
+        }
+        Ok(shown)
+    }
+
+    /// Gives a user another `password`.
+    ///
+    /// # Errors
+    /// [`RegistryError`], if there is no such user or the password is too short.
+    pub fn change_password(&self, name: &str, text: &str) -> Result<(), RegistryError> {
+        let mut members = members(text, "password_hash")?;
+        let password = taken(&mut members, "password")?;
+        let password = password.ok_or_else(|| RegistryError::Invalid("a password is needed".to_owned()))?;
+        let hash = hash_password(&password).map_err(RegistryError::Invalid)?;
+        self.set_password_hash(name, &hash)
+    }
+
+    /// Registers a user with its `password`.
+    ///
+    /// # Errors
+    /// [`RegistryError`], if the name is taken or the registration makes no sense.
+    pub fn register_user(&self, text: &str) -> Result<Registered, RegistryError> {
+        let mut members = members(text, "password_hash")?;
+        let password = taken(&mut members, "password")?;
+        let password = password.ok_or_else(|| RegistryError::Invalid("a password is needed".to_owned()))?;
+        let hash = hash_password(&password).map_err(RegistryError::Invalid)?;
+        members.insert("password_hash".to_owned(), json!(hash));
+        let user: User = serde_json::from_value(Value::Object(members))
+            .map_err(|error| RegistryError::Invalid(error.to_string()))?;
+        self.add_user(&user)?;
+        Ok(user.shown())
+    }
+}

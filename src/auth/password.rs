@@ -1,0 +1,134 @@
+//! Passwords and secrets of clients: kept as argon2id hashes (RFC 9106) in the usual text form, never logged.
+use argon2::{Algorithm, Argon2, Params, Version};
+use sha2::{Digest as _, Sha256};
+use std::sync::{Mutex, PoisonError};
+
+use crate::fhirpath::{decode_base64, encode_base64};
+
+/// The cost of a hash: memory in KiB, passes, lanes (the least that OWASP's password storage cheat sheet names).
+const MEMORY_KIB: u32 = 19 * 1024;
+const PASSES: u32 = 2;
+const LANES: u32 = 1;
+const SALT_LEN: usize = 16;
+const HASH_LEN: usize = 32;
+/// The shortest password, in characters (NIST SP 800-63B section 3.1.1.2 asks for 8 at least).
+pub const PASSWORD_LEN_MIN: usize = 12;
+/// The longest, in bytes: what is longer only costs time.
+const PASSWORD_BYTES_MAX: usize = 1_024;
+/// How many secrets that were proven are remembered.
+const PROVEN_MAX: usize = 1_000;
+
+/// The hash of a password.
+///
+/// # Errors
+/// If it is too short or too long, or the machine has no randomness or memory.
+pub fn hash_password(password: &str) -> Result<String, String> {
+    if password.chars().count() < PASSWORD_LEN_MIN || password.len() > PASSWORD_BYTES_MAX {
+        return Err(format!(
+            "a password has {PASSWORD_LEN_MIN} characters or more, and at most {PASSWORD_BYTES_MAX} bytes"
+        ));
+    }
+    let mut salt = [0; SALT_LEN];
+    getrandom::fill(&mut salt).map_err(|error| error.to_string())?;
+    let hash = digest(password, &salt, (MEMORY_KIB, PASSES, LANES)).ok_or("no hash could be made")?;
+    let text = |bytes: &[u8]| encode_base64(bytes).trim_end_matches('=').to_owned();
+    Ok(format!("$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p={LANES}${}${}", text(&salt), text(&hash)))
+}
+
+fn digest(password: &str, salt: &[u8], (memory, passes, lanes): (u32, u32, u32)) -> Option<[u8; HASH_LEN]> {
+    let params = Params::new(memory, passes, lanes, Some(HASH_LEN)).ok()?;
+    let mut hash = [0; HASH_LEN];
+    let hasher = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    hasher.hash_password_into(password.as_bytes(), salt, &mut hash).ok()?;
+    Some(hash)
+}
+
+fn is_right(password: &str, hash: &str) -> bool {
+    let mut parts = hash.split('$').skip(1);
+    let mut next = || parts.next().unwrap_or_default();
+    if (next(), next()) != ("argon2id", "v=19") || password.len() > PASSWORD_BYTES_MAX {
+        return false;
+    }
+    let mut costs = next().split(',').filter_map(|cost| cost.split_once('=')?.1.parse::<u32>().ok());
+    let (Some(memory), Some(passes), Some(lanes)) = (costs.next(), costs.next(), costs.next()) else {
+        return false;
+    };
+    let bytes = |text: &str| decode_base64(&format!("{text}{}", "=".repeat((4 - text.len() % 4) % 4)));
+    let (Some(salt), Some(expected)) = (bytes(next()), bytes(next())) else { return false };
+    digest(password, &salt, (memory, passes, lanes)).is_some_and(|found| is_same(&found, &expected))
+}
+
+/// Compares in a time that does not tell where two texts differ.
+pub(super) fn is_same(one: &[u8], other: &[u8]) -> bool {
+    one.len() == other.len()
+        && one.iter().zip(other).fold(0, |differ, (one, other)| differ | (one ^ other)) == 0
+}
+
+/// Checks passwords, one at a time: each check takes 19 MiB, and many at once would take the machine's memory.
+pub(super) struct Passwords {
+    turn: Mutex<()>,
+    proven: quick_cache::sync::Cache<[u8; 32], ()>,
+    /// What is checked for users that there are not, so that the time does not tell.
+    nobody: Mutex<Option<String>>,
+}
+
+impl Default for Passwords {
+    fn default() -> Self {
+        let proven = quick_cache::sync::Cache::new(PROVEN_MAX);
+        Self { turn: Mutex::default(), proven, nobody: Mutex::default() }
+    }
+}
+
+impl Passwords {
+    /// Whether a password is that of a hash; without one it is not, and finding out takes as long.
+    pub(super) fn check(&self, password: &str, hash: Option<&str>) -> bool {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(hash) = hash else {
+            let mut nobody = self.nobody.lock().unwrap_or_else(PoisonError::into_inner);
+            let hash = nobody.get_or_insert_with(|| hash_password("nobody's password").unwrap_or_default());
+            let _ = is_right(password, hash); // Only the time that it takes is wanted.
+            return false;
+        };
+        is_right(password, hash)
+    }
+
+    /// The same for the secret of a client, which comes with every request for a token: a right one is remembered.
+    pub(super) fn check_secret(&self, secret: &str, hash: &str) -> bool {
+        let name: [u8; 32] =
+            Sha256::new().chain_update(hash).chain_update([0]).chain_update(secret).finalize().into();
+        if self.proven.get(&name).is_some() {
+            return true;
+        }
+        let is_right = self.check(secret, Some(hash));
+        if is_right {
+            self.proven.insert(name, ());
+        }
+        is_right
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Passwords, hash_password};
+
+    #[test]
+    fn a_password_is_its_own_and_no_other() {
+        let passwords = Passwords::default();
+        let hash = hash_password("correct horse battery").unwrap();
+        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+        assert_ne!(hash, hash_password("correct horse battery").unwrap(), "the salt differs");
+        assert!(passwords.check("correct horse battery", Some(&hash)));
+        for _ in 0..2 {
+            assert!(passwords.check_secret("correct horse battery", &hash));
+            assert!(!passwords.check_secret("correct horse batterx", &hash));
+        }
+        for (password, hash) in
+            [("correct horse batterx", hash.as_str()), ("", &hash), ("x", ""), ("x", "$argon2id$v=19$$$")]
+        {
+            assert!(!passwords.check(password, Some(hash)), "{password} {hash}");
+        }
+        assert!(!passwords.check("nobody's password", None));
+        assert!(hash_password("short").is_err());
+        assert!(hash_password(&"x".repeat(2_000)).is_err());
+    }
+}

@@ -1,0 +1,402 @@
+//! A client as it is registered (names of RFC 7591 where it has one): how it proves who it is, what it may ask for, and
+//! whom it acts for. What a request claims only narrows this.
+use serde::{Deserialize, Serialize};
+
+use crate::definitions::r4;
+use crate::model::ResourceId;
+
+use super::super::granted::{SCOPE_BYTES_MAX, is_served};
+use super::super::jwk::read_keys;
+use super::super::role::Role;
+
+const ACT_REASON: &str = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
+/// Ids of clients and names of users are no longer.
+const ID_LEN_MAX: usize = 64;
+/// Names and addresses are no longer.
+const TEXT_LEN_MAX: usize = 2_000;
+
+/// How a client proves who it is at the token endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientAuthentication {
+    /// By a shared secret.
+    ClientSecretBasic,
+    /// By an assertion signed with a key of its own (RFC 7523).
+    PrivateKeyJwt,
+    /// Not at all: a public client.
+    None,
+}
+
+/// The grants of the token endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GrantType {
+    ClientCredentials,
+    AuthorizationCode,
+    RefreshToken,
+}
+
+impl GrantType {
+    /// The grant of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        serde_json::from_value(serde_json::Value::String(name.to_owned())).ok()
+    }
+}
+
+/// Where an app may be started from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LaunchKind {
+    Standalone,
+    Ehr,
+}
+
+/// A registered client.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Client {
+    pub client_id: String,
+    pub client_name: String,
+    pub token_endpoint_auth_method: ClientAuthentication,
+    pub grant_types: Vec<GrantType>,
+    /// Scopes that it may ask for, separated by spaces.
+    pub scope: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub redirect_uris: Vec<String>,
+    /// A JSON Web Key Set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks: Option<serde_json::Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks_uri: Option<String>,
+    /// The argon2id hash of the secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_hash: Option<String>,
+    /// The code of what it is to the hospital, where it asks for itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// `Organization/id`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organization: Option<String>,
+    /// `Device/id` and the like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fhir_user: Option<String>,
+    /// The id of the patient to whom it is narrowed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patient: Option<String>,
+    /// Codes of v3-ActReason for which it may ask.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub purposes: Vec<String>,
+    /// For what it asks where it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_purpose: Option<String>,
+    /// Whether parameters that are not known are passed over.
+    #[serde(default)]
+    pub lenient: bool,
+    /// Whether it may choose the ids of resources.
+    #[serde(default)]
+    pub assign_ids: bool,
+    /// Whether it may file Consents of others.
+    #[serde(default)]
+    pub files_consent: bool,
+    /// Whether its access tokens are good with the TLS certificate alone that it shows when it gets them.
+    #[serde(default)]
+    pub tls_client_certificate_bound_access_tokens: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub launch: Vec<LaunchKind>,
+    #[serde(default)]
+    pub disabled: bool,
+}
+
+impl Client {
+    /// Whether the registration makes sense.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn check(&self) -> Result<(), String> {
+        check_id("client_id", &self.client_id)?;
+        check_text("client_name", &self.client_name)?;
+        if self.grant_types.is_empty() {
+            return Err("grant_types are needed".to_owned());
+        }
+        self.check_keys()?;
+        if self.may(GrantType::ClientCredentials) {
+            if self.token_endpoint_auth_method == ClientAuthentication::None {
+                return Err("client_credentials are not for public clients".to_owned());
+            }
+            if self.role.is_none() {
+                return Err("a client that asks for itself needs a role".to_owned());
+            }
+        }
+        if self.may(GrantType::AuthorizationCode) && self.redirect_uris.is_empty() {
+            return Err("authorization_code needs redirect_uris".to_owned());
+        }
+        if self.may(GrantType::RefreshToken) && !self.may(GrantType::AuthorizationCode) {
+            return Err("refresh_token comes with authorization_code".to_owned());
+        }
+        self.redirect_uris.iter().try_for_each(|uri| check_redirect(uri))?;
+        check_scope(&self.scope)?;
+        let role = self.role.as_deref().map(role_of).transpose()?;
+        check_actor(self.organization.as_deref(), self.fhir_user.as_deref(), self.patient.as_deref())?;
+        check_purposes(&self.purposes, role)?;
+        match &self.default_purpose {
+            Some(purpose) if !self.purposes.contains(purpose) => {
+                Err("default_purpose must be one of purposes".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_keys(&self) -> Result<(), String> {
+        let (secret, keys) = (self.secret_hash.is_some(), (self.jwks.is_some(), self.jwks_uri.is_some()));
+        match (self.token_endpoint_auth_method, secret, keys) {
+            (ClientAuthentication::ClientSecretBasic, true, (false, false))
+            | (ClientAuthentication::None, false, (false, false))
+            | (ClientAuthentication::PrivateKeyJwt, false, (true, false) | (false, true)) => {}
+            (ClientAuthentication::ClientSecretBasic, ..) => {
+                return Err("client_secret_basic has a secret and no keys".to_owned());
+            }
+            (ClientAuthentication::None, ..) => {
+                return Err("a public client has neither secret nor keys".to_owned());
+            }
+            (ClientAuthentication::PrivateKeyJwt, ..) => {
+                return Err("private_key_jwt has either jwks or jwks_uri, and no secret".to_owned());
+            }
+        }
+        if let Some(jwks) = &self.jwks {
+            read_keys(jwks)?;
+        }
+        match &self.jwks_uri {
+            Some(uri) => check_web_address("jwks_uri", uri),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a grant is registered for it.
+    #[must_use]
+    pub fn may(&self, grant: GrantType) -> bool {
+        self.grant_types.contains(&grant)
+    }
+
+    /// Whether it may be started from there; where nothing is registered, from everywhere.
+    #[must_use]
+    pub fn may_launch(&self, kind: LaunchKind) -> bool {
+        self.launch.is_empty() || self.launch.contains(&kind)
+    }
+
+    /// The registration as it is shown: without what is secret.
+    #[must_use]
+    pub fn shown(&self) -> serde_json::Value {
+        serde_json::json!(Self { secret_hash: None, ..self.clone() })
+    }
+}
+
+/// Letters, digits and `-._~`: such a text is the same however it is encoded.
+pub(in crate::auth) fn is_unreserved(text: &str) -> bool {
+    !text.is_empty()
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~'))
+}
+
+pub(super) fn check_id(name: &str, id: &str) -> Result<(), String> {
+    if id.len() <= ID_LEN_MAX && is_unreserved(id) {
+        Ok(())
+    } else {
+        Err(format!("{name} has 1 to {ID_LEN_MAX} letters, digits or any of -._~"))
+    }
+}
+
+fn check_text(name: &str, text: &str) -> Result<(), String> {
+    let is_good = !text.trim().is_empty() && text.len() <= TEXT_LEN_MAX && !text.contains(char::is_control);
+    if is_good { Ok(()) } else { Err(format!("{name} is empty, too long or has control characters")) }
+}
+
+pub(super) fn role_of(code: &str) -> Result<Role, String> {
+    Role::parse(code).ok_or_else(|| format!("there is no role `{code}`"))
+}
+
+/// Purposes are codes that the role may assert, or narrower ones. A client without a role asks for its users.
+pub(super) fn check_purposes(purposes: &[String], role: Option<Role>) -> Result<(), String> {
+    for purpose in purposes {
+        if purpose == "BTG" {
+            return Err(
+                "breaking the glass is asked for case by case, it is no purpose of a token".to_owned()
+            );
+        }
+        let is_code = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
+        if purpose.is_empty() || purpose.len() > ID_LEN_MAX || !purpose.bytes().all(is_code) {
+            return Err(format!("`{purpose}` is no code of v3-ActReason"));
+        }
+        let Some(role) = role else { continue };
+        if !is_within(purpose, role.row().purposes) {
+            return Err(format!("the role {} does not ask for the purpose `{purpose}`", role.code()));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a purpose is one of these, or narrower than one.
+fn is_within(purpose: &str, allowed: &[&str]) -> bool {
+    let mut open = vec![purpose];
+    let mut seen: Vec<&str> = Vec::new();
+    while let Some(code) = open.pop() {
+        if allowed.contains(&code) {
+            return true;
+        }
+        if !seen.contains(&code) {
+            seen.push(code);
+            open.extend(r4().broader(ACT_REASON, code).iter().map(String::as_str));
+        }
+    }
+    false
+}
+
+pub(super) fn check_actor(
+    organization: Option<&str>,
+    fhir_user: Option<&str>,
+    patient: Option<&str>,
+) -> Result<(), String> {
+    const USERS: [&str; 6] =
+        ["Practitioner", "PractitionerRole", "Patient", "RelatedPerson", "Person", "Device"];
+    let is_of = |reference: &str, types: &[&str]| {
+        reference
+            .split_once('/')
+            .is_some_and(|(name, id)| types.contains(&name) && ResourceId::parse(id).is_some())
+    };
+    if organization.is_some_and(|reference| !is_of(reference, &["Organization"])) {
+        return Err("organization is written as Organization/id".to_owned());
+    }
+    if fhir_user.is_some_and(|reference| !is_of(reference, &USERS)) {
+        return Err(format!("fhir_user is a {} with an id", USERS.join(", ")));
+    }
+    if patient.is_some_and(|id| ResourceId::parse(id).is_none()) {
+        return Err("patient is the id of a Patient".to_owned());
+    }
+    Ok(())
+}
+
+fn check_scope(scope: &str) -> Result<(), String> {
+    if scope.len() > SCOPE_BYTES_MAX {
+        return Err(format!("scope has more than {SCOPE_BYTES_MAX} bytes"));
+    }
+    if scope.split_whitespace().next().is_none() {
+        return Err("scope is needed".to_owned());
+    }
+    match scope.split_whitespace().find(|scope| !is_served(scope)) {
+        Some(unknown) => Err(format!("`{unknown}` is no scope that is served")),
+        None => Ok(()),
+    }
+}
+
+/// `https`, or `http` to the own machine.
+fn check_web_address(name: &str, address: &str) -> Result<(), String> {
+    let local = ["http://localhost", "http://127.0.0.1", "http://[::1]"];
+    let is_local = local.iter().any(|start| {
+        address.strip_prefix(start).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/', '?']))
+    });
+    let has_host = address
+        .strip_prefix("https://")
+        .is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['/', ':', '?']));
+    if !has_host && !is_local {
+        return Err(format!("{name} is an https address, or an http address of the own machine"));
+    }
+    check_address(name, address)
+}
+
+fn check_address(name: &str, address: &str) -> Result<(), String> {
+    let is_plain = address.bytes().all(|byte| byte.is_ascii_graphic());
+    if !is_plain || address.len() > TEXT_LEN_MAX || address.contains('#') || address.contains('@') {
+        return Err(format!("{name} is an address without blanks, user and fragment"));
+    }
+    Ok(())
+}
+
+/// A web address, or a scheme of a native app named after a domain (RFC 8252 section 7.1).
+fn check_redirect(uri: &str) -> Result<(), String> {
+    match uri.split_once(':') {
+        Some((scheme, rest)) if scheme.contains('.') && is_unreserved(scheme) && !rest.is_empty() => {
+            check_address("redirect_uri", uri)
+        }
+        _ => check_web_address("redirect_uri", uri),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Client;
+    use serde_json::{Value, json};
+
+    fn backend() -> Value {
+        json!({
+            "client_id": "acme", "client_name": "Acme", "token_endpoint_auth_method": "client_secret_basic",
+            "grant_types": ["client_credentials"], "scope": "system/*.rs", "secret_hash": "x", "role": "insurer",
+            "organization": "Organization/acme", "purposes": ["HPAYMT"], "default_purpose": "HPAYMT"
+        })
+    }
+
+    fn app() -> Value {
+        json!({
+            "client_id": "app", "client_name": "App", "token_endpoint_auth_method": "none",
+            "grant_types": ["authorization_code", "refresh_token"], "scope": "openid patient/*.rs launch/patient",
+            "redirect_uris": ["https://app.example/cb"]
+        })
+    }
+
+    fn check(mut client: Value, change: &Value) -> Result<(), String> {
+        for (name, value) in change.as_object().unwrap() {
+            client[name] = value.clone();
+        }
+        serde_json::from_value::<Client>(client).map_err(|error| error.to_string())?.check()
+    }
+
+    #[test]
+    fn a_registration_makes_sense_or_is_refused() {
+        check(backend(), &json!({})).unwrap();
+        check(app(), &json!({})).unwrap();
+        check(backend(), &json!({"purposes": ["CLMATTCH"], "default_purpose": null})).unwrap();
+        for uri in ["http://localhost:4567/cb", "com.example.app:/cb", "http://127.0.0.1/cb?x=1"] {
+            check(app(), &json!({"redirect_uris": [uri]})).unwrap();
+        }
+        let refused = [
+            json!({"client_id": "a b"}),
+            json!({"client_id": "a/b"}),
+            json!({"client_id": ""}),
+            json!({"role": "king"}),
+            json!({"role": null}),
+            json!({"organization": "acme"}),
+            json!({"fhir_user": "Observation/1"}),
+            json!({"patient": "a/b"}),
+            json!({"scope": "system/*.sr"}),
+            json!({"scope": " "}),
+            json!({"purposes": ["BTG"], "default_purpose": null}),
+            json!({"purposes": ["TREAT"], "default_purpose": "TREAT"}),
+            json!({"default_purpose": "TREAT"}),
+            json!({"secret_hash": null}),
+            json!({"jwks_uri": "https://x/keys"}),
+            json!({"grant_types": []}),
+            json!({"token_endpoint_auth_method": "none", "secret_hash": null}),
+            json!({"unknown": 1}),
+        ];
+        for change in refused {
+            assert!(check(backend(), &change).is_err(), "{change}");
+        }
+        let redirects = [
+            "http://app.example/cb",
+            "https://",
+            "https://user@app.example/",
+            "https://app.example/cb#here",
+            "javascript:alert(1)",
+            "http://localhost.evil.example/",
+        ];
+        for uri in redirects {
+            assert!(check(app(), &json!({"redirect_uris": [uri]})).is_err(), "{uri}");
+        }
+        assert!(check(app(), &json!({"redirect_uris": []})).is_err());
+        assert!(check(app(), &json!({"grant_types": ["refresh_token"]})).is_err());
+    }
+
+    #[test]
+    fn what_is_shown_holds_no_secret() {
+        let client: Client = serde_json::from_value(backend()).unwrap();
+        assert!(!client.shown().to_string().contains("secret_hash"));
+    }
+}

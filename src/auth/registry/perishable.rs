@@ -1,0 +1,223 @@
+//! Records that end by themselves: codes, grants, launches, assertions that were used, tokens that were revoked. An
+//! entry beside each says when; whoever writes a new record removes some of those that have ended.
+use std::sync::atomic::Ordering;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::model::Millis;
+use crate::store::{
+    At, Batch, CommitError, Direction, Expectation, Flow, Key, KeyRange, Sequence, Snapshot, Space,
+    StoreError, Write, number_at,
+};
+
+use super::records::{Registry, RegistryError, epoch, key, put, read};
+
+/// How many records that have ended one write removes at most. More than it adds, so that they do not gather.
+const SWEPT_MAX: usize = 16;
+
+/// The kinds of such records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::auth) enum Perishable {
+    /// An authorization code.
+    Code,
+    /// What a user has granted a client: the family of its refresh tokens.
+    Grant,
+    /// A launch context that an EHR has registered.
+    Launch,
+    /// An assertion that was used.
+    Assertion,
+    /// An access token that was revoked.
+    Revoked,
+}
+
+impl Perishable {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Code => "code",
+            Self::Grant => "grant",
+            Self::Launch => "launch",
+            Self::Assertion => "assertion",
+            Self::Revoked => "revoked",
+        }
+    }
+
+    /// Whether tokens that were verified before a change of such a record must be asked for again.
+    fn ends_tokens(self) -> bool {
+        match self {
+            Self::Grant | Self::Revoked => true,
+            Self::Code | Self::Launch | Self::Assertion => false,
+        }
+    }
+}
+
+/// What came of a record that was to be new, or unchanged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::auth) enum Kept {
+    Yes,
+    /// Somebody was there before.
+    No,
+}
+
+impl Registry {
+    /// Keeps a new record until it expires.
+    pub(in crate::auth) fn keep(
+        &self,
+        kind: Perishable,
+        id: &str,
+        record: &impl Serialize,
+        (expires, now): (Millis, Millis),
+    ) -> Result<Kept, RegistryError> {
+        let key = key(kind.name(), id);
+        let mut writes = vec![put(key.clone(), record)?];
+        writes.push(Write {
+            key: expiry(expires, kind.name(), id),
+            value: Some(Vec::new()),
+            stamps: Vec::new(),
+        });
+        if kind == Perishable::Revoked {
+            writes.push(epoch());
+        }
+        let (removals, swept) = self.ended(now)?;
+        writes.extend(removals);
+        let kept = self.apply(vec![Expectation::Key { key, sequence: None }], writes)?;
+        if kept == Kept::Yes {
+            self.swept.fetch_max(swept, Ordering::Relaxed);
+        }
+        Ok(kept)
+    }
+
+    /// A record and the commit that wrote it, as long as it is kept.
+    pub(in crate::auth) fn kept<T: DeserializeOwned>(
+        &self,
+        kind: Perishable,
+        id: &str,
+    ) -> Result<Option<(T, Sequence)>, RegistryError> {
+        Ok(kept(&*self.kv.snapshot(At::Latest)?, kind, id)?)
+    }
+
+    /// Changes a record if it is still the one that the commit wrote; it ends when it would have.
+    pub(in crate::auth) fn amend(
+        &self,
+        kind: Perishable,
+        id: &str,
+        record: &impl Serialize,
+        sequence: Sequence,
+        amendment: Amendment,
+    ) -> Result<Kept, RegistryError> {
+        let key = key(kind.name(), id);
+        let mut writes = vec![put(key.clone(), record)?];
+        if amendment == Amendment::EndsTokens && kind.ends_tokens() {
+            writes.push(epoch());
+        }
+        self.apply(vec![Expectation::Key { key, sequence: Some(sequence) }], writes)
+    }
+
+    fn apply(&self, expectations: Vec<Expectation>, writes: Vec<Write>) -> Result<Kept, RegistryError> {
+        match self.kv.commit(Batch { expectations, writes, ..Batch::default() }).wait() {
+            Ok(_) => Ok(Kept::Yes),
+            Err(CommitError::Conflict { .. }) => Ok(Kept::No),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The removal of some records that have ended, and the time before which there are none then. Where one sweep ends
+    /// the next begins: what was removed takes its time to disappear, and is not to be passed by again and again.
+    fn ended(&self, now: Millis) -> Result<(Vec<Write>, u64), RegistryError> {
+        let at = |time: u64| Key::new(Space::Registry).text(EXPIRY.as_bytes()).number(time).into_bytes();
+        let numbers = at(0).len() - 8;
+        let now = u64::try_from(now).unwrap_or(0);
+        let range = KeyRange { start: at(self.swept.load(Ordering::Relaxed).min(now)), end: at(now) };
+        let (mut removals, mut swept) = (Vec::new(), now);
+        let remove = |key: Vec<u8>| Write { key, value: None, stamps: Vec::new() };
+        let snapshot = self.kv.snapshot(At::Latest)?;
+        snapshot.scan(&range, Direction::Forward, &mut |entry, _| {
+            if removals.len() >= 2 * SWEPT_MAX {
+                swept = number_at(entry, numbers).unwrap_or(0);
+                return Flow::Stop;
+            }
+            let record = entry.get(numbers + 8..).unwrap_or_default();
+            removals.push(remove(Key::new(Space::Registry).bytes(record).into_bytes()));
+            removals.push(remove(entry.to_vec()));
+            Flow::Next
+        })?;
+        Ok((removals, swept))
+    }
+}
+
+/// What a change of a record does to tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::auth) enum Amendment {
+    KeepsTokens,
+    EndsTokens,
+}
+
+/// A record of a snapshot.
+pub(super) fn kept<T: DeserializeOwned>(
+    snapshot: &dyn Snapshot,
+    kind: Perishable,
+    id: &str,
+) -> Result<Option<(T, Sequence)>, StoreError> {
+    read(snapshot, kind.name(), id)
+}
+
+const EXPIRY: &str = "expiry";
+
+fn expiry(expires: Millis, kind: &str, id: &str) -> Vec<u8> {
+    Key::new(Space::Registry)
+        .text(EXPIRY.as_bytes())
+        .number(u64::try_from(expires).unwrap_or(0))
+        .text(kind.as_bytes())
+        .text(id.as_bytes())
+        .into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{Amendment, Kept, Perishable};
+    use crate::auth::registry::Registry;
+    use crate::store::{At, Direction, Flow, KeyRange, Memory, Space, SystemClock};
+
+    fn keys(registry: &Registry) -> usize {
+        let mut count = 0;
+        let range = KeyRange::prefix(vec![Space::Registry.byte()]);
+        let snapshot = registry.kv.snapshot(At::Latest).unwrap();
+        let mut visit = |_: &[u8], _: &[u8]| {
+            count += 1;
+            Flow::Next
+        };
+        snapshot.scan(&range, Direction::Forward, &mut visit).unwrap();
+        count
+    }
+
+    #[test]
+    fn a_record_is_new_once_changed_once_and_gone_when_it_has_ended() {
+        let registry = Registry::new(Arc::new(Memory::new(Arc::new(SystemClock))));
+        let keep = |id: &str, times| registry.keep(Perishable::Code, id, &id, times).unwrap();
+        assert_eq!(keep("a", (1_000, 0)), Kept::Yes);
+        assert_eq!(keep("a", (1_000, 0)), Kept::No);
+        let (text, sequence): (String, _) = registry.kept(Perishable::Code, "a").unwrap().unwrap();
+        assert_eq!(text, "a");
+        let amend = |text: &str| {
+            registry.amend(Perishable::Code, "a", &text, sequence, Amendment::KeepsTokens).unwrap()
+        };
+        assert_eq!((amend("b"), amend("c")), (Kept::Yes, Kept::No));
+        // The other kind is another record.
+        assert!(registry.kept::<String>(Perishable::Grant, "a").unwrap().is_none());
+        keep("later", (9_000, 999));
+        assert_eq!(keys(&registry), 4);
+        keep("last", (9_000, 1_001));
+        assert!(registry.kept::<String>(Perishable::Code, "a").unwrap().is_none());
+        assert_eq!(keys(&registry), 4);
+        // However many have ended, they go bit by bit, and none is left out.
+        for number in 0..50 {
+            assert_eq!(keep(&format!("n{number}"), (20_000 + number, 1_002)), Kept::Yes);
+        }
+        for number in 0..10 {
+            assert_eq!(keep(&format!("m{number}"), (90_000, 30_000)), Kept::Yes);
+        }
+        assert_eq!(keys(&registry), 20);
+    }
+}

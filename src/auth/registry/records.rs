@@ -1,0 +1,238 @@
+//! The records of the registry: clients and users by id, read and written whole.
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::store::{
+    At, Batch, CommitError, Direction, Expectation, Flow, Key, KeyRange, Kv, Sequence, Snapshot, Space,
+    StoreError, Write, registrations_key,
+};
+
+use super::client::Client;
+use super::standing::Standings;
+use super::user::User;
+
+/// How often a change is tried again when somebody else was quicker.
+const RETRIES_MAX: usize = 8;
+
+/// Why the registry did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RegistryError {
+    /// There is a registration of that id already.
+    Exists,
+    /// There is no registration of that id.
+    Absent,
+    /// The registration makes no sense; says why.
+    Invalid(String),
+    /// The store could not be read or written; for the log.
+    Store(String),
+}
+
+impl fmt::Display for RegistryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exists => f.write_str("there is a registration of that id already"),
+            Self::Absent => f.write_str("there is no registration of that id"),
+            Self::Invalid(reason) => f.write_str(reason),
+            Self::Store(_) => f.write_str("the registry cannot be read or written at the moment"),
+        }
+    }
+}
+
+impl From<StoreError> for RegistryError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error.to_string())
+    }
+}
+
+impl From<CommitError> for RegistryError {
+    fn from(error: CommitError) -> Self {
+        Self::Store(error.to_string())
+    }
+}
+
+/// Whether a registration is in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Enabling {
+    Enabled,
+    Disabled,
+}
+
+/// The registrations of a store.
+pub struct Registry {
+    pub(super) kv: Arc<dyn Kv>,
+    pub(super) standings: Standings,
+    /// Records that ended before this time are removed already.
+    pub(super) swept: AtomicU64,
+}
+
+const CLIENT: &str = "client";
+const USER: &str = "user";
+
+impl Registry {
+    #[must_use]
+    pub fn new(kv: Arc<dyn Kv>) -> Self {
+        Self { kv, standings: Standings::default(), swept: AtomicU64::new(0) }
+    }
+
+    /// A client by its id.
+    ///
+    /// # Errors
+    /// [`RegistryError::Store`].
+    pub fn client(&self, id: &str) -> Result<Option<Client>, RegistryError> {
+        Ok(read(&*self.kv.snapshot(At::Latest)?, CLIENT, id)?.map(|(client, _)| client))
+    }
+
+    /// A user by its name.
+    ///
+    /// # Errors
+    /// [`RegistryError::Store`].
+    pub fn user(&self, name: &str) -> Result<Option<User>, RegistryError> {
+        Ok(read(&*self.kv.snapshot(At::Latest)?, USER, name)?.map(|(user, _)| user))
+    }
+
+    /// All clients, by id.
+    ///
+    /// # Errors
+    /// [`RegistryError::Store`].
+    pub fn clients(&self) -> Result<Vec<Client>, RegistryError> {
+        self.all(CLIENT)
+    }
+
+    /// All users, by name.
+    ///
+    /// # Errors
+    /// [`RegistryError::Store`].
+    pub fn users(&self) -> Result<Vec<User>, RegistryError> {
+        self.all(USER)
+    }
+
+    /// Registers a client.
+    ///
+    /// # Errors
+    /// [`RegistryError`], if the id is taken or the registration makes no sense.
+    pub fn add_client(&self, client: &Client) -> Result<(), RegistryError> {
+        client.check().map_err(RegistryError::Invalid)?;
+        self.add(CLIENT, &client.client_id, client)
+    }
+
+    /// Registers a user.
+    ///
+    /// # Errors
+    /// [`RegistryError`], if the name is taken or the registration makes no sense.
+    pub fn add_user(&self, user: &User) -> Result<(), RegistryError> {
+        user.check().map_err(RegistryError::Invalid)?;
+        self.add(USER, &user.name, user)
+    }
+
+    /// Takes a client's rights, from the next request on, or gives them back.
+    ///
+    /// # Errors
+    /// [`RegistryError`], if there is none.
+    pub fn enable_client(&self, id: &str, enabling: Enabling) -> Result<(), RegistryError> {
+        self.change(CLIENT, id, &|client: &mut Client| client.disabled = enabling == Enabling::Disabled)
+    }
+
+    /// Takes a user's rights, from the next request on, or gives them back.
+    ///
+    /// # Errors
+    /// [`RegistryError`], if there is none.
+    pub fn enable_user(&self, name: &str, enabling: Enabling) -> Result<(), RegistryError> {
+        self.change(USER, name, &|user: &mut User| user.disabled = enabling == Enabling::Disabled)
+    }
+
+    pub(in crate::auth) fn set_password_hash(&self, name: &str, hash: &str) -> Result<(), RegistryError> {
+        self.change(USER, name, &|user: &mut User| hash.clone_into(&mut user.password_hash))
+    }
+
+    fn add(&self, kind: &str, id: &str, record: &impl Serialize) -> Result<(), RegistryError> {
+        let key = key(kind, id);
+        let batch = Batch {
+            expectations: vec![Expectation::Key { key: key.clone(), sequence: None }],
+            writes: vec![put(key, record)?, epoch()],
+            ..Batch::default()
+        };
+        match self.kv.commit(batch).wait() {
+            Ok(_) => Ok(()),
+            Err(CommitError::Conflict { .. }) => Err(RegistryError::Exists),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn change<T: Serialize + DeserializeOwned>(
+        &self,
+        kind: &str,
+        id: &str,
+        change: &dyn Fn(&mut T),
+    ) -> Result<(), RegistryError> {
+        for _ in 0..RETRIES_MAX {
+            let snapshot = self.kv.snapshot(At::Latest)?;
+            let (mut record, sequence): (T, Sequence) =
+                read(&*snapshot, kind, id)?.ok_or(RegistryError::Absent)?;
+            change(&mut record);
+            let key = key(kind, id);
+            let batch = Batch {
+                expectations: vec![Expectation::Key { key: key.clone(), sequence: Some(sequence) }],
+                writes: vec![put(key, &record)?, epoch()],
+                ..Batch::default()
+            };
+            match self.kv.commit(batch).wait() {
+                Ok(_) => return Ok(()),
+                Err(CommitError::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(RegistryError::Store("others change the registration all the time".to_owned()))
+    }
+
+    fn all<T: DeserializeOwned>(&self, kind: &str) -> Result<Vec<T>, RegistryError> {
+        let snapshot = self.kv.snapshot(At::Latest)?;
+        let range = KeyRange::prefix(Key::new(Space::Registry).text(kind.as_bytes()).into_bytes());
+        let mut found = Vec::new();
+        let mut damage = None;
+        snapshot.scan(&range, Direction::Forward, &mut |_, value| match parse(kind, value) {
+            Ok(record) => {
+                found.push(record);
+                Flow::Next
+            }
+            Err(error) => {
+                damage = Some(error);
+                Flow::Stop
+            }
+        })?;
+        damage.map_or(Ok(found), |error| Err(error.into()))
+    }
+}
+
+pub(super) fn key(kind: &str, id: &str) -> Vec<u8> {
+    Key::new(Space::Registry).text(kind.as_bytes()).text(id.as_bytes()).into_bytes()
+}
+
+/// The write that has every token asked for again.
+pub(super) fn epoch() -> Write {
+    Write { key: registrations_key(), value: Some(Vec::new()), stamps: Vec::new() }
+}
+
+pub(super) fn put(key: Vec<u8>, record: &impl Serialize) -> Result<Write, RegistryError> {
+    let value = serde_json::to_vec(record).map_err(|error| RegistryError::Store(error.to_string()))?;
+    Ok(Write { key, value: Some(value), stamps: Vec::new() })
+}
+
+fn parse<T: DeserializeOwned>(kind: &str, value: &[u8]) -> Result<T, StoreError> {
+    serde_json::from_slice(value).map_err(|_| StoreError::Corrupt(format!("a record of the kind {kind}")))
+}
+
+/// A record and the commit that wrote it.
+pub(super) fn read<T: DeserializeOwned>(
+    snapshot: &dyn Snapshot,
+    kind: &str,
+    id: &str,
+) -> Result<Option<(T, Sequence)>, StoreError> {
+    match snapshot.get(&key(kind, id))? {
+        Some((value, sequence)) => Ok(Some((parse(kind, &value)?, sequence))),
+        None => Ok(None),
+    }
+}

@@ -1,0 +1,100 @@
+//! A user as it is registered: who it is to the hospital, and for what it may ask.
+use serde::{Deserialize, Serialize};
+
+use super::super::role::Role;
+use super::client::{check_actor, check_id, check_purposes, role_of};
+
+/// A registered user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct User {
+    /// The name to log in with.
+    pub name: String,
+    /// The argon2id hash of the password.
+    pub password_hash: String,
+    /// The code of what it is to the hospital.
+    pub role: String,
+    /// `Organization/id`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organization: Option<String>,
+    /// `Practitioner/id`, `Patient/id` and the like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fhir_user: Option<String>,
+    /// The id of the patient for whom it acts, if it is a representative.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patient: Option<String>,
+    /// Codes of v3-ActReason for which it may ask; the first is the one where it does not say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub purposes: Vec<String>,
+    #[serde(default)]
+    pub may_break_glass: bool,
+    #[serde(default)]
+    pub disabled: bool,
+}
+
+impl User {
+    /// Whether the registration makes sense.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn check(&self) -> Result<(), String> {
+        check_id("name", &self.name)?;
+        let role = role_of(&self.role)?;
+        check_actor(self.organization.as_deref(), self.fhir_user.as_deref(), self.patient.as_deref())?;
+        check_purposes(&self.purposes, Some(role))?;
+        if self.may_break_glass && !role.row().breaks_glass {
+            return Err(format!("the role {} does not break the glass", role.code()));
+        }
+        if role == Role::Patient && self.own_patient().is_none() {
+            return Err("a patient needs its Patient as fhir_user".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The id of the patient that it is, or for whom it acts: the only one of whom its tokens can be.
+    #[must_use]
+    pub fn own_patient(&self) -> Option<&str> {
+        if self.role == Role::Patient.code() {
+            return self.fhir_user.as_deref()?.strip_prefix("Patient/");
+        }
+        self.patient.as_deref()
+    }
+
+    /// The registration as it is shown: without what is secret.
+    #[must_use]
+    pub fn shown(&self) -> serde_json::Value {
+        let mut shown = serde_json::json!(self);
+        if let Some(members) = shown.as_object_mut() {
+            members.remove("password_hash");
+        }
+        shown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::User;
+    use serde_json::json;
+
+    #[test]
+    fn a_patient_is_itself_and_nobody_else() {
+        let user = |change: &[(&str, serde_json::Value)]| {
+            let mut user =
+                json!({"name": "ann", "password_hash": "x", "role": "patient", "fhir_user": "Patient/p1"});
+            change.iter().for_each(|(name, value)| user[*name] = value.clone());
+            serde_json::from_value::<User>(user).unwrap()
+        };
+        user(&[]).check().unwrap();
+        assert_eq!(user(&[("patient", json!("p2"))]).own_patient(), Some("p1"));
+        for wrong in [
+            ("fhir_user", json!("Practitioner/d1")),
+            ("may_break_glass", json!(true)),
+            ("purposes", json!(["TREAT"])),
+        ] {
+            assert!(user(std::slice::from_ref(&wrong)).check().is_err(), "{wrong:?}");
+        }
+        user(&[("purposes", json!(["PATRQT"]))]).check().unwrap();
+        assert!(user(&[("name", json!("ann/../bob"))]).check().is_err());
+        assert!(!user(&[]).shown().to_string().contains("hash"));
+    }
+}

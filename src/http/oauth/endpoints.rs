@@ -1,0 +1,132 @@
+//! The endpoints that programs ask: token, introspection, revocation, keys, and what the server says of itself.
+use std::sync::Arc;
+
+use axum::body::Body as WireBody;
+use axum::extract::{Request as WireRequest, State};
+use axum::http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_MAX_AGE, CACHE_CONTROL, CONTENT_TYPE, HeaderName, PRAGMA, WWW_AUTHENTICATE,
+};
+use axum::http::{HeaderValue, Response, StatusCode};
+use serde_json::{Value, json};
+
+use crate::auth::{Desk, Fields, OauthCode, OauthError};
+use crate::operations::Engine;
+
+use super::super::listen::shown;
+use super::form;
+
+/// How long what is public may be kept, in seconds.
+const PUBLIC_CACHE: &str = "max-age=300";
+/// Tokens are kept by nobody on the way (RFC 6749 section 5.1).
+const NO_CACHE: &str = "no-store";
+
+/// A JSON answer that pages of every origin may read: who asks is known by what no browser adds by itself.
+pub(super) fn answered(status: StatusCode, body: &Value, cache: &'static str) -> Response<WireBody> {
+    let mut response = Response::new(WireBody::from(body.to_string()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
+    if cache == NO_CACHE {
+        // SMART App Launch asks for both.
+        headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
+    }
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// An error as RFC 6749 section 5.2 has it.
+pub(super) fn failed(error: &OauthError) -> Response<WireBody> {
+    let status = match error.code {
+        OauthCode::InvalidClient => StatusCode::UNAUTHORIZED,
+        OauthCode::ServerError => StatusCode::SERVICE_UNAVAILABLE,
+        OauthCode::AccessDenied | OauthCode::LoginRequired => StatusCode::FORBIDDEN,
+        OauthCode::InvalidRequest
+        | OauthCode::InvalidGrant
+        | OauthCode::InvalidScope
+        | OauthCode::UnauthorizedClient
+        | OauthCode::UnsupportedGrantType
+        | OauthCode::UnsupportedResponseType => StatusCode::BAD_REQUEST,
+    };
+    let body = json!({"error": error.code.text(), "error_description": error.description});
+    let mut response = answered(status, &body, NO_CACHE);
+    if status == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"auth\""));
+    }
+    response
+}
+
+/// Has the desk deal with a form, on a thread that may wait for the disk.
+async fn dealt_with(
+    engine: Arc<Engine>,
+    request: WireRequest,
+    deal: fn(&Desk<'_>, Option<&str>, &Fields) -> Result<Value, OauthError>,
+) -> Response<WireBody> {
+    let (parts, body) = request.into_parts();
+    let fields = match form::fields(&parts.headers, body).await {
+        Ok(fields) => fields,
+        Err(error) => return failed(&error),
+    };
+    let authorization = form::authorization(&parts.headers);
+    let certificate = shown(&parts.extensions).map(|shown| shown.sha256);
+    let work = move || deal(&engine.desk().shown(certificate), authorization.as_deref(), &fields);
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(answer)) => answered(StatusCode::OK, &answer, NO_CACHE),
+        Ok(Err(error)) => failed(&error),
+        Err(_) => failed(&OauthError::new(OauthCode::ServerError, "the request failed")),
+    }
+}
+
+pub(super) async fn token(State(engine): State<Arc<Engine>>, request: WireRequest) -> Response<WireBody> {
+    dealt_with(engine, request, |desk, authorization, fields| desk.token(authorization, fields)).await
+}
+
+pub(super) async fn introspect(
+    State(engine): State<Arc<Engine>>,
+    request: WireRequest,
+) -> Response<WireBody> {
+    dealt_with(engine, request, |desk, authorization, fields| desk.introspect(authorization, fields)).await
+}
+
+pub(super) async fn revoke(State(engine): State<Arc<Engine>>, request: WireRequest) -> Response<WireBody> {
+    let revoke = |desk: &Desk<'_>, authorization: Option<&str>, fields: &Fields| {
+        desk.revoke(authorization, fields).map(|()| json!({}))
+    };
+    dealt_with(engine, request, revoke).await
+}
+
+/// The public keys. Making the first may take a moment.
+pub(super) async fn jwks(State(engine): State<Arc<Engine>>) -> Response<WireBody> {
+    match tokio::task::spawn_blocking(move || engine.desk().jwks()).await {
+        Ok(Ok(keys)) => answered(StatusCode::OK, &keys, PUBLIC_CACHE),
+        Ok(Err(error)) => failed(&error),
+        Err(_) => failed(&OauthError::new(OauthCode::ServerError, "the request failed")),
+    }
+}
+
+pub(super) async fn smart_configuration(State(engine): State<Arc<Engine>>) -> Response<WireBody> {
+    answered(StatusCode::OK, &engine.desk().smart_configuration(), PUBLIC_CACHE)
+}
+
+pub(super) async fn openid_configuration(State(engine): State<Arc<Engine>>) -> Response<WireBody> {
+    answered(StatusCode::OK, &engine.desk().openid_configuration(), PUBLIC_CACHE)
+}
+
+pub(super) async fn smart_style(State(engine): State<Arc<Engine>>) -> Response<WireBody> {
+    answered(StatusCode::OK, &engine.desk().smart_style(), PUBLIC_CACHE)
+}
+
+/// What a browser asks before it lets a page of another origin send something (Fetch standard, "CORS-preflight").
+pub(super) async fn preflight() -> Response<WireBody> {
+    let mut response = Response::new(WireBody::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, OPTIONS"));
+    let sent = HeaderValue::from_static("Accept, Authorization, Content-Type");
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, sent);
+    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    response
+}

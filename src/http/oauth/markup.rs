@@ -1,0 +1,94 @@
+//! The pages of the authorization server as HTML: plain forms, no script, every text escaped.
+use axum::body::Body as WireBody;
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, LOCATION, REFERRER_POLICY,
+    X_FRAME_OPTIONS,
+};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
+
+pub(super) const STYLE: &str = "\
+body { margin: 0; background: #f6f8fa; color: #1c2733; font: 16px/1.5 system-ui, sans-serif; }
+main { max-width: 34rem; margin: 3rem auto; padding: 1.5rem 2rem 2rem; background: #fff; border: 1px solid #c9d1d9; border-radius: 4px; }
+h1 { font-size: 1.4rem; }
+label { display: block; margin: .75rem 0; }
+input[type=text], input[type=password], select { display: block; width: 100%; box-sizing: border-box; padding: .5rem; font: inherit; border: 1px solid #57606a; border-radius: 4px; }
+fieldset { border: 1px solid #c9d1d9; border-radius: 4px; margin: 1rem 0; }
+button { padding: .5rem 1rem; font: inherit; border: 1px solid #0b5cad; border-radius: 4px; background: #0b5cad; color: #fff; cursor: pointer; }
+button.plain { background: #fff; color: #0b5cad; }
+:focus-visible { outline: 3px solid #f0b429; outline-offset: 2px; }
+[role=alert] { color: #a3180e; }
+small { color: #57606a; }
+";
+
+/// A text as HTML, good within elements and quoted attributes.
+pub(super) fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+/// A page. `body` is HTML, `title` is a text.
+pub(super) fn page(status: StatusCode, title: &str, body: &str) -> Response<WireBody> {
+    let title = escape(title);
+    let text = format!(
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+         <link rel=\"stylesheet\" href=\"/auth/style.css\"></head>\n<body><main><h1>{title}</h1>\n{body}</main></body></html>\n"
+    );
+    let mut response = Response::new(WireBody::from(text));
+    *response.status_mut() = status;
+    guard(response.headers_mut());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    response
+}
+
+/// A page with nothing but a message.
+pub(super) fn told(status: StatusCode, message: &str) -> Response<WireBody> {
+    page(status, "Sign-in is not possible", &alert(message))
+}
+
+/// A message that a screen reader reads out at once.
+pub(super) fn alert(message: &str) -> String {
+    format!("<p role=\"alert\">{}</p>\n", escape(message))
+}
+
+/// Sends the browser elsewhere, as a GET (RFC 9700 section 4.12).
+pub(super) fn sent_to(address: &str) -> Response<WireBody> {
+    let Ok(address) = HeaderValue::from_str(address) else {
+        return told(StatusCode::BAD_REQUEST, "the address of the app cannot be used");
+    };
+    let mut response = Response::new(WireBody::empty());
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    guard(response.headers_mut());
+    response.headers_mut().insert(LOCATION, address);
+    response
+}
+
+/// Nothing runs in the page, nothing frames it, nothing keeps it, and where it leads learns nothing of it.
+fn guard(headers: &mut HeaderMap) {
+    let policy = "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'";
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escape;
+
+    #[test]
+    fn no_text_leaves_its_place() {
+        assert_eq!(escape("<a b=\"c\" d='e'>&"), "&lt;a b=&quot;c&quot; d=&#39;e&#39;&gt;&amp;");
+    }
+}

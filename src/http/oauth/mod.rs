@@ -1,0 +1,14 @@
+//! The wire of the authorization server: its endpoints and pages below `/auth`, what it says of itself at its well-known
+//! addresses, and the registrations below `/admin`. What is granted is decided in `auth`.
+
+mod encounters;
+mod endpoints;
+mod form;
+mod launch;
+mod markup;
+mod pages;
+mod patients;
+mod registrations;
+mod routes;
+
+pub(super) use routes::routes;

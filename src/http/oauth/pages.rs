@@ -1,0 +1,332 @@
+//! The authorization endpoint and the pages after it: log in, choose a patient, consent scope by scope.
+use std::sync::Arc;
+
+use axum::body::Body as WireBody;
+use axum::extract::{RawQuery, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
+
+use crate::auth::{AuthorizationRefusal, Desk, Dialogue, Fields, LoginError, OauthError, Step, describe};
+use crate::model::ResourceId;
+use crate::operations::{Engine, decode_pairs};
+
+use super::encounters::{is_of, latest};
+use super::form;
+use super::markup::{STYLE, alert, escape, page, sent_to, told};
+use super::patients::{Found, Listed, find, is_seen};
+
+const EXPIRED: &str =
+    "This page has expired, or was not made for this browser. Go back to the app and begin again.";
+
+pub(super) async fn style() -> Response<WireBody> {
+    let mut response = Response::new(WireBody::from(STYLE));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/css; charset=utf-8"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("max-age=300"));
+    response
+}
+
+pub(super) async fn authorize(
+    State(engine): State<Arc<Engine>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response<WireBody> {
+    begin(engine, &headers, Fields::new(decode_pairs(&query.unwrap_or_default()))).await
+}
+
+pub(super) async fn authorize_by_post(
+    State(engine): State<Arc<Engine>>,
+    headers: HeaderMap,
+    body: WireBody,
+) -> Response<WireBody> {
+    match form::fields(&headers, body).await {
+        Ok(fields) => begin(engine, &headers, fields).await,
+        Err(error) => told(StatusCode::BAD_REQUEST, &error.description),
+    }
+}
+
+/// Looks at the request of a client and shows the page to log in.
+async fn begin(engine: Arc<Engine>, headers: &HeaderMap, fields: Fields) -> Response<WireBody> {
+    let known = form::cookie(headers);
+    on_a_thread(move || {
+        let desk = engine.desk();
+        let Some(cookie) = known.or_else(form::fresh_cookie) else { return failed() };
+        let dialogue = match desk.begin_dialogue(&fields, &cookie) {
+            Ok(dialogue) => dialogue,
+            Err(refusal) => return refused(&refusal),
+        };
+        let mut response = show(&engine, &dialogue);
+        let secure = if desk.base_url().starts_with("https:") { "; Secure" } else { "" };
+        let cookie = format!("{}={cookie}; Path=/auth; HttpOnly; SameSite=Lax{secure}", form::COOKIE_NAME);
+        if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+            response.headers_mut().insert(SET_COOKIE, cookie);
+        }
+        response
+    })
+    .await
+}
+
+/// Reads a form of a dialogue and has it dealt with; forms of other pages and browsers are not.
+async fn go_on(
+    engine: Arc<Engine>,
+    headers: HeaderMap,
+    body: WireBody,
+    deal: fn(&Arc<Engine>, Dialogue, &Fields) -> Response<WireBody>,
+) -> Response<WireBody> {
+    let fields = match form::fields(&headers, body).await {
+        Ok(fields) => fields,
+        Err(error) => return told(StatusCode::BAD_REQUEST, &error.description),
+    };
+    let cookie = form::cookie(&headers);
+    on_a_thread(move || {
+        let sealed = fields.one("dialogue").ok().flatten();
+        let dialogue =
+            sealed.zip(cookie).and_then(|(sealed, cookie)| engine.desk().open_dialogue(sealed, &cookie));
+        match dialogue {
+            Some(dialogue) => deal(&engine, dialogue, &fields),
+            None => told(StatusCode::FORBIDDEN, EXPIRED),
+        }
+    })
+    .await
+}
+
+async fn on_a_thread(work: impl FnOnce() -> Response<WireBody> + Send + 'static) -> Response<WireBody> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| failed())
+}
+
+fn failed() -> Response<WireBody> {
+    told(StatusCode::SERVICE_UNAVAILABLE, "The server cannot answer at the moment. Try again later.")
+}
+
+fn refused(refusal: &AuthorizationRefusal) -> Response<WireBody> {
+    match refusal {
+        AuthorizationRefusal::Page(message) => told(StatusCode::BAD_REQUEST, message),
+        AuthorizationRefusal::Redirect(address) => sent_to(address),
+    }
+}
+
+/// The page of the next step.
+fn show(engine: &Arc<Engine>, dialogue: &Dialogue) -> Response<WireBody> {
+    let desk = &engine.desk();
+    match desk.next_step(dialogue) {
+        Ok(Step::Login) => login_page(desk, dialogue, StatusCode::OK, ""),
+        Ok(Step::Patient) => patient_page(desk, dialogue, &Found::default()),
+        Ok(Step::Encounter { patient }) => encounter_page(engine, dialogue, &patient),
+        Ok(Step::Consent { scopes, purposes }) => consent_page(desk, dialogue, &scopes, &purposes),
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+/// A form that carries the dialogue on. `inner` is HTML.
+fn form_to(desk: &Desk<'_>, dialogue: &Dialogue, action: &str, inner: &str) -> Result<String, OauthError> {
+    let sealed = desk.seal_dialogue(dialogue)?;
+    Ok(format!(
+        "<form method=\"post\" action=\"/auth/{action}\"><input type=\"hidden\" name=\"dialogue\" value=\"{sealed}\">\n{inner}</form>\n"
+    ))
+}
+
+fn name_of_client(desk: &Desk<'_>, dialogue: &Dialogue) -> Result<String, OauthError> {
+    Ok(escape(&desk.client_of(dialogue)?.client_name))
+}
+
+fn login_page(desk: &Desk<'_>, dialogue: &Dialogue, status: StatusCode, message: &str) -> Response<WireBody> {
+    let inner = "<label>User name <input type=\"text\" name=\"name\" autocomplete=\"username\" required autofocus></label>\n\
+         <label>Password <input type=\"password\" name=\"password\" autocomplete=\"current-password\" required></label>\n\
+         <button type=\"submit\">Sign in</button>\n";
+    let message = if message.is_empty() { String::new() } else { alert(message) };
+    match (name_of_client(desk, dialogue), form_to(desk, dialogue, "login", inner)) {
+        (Ok(client), Ok(form)) => {
+            let intro = format!("<p>Sign in to go on to <strong>{client}</strong>.</p>\n");
+            page(status, "Sign in", &format!("{message}{intro}{form}"))
+        }
+        (Err(error), _) | (_, Err(error)) => told(StatusCode::BAD_REQUEST, &error.description),
+    }
+}
+
+pub(super) async fn login(
+    State(engine): State<Arc<Engine>>,
+    headers: HeaderMap,
+    body: WireBody,
+) -> Response<WireBody> {
+    go_on(engine, headers, body, |engine, dialogue, fields| {
+        let desk = engine.desk();
+        let field = |name: &str| fields.one(name).ok().flatten().unwrap_or_default();
+        match desk.log_in(dialogue.clone(), field("name"), field("password")) {
+            Ok(dialogue) => {
+                if on_record(engine, &dialogue, "POST /auth/login".to_owned()) {
+                    show(engine, &dialogue)
+                } else {
+                    failed()
+                }
+            }
+            Err(LoginError::Wrong) => {
+                login_page(&desk, &dialogue, StatusCode::FORBIDDEN, "User name or password is wrong.")
+            }
+            Err(LoginError::TooOften) => {
+                let message = "This user name was tried in vain too often. Try again later.";
+                login_page(&desk, &dialogue, StatusCode::TOO_MANY_REQUESTS, message)
+            }
+            Err(LoginError::Failed) => failed(),
+        }
+    })
+    .await
+}
+
+/// Puts on record what a user does here. What cannot be recorded does not go on.
+fn on_record(engine: &Engine, dialogue: &Dialogue, line: String) -> bool {
+    let party = engine.desk().chooser(dialogue);
+    party.is_some_and(|party| engine.record_beside(&party, line, StatusCode::OK.as_u16()).is_ok())
+}
+
+fn patient_page(desk: &Desk<'_>, dialogue: &Dialogue, found: &Found) -> Response<WireBody> {
+    let search = "<label>Name or identifier <input type=\"text\" name=\"search\" required autofocus></label>\n\
+         <button type=\"submit\">Search</button>\n";
+    let choices = choices("patient", &found.patients);
+    let note = found.note.as_deref().map(alert).unwrap_or_default();
+    let forms = form_to(desk, dialogue, "patient", search).and_then(|search| {
+        if choices.is_empty() {
+            return Ok(search);
+        }
+        Ok(format!("{search}{}", form_to(desk, dialogue, "patient", &choices)?))
+    });
+    match (name_of_client(desk, dialogue), forms) {
+        (Ok(client), Ok(forms)) => {
+            let intro = format!("<p>With whose record shall <strong>{client}</strong> work?</p>\n");
+            page(StatusCode::OK, "Choose a patient", &format!("{intro}{note}{forms}"))
+        }
+        (Err(error), _) | (_, Err(error)) => told(StatusCode::BAD_REQUEST, &error.description),
+    }
+}
+
+pub(super) async fn patient(
+    State(engine): State<Arc<Engine>>,
+    headers: HeaderMap,
+    body: WireBody,
+) -> Response<WireBody> {
+    go_on(engine, headers, body, |engine, dialogue, fields| {
+        let desk = engine.desk();
+        let Some(party) = desk.chooser(&dialogue).map(Arc::new) else {
+            return told(StatusCode::FORBIDDEN, EXPIRED);
+        };
+        if let Some(id) = fields.one("patient").ok().flatten() {
+            return match ResourceId::parse(id).filter(|id| is_seen(engine, &party, id)) {
+                Some(id) => show(engine, &desk.with_patient(dialogue, &id)),
+                None => patient_page(&desk, &dialogue, &Found::nobody()),
+            };
+        }
+        let search = fields.one("search").ok().flatten().unwrap_or_default();
+        patient_page(&desk, &dialogue, &find(engine, &party, search))
+    })
+    .await
+}
+
+/// Buttons to choose one of a list with.
+fn choices(name: &str, listed: &[Listed]) -> String {
+    let mut choices = String::new();
+    for one in listed {
+        choices.push_str(&format!(
+            "<p><button class=\"plain\" type=\"submit\" name=\"{name}\" value=\"{}\">{}</button> <small>{}</small></p>\n",
+            escape(&one.id),
+            escape(&one.name),
+            escape(&one.details)
+        ));
+    }
+    choices
+}
+
+fn encounter_page(engine: &Arc<Engine>, dialogue: &Dialogue, patient: &str) -> Response<WireBody> {
+    let desk = &engine.desk();
+    let found = desk.chooser(dialogue).map(|party| latest(engine, &Arc::new(party), patient));
+    let mut inner = choices("encounter", &found.unwrap_or_default());
+    inner.push_str("<button type=\"submit\" name=\"none\" value=\"yes\">Go on without a visit</button>\n");
+    match (name_of_client(desk, dialogue), form_to(desk, dialogue, "encounter", &inner)) {
+        (Ok(client), Ok(form)) => {
+            let intro = format!("<p>With which visit shall <strong>{client}</strong> work?</p>\n");
+            page(StatusCode::OK, "Choose a visit", &format!("{intro}{form}"))
+        }
+        (Err(error), _) | (_, Err(error)) => told(StatusCode::BAD_REQUEST, &error.description),
+    }
+}
+
+pub(super) async fn encounter(
+    State(engine): State<Arc<Engine>>,
+    headers: HeaderMap,
+    body: WireBody,
+) -> Response<WireBody> {
+    go_on(engine, headers, body, |engine, dialogue, fields| {
+        let desk = engine.desk();
+        let (Ok(Step::Encounter { patient }), Some(party)) =
+            (desk.next_step(&dialogue), desk.chooser(&dialogue).map(Arc::new))
+        else {
+            return show(engine, &dialogue);
+        };
+        let id = fields.one("encounter").ok().flatten();
+        let Some(id) = id else { return show(engine, &desk.with_encounter(dialogue, None)) };
+        match ResourceId::parse(id).filter(|id| is_of(engine, &party, id, &patient)) {
+            Some(id) => show(engine, &desk.with_encounter(dialogue, Some(&id))),
+            None => show(engine, &dialogue),
+        }
+    })
+    .await
+}
+
+fn consent_page(
+    desk: &Desk<'_>,
+    dialogue: &Dialogue,
+    scopes: &[String],
+    purposes: &[String],
+) -> Response<WireBody> {
+    let mut inner = String::from("<fieldset><legend>It may</legend>\n");
+    for scope in scopes {
+        inner.push_str(&format!(
+            "<label><input type=\"checkbox\" name=\"scope\" value=\"{0}\" checked> {1} <small>({0})</small></label>\n",
+            escape(scope),
+            escape(&describe(scope))
+        ));
+    }
+    inner.push_str("</fieldset>\n");
+    if purposes.len() > 1 {
+        inner.push_str("<label>For the purpose <select name=\"purpose\">");
+        for purpose in purposes {
+            inner.push_str(&format!("<option>{}</option>", escape(purpose)));
+        }
+        inner.push_str("</select></label>\n");
+    }
+    inner.push_str(
+        "<button type=\"submit\" name=\"decision\" value=\"allow\">Allow what is ticked</button>\n\
+         <button class=\"plain\" type=\"submit\" name=\"decision\" value=\"refuse\">Refuse</button>\n",
+    );
+    match (name_of_client(desk, dialogue), form_to(desk, dialogue, "consent", &inner)) {
+        (Ok(client), Ok(form)) => {
+            let intro = format!("<p><strong>{client}</strong> asks for access in your name.</p>\n");
+            page(StatusCode::OK, "Allow access?", &format!("{intro}{form}"))
+        }
+        (Err(error), _) | (_, Err(error)) => told(StatusCode::BAD_REQUEST, &error.description),
+    }
+}
+
+pub(super) async fn consent(
+    State(engine): State<Arc<Engine>>,
+    headers: HeaderMap,
+    body: WireBody,
+) -> Response<WireBody> {
+    go_on(engine, headers, body, |engine, dialogue, fields| {
+        let desk = engine.desk();
+        let is_allowed = fields.one("decision").ok().flatten() == Some("allow");
+        let chosen: Vec<&str> = if is_allowed { fields.all("scope").collect() } else { Vec::new() };
+        // What comes next says whether the user has logged in and chosen; no form can leave that out.
+        match desk.next_step(&dialogue) {
+            Ok(Step::Consent { scopes, .. }) => {
+                let granted: Vec<String> =
+                    scopes.into_iter().filter(|scope| chosen.contains(&scope.as_str())).collect();
+                let line = format!("POST /auth/consent {}", granted.join(" "));
+                let purpose = fields.one("purpose").ok().flatten();
+                match desk.consent(&dialogue, &chosen, purpose) {
+                    Ok(address) if on_record(engine, &dialogue, line) => sent_to(&address),
+                    Ok(_) | Err(_) => failed(),
+                }
+            }
+            Ok(Step::Login | Step::Patient | Step::Encounter { .. }) | Err(_) => show(engine, &dialogue),
+        }
+    })
+    .await
+}

@@ -1,0 +1,174 @@
+//! Registrations of clients and users, for administrators of the own organization: listed, added, disabled, enabled, with
+//! another password.
+use std::sync::Arc;
+
+use axum::body::Body as WireBody;
+use axum::extract::State;
+use axum::http::{HeaderMap, Response, StatusCode, Uri};
+use serde_json::{Value, json};
+
+use crate::auth::{Enabling, Party, Registry, RegistryError};
+use crate::operations::Engine;
+
+use super::super::service::bearer;
+use super::endpoints::answered;
+use super::form;
+
+/// What a registration is of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Client,
+    User,
+}
+
+/// A path below `/admin`: the kind, the id, and what to do.
+struct Asked {
+    kind: Kind,
+    id: String,
+    change: String,
+}
+
+impl Asked {
+    fn of(uri: &Uri) -> Option<Self> {
+        let mut parts = uri.path().strip_prefix("/admin/")?.split('/');
+        let kind = match parts.next()? {
+            "clients" => Kind::Client,
+            "users" => Kind::User,
+            _ => return None,
+        };
+        // Ids are made of letters that no encoding changes.
+        let mut next = || parts.next().unwrap_or_default().to_owned();
+        Some(Self { kind, id: next(), change: next() })
+    }
+}
+
+fn told(status: StatusCode, message: &str) -> Response<WireBody> {
+    answered(status, &json!({"error": message}), "no-store")
+}
+
+fn refused(error: &RegistryError) -> Response<WireBody> {
+    let status = match error {
+        RegistryError::Exists => StatusCode::CONFLICT,
+        RegistryError::Absent => StatusCode::NOT_FOUND,
+        RegistryError::Invalid(_) => StatusCode::BAD_REQUEST,
+        RegistryError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    told(status, &error.to_string())
+}
+
+fn administrator(engine: &Engine, headers: &HeaderMap) -> Result<Arc<Party>, (StatusCode, &'static str)> {
+    let party = bearer(headers).and_then(|token| engine.authenticate(token));
+    let party = party.map_err(|_| (StatusCode::UNAUTHORIZED, "an access token is needed"))?;
+    if engine.may_administer(&party) {
+        Ok(party)
+    } else {
+        Err((StatusCode::FORBIDDEN, "this is for administrators"))
+    }
+}
+
+/// Deals with a request of an administrator, and puts it on record before it is answered.
+async fn dealt_with(
+    engine: Arc<Engine>,
+    (headers, uri): (HeaderMap, Uri),
+    status: StatusCode,
+    deal: impl FnOnce(&Registry, &Asked) -> Result<Value, RegistryError> + Send + 'static,
+) -> Response<WireBody> {
+    let party = match administrator(&engine, &headers) {
+        Ok(party) => party,
+        Err((status, message)) => return told(status, message),
+    };
+    let Some(asked) = Asked::of(&uri) else { return refused(&RegistryError::Absent) };
+    let work = move || {
+        let result = deal(&engine.authorization.registry, &asked);
+        let response = match &result {
+            Ok(answer) => answered(status, answer, "no-store"),
+            Err(error) => refused(error),
+        };
+        let verb = if status == StatusCode::CREATED || !asked.change.is_empty() { "POST" } else { "GET" };
+        let line = format!("{verb} {}", uri.path());
+        match engine.record_beside(&party, line, response.status().as_u16()) {
+            Ok(()) => response,
+            Err(_) => told(StatusCode::SERVICE_UNAVAILABLE, "the access cannot be recorded"),
+        }
+    };
+    match tokio::task::spawn_blocking(work).await {
+        Ok(response) => response,
+        Err(_) => told(StatusCode::INTERNAL_SERVER_ERROR, "the request failed"),
+    }
+}
+
+pub(super) async fn list(
+    State(engine): State<Arc<Engine>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response<WireBody> {
+    dealt_with(engine, (headers, uri), StatusCode::OK, |registry, asked| {
+        let shown: Vec<Value> = match asked.kind {
+            Kind::Client => registry.clients()?.iter().map(crate::auth::Client::shown).collect(),
+            Kind::User => registry.users()?.iter().map(crate::auth::User::shown).collect(),
+        };
+        Ok(Value::Array(shown))
+    })
+    .await
+}
+
+pub(super) async fn show(
+    State(engine): State<Arc<Engine>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response<WireBody> {
+    dealt_with(engine, (headers, uri), StatusCode::OK, |registry, asked| {
+        let shown = match asked.kind {
+            Kind::Client => registry.client(&asked.id)?.map(|client| client.shown()),
+            Kind::User => registry.user(&asked.id)?.map(|user| user.shown()),
+        };
+        shown.ok_or(RegistryError::Absent)
+    })
+    .await
+}
+
+pub(super) async fn add(
+    State(engine): State<Arc<Engine>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: WireBody,
+) -> Response<WireBody> {
+    let text = match form::text(body).await {
+        Ok(text) => text,
+        Err(error) => return told(StatusCode::BAD_REQUEST, &error.description),
+    };
+    dealt_with(engine, (headers, uri), StatusCode::CREATED, move |registry, asked| match asked.kind {
+        Kind::Client => registry.register_client(&text),
+        Kind::User => registry.register_user(&text),
+    })
+    .await
+}
+
+pub(super) async fn change(
+    State(engine): State<Arc<Engine>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: WireBody,
+) -> Response<WireBody> {
+    let text = match form::text(body).await {
+        Ok(text) => text,
+        Err(error) => return told(StatusCode::BAD_REQUEST, &error.description),
+    };
+    dealt_with(engine, (headers, uri), StatusCode::OK, move |registry, asked| {
+        if asked.kind == Kind::User && asked.change == "password" {
+            registry.change_password(&asked.id, &text)?;
+            return Ok(json!({"id": asked.id}));
+        }
+        let enabling = match asked.change.as_str() {
+            "disable" => Enabling::Disabled,
+            "enable" => Enabling::Enabled,
+            _ => return Err(RegistryError::Absent),
+        };
+        match asked.kind {
+            Kind::Client => registry.enable_client(&asked.id, enabling)?,
+            Kind::User => registry.enable_user(&asked.id, enabling)?,
+        }
+        Ok(json!({"id": asked.id, "disabled": enabling == Enabling::Disabled}))
+    })
+    .await
+}
