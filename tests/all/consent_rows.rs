@@ -1,8 +1,14 @@
 //! The published rows about whole requests: each is held by a scenario or a test, or waits for an interaction that is not
 //! served.
-use chartward::cli::scenarios;
-use serde_json::Value as Json;
+use std::sync::Arc;
 
+use chartward::auth::{Party, Role};
+use chartward::cli::scenarios;
+use chartward::model::parse;
+use chartward::operations::{Headers, Payload, Verb};
+use serde_json::{Value as Json, json};
+
+use crate::in_process::Server;
 use crate::shared;
 
 /// How a row is shown to hold.
@@ -51,7 +57,7 @@ const ROWS: [(&str, Shown); 41] = [
     ("own/h34", By("consent/history/of-types-and-the-whole")),
     ("own/h35", By("consent/paths/version-ids-tell-nothing")),
     ("own/h36", By("consent/writes/what-feeds-identities")),
-    ("own/h37", Test("scopes: a launch context only narrows")),
+    ("own/h37", Test("consent_rows: a launch context opens nothing")),
     ("own/h38", By("consent/revocation/moved-to-another-patient")),
     ("own/h39", By("consent/paths/a-reference-opens-no-binary")),
     ("own/h40", By("consent/disclosure/provenance-inherits-labels")),
@@ -70,7 +76,7 @@ fn every_row_is_held_or_waits() {
                     "{row}: {id} is no scenario that runs"
                 );
             }
-            Test(_) => {}
+            Test(test) => println!("{row} is held by a test: {test}"),
             Waits(what) => println!("{row} waits for {what}"),
         }
     }
@@ -80,4 +86,43 @@ fn every_row_is_held_or_waits() {
         let id = case["id"].as_str().unwrap();
         assert!(ROWS.iter().any(|(row, _)| *row == id), "{id} is not listed");
     }
+}
+
+#[test]
+fn a_launch_context_opens_nothing() {
+    let server = Server::in_memory();
+    let put = |resource: Json| {
+        let url =
+            format!("{}/{}", resource["resourceType"].as_str().unwrap(), resource["id"].as_str().unwrap());
+        let payload = Payload::Resource(parse(resource.to_string().into_bytes()).unwrap());
+        server.send_as(&server.party, Verb::Put, &url, Headers::default(), payload).unwrap();
+    };
+    put(json!({"resourceType": "Patient", "id": "p"}));
+    let clinician = |context: Option<&str>| {
+        Arc::new(Party {
+            role: Role::Clinician,
+            fhir_user: Some("Practitioner/d".to_owned()),
+            patient_context: context.map(str::to_owned),
+            ..Party::open("Organization/hospital")
+        })
+    };
+    let sees = |context: Option<&str>| {
+        server.send_as(&clinician(context), Verb::Get, "Patient/p", Headers::default(), Payload::None).is_ok()
+    };
+    assert!(sees(None) && sees(Some("p")) && !sees(Some("q")));
+    let code = |system: &str, code: &str| json!({"coding": [{"system": system, "code": code}]});
+    put(json!({
+        "resourceType": "Consent",
+        "id": "c",
+        "status": "active",
+        "scope": code("http://terminology.hl7.org/CodeSystem/consentscope", "patient-privacy"),
+        "category": [code("http://loinc.org", "59284-0")],
+        "patient": {"reference": "Patient/p"},
+        "policy": [{"uri": "urn:example:policy"}],
+        "provision": {"type": "deny", "actor": [{
+            "role": code("http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "IRCP"),
+            "reference": {"reference": "Practitioner/d"},
+        }]},
+    }));
+    assert!(!sees(None) && !sees(Some("p")) && !sees(Some("q")));
 }
