@@ -251,6 +251,7 @@ fn disclosures(tour: &mut Tour) -> Result<String, String> {
     tour.step("INS GET ExplanationOfBenefit?patient=p1", &of_patient, &came)?;
     let came = tour.ask("insurer", "GET", "/Condition?patient=p1&_summary=count", None)?.total();
     tour.step("INS GET Condition?patient=p1&_summary=count", "total 0", &came)?;
+    explanations(tour, &id)?;
     let page = tour.ask("insurer", "GET", "/ExplanationOfBenefit?_count=1", None)?.json();
     let links = page.get("link").and_then(Value::as_array).into_iter().flatten();
     let next = links
@@ -271,6 +272,42 @@ fn disclosures(tour: &mut Tour) -> Result<String, String> {
         format!("{}, {}", rest.status, if text.contains("Patient/p1\"") { "p1" } else { "nothing of p1" });
     tour.step("INS GET the next link", "200, nothing of p1", &came)?;
     Ok(path)
+}
+
+/// Why the insurer sees no Condition, and what the patient is told of who saw the file.
+fn explanations(tour: &mut Tour, condition: &str) -> Result<(), String> {
+    let asked = json!({"resourceType": "Parameters", "parameter": [
+        {"name": "actor", "valueReference": {"reference": "Organization/acme"}},
+        {"name": "purpose", "valueCode": "HPAYMT"},
+        {"name": "resource", "valueReference": {"reference": format!("Condition/{condition}")}},
+    ]});
+    let came = tour.ask("administrator", "POST", "/Consent/$decide", Some(&asked))?.json();
+    let parameter = |name: &str, pointer: &str| {
+        let mut all = came.get("parameter").and_then(Value::as_array).into_iter().flatten();
+        let found = all.find(|parameter| parameter.get("name") == Some(&json!(name)));
+        found.and_then(|parameter| parameter.pointer(pointer)).and_then(Value::as_str).unwrap_or_default()
+    };
+    let is_versioned = parameter("consent", "/valueReference/reference").contains("/_history/");
+    let version = if is_versioned { "the Consent's version" } else { "no version" };
+    let told =
+        format!("{}, {}, {version}", parameter("decision", "/valueCode"), parameter("rule", "/valueString"));
+    tour.step("ADM POST Consent/$decide", "deny, provision, the Consent's version", &told)?;
+
+    let came = tour.ask("patient", "GET", "/Patient/p1/$who-saw", None)?.json();
+    let accesses = came.get("parameter").and_then(Value::as_array).into_iter().flatten();
+    let parts = |access: &Value, name: &str| -> Vec<String> {
+        let parts = access.get("part").and_then(Value::as_array).into_iter().flatten();
+        let named = parts.filter(|part| part.get("name") == Some(&json!(name)));
+        named.filter_map(|part| part.as_object()?.values().nth(1)?.as_str().map(str::to_owned)).collect()
+    };
+    let is_insurer = |access: &&Value| parts(access, "role").iter().any(|role| role.contains("insurer"));
+    let seen = accesses.filter(is_insurer).find(|access| !parts(access, "purpose").is_empty());
+    let told = match seen {
+        Some(access) if !parts(access, "last").is_empty() => "the insurer, when, why",
+        Some(_) => "the insurer",
+        None => "nobody",
+    };
+    tour.step("PAT GET Patient/p1/$who-saw", "the insurer, when, why", told)
 }
 
 /// Flips one byte of the sealed record in a copy.
