@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::policy::ConsentConfig;
 use super::trust::{CertificateSection, IntrospectionSection, IssuerSection};
 
 /// Everything that can be set, each with its default.
@@ -47,6 +48,8 @@ pub struct Config {
     pub jwks_private_networks: bool,
     /// The record of accesses.
     pub audit: AuditConfig,
+    /// What Consents mean here.
+    pub consent: ConsentConfig,
 }
 
 /// How accesses are recorded.
@@ -100,6 +103,7 @@ impl Default for Config {
             certificates: Vec::new(),
             jwks_private_networks: false,
             audit: AuditConfig::default(),
+            consent: ConsentConfig::default(),
         }
     }
 }
@@ -151,28 +155,9 @@ impl Config {
         if let Some(url) = &common.public_url {
             config.public_url = Some(url.trim_end_matches('/').to_owned());
         }
-        config.policy()?;
-        config.break_glass_mode()?;
+        super::policy::settings(&config)?;
         config.audit.is_durable()?;
         Ok(config)
-    }
-
-    /// What breaking the glass means.
-    ///
-    /// # Errors
-    /// If the mode is unknown.
-    pub fn break_glass_mode(&self) -> Result<crate::consent::BreakGlassMode, String> {
-        crate::consent::BreakGlassMode::parse(&self.break_glass)
-            .ok_or_else(|| format!("break_glass cannot be `{}`", self.break_glass))
-    }
-
-    /// The default policy.
-    ///
-    /// # Errors
-    /// If its name is unknown.
-    pub fn policy(&self) -> Result<crate::consent::DefaultPolicy, String> {
-        crate::consent::DefaultPolicy::parse(&self.default_policy)
-            .ok_or_else(|| format!("default_policy cannot be `{}`", self.default_policy))
     }
 }
 

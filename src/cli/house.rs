@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use crate::audit::{self, Signer};
 use crate::auth::{AccessToken, Issuer, Party};
-use crate::consent::Settings;
 use crate::model::Millis;
 use crate::operations::{Engine, EngineOptions, Index, SearchIndex};
 use crate::store::{
@@ -15,6 +14,7 @@ use crate::store::{
 use super::args::report;
 use super::config::Config;
 use super::keys;
+use super::policy::settings;
 use super::remote::Remote;
 use super::trust::trust;
 
@@ -95,9 +95,7 @@ impl House {
             durable_reads: config.audit.is_durable()?,
             ..EngineOptions::new(base_url)
         };
-        let mut settings = Settings::of([config.organization.clone()].into());
-        settings.default_policy = config.policy()?;
-        settings.break_glass = config.break_glass_mode()?;
+        let settings = settings(config)?;
         let party = open.then(|| Party::open(&config.organization));
         let issuer = self.issuer(base_url)?;
         let store = (self.kv.clone(), self.index.clone());

@@ -12,6 +12,7 @@ mod generate;
 mod house;
 mod import;
 mod keys;
+mod policy;
 mod profiles;
 mod registrations;
 mod reindex;
@@ -29,6 +30,7 @@ pub use config::Config;
 pub use conform::{Report, Scenario, Target, scenarios};
 pub use generate::generated;
 pub use house::{House, claims, now};
+pub use policy::ConsentConfig;
 pub use serve::{Running, start};
 pub use trust::{
     CertificateSection, ClientSection, IntrospectionSection, IssuerSection, Secret, UserSection,

@@ -121,16 +121,13 @@ fn settings(json: &Json) -> Settings {
     Settings {
         // A case that names no default wants to know what the Consents say.
         default_policy: DefaultPolicy::parse(text(json, "default")).unwrap_or(DefaultPolicy::Deny),
-        combining: match text(json, "combining") {
-            "most-recent" => Combining::MostRecent,
-            "permit-overrides" => Combining::PermitOverrides,
-            _ => Combining::DenyOverrides,
-        },
+        combining: Combining::parse(text(json, "combining")).unwrap_or_default(),
         any_purpose_is_enough: text(json, "multi_purpose") == "any",
         own: set("own"),
         no_self_labels: texts(json, "no_self_labels"),
         part2_programs: set("part2_programs"),
         part2_general: is_true(json, "part2_general"),
+        strict: false,
         unsupported_denies: text(json, "unsupported") == "deny",
         scopes: if scopes.is_empty() { vec!["patient-privacy".to_owned()] } else { scopes },
         break_glass: BreakGlassMode::parse(text(json, "btg")).unwrap_or_default(),

@@ -79,6 +79,19 @@ pub enum Combining {
     PermitOverrides,
 }
 
+impl Combining {
+    /// The way of that name (R5 Permission.combining).
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "deny-overrides" => Self::DenyOverrides,
+            "most-recent" => Self::MostRecent,
+            "permit-overrides" => Self::PermitOverrides,
+            _ => return None,
+        })
+    }
+}
+
 /// What it means to break the glass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BreakGlassMode {
@@ -119,6 +132,8 @@ pub struct Settings {
     pub part2_general: bool,
     /// Whether Consents that cannot be enforced deny.
     pub unsupported_denies: bool,
+    /// Whether Consents that are ambiguous or cannot be enforced are refused when they are written.
+    pub strict: bool,
     /// Consent scopes that are enforced.
     pub scopes: Vec<String>,
     /// What broken glass does to a denial.

@@ -132,6 +132,7 @@ pub(super) fn put(
     let kind = if is_new { Kind::Created } else { Kind::Ok };
     let mut warnings = valid.warnings().to_vec();
     if &*def.name == "Consent" {
+        super::consent::check_strictly(session, tree.root())?;
         warnings.extend(super::consent::remarks(session, tree.root()));
     }
     let also = if is_new { super::work::merges(session, def, tree.root())? } else { Vec::new() };

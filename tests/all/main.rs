@@ -28,6 +28,7 @@ mod oauth_code;
 mod oracle;
 mod parameters;
 mod patch_suite;
+mod policy;
 mod reindex;
 mod rest;
 mod roles;

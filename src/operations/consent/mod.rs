@@ -13,4 +13,4 @@ pub(super) use explain::explain_access;
 pub(super) use file::known;
 pub(super) use preview::preview;
 pub(super) use standing::may_ask_about;
-pub(super) use status::{enforcement_status, remarks};
+pub(super) use status::{check_strictly, enforcement_status, remarks};

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::consent::{Program, Status, compile, lint};
 use crate::definitions::r4;
-use crate::model::{Issue, Node, ResourceId, ResourceKey, parse};
+use crate::model::{Issue, IssueCode, Node, ResourceId, ResourceKey, parse};
 
-use super::super::answer::{Answer, Refusal};
+use super::super::answer::{Answer, Refusal, RefusalKind};
 use super::super::parameters::{Call, Parameters};
 use super::super::session::Session;
 use super::standing::may_ask_about;
@@ -58,6 +58,25 @@ fn of_consent(session: &Session<'_>, program: &Program) -> Result<Parameters, Re
         }
     }
     Ok(out)
+}
+
+/// A strict deployment stores no Consent whose meaning is open.
+///
+/// # Errors
+/// 422 saying what is wrong.
+pub(in super::super) fn check_strictly(session: &Session<'_>, consent: Node<'_>) -> Result<(), Refusal> {
+    if !session.engine.settings.strict {
+        return Ok(());
+    }
+    let message = match compile(consent).status {
+        Status::Enforceable => return Ok(()),
+        Status::Ambiguous => {
+            "the consent can be read in two ways: say which with `provision.type`".to_owned()
+        }
+        Status::Unsupported(reason) => format!("the consent cannot be enforced: {reason}"),
+    };
+    let issue = Issue::error(IssueCode::BusinessRule, message).at("Consent.provision");
+    Err(Refusal::new(RefusalKind::Unprocessable, issue))
 }
 
 /// The remarks on a Consent.
