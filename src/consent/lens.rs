@@ -7,7 +7,7 @@ use crate::auth::{Party, Permission, Writes};
 use crate::definitions::{TypeDef, TypeId};
 use crate::model::{Millis, Node, parse};
 use crate::search::Keep;
-use crate::store::{Repository, Snapshot, StoreError, Stored};
+use crate::store::{Current, Repository, Snapshot, StoreError, Stored};
 
 use super::codes::{Code, CodeSystem};
 use super::data::DataFacts;
@@ -159,13 +159,40 @@ impl<'s> Lens<'s> {
             self.withhold(reference, data.owners, decision.basis);
             return Ok(None);
         }
-        let release = Release {
-            reference: format!("{}/{}", stored.def.name, stored.id),
-            version_id: version_id.to_owned(),
-            patients: data.owners,
-            basis: decision.basis,
-            labels: data.labels,
+        self.disclosed(stored, version_id, decision.basis, (data.owners, data.labels)).map(Some)
+    }
+
+    /// Shows the newest version of a row, by its facts where they are enough.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn show_newest(
+        &self,
+        current: &Current,
+        stored: &Stored,
+        version_id: &str,
+    ) -> Result<Option<Disclosed>, StoreError> {
+        let Some(decision) = self.decided_by_facts(current.def, &current.facts) else {
+            return self.show(stored, version_id, &[]);
         };
+        let data = DataFacts::of_row(current.def, &current.facts);
+        if !decision.permit {
+            self.withhold(format!("{}/{}", stored.def.name, stored.id), data.owners, decision.basis);
+            return Ok(None);
+        }
+        self.disclosed(stored, version_id, decision.basis, (data.owners, data.labels)).map(Some)
+    }
+
+    /// What is shown of a version, after the decision.
+    fn disclosed(
+        &self,
+        stored: &Stored,
+        version_id: &str,
+        basis: Basis,
+        (patients, labels): (BTreeSet<String>, BTreeSet<Code>),
+    ) -> Result<Disclosed, StoreError> {
+        let reference = format!("{}/{}", stored.def.name, stored.id);
+        let release = Release { reference, version_id: version_id.to_owned(), patients, basis, labels };
         let stamped = stored.stamped(version_id);
         let text = self.without_the_hidden(stored, &stamped)?;
         let is_whole = text.is_none();
@@ -173,7 +200,7 @@ impl<'s> Lens<'s> {
         if !of_data(&Decision { permit: true, basis: release.basis.clone() }, &release.labels).is_empty() {
             text = self.with_notice(&text, &release.basis)?;
         }
-        Ok(Some(Disclosed::of(Shown { text, is_whole, time: stored.time, release })))
+        Ok(Disclosed::of(Shown { text, is_whole, time: stored.time, release }))
     }
 
     /// The text with the notice and the consent that go with it (42 CFR 2.32).

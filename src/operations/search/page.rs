@@ -236,7 +236,9 @@ impl<'p, 's> Page<'p, 's> {
         let Some(current) = current else { return Ok(None) };
         let stored = repository.newest(&current)?;
         let version_id = self.session.version_id(stored.sequence);
-        let Some(mut shown) = self.session.lens.show(&stored, &version_id, &[])? else { return Ok(None) };
+        let Some(mut shown) = self.session.lens.show_newest(&current, &stored, &version_id)? else {
+            return Ok(None);
+        };
         let mut full_url = format!("{}/{}", self.session.engine.options.base_url, shown.reference());
         let mut def = stored.def;
         if let Some(id) = &hit.contained {
