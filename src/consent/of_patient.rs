@@ -30,15 +30,16 @@ impl Lens<'_> {
             return Ok(known);
         }
         let mut programs = Vec::new();
-        for patient in self.files_of_person(owner)? {
-            for stored in self.referring("Consent", "patient", &patient)? {
+        let files = self.files_of_person(owner)?;
+        for patient in &files {
+            for stored in self.referring("Consent", "patient", patient)? {
                 let tree = self.tree(&stored)?;
                 let program = compile(tree.root());
                 programs.push(Program { patient: Some(owner.to_owned()), ..program });
             }
         }
         let programs = Arc::new(programs);
-        self.programs.insert(owner, &programs);
+        self.programs.insert(owner, files, &programs);
         Ok(programs)
     }
 

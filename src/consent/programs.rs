@@ -1,50 +1,119 @@
-//! Compiled Consents, kept from one request to the next. They are of one state of all Consents: whatever Consent is written,
-//! the next request compiles anew, so that a revocation holds from then on.
-use std::collections::HashMap;
+//! Compiled Consents, kept from one request to the next. They are of one state of all Consents: when one is written, those of
+//! its patient are compiled anew for the next request, so that a revocation holds from then on.
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::store::{Sequence, Snapshot, StoreError, consents_key};
+use crate::definitions::r4;
+use crate::model::parse;
+use crate::store::{Repository, Sequence, Snapshot, StoreError, consents_key, persons_key};
 
+use super::identities::reference_at;
 use super::program::Program;
 
 /// The Consents of so many patients are kept.
 const PATIENTS_MAX: usize = 200_000;
+/// If more Consents than this have been written meanwhile, nothing is kept.
+const CHANGES_MAX: usize = 10_000;
+
+/// The Consents that count for a patient.
+#[derive(Clone)]
+struct OfPatient {
+    programs: Arc<Vec<Program>>,
+    /// The other files of the same person (`Patient/id`), whose Consents are among them.
+    others: Vec<String>,
+}
 
 /// The Consents of patients (`Patient/id`), compiled.
 #[derive(Default)]
-pub(super) struct OfState(Mutex<HashMap<String, Arc<Vec<Program>>>>);
+pub(super) struct OfState(Mutex<HashMap<String, OfPatient>>);
 
 impl OfState {
     pub(super) fn get(&self, patient: &str) -> Option<Arc<Vec<Program>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(patient).cloned()
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(patient).map(|of_patient| of_patient.programs.clone())
     }
 
-    pub(super) fn insert(&self, patient: &str, programs: &Arc<Vec<Program>>) {
+    pub(super) fn insert(&self, patient: &str, files: BTreeSet<String>, programs: &Arc<Vec<Program>>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() < PATIENTS_MAX {
-            known.insert(patient.to_owned(), programs.clone());
+            let others = files.into_iter().filter(|file| file != patient).collect();
+            known.insert(patient.to_owned(), OfPatient { programs: programs.clone(), others });
         }
     }
+
+    /// The same without what these patients' Consents count for.
+    fn without(&self, changed: &BTreeSet<String>) -> Self {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_kept = |patient: &String, of_patient: &OfPatient| {
+            !changed.contains(patient) && !of_patient.others.iter().any(|other| changed.contains(other))
+        };
+        let kept = known.iter().filter(|(patient, of_patient)| is_kept(patient, of_patient));
+        Self(Mutex::new(kept.map(|(patient, of_patient)| (patient.clone(), of_patient.clone())).collect()))
+    }
+}
+
+/// The commits of the last changes: of a Consent, and of which files are one person's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Epoch {
+    consents: Option<Sequence>,
+    persons: Option<Sequence>,
 }
 
 /// What is kept: of the newest state that was asked for.
 #[derive(Default)]
-pub struct Programs(Mutex<Option<(Option<Sequence>, Arc<OfState>)>>);
+pub struct Programs(Mutex<Option<(Epoch, Arc<OfState>)>>);
 
 impl Programs {
     /// What is kept of the Consents of a snapshot.
     pub(super) fn of(&self, snapshot: &dyn Snapshot) -> Result<Arc<OfState>, StoreError> {
-        let epoch = snapshot.get(&consents_key())?.map(|(_, sequence)| sequence);
+        let last = |key: Vec<u8>| Ok::<_, StoreError>(snapshot.get(&key)?.map(|(_, sequence)| sequence));
+        let epoch = Epoch { consents: last(consents_key())?, persons: last(persons_key())? };
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*kept {
-            Some((known, of_state)) if *known == epoch => Ok(of_state.clone()),
+        let of_state = match &*kept {
+            Some((known, of_state)) if *known == epoch => return Ok(of_state.clone()),
             // A request that began before the last change has its own.
-            Some((known, _)) if *known > epoch => Ok(Arc::default()),
-            _ => {
-                let of_state = Arc::<OfState>::default();
-                *kept = Some((epoch, of_state.clone()));
-                Ok(of_state)
+            Some((known, _)) if known.consents > epoch.consents || known.persons > epoch.persons => {
+                return Ok(Arc::default());
+            }
+            Some((known, of_state)) if known.persons == epoch.persons => {
+                match changed_since(snapshot, known.consents)? {
+                    Some(changed) => Arc::new(of_state.without(&changed)),
+                    None => Arc::default(),
+                }
+            }
+            Some(_) | None => Arc::default(),
+        };
+        *kept = Some((epoch, of_state.clone()));
+        Ok(of_state)
+    }
+}
+
+/// The patients whose Consents were written after a commit: those whom a changed Consent names, and those whom it named
+/// before. `None` if they are too many to look for.
+fn changed_since(
+    snapshot: &dyn Snapshot,
+    known: Option<Sequence>,
+) -> Result<Option<BTreeSet<String>>, StoreError> {
+    let repository = Repository::new(snapshot);
+    let Some(def) = r4().resource("Consent") else { return Ok(None) };
+    let since = known.unwrap_or(Sequence(0));
+    let rows = repository.rows_written_since(def, since, CHANGES_MAX + 1)?;
+    if rows.len() > CHANGES_MAX {
+        return Ok(None);
+    }
+    let mut patients = BTreeSet::new();
+    for row in rows {
+        for sequence in repository.versions(row)? {
+            if let Some(stored) = repository.version(row, sequence)?
+                && let Ok(tree) = parse(stored.text.into_bytes())
+            {
+                patients.extend(reference_at(tree.root(), "patient"));
+            }
+            // The version before the changes is looked at too: a Consent may have been moved.
+            if sequence <= since {
+                break;
             }
         }
     }
+    Ok(Some(patients))
 }

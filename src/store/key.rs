@@ -151,7 +151,7 @@ pub fn definitions_key() -> Vec<u8> {
     Key::new(Space::Meta).text(b"search-parameters").into_bytes()
 }
 
-/// The key that every change of a Consent, and of which Patients are one person, writes: what was made of Consents before it may be out of date.
+/// The key that every change of a Consent writes: what was made of Consents before it may be out of date.
 #[must_use]
 pub fn consents_key() -> Vec<u8> {
     Key::new(Space::Meta).text(b"consents").into_bytes()
@@ -161,6 +161,12 @@ pub fn consents_key() -> Vec<u8> {
 #[must_use]
 pub fn registrations_key() -> Vec<u8> {
     Key::new(Space::Meta).text(b"registrations").into_bytes()
+}
+
+/// The key that every change of which Patients are one person writes: whose Consents are whose may be out of date.
+#[must_use]
+pub fn persons_key() -> Vec<u8> {
+    Key::new(Space::Meta).text(b"persons").into_bytes()
 }
 
 /// The key of the list of what is completely indexed.

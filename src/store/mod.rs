@@ -16,7 +16,8 @@ pub use self::sled::{Opened, Sled, SledFigures, SledOptions, read_chain, verify_
 pub use clock::{Clock, SystemClock};
 pub use dump::{Dumped, read_dump, write_dump};
 pub use key::{
-    Key, Space, consents_key, definitions_key, indexed_key, number_at, registrations_key, row_of, text_prefix,
+    Key, Space, consents_key, definitions_key, indexed_key, number_at, persons_key, registrations_key,
+    row_of, text_prefix,
 };
 pub use kv::{
     At, Batch, CommitError, Committed, Direction, Expectation, Flow, KeyRange, Kv, Place, Sequence, Snapshot,

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::definitions::{TypeDef, r4};
 use crate::model::{Node, Normalized, ResourceId};
 use crate::search::{EVERY, Entry, Facts, param_id};
-use crate::store::key::{Key, Space, consents_key, definitions_key};
+use crate::store::key::{Key, Space, consents_key, definitions_key, persons_key};
 use crate::store::kv::{Batch, Expectation, Place, Snapshot, Stamp, Stamped, StoreError, Write};
 
 use super::current::{self, Current};
@@ -168,8 +168,7 @@ impl Draft {
         if r4().resource_numbered(number).is_some_and(|def| &*def.name == "Patient")
             && before.iter().chain(&after).any(is_merge)
         {
-            // Whose Consents are whose may have changed.
-            self.put(Key::from_bytes(consents_key()), Vec::new(), &[]);
+            self.put(Key::from_bytes(persons_key()), Vec::new(), &[]);
         }
         if before != after {
             let (key, row_at) = Key::new(Space::Entries).stamped();

@@ -1,4 +1,6 @@
 //! History: the versions of a resource, of a type or of the whole server, newest first.
+use std::collections::BTreeSet;
+
 use crate::definitions::{TypeDef, r4};
 use crate::model::Millis;
 use crate::store::key::{Key, Space, number_at};
@@ -52,6 +54,28 @@ impl Repository<'_> {
                 found.sort_by_key(|entry| std::cmp::Reverse((entry.sequence, entry.row)));
             }
         }
+        Ok(found)
+    }
+
+    /// The rows of a type that were written after a commit, up to so many.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn rows_written_since(
+        &self,
+        def: &TypeDef,
+        since: Sequence,
+        len: usize,
+    ) -> Result<BTreeSet<u64>, StoreError> {
+        let number = r4().resource_number(def.id).unwrap_or(u16::MAX);
+        let prefix = Key::new(Space::History).short(number);
+        let mut range = KeyRange::prefix(prefix.clone().into_bytes());
+        range.start = prefix.number(since.0.saturating_add(1)).into_bytes();
+        let mut found = BTreeSet::new();
+        self.snapshot.scan(&range, Direction::Forward, &mut |key, _| {
+            found.extend(number_at(key, 11));
+            if found.len() < len { Flow::Next } else { Flow::Stop }
+        })?;
         Ok(found)
     }
 
