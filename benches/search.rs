@@ -1,7 +1,7 @@
 //! What searches cost: `cargo bench --bench search -- DIRECTORY...`, data directories of one kind and growing size, such as
 //! `chartward generate` and `chartward import` make. Values are sampled from the data; every shape is asked with each value
 //! once cold and then warm; printed are medians in microseconds, how the largest compares with the smallest, the most
-//! memory that a request took at once, and the median in the largest while resources are written to it.
+//! memory that a request took at once, and with `--load` the median in the largest while resources are written to it.
 #![allow(
     clippy::unwrap_used,
     clippy::as_conversions,
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use chartward::auth::Party;
+use chartward::auth::{Party, Role};
 use chartward::cli::{Config, House};
 use chartward::definitions::r4;
 use chartward::model::parse;
@@ -103,6 +103,20 @@ struct Store {
     house: House,
 }
 
+/// Who asks: the own system, or with `--insurer` one that some of the generator's Consents name.
+fn asking(config: &Config) -> Party {
+    let own = Party::open(&config.organization);
+    if !std::env::args().any(|argument| argument == "--insurer") {
+        return own;
+    }
+    Party {
+        role: Role::Insurer,
+        organization: Some("Organization/acme".to_owned()),
+        purposes: vec!["HPAYMT".to_owned()],
+        ..own
+    }
+}
+
 impl Store {
     fn open(data: PathBuf) -> Self {
         let config = Config { data, ..Config::default() };
@@ -112,7 +126,7 @@ impl Store {
         let repository = Repository::new(&*snapshot);
         let resources = r4().resources().map(|def| repository.estimate_of_type(def).unwrap()).sum();
         drop(snapshot);
-        Self { engine, party: Arc::new(Party::open(&config.organization)), resources, house }
+        Self { engine, party: Arc::new(asking(&config)), resources, house }
     }
 
     /// Resources of a type from all over the store.
