@@ -32,11 +32,15 @@ pub struct RoleRow {
     pub breaks_glass: bool,
     /// Whether it does and closes the work that the server has for the own staff.
     pub does_work: bool,
+    /// Whether it records Consents for patients.
+    pub records_consents: bool,
+    /// Whether it writes what decisions about identities rest on: organizations, practitioners, groups, teams, kin, links.
+    pub feeds_identities: bool,
 }
 
 macro_rules! roles {
     ($($name:ident = $code:literal: $says:literal, $purposes:expr, $reads:literal, $writes:ident, $audits:literal,
-       $administers:literal, $glass:literal, $work:literal;)+) => {
+       $administers:literal, $glass:literal, $work:literal, $records:literal, $feeds:literal;)+) => {
         /// What a party is to the hospital.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Role { $(#[doc = $says] $name),+ }
@@ -63,6 +67,8 @@ macro_rules! roles {
                         administers: $administers,
                         breaks_glass: $glass,
                         does_work: $work,
+                        records_consents: $records,
+                        feeds_identities: $feeds,
                     }),+
                 }
             }
@@ -71,25 +77,26 @@ macro_rules! roles {
 }
 
 roles! {
-    // code: what it is; purposes; reads files, writes, audits, administers, breaks the glass, does work
+    // code: what it is; purposes; reads files, writes, audits, administers, breaks the glass, does work, records Consents,
+    // feeds identities
     System = "system": "A system of a hospital, such as its EHR",
-        ["TREAT", "HPAYMT", "HOPERAT", "PUBHLTH", "HRESCH"], true, Anything, false, false, false, false;
+        ["TREAT", "HPAYMT", "HOPERAT", "PUBHLTH", "HRESCH"], true, Anything, false, false, false, false, true, true;
     Clinician = "clinician": "A professional who treats",
-        ["TREAT", "ETREAT", "BTG", "HOPERAT"], true, Anything, false, false, true, false;
+        ["TREAT", "ETREAT", "BTG", "HOPERAT"], true, Anything, false, false, true, false, false, false;
     Technician = "technician": "A health-records technician",
-        ["HOPERAT", "HPAYMT", "TREAT"], true, Anything, false, false, false, true;
+        ["HOPERAT", "HPAYMT", "TREAT"], true, Anything, false, false, false, true, true, true;
     Administrator = "administrator": "Who runs the server and its registrations",
-        ["HOPERAT"], false, Administration, true, true, false, true;
+        ["HOPERAT"], false, Administration, true, true, false, true, false, true;
     PrivacyOfficer = "privacy-officer": "Who watches over disclosures",
-        ["HOPERAT"], true, Work, true, false, false, true;
+        ["HOPERAT"], true, Work, true, false, false, true, true, false;
     Patient = "patient": "The patient",
-        ["PATRQT"], false, OwnMatters, false, false, false, false;
+        ["PATRQT"], false, OwnMatters, false, false, false, false, false, false;
     Representative = "representative": "Who acts for a patient",
-        ["PATRQT", "FAMRQT", "PWATRNY"], false, OwnMatters, false, false, false, false;
+        ["PATRQT", "FAMRQT", "PWATRNY"], false, OwnMatters, false, false, false, false, false, false;
     Insurer = "insurer": "A payer",
-        ["HPAYMT", "HOPERAT", "COVERAGE", "ELIGDTRM"], false, Nothing, false, false, false, false;
+        ["HPAYMT", "HOPERAT", "COVERAGE", "ELIGDTRM"], false, Nothing, false, false, false, false, false, false;
     Researcher = "researcher": "Who does research",
-        ["HRESCH"], false, Nothing, false, false, false, false;
+        ["HRESCH"], false, Nothing, false, false, false, false, false, false;
 }
 
 impl Role {

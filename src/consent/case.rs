@@ -189,10 +189,12 @@ fn requester(case: &Json, own: &BTreeSet<String>) -> Result<Requester, String> {
         actors,
         identifiers: list(context, "identifiers").iter().map(pair).collect(),
         purposes: list(context, "purposes").iter().map(code).collect(),
+        collects: actions.contains(&"collect"),
         actions,
         environment: texts(context, "env").into_iter().collect(),
         payer: is_true(context, "payer"),
         reads_files: true,
+        needs_action: false,
         self_patient: context.get("subject_patient").and_then(Json::as_str).map(str::to_owned),
         represents: texts(context, "represents").into_iter().collect(),
         directory: directory

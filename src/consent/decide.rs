@@ -26,19 +26,16 @@ pub struct Requester {
     pub self_patient: Option<String>,
     /// Identifiers of actors that consents may name.
     pub directory: BTreeMap<String, Vec<(String, String)>>,
+    /// Whether a permit must name the action.
+    pub needs_action: bool,
+    /// Whether data are taken in, not given out: the law's conditions on some labels are on their disclosure.
+    pub collects: bool,
     /// The patients for whom the requester acts (45 CFR 164.502(g)).
     pub represents: BTreeSet<String>,
     /// Groups and teams whose members are not known.
     pub unresolved: BTreeSet<String>,
     /// The patient for whom the glass is broken, by one who may.
     pub break_glass: Option<String>,
-}
-
-impl Requester {
-    /// Whether data are taken in, not given out: the law's conditions on some labels are on their disclosure.
-    fn collects(&self) -> bool {
-        self.actions.contains(&"collect")
-    }
 }
 
 /// What applies where no Consent does.
@@ -343,7 +340,7 @@ fn by_permit(
         })
     };
     let has = |kind: fn(&Criterion) -> bool| rule.criteria.iter().any(kind);
-    let discloses = !requester.collects();
+    let discloses = !requester.collects;
     if discloses
         && data.has_label_of(&["PSYTHPN"])
         && !names("PSYTHPN")
@@ -374,7 +371,7 @@ fn is_part2_staff(requester: &Requester, settings: &Settings) -> bool {
 }
 
 fn by_default(data: &DataFacts, requester: &Requester, settings: &Settings) -> Decision {
-    let discloses = !requester.collects();
+    let discloses = !requester.collects;
     if discloses && data.has_label_of(&["PSYTHPN"]) && !is_treating_author(data, requester) {
         return Decision { permit: false, basis: Basis::Law("45 CFR 164.508(a)(2)") };
     }
@@ -400,20 +397,40 @@ fn by_default(data: &DataFacts, requester: &Requester, settings: &Settings) -> D
     Decision { permit, basis: Basis::DefaultPolicy }
 }
 
+/// Whether a denial in force names the requester, whatever it denies.
+pub(super) fn denies_by_name(programs: &[Program], requester: &Requester, settings: &Settings) -> bool {
+    let names = |criterion: &Criterion| match criterion {
+        Criterion::Actor(_) => {
+            matches(criterion, Effect::Deny, &DataFacts::default(), requester, settings) == Answer::Yes
+        }
+        _ => false,
+    };
+    programs.iter().filter(|program| is_in_force(program, requester, settings)).any(|program| {
+        let mut rules = program.readings.iter().flatten().filter(|rule| rule.effect == Effect::Deny);
+        rules.any(|rule| rule.criteria.iter().any(names))
+    })
+}
+
+/// Active, of a scope that is enforced, and in its period.
+fn is_in_force(program: &Program, requester: &Requester, settings: &Settings) -> bool {
+    let governed =
+        program.scopes.is_empty() || program.scopes.iter().any(|scope| settings.scopes.contains(scope));
+    program.active && governed && program.period.start <= requester.now && requester.now < program.period.end
+}
+
 fn verdict<'p>(
     program: &'p Program,
     data: &DataFacts,
     requester: &Requester,
     settings: &Settings,
 ) -> Verdict<'p> {
-    let governed =
-        program.scopes.is_empty() || program.scopes.iter().any(|scope| settings.scopes.contains(scope));
-    let in_time = program.period.start <= requester.now && requester.now < program.period.end;
-    if !program.active || !governed || !in_time {
+    if !is_in_force(program, requester, settings) {
         return Verdict::NotApplicable;
     }
     let readings = program.readings.iter().map(|rules| of_rules(rules, data, requester, settings));
     match readings.max_by_key(|verdict| verdict.severity()) {
+        // What another file of the same person permits is not permitted here; what it denies is denied.
+        Some(Verdict::Permit(_) | Verdict::ImplicitDeny(_)) if program.denies_only => Verdict::NotApplicable,
         Some(verdict) => verdict,
         None if settings.unsupported_denies => Verdict::Unenforceable,
         None => Verdict::NotApplicable,
@@ -428,6 +445,10 @@ fn of_rules<'p>(
     settings: &Settings,
 ) -> Verdict<'p> {
     let answer = |rule: &Rule| {
+        let names_action = || rule.criteria.iter().any(|criterion| matches!(criterion, Criterion::Action(_)));
+        if requester.needs_action && rule.effect == Effect::Permit && !names_action() {
+            return Answer::No;
+        }
         let of = |criterion| matches(criterion, rule.effect, data, requester, settings);
         rule.criteria.iter().map(of).min().unwrap_or(Answer::Yes)
     };

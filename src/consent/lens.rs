@@ -11,7 +11,7 @@ use crate::store::{Current, Repository, Snapshot, StoreError, Stored};
 
 use super::codes::{Code, CodeSystem};
 use super::data::DataFacts;
-use super::decide::{Basis, Decision, Requester, Settings, decide_each};
+use super::decide::{Basis, Decision, Requester, Settings, decide_each, denies_by_name};
 use super::disclosed::{Disclosed, Shown};
 use super::identities::{Membership, load, membership, requester};
 use super::mask::Kept;
@@ -256,7 +256,13 @@ impl<'s> Lens<'s> {
     /// Whether the party is this patient (`Patient/id`), or acts for it.
     #[must_use]
     pub fn is_subject(&self, patient: &str) -> bool {
-        self.requester.self_patient.as_deref() == Some(patient) || self.requester.represents.contains(patient)
+        if self.requester.self_patient.as_deref() == Some(patient) {
+            return true;
+        }
+        // A store that fails here fails what follows; until then nobody acts for anybody.
+        let acts = |programs: Arc<Vec<Program>>| self.requester_for(patient, &programs, &self.requester);
+        self.requester.represents.contains(patient)
+            && self.programs(patient).and_then(acts).is_ok_and(|known| known.represents.contains(patient))
     }
 
     /// Shows what was made of accesses or decisions about these patients (`Patient/id`): to who may audit, and to the
@@ -286,6 +292,15 @@ impl<'s> Lens<'s> {
     /// [`StoreError`] if the disk fails.
     pub fn decision(&self, resource: Node<'_>) -> Result<Decision, StoreError> {
         self.decide(&DataFacts::of(resource))
+    }
+
+    /// Whether the party's scopes and launch context reach the file of a patient (`Patient/id`).
+    #[must_use]
+    pub fn reaches_file(&self, patient: &str) -> bool {
+        let owners = BTreeSet::from([patient.to_owned()]);
+        let reach = self.reach.of(self.reach.letters("Patient"), "Patient", &owners, None);
+        let represents = self.requester.represents.contains(patient);
+        (reach == Keep::Keep || represents) && !self.reach.is_outside_context(&owners)
     }
 
     /// Whether a scope with one of these letters reaches all of a type, whatever is in it and whosoever it is.
@@ -393,6 +408,10 @@ impl<'s> Lens<'s> {
                 Membership::Unknown => drop(known.unresolved.insert(team.clone())),
                 Membership::Stranger => {}
             }
+        }
+        // Whom a denial names acts for the patient no longer (45 CFR 164.502(g)(5)).
+        if known.represents.contains(owner) && denies_by_name(programs, &known, &self.settings) {
+            known.represents.remove(owner);
         }
         Ok(known)
     }

@@ -90,6 +90,10 @@ fn of_rule(rule: &Rule, warn: &mut Warn<'_>, is_known: &dyn Fn(&str) -> bool) {
                     warn(IssueCode::CodeInvalid, message, &format!("{}.securityLabel", rule.path));
                 }
             }
+            Criterion::Partly(_) => {
+                let message = "a value has no code and no reference that can be computed: it counts where that protects";
+                warn(IssueCode::NotSupported, message.to_owned(), &rule.path);
+            }
             _ => {}
         }
     }

@@ -63,6 +63,7 @@ pub(super) fn matches(
             yes_if(values.iter().any(|tags| tags.iter().all(|tag| data.tags.contains(tag))))
         }
         Criterion::Payer => yes_if(requester.payer),
+        Criterion::Partly(known) => matches(known, effect, data, requester, settings).max(Answer::Maybe),
     }
 }
 
@@ -91,6 +92,7 @@ fn needs_of(criterion: &Criterion) -> Needs {
         }
         Criterion::DataActor(_) | Criterion::DataPeriod(_) => Needs::Facts,
         Criterion::Data(values) if values.iter().all(|(meaning, _)| meaning == "authoredby") => Needs::Facts,
+        Criterion::Partly(known) => needs_of(known),
         Criterion::Class(_)
         | Criterion::Code(_)
         | Criterion::Data(_)

@@ -11,9 +11,12 @@ use super::identities::{load, reference_at};
 use super::lens::Lens;
 use super::program::{Program, compile};
 
+/// A person has no more files than this; where there are more, nothing is decided and so nothing is shown.
+const FILES_MAX: usize = 64;
+
 impl Lens<'_> {
-    /// The Consents of a patient (`Patient/id`), compiled once for all requests until one is written. Those of files that
-    /// were merged with this one count as its own: a denial given under either number holds for both.
+    /// The Consents of a patient (`Patient/id`), compiled once for all requests until one is written. Of those of
+    /// files that were merged with this one the denials count: what is denied under either number is denied for both.
     pub(super) fn programs(&self, owner: &str) -> Result<Arc<Vec<Program>>, StoreError> {
         let stored = self.stored_programs(owner)?;
         match &self.supposed {
@@ -35,7 +38,8 @@ impl Lens<'_> {
             for stored in self.referring("Consent", "patient", patient)? {
                 let tree = self.tree(&stored)?;
                 let program = compile(tree.root());
-                programs.push(Program { patient: Some(owner.to_owned()), ..program });
+                let denies_only = patient != owner;
+                programs.push(Program { patient: Some(owner.to_owned()), denies_only, ..program });
             }
         }
         let programs = Arc::new(programs);
@@ -51,16 +55,30 @@ impl Lens<'_> {
         Ok(self.programs(patient)?.to_vec())
     }
 
-    /// The patient itself, and the Patients that it replaces or is replaced by (R4 patient.html#links).
+    /// The patient itself, and the Patients that it replaces or is replaced by, however many links away (R4
+    /// patient.html#links).
     fn files_of_person(&self, owner: &str) -> Result<BTreeSet<String>, StoreError> {
         let mut found = BTreeSet::from([owner.to_owned()]);
-        if let Some(stored) = load(&self.repository, owner)? {
-            found.extend(merged_with(self.tree(&stored)?.root()).map(|(other, _)| other));
-        }
-        for stored in self.referring("Patient", "link", owner)? {
-            let is_merged = merged_with(self.tree(&stored)?.root()).any(|(other, _)| other == owner);
-            if is_merged {
-                found.insert(format!("Patient/{}", stored.id));
+        let mut open = vec![owner.to_owned()];
+        while let Some(file) = open.pop() {
+            let mut linked = Vec::new();
+            if let Some(stored) = load(&self.repository, &file)? {
+                linked.extend(merged_with(self.tree(&stored)?.root()));
+            }
+            for stored in self.referring("Patient", "link", &file)? {
+                if merged_with(self.tree(&stored)?.root()).any(|other| other == file) {
+                    linked.push(format!("Patient/{}", stored.id));
+                }
+            }
+            for other in linked {
+                if found.len() >= FILES_MAX {
+                    return Err(StoreError::Corrupt(format!(
+                        "{owner} is linked to more than {FILES_MAX} files"
+                    )));
+                }
+                if found.insert(other.clone()) {
+                    open.push(other);
+                }
             }
         }
         Ok(found)
@@ -108,10 +126,8 @@ impl Lens<'_> {
     }
 }
 
-/// The Patients that one was merged with, and how.
-fn merged_with(patient: Node<'_>) -> impl Iterator<Item = (String, &str)> {
-    patient.items_at("link").filter_map(|link| {
-        let kind = link.str_at("type").filter(|kind| matches!(*kind, "replaces" | "replaced-by"))?;
-        Some((reference_at(link, "other")?, kind))
-    })
+/// The Patients that one was merged with.
+fn merged_with(patient: Node<'_>) -> impl Iterator<Item = String> {
+    let is_merge = |link: &Node<'_>| matches!(link.str_at("type"), Some("replaces" | "replaced-by"));
+    patient.items_at("link").filter(is_merge).filter_map(|link| reference_at(link, "other"))
 }

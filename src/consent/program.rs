@@ -39,6 +39,14 @@ pub struct Actor {
     pub identifiers: Vec<(String, String)>,
 }
 
+impl Actor {
+    /// Whether it tells who is meant.
+    #[must_use]
+    pub fn is_somebody(&self) -> bool {
+        self.reference.is_some() || !self.identifiers.is_empty()
+    }
+}
+
 /// One kind of criterion with its values, any of which is enough.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Criterion {
@@ -58,6 +66,8 @@ pub enum Criterion {
     DataSource(Vec<String>),
     DataTag(Vec<Vec<(String, String)>>),
     Payer,
+    /// Some of its values cannot be computed: where the others do not match, it may.
+    Partly(Box<Self>),
 }
 
 impl Criterion {
@@ -79,21 +89,39 @@ impl Criterion {
             Self::DataSource(_) => 11,
             Self::DataTag(_) => 12,
             Self::Payer => 13,
+            Self::Partly(known) => known.kind(),
+        }
+    }
+
+    /// The values that can be computed.
+    #[must_use]
+    pub fn known(&self) -> &Self {
+        match self {
+            Self::Partly(known) => known.known(),
+            whole => whole,
         }
     }
 
     /// Criteria of who asks, as opposed to what is asked for.
     #[must_use]
     pub fn is_of_requester(&self) -> bool {
-        matches!(
-            self,
+        match self {
             Self::Actor(_)
-                | Self::Purpose(_)
-                | Self::Action(_)
-                | Self::Period(_)
-                | Self::Environment(_)
-                | Self::Payer
-        )
+            | Self::Purpose(_)
+            | Self::Action(_)
+            | Self::Period(_)
+            | Self::Environment(_)
+            | Self::Payer => true,
+            Self::Partly(known) => known.is_of_requester(),
+            Self::DataActor(_)
+            | Self::Label(_)
+            | Self::Class(_)
+            | Self::Code(_)
+            | Self::DataPeriod(_)
+            | Self::Data(_)
+            | Self::DataSource(_)
+            | Self::DataTag(_) => false,
+        }
     }
 }
 
@@ -132,6 +160,8 @@ pub struct Program {
     pub readings: Vec<Vec<Rule>>,
     /// References named by `related` criteria, whose own references a decision needs.
     pub related: Vec<String>,
+    /// Whether only its denials count: it is of another file of the same person.
+    pub denies_only: bool,
     /// Groups and teams named as recipients, whose members a decision needs.
     pub teams: Vec<String>,
 }
@@ -150,7 +180,7 @@ pub fn compile(consent: Node<'_>) -> Program {
         .iter()
         .flatten()
         .flat_map(|rule| &rule.criteria)
-        .filter_map(|criterion| match criterion {
+        .filter_map(|criterion| match criterion.known() {
             Criterion::Data(values) => Some(values),
             _ => None,
         })
@@ -158,11 +188,12 @@ pub fn compile(consent: Node<'_>) -> Program {
         .filter(|(meaning, _)| meaning == "related")
         .map(|(_, reference)| reference.clone())
         .collect();
-    let actors =
-        readings.iter().flatten().flat_map(|rule| &rule.criteria).filter_map(|criterion| match criterion {
+    let actors = readings.iter().flatten().flat_map(|rule| &rule.criteria).filter_map(|criterion| {
+        match criterion.known() {
             Criterion::Actor(actors) => Some(actors),
             _ => None,
-        });
+        }
+    });
     let mut teams: Vec<String> = actors
         .flatten()
         .filter_map(|actor| actor.reference.clone())
@@ -183,13 +214,17 @@ pub fn compile(consent: Node<'_>) -> Program {
             .map_or(Interval::ALWAYS, period),
         readings,
         related,
+        denies_only: false,
         teams,
     }
 }
 
 fn readings(consent: Node<'_>) -> (Status, Vec<Vec<Rule>>) {
     let unsupported = |why| (Status::Unsupported(why), Vec::new());
-    if consent.get("modifierExtension").is_some() {
+    let in_provision = consent.get("provision").into_iter().flat_map(Node::subtree);
+    if consent.get("modifierExtension").is_some()
+        || in_provision.into_iter().any(|node| node.key() == "modifierExtension")
+    {
         return unsupported("it has a modifier extension");
     }
     if consent
@@ -353,48 +388,56 @@ fn exception(provision: Node<'_>, base: Effect) -> Result<Vec<Rule>, &'static st
 /// Recipient roles; custodians and authors describe the data instead.
 const DATA_ROLES: [&str; 4] = ["CST", "AUT", "AUTHEN", "LA"];
 
-/// The criteria that a provision itself states.
+/// The criteria that a provision itself states. An element that is there and yields no value that can be computed is a
+/// criterion all the same: passed over, it would widen a permit and end a denial.
 fn criteria(provision: Node<'_>) -> Vec<Criterion> {
     let mut out = Vec::new();
-    let codings =
-        |name: &str| -> Vec<Code> { provision.items_at(name).filter_map(Code::of_coding).collect() };
     let (data, recipients): (Vec<Actor>, Vec<Actor>) =
         provision.items_at("actor").map(actor).partition(|actor| DATA_ROLES.contains(&actor.role.as_str()));
-    let mut push = |present: bool, criterion: Criterion| {
-        if present {
-            out.push(criterion);
-        }
+    let mut push = |present: bool, is_whole: bool, criterion: Criterion| match (present, is_whole) {
+        (false, _) => {}
+        (true, true) => out.push(criterion),
+        (true, false) => out.push(Criterion::Partly(Box::new(criterion))),
     };
-    push(!recipients.is_empty(), Criterion::Actor(recipients));
-    push(!data.is_empty(), Criterion::DataActor(data));
-    let (purposes, labels, classes) = (codings("purpose"), codings("securityLabel"), codings("class"));
-    push(!purposes.is_empty(), Criterion::Purpose(purposes));
-    push(!labels.is_empty(), Criterion::Label(labels));
-    push(!classes.is_empty(), Criterion::Class(classes));
-    let concepts = |name: &str| -> Vec<Code> {
-        provision
-            .items_at(name)
-            .flat_map(|concept| concept.items_at("coding"))
-            .filter_map(Code::of_coding)
-            .collect()
+    push(!recipients.is_empty(), recipients.iter().all(Actor::is_somebody), Criterion::Actor(recipients));
+    push(!data.is_empty(), data.iter().all(Actor::is_somebody), Criterion::DataActor(data));
+    let codings = |name: &str| -> (bool, Vec<Code>) {
+        let codes: Vec<Option<Code>> = provision.items_at(name).map(Code::of_coding).collect();
+        (codes.iter().all(Option::is_some), codes.into_iter().flatten().collect())
     };
-    let actions = concepts("action");
-    push(!actions.is_empty(), Criterion::Action(actions));
-    push(provision.get("code").is_some(), Criterion::Code(concepts("code")));
+    let concepts = |name: &str| -> (bool, Vec<Code>) {
+        let each = |concept: Node<'_>| -> Vec<Code> {
+            concept.items_at("coding").filter_map(Code::of_coding).collect()
+        };
+        let codes: Vec<Vec<Code>> = provision.items_at(name).map(each).collect();
+        (codes.iter().all(|codes| !codes.is_empty()), codes.into_iter().flatten().collect())
+    };
+    let has = |name: &str| provision.get(name).is_some();
+    let (is_whole, purposes) = codings("purpose");
+    push(has("purpose"), is_whole, Criterion::Purpose(purposes));
+    let (is_whole, labels) = codings("securityLabel");
+    push(has("securityLabel"), is_whole, Criterion::Label(labels));
+    let (is_whole, classes) = codings("class");
+    push(has("class"), is_whole, Criterion::Class(classes));
+    let (is_whole, actions) = concepts("action");
+    push(has("action"), is_whole, Criterion::Action(actions));
+    let (is_whole, codes) = concepts("code");
+    push(has("code"), is_whole, Criterion::Code(codes));
     if let Some(node) = provision.get("period") {
-        push(true, Criterion::Period(period(node)));
+        push(true, true, Criterion::Period(period(node)));
     }
     if let Some(node) = provision.get("dataPeriod") {
-        push(true, Criterion::DataPeriod(period(node)));
+        push(true, true, Criterion::DataPeriod(period(node)));
     }
-    let instances: Vec<(String, String)> = provision
+    let instances: Vec<Option<(String, String)>> = provision
         .items_at("data")
-        .filter_map(|data| {
+        .map(|data| {
             let reference = data.get("reference")?.str_at("reference")?;
             Some((data.str_at("meaning")?.to_owned(), plain(reference)))
         })
         .collect();
-    push(provision.get("data").is_some(), Criterion::Data(instances));
+    let is_whole = instances.iter().all(Option::is_some);
+    push(has("data"), is_whole, Criterion::Data(instances.into_iter().flatten().collect()));
     extensions(provision, &mut out);
     out
 }

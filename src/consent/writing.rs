@@ -6,10 +6,11 @@ use crate::store::StoreError;
 use super::data::DataFacts;
 use super::decide::Requester;
 use super::lens::Lens;
+use super::program::{Criterion, Effect, compile};
 
-/// What feeds identities and subjects of decisions is written by the own staff alone.
-const FEEDS_IDENTITIES: [&str; 6] =
-    ["Organization", "Practitioner", "PractitionerRole", "Group", "CareTeam", "RelatedPerson"];
+/// What feeds identities and subjects of decisions is written by those of the own staff who keep it.
+const FEEDS_IDENTITIES: [&str; 7] =
+    ["Organization", "Practitioner", "PractitionerRole", "Group", "CareTeam", "RelatedPerson", "Person"];
 
 /// What patients make themselves; of all that is there already they change their Consents alone.
 /// CHOICE: what professionals have recorded is not theirs to change (45 CFR 164.526 lets them ask for an amendment).
@@ -32,6 +33,10 @@ impl Lens<'_> {
         let data = DataFacts::of(resource);
         let name = data.type_name.as_str();
         let row = self.party.role.row();
+        // A launch, or an emergency, is about one patient; it writes about no other.
+        if self.reach.is_outside_context(&data.owners) {
+            return Ok(false);
+        }
         // Staff acts for a purpose that its role has, or not at all.
         if row.writes != Writes::OwnMatters && self.requester.purposes.is_empty() {
             return Ok(false);
@@ -40,46 +45,108 @@ impl Lens<'_> {
             return Ok(self.is_own() && row.does_work);
         }
         let feeds = FEEDS_IDENTITIES.contains(&name) || (name == "Patient" && resource.get("link").is_some());
+        if self.party.break_glass.is_some() && (feeds || name == "Consent") {
+            return Ok(false);
+        }
         match row.writes {
             Writes::Nothing => Ok(false),
-            Writes::Work => Ok(self.is_own() && name == "Consent"),
-            // CareTeams and RelatedPersons are of a patient: who runs the server does not decide about one.
+            Writes::OwnMatters => self.may_write_own(resource, &data, writing),
+            _ if feeds => Ok(self.may_feed(resource, &data)),
+            _ if name == "Consent" => Ok(self.may_record(resource)),
+            Writes::Work => Ok(false),
             Writes::Administration => Ok(self.is_own() && data.owners.is_empty()),
-            Writes::OwnMatters => self.may_write_own(&data, writing),
-            Writes::Anything if feeds || name == "Consent" || data.owners.is_empty() => Ok(self.is_own()),
+            Writes::Anything if data.owners.is_empty() => Ok(self.is_own()),
             // Somebody else's new file is theirs to make; whether it may be seen is decided when it is read.
-            Writes::Anything if !self.is_own() && name == "Patient" && writing == Writing::New => {
-                Ok(self.party.role == Role::System)
+            Writes::Anything if !self.is_own() && name == "Patient" => {
+                Ok(self.party.role == Role::System && writing == Writing::New)
             }
-            Writes::Anything => self.may_collect(&data),
+            Writes::Anything => self.may_collect(&data, writing),
         }
     }
 
+    /// What decisions about identities rest on. Who runs the server decides about no patient; and what the own
+    /// organization is made of is for who runs it, and for who loads its data.
+    fn may_feed(&self, resource: Node<'_>, data: &DataFacts) -> bool {
+        let row = self.party.role.row();
+        let is_allowed =
+            self.is_own() && row.feeds_identities && (!row.administers || data.owners.is_empty());
+        let is_part = data.type_name == "Organization" && resource.get("partOf").is_some();
+        is_allowed && (!is_part || row.administers || self.party.assign_ids)
+    }
+
+    /// Consents that are recorded for a patient. Nobody records a permit for himself.
+    fn may_record(&self, consent: Node<'_>) -> bool {
+        let row = self.party.role.row();
+        self.is_own() && row.records_consents && !self.permits_itself(consent)
+    }
+
+    fn permits_itself(&self, consent: Node<'_>) -> bool {
+        let Some(user) = &self.party.fhir_user else { return false };
+        let rules = compile(consent).readings;
+        let mut permits = rules.iter().flatten().filter(|rule| rule.effect == Effect::Permit);
+        permits.any(|rule| {
+            rule.criteria.iter().any(|criterion| match criterion {
+                Criterion::Actor(actors) => actors.iter().any(|actor| actor.reference.as_ref() == Some(user)),
+                _ => false,
+            })
+        })
+    }
+
     /// What patients, and who acts for them, write: about the one patient alone.
-    fn may_write_own(&self, data: &DataFacts, writing: Writing) -> Result<bool, StoreError> {
+    fn may_write_own(
+        &self,
+        resource: Node<'_>,
+        data: &DataFacts,
+        writing: Writing,
+    ) -> Result<bool, StoreError> {
         let name = data.type_name.as_str();
         let is_own = data.owners.len() == 1 && data.owners.iter().all(|owner| self.is_subject(owner));
         if name == "Consent" {
-            // Who is named by a Consent does not write it: the patient does, or the own staff that records it.
-            return Ok(is_own);
+            // Who is named by a Consent does not write it: the patient does, or the own staff that records it. Who acts for
+            // the patient neither gives nor takes rights of the own.
+            let is_named = self.party.role == Role::Representative && self.is_named(resource);
+            return Ok(is_own && !is_named);
         }
         if !is_own || writing == Writing::Change || !PATIENTS_WRITE.contains(&name) {
             return Ok(false);
         }
-        self.may_collect(data)
+        self.may_collect(data, writing)
     }
 
-    fn may_collect(&self, data: &DataFacts) -> Result<bool, StoreError> {
-        let requester = Requester { actions: vec!["correct", "collect"], ..self.requester.clone() };
+    /// Whether a Consent names the party.
+    fn is_named(&self, consent: Node<'_>) -> bool {
+        let rules = compile(consent).readings;
+        rules.iter().flatten().flat_map(|rule| &rule.criteria).any(|criterion| match criterion {
+            Criterion::Actor(actors) => actors.iter().any(|actor| {
+                let is_identity = |reference: &String| self.requester.actors.contains(reference);
+                actor.reference.as_ref().is_some_and(is_identity)
+            }),
+            _ => false,
+        })
+    }
+
+    /// By the Consents. Others than the own organization change what is there only where a rule says so: to permit
+    /// somebody to see a file is not to permit to overwrite it.
+    fn may_collect(&self, data: &DataFacts, writing: Writing) -> Result<bool, StoreError> {
+        let changes_others = writing == Writing::Change && !self.is_own();
+        let requester = Requester {
+            actions: if changes_others { vec!["correct"] } else { vec!["correct", "collect"] },
+            needs_action: changes_others,
+            collects: true,
+            ..self.requester.clone()
+        };
         self.decide_as(data, &requester).map(|decision| decision.permit)
     }
 
     /// Whether the party may write about a patient whom the same transaction registers: a referral comes with the patient.
     #[must_use]
     pub fn may_write_about_new(&self, resource: Node<'_>) -> bool {
-        let name = resource.str_at("resourceType").unwrap_or_default();
+        let data = DataFacts::of(resource);
+        let name = data.type_name.as_str();
         self.party.role == Role::System
+            && !self.requester.purposes.is_empty()
+            && !data.is_work()
             && !FEEDS_IDENTITIES.contains(&name)
-            && !matches!(name, "Consent" | "Patient")
+            && !matches!(name, "Consent" | "Patient" | "Task" | "Provenance")
     }
 }

@@ -73,13 +73,13 @@ impl Facts {
         match &*def.name {
             "Patient" => patients.extend(resource.str_at("id").map(str::to_owned)),
             // A Person is an index of who somebody is; every patient it links to is a subject.
-            "Bundle" | "Parameters" => carried(resource, &mut patients),
+            "Bundle" | "Parameters" => carried(resource, Carried::Entry, &mut patients),
             _ => {
                 for child in resource.children().filter(|child| SUBJECT_ELEMENTS.contains(&child.key())) {
                     references(child, &mut patients);
                 }
                 for contained in resource.items_at("contained") {
-                    carried(contained, &mut patients);
+                    carried(contained, Carried::Contained, &mut patients);
                 }
             }
         }
@@ -116,14 +116,16 @@ fn targets(node: Node<'_>) -> impl Iterator<Item = String> + '_ {
     references.map(|reference| plain(reference.text()))
 }
 
-/// `Type/id` of a reference wherever it stands, or its text.
+/// `Type/id` of a reference to a resource here, or its text: what is on another server is somebody else, whatever its id.
+/// References under the own base are made relative before a resource is written.
 #[must_use]
 pub fn plain(reference: &str) -> String {
     match Reference::parse(reference).target {
-        ReferenceTarget::Relative(key) | ReferenceTarget::Absolute { key, .. } => key.to_string(),
-        ReferenceTarget::Fragment(_) | ReferenceTarget::Urn(_) | ReferenceTarget::Other(_) => {
-            reference.to_owned()
-        }
+        ReferenceTarget::Relative(key) => key.to_string(),
+        ReferenceTarget::Absolute { .. }
+        | ReferenceTarget::Fragment(_)
+        | ReferenceTarget::Urn(_)
+        | ReferenceTarget::Other(_) => reference.to_owned(),
     }
 }
 
@@ -155,12 +157,22 @@ fn references(node: Node<'_>, out: &mut Vec<String>) {
     }
 }
 
+/// How a resource is within another.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Carried {
+    Contained,
+    Entry,
+}
+
 /// Whatever a container carries is about whom its parts are about.
-fn carried(node: Node<'_>, out: &mut Vec<String>) {
+fn carried(node: Node<'_>, how: Carried, out: &mut Vec<String>) {
+    let is_contained = how == Carried::Contained;
     for below in node.subtree().filter(|below| SUBJECT_ELEMENTS.contains(&below.key())) {
         references(below, out);
     }
-    for below in node.subtree().filter(|below| below.str_at("resourceType") == Some("Patient")) {
+    // The id of what is contained is of its container alone (R4 references.html#contained).
+    let is_patient = |below: &Node<'_>| below.str_at("resourceType") == Some("Patient");
+    for below in node.subtree().filter(is_patient).filter(|_| !is_contained) {
         out.extend(below.str_at("id").map(str::to_owned));
     }
 }
