@@ -29,6 +29,14 @@ pub(super) fn names(child: Node<'_>, type_name: &str) -> bool {
 }
 
 impl Lens<'_> {
+    /// What a resource names whose subjects and labels become its own, patients left out (`Type/id`).
+    #[must_use]
+    pub fn named_by(&self, resource: Node<'_>) -> Vec<String> {
+        let data = DataFacts::of(resource);
+        let named = data.named.iter().filter(|reference| !reference.starts_with("Patient/"));
+        named.cloned().collect()
+    }
+
     /// The facts of a resource with the subjects and labels of what it names.
     pub(super) fn with_what_it_names(&self, data: &DataFacts) -> Result<DataFacts, StoreError> {
         let mut whole = data.clone();

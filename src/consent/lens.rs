@@ -1,6 +1,7 @@
 //! The lens: what one party may see of one snapshot. Everything that leaves the house passes through it; nothing else can
 //! make a [`Disclosed`].
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::auth::{Party, Permission, Writes};
@@ -41,6 +42,8 @@ pub struct Lens<'s> {
     memberships: Mutex<HashMap<(String, String), Membership>>,
     /// Whether what references lead to is shown.
     targets: Mutex<HashMap<String, bool>>,
+    /// Whether only what is shown whole counts: where texts are searched that a mask may leave out.
+    pub(super) wants_whole: AtomicBool,
     /// What was asked for and not shown, for the record of accesses.
     withheld: Mutex<Vec<Withheld>>,
 }
@@ -73,6 +76,7 @@ impl<'s> Lens<'s> {
             references: Mutex::default(),
             memberships: Mutex::default(),
             targets: Mutex::default(),
+            wants_whole: AtomicBool::new(false),
             withheld: Mutex::default(),
         })
     }
@@ -223,17 +227,29 @@ impl<'s> Lens<'s> {
             return Ok(None);
         }
         let tree = self.tree(stored)?;
-        let mut hidden = Vec::new();
-        for target in telling_references(tree.root()) {
-            if !self.shows_target(&target)? {
-                hidden.push(target);
-            }
-        }
+        let hidden = self.hidden_targets(tree.root())?;
         if hidden.is_empty() {
             return Ok(None);
         }
         let corrupt = || StoreError::Corrupt(format!("the text of row {}", stored.row));
         masked(text, &hidden).map(Some).ok_or_else(corrupt)
+    }
+
+    /// The references that tell of what is not shown.
+    pub(super) fn hidden_targets(&self, resource: Node<'_>) -> Result<Vec<String>, StoreError> {
+        let mut hidden = Vec::new();
+        for target in telling_references(resource) {
+            if !self.shows_target(&target)? {
+                hidden.push(target);
+            }
+        }
+        Ok(hidden)
+    }
+
+    /// Lets a search find only what is shown whole: it asks for texts or identifiers, and what is left out of an answer is
+    /// not found out by asking for it.
+    pub fn find_only_the_whole(&self) {
+        self.wants_whole.store(true, Ordering::Relaxed);
     }
 
     /// Whether what a reference leads to is there and shown.
@@ -284,6 +300,14 @@ impl<'s> Lens<'s> {
     pub fn show_match(&self, text: String, patient: String, time: Millis) -> Option<Disclosed> {
         let patients = BTreeSet::from([patient]);
         self.party.files_consent.then(|| Disclosed::gathered(text, time, patients, Vec::new()))
+    }
+
+    /// The data subjects of a resource (`Patient/id`), with those of what it names.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn subjects_of(&self, resource: Node<'_>) -> Result<BTreeSet<String>, StoreError> {
+        Ok(self.with_what_it_names(&DataFacts::of(resource))?.owners)
     }
 
     /// What is decided about a resource, and why. Nothing is released by it.

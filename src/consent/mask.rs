@@ -1,5 +1,6 @@
 //! The lens as a search asks it: by the facts of a row where they are enough, by the resource where they are not.
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use crate::definitions::TypeDef;
@@ -55,12 +56,17 @@ impl Mask for Lens<'_> {
     }
 
     fn keep(&self, def: &TypeDef, facts: &Facts) -> Keep {
-        self.with_facts(def, facts, &ByFacts::keep)
+        match self.with_facts(def, facts, &ByFacts::keep) {
+            Keep::Keep if self.wants_whole.load(Ordering::Relaxed) => Keep::NeedResource,
+            keep => keep,
+        }
     }
 
     fn keep_resource(&self, _: &TypeDef, resource: Node<'_>) -> bool {
         // A store that fails here fails the read that follows; until then nothing is shown.
-        self.may_see(resource).is_ok_and(|permit| permit)
+        let is_whole = || self.hidden_targets(resource).is_ok_and(|hidden| hidden.is_empty());
+        let permit = self.may_see(resource).is_ok_and(|permit| permit);
+        permit && (!self.wants_whole.load(Ordering::Relaxed) || is_whole())
     }
 }
 

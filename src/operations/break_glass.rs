@@ -27,6 +27,8 @@ pub(super) fn break_glass(session: &Session<'_>, call: &Call<'_>) -> Result<Answ
         && party.role.row().breaks_glass
         && session.lens.is_own()
         && party.break_glass.is_none()
+        // An app that was given one patient does not give itself another.
+        && party.patient_context.is_none()
         && session.engine.settings.break_glass != BreakGlassMode::Off;
     if !may {
         return Err(Refusal::forbidden("the party may not break the glass"));

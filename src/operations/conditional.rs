@@ -44,6 +44,9 @@ pub(super) fn matches(
         let issue = Issue::error(IssueCode::Required, "a conditional interaction needs criteria");
         return Err(Refusal::new(RefusalKind::PreconditionFailed, issue));
     }
+    if query.filters.iter().any(Filter::asks_for_texts) {
+        session.lens.find_only_the_whole();
+    }
     let view = View::new(session.repository(), None, &session.lens);
     // Whatever is to be done with the match, it is found by a search.
     let scope = session.lens.party().scopes.search_filter(&def.name);
@@ -90,19 +93,19 @@ pub(super) fn update(
             let fresh = match (given.filter(|_| assigns), &input.assigned) {
                 (Some(given), None) => {
                     let mut planned = update::planned(session, def, &given, valid, input)?;
-                    planned.expectations = expectations;
+                    planned.expectations.extend(expectations);
                     return Ok(Prepared::Change(Box::new(planned)));
                 }
                 (_, Some(assigned)) => assigned.clone(),
                 (None, None) => session.engine.fresh_id()?,
             };
             let mut planned = super::write::put(session, valid, fresh, None)?;
-            planned.expectations = expectations;
+            planned.expectations.extend(expectations);
             return Ok(Prepared::Change(Box::new(planned)));
         }
     };
     let mut planned = update::planned(session, def, &id, valid, input)?;
-    planned.expectations = expectations;
+    planned.expectations.extend(expectations);
     Ok(Prepared::Change(Box::new(planned)))
 }
 

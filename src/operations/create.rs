@@ -34,6 +34,6 @@ pub(super) fn prepare(
         None => session.engine.fresh_id()?,
     };
     let mut planned = put(session, valid, id, None)?;
-    planned.expectations = expectations;
+    planned.expectations.extend(expectations);
     Ok(Prepared::Change(Box::new(planned)))
 }

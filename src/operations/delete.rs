@@ -29,7 +29,7 @@ pub(super) fn prepare(
         return Err(Refusal::forbidden("the party may not delete this"));
     }
     super::integrity::check_referrers(session, def, id)?;
-    let expectations = super::hold::not_held(session, &current.facts.patients)?;
+    let expectations = super::hold::not_held(session, &session.lens.subjects_of(tree.root())?)?;
     // The facts stay: they say for whom the deletion itself is news.
     let derived = Derived { entries: Vec::new(), facts: current.facts.clone() };
     let change =

@@ -9,6 +9,7 @@ use crate::store::{At, Batch, Clock, Kv, Ticket, VersionCipher};
 
 use super::answer::{Answer, Body, Refusal, RefusalKind};
 use super::index::Index;
+use super::member_match::MemberMatches;
 use super::operation::operation_at;
 use super::parameters::Call;
 use super::request::{Asked, Request};
@@ -66,6 +67,8 @@ pub struct Engine {
     pub(super) settings: Arc<Settings>,
     /// Compiled Consents.
     pub(super) programs: Programs,
+    /// How often clients have tried to match members.
+    pub(super) member_matches: MemberMatches,
     /// The search parameters in force, and the work of indexing by them.
     pub index: Arc<Index>,
     issuer: Issuer,
@@ -103,6 +106,7 @@ impl Engine {
             cursor_key: derived("cursors"),
             settings: Arc::new(settings),
             programs: Programs::default(),
+            member_matches: MemberMatches::default(),
             index,
             issuer,
             trust: None,
@@ -271,9 +275,13 @@ impl Engine {
         if row.code == Code::Capabilities || is_recorded {
             return Ok(());
         }
+        let named = asked.named.clone();
         let mut access = self.begin_record(party, (row.name, row.action), asked)?;
         match result {
-            Ok(answer) => fill(&mut access, answer),
+            Ok(answer) => {
+                fill(&mut access, answer);
+                access.concern(&named);
+            }
             Err(refusal) => {
                 access.status = refusal.kind.status();
                 access.withhold(&refusal.withheld);
@@ -397,7 +405,11 @@ pub(super) fn answer_read(
             history::history(session, place, request)
         }
         (Code::Operation, place) => match operation_at(place, row.name) {
-            Some(operation) => operation.act(session, &Call { place, request }),
+            Some(operation) => {
+                let call = Call { place, request };
+                call.is_within_reach(session)?;
+                operation.act(session, &call)
+            }
             None => Err(Refusal::not_found()),
         },
         _ => Err(Refusal::not_found()),

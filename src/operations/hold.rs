@@ -15,14 +15,17 @@ fn key(patient: &str) -> Vec<u8> {
     Key::new(Space::Meta).text(b"hold").text(patient.as_bytes()).into_bytes()
 }
 
-/// What a deletion expects of the files of these patients, by their ids: that they are not held until it is done.
+/// What a deletion expects of the files of these patients (`Patient/id`): that they are not held until it is done.
 ///
 /// # Errors
 /// 409 if one is held.
-pub(super) fn not_held(session: &Session<'_>, patients: &[String]) -> Result<Vec<Expectation>, Refusal> {
+pub(super) fn not_held<'p>(
+    session: &Session<'_>,
+    patients: impl IntoIterator<Item = &'p String>,
+) -> Result<Vec<Expectation>, Refusal> {
     let mut expectations = Vec::new();
     for patient in patients {
-        let key = key(patient);
+        let key = key(patient.strip_prefix("Patient/").unwrap_or(patient));
         if session.snapshot().get(&key)?.is_some() {
             let issue = Issue::error(IssueCode::BusinessRule, "the file is held: nothing of it is deleted");
             return Err(Refusal::new(RefusalKind::Conflict, issue));

@@ -1,13 +1,15 @@
 //! `Patient/$member-match` (HRex 1.0): an insurer finds its new member by what it knows of the person and of the coverage that
 //! went before, and hands in the member's Consent.
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
 
 use crate::audit::{self, Action};
-use crate::consent::compile;
+use crate::auth::Permission;
+use crate::consent::{Code, Criterion, Status, compile};
 use crate::definitions::{TypeDef, r4};
-use crate::model::{Issue, IssueCode, Node, ResourceId, parse};
+use crate::model::{Issue, IssueCode, Millis, Node, ResourceId, parse};
 use crate::search::{Everything, Filter, fold};
 use crate::store::{Draft, Report, Search, View, Way};
 
@@ -41,9 +43,12 @@ pub(super) fn member_match(session: &Session<'_>, call: &Call<'_>) -> Result<Ans
     let coverage = given("CoverageToMatch", "Coverage")?;
     given("CoverageToLink", "Coverage")?;
     let consent = given("Consent", "Consent")?;
-    if !session.lens.party().files_consent {
+    let party = session.lens.party();
+    let may_file = party.files_consent && party.scopes.permit(Permission::Create, Some("Consent"));
+    if !may_file || !session.engine.member_matches.may_try(&party.client, session.engine.now()) {
         return Err(no_match());
     }
+    is_hrex(session, consent)?;
     let found = matching(session, member, coverage)?;
     let [(id, identifier)] = found.as_slice() else { return Err(no_match()) };
     let patient = format!("Patient/{id}");
@@ -59,6 +64,71 @@ pub(super) fn member_match(session: &Session<'_>, call: &Call<'_>) -> Result<Ans
     let mut answer = Answer::new(Kind::Ok, Body::Disclosed(shown.ok_or_else(no_match)?));
     answer.recorded = true;
     Ok(answer)
+}
+
+/// The shape that HRex gives the Consent of a member match: a permit in a period, by one of its two policies, for the client's
+/// own organization and purposes that its role has, and nothing beside. Whatever else is no consent that an insurer hands in.
+fn is_hrex(session: &Session<'_>, consent: Node<'_>) -> Result<(), Refusal> {
+    let provision = consent.get("provision").ok_or_else(no_match)?;
+    let policies = || consent.items_at("policy").filter_map(|policy| policy.str_at("uri"));
+    let has_policy = policies().any(|uri| {
+        uri.ends_with("hrex-consent.html#regular") || uri.ends_with("hrex-consent.html#sensitive")
+    });
+    let has_period = provision
+        .get("period")
+        .is_some_and(|period| period.get("start").is_some() && period.get("end").is_some());
+    let is_simple = provision.str_at("type") == Some("permit") && provision.get("provision").is_none();
+    let program = compile(consent);
+    let own = session.lens.party().organization.as_deref();
+    let mut names_own = false;
+    for criterion in program.readings.iter().flatten().flat_map(|rule| &rule.criteria) {
+        let fits = match criterion {
+            Criterion::Actor(actors) => {
+                actors.iter().filter(|actor| actor.role != "performer").all(|actor| {
+                    names_own = names_own || actor.reference.as_deref() == own;
+                    actor.reference.is_some() && actor.reference.as_deref() == own
+                })
+            }
+            Criterion::Purpose(purposes) => {
+                let allowed = session.lens.party().role.row().purposes;
+                purposes
+                    .iter()
+                    .all(|purpose| allowed.iter().any(|code| purpose.is_within(&Code::purpose(code))))
+            }
+            Criterion::Partly(_) => false,
+            _ => true,
+        };
+        if !fits {
+            return Err(no_match());
+        }
+    }
+    let is_one = program.status == Status::Enforceable && program.readings.len() == 1;
+    if has_policy && has_period && is_simple && is_one && names_own && program.active {
+        Ok(())
+    } else {
+        Err(no_match())
+    }
+}
+
+/// How often one client may try, and in which time: so nobody finds members by trying numbers.
+const TRIES_MAX: u32 = 600;
+const TRIES_WINDOW_MS: Millis = 60 * 60 * 1_000;
+
+/// Tries by client: how many, and when the first was.
+#[derive(Default)]
+pub(super) struct MemberMatches(Mutex<HashMap<String, (u32, Millis)>>);
+
+impl MemberMatches {
+    fn may_try(&self, client: &str, now: Millis) -> bool {
+        // Clients are registered: they are not many.
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (tries, first) = known.entry(client.to_owned()).or_insert((0, now));
+        if now - *first >= TRIES_WINDOW_MS {
+            (*tries, *first) = (0, now);
+        }
+        *tries = tries.saturating_add(1);
+        *tries <= TRIES_MAX
+    }
 }
 
 /// The Patients whose coverage has the number and who are called and born as the member is.
@@ -156,10 +226,7 @@ fn file(session: &Session<'_>, call: &Call<'_>, consent: Node<'_>, patient: &str
         members.shift_remove("id");
         members.insert("patient".to_owned(), json!({"reference": patient}));
     }
-    let tree = parse(resource.to_string().into_bytes()).map_err(|_| no_match())?;
-    if !compile(tree.root()).active {
-        return Err(no_match());
-    }
+    // The patient's own denials stand: several Consents combine as they always do.
     let change = made(session, &resource).map_err(|_| no_match())?;
     let mut draft = Draft::default();
     draft.push(session.snapshot(), &change)?;

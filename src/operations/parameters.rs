@@ -8,6 +8,7 @@ use crate::model::{IssueCode, Millis, Node, ResourceId, Temporal};
 use super::answer::Refusal;
 use super::request::{Payload, Request};
 use super::route::Place;
+use super::session::Session;
 
 /// A call of an operation.
 pub(super) struct Call<'r> {
@@ -21,6 +22,20 @@ impl<'r> Call<'r> {
         match self.place {
             Place::Instance(_, id) => Ok(id),
             _ => Err(Refusal::not_found()),
+        }
+    }
+
+    /// That the token's scopes and its launch context reach the file that is asked about, whatever is done with it.
+    ///
+    /// # Errors
+    /// 404 if not.
+    pub(super) fn is_within_reach(&self, session: &Session<'_>) -> Result<(), Refusal> {
+        match self.place {
+            Place::Instance(def, id) if &*def.name == "Patient" => {
+                let is_reached = session.lens.reaches_file(&format!("Patient/{id}"));
+                if is_reached { Ok(()) } else { Err(Refusal::not_found()) }
+            }
+            _ => Ok(()),
         }
     }
 

@@ -22,7 +22,10 @@ pub(super) fn read(
             let mut answer = Answer::of(Kind::Ok, *disclosed);
             if is_whole && is_unchanged(&answer, request) {
                 answer.kind = Kind::NotModified;
-                answer.body = Body::None;
+                // That it is as it was tells who has it what it is: on record like a read.
+                if let Body::Disclosed(disclosed) = std::mem::take(&mut answer.body) {
+                    answer.written = Some(disclosed);
+                }
                 return Ok(answer);
             }
             if let Body::Disclosed(disclosed) = &answer.body {

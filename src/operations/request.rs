@@ -1,5 +1,5 @@
 //! A request, whether it came by itself or as an entry of a Bundle.
-use crate::model::Tree;
+use crate::model::{ResourceId, Tree};
 pub use crate::model::{decode, decode_pairs, encode};
 
 /// The method.
@@ -112,14 +112,53 @@ impl Request {
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
     pub(super) line: String,
+    /// `Patient/id` of the patients whom it names, by path or by parameter.
+    pub(super) named: Vec<String>,
     pub(super) request_id: Option<String>,
     pub(super) peer: Option<String>,
 }
 
+/// Parameters whose values may be ids of patients.
+const OF_PATIENTS: [&str; 6] = ["patient", "subject", "beneficiary", "individual", "member", "link"];
+/// More patients that one request names are not put on record by themselves: the request is.
+const NAMED_MAX: usize = 64;
+
 impl Request {
+    /// The patients whom a request is about by its own words: what is asked about them is told even where nothing is shown,
+    /// as by a count.
+    fn named_patients(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        let is_of_patients = self.path.first().is_some_and(|name| name == "Patient");
+        if let (true, Some(id)) = (is_of_patients, self.path.get(1).and_then(|id| ResourceId::parse(id))) {
+            found.push(format!("Patient/{id}"));
+        }
+        let form = match &self.payload {
+            Payload::Form(form) => form.as_slice(),
+            Payload::None | Payload::Resource(_) | Payload::JsonPatch(_) => &[],
+        };
+        for (name, value) in self.query.iter().chain(form) {
+            let last = name.rsplit(['.', ':']).next().unwrap_or_default();
+            let may_be_id = OF_PATIENTS.contains(&last)
+                || last == "Patient"
+                || (last == "_id" && (is_of_patients || name != "_id"));
+            for part in value.split(',') {
+                let id = match part.strip_prefix("Patient/") {
+                    Some(id) => ResourceId::parse(id),
+                    None => ResourceId::parse(part).filter(|_| may_be_id),
+                };
+                found.extend(id.map(|id| format!("Patient/{id}")));
+            }
+        }
+        found.sort();
+        found.dedup();
+        found.truncate(NAMED_MAX);
+        found
+    }
+
     pub(super) fn asked(&self) -> Asked {
         Asked {
             line: self.line(),
+            named: self.named_patients(),
             request_id: self.headers.request_id.clone(),
             peer: self.headers.peer.clone(),
         }

@@ -100,13 +100,13 @@ impl<'s> Session<'s> {
         Ok(later)
     }
 
-    /// Whether a reference leads to a resource that is there, or will be with the same transaction.
-    pub(super) fn exists(&self, key: &ResourceKey) -> Result<bool, Refusal> {
+    /// Whether the party sees what a reference leads to, or makes it with the same transaction.
+    pub(super) fn sees(&self, key: &ResourceKey) -> Result<bool, Refusal> {
         if self.coming.contains(&key.to_string()) {
             return Ok(true);
         }
         let Some(def) = r4().resource(key.type_name) else { return Ok(false) };
-        Ok(self.repository().current(def, &key.id)?.is_some_and(|current| !current.deleted))
+        Ok(matches!(self.look(def, &key.id)?, Seen::Resource { .. }))
     }
 
     /// What the party may see of a resource: nothing of one that is hidden or was never there.

@@ -91,6 +91,7 @@ fn attempt(
     }
     let (steps, references) = read_bodies(&session, routed, &ids)?;
     let asked = Asked {
+        named: Vec::new(),
         line: "POST /".to_owned(),
         request_id: headers.request_id.clone(),
         peer: headers.peer.clone(),

@@ -8,8 +8,8 @@ use crate::auth::{Party, Permission};
 use crate::consent::{DataFacts, Disclosed, Writing};
 use crate::definitions::{TypeDef, r4};
 use crate::model::{
-    Issue, IssueCode, Node, Normalized, Outcome, Reference, ReferenceTarget, ResourceId, SyntaxError,
-    normalize, parse,
+    Issue, IssueCode, Node, Normalized, Outcome, Reference, ReferenceTarget, ResourceId, ResourceKey,
+    SyntaxError, normalize, parse,
 };
 use crate::store::{
     At, Change, CommitError, Committed, Current, Derive as _, Draft, Expectation, Method, Stored,
@@ -113,9 +113,15 @@ pub(super) fn put(
     }
     let tree = parse(body.text.clone().into_bytes()).map_err(unreadable)?;
     let mut may_write = session.lens.may_write(tree.root(), writing)?;
+    let mut expectations = Vec::new();
     if let Some(before) = &before {
-        let tree = parse(before.text.clone().into_bytes()).map_err(unreadable)?;
-        may_write = may_write && session.lens.may_write(tree.root(), writing)?;
+        let old = parse(before.text.clone().into_bytes()).map_err(unreadable)?;
+        may_write = may_write && session.lens.may_write(old.root(), writing)?;
+        // To take a resource out of a file is to delete it there.
+        let (from, to) = (session.lens.subjects_of(old.root())?, session.lens.subjects_of(tree.root())?);
+        if may_write && writing == Writing::Change {
+            expectations = super::hold::not_held(session, from.difference(&to))?;
+        }
     }
     let is_about_new = before.is_none() && is_about_new(session, &DataFacts::of(tree.root()).owners)?;
     may_write = may_write || (is_about_new && session.lens.may_write_about_new(tree.root()));
@@ -124,6 +130,7 @@ pub(super) fn put(
         return Err(Refusal::forbidden("the party may not write this"));
     }
     check_consent(session, def, tree.root())?;
+    check_named(session, tree.root())?;
     super::integrity::check_references(session, tree.root())?;
     let derived = SearchIndex { params: session.params.clone() }.derive(def, tree.root());
     let is_new = prior.as_ref().is_none_or(|prior| prior.deleted);
@@ -136,7 +143,7 @@ pub(super) fn put(
         warnings.extend(super::consent::remarks(session, tree.root()));
     }
     let also = if is_new { super::work::merges(session, def, tree.root())? } else { Vec::new() };
-    Ok(Planned { change, kind, expectations: Vec::new(), warnings, also })
+    Ok(Planned { change, kind, expectations, warnings, also })
 }
 
 /// Whether all of these patients (`Patient/id`) are made by the same transaction, and were never there before.
@@ -177,6 +184,24 @@ pub(super) fn check_scope(
     }
 }
 
+/// Resources that are decided by what they name name nothing that their writer does not see: by what becomes of such a one
+/// he would learn whether it is there. The own staff writes down what comes, in whatever order it comes.
+fn check_named(session: &Session<'_>, resource: Node<'_>) -> Result<(), Refusal> {
+    if session.lens.is_own() {
+        return Ok(());
+    }
+    for reference in session.lens.named_by(resource) {
+        let key = reference.split_once('/').and_then(|(name, id)| ResourceKey::new(name, id));
+        if let Some(key) = key
+            && !session.sees(&key)?
+        {
+            let issue = Issue::error(IssueCode::BusinessRule, "something that is named is not there");
+            return Err(Refusal::new(RefusalKind::Unprocessable, issue));
+        }
+    }
+    Ok(())
+}
+
 /// A Consent binds only a patient who is known here; one about nobody, or about somebody elsewhere, would bind nobody and
 /// look as if it did.
 fn check_consent(session: &Session<'_>, def: &TypeDef, consent: Node<'_>) -> Result<(), Refusal> {
@@ -186,7 +211,7 @@ fn check_consent(session: &Session<'_>, def: &TypeDef, consent: Node<'_>) -> Res
     let patient = consent.get("patient").and_then(|patient| patient.str_at("reference"));
     if let Some(ReferenceTarget::Relative(key)) = patient.map(|reference| Reference::parse(reference).target)
         && key.type_name == "Patient"
-        && session.exists(&key)?
+        && session.sees(&key)?
     {
         return Ok(());
     }

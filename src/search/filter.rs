@@ -8,7 +8,7 @@ use super::entry::{Encoded, Form, cut};
 use super::fold::fold;
 use super::matcher::{Ask, Check, Matcher};
 use super::param::{Asking, asks, modifiers, overlapping, sounds, to_resource, to_url, token_ask, word};
-use super::params::{Param, SearchParams};
+use super::params::{Param, SearchParams, param_id};
 use super::text::Prefix;
 
 /// A condition on a resource.
@@ -81,6 +81,24 @@ impl Filter {
                 Self::All(filters)
             }
             (None, _) => Self::All(filters),
+        }
+    }
+
+    /// Whether it asks for texts or identifiers of references of the resources that are searched: what a mask may leave out
+    /// of what is shown.
+    #[must_use]
+    pub fn asks_for_texts(&self) -> bool {
+        let of_words = |param: u32| [param_id("_text"), param_id("_content")].contains(&param);
+        match self {
+            Self::Entries(matchers) => matchers.iter().any(|matcher| {
+                of_words(matcher.param) || matcher.start.first() == Some(&Form::Identifier.byte())
+            }),
+            Self::Phrase(..) => true,
+            Self::All(filters) | Self::Any(filters) => filters.iter().any(Self::asks_for_texts),
+            Self::Not(filter) => filter.asks_for_texts(),
+            Self::Chain(_, links) => links.iter().any(|link| link.filter.asks_for_texts()),
+            Self::Has(_, link) => link.filter.asks_for_texts(),
+            Self::Id(_) | Self::LastUpdated(..) | Self::Lookup(_) => false,
         }
     }
 

@@ -23,7 +23,7 @@ const PARTIES: [Party; 10] = [
     ("patient", Some("Patient/scenario-p1"), "patient", "", "PATRQT", "patient/*.cruds", false),
     ("insurer", None, "insurer", "Organization/scenario-acme", "HPAYMT", "system/*.rs", false),
     ("other", None, "system", "Organization/scenario-other", "TREAT", "user/*.cruds", false),
-    ("payer", None, "insurer", "Organization/scenario-acme", "HPAYMT", "system/*.rs", false),
+    ("payer", None, "insurer", "Organization/scenario-acme", "HPAYMT", "system/*.rs system/Consent.c", false),
     ("officer", None, "privacy-officer", "Organization/hospital", "HOPERAT", "user/*.cruds", false),
     (
         "emergency",

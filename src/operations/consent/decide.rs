@@ -6,14 +6,16 @@ use crate::model::{IssueCode, Node, ResourceKey, parse};
 
 use super::super::answer::{Answer, Refusal};
 use super::super::parameters::{Call, Parameters};
-use super::super::session::Session;
+use super::super::session::{Seen, Session};
 use super::describe::described;
-use super::standing::{Somebody, may_ask_about};
+use super::standing::{Somebody, may_ask};
 
 /// `actor` (reference), `role`, `purpose` (any number), `resource` (a reference, or the resource itself), or `patient` with
 /// `type` for any resource of that type that has neither labels nor dates.
 pub(in super::super) fn decide(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
     call.takes_only(&["actor", "role", "purpose", "resource", "patient", "type"])?;
+    // Before anything is looked at, so that the refusal tells nothing.
+    may_ask(session)?;
     let role = call.text("role")?.map(|code| {
         let unknown = || Refusal::bad_request(IssueCode::Value, format!("there is no role `{code}`"));
         Role::parse(&code).ok_or_else(unknown)
@@ -23,11 +25,10 @@ pub(in super::super) fn decide(session: &Session<'_>, call: &Call<'_>) -> Result
     let tree = parse(text.into_bytes())
         .map_err(|error| Refusal::bad_request(IssueCode::Structure, error.to_string()))?;
     let owners = crate::consent::DataFacts::of(tree.root()).owners;
-    for owner in &owners {
-        may_ask_about(session, owner)?;
-    }
-    if owners.is_empty() && !session.lens.may_audit() {
-        return Err(Refusal::forbidden("this is for administrators and privacy officers"));
+    if !session.lens.may_audit()
+        && (owners.is_empty() || !owners.iter().all(|owner| session.lens.is_subject(owner)))
+    {
+        return Err(Refusal::not_found());
     }
     let decision = asked(session, &somebody, tree.root())?;
     let mut out = described(session, &decision, Parameters::default())?;
@@ -55,6 +56,10 @@ fn resource_text(session: &Session<'_>, call: &Call<'_>) -> Result<String, Refus
         let (Some(key), Some(def)) = (key, def) else {
             return Err(Refusal::bad_request(IssueCode::Value, "the resource is no reference"));
         };
+        // Who does not watch over disclosures asks about what he sees.
+        if !session.lens.may_audit() && !matches!(session.look(def, &key.id)?, Seen::Resource { .. }) {
+            return Err(Refusal::not_found());
+        }
         let current = session.repository().current(def, &key.id)?.filter(|current| !current.deleted);
         return match current {
             Some(current) => Ok(session.repository().newest(&current)?.text),

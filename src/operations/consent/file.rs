@@ -1,7 +1,7 @@
 //! Everything that is on file about a patient, whoever may see it: what explanations are about.
 use crate::definitions::r4;
 use crate::model::{Issue, IssueCode, ResourceId, Tree, parse};
-use crate::search::{Everything, compartment};
+use crate::search::{Everything, Mask, compartment};
 use crate::store::{Report, Search, View, Way};
 
 use super::super::answer::{Refusal, RefusalKind};
@@ -25,7 +25,9 @@ pub(in super::super) fn known(session: &Session<'_>, id: &ResourceId) -> Result<
 /// # Errors
 /// `too-costly` if they are too many.
 pub(super) fn file_of(session: &Session<'_>, id: &ResourceId) -> Result<Vec<Tree>, Refusal> {
-    let view = View::new(session.repository(), None, &Everything);
+    // A patient is told of what the patient sees.
+    let mask: &dyn Mask = if session.lens.may_audit() { &Everything } else { &session.lens };
+    let view = View::new(session.repository(), None, mask);
     let patient = r4().resource("Patient").ok_or_else(Refusal::not_found)?;
     let report = Report::default();
     let mut found = Vec::new();

@@ -8,19 +8,26 @@ use crate::model::{IssueCode, Millis, ResourceKey};
 use super::super::answer::Refusal;
 use super::super::session::Session;
 
+/// Lets those pass who may ask about decisions at all.
+///
+/// # Errors
+/// 403 for a role that may not.
+pub(super) fn may_ask(session: &Session<'_>) -> Result<(), Refusal> {
+    match session.lens.party().role {
+        Role::Patient | Role::Representative => Ok(()),
+        _ if session.lens.may_audit() => Ok(()),
+        _ => Err(Refusal::forbidden("this is for administrators, privacy officers and the patient")),
+    }
+}
+
 /// Lets privacy officers and administrators pass, and a patient who asks about the own file.
 ///
 /// # Errors
 /// 403 for a role that may not ask at all, 404 for another patient's file.
 pub(in super::super) fn may_ask_about(session: &Session<'_>, patient: &str) -> Result<(), Refusal> {
-    if session.lens.may_audit() {
-        return Ok(());
-    }
-    match session.lens.party().role {
-        Role::Patient | Role::Representative if session.lens.is_subject(patient) => Ok(()),
-        Role::Patient | Role::Representative => Err(Refusal::not_found()),
-        _ => Err(Refusal::forbidden("this is for administrators, privacy officers and the patient")),
-    }
+    may_ask(session)?;
+    let is_open = session.lens.may_audit() || session.lens.is_subject(patient);
+    if is_open && session.lens.reaches_file(patient) { Ok(()) } else { Err(Refusal::not_found()) }
 }
 
 /// Somebody about whom a decision is asked: as a token would have it, with every scope.

@@ -83,8 +83,9 @@ pub(in super::super) fn check_strictly(session: &Session<'_>, consent: Node<'_>)
 pub(in super::super) fn remarks(session: &Session<'_>, consent: Node<'_>) -> Vec<Issue> {
     let is_known = |reference: &str| {
         let key = reference.split_once('/').and_then(|(name, id)| ResourceKey::new(name, id));
-        // A store that fails here fails the write that follows.
-        key.is_some_and(|key| session.exists(&key).unwrap_or(true))
+        // What the writer does not see is as unknown as what is not there. A store that fails here fails what follows.
+        let seen = |key: &ResourceKey| session.sees(key).unwrap_or(true);
+        key.is_some_and(|key| seen(&key))
     };
     lint(consent, &compile(consent), &session.engine.settings, session.engine.now(), &is_known)
 }

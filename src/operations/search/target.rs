@@ -2,7 +2,7 @@
 use crate::auth::Permission;
 use crate::definitions::{TypeDef, r4};
 use crate::model::{IssueCode, ResourceId};
-use crate::search::{Query, QueryError, compartment, parse_query};
+use crate::search::{Filter, Query, QueryError, compartment, parse_query};
 
 use super::super::answer::{Answer, Refusal};
 use super::super::request::{Payload, Request, encode};
@@ -137,6 +137,9 @@ fn read(
         parse_query(&reading, def, pairs).map_err(refusal)
     };
     let query = read_at(session.engine.now())?;
+    if query.filters.iter().any(Filter::asks_for_texts) {
+        session.lens.find_only_the_whole();
+    }
     let Some(cursor) = &query.cursor else { return Ok(query) };
     // What is approximate is so from the moment of the first page on.
     let bound = format!("{path}?{}", self_text(&query));
