@@ -75,7 +75,12 @@ fn a_professional_chooses_patient_scopes_and_purpose() {
         .send("/auth/consent", &[("dialogue", page.dialogue()), ("decision", "allow"), ("scope", "openid")]);
     assert_eq!((early.status, early.location.as_str()), (200, ""));
     let page = browser.send("/auth/patient", &[("dialogue", found.dialogue()), ("patient", "p2")]);
-    assert!(page.text.contains("<option>TREAT</option><option>HOPERAT</option>"), "{}", page.text);
+    let purposes: Vec<&str> =
+        page.text.split("<option value=\"").skip(1).map(|rest| rest.split_once('"').unwrap().0).collect();
+    assert_eq!(purposes, ["TREAT", "HOPERAT"]);
+    // Whose access to which record it is.
+    assert!(page.text.contains("<dd>doc</dd>") && page.text.contains("<dd>Bob Cole"), "{}", page.text);
+    assert!(page.text.contains("<dd>https://app.example</dd>"), "{}", page.text);
     let pairs = [
         ("dialogue", page.dialogue()),
         ("decision", "allow"),
