@@ -64,7 +64,7 @@ fn site_of_app(library: &Path) -> (Site, String) {
 fn sign_in(window: &Window<'_>, site: &Site, origin: &str, name: &str) {
     window.open(&format!("{origin}/standalone.html?iss={}", site.base()));
     window.write("input[name=name]", name);
-    window.picture("sign-in");
+    window.picture("sign-in", "input[name=password]");
     window.write("input[name=password]", PASSWORD);
     window.click("button[type=submit]");
 }
@@ -93,7 +93,7 @@ fn an_app_made_with_fhirclient_is_launched_in_a_browser() {
     let window = driver.browser();
     sign_in(&window, &site, &origin, "ann");
     window.click("input[value='patient/*.cud']");
-    window.picture("consent");
+    window.picture("consent", "button[value=allow]");
     window.click("button[value=allow]");
     assert_eq!(
         result(&window),
@@ -113,13 +113,13 @@ fn an_app_made_with_fhirclient_is_launched_in_a_browser() {
     let window = driver.browser();
     sign_in(&window, &site, &origin, "doc ");
     assert!(window.text("[role=alert]").contains("wrong"));
-    window.picture("sign-in-again");
+    window.picture("sign-in-again", "[role=alert]");
     sign_in(&window, &site, &origin, "doc");
     window.write("input[name=search]", "Cole");
     window.click("button[type=submit]");
-    window.picture("patients");
+    window.picture("patients", "button[value=p2]");
     window.click("button[value=p2]");
-    window.picture("consent-of-a-professional");
+    window.picture("consent-of-a-professional", "button[value=allow]");
     window.click("button[value=allow]");
     let found = result(&window);
     assert_eq!(

@@ -116,6 +116,8 @@ fn the_command_line_registers_and_rotates_with_a_server_and_without() {
     assert!(run(&data, &["client", "disable", "b"], "").0);
     assert!(run(&data, &["client", "list"], "").1.contains("\"disabled\":true"));
     assert!(run(&data, &["client", "enable", "b"], "").0);
+    let (done, text) = run(&data, &["client", "enable", "nobody"], "");
+    assert!(!done && text.contains("no registration of that id") && !text.contains("lock"), "{text}");
     assert!(run(&data, &["user", "list"], "").1.contains("\"name\":\"doc\""));
     assert!(run(&data, &["user", "password", "doc"], "short\n").1.contains("password"));
     assert!(run(&data, &["user", "password", "doc"], "another horse battery\n").0);

@@ -128,8 +128,9 @@ impl Window<'_> {
         self.post("/se/log", &json!({"type": "browser"})).to_string()
     }
 
-    /// Leaves a picture of the page beside the build, for people who work on it.
-    pub fn picture(&self, name: &str) {
+    /// Leaves a picture of the page that has the element beside the build, for people who work on it.
+    pub fn picture(&self, name: &str, selector: &str) {
+        self.element(selector);
         let png = decode_base64(self.get("/screenshot").as_str().unwrap()).unwrap();
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pages");
         std::fs::create_dir_all(&folder).unwrap();
