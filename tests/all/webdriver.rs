@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use chartward::fhirpath::decode_base64;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::signer::{answer, request};
 
@@ -20,6 +21,8 @@ pub struct Driver {
     process: Child,
     // The process would fail on what it says if nobody held the other end.
     _said: BufReader<ChildStdout>,
+    // Where the browser leaves what it leaves.
+    _folder: TempDir,
     url: String,
     agent: ureq::Agent,
 }
@@ -33,8 +36,13 @@ impl Driver {
                 return Err(format!("the command {command} is not here"));
             }
         }
-        let mut process =
-            Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).spawn().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let mut process = Command::new("chromedriver")
+            .arg("--port=0")
+            .env("TMPDIR", folder.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut said = BufReader::new(process.stdout.take().unwrap());
         let mut line = String::new();
         let port = loop {
@@ -47,7 +55,7 @@ impl Driver {
             }
         };
         let agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        Ok(Self { process, _said: said, url: format!("http://127.0.0.1:{port}"), agent })
+        Ok(Self { process, _said: said, _folder: folder, url: format!("http://127.0.0.1:{port}"), agent })
     }
 
     /// A command, and its value.
