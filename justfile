@@ -19,3 +19,7 @@ long:
 # Make the tables of profiles/ from unpacked official packages.
 profiles *PACKAGES:
     cargo run -- profiles {{PACKAGES}} --out profiles
+
+# Bring the clients of others that the tests let loose on the server: needs npm, python3, chromium and chromedriver.
+clients:
+    tests/clients/install

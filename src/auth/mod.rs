@@ -21,8 +21,9 @@ pub use external::{
 };
 pub use issuer::{AccessToken, Confirmation, Issuer, TokenError};
 pub use oauth::{
-    AuthorizationOptions, AuthorizationRefusal, AuthorizationServer, Desk, Dialogue, Fields, IdentityKeys,
-    LaunchContext, LoginError, OauthCode, OauthError, Registered, Step, describe,
+    AuthorizationOptions, AuthorizationRefusal, AuthorizationServer, Circumstances, Desk, Dialogue, Fields,
+    IdentityKeys, LaunchContext, LoginError, OauthCode, OauthError, Registered, Step, describe,
+    describe_purpose,
 };
 pub use party::{BreakGlass, Party};
 pub use password::{PASSWORD_LEN_MIN, hash_password};

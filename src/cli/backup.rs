@@ -83,7 +83,17 @@ pub(super) fn task(store: Arc<Sled>, folder: PathBuf) -> Task {
 
 /// Asks the server of the directory, with a token that whoever may read its key can mint; gives its answer.
 pub(super) fn ask_server(config: &Config, method: &str, path: &str) -> Result<String, String> {
-    ask_server_with(config, method, path, None)
+    ask_server_with(config, method, path, None).map_err(|error| match error {
+        NotDone::Refused(reason) | NotDone::Unasked(reason) => reason,
+    })
+}
+
+/// Why a server has not done something.
+pub(super) enum NotDone {
+    /// What it said.
+    Refused(String),
+    /// Why it could not be asked.
+    Unasked(String),
 }
 
 /// The same with a body, as JSON.
@@ -92,14 +102,9 @@ pub(super) fn ask_server_with(
     method: &str,
     path: &str,
     body: Option<&str>,
-) -> Result<String, String> {
-    let key = std::fs::read(config.data.join("keys/issuer.p8")).map_err(|error| error.to_string())?;
-    let url = base_url(config)?;
-    let mut token = claims(&url, 60)?;
-    "command line".clone_into(&mut token.sub);
-    Role::Administrator.code().clone_into(&mut token.role);
-    token.organization = Some(config.organization.clone());
-    let token = Issuer::new(&url, &key)?.sign(&token)?;
+) -> Result<String, NotDone> {
+    let url = base_url(config).map_err(NotDone::Unasked)?;
+    let token = token_for(config, &url).map_err(NotDone::Unasked)?;
     let origin = url.strip_suffix("/fhir").unwrap_or(&url);
     let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
     let (url, bearer) = (format!("{origin}{path}"), format!("Bearer {token}"));
@@ -113,12 +118,26 @@ pub(super) fn ask_server_with(
             }
         }
     };
-    let mut answer = answer.map_err(|error| error.to_string())?;
-    let text = answer.body_mut().read_to_string().map_err(|error| error.to_string())?;
-    if !answer.status().is_success() {
-        return Err(format!("the server at {origin}: {} {text}", answer.status()));
+    let unasked = |error: ureq::Error| NotDone::Unasked(format!("the server at {origin}: {error}"));
+    let mut answer = answer.map_err(unasked)?;
+    let text = answer.body_mut().read_to_string().map_err(unasked)?;
+    if answer.status().is_success() {
+        return Ok(text);
     }
-    Ok(text)
+    let said: Option<serde_json::Value> = serde_json::from_str(&text).ok();
+    let reason = said.as_ref().and_then(|said| said.get("error")).and_then(serde_json::Value::as_str);
+    let reason = reason.map_or_else(|| format!("{} {text}", answer.status()), str::to_owned);
+    Err(NotDone::Refused(format!("the server at {origin}: {reason}")))
+}
+
+/// A token of an administrator, for the server at the URL.
+fn token_for(config: &Config, url: &str) -> Result<String, String> {
+    let key = std::fs::read(config.data.join("keys/issuer.p8")).map_err(|error| error.to_string())?;
+    let mut token = claims(url, 60)?;
+    "command line".clone_into(&mut token.sub);
+    Role::Administrator.code().clone_into(&mut token.role);
+    token.organization = Some(config.organization.clone());
+    Issuer::new(url, &key)?.sign(&token)
 }
 
 fn by_server(config: &Config, file: &Path) -> Result<(), String> {

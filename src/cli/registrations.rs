@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::auth::{Enabling, Registry, RegistryError};
 
-use super::backup::ask_server_with;
+use super::backup::{NotDone, ask_server_with};
 use super::config::{Common, Config};
 use super::house::House;
 
@@ -251,8 +251,11 @@ fn ask(
             answer
         }
         Err(reason) => {
-            let text = ask_server_with(&config, asked.method, &asked.path, asked.body.as_deref())
-                .map_err(|error| format!("{reason}; {error}"))?;
+            let text = ask_server_with(&config, asked.method, &asked.path, asked.body.as_deref());
+            let text = text.map_err(|error| match error {
+                NotDone::Refused(said) => said,
+                NotDone::Unasked(other) => format!("{reason}; {other}"),
+            })?;
             serde_json::from_str(&text).map_err(|error| error.to_string())?
         }
     };

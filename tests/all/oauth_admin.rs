@@ -73,7 +73,7 @@ fn administrators_of_the_own_organization_register_and_nobody_else() {
 }
 
 /// Runs a command on a data directory: what it printed, and whether it succeeded.
-fn run(folder: &std::path::Path, arguments: &[&str], input: &str) -> (bool, String) {
+pub fn run(folder: &std::path::Path, arguments: &[&str], input: &str) -> (bool, String) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_chartward"))
         .args(arguments)
         .arg("--data")
@@ -116,6 +116,8 @@ fn the_command_line_registers_and_rotates_with_a_server_and_without() {
     assert!(run(&data, &["client", "disable", "b"], "").0);
     assert!(run(&data, &["client", "list"], "").1.contains("\"disabled\":true"));
     assert!(run(&data, &["client", "enable", "b"], "").0);
+    let (done, text) = run(&data, &["client", "enable", "nobody"], "");
+    assert!(!done && text.contains("no registration of that id") && !text.contains("lock"), "{text}");
     assert!(run(&data, &["user", "list"], "").1.contains("\"name\":\"doc\""));
     assert!(run(&data, &["user", "password", "doc"], "short\n").1.contains("password"));
     assert!(run(&data, &["user", "password", "doc"], "another horse battery\n").0);

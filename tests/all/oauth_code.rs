@@ -75,7 +75,12 @@ fn a_professional_chooses_patient_scopes_and_purpose() {
         .send("/auth/consent", &[("dialogue", page.dialogue()), ("decision", "allow"), ("scope", "openid")]);
     assert_eq!((early.status, early.location.as_str()), (200, ""));
     let page = browser.send("/auth/patient", &[("dialogue", found.dialogue()), ("patient", "p2")]);
-    assert!(page.text.contains("<option>TREAT</option><option>HOPERAT</option>"), "{}", page.text);
+    let purposes: Vec<&str> =
+        page.text.split("<option value=\"").skip(1).map(|rest| rest.split_once('"').unwrap().0).collect();
+    assert_eq!(purposes, ["TREAT", "HOPERAT"]);
+    // Whose access to which record it is.
+    assert!(page.text.contains("<dd>doc</dd>") && page.text.contains("<dd>Bob Cole"), "{}", page.text);
+    assert!(page.text.contains("<dd>https://app.example</dd>"), "{}", page.text);
     let pairs = [
         ("dialogue", page.dialogue()),
         ("decision", "allow"),
@@ -270,6 +275,16 @@ fn refresh_tokens_are_used_once_and_only_narrow() {
         assert_eq!(site.get(&url, Some(&text(answer, "access_token"))).0, 401);
     }
     assert_eq!(refresh(&site, "made-up", None).1["error"], "invalid_grant");
+    // A public client need not name itself.
+    let (_, granted) = redeem(&site, &browser.code(&[]), &[]);
+    let unnamed = |token: &str| {
+        site.form("/auth/token", &[("grant_type", "refresh_token"), ("refresh_token", token)], None)
+    };
+    assert_eq!(unnamed(&text(&granted, "refresh_token")).0, 200);
+    for token in [&text(&granted, "refresh_token"), "made-up"] {
+        let (status, answer) = unnamed(token);
+        assert_eq!((status, &answer["error"]), (400, &json!("invalid_grant")));
+    }
     // Without offline_access there is none.
     let code = browser.code(&[("scope", Some("patient/*.rs"))]);
     assert!(redeem(&site, &code, &[]).1.get("refresh_token").is_none());
@@ -332,6 +347,7 @@ fn a_confidential_app_proves_itself_at_the_token_endpoint() {
     let refresh =
         [("grant_type", "refresh_token"), ("refresh_token", answer["refresh_token"].as_str().unwrap())];
     assert_eq!(site.form("/auth/token", &[refresh[0], refresh[1], ("client_id", "app")], None).0, 400);
+    assert_eq!(site.form("/auth/token", &refresh, None).0, 401, "a secret cannot be left out");
     assert_eq!(site.form("/auth/token", &refresh, Some(("shy", SECRET))).0, 200);
     // It is not registered for launches from an EHR.
     let page = browser.authorize(&[("client_id", Some("shy")), ("scope", Some("launch openid"))]);

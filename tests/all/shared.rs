@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 /// Says so past the test harness, which keeps what passing tests print to itself.
 #[allow(clippy::explicit_write, reason = "eprintln! would be kept by the harness as well")]
-fn skipped(needed_by: &str, why: &str) {
+pub fn skipped(needed_by: &str, why: &str) {
     writeln!(std::io::stderr(), "{needed_by}: skipped, because {why}").unwrap();
 }
 

@@ -124,7 +124,8 @@ pub fn stub(answers: impl Fn(&str) -> Option<String> + Send + 'static) -> (Strin
     (url, asked)
 }
 
-fn request(stream: &mut TcpStream) -> String {
+/// Reads a request; what is empty is none.
+pub fn request(stream: &mut TcpStream) -> String {
     let mut text = String::new();
     let mut bytes = [0; 4096];
     loop {

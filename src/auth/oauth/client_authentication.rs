@@ -56,7 +56,8 @@ impl Desk<'_> {
         client.ok_or_else(OauthError::invalid_client)
     }
 
-    fn public_client(&self, id: &str) -> Result<Client, OauthError> {
+    /// A client that has nothing to prove who it is with.
+    pub(super) fn public_client(&self, id: &str) -> Result<Client, OauthError> {
         let client = self.enabled_client(id)?;
         match client.token_endpoint_auth_method {
             ClientAuthentication::None => Ok(client),

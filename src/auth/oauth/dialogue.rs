@@ -53,6 +53,17 @@ pub enum Step {
     },
 }
 
+/// What a user is told before it consents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Circumstances {
+    /// The name with which the user has signed in.
+    pub user: String,
+    /// The id of the patient with whose record the client will work.
+    pub patient: Option<String>,
+    /// The part of the client's address that says whose it is: scheme and host, or the scheme of a native app.
+    pub client_origin: String,
+}
+
 const SORT: &str = "dialogue";
 
 impl Desk<'_> {
@@ -142,6 +153,16 @@ impl Desk<'_> {
     fn patient(&self, dialogue: &Dialogue, user: &User) -> Option<String> {
         let launched = dialogue.request.launch.as_ref().and_then(|launch| launch.patient.clone());
         user.own_patient().map(str::to_owned).or(launched).or_else(|| dialogue.patient.clone())
+    }
+
+    /// What a user who has signed in is told of a dialogue; `None` if nobody has.
+    #[must_use]
+    pub fn circumstances(&self, dialogue: &Dialogue) -> Option<Circumstances> {
+        let user = self.user(dialogue).ok()??;
+        let request = &dialogue.request;
+        let is_about_patient = request.launch.is_some() || wants_patient(&request.scope);
+        let patient = self.patient(dialogue, &user).filter(|_| is_about_patient);
+        Some(Circumstances { user: user.name, patient, client_origin: origin(&request.redirect_uri) })
     }
 
     /// Who chooses among the patients: the user, who sees those that it may see.
@@ -254,6 +275,17 @@ fn refused(dialogue: &Dialogue, error: &OauthError) -> AuthorizationRefusal {
     AuthorizationRefusal::Redirect(refused_address(&request.redirect_uri, request.state.as_deref(), error))
 }
 
+/// An address up to its path.
+fn origin(address: &str) -> String {
+    match address.split_once("://") {
+        Some((scheme, rest)) => {
+            let host = rest.split(['/', '?']).next().unwrap_or_default();
+            format!("{scheme}://{host}")
+        }
+        None => address.split(':').next().unwrap_or_default().to_owned(),
+    }
+}
+
 fn wants_patient(scope: &[String]) -> bool {
     scope.iter().any(|scope| scope.starts_with("launch/") || is_of_patient(scope))
 }
@@ -270,50 +302,14 @@ fn purposes(user: &User, client: &Client) -> Vec<String> {
     purposes
 }
 
-/// What a scope means, in words for whoever is to consent.
-#[must_use]
-pub fn describe(scope: &str) -> String {
-    let special = match scope {
-        "openid" => Some("know that it is you"),
-        "fhirUser" | "profile" => Some("know which record is yours as its user"),
-        "launch" => Some("know which patient you are looking at"),
-        "launch/patient" => Some("know which patient you choose"),
-        "launch/encounter" => Some("know which visit you choose"),
-        "offline_access" => Some("go on when you are not there"),
-        "online_access" => Some("go on as long as you are there"),
-        _ => None,
-    };
-    if let Some(words) = special {
-        return words.to_owned();
-    }
-    let Some((level, rest)) = scope.split_once('/') else { return scope.to_owned() };
-    let (resource, letters) = rest.split_once('.').unwrap_or((rest, ""));
-    let letters = letters.split('?').next().unwrap_or_default();
-    let letters = match letters {
-        "read" => "rs",
-        "write" => "cud",
-        "*" => "cruds",
-        letters => letters,
-    };
-    let words: Vec<&str> =
-        [("c", "create"), ("r", "read"), ("u", "change"), ("d", "delete"), ("s", "search")]
-            .into_iter()
-            .filter_map(|(letter, word)| letters.contains(letter).then_some(word))
-            .collect();
-    let what =
-        if resource == "*" { "records of every kind".to_owned() } else { format!("{resource} records") };
-    let whose = if level == "patient" { "of the patient" } else { "that you may see" };
-    format!("{} {what} {whose}", words.join(", "))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::describe;
+    use super::origin;
 
     #[test]
-    fn scopes_are_told_in_words() {
-        assert_eq!(describe("patient/Observation.rs"), "read, search Observation records of the patient");
-        assert_eq!(describe("user/*.write"), "create, change, delete records of every kind that you may see");
-        assert_eq!(describe("openid"), "know that it is you");
+    fn an_origin_says_whose_an_address_is() {
+        assert_eq!(origin("https://app.example/cb?x=1"), "https://app.example");
+        assert_eq!(origin("http://127.0.0.1:8000"), "http://127.0.0.1:8000");
+        assert_eq!(origin("example.app:/cb"), "example.app");
     }
 }

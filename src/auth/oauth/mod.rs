@@ -18,12 +18,14 @@ mod register;
 mod seal;
 mod server;
 mod token;
+mod words;
 
 pub use authorize::AuthorizationRefusal;
-pub use dialogue::{Dialogue, Step, describe};
+pub use dialogue::{Circumstances, Dialogue, Step};
 pub use fields::{Fields, OauthCode, OauthError};
 pub use identity::IdentityKeys;
 pub use launch::LaunchContext;
 pub use login::LoginError;
 pub use register::Registered;
 pub use server::{AuthorizationOptions, AuthorizationServer, Desk};
+pub use words::{describe, describe_purpose};

@@ -28,6 +28,22 @@ impl Desk<'_> {
         self.server.sealer.open(SORT, text)
     }
 
+    /// The client of a refresh. A public client need not name itself: the token is of one client, and the request that SMART
+    /// App Launch 2.2 has for it ("Refresh access token") holds no `client_id`.
+    pub(super) fn refreshing_client(
+        &self,
+        authorization: Option<&str>,
+        fields: &Fields,
+    ) -> Result<Client, OauthError> {
+        const NAMES: [&str; 4] = ["client_id", "client_secret", "client_assertion", "client_assertion_type"];
+        if authorization.is_some() || NAMES.iter().any(|name| fields.all(name).next().is_some()) {
+            return self.client(authorization, fields);
+        }
+        let token = self.read_refresh_token(fields.needed("refresh_token")?);
+        let grant = token.map_or(Ok(None), |token| self.grant(&token.grant))?;
+        self.public_client(&grant.ok_or_else(OauthError::invalid_grant)?.client)
+    }
+
     pub(super) fn refresh(&self, client: &Client, fields: &Fields) -> Result<Value, OauthError> {
         let token = self.read_refresh_token(fields.needed("refresh_token")?);
         let RefreshToken { grant: id, generation } = token.ok_or_else(OauthError::invalid_grant)?;

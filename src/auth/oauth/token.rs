@@ -20,7 +20,12 @@ impl Desk<'_> {
         let grant_type = GrantType::parse(name).ok_or_else(|| {
             OauthError::new(OauthCode::UnsupportedGrantType, "the grant_type is none that is served")
         })?;
-        let client = self.client(authorization, fields)?;
+        let client = match grant_type {
+            GrantType::RefreshToken => self.refreshing_client(authorization, fields)?,
+            GrantType::ClientCredentials | GrantType::AuthorizationCode => {
+                self.client(authorization, fields)?
+            }
+        };
         if !client.may(grant_type) {
             let description = "the grant_type is not registered for the client";
             return Err(OauthError::new(OauthCode::UnauthorizedClient, description));

@@ -9,15 +9,23 @@ use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 pub(super) const STYLE: &str = "\
 body { margin: 0; background: #f6f8fa; color: #1c2733; font: 16px/1.5 system-ui, sans-serif; }
 main { max-width: 34rem; margin: 3rem auto; padding: 1.5rem 2rem 2rem; background: #fff; border: 1px solid #c9d1d9; border-radius: 4px; }
-h1 { font-size: 1.4rem; }
+h1 { margin-top: 0; font-size: 1.4rem; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1rem; margin: 1rem 0; }
+dt { color: #57606a; }
+dd { margin: 0; overflow-wrap: anywhere; }
 label { display: block; margin: .75rem 0; }
-input[type=text], input[type=password], select { display: block; width: 100%; box-sizing: border-box; padding: .5rem; font: inherit; border: 1px solid #57606a; border-radius: 4px; }
-fieldset { border: 1px solid #c9d1d9; border-radius: 4px; margin: 1rem 0; }
-button { padding: .5rem 1rem; font: inherit; border: 1px solid #0b5cad; border-radius: 4px; background: #0b5cad; color: #fff; cursor: pointer; }
+input[type=text], input[type=password], select { display: block; width: 100%; box-sizing: border-box; margin-top: .25rem; padding: .5rem; background: #fff; font: inherit; border: 1px solid #57606a; border-radius: 4px; }
+fieldset { border: 1px solid #c9d1d9; border-radius: 4px; margin: 1rem 0; padding: .25rem 1rem; }
+legend { padding: 0 .25rem; font-weight: 600; }
+fieldset label { display: grid; grid-template-columns: 1.25rem 1fr; column-gap: .5rem; align-items: start; cursor: pointer; }
+fieldset input { width: 1.1rem; height: 1.1rem; margin: .2rem 0 0; }
+fieldset small { display: block; overflow-wrap: anywhere; }
+button { margin-right: .25rem; padding: .5rem 1rem; font: inherit; border: 1px solid #0b5cad; border-radius: 4px; background: #0b5cad; color: #fff; cursor: pointer; }
 button.plain { background: #fff; color: #0b5cad; }
 :focus-visible { outline: 3px solid #f0b429; outline-offset: 2px; }
-[role=alert] { color: #a3180e; }
+[role=alert] { padding: .5rem .75rem; border-left: 4px solid #a3180e; background: #fdf1f0; color: #a3180e; }
 small { color: #57606a; }
+@media (max-width: 36rem) { main { margin: 0; padding: 1rem; border: 0; } }
 ";
 
 /// A text as HTML, good within elements and quoted attributes.

@@ -6,14 +6,16 @@ use axum::extract::{RawQuery, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 
-use crate::auth::{AuthorizationRefusal, Desk, Dialogue, Fields, LoginError, OauthError, Step, describe};
+use crate::auth::{
+    AuthorizationRefusal, Desk, Dialogue, Fields, LoginError, OauthError, Step, describe, describe_purpose,
+};
 use crate::model::ResourceId;
 use crate::operations::{Engine, decode_pairs};
 
 use super::encounters::{is_of, latest};
 use super::form;
 use super::markup::{STYLE, alert, escape, page, sent_to, told};
-use super::patients::{Found, Listed, find, is_seen};
+use super::patients::{Found, Listed, find, seen};
 
 const EXPIRED: &str =
     "This page has expired, or was not made for this browser. Go back to the app and begin again.";
@@ -108,10 +110,10 @@ fn refused(refusal: &AuthorizationRefusal) -> Response<WireBody> {
 fn show(engine: &Arc<Engine>, dialogue: &Dialogue) -> Response<WireBody> {
     let desk = &engine.desk();
     match desk.next_step(dialogue) {
-        Ok(Step::Login) => login_page(desk, dialogue, StatusCode::OK, ""),
+        Ok(Step::Login) => login_page(desk, dialogue, StatusCode::OK, ("", "")),
         Ok(Step::Patient) => patient_page(desk, dialogue, &Found::default()),
         Ok(Step::Encounter { patient }) => encounter_page(engine, dialogue, &patient),
-        Ok(Step::Consent { scopes, purposes }) => consent_page(desk, dialogue, &scopes, &purposes),
+        Ok(Step::Consent { scopes, purposes }) => consent_page(engine, dialogue, &scopes, &purposes),
         Err(refusal) => refused(&refusal),
     }
 }
@@ -128,12 +130,24 @@ fn name_of_client(desk: &Desk<'_>, dialogue: &Dialogue) -> Result<String, OauthE
     Ok(escape(&desk.client_of(dialogue)?.client_name))
 }
 
-fn login_page(desk: &Desk<'_>, dialogue: &Dialogue, status: StatusCode, message: &str) -> Response<WireBody> {
-    let inner = "<label>User name <input type=\"text\" name=\"name\" autocomplete=\"username\" required autofocus></label>\n\
-         <label>Password <input type=\"password\" name=\"password\" autocomplete=\"current-password\" required></label>\n\
-         <button type=\"submit\">Sign in</button>\n";
+/// The page to sign in, with a message, and the name that was tried.
+fn login_page(
+    desk: &Desk<'_>,
+    dialogue: &Dialogue,
+    status: StatusCode,
+    (message, name): (&str, &str),
+) -> Response<WireBody> {
+    let focus = if name.is_empty() { ("autofocus", "") } else { ("", "autofocus") };
+    let inner = format!(
+        "<label>User name <input type=\"text\" name=\"name\" value=\"{}\" autocomplete=\"username\" required {}></label>\n\
+         <label>Password <input type=\"password\" name=\"password\" autocomplete=\"current-password\" required {}></label>\n\
+         <button type=\"submit\">Sign in</button>\n",
+        escape(name),
+        focus.0,
+        focus.1
+    );
     let message = if message.is_empty() { String::new() } else { alert(message) };
-    match (name_of_client(desk, dialogue), form_to(desk, dialogue, "login", inner)) {
+    match (name_of_client(desk, dialogue), form_to(desk, dialogue, "login", &inner)) {
         (Ok(client), Ok(form)) => {
             let intro = format!("<p>Sign in to go on to <strong>{client}</strong>.</p>\n");
             page(status, "Sign in", &format!("{message}{intro}{form}"))
@@ -150,7 +164,8 @@ pub(super) async fn login(
     go_on(engine, headers, body, |engine, dialogue, fields| {
         let desk = engine.desk();
         let field = |name: &str| fields.one(name).ok().flatten().unwrap_or_default();
-        match desk.log_in(dialogue.clone(), field("name"), field("password")) {
+        let name = field("name");
+        match desk.log_in(dialogue.clone(), name, field("password")) {
             Ok(dialogue) => {
                 if on_record(engine, &dialogue, "POST /auth/login".to_owned()) {
                     show(engine, &dialogue)
@@ -159,11 +174,12 @@ pub(super) async fn login(
                 }
             }
             Err(LoginError::Wrong) => {
-                login_page(&desk, &dialogue, StatusCode::FORBIDDEN, "User name or password is wrong.")
+                let message = "User name or password is wrong.";
+                login_page(&desk, &dialogue, StatusCode::FORBIDDEN, (message, name))
             }
             Err(LoginError::TooOften) => {
                 let message = "This user name was tried in vain too often. Try again later.";
-                login_page(&desk, &dialogue, StatusCode::TOO_MANY_REQUESTS, message)
+                login_page(&desk, &dialogue, StatusCode::TOO_MANY_REQUESTS, (message, name))
             }
             Err(LoginError::Failed) => failed(),
         }
@@ -208,7 +224,7 @@ pub(super) async fn patient(
             return told(StatusCode::FORBIDDEN, EXPIRED);
         };
         if let Some(id) = fields.one("patient").ok().flatten() {
-            return match ResourceId::parse(id).filter(|id| is_seen(engine, &party, id)) {
+            return match ResourceId::parse(id).filter(|id| seen(engine, &party, id).is_some()) {
                 Some(id) => show(engine, &desk.with_patient(dialogue, &id)),
                 None => patient_page(&desk, &dialogue, &Found::nobody()),
             };
@@ -269,16 +285,32 @@ pub(super) async fn encounter(
     .await
 }
 
+/// What a consent is about: who gives it, about which patient, and where the browser goes with it.
+fn circumstances(engine: &Arc<Engine>, dialogue: &Dialogue) -> String {
+    let desk = engine.desk();
+    let Some(told) = desk.circumstances(dialogue) else { return String::new() };
+    let mut rows = format!("<dt>Signed in as</dt><dd>{}</dd>\n", escape(&told.user));
+    let party = desk.chooser(dialogue).map(Arc::new);
+    let id = told.patient.as_deref().and_then(ResourceId::parse);
+    if let Some(patient) = party.zip(id).and_then(|(party, id)| seen(engine, &party, &id)) {
+        let (name, details) = (escape(&patient.name), escape(&patient.details));
+        rows.push_str(&format!("<dt>Patient</dt><dd>{name} <small>{details}</small></dd>\n"));
+    }
+    rows.push_str(&format!("<dt>The app is at</dt><dd>{}</dd>\n", escape(&told.client_origin)));
+    format!("<dl>\n{rows}</dl>\n")
+}
+
 fn consent_page(
-    desk: &Desk<'_>,
+    engine: &Arc<Engine>,
     dialogue: &Dialogue,
     scopes: &[String],
     purposes: &[String],
 ) -> Response<WireBody> {
+    let desk = &engine.desk();
     let mut inner = String::from("<fieldset><legend>It may</legend>\n");
     for scope in scopes {
         inner.push_str(&format!(
-            "<label><input type=\"checkbox\" name=\"scope\" value=\"{0}\" checked> {1} <small>({0})</small></label>\n",
+            "<label><input type=\"checkbox\" name=\"scope\" value=\"{0}\" checked> <span>{1} <small>{0}</small></span></label>\n",
             escape(scope),
             escape(&describe(scope))
         ));
@@ -287,7 +319,8 @@ fn consent_page(
     if purposes.len() > 1 {
         inner.push_str("<label>For the purpose <select name=\"purpose\">");
         for purpose in purposes {
-            inner.push_str(&format!("<option>{}</option>", escape(purpose)));
+            let (code, words) = (escape(purpose), escape(&describe_purpose(purpose)));
+            inner.push_str(&format!("<option value=\"{code}\">{words}</option>"));
         }
         inner.push_str("</select></label>\n");
     }
@@ -298,7 +331,8 @@ fn consent_page(
     match (name_of_client(desk, dialogue), form_to(desk, dialogue, "consent", &inner)) {
         (Ok(client), Ok(form)) => {
             let intro = format!("<p><strong>{client}</strong> asks for access in your name.</p>\n");
-            page(StatusCode::OK, "Allow access?", &format!("{intro}{form}"))
+            let circumstances = circumstances(engine, dialogue);
+            page(StatusCode::OK, "Allow access?", &format!("{intro}{circumstances}{form}"))
         }
         (Err(error), _) | (_, Err(error)) => told(StatusCode::BAD_REQUEST, &error.description),
     }

@@ -45,9 +45,9 @@ pub(super) fn ask(
     serde_json::from_str(answer.body.json()?).ok()
 }
 
-/// Whether the party sees a patient.
-pub(super) fn is_seen(engine: &Engine, party: &Arc<Party>, id: &ResourceId) -> bool {
-    ask(engine, party, vec!["Patient".to_owned(), id.to_string()], Vec::new()).is_some()
+/// A patient, if the party sees it.
+pub(super) fn seen(engine: &Engine, party: &Arc<Party>, id: &ResourceId) -> Option<Listed> {
+    listed(&ask(engine, party, vec!["Patient".to_owned(), id.to_string()], Vec::new())?)
 }
 
 /// The patients with a name that begins with the text, or with the text as an identifier.

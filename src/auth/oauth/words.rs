@@ -1,0 +1,87 @@
+//! What scopes and purposes mean, in the words of whoever is to consent.
+
+/// What a scope lets a client do, to go on a sentence that begins with "it may".
+#[must_use]
+pub fn describe(scope: &str) -> String {
+    let special = match scope {
+        "openid" => Some("know who you are"),
+        "fhirUser" | "profile" => Some("know which entry of the records stands for you"),
+        "launch" => Some("know which patient you are looking at"),
+        "launch/patient" => Some("know which patient it is to work with"),
+        "launch/encounter" => Some("know which visit it is to work with"),
+        "offline_access" => Some("keep its access after you have left"),
+        "online_access" => Some("keep its access for as long as you are there"),
+        _ => None,
+    };
+    if let Some(words) = special {
+        return words.to_owned();
+    }
+    let Some((level, rest)) = scope.split_once('/') else { return scope.to_owned() };
+    let (resource, letters) = rest.split_once('.').unwrap_or((rest, ""));
+    let letters = letters.split('?').next().unwrap_or_default();
+    let letters = match letters {
+        "read" => "rs",
+        "write" => "cud",
+        "*" => "cruds",
+        letters => letters,
+    };
+    let verbs: Vec<&str> =
+        [("c", "create"), ("r", "read"), ("u", "change"), ("d", "delete"), ("s", "search")]
+            .into_iter()
+            .filter_map(|(letter, word)| letters.contains(letter).then_some(word))
+            .collect();
+    let what =
+        if resource == "*" { "records of every kind".to_owned() } else { format!("{resource} records") };
+    let verbs = listed(&verbs);
+    if level == "patient" {
+        format!("{verbs} the patient's {what}")
+    } else {
+        format!("{verbs} {what} that you may see")
+    }
+}
+
+/// What a purpose of use is. One that is narrower than those that roles have is told by its code alone.
+#[must_use]
+pub fn describe_purpose(code: &str) -> String {
+    let words = match code {
+        "TREAT" => "treatment",
+        "ETREAT" => "emergency treatment",
+        "HPAYMT" => "payment",
+        "HOPERAT" => "work of the hospital beside treatment",
+        "PUBHLTH" => "public health",
+        "HRESCH" => "research",
+        "PATRQT" => "at the patient's request",
+        "FAMRQT" => "at the family's request",
+        "PWATRNY" => "with power of attorney",
+        _ => return code.to_owned(),
+    };
+    format!("{words} ({code})")
+}
+
+/// A list as it is read out.
+fn listed(words: &[&str]) -> String {
+    match words.split_last() {
+        Some((last, before)) if !before.is_empty() => format!("{} and {last}", before.join(", ")),
+        Some((last, _)) => (*last).to_owned(),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{describe, describe_purpose};
+
+    #[test]
+    fn scopes_and_purposes_are_told_in_words() {
+        for (scope, words) in [
+            ("patient/Observation.rs", "read and search the patient's Observation records"),
+            ("patient/Observation.r?category=vital-signs", "read the patient's Observation records"),
+            ("user/*.write", "create, change and delete records of every kind that you may see"),
+            ("openid", "know who you are"),
+        ] {
+            assert_eq!(describe(scope), words);
+        }
+        assert_eq!(describe_purpose("TREAT"), "treatment (TREAT)");
+        assert_eq!(describe_purpose("CLINTRCH"), "CLINTRCH");
+    }
+}

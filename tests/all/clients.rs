@@ -1,0 +1,221 @@
+//! Clients that others have written, as they are: an app made with fhirclient in a browser, and a backend service made with
+//! PyJWT. `tests/clients/install` brings them; without them a test says that it is skipped, unless the variable
+//! `CLIENT_TESTS` says that they must be there.
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::browser::{PASSWORD, app, patients, users};
+use crate::oauth::Site;
+use crate::oauth_admin::run;
+use crate::shared::skipped;
+use crate::webdriver::{Driver, Window, serve};
+
+/// Says that a test does not run, or does not let that pass.
+fn without(needed_by: &str, why: &str) {
+    assert!(std::env::var_os("CLIENT_TESTS").is_none(), "{needed_by}: {why}");
+    skipped(needed_by, why);
+}
+
+/// A file that is installed, or `None` with a line that says who is skipped and why.
+fn installed(what: &str, needed_by: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients").join(what);
+    if path.exists() {
+        return Some(path);
+    }
+    without(needed_by, &format!("{} is not here", path.display()));
+    None
+}
+
+fn own(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(name)
+}
+
+/// A site that knows the app at its origin.
+fn site_of_app(library: &Path) -> (Site, String) {
+    let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+    let origin = serve(vec![
+        ("standalone.html", read(&own("standalone.html"))),
+        ("standalone.js", read(&own("standalone.js"))),
+        ("fhir-client.js", read(library)),
+    ]);
+    let site = Site::new();
+    let mut client = app("app");
+    client["client_name"] = json!("Growth chart");
+    client["redirect_uris"] = json!([format!("{origin}/standalone.html")]);
+    client["scope"] = json!("openid fhirUser launch/patient offline_access patient/*.rs patient/*.cud");
+    site.register(&client);
+    users(&site);
+    patients(&site);
+    let token = site.minted("system", |_| {});
+    for (id, patient) in [("o1", "p1"), ("o2", "p2"), ("o3", "p1"), ("o4", "p1")] {
+        let observation = json!({
+            "resourceType": "Observation", "id": id, "status": "final", "code": {"text": "Body height"},
+            "subject": {"reference": format!("Patient/{patient}")}
+        });
+        assert_eq!(site.send("PUT", &format!("/fhir/Observation/{id}"), &token, &observation).0, 201);
+    }
+    (site, origin)
+}
+
+/// Begins a launch and signs in.
+fn sign_in(window: &Window<'_>, site: &Site, origin: &str, name: &str) {
+    window.open(&format!("{origin}/standalone.html?iss={}", site.base()));
+    window.write("input[name=name]", name);
+    window.picture("sign-in", "input[name=password]");
+    window.write("input[name=password]", PASSWORD);
+    window.click("button[type=submit]");
+}
+
+/// What the app shows in the end.
+fn result(window: &Window<'_>) -> Value {
+    let text = window.text("#result[data-done]");
+    let complaints = window.complaints();
+    // Nothing of our own pages is held back by what they say of themselves.
+    assert!(!complaints.contains("Content Security Policy"), "{complaints}");
+    let result: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(result["error"], Value::Null, "{result} {complaints}");
+    result
+}
+
+#[test]
+fn an_app_made_with_fhirclient_is_launched_in_a_browser() {
+    const NAME: &str = "an_app_made_with_fhirclient_is_launched_in_a_browser";
+    let Some(library) = installed("fhir-client.js", NAME) else { return };
+    let driver = match Driver::start() {
+        Ok(driver) => driver,
+        Err(why) => return without(NAME, &why),
+    };
+    let (site, origin) = site_of_app(&library);
+    // A patient lets it read and not write.
+    let window = driver.browser();
+    sign_in(&window, &site, &origin, "ann");
+    window.click("input[value='patient/*.cud']");
+    window.picture("consent", "button[value=allow]");
+    window.click("button[value=allow]");
+    assert_eq!(
+        result(&window),
+        json!({
+            "scope": "openid fhirUser launch/patient offline_access patient/*.rs",
+            "user": "Patient/p1",
+            "patient": "p1",
+            "observations": ["o1", "o3", "o4"],
+            "written": 403,
+            "ofOthers": 404,
+            "renewed": true,
+            "after": "p1"
+        })
+    );
+    drop(window);
+    // A professional who has mistyped the name first chooses a patient, and lets it write, too.
+    let window = driver.browser();
+    sign_in(&window, &site, &origin, "doc ");
+    assert!(window.text("[role=alert]").contains("wrong"));
+    window.picture("sign-in-again", "[role=alert]");
+    sign_in(&window, &site, &origin, "doc");
+    window.write("input[name=search]", "Cole");
+    window.click("button[type=submit]");
+    window.picture("patients", "button[value=p2]");
+    window.click("button[value=p2]");
+    window.picture("consent-of-a-professional", "button[value=allow]");
+    window.click("button[value=allow]");
+    let found = result(&window);
+    assert_eq!(
+        (&found["patient"], &found["observations"], &found["written"], &found["after"]),
+        (&json!("p2"), &json!(["o2"]), &json!("done"), &json!("p2")),
+        "{found}"
+    );
+    assert_eq!((&found["user"], &found["ofOthers"]), (&json!("Practitioner/d1"), &json!(404)));
+    drop(window);
+    // Who refuses is sent back all the same.
+    let window = driver.browser();
+    sign_in(&window, &site, &origin, "ann");
+    window.click("button[value=refuse]");
+    assert!(window.text("#result[data-done]").contains("access_denied"));
+}
+
+/// A server in a process of its own.
+struct Server {
+    process: Child,
+    base: String,
+}
+
+impl Server {
+    fn start(data: &Path) -> Self {
+        let ready = data.with_extension("ready");
+        let process = Command::new(env!("CARGO_BIN_EXE_chartward"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .arg(data)
+            .arg("--ready-file")
+            .arg(&ready)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut server = Self { process, base: String::new() };
+        let since = Instant::now();
+        while server.base.is_empty() {
+            assert!(since.elapsed() < Duration::from_secs(60), "the server does not start");
+            if let Ok(text) = std::fs::read(&ready) {
+                let ready: Value = serde_json::from_slice(&text).unwrap();
+                ready["base_url"].as_str().unwrap().clone_into(&mut server.base);
+            }
+            std::thread::yield_now();
+        }
+        server
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
+#[test]
+fn a_backend_service_made_with_pyjwt_gets_tokens_and_searches() {
+    const NAME: &str = "a_backend_service_made_with_pyjwt_gets_tokens_and_searches";
+    let Some(python) = installed("venv/bin/python", NAME) else { return };
+    let script = |arguments: &[&str]| -> Value {
+        let output = Command::new(&python).arg(own("backend.py")).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let jwks = script(&["keys", &path("keys")]);
+    std::fs::write(path("keys.json"), jwks.to_string()).unwrap();
+    let data = folder.path().join("data");
+    let server = Server::start(&data);
+    // As the documentation has it, with the server that has the data open.
+    let client = [
+        "client",
+        "add",
+        "ehr",
+        "--auth",
+        "private_key_jwt",
+        "--jwks",
+        &path("keys.json"),
+        "--role",
+        "system",
+        "--organization",
+        "Organization/hospital",
+        "--purpose",
+        "TREAT,HOPERAT",
+        "--scope",
+        "system/Patient.cruds",
+    ];
+    let (done, text) = run(&data, &client, "");
+    assert!(done, "{text}");
+    let result = script(&["run", &server.base, "ehr", &path("keys")]);
+    for algorithm in ["RS384", "ES384"] {
+        let expected = json!({
+            "expires_in": 300, "scope": "system/Patient.crs", "client": "ehr", "created": 201, "searched": 200,
+            "total": 1, "outside": 403, "replayed": [401, "invalid_client"]
+        });
+        assert_eq!(result[algorithm], expected, "{algorithm}");
+    }
+    assert_eq!(result["stranger"], json!([401, "invalid_client"]));
+}

@@ -1,0 +1,57 @@
+// An app in a browser, made with fhirclient as its documentation has it: with `iss` in its address it begins a
+// standalone launch; when the browser comes back, it uses what it was granted and shows what came of it.
+"use strict";
+
+const SCOPE = "openid fhirUser launch/patient offline_access patient/*.rs patient/*.cud";
+
+/** The status that a request fails with, or "done". */
+async function outcome(request) {
+  try {
+    await request;
+    return "done";
+  } catch (error) {
+    return error.statusCode || String(error);
+  }
+}
+
+/** Tries the grant; everything here goes to another origin, so that the browser asks before it sends. */
+async function use(client) {
+  const { scope, access_token: access, refresh_token: refresh } = client.state.tokenResponse;
+  const patient = await client.request(`Patient/${client.patient.id}`);
+  // One a page: the client follows the links to the others.
+  const found = await client.request("Observation?_count=1&_sort=_id", { flat: true, pageLimit: 0 });
+  const observations = found.filter((resource) => resource.resourceType === "Observation");
+  const written = await outcome(client.create({
+    resourceType: "Observation",
+    status: "final",
+    code: { text: "Pulse" },
+    subject: { reference: `Patient/${patient.id}` },
+  }));
+  const ofOthers = await outcome(client.request(`Patient/${patient.id === "p1" ? "p2" : "p1"}`));
+  await client.refresh();
+  const renewed = client.state.tokenResponse;
+  return {
+    scope,
+    user: client.getFhirUser(),
+    patient: patient.id,
+    observations: observations.map((observation) => observation.id),
+    written,
+    ofOthers,
+    renewed: renewed.access_token !== access && renewed.refresh_token !== refresh,
+    after: (await client.patient.read()).id,
+  };
+}
+
+function show(result) {
+  const element = document.getElementById("result");
+  element.textContent = JSON.stringify(result);
+  element.dataset.done = "yes";
+}
+
+if (new URL(location.href).searchParams.has("iss")) {
+  FHIR.oauth2
+    .authorize({ clientId: "app", scope: SCOPE, redirectUri: "standalone.html", pkceMode: "required" })
+    .catch((error) => show({ error: String(error) }));
+} else {
+  FHIR.oauth2.ready().then(use).then(show, (error) => show({ error: String(error) }));
+}
