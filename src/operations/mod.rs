@@ -28,6 +28,7 @@ mod request;
 mod route;
 mod search;
 mod session;
+mod subject;
 mod table;
 mod transaction;
 mod update;

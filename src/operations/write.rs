@@ -111,6 +111,10 @@ pub(super) fn put(
         let tree = parse(text.into_bytes()).map_err(unreadable)?;
         body = normalize(tree.root(), id.as_str());
     }
+    if let Some(text) = super::subject::resolved(session, &body.text)? {
+        let tree = parse(text.into_bytes()).map_err(unreadable)?;
+        body = normalize(tree.root(), id.as_str());
+    }
     let tree = parse(body.text.clone().into_bytes()).map_err(unreadable)?;
     let mut may_write = session.lens.may_write(tree.root(), writing)?;
     let mut expectations = Vec::new();
