@@ -1,4 +1,5 @@
 //! Equality (`=`), equivalence (`~`) and order (`<`) of values (FHIRPath, "Operations").
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use rust_decimal::Decimal;
@@ -7,13 +8,21 @@ use crate::model::{JsonKind, Node, Precision, Temporal};
 
 use super::value::{Value, decimal};
 
+/// The value as a System value, without a copy of one that is.
+fn plain<'v, 't>(value: &'v Value<'t>) -> Cow<'v, Value<'t>> {
+    match value {
+        Value::Element(_) => Cow::Owned(value.system()),
+        _ => Cow::Borrowed(value),
+    }
+}
+
 /// Whether two values are equal; `None` where FHIRPath says that it cannot be known.
 pub(super) fn equal(left: &Value<'_>, right: &Value<'_>) -> Option<bool> {
-    let (left, right) = (left.system(), right.system());
+    let (left, right) = (plain(left), plain(right));
     if let Some((a, b)) = numbers(&left, &right) {
         return Some(a == b);
     }
-    Some(match (&left, &right) {
+    Some(match (&*left, &*right) {
         (Value::Boolean(a), Value::Boolean(b)) => a == b,
         (Value::String(a), Value::String(b)) => a == b,
         (Value::Date(a) | Value::DateTime(a), Value::Date(b) | Value::DateTime(b)) => {
@@ -77,12 +86,12 @@ fn same_tree(left: Node<'_>, right: Node<'_>) -> bool {
 
 /// Whether two values are equivalent: text without regard to case and white space, numbers to the lesser precision.
 pub(super) fn equivalent(left: &Value<'_>, right: &Value<'_>) -> bool {
-    let (left, right) = (left.system(), right.system());
+    let (left, right) = (plain(left), plain(right));
     if let Some((a, b)) = numbers(&left, &right) {
         let scale = a.scale().min(b.scale());
         return a.round_dp(scale) == b.round_dp(scale);
     }
-    match (&left, &right) {
+    match (&*left, &*right) {
         (Value::String(a), Value::String(b)) => normal_text(a) == normal_text(b),
         (Value::Date(a) | Value::DateTime(a), Value::Date(b) | Value::DateTime(b)) => {
             same_precision(a, b) && a.compare(b) == Some(Ordering::Equal)
@@ -133,11 +142,11 @@ fn relevant(node: Node<'_>) -> Vec<Node<'_>> {
 /// # Errors
 /// If their types have no order between them.
 pub(super) fn order(left: &Value<'_>, right: &Value<'_>) -> Result<Option<Ordering>, &'static str> {
-    let (left, right) = (left.system(), right.system());
+    let (left, right) = (plain(left), plain(right));
     if let Some((a, b)) = numbers(&left, &right) {
         return Ok(Some(a.cmp(&b)));
     }
-    match (&left, &right) {
+    match (&*left, &*right) {
         (Value::String(a), Value::String(b)) => Ok(Some(a.cmp(b))),
         (Value::Date(a) | Value::DateTime(a), Value::Date(b) | Value::DateTime(b))
         | (Value::Time(a), Value::Time(b)) => Ok(a.compare(b)),

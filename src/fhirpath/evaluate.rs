@@ -7,12 +7,13 @@ use crate::model::Temporal;
 
 use super::ast::{Expr, Literal, TypeName, TypeOperator};
 use super::element::Element;
+use super::functions::text::Pattern;
 use super::parser::{ParseError, parse};
 use super::quantity::Quantity;
 use super::value::{Collection, Value};
 use super::{functions, operators};
 
-/// How many steps (nodes visited, operators applied) one evaluation may take.
+/// How many steps (nodes visited, operators applied, values and texts made) one evaluation may take.
 pub const STEPS_MAX: u64 = 1_000_000;
 
 /// Why an evaluation stopped.
@@ -84,7 +85,7 @@ impl Expression {
     /// # Errors
     /// [`EvaluationError`] if a limit is reached or the expression does not fit the values.
     pub fn evaluate<'t>(&'t self, environment: &Environment<'t>, focus: Element<'t>) -> Evaluated<'t> {
-        let mut evaluator = Evaluator { environment, steps_left: environment.steps_max };
+        let mut evaluator = Evaluator { environment, pattern: None, steps_left: environment.steps_max };
         let focus = [Value::Element(focus)];
         evaluator.expr(&self.root, &Scope { this: &focus, index: None, total: None })
     }
@@ -122,6 +123,8 @@ pub(super) struct Scope<'s, 't> {
 
 pub(super) struct Evaluator<'e, 't> {
     pub(super) environment: &'e Environment<'t>,
+    /// The regular expression compiled last: a criterion asks the same one of item after item.
+    pub(super) pattern: Option<Pattern>,
     steps_left: u64,
 }
 
@@ -134,6 +137,11 @@ impl<'t> Evaluator<'_, 't> {
 
     pub(super) fn expr(&mut self, expr: &'t Expr, scope: &Scope<'_, 't>) -> Evaluated<'t> {
         self.step(1)?;
+        let values = self.values(expr, scope)?;
+        self.yielded(values)
+    }
+
+    fn values(&mut self, expr: &'t Expr, scope: &Scope<'_, 't>) -> Evaluated<'t> {
         match expr {
             Expr::Literal(literal) => Ok(vec![literal_value(literal)]),
             Expr::Empty => Ok(Vec::new()),

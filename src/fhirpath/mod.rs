@@ -2,6 +2,7 @@
 //! fhirpath.html): lexer, parser and an evaluator with a step limit over the tree of a resource.
 
 mod ast;
+mod cost;
 mod element;
 mod equality;
 mod evaluate;
@@ -14,6 +15,7 @@ mod quantity;
 mod value;
 
 pub use ast::{Expr, Literal, Operator};
+pub use cost::{COLLECTION_LEN_MAX, TEXT_BYTES_MAX};
 pub use element::Element;
 pub use evaluate::{Environment, EvaluationError, Expression, STEPS_MAX};
 pub use parser::ParseError;

@@ -28,21 +28,20 @@ pub(super) fn binary<'t>(
             let (left, right) = (boolean(&left)?, boolean(&right)?);
             Ok(logic(operator, left, right).map(Value::Boolean).into_iter().collect())
         }
-        Operator::In => membership(&left, &right),
-        Operator::Contains => membership(&right, &left),
-        Operator::Equal => Ok(answer(equal_collections(&left, &right))),
-        Operator::NotEqual => Ok(answer(equal_collections(&left, &right).map(|equal| !equal))),
-        Operator::Equivalent => Ok(vec![Value::Boolean(equivalent_collections(&left, &right))]),
-        Operator::NotEquivalent => Ok(vec![Value::Boolean(!equivalent_collections(&left, &right))]),
+        Operator::In | Operator::Contains => {
+            evaluator.pairs_step(&left, &right)?;
+            if operator == Operator::In { membership(&left, &right) } else { membership(&right, &left) }
+        }
+        Operator::Equal | Operator::NotEqual | Operator::Equivalent | Operator::NotEquivalent => {
+            equality(evaluator, operator, &left, &right)
+        }
         Operator::Less | Operator::LessOrEqual | Operator::Greater | Operator::GreaterOrEqual => {
             compare(operator, &left, &right)
         }
-        Operator::Union => {
-            evaluator.step(left.len().saturating_mul(right.len()))?;
-            Ok(distinct(left.into_iter().chain(right)))
-        }
+        Operator::Union => evaluator.distinct(left.into_iter().chain(right)),
         Operator::Concatenate => {
             let (left, right) = (string_or_empty(&left)?, string_or_empty(&right)?);
+            evaluator.text_step(left.len().saturating_add(right.len()))?;
             Ok(vec![Value::text(format!("{left}{right}"))])
         }
         Operator::Plus
@@ -55,6 +54,30 @@ pub(super) fn binary<'t>(
             _ => Ok(Vec::new()),
         },
     }
+}
+
+fn equality<'t>(
+    evaluator: &mut Evaluator<'_, 't>,
+    operator: Operator,
+    left: &[Value<'t>],
+    right: &[Value<'t>],
+) -> Evaluated<'t> {
+    match operator {
+        // Item beside item: what each side cost when it was made covers it, but for elements, which are deep.
+        Operator::Equal | Operator::NotEqual if left.len() == right.len() => {
+            for (left, right) in left.iter().zip(right) {
+                evaluator.pairs_step(std::slice::from_ref(left), std::slice::from_ref(right))?;
+            }
+        }
+        Operator::Equal | Operator::NotEqual => {}
+        _ => evaluator.likeness_step(left, right)?,
+    }
+    Ok(match operator {
+        Operator::Equal => answer(equal_collections(left, right)),
+        Operator::NotEqual => answer(equal_collections(left, right).map(|equal| !equal)),
+        Operator::Equivalent => vec![Value::Boolean(equivalent_collections(left, right))],
+        _ => vec![Value::Boolean(!equivalent_collections(left, right))],
+    })
 }
 
 fn answer<'t>(known: Option<bool>) -> Collection<'t> {
@@ -139,17 +162,6 @@ fn equivalent_collections(left: &[Value<'_>], right: &[Value<'_>]) -> bool {
         && right.iter().all(|b| left.iter().any(|a| equivalent(a, b)))
 }
 
-/// The values without repetition, in the order of their first occurrence.
-pub(super) fn distinct<'t>(values: impl Iterator<Item = Value<'t>>) -> Collection<'t> {
-    let mut kept: Collection<'t> = Vec::new();
-    for value in values {
-        if !kept.iter().any(|other| equal(&value, other) == Some(true)) {
-            kept.push(value);
-        }
-    }
-    kept
-}
-
 fn compare<'t>(operator: Operator, left: &[Value<'t>], right: &[Value<'t>]) -> Evaluated<'t> {
     let (Some(left), Some(right)) = (single(left)?, single(right)?) else { return Ok(Vec::new()) };
     let holds = order(left, right)?.map(|order| match operator {
@@ -166,7 +178,10 @@ pub(super) fn sign(negative: bool, values: Collection<'_>) -> Evaluated<'_> {
     let value = value.system();
     let signed = match (negative, value) {
         (false, value @ (Value::Integer(_) | Value::Decimal(_) | Value::Quantity(_))) => value,
-        (true, Value::Integer(value)) => Value::Integer(-value),
+        // The lowest integer has no opposite: overflow is empty.
+        (true, Value::Integer(value)) => {
+            return Ok(value.checked_neg().map(Value::Integer).into_iter().collect());
+        }
         (true, Value::Decimal(value)) if value.is_zero() => Value::Decimal(value),
         (true, Value::Decimal(value)) => Value::Decimal(-value),
         (true, Value::Quantity(quantity)) => {
@@ -181,6 +196,8 @@ fn arithmetic<'t>(operator: Operator, left: &Value<'t>, right: &Value<'t>) -> Ev
     let result = match (left, right) {
         (Value::Integer(a), Value::Integer(b)) => integers(operator, *a, *b),
         (Value::String(a), Value::String(b)) if operator == Operator::Plus => {
+            // INVARIANT: each is within the limit of a text, so that this is at most twice that; the evaluator
+            // charges what comes out.
             Some(Value::text(format!("{a}{b}")))
         }
         (Value::Date(date), Value::Quantity(by)) => shift(operator, date, by, true)?.map(Value::Date),
@@ -308,7 +325,8 @@ fn shift_time(
 ) -> Result<Option<Temporal>, EvaluationError> {
     let (value, unit) = amount(operator, by)?;
     let length = unit_millis(unit).ok_or("a time is moved by hours, minutes and seconds")?;
-    let millis = (value * Decimal::from(length)).trunc().to_i64().ok_or("the duration is too long")?;
+    let millis = value.checked_mul(Decimal::from(length)).and_then(|millis| millis.trunc().to_i64());
+    let millis = millis.ok_or("the duration is too long")?;
     // A time of day goes round the clock; any day serves as the one it is on.
     let on_a_day = Temporal { year: 2000, month: 6, day: 15, ..*time };
     let moved = on_a_day.plus_millis(millis % 86_400_000);

@@ -10,6 +10,8 @@ use super::lexer::{Token, tokens};
 
 /// How deep an expression may nest, in parentheses, calls and operators.
 const DEPTH_MAX: usize = 64;
+/// How high the syntax tree may become. `a.b.c` does not nest as it is written, but as it is evaluated.
+const HEIGHT_MAX: usize = 128;
 
 /// Why a text is no expression. `offset` is the byte at which it stops being one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +29,7 @@ impl fmt::Display for ParseError {
 /// Parses a whole expression.
 pub(super) fn parse(text: &str) -> Result<Expr, ParseError> {
     let tokens = tokens(text).map_err(|(offset, message)| ParseError { offset, message })?;
-    let mut parser = Parser { tokens, at: 0, len: text.len(), depth: 0 };
+    let mut parser = Parser { tokens, at: 0, len: text.len(), depth: 0, height: 0 };
     let expr = parser.expression(0)?;
     match parser.peek() {
         None => Ok(expr),
@@ -40,6 +42,8 @@ struct Parser {
     at: usize,
     len: usize,
     depth: usize,
+    /// How high the tree is that was read last.
+    height: usize,
 }
 
 /// Binding power of the operators: the higher, the tighter. `is` and `as` stand at 7.
@@ -117,6 +121,15 @@ impl Parser {
         if self.take(symbol) { Ok(()) } else { Err(self.fault(&format!("expected `{symbol}`"))) }
     }
 
+    /// Puts a node above trees of which the highest is so high.
+    fn above(&mut self, height: usize) -> Result<(), ParseError> {
+        if height >= HEIGHT_MAX {
+            return Err(self.fault("the expression has more than the limit of 128 steps after each other"));
+        }
+        self.height = height + 1;
+        Ok(())
+    }
+
     fn expression(&mut self, power_min: u8) -> Result<Expr, ParseError> {
         if self.depth >= DEPTH_MAX {
             return Err(self.fault("the expression nests deeper than the limit of 64 levels"));
@@ -133,6 +146,7 @@ impl Parser {
                 let operator = if word == "is" { TypeOperator::Is } else { TypeOperator::As };
                 self.at += 1;
                 let type_name = self.type_name()?;
+                self.above(self.height)?;
                 left = Expr::Type { operator, of: Box::new(left), type_name };
                 continue;
             }
@@ -141,7 +155,9 @@ impl Parser {
                 break;
             }
             self.at += 1;
+            let left_height = self.height;
             let right = self.expression(power + 1)?;
+            self.above(self.height.max(left_height))?;
             left = Expr::Binary { operator, left: Box::new(left), right: Box::new(right) };
         }
         self.depth -= 1;
@@ -151,7 +167,9 @@ impl Parser {
     fn unary(&mut self) -> Result<Expr, ParseError> {
         for (symbol, negative) in [("-", true), ("+", false)] {
             if self.take(symbol) {
-                return Ok(Expr::Sign { negative, of: Box::new(self.expression(11)?) });
+                let of = Box::new(self.expression(11)?);
+                self.above(self.height)?;
+                return Ok(Expr::Sign { negative, of });
             }
         }
         let mut expr = self.term()?;
@@ -159,8 +177,10 @@ impl Parser {
             if self.take(".") {
                 expr = self.invocation(Some(Box::new(expr)))?;
             } else if self.take("[") {
+                let base_height = self.height;
                 let index = Box::new(self.expression(0)?);
                 self.expect("]")?;
+                self.above(self.height.max(base_height))?;
                 expr = Expr::Item { base: Box::new(expr), index };
             } else {
                 return Ok(expr);
@@ -169,6 +189,7 @@ impl Parser {
     }
 
     fn term(&mut self) -> Result<Expr, ParseError> {
+        self.height = 0;
         if self.take("(") {
             let expr = self.expression(0)?;
             self.expect(")")?;
@@ -240,19 +261,23 @@ impl Parser {
             _ => return Err(self.fault("expected a name")),
         };
         self.at += 1;
+        let mut highest = if base.is_some() { self.height } else { 0 };
         if !self.take("(") {
+            self.above(highest)?;
             return Ok(Expr::Member { base, name });
         }
         let mut arguments = Vec::new();
         if !self.take(")") {
             loop {
                 arguments.push(self.expression(0)?);
+                highest = highest.max(self.height);
                 if self.take(")") {
                     break;
                 }
                 self.expect(",")?;
             }
         }
+        self.above(highest)?;
         Ok(Expr::Call { base, name, arguments })
     }
 
@@ -313,5 +338,22 @@ mod tests {
         check("a § b", 2);
         assert!(parse(&"(".repeat(10_000)).is_err());
         assert!(parse(&"-".repeat(10_000)).is_err());
+    }
+
+    #[test]
+    fn chains_are_as_high_as_the_limit() {
+        let chained = |link: &str, times: usize| format!("a{}", link.repeat(times));
+        for link in [".a", "[0]", ".a()", " + a", " is a", ".a(a)", ".a(a.a)"] {
+            assert!(parse(&chained(link, 100)).is_ok(), "{link}");
+            let fault = parse(&chained(link, 10_000)).unwrap_err();
+            assert!(fault.message.contains("128"), "{link}: {fault}");
+        }
+        let nested = |inner: &str, times: usize| {
+            (0..times).fold("a".to_owned(), |text, _| format!("({text}){}", inner.repeat(50)))
+        };
+        assert!(parse(&nested(".a", 2)).is_ok());
+        assert!(parse(&nested(".a", 3)).is_err());
+        // Side by side is not above each other.
+        assert!(parse(&format!("a({})", vec!["a.a"; 1_000].join(","))).is_ok());
     }
 }

@@ -2,18 +2,32 @@
 use serde_json::{Map, Value as Json};
 
 use crate::definitions::{Kind, TypeDef, r4};
-use crate::model::{Issue, IssueCode, JsonKind, Node, Outcome, Temporal, Tree, parse};
+use crate::model::{Issue, IssueCode, JsonKind, Node, Outcome, PATCH_OPERATIONS_MAX, Temporal, Tree, parse};
 
 use super::ast::Expr;
 use super::element::Element;
-use super::evaluate::{Environment, Expression};
+use super::evaluate::{Environment, Expression, STEPS_MAX};
 use super::value::Value;
+
+/// How many bytes of resources the operations of one patch may read, each the resource as it then is.
+const PATCHED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How many steps the path of an operation may take at least, whatever the number of operations that share the limit.
+const OPERATION_STEPS_MIN: u64 = 10_000;
 
 /// Applies the operations of a Parameters resource, one after the other, and gives the new text of the resource.
 ///
 /// # Errors
-/// An outcome naming the operation that cannot be applied; the resource is unchanged then.
+/// An outcome naming the operation that cannot be applied, or saying that the patch costs more than the limits
+/// (`too-costly`); the resource is unchanged then.
 pub fn apply_patch(resource: &str, parameters: Node<'_>, now: Temporal) -> Result<String, Outcome> {
+    let count = parameters.items_at("parameter").count();
+    if count > PATCH_OPERATIONS_MAX {
+        let message = format!("a patch has at most {PATCH_OPERATIONS_MAX} operations");
+        return Err(Outcome::error(IssueCode::TooCostly, message));
+    }
+    let share = u64::try_from(count).ok().and_then(|count| STEPS_MAX.checked_div(count)).unwrap_or(STEPS_MAX);
+    let steps_max = share.max(OPERATION_STEPS_MIN);
+    let mut bytes_left = PATCHED_BYTES_MAX;
     let mut text = resource.to_owned();
     for (operation, number) in parameters.items_at("parameter").zip(0_usize..) {
         let place = format!("Parameters.parameter[{number}]");
@@ -22,7 +36,12 @@ pub fn apply_patch(resource: &str, parameters: Node<'_>, now: Temporal) -> Resul
                 .at(place)
                 .into());
         }
-        text = apply_one(&text, operation, now)
+        // Every operation reads the resource anew; what it adds stands in the patch, so that no more comes of it.
+        bytes_left = bytes_left.checked_sub(text.len()).ok_or_else(|| {
+            let message = "the patch has more operations than so large a resource allows";
+            Outcome::from(Issue::error(IssueCode::TooCostly, message).at(place.clone()))
+        })?;
+        text = apply_one(&text, operation, (now, steps_max))
             .map_err(|message| Outcome::from(Issue::error(IssueCode::Processing, message).at(place)))?;
     }
     Ok(text)
@@ -35,7 +54,7 @@ enum Step {
     Index(usize),
 }
 
-fn apply_one(text: &str, operation: Node<'_>, now: Temporal) -> Result<String, String> {
+fn apply_one(text: &str, operation: Node<'_>, limits: (Temporal, u64)) -> Result<String, String> {
     let tree = parse(text.as_bytes().to_vec()).map_err(|error| error.to_string())?;
     let mut json: Json = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let part = |name: &str| operation.items_at("part").find(|part| part.str_at("name") == Some(name));
@@ -52,7 +71,7 @@ fn apply_one(text: &str, operation: Node<'_>, now: Temporal) -> Result<String, S
     };
     let path = string("path").ok_or("`path` is missing")?;
     let expression = Expression::compile(path).map_err(|error| format!("`path`: {error}"))?;
-    let target = Target::find(&tree, &expression, now)?;
+    let target = Target::find(&tree, &expression, limits)?;
     let value = || part("value").ok_or_else(|| "`value` is missing".to_owned());
     match string("type").unwrap_or_default() {
         "add" => {
@@ -70,18 +89,24 @@ fn apply_one(text: &str, operation: Node<'_>, now: Temporal) -> Result<String, S
 
 /// What a path selects: elements, and the list that they stand in.
 struct Target<'t> {
+    /// The first two: one is what there is to be, the second tells that there are more.
     found: Vec<(Element<'t>, Vec<Step>)>,
     /// Where the last step of the path would stand if it selected something: its parent and its name.
     absent: Option<(Element<'t>, Vec<Step>, String)>,
 }
 
 impl<'t> Target<'t> {
-    fn find(tree: &'t Tree, expression: &Expression, now: Temporal) -> Result<Self, String> {
+    fn find(
+        tree: &'t Tree,
+        expression: &Expression,
+        (now, steps_max): (Temporal, u64),
+    ) -> Result<Self, String> {
         let root = Element::resource(tree.root()).ok_or("the document is no resource of R4")?;
-        let environment = Environment::of(root, now);
+        let environment = Environment { steps_max, ..Environment::of(root, now) };
         let select = |expression: &Expression| -> Result<Vec<(Element<'t>, Vec<Step>)>, String> {
             let elements = expression.elements(&environment, root).map_err(|error| error.to_string())?;
-            Ok(elements.into_iter().filter_map(|element| Some((element, steps_to(tree, element)?))).collect())
+            let placed = |element| Some((element, steps_to(tree, element)?));
+            Ok(elements.into_iter().filter_map(placed).take(2).collect())
         };
         let found = select(expression)?;
         let mut absent = None;
@@ -310,5 +335,41 @@ impl Expression {
                 _ => None,
             })
             .collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{OPERATION_STEPS_MIN, apply_patch};
+    use crate::model::{IssueCode, PATCH_OPERATIONS_MAX, Temporal, parse};
+
+    fn patched(resource: &str, path: &str, count: usize) -> Result<String, IssueCode> {
+        let operation = format!(
+            r#"{{"name":"operation","part":[{{"name":"type","valueCode":"add"}},{{"name":"path","valueString":"{path}"}},{{"name":"name","valueString":"alias"}},{{"name":"value","valueString":"a"}}]}}"#
+        );
+        let operations = vec![operation; count].join(",");
+        let text = format!(r#"{{"resourceType":"Parameters","parameter":[{operations}]}}"#);
+        let parameters = parse(text.into_bytes()).unwrap();
+        let now = Temporal::from_millis(0);
+        apply_patch(resource, parameters.root(), now).map_err(|outcome| outcome.issues[0].code)
+    }
+
+    #[test]
+    fn a_patch_has_limits() {
+        let small = r#"{"resourceType":"Organization"}"#;
+        let made = patched(small, "Organization", PATCH_OPERATIONS_MAX).unwrap();
+        assert_eq!(made.matches("\"a\"").count(), PATCH_OPERATIONS_MAX);
+        assert_eq!(patched(small, "Organization", PATCH_OPERATIONS_MAX + 1), Err(IssueCode::TooCostly));
+        let large = format!(r#"{{"resourceType":"Organization","name":"{}"}}"#, "n".repeat(24 * 1024 * 1024));
+        assert!(patched(&large, "Organization", 2).is_ok());
+        assert_eq!(patched(&large, "Organization", 3), Err(IssueCode::TooCostly));
+        // Many operations share the steps of one.
+        let costly = "Organization.where('x'.select($this & $this & $this & $this).select($this & $this & $this & $this).select($this & $this & $this & $this).select($this & $this & $this & $this).select($this & $this & $this & $this).select($this & $this & $this & $this).length() > 0)";
+        assert!(OPERATION_STEPS_MIN > 1_000);
+        assert!(patched(small, costly, 1).is_ok());
+        assert_eq!(
+            patched(small, &costly.replace("'x'", "'xxxxxxxxxxxxxxxxxxxx'"), 100),
+            Err(IssueCode::Processing)
+        );
     }
 }

@@ -119,6 +119,13 @@ impl<'t> Node<'t> {
         self.index
     }
 
+    /// How many nodes are below this one, at any depth.
+    #[must_use]
+    pub fn subtree_len(self) -> usize {
+        let end = self.slot().map_or(0, |slot| slot.end);
+        usize::try_from(end.saturating_sub(self.index).saturating_sub(1)).unwrap_or(usize::MAX)
+    }
+
     #[must_use]
     pub fn kind(self) -> JsonKind {
         self.slot().map_or(JsonKind::Null, |slot| slot.kind)

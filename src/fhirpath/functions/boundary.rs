@@ -50,8 +50,8 @@ fn of_decimal(value: Decimal, digits: Option<i64>, end: End) -> Option<Decimal> 
     let digits = u32::try_from(digits.unwrap_or(8)).ok().filter(|digits| *digits <= DIGITS_MAX)?;
     let half = Decimal::try_new(5, value.scale() + 1).ok()?;
     let (moved, strategy) = match end {
-        End::Low => (value - half, RoundingStrategy::ToNegativeInfinity),
-        End::High => (value + half, RoundingStrategy::ToPositiveInfinity),
+        End::Low => (value.checked_sub(half)?, RoundingStrategy::ToNegativeInfinity),
+        End::High => (value.checked_add(half)?, RoundingStrategy::ToPositiveInfinity),
     };
     // Where fewer digits are asked for than the value has, the value lies between two of them; near zero both ends
     // are the zero itself.

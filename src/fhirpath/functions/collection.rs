@@ -1,7 +1,7 @@
 //! Functions over whole collections: existence, subsets, combination.
 use crate::fhirpath::equality::equal;
 use crate::fhirpath::evaluate::{Evaluated, EvaluationError};
-use crate::fhirpath::operators::{boolean, distinct, single};
+use crate::fhirpath::operators::{boolean, single};
 use crate::fhirpath::value::{Collection, Value};
 
 use super::iteration::truths;
@@ -19,25 +19,30 @@ pub(super) fn call<'t>(call: &mut Call<'_, '_, '_, 't>) -> Answer<'t> {
         "anyTrue" => truths(&call.focus).and_then(|all| truth(all.iter().any(|one| *one))),
         "allFalse" => truths(&call.focus).and_then(|all| truth(all.iter().all(|one| !one))),
         "anyFalse" => truths(&call.focus).and_then(|all| truth(all.iter().any(|one| !one))),
-        "distinct" => Ok(distinct(call.take().into_iter())),
-        "isDistinct" => truth(distinct(call.focus.iter().cloned()).len() == call.focus.len()),
-        "subsetOf" => call.argument(0).and_then(|other| truth(is_subset(&call.focus, &other))),
-        "supersetOf" => call.argument(0).and_then(|other| truth(is_subset(&other, &call.focus))),
+        "distinct" => only_distinct(call),
+        "isDistinct" => {
+            let len = call.focus.len();
+            only_distinct(call).and_then(|kept| truth(kept.len() == len))
+        }
+        "subsetOf" => compared(call).and_then(|other| truth(is_subset(&call.focus, &other))),
+        "supersetOf" => compared(call).and_then(|other| truth(is_subset(&other, &call.focus))),
         "single" => single(&call.focus).map(|value| value.cloned().into_iter().collect()),
         "first" => Ok(call.take().into_iter().next().into_iter().collect()),
         "last" => Ok(call.take().into_iter().next_back().into_iter().collect()),
         "tail" => Ok(call.take().into_iter().skip(1).collect()),
         "skip" => skip(call),
         "take" => take(call),
-        "intersect" => call.argument(0).map(|other| {
-            let kept = call.take().into_iter().filter(|value| is_in(value, &other));
-            distinct(kept)
+        "intersect" => compared(call).and_then(|other| {
+            call.focus.retain(|value| is_in(value, &other));
+            only_distinct(call)
         }),
-        "exclude" => call
-            .argument(0)
+        "exclude" => compared(call)
             .map(|other| call.take().into_iter().filter(|value| !is_in(value, &other)).collect()),
-        "union" => other_on_this(call).map(|other| distinct(call.take().into_iter().chain(other))),
-        "combine" => other_on_this(call).map(|other| call.take().into_iter().chain(other).collect()),
+        "union" => combine(call).and_then(|both| {
+            call.focus = both;
+            only_distinct(call)
+        }),
+        "combine" => combine(call),
         _ => return None,
     })
 }
@@ -50,8 +55,22 @@ fn is_subset(small: &[Value<'_>], large: &[Value<'_>]) -> bool {
     small.iter().all(|value| is_in(value, large))
 }
 
-fn other_on_this<'t>(call: &mut Call<'_, '_, '_, 't>) -> Evaluated<'t> {
-    call.argument(0)
+/// The argument, every value of which is compared with every one of the focus.
+fn compared<'t>(call: &mut Call<'_, '_, '_, 't>) -> Evaluated<'t> {
+    let other = call.argument(0)?;
+    call.evaluator.pairs_step(&call.focus, &other)?;
+    Ok(other)
+}
+
+fn only_distinct<'t>(call: &mut Call<'_, '_, '_, 't>) -> Evaluated<'t> {
+    let values = call.take();
+    call.evaluator.distinct(values.into_iter())
+}
+
+fn combine<'t>(call: &mut Call<'_, '_, '_, 't>) -> Evaluated<'t> {
+    let other = call.argument(0)?;
+    call.evaluator.collection_step(call.focus.len().saturating_add(other.len()))?;
+    Ok(call.take().into_iter().chain(other).collect())
 }
 
 fn count(call: &mut Call<'_, '_, '_, '_>) -> Result<Option<i64>, EvaluationError> {

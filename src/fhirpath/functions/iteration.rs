@@ -63,7 +63,8 @@ fn repeat<'t>(call: &mut Call<'_, '_, '_, 't>) -> Evaluated<'t> {
     let mut queue: std::collections::VecDeque<Value<'t>> = call.take().into();
     while let Some(item) = queue.pop_front() {
         for next in call.on_item(0, &item, 0)? {
-            call.evaluator.step(found.len())?;
+            call.evaluator.pairs_step(std::slice::from_ref(&next), &found)?;
+            call.evaluator.collection_step(found.len())?;
             if !found.iter().any(|other| is_same(other, &next)) {
                 found.push(next.clone());
                 queue.push_back(next);

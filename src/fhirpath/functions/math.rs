@@ -39,7 +39,7 @@ fn math<'t>(call: &mut Call<'_, '_, '_, 't>) -> Evaluated<'t> {
         "sqrt" => x.sqrt().map(rounded),
         "log" => {
             let base = argument(call)?;
-            base.and_then(|base| Some(rounded(x.checked_ln()? / base.checked_ln()?)))
+            base.and_then(|base| x.checked_ln()?.checked_div(base.checked_ln()?).map(rounded))
         }
         _ => argument(call)?.and_then(|exponent| power(x, exponent, is_integer)),
     };

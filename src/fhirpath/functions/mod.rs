@@ -37,7 +37,7 @@ pub(super) fn call<'t>(
     arguments: &'t [Expr],
     scope: &Scope<'_, 't>,
 ) -> Evaluated<'t> {
-    evaluator.step(focus.len())?;
+    let focus = evaluator.yielded(focus)?;
     let mut call = Call { evaluator, name, focus, arguments, scope };
     let groups = [
         iteration::call,

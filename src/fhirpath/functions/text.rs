@@ -1,7 +1,7 @@
 //! Functions over strings.
 use std::borrow::Cow;
 
-use regex::RegexBuilder;
+use regex::{Regex, RegexBuilder};
 
 use crate::fhirpath::evaluate::{Evaluated, EvaluationError};
 use crate::fhirpath::operators::single_string;
@@ -9,8 +9,21 @@ use crate::fhirpath::value::Value;
 
 use super::{Answer, Call};
 
-/// How large a compiled pattern may grow, in bytes.
-const PATTERN_BYTES_MAX: usize = 256 * 1024;
+/// How long the text of a pattern may be, in bytes.
+const PATTERN_TEXT_BYTES_MAX: usize = 4 * 1024;
+/// How large a compiled pattern may grow, in bytes, and how many steps it then takes for each byte of a text: matching may
+/// look at all of the pattern at each of them.
+const PATTERN_SIZES: [(usize, usize); 3] = [(16 * 1024, 1), (64 * 1024, 4), (256 * 1024, 16)];
+/// What compiling costs, in steps: so many at least, and so many for each byte of the pattern's text.
+const COMPILE_STEPS: usize = 1_000;
+const COMPILE_BYTE_STEPS: usize = 16;
+
+/// A compiled pattern, the text that it was compiled from, and how many steps it takes for each byte of a text.
+pub(in crate::fhirpath) struct Pattern {
+    text: String,
+    regex: Regex,
+    byte_steps: usize,
+}
 
 pub(super) fn call<'t>(call: &mut Call<'_, '_, '_, 't>) -> Answer<'t> {
     if !matches!(
@@ -48,19 +61,26 @@ fn join<'t>(call: &mut Call<'_, '_, '_, 't>) -> Evaluated<'t> {
     for value in call.take() {
         texts.push(single_string(&[value])?.unwrap_or_default());
     }
-    Ok(vec![Value::text(texts.join(separator.as_deref().unwrap_or("")))])
+    let separator = separator.as_deref().unwrap_or("");
+    let between = separator.len().saturating_mul(texts.len().saturating_sub(1));
+    call.evaluator.text_step(texts.iter().map(|text| text.len()).sum::<usize>().saturating_add(between))?;
+    Ok(vec![Value::text(texts.join(separator))])
 }
 
 fn on_string<'t>(call: &mut Call<'_, '_, '_, 't>) -> Evaluated<'t> {
     let focus = call.take();
     let Some(text) = single_string(&focus)? else { return Ok(Vec::new()) };
     let truth = |value: bool| Ok(vec![Value::Boolean(value)]);
+    call.evaluator.text_step(text.len())?;
     match call.name {
         "upper" => Ok(vec![Value::text(text.to_uppercase())]),
         "lower" => Ok(vec![Value::text(text.to_lowercase())]),
         "length" => Ok(vec![Value::Integer(count(text.chars().count()))]),
         "trim" => Ok(vec![Value::text(text.trim().to_owned())]),
-        "toChars" => Ok(text.chars().map(|letter| Value::text(letter.to_string())).collect()),
+        "toChars" => {
+            call.evaluator.collection_step(text.chars().count())?;
+            Ok(text.chars().map(|letter| Value::text(letter.to_string())).collect())
+        }
         "substring" => substring(call, &text),
         "replace" | "replaceMatches" => replace(call, &text),
         name => {
@@ -71,9 +91,12 @@ fn on_string<'t>(call: &mut Call<'_, '_, '_, 't>) -> Evaluated<'t> {
                 "contains" => truth(text.contains(&*other)),
                 "indexOf" => Ok(vec![Value::Integer(position(&text, text.find(&*other)))]),
                 "lastIndexOf" => Ok(vec![Value::Integer(position(&text, text.rfind(&*other)))]),
-                "matches" => truth(pattern(&other)?.is_match(&text)),
-                "matchesFull" => truth(pattern(&format!("^(?:{other})$"))?.is_match(&text)),
-                "split" => Ok(text.split(&*other).map(|part| Value::text(part.to_owned())).collect()),
+                "matches" => truth(pattern(call, &other, &text)?.is_match(&text)),
+                "matchesFull" => truth(pattern(call, &format!("^(?:{other})$"), &text)?.is_match(&text)),
+                "split" => {
+                    call.evaluator.collection_step(text.split(&*other).count())?;
+                    Ok(text.split(&*other).map(|part| Value::text(part.to_owned())).collect())
+                }
                 "encode" | "decode" => coded(name == "encode", &other, &text),
                 _ => escaped(name == "escape", &other, &text),
             }
@@ -107,21 +130,55 @@ fn substring<'t>(call: &mut Call<'_, '_, '_, 't>, text: &str) -> Evaluated<'t> {
 fn replace<'t>(call: &mut Call<'_, '_, '_, 't>, text: &str) -> Evaluated<'t> {
     let (Some(what), Some(with)) = (call.string(0)?, call.string(1)?) else { return Ok(Vec::new()) };
     if call.name == "replace" {
+        let grown = text.matches(&what).count().saturating_mul(with.len().saturating_sub(what.len()));
+        call.evaluator.text_step(text.len().saturating_add(grown))?;
         return Ok(vec![Value::text(text.replace(&what, &with))]);
     }
     if what.is_empty() {
         return Ok(vec![Value::text(text.to_owned())]);
     }
-    Ok(vec![Value::text(pattern(&what)?.replace_all(text, with.as_str()).into_owned())])
+    let pattern = pattern(call, &what, text)?;
+    let names = with.matches('$').count();
+    let (mut out, mut end) = (String::new(), 0);
+    for found in pattern.captures_iter(text) {
+        let Some(whole) = found.get(0) else { continue };
+        // A group is part of the match, so that a name stands for no more than the whole of it.
+        let made = with.len().saturating_add(names.saturating_mul(whole.len()));
+        call.evaluator.longer_text_step(out.len(), made.saturating_add(whole.start() - end))?;
+        out.push_str(text.get(end..whole.start()).unwrap_or_default());
+        found.expand(&with, &mut out);
+        end = whole.end();
+    }
+    out.push_str(text.get(end..).unwrap_or_default());
+    Ok(vec![Value::text(out)])
 }
 
-/// FHIRPath: the dot matches line ends too.
-fn pattern(text: &str) -> Result<regex::Regex, EvaluationError> {
-    RegexBuilder::new(text)
-        .dot_matches_new_line(true)
-        .size_limit(PATTERN_BYTES_MAX)
-        .build()
-        .map_err(|_| "the regular expression is wrong or too large".into())
+/// The pattern, compiled, with what it costs to match it against a text charged. FHIRPath: the dot matches line ends too.
+fn pattern(call: &mut Call<'_, '_, '_, '_>, text: &str, against: &str) -> Result<Regex, EvaluationError> {
+    let compiled = match call.evaluator.pattern.take().filter(|pattern| pattern.text == text) {
+        Some(pattern) => pattern,
+        None => {
+            call.evaluator
+                .step(text.len().saturating_mul(COMPILE_BYTE_STEPS).saturating_add(COMPILE_STEPS))?;
+            compile(text)?
+        }
+    };
+    let steps = against.len().saturating_mul(compiled.byte_steps);
+    let regex = compiled.regex.clone();
+    call.evaluator.pattern = Some(compiled);
+    call.evaluator.step(steps)?;
+    Ok(regex)
+}
+
+fn compile(text: &str) -> Result<Pattern, EvaluationError> {
+    let build =
+        |size: usize| RegexBuilder::new(text).dot_matches_new_line(true).size_limit(size).build().ok();
+    let fits = |(size, byte_steps): (usize, usize)| {
+        build(size).map(|regex| Pattern { text: text.to_owned(), regex, byte_steps })
+    };
+    let compiled =
+        if text.len() > PATTERN_TEXT_BYTES_MAX { None } else { PATTERN_SIZES.into_iter().find_map(fits) };
+    compiled.ok_or_else(|| "the regular expression is wrong or too large".into())
 }
 
 fn coded<'t>(encode: bool, how: &str, text: &str) -> Evaluated<'t> {
