@@ -209,7 +209,8 @@ fn registrations(clients: &[ClientSection], users: &[UserSection]) -> Result<Reg
 
 fn client(section: &ClientSection) -> Result<ClientRegistration, String> {
     let wrong = |what: String| format!("client {}: {what}", section.client_id);
-    if let Some(scope) = section.scopes.split_whitespace().find(|scope| Scope::parse(scope).is_none()) {
+    let is_known = |scope: &&str| Scope::parse(scope).is_some() || matches!(*scope, "admin" | "launch");
+    if let Some(scope) = section.scopes.split_whitespace().find(|scope| !is_known(scope)) {
         return Err(wrong(format!("`{scope}` is no scope")));
     }
     if let Some(default) = section.default_purpose.as_ref().filter(|code| !section.purposes.contains(code)) {

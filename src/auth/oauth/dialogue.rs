@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Millis, ResourceId};
 
-use super::super::granted::is_of_patient;
+use super::super::granted::{ADMIN, is_of_patient};
 use super::super::party::Party;
 use super::super::registry::{Client, Grant, User};
 use super::super::role::Role;
@@ -135,7 +135,8 @@ impl Desk<'_> {
             return Ok(Step::Encounter { patient });
         }
         let client = self.client_of(dialogue).map_err(|error| refused(dialogue, &error))?;
-        Ok(Step::Consent { scopes: dialogue.request.scope.clone(), purposes: purposes(&user, &client) })
+        let scopes = offered(dialogue, &user).map(str::to_owned).collect();
+        Ok(Step::Consent { scopes, purposes: purposes(&user, &client) })
     }
 
     /// The patient of the dialogue: the user's own, the launch's, or the one that was chosen.
@@ -203,9 +204,11 @@ impl Desk<'_> {
     ) -> Result<String, OauthError> {
         let request = &dialogue.request;
         let user = self.user(dialogue)?;
-        let scope: Vec<&str> =
-            request.scope.iter().map(String::as_str).filter(|scope| chosen.contains(scope)).collect();
-        let (Some(user), false) = (user, scope.is_empty()) else { return Ok(self.refuse(dialogue)) };
+        let Some(user) = user else { return Ok(self.refuse(dialogue)) };
+        let scope: Vec<&str> = offered(dialogue, &user).filter(|scope| chosen.contains(scope)).collect();
+        if scope.is_empty() {
+            return Ok(self.refuse(dialogue));
+        }
         let patient = self.patient(dialogue, &user);
         if patient.is_none() && wants_patient(&request.scope) {
             return Ok(self.refuse(dialogue));
@@ -254,6 +257,13 @@ fn refused(dialogue: &Dialogue, error: &OauthError) -> AuthorizationRefusal {
     AuthorizationRefusal::Redirect(refused_address(&request.redirect_uri, request.state.as_deref(), error))
 }
 
+/// The scopes of the request that the user can grant: nobody lets an app administer who does not.
+fn offered<'d>(dialogue: &'d Dialogue, user: &User) -> impl Iterator<Item = &'d str> {
+    let administers = Role::parse(&user.role).is_some_and(|role| role.row().administers);
+    let scopes = dialogue.request.scope.iter().map(String::as_str);
+    scopes.filter(move |scope| administers || *scope != ADMIN)
+}
+
 fn wants_patient(scope: &[String]) -> bool {
     scope.iter().any(|scope| scope.starts_with("launch/") || is_of_patient(scope))
 }
@@ -281,6 +291,7 @@ pub fn describe(scope: &str) -> String {
         "launch/encounter" => Some("know which visit you choose"),
         "offline_access" => Some("go on when you are not there"),
         "online_access" => Some("go on as long as you are there"),
+        ADMIN => Some("run this server in your name: register apps and users, make backups"),
         _ => None,
     };
     if let Some(words) = special {

@@ -7,10 +7,10 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Response, StatusCode, Uri};
 use serde_json::{Value, json};
 
-use crate::auth::{Enabling, Party, Registry, RegistryError};
+use crate::auth::{Enabling, Registry, RegistryError};
 use crate::operations::Engine;
 
-use super::super::service::bearer;
+use super::super::asker::administrator;
 use super::endpoints::answered;
 use super::form;
 
@@ -56,16 +56,6 @@ fn refused(error: &RegistryError) -> Response<WireBody> {
     told(status, &error.to_string())
 }
 
-fn administrator(engine: &Engine, headers: &HeaderMap) -> Result<Arc<Party>, (StatusCode, &'static str)> {
-    let party = bearer(headers).and_then(|token| engine.authenticate(token));
-    let party = party.map_err(|_| (StatusCode::UNAUTHORIZED, "an access token is needed"))?;
-    if engine.may_administer(&party) {
-        Ok(party)
-    } else {
-        Err((StatusCode::FORBIDDEN, "this is for administrators"))
-    }
-}
-
 /// Deals with a request of an administrator, and puts it on record before it is answered.
 async fn dealt_with(
     engine: Arc<Engine>,
@@ -73,7 +63,7 @@ async fn dealt_with(
     status: StatusCode,
     deal: impl FnOnce(&Registry, &Asked) -> Result<Value, RegistryError> + Send + 'static,
 ) -> Response<WireBody> {
-    let party = match administrator(&engine, &headers) {
+    let party = match administrator(&engine, &headers).await {
         Ok(party) => party,
         Err((status, message)) => return told(status, message),
     };

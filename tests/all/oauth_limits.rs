@@ -1,0 +1,83 @@
+//! What a grant is good for beside the API, how long it lasts, and how often a secret may be guessed.
+use serde_json::{Value, json};
+
+use crate::browser::{Browser, PASSWORD, app, redeem, site};
+use crate::oauth::Site;
+
+/// A site with an administrator and with an app that may ask for `admin`.
+fn administered() -> Site {
+    let site = site();
+    site.registry
+        .register_user(
+            &json!({"name": "root", "password": PASSWORD, "role": "administrator",
+                "organization": "Organization/hospital", "fhir_user": "Practitioner/a1"})
+            .to_string(),
+        )
+        .unwrap();
+    let mut desk = app("desk");
+    desk["scope"] = json!("openid admin launch user/*.rs offline_access");
+    site.register(&desk);
+    site
+}
+
+/// The answer of the token endpoint to a user who has granted the scopes to the app `desk`.
+fn granted(site: &Site, name: &str, scope: &str) -> Value {
+    let mut browser = Browser::new(site);
+    let page = browser.authorize(&[("client_id", Some("desk")), ("scope", Some(scope))]);
+    let page = browser.log_in(&page, name);
+    let page = browser.allow(&page);
+    let code = page.parameter("code").unwrap_or_else(|| panic!("{}", page.location));
+    let (status, answer) = redeem(site, code, &[("client_id", "desk")]);
+    assert_eq!(status, 200, "{answer}");
+    answer
+}
+
+fn access(answer: &Value) -> &str {
+    answer["access_token"].as_str().unwrap()
+}
+
+#[test]
+fn an_app_administers_only_where_an_administrator_has_let_it() {
+    let site = administered();
+    let user = |name: &str| json!({"name": name, "password": PASSWORD, "role": "technician"});
+    let answer = granted(&site, "root", "openid user/*.rs");
+    let token = access(&answer);
+    for path in ["/admin/users", "/admin/backup", "/admin/reindex", "/admin/keys/rotate"] {
+        assert_eq!(site.send("POST", path, token, &user("eve")).0, 403, "{path}");
+    }
+    for path in ["/admin/users", "/admin/clients/app", "/admin/reindex"] {
+        assert_eq!(site.get(&site.address(path), Some(token)).0, 403, "{path}");
+    }
+    assert!(site.registry.user("eve").unwrap().is_none());
+    // The page says what it is about; then it is let.
+    let mut browser = Browser::new(&site);
+    let page = browser.authorize(&[("client_id", Some("desk")), ("scope", Some("admin"))]);
+    assert!(browser.log_in(&page, "root").text.contains("run this server in your name"));
+    let answer = granted(&site, "root", "openid admin");
+    assert_eq!(answer["scope"], "openid admin");
+    assert_eq!(site.send("POST", "/admin/users", access(&answer), &user("new")).0, 201);
+    // Nobody else can let an app do what only an administrator does.
+    let answer = granted(&site, "doc", "openid admin");
+    assert_eq!(answer["scope"], "openid");
+    assert_eq!(site.send("POST", "/admin/users", access(&answer), &user("eve")).0, 403);
+}
+
+#[test]
+fn a_launch_is_registered_with_a_token_that_is_good_for_it() {
+    let site = administered();
+    let context = json!({"patient": "p1"});
+    let launch = |scope: &str| {
+        let token = site.minted("clinician", |token| token.scope = scope.to_owned());
+        site.send("POST", "/auth/launch", &token, &context).0
+    };
+    for (scope, status) in [
+        ("openid", 403),
+        ("openid user/Observation.rs", 403),
+        ("user/Patient.cud", 403),
+        ("openid user/Patient.r", 201),
+    ] {
+        assert_eq!(launch(scope), status, "{scope}");
+    }
+    let answer = granted(&site, "doc", "openid");
+    assert_eq!(site.send("POST", "/auth/launch", access(&answer), &context).0, 403);
+}
