@@ -2,7 +2,7 @@
 use serde_json::{Value, json};
 
 use crate::browser::{Browser, PASSWORD, app, redeem, site};
-use crate::oauth::Site;
+use crate::oauth::{SECRET, Site};
 
 /// A site with an administrator and with an app that may ask for `admin`.
 fn administered() -> Site {
@@ -80,4 +80,29 @@ fn a_launch_is_registered_with_a_token_that_is_good_for_it() {
     }
     let answer = granted(&site, "doc", "openid");
     assert_eq!(site.send("POST", "/auth/launch", access(&answer), &context).0, 403);
+}
+
+#[test]
+fn secrets_are_guessed_a_few_times_and_ids_not_at_all() {
+    let site = Site::new();
+    let client = |id: &str| {
+        json!({
+            "client_id": id, "client_name": id, "token_endpoint_auth_method": "client_secret_basic",
+            "client_secret": SECRET, "grant_types": ["client_credentials"], "scope": "system/*.rs", "role": "system"
+        })
+    };
+    site.register(&client("acme"));
+    site.register(&client("late"));
+    let pairs = [("grant_type", "client_credentials"), ("scope", "system/Patient.rs")];
+    let ask = |id: &str, secret: &str| site.form("/auth/token", &pairs, Some((id, secret)));
+    assert_eq!(ask("acme", SECRET).0, 200);
+    let guesses = |id: &str| -> Vec<u16> { (0..12).map(|_| ask(id, "x").0).collect() };
+    let expected = [vec![401; 10], vec![429; 2]].concat();
+    for id in ["acme", "late", "nobody"] {
+        assert_eq!(guesses(id), expected, "{id}");
+    }
+    let (status, answer) = ask("nobody", "x");
+    assert_eq!((status, &answer["error"]), (429, &json!("temporarily_unavailable")));
+    // A client that has shown its secret before is not kept out by who guesses; others are, for a while.
+    assert_eq!((ask("acme", SECRET).0, ask("late", SECRET).0), (200, 429));
 }
