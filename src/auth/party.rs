@@ -46,6 +46,8 @@ pub struct Party {
     pub token_id: String,
     /// The id of the grant that a user gave the client, where the token rests on one.
     pub grant: Option<String>,
+    /// When the token was issued; 0 where nobody says.
+    pub issued: Millis,
     pub expires: Millis,
 }
 
@@ -70,6 +72,7 @@ impl Party {
             certificate: None,
             token_id: "open".to_owned(),
             grant: None,
+            issued: 0,
             expires: Millis::MAX,
         }
     }
@@ -94,6 +97,7 @@ impl Party {
             certificate: None,
             token_id: String::new(),
             grant: None,
+            issued: 0,
             expires: Millis::MAX,
         }
     }

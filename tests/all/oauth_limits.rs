@@ -1,7 +1,7 @@
 //! What a grant is good for beside the API, how long it lasts, and how often a secret may be guessed.
 use serde_json::{Value, json};
 
-use crate::browser::{Browser, PASSWORD, app, redeem, site};
+use crate::browser::{Browser, PASSWORD, app, redeem, refresh, site};
 use crate::oauth::{SECRET, Site};
 
 /// A site with an administrator and with an app that may ask for `admin`.
@@ -105,4 +105,38 @@ fn secrets_are_guessed_a_few_times_and_ids_not_at_all() {
     assert_eq!((status, &answer["error"]), (429, &json!("temporarily_unavailable")));
     // A client that has shown its secret before is not kept out by who guesses; others are, for a while.
     assert_eq!((ask("acme", SECRET).0, ask("late", SECRET).0), (200, 429));
+}
+
+#[test]
+fn what_was_granted_before_a_change_of_the_password_ends_with_it() {
+    use chartward::auth::Enabling;
+    let site = site();
+    let read = |token: &str| site.get(&format!("{}/Patient/p1", site.base()), Some(token)).0;
+    let mut browser = Browser::new(&site);
+    let (_, old) = redeem(&site, &browser.code(&[]), &[]);
+    let (unused, begun) = (browser.code(&[]), browser.authorize(&[]));
+    let begun = browser.log_in(&begun, "ann");
+    assert_eq!(read(access(&old)), 200);
+    let administrator = site.minted("administrator", |_| {});
+    let change = json!({"password": PASSWORD});
+    let path = "/admin/users/ann/password";
+    assert_eq!(
+        site.send("POST", path, &administrator, &json!({"password": PASSWORD, "not_before": 0})).0,
+        400
+    );
+    assert_eq!(site.send("POST", path, &administrator, &change).0, 200);
+    let refreshed = |answer: &Value| refresh(&site, answer["refresh_token"].as_str().unwrap(), None).0;
+    assert_eq!((read(access(&old)), refreshed(&old)), (401, 400));
+    assert_eq!(redeem(&site, &unused, &[]).1["error"], "invalid_grant");
+    // Who has the page to consent has to log in again.
+    let pairs = [("dialogue", begun.dialogue()), ("decision", "allow"), ("scope", "patient/*.rs")];
+    assert!(browser.send("/auth/consent", &pairs).text.contains("name=\"password\""));
+    let (_, new) = redeem(&site, &browser.code(&[]), &[]);
+    assert_eq!((read(access(&new)), refreshed(&new)), (200, 200));
+    // To disable an app, and to enable it, gives back nothing that it had.
+    site.registry.enable_client("app", Enabling::Disabled, chartward::cli::now()).unwrap();
+    site.registry.enable_client("app", Enabling::Enabled, chartward::cli::now()).unwrap();
+    assert_eq!(read(access(&new)), 401);
+    let (_, last) = redeem(&site, &browser.code(&[]), &[]);
+    assert_eq!(read(access(&last)), 200);
 }

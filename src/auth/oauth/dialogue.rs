@@ -98,7 +98,9 @@ impl Desk<'_> {
 
     fn user(&self, dialogue: &Dialogue) -> Result<Option<User>, OauthError> {
         let Some(name) = &dialogue.user else { return Ok(None) };
-        Ok(self.server.registry.user(name)?.filter(|user| !user.disabled))
+        // Who logged in before the password was changed does it again.
+        let is_good = |user: &User| !user.disabled && user.not_before <= dialogue.authenticated;
+        Ok(self.server.registry.user(name)?.filter(is_good))
     }
 
     /// Logs a user in.
@@ -167,6 +169,7 @@ impl Desk<'_> {
             certificate: None,
             token_id: "sign-in".to_owned(),
             grant: None,
+            issued: dialogue.authenticated,
             expires: dialogue.expires,
         })
     }

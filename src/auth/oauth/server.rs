@@ -125,6 +125,12 @@ impl Desk<'_> {
         format!("{}{path}", base.strip_suffix("/fhir").unwrap_or(base))
     }
 
+    /// The moment that it is.
+    #[must_use]
+    pub fn now(&self) -> Millis {
+        self.now
+    }
+
     pub(super) fn seconds(&self) -> i64 {
         self.now.div_euclid(1_000)
     }
