@@ -2,8 +2,11 @@
 //! (SMART App Launch 2.2, "Scopes for requesting FHIR Resources").
 use super::scope::Scopes;
 
+/// The scope by which an administrator lets an app do what `/admin` is for.
+pub(super) const ADMIN: &str = "admin";
+
 /// Scopes that are about no type of resource.
-pub(super) const SPECIAL: [&str; 8] = [
+pub(super) const SPECIAL: [&str; 9] = [
     "openid",
     "fhirUser",
     "profile",
@@ -12,6 +15,7 @@ pub(super) const SPECIAL: [&str; 8] = [
     "launch/encounter",
     "offline_access",
     "online_access",
+    ADMIN,
 ];
 
 /// Scopes that are asked for, or registered, are no longer together, in bytes.

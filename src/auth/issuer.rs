@@ -296,6 +296,7 @@ impl Issuer {
             certificate: claims.confirmation.map(|confirmation| confirmation.digest()).transpose()?,
             token_id: claims.jti,
             grant: claims.grant,
+            issued: claims.iat.saturating_mul(1_000),
             expires: claims.exp.saturating_mul(1_000),
         })
     }

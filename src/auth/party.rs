@@ -3,6 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::Millis;
 
+use super::granted::ADMIN;
 use super::role::Role;
 use super::scope::Scopes;
 
@@ -45,6 +46,8 @@ pub struct Party {
     pub token_id: String,
     /// The id of the grant that a user gave the client, where the token rests on one.
     pub grant: Option<String>,
+    /// When the token was issued; 0 where nobody says.
+    pub issued: Millis,
     pub expires: Millis,
 }
 
@@ -69,6 +72,7 @@ impl Party {
             certificate: None,
             token_id: "open".to_owned(),
             grant: None,
+            issued: 0,
             expires: Millis::MAX,
         }
     }
@@ -93,8 +97,22 @@ impl Party {
             certificate: None,
             token_id: String::new(),
             grant: None,
+            issued: 0,
             expires: Millis::MAX,
         }
+    }
+
+    /// Whether a client asks in the name of a user: then it may do no more than the user has let it. A client of another
+    /// issuer has that issuer's name before its id, and is its own subject where it asks for itself.
+    #[must_use]
+    pub fn is_for_user(&self) -> bool {
+        self.grant.is_some() || (self.client.contains('#') && self.subject != self.client)
+    }
+
+    /// Whether its role administers, and the user in whose name it asks, if there is one, has let it.
+    #[must_use]
+    pub fn may_administer(&self) -> bool {
+        self.role.row().administers && (!self.is_for_user() || self.scopes.has(ADMIN))
     }
 
     /// Whether it may read the record of accesses.

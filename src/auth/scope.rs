@@ -6,6 +6,7 @@ use crate::definitions::r4;
 use crate::search::Filter;
 
 use super::constraint::Constraint;
+use super::granted::SPECIAL;
 
 /// Whose authority a scope is under, the narrowest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -177,8 +178,16 @@ impl Scopes {
                 }
             }
         }
-        let texts: Vec<String> = scopes.iter().map(Scope::to_string).collect();
+        let mut texts: Vec<String> = scopes.iter().map(Scope::to_string).collect();
+        let words = self.text.split_whitespace().filter(|scope| SPECIAL.contains(scope) && bound.has(scope));
+        texts.extend(words.map(str::to_owned));
         Self { scopes, text: texts.join(" ") }
+    }
+
+    /// Whether a scope is among them, word for word: one that is about no type of resource, such as `launch`.
+    #[must_use]
+    pub fn has(&self, scope: &str) -> bool {
+        self.text.split_whitespace().any(|own| own == scope)
     }
 
     /// Whether any resource scope is among them.
@@ -256,6 +265,7 @@ mod tests {
             "user/Observation.r?code=1&_tag=2"
         );
         assert_eq!(within("user/Patient.c", "user/Patient.r user/Condition.c"), "");
+        assert_eq!(within("admin launch openid", "user/*.rs admin openid"), "admin openid");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::auth::{Enabling, Registry, RegistryError};
 
 use super::backup::{NotDone, ask_server_with};
 use super::config::{Common, Config};
-use super::house::House;
+use super::house::{House, now};
 
 /// Clients of the authorization server: apps and systems that ask for access tokens.
 #[derive(clap::Args)]
@@ -185,7 +185,7 @@ pub fn user(arguments: &UserArguments) -> Result<(), String> {
             let body = json!({"password": password()?}).to_string();
             let path = format!("/admin/users/{}/password", named.id);
             ask(&named.common, &post(path, Some(body.clone())), &|registry| {
-                registry.change_password(&named.id, &body)?;
+                registry.change_password(&named.id, &body, now())?;
                 Ok(json!({"id": named.id}))
             })
         }
@@ -213,7 +213,7 @@ fn word(enabling: Enabling) -> &'static str {
 fn enable_client(named: &Named, enabling: Enabling) -> Result<(), String> {
     let path = format!("/admin/clients/{}/{}", named.id, word(enabling));
     ask(&named.common, &post(path, None), &|registry| {
-        registry.enable_client(&named.id, enabling)?;
+        registry.enable_client(&named.id, enabling, now())?;
         Ok(json!({"id": named.id, "disabled": enabling == Enabling::Disabled}))
     })
 }
@@ -221,7 +221,7 @@ fn enable_client(named: &Named, enabling: Enabling) -> Result<(), String> {
 fn enable_user(named: &Named, enabling: Enabling) -> Result<(), String> {
     let path = format!("/admin/users/{}/{}", named.id, word(enabling));
     ask(&named.common, &post(path, None), &|registry| {
-        registry.enable_user(&named.id, enabling)?;
+        registry.enable_user(&named.id, enabling, now())?;
         Ok(json!({"id": named.id, "disabled": enabling == Enabling::Disabled}))
     })
 }

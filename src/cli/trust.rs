@@ -56,6 +56,9 @@ pub struct IntrospectionSection {
     pub insecure: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audience: Option<String>,
+    /// Believe answers that do not say for whom a token is.
+    #[serde(default)]
+    pub audience_optional: bool,
     #[serde(default, rename = "client")]
     pub clients: Vec<ClientSection>,
     #[serde(default, rename = "user")]
@@ -97,6 +100,9 @@ pub struct ClientSection {
     pub lenient: bool,
     #[serde(default)]
     pub assign_ids: bool,
+    /// It asks for itself alone: its tokens need no subject, and are never a user's.
+    #[serde(default)]
+    pub machine: bool,
 }
 
 /// A user.
@@ -184,7 +190,8 @@ fn introspected(section: &IntrospectionSection, base_url: &str) -> Result<Intros
         insecure: section.insecure,
     };
     let audience = section.audience.clone().unwrap_or_else(|| base_url.to_owned());
-    Ok(Introspection::new(at, audience, registrations(&section.clients, &section.users)?))
+    let asked = Introspection::new(at, audience, registrations(&section.clients, &section.users)?);
+    Ok(if section.audience_optional { asked.without_audience() } else { asked })
 }
 
 fn certificate(section: &CertificateSection) -> Result<CertificateRegistration, String> {
@@ -209,7 +216,8 @@ fn registrations(clients: &[ClientSection], users: &[UserSection]) -> Result<Reg
 
 fn client(section: &ClientSection) -> Result<ClientRegistration, String> {
     let wrong = |what: String| format!("client {}: {what}", section.client_id);
-    if let Some(scope) = section.scopes.split_whitespace().find(|scope| Scope::parse(scope).is_none()) {
+    let is_known = |scope: &&str| Scope::parse(scope).is_some() || matches!(*scope, "admin" | "launch");
+    if let Some(scope) = section.scopes.split_whitespace().find(|scope| !is_known(scope)) {
         return Err(wrong(format!("`{scope}` is no scope")));
     }
     if let Some(default) = section.default_purpose.as_ref().filter(|code| !section.purposes.contains(code)) {
@@ -225,6 +233,7 @@ fn client(section: &ClientSection) -> Result<ClientRegistration, String> {
         scopes: Scopes::parse(&section.scopes),
         lenient: section.lenient,
         assign_ids: section.assign_ids,
+        machine: section.machine,
     })
 }
 

@@ -365,7 +365,7 @@ mod tests {
         assert_eq!(patched(&large, "Organization", 3), Err(IssueCode::TooCostly));
         // Many operations share the steps of one.
         let costly = "Organization.where('x'.select($this & $this & $this & $this).select($this & $this & $this & $this).select($this & $this & $this & $this).select($this & $this & $this & $this).select($this & $this & $this & $this).select($this & $this & $this & $this).length() > 0)";
-        assert!(OPERATION_STEPS_MIN > 1_000);
+        const { assert!(OPERATION_STEPS_MIN > 1_000) };
         assert!(patched(small, costly, 1).is_ok());
         assert_eq!(
             patched(small, &costly.replace("'x'", "'xxxxxxxxxxxxxxxxxxxx'"), 100),

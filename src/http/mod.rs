@@ -1,6 +1,7 @@
 //! The wire: one service that takes HTTP requests apart and puts answers together. All that they mean is decided in
 //! `operations`.
 
+mod asker;
 mod binary;
 mod listen;
 mod negotiate;

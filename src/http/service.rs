@@ -6,7 +6,6 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body as WireBody;
 use axum::extract::{Request as WireRequest, State};
-use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, Method, Response, StatusCode};
 use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -19,8 +18,9 @@ use crate::operations::{
     Engine, Headers, Payload, Preference, Refusal, RefusalKind, Request, Verb, allowed, decode, decode_pairs,
 };
 
+use super::asker::{administrator, party};
 use super::binary;
-use super::listen::{ShownCertificate, address, shown};
+use super::listen::{address, shown};
 use super::negotiate::{self, Content, Format};
 use super::oauth;
 use super::respond::{self, Manner};
@@ -84,30 +84,18 @@ async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
     }
 }
 
-/// Lets an administrator of the own organization pass.
-async fn administrator(app: &App, headers: &HeaderMap) -> Result<(), (StatusCode, String)> {
-    let Ok(party) = party(app, headers, None).await else {
-        return Err((StatusCode::UNAUTHORIZED, "an access token is needed".to_owned()));
-    };
-    if app.engine.may_administer(&party) {
-        Ok(())
-    } else {
-        Err((StatusCode::FORBIDDEN, "this is for administrators".to_owned()))
-    }
-}
-
 /// How far the indexing is, as JSON.
 async fn indexing(State(app): State<App>, headers: HeaderMap) -> (StatusCode, String) {
-    match administrator(&app, &headers).await {
-        Ok(()) => (StatusCode::OK, serde_json::json!(app.engine.index.progress()).to_string()),
-        Err(refused) => refused,
+    match administrator(&app.engine, &headers).await {
+        Ok(_) => (StatusCode::OK, serde_json::json!(app.engine.index.progress()).to_string()),
+        Err((status, message)) => (status, message.to_owned()),
     }
 }
 
 /// Has everything indexed anew while the server goes on serving.
 async fn index_anew(State(app): State<App>, headers: HeaderMap) -> (StatusCode, String) {
-    if let Err(refused) = administrator(&app, &headers).await {
-        return refused;
+    if let Err((status, message)) = administrator(&app.engine, &headers).await {
+        return (status, message.to_owned());
     }
     app.engine.index.ask_for_all();
     (StatusCode::ACCEPTED, String::new())
@@ -124,8 +112,8 @@ async fn rotate_keys(State(app): State<App>, headers: HeaderMap) -> (StatusCode,
 }
 
 async fn have_done(app: &App, headers: &HeaderMap, task: Option<Task>, what: &str) -> (StatusCode, String) {
-    if let Err(refused) = administrator(app, headers).await {
-        return refused;
+    if let Err((status, message)) = administrator(&app.engine, headers).await {
+        return (status, message.to_owned());
     }
     let Some(task) = task else {
         return (StatusCode::NOT_FOUND, "the server has nothing on disk".to_owned());
@@ -171,7 +159,7 @@ async fn answer(app: &App, request: WireRequest, manner: &mut Manner) -> Result<
         return Ok(respond::options(&methods, manner));
     }
     let shown = shown(&parts.extensions);
-    let party = match party(app, &parts.headers, shown).await {
+    let party = match party(&app.engine, &parts.headers, shown).await {
         Err(_) if is_public => Arc::new(Party::nobody()),
         party => party?,
     };
@@ -220,35 +208,6 @@ fn path(path: &str) -> Result<Vec<String>, Refusal> {
     // A plus sign in a path is one.
     let segments = below.split('/').filter(|segment| !segment.is_empty());
     Ok(segments.map(|segment| decode(&segment.replace('+', "%2B"))).collect())
-}
-
-pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
-    let Some(value) = headers.get(AUTHORIZATION) else { return Ok(None) };
-    let text = value.to_str().unwrap_or_default();
-    match text.split_once(' ') {
-        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(token.trim())),
-        _ => Err(refuse(RefusalKind::Unauthorized, IssueCode::Login, "the server takes bearer tokens")),
-    }
-}
-
-/// Who asks. Where another server has to be asked about the token, that waits in a thread of its own.
-async fn party(
-    app: &App,
-    headers: &HeaderMap,
-    certificate: Option<ShownCertificate>,
-) -> Result<Arc<Party>, Refusal> {
-    let token = bearer(headers)?.map(str::to_owned);
-    let waits = token.as_ref().is_some_and(|token| app.engine.may_ask_others(token));
-    let engine = app.engine.clone();
-    let ask = move || {
-        let certificate = certificate.map(|shown| shown.sha256);
-        engine.authenticate_with(token.as_deref(), certificate.as_ref())
-    };
-    if !waits {
-        return ask();
-    }
-    let asked = tokio::task::spawn_blocking(ask).await;
-    asked.unwrap_or_else(|_| Err(refuse(RefusalKind::Internal, IssueCode::Exception, "the request failed")))
 }
 
 /// A condition that cannot be read is refused: passed over, it would widen what is done.

@@ -203,18 +203,21 @@ impl Engine {
         self.trust.as_ref().is_some_and(|trust| trust.may_ask(token, self.now()))
     }
 
-    /// Whether a party runs the server: an administrator of the own organization.
+    /// Whether a party runs the server: an administrator of the own organization, or an app that one has let do so.
     #[must_use]
     pub fn may_administer(&self, party: &Party) -> bool {
         let is_own = party.organization.as_ref().is_some_and(|own| self.settings.own.contains(own));
-        is_own && party.role.row().administers
+        is_own && party.may_administer()
     }
 
-    /// Whether a party may register a launch: a system or professional of the own organization.
+    /// Whether a party may register a launch: a system or professional of the own organization, with a token that is good
+    /// for launches or for patients.
     #[must_use]
     pub fn may_launch(&self, party: &Party) -> bool {
         let is_own = party.organization.as_ref().is_some_and(|own| self.settings.own.contains(own));
-        is_own && matches!(party.role, Role::System | Role::Clinician)
+        let reaches = |permission| party.scopes.permit(permission, Some("Patient"));
+        let has_scope = party.scopes.has("launch") || Permission::SEEING.into_iter().any(reaches);
+        is_own && has_scope && matches!(party.role, Role::System | Role::Clinician)
     }
 
     /// The authorization server, now.

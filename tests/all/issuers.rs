@@ -26,6 +26,7 @@ fn client(id: &str, scopes: &str) -> ClientSection {
         scopes: scopes.to_owned(),
         lenient: false,
         assign_ids: false,
+        machine: false,
     }
 }
 
@@ -183,7 +184,8 @@ fn opaque_tokens_are_asked_about() {
         client_secret: Secret("s:cret".to_owned()),
         insecure: true,
         audience: None,
-        clients: vec![client("app", "system/*.rs")],
+        audience_optional: true,
+        clients: vec![ClientSection { machine: true, ..client("app", "system/*.rs") }],
         users: Vec::new(),
     };
     let house = House::in_memory().unwrap();

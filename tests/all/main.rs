@@ -26,6 +26,7 @@ mod limits;
 mod oauth;
 mod oauth_admin;
 mod oauth_code;
+mod oauth_limits;
 mod oracle;
 mod parameters;
 mod patch_suite;

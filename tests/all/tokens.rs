@@ -51,7 +51,9 @@ fn registrations() -> Registrations {
         scopes: Scopes::parse("user/*.rs patient/*.cruds"),
         lenient: true,
         assign_ids: false,
+        machine: false,
     };
+    let machine = ClientRegistration { client_id: "robot".to_owned(), machine: true, ..client.clone() };
     let user = UserRegistration {
         subject: "ann".to_owned(),
         role: Role::Clinician,
@@ -69,7 +71,7 @@ fn registrations() -> Registrations {
         purposes: texts(&["PATRQT"]),
     };
     let other = ClientRegistration { client_id: "other".to_owned(), ..client.clone() };
-    Registrations { clients: vec![client, other], users: vec![user, patient] }
+    Registrations { clients: vec![client, other, machine], users: vec![user, patient] }
 }
 
 fn issuer(name: &str, algorithms: &[Algorithm]) -> ExternalIssuer {
@@ -387,6 +389,7 @@ fn what_was_verified_is_remembered_for_a_while() {
 fn opaque_tokens_are_what_their_issuer_says() {
     let answer = json!({
         "active": true, "client_id": "app", "sub": "ann", "scope": "user/*.rs", "exp": NOW + 300, "patient": "p",
+        "aud": "https://us/fhir",
     });
     let wrong = |changes: &Value| merged(answer.clone(), changes);
     let source = Arc::new(Source::default());
@@ -394,6 +397,12 @@ fn opaque_tokens_are_what_their_issuer_says() {
         ("good", answer.clone()),
         ("with-audience", wrong(&json!({"aud": ["https://us/fhir"]}))),
         ("for-others", wrong(&json!({"aud": "https://them"}))),
+        ("for-whom", wrong(&json!({"aud": null}))),
+        ("subjectless", wrong(&json!({"sub": null}))),
+        ("a-number", wrong(&json!({"client_id": "robot", "sub": 7}))),
+        ("machine", wrong(&json!({"client_id": "robot", "sub": null}))),
+        ("itself", wrong(&json!({"client_id": "robot", "sub": "robot"}))),
+        ("machine-of-ann", wrong(&json!({"client_id": "robot"}))),
         ("endless", wrong(&json!({"exp": null}))),
         ("over", wrong(&json!({"exp": NOW - 100}))),
         ("nearly-active", wrong(&json!({"active": "true"}))),
@@ -406,8 +415,12 @@ fn opaque_tokens_are_what_their_issuer_says() {
         client_secret: "secret".to_owned(),
         insecure: false,
     };
-    let asked = Introspection::new(at, "https://us/fhir".to_owned(), registrations());
-    let trust = Trust::new(source.clone(), Vec::new(), Some(asked), &[]);
+    let asked = || Introspection::new(at.clone(), "https://us/fhir".to_owned(), registrations());
+    let believing = Trust::new(source.clone(), Vec::new(), Some(asked().without_audience()), &[]);
+    for (token, expected) in [("for-whom", "good"), ("for-others", "untrusted"), ("good", "good")] {
+        assert_eq!(kind(&believing.party(token, NOW * 1_000)), expected, "{token}");
+    }
+    let trust = Trust::new(source.clone(), Vec::new(), Some(asked()), &[]);
     let party = |token: &str, seconds: i64| trust.party(token, (NOW + seconds) * 1_000);
     let ann = party("good", 0).unwrap();
     assert_eq!((ann.role, ann.patient_context.as_deref()), (Role::Clinician, Some("p")));
@@ -415,6 +428,12 @@ fn opaque_tokens_are_what_their_issuer_says() {
     for (token, expected) in [
         ("with-audience", "good"),
         ("for-others", "untrusted"),
+        ("for-whom", "untrusted"),
+        ("subjectless", "untrusted"),
+        ("a-number", "untrusted"),
+        ("machine", "good"),
+        ("itself", "good"),
+        ("machine-of-ann", "untrusted"),
         ("endless", "malformed"),
         ("over", "expired"),
         ("nearly-active", "untrusted"),

@@ -19,8 +19,10 @@ const REFUSED_MAX: usize = 10_000;
 /// Where opaque tokens are asked for, and who is registered of their issuer.
 pub struct Introspection {
     at: IntrospectedAt,
-    /// What the answer has in `aud`, if it says.
+    /// What the answer has in `aud`.
     audience: String,
+    /// Whether it may leave that out.
+    audience_is_optional: bool,
     registrations: Registrations,
     /// Tokens that are not active, by digest, and until when that is believed.
     refused: quick_cache::sync::Cache<[u8; 32], Millis>,
@@ -29,7 +31,14 @@ pub struct Introspection {
 impl Introspection {
     #[must_use]
     pub fn new(at: IntrospectedAt, audience: String, registrations: Registrations) -> Self {
-        Self { at, audience, registrations, refused: quick_cache::sync::Cache::new(REFUSED_MAX) }
+        let refused = quick_cache::sync::Cache::new(REFUSED_MAX);
+        Self { at, audience, audience_is_optional: false, registrations, refused }
+    }
+
+    /// The same, where answers are believed that do not say for whom a token is: its issuer has no other servers.
+    #[must_use]
+    pub fn without_audience(self) -> Self {
+        Self { audience_is_optional: true, ..self }
     }
 
     /// The party of an opaque token.
@@ -58,7 +67,7 @@ impl Introspection {
             Value::Array(several) => several.iter().any(|one| one.as_str() == Some(&self.audience)),
             one => one.as_str() == Some(&self.audience),
         };
-        if !claims.get("aud").is_none_or(is_ours) {
+        if !claims.get("aud").map_or(self.audience_is_optional, is_ours) {
             return Err(TokenError::Untrusted("it is for another server".to_owned()));
         }
         // SMART App Launch, "Token Introspection": exp, scope and client_id are always there.

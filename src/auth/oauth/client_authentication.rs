@@ -3,6 +3,7 @@ use crate::fhirpath::decode_base64;
 
 use super::super::registry::{Client, ClientAuthentication};
 use super::fields::{Fields, OauthError};
+use super::login::LoginAttempts;
 use super::server::Desk;
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -70,15 +71,24 @@ impl Desk<'_> {
     /// Ids and secrets are made of letters that no encoding changes, so none has to be undone.
     fn client_of_secret(&self, header: &str) -> Result<Client, OauthError> {
         let (id, secret) = basic(header).ok_or_else(OauthError::invalid_client)?;
-        let client = self.enabled_client(&id)?;
-        let hash = match client.token_endpoint_auth_method {
-            ClientAuthentication::ClientSecretBasic => client.secret_hash.as_deref(),
-            ClientAuthentication::PrivateKeyJwt | ClientAuthentication::None => None,
-        };
-        match hash {
-            Some(hash) if self.server.passwords.check_secret(&secret, hash) => Ok(client),
-            Some(_) | None => Err(OauthError::invalid_client()),
+        let client = self.server.registry.client(&id)?.filter(|client| {
+            !client.disabled && client.token_endpoint_auth_method == ClientAuthentication::ClientSecretBasic
+        });
+        let hash = client.as_ref().and_then(|client| client.secret_hash.as_deref());
+        let (passwords, attempts) = (&self.server.passwords, &self.server.client_attempts);
+        // Whoever guesses does not keep out the client that has proven itself.
+        let mut is_right = hash.is_some_and(|hash| passwords.is_proven(&secret, hash));
+        if !is_right {
+            let name = LoginAttempts::name(&id);
+            let turn = passwords.turn().ok_or_else(OauthError::busy)?;
+            attempts.begin(name, self.now, self.attempt_limits()).map_err(|_| OauthError::busy())?;
+            // For ids that there are not too, so that the time does not tell.
+            is_right = turn.check_secret(&secret, hash);
+            if is_right {
+                attempts.succeeded(name);
+            }
         }
+        client.filter(|_| is_right).ok_or_else(OauthError::invalid_client)
     }
 }
 

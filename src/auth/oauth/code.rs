@@ -106,9 +106,10 @@ impl Desk<'_> {
         Err(OauthError::failed())
     }
 
-    /// The user of a grant, as long as it may be one.
-    pub(super) fn user_of(&self, grant: &Grant) -> Result<User, OauthError> {
-        let user = self.server.registry.user(&grant.user)?.filter(|user| !user.disabled);
+    /// The user of a grant to a client, as long as the grant stands.
+    pub(super) fn user_of(&self, grant: &Grant, client: &Client) -> Result<User, OauthError> {
+        let user = self.server.registry.user(&grant.user)?;
+        let user = user.filter(|user| grant.stands(Some(user), Some(client)));
         user.ok_or_else(OauthError::invalid_grant)
     }
 
@@ -119,7 +120,7 @@ impl Desk<'_> {
         (id, grant): (&str, &Grant),
         scope: &str,
     ) -> Result<Value, OauthError> {
-        let user = self.user_of(grant)?;
+        let user = self.user_of(grant, client)?;
         let left = grant.expires.saturating_sub(self.now).div_euclid(1_000);
         let lifetime = self.server.options.user_token_seconds.min(left);
         let mut token = self.blank_token(client, lifetime)?;

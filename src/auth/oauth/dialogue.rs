@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Millis, ResourceId};
 
-use super::super::granted::is_of_patient;
+use super::super::granted::{ADMIN, is_of_patient};
 use super::super::party::Party;
 use super::super::registry::{Client, Grant, User};
 use super::super::role::Role;
@@ -109,7 +109,9 @@ impl Desk<'_> {
 
     fn user(&self, dialogue: &Dialogue) -> Result<Option<User>, OauthError> {
         let Some(name) = &dialogue.user else { return Ok(None) };
-        Ok(self.server.registry.user(name)?.filter(|user| !user.disabled))
+        // Who logged in before the password was changed does it again.
+        let is_good = |user: &User| !user.disabled && user.not_before <= dialogue.authenticated;
+        Ok(self.server.registry.user(name)?.filter(is_good))
     }
 
     /// Logs a user in.
@@ -146,7 +148,8 @@ impl Desk<'_> {
             return Ok(Step::Encounter { patient });
         }
         let client = self.client_of(dialogue).map_err(|error| refused(dialogue, &error))?;
-        Ok(Step::Consent { scopes: dialogue.request.scope.clone(), purposes: purposes(&user, &client) })
+        let scopes = offered(dialogue, &user).map(str::to_owned).collect();
+        Ok(Step::Consent { scopes, purposes: purposes(&user, &client) })
     }
 
     /// The patient of the dialogue: the user's own, the launch's, or the one that was chosen.
@@ -187,6 +190,7 @@ impl Desk<'_> {
             certificate: None,
             token_id: "sign-in".to_owned(),
             grant: None,
+            issued: dialogue.authenticated,
             expires: dialogue.expires,
         })
     }
@@ -224,9 +228,11 @@ impl Desk<'_> {
     ) -> Result<String, OauthError> {
         let request = &dialogue.request;
         let user = self.user(dialogue)?;
-        let scope: Vec<&str> =
-            request.scope.iter().map(String::as_str).filter(|scope| chosen.contains(scope)).collect();
-        let (Some(user), false) = (user, scope.is_empty()) else { return Ok(self.refuse(dialogue)) };
+        let Some(user) = user else { return Ok(self.refuse(dialogue)) };
+        let scope: Vec<&str> = offered(dialogue, &user).filter(|scope| chosen.contains(scope)).collect();
+        if scope.is_empty() {
+            return Ok(self.refuse(dialogue));
+        }
         let patient = self.patient(dialogue, &user);
         if patient.is_none() && wants_patient(&request.scope) {
             return Ok(self.refuse(dialogue));
@@ -284,6 +290,13 @@ fn origin(address: &str) -> String {
         }
         None => address.split(':').next().unwrap_or_default().to_owned(),
     }
+}
+
+/// The scopes of the request that the user can grant: nobody lets an app administer who does not.
+fn offered<'d>(dialogue: &'d Dialogue, user: &User) -> impl Iterator<Item = &'d str> {
+    let administers = Role::parse(&user.role).is_some_and(|role| role.row().administers);
+    let scopes = dialogue.request.scope.iter().map(String::as_str);
+    scopes.filter(move |scope| administers || *scope != ADMIN)
 }
 
 fn wants_patient(scope: &[String]) -> bool {

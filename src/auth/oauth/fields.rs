@@ -16,6 +16,8 @@ pub enum OauthCode {
     AccessDenied,
     LoginRequired,
     ServerError,
+    /// Too much is asked at the moment, or was asked in vain.
+    TemporarilyUnavailable,
 }
 
 impl OauthCode {
@@ -32,6 +34,7 @@ impl OauthCode {
             Self::AccessDenied => "access_denied",
             Self::LoginRequired => "login_required",
             Self::ServerError => "server_error",
+            Self::TemporarilyUnavailable => "temporarily_unavailable",
         }
     }
 }
@@ -60,6 +63,10 @@ impl OauthError {
 
     pub(super) fn invalid_grant() -> Self {
         Self::new(OauthCode::InvalidGrant, "the code or refresh token is not good, or not for this client")
+    }
+
+    pub(super) fn busy() -> Self {
+        Self::new(OauthCode::TemporarilyUnavailable, "too many secrets are tried; try again later")
     }
 
     pub(super) fn failed() -> Self {

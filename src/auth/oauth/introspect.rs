@@ -18,8 +18,15 @@ impl Desk<'_> {
         let token = fields.needed("token")?;
         let inactive = json!({"active": false});
         if let Some(refresh) = self.read_refresh_token(token) {
-            let grant = self.grant(&refresh.grant)?;
-            let good = grant.filter(|grant| !grant.revoked && grant.generation == refresh.generation);
+            let registry = &self.server.registry;
+            let grant = self.grant(&refresh.grant)?.filter(|grant| grant.generation == refresh.generation);
+            let good = match grant {
+                Some(grant) => {
+                    let (user, client) = (registry.user(&grant.user)?, registry.client(&grant.client)?);
+                    grant.stands(user.as_ref(), client.as_ref()).then_some(grant)
+                }
+                None => None,
+            };
             return Ok(good.map_or(inactive, |grant| {
                 json!({
                     "active": true, "scope": grant.scope, "client_id": grant.client, "sub": grant.user,

@@ -1,4 +1,5 @@
-//! Logging in: a user's name and password, with a limit on how often a name may be tried in vain.
+//! Logging in: a user's name and password, with a limit on how often a name may be tried in vain. The secrets of clients
+//! have the same limit.
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
@@ -9,6 +10,8 @@ use super::server::Desk;
 
 /// Names of which failures are remembered; more than a few minutes of trying can make.
 const NAMES_MAX: usize = 10_000;
+/// The longest name of which failures are counted, in bytes.
+const NAME_BYTES_MAX: usize = 64;
 
 /// Why a user is not let in. What of name and password was wrong is not told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +19,8 @@ pub enum LoginError {
     Wrong,
     /// The name was tried in vain too often; it can be tried again later.
     TooOften,
+    /// Too many are logging in at the moment.
+    Busy,
     /// The registry cannot be read.
     Failed,
 }
@@ -25,8 +30,13 @@ pub enum LoginError {
 pub(super) struct LoginAttempts(Mutex<HashMap<String, (u32, Millis)>>);
 
 impl LoginAttempts {
+    /// A name as failures of it are counted: one that nobody can have is nobody's, and is not to fill the memory.
+    pub(super) fn name(text: &str) -> &str {
+        text.get(..text.len().min(NAME_BYTES_MAX)).unwrap_or_default()
+    }
+
     /// Counts an attempt beforehand, so that many at once are no way around the limit.
-    fn begin(
+    pub(super) fn begin(
         &self,
         name: &str,
         now: Millis,
@@ -51,21 +61,26 @@ impl LoginAttempts {
         Ok(())
     }
 
-    fn succeeded(&self, name: &str) {
+    pub(super) fn succeeded(&self, name: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
     }
 }
 
 impl Desk<'_> {
-    pub(super) fn check_login(&self, name: &str, password: &str) -> Result<User, LoginError> {
+    /// How often a name may be tried in vain, and within how many milliseconds.
+    pub(super) fn attempt_limits(&self) -> (u32, Millis) {
         let options = &self.server.options;
-        let limits = (options.login_failures_max, options.login_window_seconds.saturating_mul(1_000));
-        // A name that nobody can have is no user's, and is not to fill the memory.
-        let name = name.get(..name.len().min(64)).unwrap_or_default();
-        self.server.attempts.begin(name, self.now, limits)?;
+        (options.login_failures_max, options.login_window_seconds.saturating_mul(1_000))
+    }
+
+    pub(super) fn check_login(&self, name: &str, password: &str) -> Result<User, LoginError> {
+        let name = LoginAttempts::name(name);
+        // Who is turned away has not tried.
+        let turn = self.server.passwords.turn().ok_or(LoginError::Busy)?;
+        self.server.attempts.begin(name, self.now, self.attempt_limits())?;
         let user = self.server.registry.user(name).map_err(|_| LoginError::Failed)?;
         let hash = user.as_ref().filter(|user| !user.disabled).map(|user| user.password_hash.as_str());
-        let is_right = self.server.passwords.check(password, hash);
+        let is_right = turn.check(password, hash);
         match user {
             Some(user) if is_right => {
                 self.server.attempts.succeeded(name);

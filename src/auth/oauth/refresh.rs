@@ -58,7 +58,7 @@ impl Desk<'_> {
             return Err(OauthError::invalid_grant());
         }
         let scope = narrowed(fields.one("scope")?, &grant.scope)?;
-        self.user_of(&grant)?;
+        self.user_of(&grant, client)?;
         let next = Grant { generation: generation + 1, ..grant };
         match registry.amend(Perishable::Grant, &id, &next, sequence, Amendment::KeepsTokens)? {
             Kept::Yes => self.answer_of_grant(client, (&id, &next), &scope),

@@ -2,6 +2,8 @@
 //! hash alone.
 use serde_json::{Map, Value, json};
 
+use crate::model::Millis;
+
 use super::super::password::hash_password;
 use super::super::registry::{Client, Registry, RegistryError, User, is_unreserved};
 use super::seal::secret_text;
@@ -20,15 +22,17 @@ fn taken(members: &mut Map<String, Value>, name: &str) -> Result<Option<String>,
     }
 }
 
-fn members(text: &str, forbidden: &str) -> Result<Map<String, Value>, RegistryError> {
+/// What the server alone sets, beside the hashes.
+const NOT_BEFORE: &str = "not_before";
+
+fn members(text: &str, hash: &str) -> Result<Map<String, Value>, RegistryError> {
     let invalid = |reason: &str| RegistryError::Invalid(reason.to_owned());
     let members: Map<String, Value> =
         serde_json::from_str(text).map_err(|_| invalid("a registration is a JSON object"))?;
     // A hash of somebody's making could be of a secret that somebody else has.
-    if members.contains_key(forbidden) {
-        Err(invalid(&format!("{forbidden} cannot be set")))
-    } else {
-        Ok(members)
+    match [hash, NOT_BEFORE].into_iter().find(|name| members.contains_key(*name)) {
+        Some(name) => Err(invalid(&format!("{name} cannot be set"))),
+        None => Ok(members),
     }
 }
 
@@ -68,16 +72,16 @@ impl Registry {
         Ok(shown)
     }
 
-    /// Gives a user another `password`.
+    /// Gives a user another `password`, and ends what was granted with the old one.
     ///
     /// # Errors
     /// [`RegistryError`], if there is no such user or the password is too short.
-    pub fn change_password(&self, name: &str, text: &str) -> Result<(), RegistryError> {
+    pub fn change_password(&self, name: &str, text: &str, now: Millis) -> Result<(), RegistryError> {
         let mut members = members(text, "password_hash")?;
         let password = taken(&mut members, "password")?;
         let password = password.ok_or_else(|| RegistryError::Invalid("a password is needed".to_owned()))?;
         let hash = hash_password(&password).map_err(RegistryError::Invalid)?;
-        self.set_password_hash(name, &hash)
+        self.set_password_hash(name, &hash, now)
     }
 
     /// Registers a user with its `password`.

@@ -32,7 +32,7 @@ pub struct AuthorizationOptions {
     pub online_seconds: i64,
     /// How long refresh tokens of `offline_access` are good for.
     pub offline_seconds: i64,
-    /// How often a user name may be tried in vain within `login_window_seconds`.
+    /// How often a user name, or the secret of a client, may be tried in vain within `login_window_seconds`.
     pub login_failures_max: u32,
     pub login_window_seconds: i64,
 }
@@ -63,6 +63,8 @@ pub struct AuthorizationServer {
     pub(super) sealer: Sealer,
     pub(super) passwords: Passwords,
     pub(super) attempts: LoginAttempts,
+    /// Failures of clients to show their secrets.
+    pub(super) client_attempts: LoginAttempts,
 }
 
 impl AuthorizationServer {
@@ -77,6 +79,7 @@ impl AuthorizationServer {
             sealer: Sealer::new(secret),
             passwords: Passwords::default(),
             attempts: LoginAttempts::default(),
+            client_attempts: LoginAttempts::default(),
         }
     }
 
@@ -120,6 +123,12 @@ impl Desk<'_> {
     pub fn address(&self, path: &str) -> String {
         let base = self.issuer.url();
         format!("{}{path}", base.strip_suffix("/fhir").unwrap_or(base))
+    }
+
+    /// The moment that it is.
+    #[must_use]
+    pub fn now(&self) -> Millis {
+        self.now
     }
 
     pub(super) fn seconds(&self) -> i64 {

@@ -63,7 +63,9 @@ impl Desk<'_> {
     /// A token of a client for so many seconds; the caller fills in who it is for.
     pub(super) fn blank_token(&self, client: &Client, lifetime: i64) -> Result<AccessToken, OauthError> {
         let url = self.base_url().to_owned();
-        let iat = self.seconds();
+        // The seconds of a token are whole: one that is issued after its client was disabled and enabled says so.
+        let again = client.not_before.saturating_add(999).div_euclid(1_000);
+        let iat = self.seconds().max(again.min(self.seconds() + 1));
         Ok(AccessToken {
             iss: url.clone(),
             aud: url,

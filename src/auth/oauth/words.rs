@@ -1,5 +1,7 @@
 //! What scopes and purposes mean, in the words of whoever is to consent.
 
+use super::super::granted::ADMIN;
+
 /// What a scope lets a client do, to go on a sentence that begins with "it may".
 #[must_use]
 pub fn describe(scope: &str) -> String {
@@ -11,6 +13,7 @@ pub fn describe(scope: &str) -> String {
         "launch/encounter" => Some("know which visit it is to work with"),
         "offline_access" => Some("keep its access after you have left"),
         "online_access" => Some("keep its access for as long as you are there"),
+        ADMIN => Some("run this server in your name: register apps and users, make backups"),
         _ => None,
     };
     if let Some(words) = special {

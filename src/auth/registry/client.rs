@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::definitions::r4;
-use crate::model::ResourceId;
+use crate::model::{Millis, ResourceId};
 
 use super::super::granted::{SCOPE_BYTES_MAX, is_served};
 use super::super::jwk::read_keys;
@@ -106,6 +106,15 @@ pub struct Client {
     pub launch: Vec<LaunchKind>,
     #[serde(default)]
     pub disabled: bool,
+    /// Whatever was granted or issued before this moment is refused.
+    #[serde(default, skip_serializing_if = "is_unset")]
+    pub not_before: Millis,
+}
+
+/// Whether nothing that was granted or issued is refused for its age.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+pub(super) fn is_unset(not_before: &Millis) -> bool {
+    *not_before == 0
 }
 
 impl Client {

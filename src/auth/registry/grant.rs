@@ -3,6 +3,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::Millis;
 
+use super::client::Client;
+use super::user::User;
+
 /// A grant, from the user's consent on until it expires or is revoked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::auth) struct Grant {
@@ -30,6 +33,15 @@ pub(in crate::auth) struct Grant {
 }
 
 impl Grant {
+    /// Whether it still stands with its user and client as they are registered: neither is disabled, nor was either, nor
+    /// the password changed, since the user logged in. A client that is not registered has no say.
+    pub(in crate::auth) fn stands(&self, user: Option<&User>, client: Option<&Client>) -> bool {
+        let after = |not_before: Millis| not_before <= self.authenticated;
+        !self.revoked
+            && user.is_some_and(|user| !user.disabled && after(user.not_before))
+            && client.is_none_or(|client| !client.disabled && after(client.not_before))
+    }
+
     /// Whether a scope is among those granted, word for word.
     pub(in crate::auth) fn has(&self, scope: &str) -> bool {
         self.scope.split_whitespace().any(|granted| granted == scope)

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::model::Millis;
 use crate::store::{
     At, Batch, CommitError, Direction, Expectation, Flow, Key, KeyRange, Kv, Sequence, Snapshot, Space,
     StoreError, Write, registrations_key,
@@ -128,24 +129,43 @@ impl Registry {
         self.add(USER, &user.name, user)
     }
 
-    /// Takes a client's rights, from the next request on, or gives them back.
+    /// Takes a client's rights, from the next request on, or gives them back: not to what it had before.
     ///
     /// # Errors
     /// [`RegistryError`], if there is none.
-    pub fn enable_client(&self, id: &str, enabling: Enabling) -> Result<(), RegistryError> {
-        self.change(CLIENT, id, &|client: &mut Client| client.disabled = enabling == Enabling::Disabled)
+    pub fn enable_client(&self, id: &str, enabling: Enabling, now: Millis) -> Result<(), RegistryError> {
+        self.change(CLIENT, id, &|client: &mut Client| {
+            client.disabled = enabling == Enabling::Disabled;
+            if client.disabled {
+                client.not_before = now.saturating_add(1);
+            }
+        })
     }
 
-    /// Takes a user's rights, from the next request on, or gives them back.
+    /// Takes a user's rights, from the next request on, or gives them back: not to what it had granted before.
     ///
     /// # Errors
     /// [`RegistryError`], if there is none.
-    pub fn enable_user(&self, name: &str, enabling: Enabling) -> Result<(), RegistryError> {
-        self.change(USER, name, &|user: &mut User| user.disabled = enabling == Enabling::Disabled)
+    pub fn enable_user(&self, name: &str, enabling: Enabling, now: Millis) -> Result<(), RegistryError> {
+        self.change(USER, name, &|user: &mut User| {
+            user.disabled = enabling == Enabling::Disabled;
+            if user.disabled {
+                user.not_before = now.saturating_add(1);
+            }
+        })
     }
 
-    pub(in crate::auth) fn set_password_hash(&self, name: &str, hash: &str) -> Result<(), RegistryError> {
-        self.change(USER, name, &|user: &mut User| hash.clone_into(&mut user.password_hash))
+    /// Whoever knew the old password, and has granted something with it, has nothing of it any more.
+    pub(in crate::auth) fn set_password_hash(
+        &self,
+        name: &str,
+        hash: &str,
+        now: Millis,
+    ) -> Result<(), RegistryError> {
+        self.change(USER, name, &|user: &mut User| {
+            hash.clone_into(&mut user.password_hash);
+            user.not_before = now.saturating_add(1);
+        })
     }
 
     fn add(&self, kind: &str, id: &str, record: &impl Serialize) -> Result<(), RegistryError> {

@@ -1,4 +1,5 @@
-//! Whether a token still stands: its client and user are not disabled, it was not revoked, nor was what it rests on.
+//! Whether a token still stands: its client and user are not disabled and were not since, it was not revoked, nor was what
+//! it rests on.
 //! Asked at every request, and answered from memory as long as no registration has changed.
 use crate::store::{At, Sequence, Snapshot, StoreError, registrations_key};
 
@@ -48,7 +49,8 @@ impl Registry {
 
 fn stands(snapshot: &dyn Snapshot, party: &Party) -> Result<bool, StoreError> {
     // A token that was minted with the issuer's key names a client that need not be registered.
-    if read::<Client>(snapshot, "client", &party.client)?.is_some_and(|(client, _)| client.disabled) {
+    let client = read::<Client>(snapshot, "client", &party.client)?.map(|(client, _)| client);
+    if client.as_ref().is_some_and(|client| client.disabled || party.issued < client.not_before) {
         return Ok(false);
     }
     if kept::<bool>(snapshot, Perishable::Revoked, &party.token_id)?.is_some() {
@@ -57,5 +59,5 @@ fn stands(snapshot: &dyn Snapshot, party: &Party) -> Result<bool, StoreError> {
     let Some(id) = &party.grant else { return Ok(true) };
     let Some((grant, _)) = kept::<Grant>(snapshot, Perishable::Grant, id)? else { return Ok(false) };
     let user = read::<User>(snapshot, "user", &grant.user)?;
-    Ok(!grant.revoked && user.is_some_and(|(user, _)| !user.disabled))
+    Ok(grant.stands(user.map(|(user, _)| user).as_ref(), client.as_ref()))
 }

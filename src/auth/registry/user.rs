@@ -1,8 +1,10 @@
 //! A user as it is registered: who it is to the hospital, and for what it may ask.
 use serde::{Deserialize, Serialize};
 
+use crate::model::Millis;
+
 use super::super::role::Role;
-use super::client::{check_actor, check_id, check_purposes, role_of};
+use super::client::{check_actor, check_id, check_purposes, is_unset, role_of};
 
 /// A registered user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +32,9 @@ pub struct User {
     pub may_break_glass: bool,
     #[serde(default)]
     pub disabled: bool,
+    /// Whatever was granted or issued before this moment is refused.
+    #[serde(default, skip_serializing_if = "is_unset")]
+    pub not_before: Millis,
 }
 
 impl User {

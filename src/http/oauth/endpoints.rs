@@ -5,7 +5,7 @@ use axum::body::Body as WireBody;
 use axum::extract::{Request as WireRequest, State};
 use axum::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_MAX_AGE, CACHE_CONTROL, CONTENT_TYPE, HeaderName, PRAGMA, WWW_AUTHENTICATE,
+    ACCESS_CONTROL_MAX_AGE, CACHE_CONTROL, CONTENT_TYPE, HeaderName, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
@@ -20,6 +20,8 @@ use super::form;
 const PUBLIC_CACHE: &str = "max-age=300";
 /// Tokens are kept by nobody on the way (RFC 6749 section 5.1).
 const NO_CACHE: &str = "no-store";
+/// When who was turned away may come again, in seconds.
+pub(super) const RETRY_SECONDS: &str = "10";
 
 /// A JSON answer that pages of every origin may read: who asks is known by what no browser adds by itself.
 pub(super) fn answered(status: StatusCode, body: &Value, cache: &'static str) -> Response<WireBody> {
@@ -42,6 +44,7 @@ pub(super) fn failed(error: &OauthError) -> Response<WireBody> {
     let status = match error.code {
         OauthCode::InvalidClient => StatusCode::UNAUTHORIZED,
         OauthCode::ServerError => StatusCode::SERVICE_UNAVAILABLE,
+        OauthCode::TemporarilyUnavailable => StatusCode::TOO_MANY_REQUESTS,
         OauthCode::AccessDenied | OauthCode::LoginRequired => StatusCode::FORBIDDEN,
         OauthCode::InvalidRequest
         | OauthCode::InvalidGrant
@@ -52,6 +55,9 @@ pub(super) fn failed(error: &OauthError) -> Response<WireBody> {
     };
     let body = json!({"error": error.code.text(), "error_description": error.description});
     let mut response = answered(status, &body, NO_CACHE);
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
+    }
     if status == StatusCode::UNAUTHORIZED {
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"auth\""));
     }

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::auth::{LaunchContext, OauthCode, OauthError};
 use crate::operations::Engine;
 
-use super::super::service::bearer;
+use super::super::asker::party;
 use super::endpoints::{answered, failed};
 use super::form;
 
@@ -22,13 +22,12 @@ pub(super) async fn register(
         Ok(text) => text,
         Err(error) => return failed(&error),
     };
-    let party = bearer(&headers).and_then(|token| engine.authenticate(token));
-    let Ok(party) = party else {
+    let Ok(party) = party(&engine, &headers, None).await else {
         let body = json!({"error": "invalid_token", "error_description": "an access token is needed"});
         return answered(StatusCode::UNAUTHORIZED, &body, "no-store");
     };
     if !engine.may_launch(&party) {
-        let description = "launches are registered by systems and professionals of the own organization";
+        let description = "launches are registered by systems and professionals of the own organization who may see patients";
         return failed(&OauthError::new(OauthCode::AccessDenied, description));
     }
     let Ok(context) = serde_json::from_str::<LaunchContext>(&text) else {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use axum::body::Body as WireBody;
 use axum::extract::{RawQuery, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, SET_COOKIE};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use crate::auth::{
@@ -13,6 +13,7 @@ use crate::model::ResourceId;
 use crate::operations::{Engine, decode_pairs};
 
 use super::encounters::{is_of, latest};
+use super::endpoints::RETRY_SECONDS;
 use super::form;
 use super::markup::{STYLE, alert, escape, page, sent_to, told};
 use super::patients::{Found, Listed, find, seen};
@@ -180,6 +181,13 @@ pub(super) async fn login(
             Err(LoginError::TooOften) => {
                 let message = "This user name was tried in vain too often. Try again later.";
                 login_page(&desk, &dialogue, StatusCode::TOO_MANY_REQUESTS, (message, name))
+            }
+            Err(LoginError::Busy) => {
+                let message = "Too many are signing in at the moment. Try again in a few seconds.";
+                let mut response =
+                    login_page(&desk, &dialogue, StatusCode::TOO_MANY_REQUESTS, (message, name));
+                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
+                response
             }
             Err(LoginError::Failed) => failed(),
         }

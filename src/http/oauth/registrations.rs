@@ -7,10 +7,11 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Response, StatusCode, Uri};
 use serde_json::{Value, json};
 
-use crate::auth::{Enabling, Party, Registry, RegistryError};
+use crate::auth::{Enabling, Registry, RegistryError};
+use crate::model::Millis;
 use crate::operations::Engine;
 
-use super::super::service::bearer;
+use super::super::asker::administrator;
 use super::endpoints::answered;
 use super::form;
 
@@ -56,30 +57,20 @@ fn refused(error: &RegistryError) -> Response<WireBody> {
     told(status, &error.to_string())
 }
 
-fn administrator(engine: &Engine, headers: &HeaderMap) -> Result<Arc<Party>, (StatusCode, &'static str)> {
-    let party = bearer(headers).and_then(|token| engine.authenticate(token));
-    let party = party.map_err(|_| (StatusCode::UNAUTHORIZED, "an access token is needed"))?;
-    if engine.may_administer(&party) {
-        Ok(party)
-    } else {
-        Err((StatusCode::FORBIDDEN, "this is for administrators"))
-    }
-}
-
 /// Deals with a request of an administrator, and puts it on record before it is answered.
 async fn dealt_with(
     engine: Arc<Engine>,
     (headers, uri): (HeaderMap, Uri),
     status: StatusCode,
-    deal: impl FnOnce(&Registry, &Asked) -> Result<Value, RegistryError> + Send + 'static,
+    deal: impl FnOnce(&Registry, &Asked, Millis) -> Result<Value, RegistryError> + Send + 'static,
 ) -> Response<WireBody> {
-    let party = match administrator(&engine, &headers) {
+    let party = match administrator(&engine, &headers).await {
         Ok(party) => party,
         Err((status, message)) => return told(status, message),
     };
     let Some(asked) = Asked::of(&uri) else { return refused(&RegistryError::Absent) };
     let work = move || {
-        let result = deal(&engine.authorization.registry, &asked);
+        let result = deal(&engine.authorization.registry, &asked, engine.desk().now());
         let response = match &result {
             Ok(answer) => answered(status, answer, "no-store"),
             Err(error) => refused(error),
@@ -102,7 +93,7 @@ pub(super) async fn list(
     uri: Uri,
     headers: HeaderMap,
 ) -> Response<WireBody> {
-    dealt_with(engine, (headers, uri), StatusCode::OK, |registry, asked| {
+    dealt_with(engine, (headers, uri), StatusCode::OK, |registry, asked, _| {
         let shown: Vec<Value> = match asked.kind {
             Kind::Client => registry.clients()?.iter().map(crate::auth::Client::shown).collect(),
             Kind::User => registry.users()?.iter().map(crate::auth::User::shown).collect(),
@@ -117,7 +108,7 @@ pub(super) async fn show(
     uri: Uri,
     headers: HeaderMap,
 ) -> Response<WireBody> {
-    dealt_with(engine, (headers, uri), StatusCode::OK, |registry, asked| {
+    dealt_with(engine, (headers, uri), StatusCode::OK, |registry, asked, _| {
         let shown = match asked.kind {
             Kind::Client => registry.client(&asked.id)?.map(|client| client.shown()),
             Kind::User => registry.user(&asked.id)?.map(|user| user.shown()),
@@ -137,7 +128,7 @@ pub(super) async fn add(
         Ok(text) => text,
         Err(error) => return told(StatusCode::BAD_REQUEST, &error.description),
     };
-    dealt_with(engine, (headers, uri), StatusCode::CREATED, move |registry, asked| match asked.kind {
+    dealt_with(engine, (headers, uri), StatusCode::CREATED, move |registry, asked, _| match asked.kind {
         Kind::Client => registry.register_client(&text),
         Kind::User => registry.register_user(&text),
     })
@@ -154,9 +145,9 @@ pub(super) async fn change(
         Ok(text) => text,
         Err(error) => return told(StatusCode::BAD_REQUEST, &error.description),
     };
-    dealt_with(engine, (headers, uri), StatusCode::OK, move |registry, asked| {
+    dealt_with(engine, (headers, uri), StatusCode::OK, move |registry, asked, now| {
         if asked.kind == Kind::User && asked.change == "password" {
-            registry.change_password(&asked.id, &text)?;
+            registry.change_password(&asked.id, &text, now)?;
             return Ok(json!({"id": asked.id}));
         }
         let enabling = match asked.change.as_str() {
@@ -165,8 +156,8 @@ pub(super) async fn change(
             _ => return Err(RegistryError::Absent),
         };
         match asked.kind {
-            Kind::Client => registry.enable_client(&asked.id, enabling)?,
-            Kind::User => registry.enable_user(&asked.id, enabling)?,
+            Kind::Client => registry.enable_client(&asked.id, enabling, now)?,
+            Kind::User => registry.enable_user(&asked.id, enabling, now)?,
         }
         Ok(json!({"id": asked.id, "disabled": enabling == Enabling::Disabled}))
     })

@@ -1,0 +1,59 @@
+//! Who asks: the bearer token of a request and its party, and the administrators to whom `/admin` is open.
+use std::sync::Arc;
+
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, StatusCode};
+
+use crate::auth::Party;
+use crate::model::{Issue, IssueCode};
+use crate::operations::{Engine, Refusal, RefusalKind};
+
+use super::listen::ShownCertificate;
+
+fn refuse(kind: RefusalKind, code: IssueCode, message: &str) -> Refusal {
+    Refusal::new(kind, Issue::error(code, message))
+}
+
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+    let Some(value) = headers.get(AUTHORIZATION) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default();
+    match text.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(token.trim())),
+        _ => Err(refuse(RefusalKind::Unauthorized, IssueCode::Login, "the server takes bearer tokens")),
+    }
+}
+
+/// Who asks. Where another server has to be asked about the token, that waits in a thread of its own.
+pub(super) async fn party(
+    engine: &Arc<Engine>,
+    headers: &HeaderMap,
+    certificate: Option<ShownCertificate>,
+) -> Result<Arc<Party>, Refusal> {
+    let token = bearer(headers)?.map(str::to_owned);
+    let waits = token.as_ref().is_some_and(|token| engine.may_ask_others(token));
+    let engine = engine.clone();
+    let ask = move || {
+        let certificate = certificate.map(|shown| shown.sha256);
+        engine.authenticate_with(token.as_deref(), certificate.as_ref())
+    };
+    if !waits {
+        return ask();
+    }
+    let asked = tokio::task::spawn_blocking(ask).await;
+    asked.unwrap_or_else(|_| Err(refuse(RefusalKind::Internal, IssueCode::Exception, "the request failed")))
+}
+
+/// Lets an administrator of the own organization pass.
+pub(super) async fn administrator(
+    engine: &Arc<Engine>,
+    headers: &HeaderMap,
+) -> Result<Arc<Party>, (StatusCode, &'static str)> {
+    let Ok(party) = party(engine, headers, None).await else {
+        return Err((StatusCode::UNAUTHORIZED, "an access token is needed"));
+    };
+    if engine.may_administer(&party) {
+        Ok(party)
+    } else {
+        Err((StatusCode::FORBIDDEN, "this is for administrators, and for apps that one has let administer"))
+    }
+}

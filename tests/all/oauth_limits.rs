@@ -1,0 +1,142 @@
+//! What a grant is good for beside the API, how long it lasts, and how often a secret may be guessed.
+use serde_json::{Value, json};
+
+use crate::browser::{Browser, PASSWORD, app, redeem, refresh, site};
+use crate::oauth::{SECRET, Site};
+
+/// A site with an administrator and with an app that may ask for `admin`.
+fn administered() -> Site {
+    let site = site();
+    site.registry
+        .register_user(
+            &json!({"name": "root", "password": PASSWORD, "role": "administrator",
+                "organization": "Organization/hospital", "fhir_user": "Practitioner/a1"})
+            .to_string(),
+        )
+        .unwrap();
+    let mut desk = app("desk");
+    desk["scope"] = json!("openid admin launch user/*.rs offline_access");
+    site.register(&desk);
+    site
+}
+
+/// The answer of the token endpoint to a user who has granted the scopes to the app `desk`.
+fn granted(site: &Site, name: &str, scope: &str) -> Value {
+    let mut browser = Browser::new(site);
+    let page = browser.authorize(&[("client_id", Some("desk")), ("scope", Some(scope))]);
+    let page = browser.log_in(&page, name);
+    let page = browser.allow(&page);
+    let code = page.parameter("code").unwrap_or_else(|| panic!("{}", page.location));
+    let (status, answer) = redeem(site, code, &[("client_id", "desk")]);
+    assert_eq!(status, 200, "{answer}");
+    answer
+}
+
+fn access(answer: &Value) -> &str {
+    answer["access_token"].as_str().unwrap()
+}
+
+#[test]
+fn an_app_administers_only_where_an_administrator_has_let_it() {
+    let site = administered();
+    let user = |name: &str| json!({"name": name, "password": PASSWORD, "role": "technician"});
+    let answer = granted(&site, "root", "openid user/*.rs");
+    let token = access(&answer);
+    for path in ["/admin/users", "/admin/backup", "/admin/reindex", "/admin/keys/rotate"] {
+        assert_eq!(site.send("POST", path, token, &user("eve")).0, 403, "{path}");
+    }
+    for path in ["/admin/users", "/admin/clients/app", "/admin/reindex"] {
+        assert_eq!(site.get(&site.address(path), Some(token)).0, 403, "{path}");
+    }
+    assert!(site.registry.user("eve").unwrap().is_none());
+    // The page says what it is about; then it is let.
+    let mut browser = Browser::new(&site);
+    let page = browser.authorize(&[("client_id", Some("desk")), ("scope", Some("admin"))]);
+    assert!(browser.log_in(&page, "root").text.contains("run this server in your name"));
+    let answer = granted(&site, "root", "openid admin");
+    assert_eq!(answer["scope"], "openid admin");
+    assert_eq!(site.send("POST", "/admin/users", access(&answer), &user("new")).0, 201);
+    // Nobody else can let an app do what only an administrator does.
+    let answer = granted(&site, "doc", "openid admin");
+    assert_eq!(answer["scope"], "openid");
+    assert_eq!(site.send("POST", "/admin/users", access(&answer), &user("eve")).0, 403);
+}
+
+#[test]
+fn a_launch_is_registered_with_a_token_that_is_good_for_it() {
+    let site = administered();
+    let context = json!({"patient": "p1"});
+    let launch = |scope: &str| {
+        let token = site.minted("clinician", |token| token.scope = scope.to_owned());
+        site.send("POST", "/auth/launch", &token, &context).0
+    };
+    for (scope, status) in [
+        ("openid", 403),
+        ("openid user/Observation.rs", 403),
+        ("user/Patient.cud", 403),
+        ("openid user/Patient.r", 201),
+    ] {
+        assert_eq!(launch(scope), status, "{scope}");
+    }
+    let answer = granted(&site, "doc", "openid");
+    assert_eq!(site.send("POST", "/auth/launch", access(&answer), &context).0, 403);
+}
+
+#[test]
+fn secrets_are_guessed_a_few_times_and_ids_not_at_all() {
+    let site = Site::new();
+    let client = |id: &str| {
+        json!({
+            "client_id": id, "client_name": id, "token_endpoint_auth_method": "client_secret_basic",
+            "client_secret": SECRET, "grant_types": ["client_credentials"], "scope": "system/*.rs", "role": "system"
+        })
+    };
+    site.register(&client("acme"));
+    site.register(&client("late"));
+    let pairs = [("grant_type", "client_credentials"), ("scope", "system/Patient.rs")];
+    let ask = |id: &str, secret: &str| site.form("/auth/token", &pairs, Some((id, secret)));
+    assert_eq!(ask("acme", SECRET).0, 200);
+    let guesses = |id: &str| -> Vec<u16> { (0..12).map(|_| ask(id, "x").0).collect() };
+    let expected = [vec![401; 10], vec![429; 2]].concat();
+    for id in ["acme", "late", "nobody"] {
+        assert_eq!(guesses(id), expected, "{id}");
+    }
+    let (status, answer) = ask("nobody", "x");
+    assert_eq!((status, &answer["error"]), (429, &json!("temporarily_unavailable")));
+    // A client that has shown its secret before is not kept out by who guesses; others are, for a while.
+    assert_eq!((ask("acme", SECRET).0, ask("late", SECRET).0), (200, 429));
+}
+
+#[test]
+fn what_was_granted_before_a_change_of_the_password_ends_with_it() {
+    use chartward::auth::Enabling;
+    let site = site();
+    let read = |token: &str| site.get(&format!("{}/Patient/p1", site.base()), Some(token)).0;
+    let mut browser = Browser::new(&site);
+    let (_, old) = redeem(&site, &browser.code(&[]), &[]);
+    let (unused, begun) = (browser.code(&[]), browser.authorize(&[]));
+    let begun = browser.log_in(&begun, "ann");
+    assert_eq!(read(access(&old)), 200);
+    let administrator = site.minted("administrator", |_| {});
+    let change = json!({"password": PASSWORD});
+    let path = "/admin/users/ann/password";
+    assert_eq!(
+        site.send("POST", path, &administrator, &json!({"password": PASSWORD, "not_before": 0})).0,
+        400
+    );
+    assert_eq!(site.send("POST", path, &administrator, &change).0, 200);
+    let refreshed = |answer: &Value| refresh(&site, answer["refresh_token"].as_str().unwrap(), None).0;
+    assert_eq!((read(access(&old)), refreshed(&old)), (401, 400));
+    assert_eq!(redeem(&site, &unused, &[]).1["error"], "invalid_grant");
+    // Who has the page to consent has to log in again.
+    let pairs = [("dialogue", begun.dialogue()), ("decision", "allow"), ("scope", "patient/*.rs")];
+    assert!(browser.send("/auth/consent", &pairs).text.contains("name=\"password\""));
+    let (_, new) = redeem(&site, &browser.code(&[]), &[]);
+    assert_eq!((read(access(&new)), refreshed(&new)), (200, 200));
+    // To disable an app, and to enable it, gives back nothing that it had.
+    site.registry.enable_client("app", Enabling::Disabled, chartward::cli::now()).unwrap();
+    site.registry.enable_client("app", Enabling::Enabled, chartward::cli::now()).unwrap();
+    assert_eq!(read(access(&new)), 401);
+    let (_, last) = redeem(&site, &browser.code(&[]), &[]);
+    assert_eq!(read(access(&last)), 200);
+}
