@@ -8,7 +8,7 @@ use super::super::answer::{Answer, Refusal};
 use super::super::parameters::{Call, Parameters};
 use super::super::session::Session;
 use super::describe::described;
-use super::standing::{Somebody, may_ask_about};
+use super::standing::{Somebody, may_ask_about, may_ask_at_all};
 
 /// `actor` (reference), `role`, `purpose` (any number), `resource` (a reference, or the resource itself), or `patient` with
 /// `type` for any resource of that type that has neither labels nor dates.
@@ -19,6 +19,8 @@ pub(in super::super) fn decide(session: &Session<'_>, call: &Call<'_>) -> Result
         Role::parse(&code).ok_or_else(unknown)
     });
     let somebody = Somebody::of_actor(&call.required("actor")?, role.transpose()?, call.texts("purpose"))?;
+    // Before any data is looked at, so that the answer to who may not ask tells nothing of data.
+    may_ask_at_all(session)?;
     let text = resource_text(session, call)?;
     let tree = parse(text.into_bytes())
         .map_err(|error| Refusal::bad_request(IssueCode::Structure, error.to_string()))?;
@@ -27,7 +29,8 @@ pub(in super::super) fn decide(session: &Session<'_>, call: &Call<'_>) -> Result
         may_ask_about(session, owner)?;
     }
     if owners.is_empty() && !session.lens.may_audit() {
-        return Err(Refusal::forbidden("this is for administrators and privacy officers"));
+        // What is of no patient is to a patient like what is of another, or not there.
+        return Err(Refusal::not_found());
     }
     let decision = asked(session, &somebody, tree.root())?;
     let mut out = described(session, &decision, Parameters::default())?;

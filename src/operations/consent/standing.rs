@@ -13,12 +13,22 @@ use super::super::session::Session;
 /// # Errors
 /// 403 for a role that may not ask at all, 404 for another patient's file.
 pub(in super::super) fn may_ask_about(session: &Session<'_>, patient: &str) -> Result<(), Refusal> {
-    if session.lens.may_audit() {
-        return Ok(());
+    may_ask_at_all(session)?;
+    if session.lens.may_audit() || session.lens.is_subject(patient) {
+        Ok(())
+    } else {
+        Err(Refusal::not_found())
     }
+}
+
+/// Lets the roles pass that may ask about somebody.
+///
+/// # Errors
+/// 403 for the others.
+pub(super) fn may_ask_at_all(session: &Session<'_>) -> Result<(), Refusal> {
     match session.lens.party().role {
-        Role::Patient | Role::Representative if session.lens.is_subject(patient) => Ok(()),
-        Role::Patient | Role::Representative => Err(Refusal::not_found()),
+        Role::Patient | Role::Representative => Ok(()),
+        _ if session.lens.may_audit() => Ok(()),
         _ => Err(Refusal::forbidden("this is for administrators, privacy officers and the patient")),
     }
 }
