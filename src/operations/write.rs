@@ -113,10 +113,13 @@ pub(super) fn put(
     }
     let tree = parse(body.text.clone().into_bytes()).map_err(unreadable)?;
     let mut may_write = session.lens.may_write(tree.root(), writing)?;
-    if let Some(before) = &before {
-        let tree = parse(before.text.clone().into_bytes()).map_err(unreadable)?;
-        may_write = may_write && session.lens.may_write(tree.root(), writing)?;
+    let before_tree = before.as_ref().map(|before| parse(before.text.clone().into_bytes()));
+    let before_tree = before_tree.transpose().map_err(unreadable)?;
+    if let Some(before) = &before_tree {
+        may_write = may_write && session.lens.may_write(before.root(), writing)?;
     }
+    let known = before_tree.as_ref().map(crate::model::Tree::root);
+    may_write = may_write && super::integrity::is_about_what_is_there(session, known, tree.root())?;
     let is_about_new = before.is_none() && is_about_new(session, &DataFacts::of(tree.root()).owners)?;
     may_write = may_write || (is_about_new && session.lens.may_write_about_new(tree.root()));
     if !may_write {

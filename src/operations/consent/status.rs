@@ -64,8 +64,8 @@ fn of_consent(session: &Session<'_>, program: &Program) -> Result<Parameters, Re
 pub(in super::super) fn remarks(session: &Session<'_>, consent: Node<'_>) -> Vec<Issue> {
     let is_known = |reference: &str| {
         let key = reference.split_once('/').and_then(|(name, id)| ResourceKey::new(name, id));
-        // A store that fails here fails the write that follows.
-        key.is_some_and(|key| session.exists(&key).unwrap_or(true))
+        // What is hidden is as unknown as what is not there. A store that fails here fails the write that follows.
+        key.is_some_and(|key| session.is_seen(&key).unwrap_or(true))
     };
     lint(consent, &compile(consent), &session.engine.settings, session.engine.now(), &is_known)
 }
