@@ -7,5 +7,6 @@ mod parties;
 mod requests;
 mod revocation;
 mod same;
+mod told;
 mod wire;
 mod world;

@@ -122,15 +122,11 @@ fn hidden_and_absent_are_the_same_bytes() {
             ..claims(&base, 3_600).unwrap()
         };
         let token = house.issuer(&base).unwrap().sign(&token).unwrap();
-        for number in 0..REQUESTS.len() {
+        for (number, request) in REQUESTS.iter().enumerate() {
             let hidden = ask(&base, &token, HIDDEN, &version, number);
             let absent = ask(&base, &token, ABSENT, &version, number);
-            assert_eq!(hidden, absent, "{role}: {:?}", REQUESTS[number]);
-            assert!(
-                hidden.0 != 200 || REQUESTS[number].0 == "OPTIONS",
-                "{role}: {:?}: {hidden:?}",
-                REQUESTS[number]
-            );
+            assert_eq!(hidden, absent, "{role}: {request:?}");
+            assert!(hidden.0 != 200 || request.0 == "OPTIONS", "{role}: {request:?}: {hidden:?}");
         }
     }
 }
