@@ -39,12 +39,23 @@ pub struct Event {
     pub text: String,
 }
 
-/// The record that an event of this id is made of.
+/// The id of an event: its commit, and which of the commit's records and of the record's patients it is, both under the
+/// permutation of version ids. Plain numbers would tell a patient how much is done between two accesses to the own file, and
+/// how many others an access was about.
+fn event_id((sequence, number): RecordPlace, index: usize, kind: &str, making: &Making<'_>) -> String {
+    let within = u64::from(number) << 32 | u64::try_from(index).unwrap_or(0);
+    let within = Sequence(within ^ sequence.0.rotate_left(32));
+    format!("{}-{}{kind}", (making.version_id)(sequence), (making.version_id)(within))
+}
+
+/// The record that an event of this id is made of. `sequence_of` undoes the permutation of version ids.
 #[must_use]
-pub fn record_of_event(id: &str) -> Option<RecordPlace> {
+pub fn record_of_event(id: &str, sequence_of: &dyn Fn(&str) -> Option<Sequence>) -> Option<RecordPlace> {
     let mut parts = id.split('-');
-    let sequence = u64::from_str_radix(parts.next()?, 16).ok()?;
-    Some((Sequence(sequence), u32::from_str_radix(parts.next()?, 16).ok()?))
+    let sequence = sequence_of(parts.next()?)?;
+    let Sequence(within) = sequence_of(parts.next()?)?;
+    let number = u32::try_from((within ^ sequence.0.rotate_left(32)) >> 32).ok()?;
+    Some((sequence, number))
 }
 
 /// One patient's part of a record, or the whole of one that concerns nobody.
@@ -86,7 +97,7 @@ impl<'a> Part<'a> {
 /// The events of a record.
 #[must_use]
 pub fn audit_events(place: RecordPlace, access: &Access, making: &Making<'_>) -> Vec<Event> {
-    let (Sequence(sequence), number) = place;
+    let (sequence, _) = place;
     let patients: Vec<Option<(usize, &str)>> = if access.patients.is_empty() {
         vec![None]
     } else {
@@ -94,9 +105,9 @@ pub fn audit_events(place: RecordPlace, access: &Access, making: &Making<'_>) ->
     };
     let mut events = Vec::new();
     for (patient, index) in patients.into_iter().zip(0_usize..) {
-        let part = Part { access, sequence: Sequence(sequence), patient, making };
+        let part = Part { access, sequence, patient, making };
         let mut add = |kind: &str, event: Value| {
-            let id = format!("{sequence:x}-{number:x}-{index:x}{kind}");
+            let id = event_id(place, index, kind, making);
             events.push(finished(id, patient, event, access));
         };
         let released = part.of(&access.released);

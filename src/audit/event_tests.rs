@@ -94,7 +94,7 @@ fn every_interaction_has_its_pattern() {
             let about: Vec<usize> = (0..access.patients.len()).collect();
             access.released.push(Item { done, ..item("Observation/o", &about, Ground::Policy) });
             let made = events(&access, Reader::Auditor);
-            assert_eq!(ids(&made), ["2a-1-0"]);
+            assert_eq!(ids(&made), ["v42-v184683593728"]);
             let expected = match (name, &patient) {
                 ("", _) => String::new(),
                 (name, None) => name.to_owned(),
@@ -135,7 +135,16 @@ fn a_search_is_an_event_for_each_patient_and_a_disclosure_of_what_is_theirs() {
         .push(("http://terminology.hl7.org/CodeSystem/v3-Confidentiality".to_owned(), "R".to_owned()));
     access.released = vec![labelled, item("Observation/2/_history/y", &[1], Ground::Policy)];
     let made = events(&access, Reader::Auditor);
-    assert_eq!(ids(&made), ["2a-1-0", "2a-1-0-d", "2a-1-0-x", "2a-1-1", "2a-1-1-x"]);
+    assert_eq!(
+        ids(&made),
+        [
+            "v42-v184683593728",
+            "v42-v184683593728-d",
+            "v42-v184683593728-x",
+            "v42-v184683593729",
+            "v42-v184683593729-x"
+        ]
+    );
     let profiles: Vec<&str> = made.iter().map(|(_, event)| profile(event)).collect();
     let disclosure = "PrivacyDisclosure.Source";
     assert_eq!(profiles, ["PatientQuery", "AuthZconsent", disclosure, "PatientQuery", disclosure]);
@@ -147,7 +156,8 @@ fn a_search_is_an_event_for_each_patient_and_a_disclosure_of_what_is_theirs() {
             event.id.ends_with("-x"),
             value.to_string().contains(&format!("Observation/{own}/_history"))
         );
-        assert_eq!(record_of_event(&event.id), Some(PLACE));
+        let sequence_of = |id: &str| id.strip_prefix('v')?.parse().ok().map(Sequence);
+        assert_eq!(record_of_event(&event.id, &sequence_of), Some(PLACE));
     }
     assert_eq!(made[1].1["outcomeDesc"], "permitted by Consent/c, provision");
     assert_eq!(made[2].1["entity"][1]["securityLabel"][0]["code"], "R");
@@ -166,7 +176,7 @@ fn what_was_withheld_is_a_denial_with_its_reason() {
     access.patients = vec!["Patient/a".to_owned()];
     access.withheld = vec![item("Observation/o", &[0], consent())];
     let made = events(&access, Reader::Subject);
-    assert_eq!(ids(&made), ["2a-1-0", "2a-1-0-d"]);
+    assert_eq!(ids(&made), ["v42-v184683593728", "v42-v184683593728-d"]);
     assert_eq!((&made[0].1["outcome"], profile(&made[0].1)), (&"8".into(), ""));
     assert_eq!(references(&made[0].1, "4"), ["Observation/o"]);
     assert_eq!((&made[1].1["outcome"], profile(&made[1].1)), (&"8".into(), "AuthZconsent"));
@@ -183,7 +193,7 @@ fn break_glass_is_an_alert() {
     access.patients = vec!["Patient/a".to_owned()];
     access.released = vec![item("Observation/o/_history/1", &[0], Ground::BreakGlass)];
     let made = events(&access, Reader::Auditor);
-    assert_eq!(ids(&made), ["2a-1-0", "2a-1-0-d"]);
+    assert_eq!(ids(&made), ["v42-v184683593728", "v42-v184683593728-d"]);
     assert_eq!(made[1].1["meta"]["tag"][0]["code"], "alert");
     assert_eq!(made[1].1["purposeOfEvent"][1]["coding"][0]["code"], "BTG");
 }
@@ -196,7 +206,7 @@ fn breaking_the_glass_is_an_event_with_its_reason() {
     access.patients = vec!["Patient/a".to_owned()];
     access.reason = Some("unconscious in the emergency room".to_owned());
     let made = events(&access, Reader::Subject);
-    assert_eq!(ids(&made), ["2a-1-0", "2a-1-0-b"]);
+    assert_eq!(ids(&made), ["v42-v184683593728", "v42-v184683593728-b"]);
     assert_eq!(made[0].1["subtype"][0]["code"], "operation");
     assert_eq!(made[1].1["subtype"][0]["code"], "110127");
     assert_eq!(made[1].1["outcomeDesc"], "unconscious in the emergency room");
@@ -209,7 +219,7 @@ fn every_entry_of_a_transaction_is_an_event() {
     access.write("Patient/a".to_owned(), [&"Patient/a".to_owned()], Vec::new(), Action::Create);
     access.write("Observation/o".to_owned(), [&"Patient/a".to_owned()], Vec::new(), Action::Delete);
     let made = events(&access, Reader::Auditor);
-    assert_eq!(ids(&made), ["2a-1-0-e0", "2a-1-0-e1"]);
+    assert_eq!(ids(&made), ["v42-v184683593728-e0", "v42-v184683593728-e1"]);
     assert_eq!((profile(&made[0].1), profile(&made[1].1)), ("PatientCreate", "PatientDelete"));
 }
 

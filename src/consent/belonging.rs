@@ -1,5 +1,7 @@
 //! Resources that are about others: they have the subjects and labels of what they name. And Binary, which is shown only
 //! where all that refers to it is.
+use std::collections::BTreeSet;
+
 use crate::model::{Node, ResourceId};
 use crate::store::{StoreError, Stored};
 
@@ -10,6 +12,8 @@ use super::lens::Lens;
 
 /// How far what is named may itself name something.
 const NAMED_DEPTH_MAX: usize = 4;
+/// How many Binaries may be each other's security context; one of more is shown to nobody.
+const BINARIES_MAX: usize = 16;
 
 /// Whether facts alone cannot tell of a type's resources who may see them.
 pub(super) fn depends_on_others(type_name: &str) -> bool {
@@ -29,14 +33,6 @@ pub(super) fn names(child: Node<'_>, type_name: &str) -> bool {
 }
 
 impl Lens<'_> {
-    /// What a resource names whose subjects and labels become its own, patients left out (`Type/id`).
-    #[must_use]
-    pub fn named_by(&self, resource: Node<'_>) -> Vec<String> {
-        let data = DataFacts::of(resource);
-        let named = data.named.iter().filter(|reference| !reference.starts_with("Patient/"));
-        named.cloned().collect()
-    }
-
     /// The facts of a resource with the subjects and labels of what it names.
     pub(super) fn with_what_it_names(&self, data: &DataFacts) -> Result<DataFacts, StoreError> {
         let mut whole = data.clone();
@@ -70,33 +66,47 @@ impl Lens<'_> {
     }
 
     /// All that refers to it is shown; or it is of nothing, and then its security context decides, or who may see what is
-    /// of no patient.
+    /// of no patient. A context may be another Binary, and that one's this one: each is looked at once.
     pub(super) fn decide_binary(
         &self,
         data: &DataFacts,
         requester: &Requester,
     ) -> Result<Decision, StoreError> {
+        let refuse = || Decision { permit: false, basis: Basis::NotGoverned };
         let mut last = None;
-        for stored in self.referring_to_binary(data)? {
-            let decision = self.decide_as(&self.data(&stored)?, requester)?;
-            if !decision.permit {
-                return Ok(decision);
+        let mut seen = BTreeSet::from([data.reference.clone()]);
+        let mut left = vec![data.clone()];
+        while let Some(binary) = left.pop() {
+            let mut is_of_something = false;
+            let mut around = self.referring_to_binary(&binary)?;
+            // The security context is another resource that it refers to (R4 binary.html#security-context).
+            for reference in &binary.outgoing {
+                match load(&self.repository, reference)? {
+                    Some(stored) => around.push(stored),
+                    None if self.is_staff() => is_of_something = true,
+                    None => return Ok(refuse()),
+                }
             }
-            last = Some(decision);
-        }
-        // The security context is another resource that it refers to (R4 binary.html#security-context).
-        for reference in &data.outgoing {
-            let permit = match load(&self.repository, reference)? {
-                Some(stored) => self.decide_as(&self.data(&stored)?, requester)?.permit,
-                None => self.is_staff(),
-            };
-            if !permit {
-                return Ok(Decision { permit: false, basis: Basis::NotGoverned });
+            for stored in around {
+                is_of_something = true;
+                let other = self.data(&stored)?;
+                if other.type_name == "Binary" {
+                    if seen.insert(other.reference.clone()) {
+                        left.push(other);
+                    }
+                    continue;
+                }
+                let decision = self.decide_as(&other, requester)?;
+                if !decision.permit {
+                    return Ok(decision);
+                }
+                last.get_or_insert(decision);
             }
-            last.get_or_insert(Decision { permit: true, basis: Basis::NotGoverned });
+            if seen.len() > BINARIES_MAX || (!is_of_something && !self.may_see_ungoverned("Binary")) {
+                return Ok(refuse());
+            }
         }
-        let of_nothing = || Decision { permit: self.may_see_ungoverned("Binary"), basis: Basis::NotGoverned };
-        Ok(last.unwrap_or_else(of_nothing))
+        Ok(last.unwrap_or(Decision { permit: true, basis: Basis::NotGoverned }))
     }
 
     fn referring_to_binary(&self, data: &DataFacts) -> Result<Vec<Stored>, StoreError> {

@@ -247,9 +247,10 @@ impl<'s> Lens<'s> {
     }
 
     /// Lets a search find only what is shown whole: it asks for texts or identifiers, and what is left out of an answer is
-    /// not found out by asking for it.
+    /// not found out by asking for it. CHOICE: the own staff, whose answers leave out little but what is not here at all,
+    /// finds what it has stored.
     pub fn find_only_the_whole(&self) {
-        self.wants_whole.store(true, Ordering::Relaxed);
+        self.wants_whole.store(!self.is_own, Ordering::Relaxed);
     }
 
     /// Whether what a reference leads to is there and shown.

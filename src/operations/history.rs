@@ -47,13 +47,27 @@ pub(super) fn history(session: &Session<'_>, place: &Place, request: &Request) -
     let repository = Repository::new(&*then);
     let mut entries = Vec::new();
     let mut ended: HashMap<u64, Millis> = HashMap::new();
+    // Which version is the newest so far that has none before it.
+    let mut first: HashMap<u64, usize> = HashMap::new();
     for found in repository.history(scope, asked.since)? {
+        // What is hidden ends nothing, and comes before nothing.
+        let Some(shown) = entry(session, &repository, found)? else { continue };
+        first.remove(&found.row);
         let until = ended.insert(found.row, found.time).unwrap_or(Millis::MAX);
         if asked.at.is_some_and(|at| found.time >= at.end || until <= at.start) {
             continue;
         }
-        entries.extend(entry(session, &repository, found)?);
+        first.insert(found.row, entries.len());
+        entries.push((found, shown));
     }
+    for index in first.into_values() {
+        if let Some((found, shown)) = entries.get_mut(index)
+            && !is_preceded(session, &repository, *found)?
+        {
+            as_made(shown);
+        }
+    }
+    let entries: Vec<BundleEntry> = entries.into_iter().map(|(_, shown)| shown).collect();
     let options = &session.engine.options;
     let len = asked.count.unwrap_or(options.page_len_default).min(options.page_len_max);
     let total = entries.len();
@@ -140,6 +154,36 @@ fn entry(
         }),
         ..BundleEntry::default()
     }))
+}
+
+/// Whether the party sees a version before this one.
+fn is_preceded(
+    session: &Session<'_>,
+    repository: &Repository<'_>,
+    found: HistoryEntry,
+) -> Result<bool, Refusal> {
+    for sequence in
+        repository.versions(found.row)?.into_iter().skip_while(|sequence| *sequence >= found.sequence)
+    {
+        let Some(older) = repository.version(found.row, sequence)? else { continue };
+        let older = HistoryEntry { row: found.row, sequence, time: older.time };
+        if entry(session, repository, older)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The first version that is seen was made as far as its reader knows, whatever came before it.
+fn as_made(entry: &mut BundleEntry) {
+    let Some((method, url)) = &mut entry.request else { return };
+    if method == "PUT" {
+        "POST".clone_into(method);
+        url.truncate(url.find('/').unwrap_or(url.len()));
+        if let Some(response) = &mut entry.response {
+            "201".clone_into(&mut response.status);
+        }
+    }
 }
 
 /// The newest version with a text before a deletion.

@@ -1,7 +1,8 @@
 //! Referential integrity, where a deployment asks for it: computed on the view of the party, so that it tells nothing of
 //! what is hidden.
+use crate::consent::DataFacts;
 use crate::definitions::{ParamType, TypeDef, r4};
-use crate::model::{Issue, IssueCode, JsonKind, Node, Reference, ReferenceTarget, ResourceId};
+use crate::model::{Issue, IssueCode, JsonKind, Node, Reference, ReferenceTarget, ResourceId, ResourceKey};
 
 use super::answer::{Refusal, RefusalKind};
 use super::session::{Seen, Session};
@@ -24,6 +25,53 @@ pub(super) fn check_references(session: &Session<'_>, resource: Node<'_>) -> Res
         }
     }
     Ok(())
+}
+
+/// Whether all that a resource newly is about is there for the party: whose subjects or labels it will have. Written about
+/// what is hidden it is refused, so it is about what is not there. Who may choose ids is told apart anyway, and loads files
+/// in any order.
+pub(super) fn is_about_what_is_there(
+    session: &Session<'_>,
+    before: Option<Node<'_>>,
+    resource: Node<'_>,
+) -> Result<bool, Refusal> {
+    let party = session.lens.party();
+    if party.assign_ids {
+        return Ok(true);
+    }
+    let data = DataFacts::of(resource);
+    let before = before.map(DataFacts::of).unwrap_or_default();
+    let own = |reference: &String| *reference == data.reference;
+    for owner in data.owners.difference(&before.owners).filter(|owner| !own(owner)) {
+        // Whose Consents are recorded may be hidden from who records them: that is the work of some.
+        let is_there = match key_of(owner) {
+            Some(key) if data.type_name == "Consent" && !party.role.row().does_work => {
+                session.is_seen(&key)?
+            }
+            Some(key) => session.exists(&key)?,
+            None => true,
+        };
+        if !is_there {
+            return Ok(false);
+        }
+    }
+    let (named, known) = match data.type_name.as_str() {
+        "Binary" => (&data.outgoing, &before.outgoing),
+        _ => (&data.named, &before.named),
+    };
+    for reference in named.difference(known).filter(|reference| !data.owners.contains(*reference)) {
+        if let Some(key) = key_of(reference)
+            && !session.is_seen(&key)?
+        {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn key_of(reference: &str) -> Option<ResourceKey> {
+    let (type_name, id) = reference.split_once('/')?;
+    ResourceKey::new(type_name, id)
 }
 
 /// Refuses to delete what something that the party sees refers to.

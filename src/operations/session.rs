@@ -100,13 +100,24 @@ impl<'s> Session<'s> {
         Ok(later)
     }
 
-    /// Whether the party sees what a reference leads to, or makes it with the same transaction.
-    pub(super) fn sees(&self, key: &ResourceKey) -> Result<bool, Refusal> {
+    /// Whether a reference leads to a resource that is there, or will be with the same transaction.
+    pub(super) fn exists(&self, key: &ResourceKey) -> Result<bool, Refusal> {
         if self.coming.contains(&key.to_string()) {
             return Ok(true);
         }
         let Some(def) = r4().resource(key.type_name) else { return Ok(false) };
-        Ok(matches!(self.look(def, &key.id)?, Seen::Resource { .. }))
+        Ok(self.repository().current(def, &key.id)?.is_some_and(|current| !current.deleted))
+    }
+
+    /// Whether a reference leads to a resource that the party sees, or that will be there with the same transaction.
+    pub(super) fn is_seen(&self, key: &ResourceKey) -> Result<bool, Refusal> {
+        if self.coming.contains(&key.to_string()) {
+            return Ok(true);
+        }
+        let Some(def) = r4().resource(key.type_name) else { return Ok(false) };
+        let current = self.repository().current(def, &key.id)?.filter(|current| !current.deleted);
+        let is_visible = |current: Current| self.repository().is_visible(current.row, &self.lens);
+        Ok(current.map(is_visible).transpose()?.unwrap_or(false))
     }
 
     /// What the party may see of a resource: nothing of one that is hidden or was never there.

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::audit::{self, Action};
-use crate::auth::Party;
+use crate::auth::{Party, Permission};
 use crate::consent::{BundleEntry, BundleKind};
 use crate::definitions::r4;
 use crate::model::{Issue, IssueCode, JsonKind, Node, Outcome, ResourceId, Severity, quote};
@@ -17,7 +17,7 @@ use super::conditional::{Matches, matches};
 use super::engine::{Engine, answer_read, is_write, permit, prepare_write};
 use super::request::{Asked, Headers, Verb, decode_pairs};
 use super::route::{Place, route};
-use super::session::Session;
+use super::session::{Seen, Session};
 use super::table::{Code, Interaction};
 use super::write::{Input, Planned, Prepared, add_to_record, finish};
 
@@ -86,8 +86,15 @@ fn attempt(
     let mut session = Session::new(engine, party.clone(), &*snapshot)?;
     let ids = choose_ids(&session, routed)?;
     for (index, id) in &ids.by_index {
-        let def = routed.get(*index).and_then(|routed| routed.place.def());
-        session.coming.extend(def.map(|def| format!("{}/{id}", def.name)));
+        let Some(Routed { row, place, .. }) = routed.get(*index) else { continue };
+        let Some(def) = place.def() else { continue };
+        // A PUT makes something only for who may choose ids, and changes only what is seen.
+        let comes = row.code != Code::Update
+            || party.assign_ids
+            || !matches!(session.look_to(&[Permission::Update], def, id)?, Seen::Nothing { .. });
+        if comes {
+            session.coming.insert(format!("{}/{id}", def.name));
+        }
     }
     let (steps, references) = read_bodies(&session, routed, &ids)?;
     let asked = Asked {

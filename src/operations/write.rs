@@ -8,8 +8,8 @@ use crate::auth::{Party, Permission};
 use crate::consent::{DataFacts, Disclosed, Writing};
 use crate::definitions::{TypeDef, r4};
 use crate::model::{
-    Issue, IssueCode, Node, Normalized, Outcome, Reference, ReferenceTarget, ResourceId, ResourceKey,
-    SyntaxError, normalize, parse,
+    Issue, IssueCode, Node, Normalized, Outcome, Reference, ReferenceTarget, ResourceId, SyntaxError,
+    normalize, parse,
 };
 use crate::store::{
     At, Change, CommitError, Committed, Current, Derive as _, Draft, Expectation, Method, Stored,
@@ -117,9 +117,10 @@ pub(super) fn put(
     }
     let tree = parse(body.text.clone().into_bytes()).map_err(unreadable)?;
     let mut may_write = session.lens.may_write(tree.root(), writing)?;
+    let before_tree = before.as_ref().map(|before| parse(before.text.clone().into_bytes()));
+    let before_tree = before_tree.transpose().map_err(unreadable)?;
     let mut expectations = Vec::new();
-    if let Some(before) = &before {
-        let old = parse(before.text.clone().into_bytes()).map_err(unreadable)?;
+    if let Some(old) = &before_tree {
         may_write = may_write && session.lens.may_write(old.root(), writing)?;
         // To take a resource out of a file is to delete it there.
         let (from, to) = (session.lens.subjects_of(old.root())?, session.lens.subjects_of(tree.root())?);
@@ -127,6 +128,8 @@ pub(super) fn put(
             expectations = super::hold::not_held(session, from.difference(&to))?;
         }
     }
+    let known = before_tree.as_ref().map(crate::model::Tree::root);
+    may_write = may_write && super::integrity::is_about_what_is_there(session, known, tree.root())?;
     let is_about_new = before.is_none() && is_about_new(session, &DataFacts::of(tree.root()).owners)?;
     may_write = may_write || (is_about_new && session.lens.may_write_about_new(tree.root()));
     if !may_write {
@@ -134,7 +137,6 @@ pub(super) fn put(
         return Err(Refusal::forbidden("the party may not write this"));
     }
     check_consent(session, def, tree.root())?;
-    check_named(session, tree.root())?;
     super::integrity::check_references(session, tree.root())?;
     let derived = SearchIndex { params: session.params.clone() }.derive(def, tree.root());
     let is_new = prior.as_ref().is_none_or(|prior| prior.deleted);
@@ -188,24 +190,6 @@ pub(super) fn check_scope(
     }
 }
 
-/// Resources that are decided by what they name name nothing that their writer does not see: by what becomes of such a one
-/// he would learn whether it is there. The own staff writes down what comes, in whatever order it comes.
-fn check_named(session: &Session<'_>, resource: Node<'_>) -> Result<(), Refusal> {
-    if session.lens.is_own() {
-        return Ok(());
-    }
-    for reference in session.lens.named_by(resource) {
-        let key = reference.split_once('/').and_then(|(name, id)| ResourceKey::new(name, id));
-        if let Some(key) = key
-            && !session.sees(&key)?
-        {
-            let issue = Issue::error(IssueCode::BusinessRule, "something that is named is not there");
-            return Err(Refusal::new(RefusalKind::Unprocessable, issue));
-        }
-    }
-    Ok(())
-}
-
 /// A Consent binds only a patient who is known here; one about nobody, or about somebody elsewhere, would bind nobody and
 /// look as if it did.
 fn check_consent(session: &Session<'_>, def: &TypeDef, consent: Node<'_>) -> Result<(), Refusal> {
@@ -215,7 +199,7 @@ fn check_consent(session: &Session<'_>, def: &TypeDef, consent: Node<'_>) -> Res
     let patient = consent.get("patient").and_then(|patient| patient.str_at("reference"));
     if let Some(ReferenceTarget::Relative(key)) = patient.map(|reference| Reference::parse(reference).target)
         && key.type_name == "Patient"
-        && session.sees(&key)?
+        && session.is_seen(&key)?
     {
         return Ok(());
     }

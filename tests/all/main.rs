@@ -20,6 +20,7 @@ mod consent_rows;
 mod fhirpath_suite;
 mod hidden;
 mod in_process;
+mod interference;
 mod issuers;
 mod kill;
 mod limits;

@@ -21,6 +21,7 @@ pub(in super::super) fn decide(session: &Session<'_>, call: &Call<'_>) -> Result
         Role::parse(&code).ok_or_else(unknown)
     });
     let somebody = Somebody::of_actor(&call.required("actor")?, role.transpose()?, call.texts("purpose"))?;
+    // Before any data is looked at, so that the answer to who may not ask tells nothing of data.
     let text = resource_text(session, call)?;
     let tree = parse(text.into_bytes())
         .map_err(|error| Refusal::bad_request(IssueCode::Structure, error.to_string()))?;

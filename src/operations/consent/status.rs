@@ -84,8 +84,7 @@ pub(in super::super) fn remarks(session: &Session<'_>, consent: Node<'_>) -> Vec
     let is_known = |reference: &str| {
         let key = reference.split_once('/').and_then(|(name, id)| ResourceKey::new(name, id));
         // What the writer does not see is as unknown as what is not there. A store that fails here fails what follows.
-        let seen = |key: &ResourceKey| session.sees(key).unwrap_or(true);
-        key.is_some_and(|key| seen(&key))
+        key.is_some_and(|key| session.is_seen(&key).unwrap_or(true))
     };
     lint(consent, &compile(consent), &session.engine.settings, session.engine.now(), &is_known)
 }

@@ -391,7 +391,8 @@ fn made(session: &Session<'_>, place: RecordPlace, access: &Access) -> Vec<crate
 /// One AuditEvent by its id.
 pub(in super::super) fn audit_event(session: &Session<'_>, wanted: &str) -> Result<Answer, Refusal> {
     let Some(def) = r4().resource("AuditEvent") else { return Err(Refusal::not_found()) };
-    if let Some(place) = record_of_event(wanted)
+    let sequence_of = |id: &str| session.engine.cipher.sequence(id);
+    if let Some(place) = record_of_event(wanted, &sequence_of)
         && let Some(access) = record(session.snapshot(), place)?
         && let Some(event) = made(session, place, &access).into_iter().find(|event| event.id == wanted)
         && !event.patient.as_ref().map_or(Ok(false), |patient| is_suspended(session, patient, &access))?

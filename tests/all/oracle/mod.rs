@@ -28,4 +28,4 @@ mod value_set;
 mod words;
 
 pub use corpus::{OWN_BASE, Oracle};
-pub use generate::queries;
+pub use generate::{Random, queries};

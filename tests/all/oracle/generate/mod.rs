@@ -12,3 +12,4 @@ mod random;
 mod text;
 
 pub use query::queries;
+pub use random::Random;

@@ -1,0 +1,12 @@
+//! Non-interference: two servers whose data differ only in what is hidden from a party give it the same answers, whatever
+//! it asks and writes.
+
+mod data;
+mod made;
+mod parties;
+mod requests;
+mod revocation;
+mod same;
+mod told;
+mod wire;
+mod world;

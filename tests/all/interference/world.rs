@@ -1,0 +1,241 @@
+//! A server in memory with a clock that is set, asked as a party; its answers as texts in which the opaque ids have names, so
+//! that those of two servers can be compared.
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use chartward::auth::{Issuer, Party};
+use chartward::consent::Settings;
+use chartward::model::parse;
+use chartward::operations::{
+    Engine, EngineOptions, Headers, Index, Payload, Preference, Request, Verb, decode_pairs,
+};
+use chartward::store::{Clock, Memory};
+
+pub const BASE: &str = "http://127.0.0.1/fhir";
+
+/// A clock that stands until it is set.
+#[derive(Default)]
+pub struct SetClock(AtomicI64);
+
+impl SetClock {
+    pub fn set(&self, millis: i64) {
+        self.0.store(millis, Ordering::SeqCst);
+    }
+
+    pub fn advance(&self, millis: i64) {
+        self.0.fetch_add(millis, Ordering::SeqCst);
+    }
+}
+
+impl Clock for SetClock {
+    fn now(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// The body of a request.
+#[derive(Clone, Debug, Default)]
+pub enum Sent {
+    #[default]
+    Nothing,
+    Resource(String),
+    JsonPatch(String),
+    Form(String),
+}
+
+/// A request whose opaque ids are named.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub verb: Verb,
+    pub url: String,
+    pub if_match: Option<String>,
+    pub if_none_match: Option<String>,
+    pub if_none_exist: Option<String>,
+    pub if_modified_since: Option<String>,
+    pub preference: Preference,
+    pub lenient: bool,
+    pub body: Sent,
+}
+
+impl Asked {
+    pub fn new(verb: Verb, url: impl Into<String>) -> Self {
+        Self {
+            verb,
+            url: url.into(),
+            if_match: None,
+            if_none_match: None,
+            if_none_exist: None,
+            if_modified_since: None,
+            preference: Preference::default(),
+            lenient: false,
+            body: Sent::Nothing,
+        }
+    }
+
+    pub fn with(self, body: &serde_json::Value) -> Self {
+        Self { body: Sent::Resource(body.to_string()), ..self }
+    }
+}
+
+impl Told {
+    /// Where another answer begins to differ, in words.
+    pub fn difference(&self, other: &Self) -> String {
+        if (self.status, self.body.is_empty()) != (other.status, other.body.is_empty())
+            || self.body == other.body
+        {
+            let brief = |told: &Self| {
+                let body: String = told.body.chars().take(300).collect();
+                format!("{} {:?} {:?} {:?} {body}", told.status, told.version, told.location, told.modified)
+            };
+            return format!("  {}\n  {}", brief(self), brief(other));
+        }
+        let same =
+            self.body.chars().zip(other.body.chars()).take_while(|(left, right)| left == right).count();
+        let from =
+            |told: &Self| told.body.chars().skip(same.saturating_sub(150)).take(300).collect::<String>();
+        format!("  ...{}\n  ...{}", from(self), from(other))
+    }
+}
+
+/// An answer whose opaque ids are named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    pub status: u16,
+    pub version: Option<String>,
+    pub location: Option<String>,
+    /// Milliseconds since 1970; the clocks of two servers that are compared are the same.
+    pub modified: Option<i64>,
+    pub body: String,
+}
+
+pub struct World {
+    pub engine: Engine,
+    names: RefCell<Names>,
+}
+
+impl World {
+    pub fn new(clock: Arc<dyn Clock>, secret: u8) -> Self {
+        let memory = Arc::new(Memory::new(clock.clone()));
+        let index = Arc::new(Index::default());
+        index.begin(&*memory).unwrap();
+        let options = EngineOptions { page_len_default: 7, ..EngineOptions::new(BASE) };
+        let settings = Settings::of(["Organization/hospital".to_owned()].into());
+        let key = Issuer::generate_key().unwrap();
+        let issuer = Issuer::with_retired(BASE, &key, &[]).unwrap();
+        let engine = Engine::new(options, (memory, index), clock, [secret; 32], settings, issuer, None);
+        Self { engine, names: RefCell::default() }
+    }
+
+    /// Asks; a page link and whatever else is named in the request is this server's own.
+    pub fn ask(&self, party: &Arc<Party>, asked: &Asked) -> Told {
+        let own = |text: &str| self.names.borrow().own(text);
+        let own_of = |text: &Option<String>| text.as_deref().map(own);
+        let url = own(&asked.url);
+        let (path, query) = url.split_once('?').unwrap_or((&url, ""));
+        let path = path.split('/').filter(|segment| !segment.is_empty()).map(str::to_owned).collect();
+        let payload = match &asked.body {
+            Sent::Nothing => Payload::None,
+            Sent::Resource(text) => Payload::Resource(parse(own(text).into_bytes()).unwrap()),
+            Sent::JsonPatch(text) => Payload::JsonPatch(own(text).into_bytes()),
+            Sent::Form(text) => Payload::Form(decode_pairs(&own(text))),
+        };
+        let headers = Headers {
+            if_match: own_of(&asked.if_match),
+            if_none_match: own_of(&asked.if_none_match),
+            if_none_exist: own_of(&asked.if_none_exist),
+            if_modified_since: asked.if_modified_since.clone(),
+            preference: asked.preference,
+            lenient: asked.lenient,
+            ..Headers::default()
+        };
+        let request = Request { verb: asked.verb, path, query: decode_pairs(query), headers, payload };
+        let named = |text: &str| self.names.borrow_mut().named(text);
+        match self.engine.handle(party, request) {
+            Ok(answer) => Told {
+                status: answer.kind.status(),
+                version: answer.version_id.as_deref().map(named),
+                location: answer.location.as_deref().map(named),
+                modified: answer.last_modified,
+                body: answer.body.json().map(named).unwrap_or_default(),
+            },
+            Err(refusal) => Told {
+                status: refusal.kind.status(),
+                version: None,
+                location: None,
+                modified: None,
+                body: named(&refusal.outcome.to_json()),
+            },
+        }
+    }
+}
+
+impl World {
+    /// Gives a version id another name, which two servers can have in common.
+    pub fn rename(&self, name: &str, new: &str) {
+        let mut names = self.names.borrow_mut();
+        let word = names.by_name.remove(name).unwrap();
+        names.by_text.insert(word.clone(), new.to_owned());
+        names.by_name.insert(new.to_owned(), word);
+    }
+}
+
+/// Gives the next opaque ids of two servers the same names, even where one has told more of them than the other.
+pub fn align(left: &World, right: &World) {
+    let (mut left, mut right) = (left.names.borrow_mut(), right.names.borrow_mut());
+    let next = left.next.max(right.next);
+    (left.next, right.next) = (next, next);
+}
+
+/// Version ids, ids that were drawn and cursors, by the order in which they were told: `~16.1~` is one of 16 digits.
+#[derive(Default)]
+struct Names {
+    next: usize,
+    by_text: HashMap<String, String>,
+    by_name: HashMap<String, String>,
+}
+
+/// The lengths of version ids, drawn ids and cursors; each kind has one, so that its length tells nothing.
+const LENGTHS: [usize; 3] = [16, 32, 154];
+
+impl Names {
+    fn named(&mut self, text: &str) -> String {
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text;
+        while !rest.is_empty() {
+            let end = rest.find(|sign: char| !sign.is_ascii_alphanumeric()).unwrap_or(rest.len());
+            let (word, after) = rest.split_at(end);
+            let is_hex = word.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+            if is_hex && LENGTHS.contains(&word.len()) {
+                out.push_str(&self.name(word));
+            } else {
+                out.push_str(word);
+            }
+            let sign = after.chars().next().map_or(0, char::len_utf8);
+            out.push_str(&after[..sign]);
+            rest = &after[sign..];
+        }
+        out
+    }
+
+    fn name(&mut self, word: &str) -> String {
+        if let Some(name) = self.by_text.get(word) {
+            return name.clone();
+        }
+        self.next += 1;
+        let name = format!("~{}.{}~", word.len(), self.next);
+        self.by_text.insert(word.to_owned(), name.clone());
+        self.by_name.insert(name.clone(), word.to_owned());
+        name
+    }
+
+    fn own(&self, text: &str) -> String {
+        let mut out = String::new();
+        for (part, number) in text.split('~').zip(0_usize..) {
+            let name = format!("~{part}~");
+            out.push_str(self.by_name.get(&name).filter(|_| number % 2 == 1).map_or(part, String::as_str));
+        }
+        out
+    }
+}
