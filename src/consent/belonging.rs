@@ -106,7 +106,9 @@ impl Lens<'_> {
                 return Ok(refuse());
             }
         }
-        Ok(last.unwrap_or(Decision { permit: true, basis: Basis::NotGoverned }))
+        // Binaries that are of each other alone are of nothing.
+        let of_nothing = || Decision { permit: self.may_see_ungoverned("Binary"), basis: Basis::NotGoverned };
+        Ok(last.unwrap_or_else(of_nothing))
     }
 
     fn referring_to_binary(&self, data: &DataFacts) -> Result<Vec<Stored>, StoreError> {
