@@ -2,16 +2,25 @@
 //! answered, versions that the party may see.
 use std::collections::HashMap;
 
-use crate::consent::{Bundle, BundleEntry, BundleKind, EntryResponse};
+use crate::consent::{Bundle, BundleEntry, BundleKind, EntryResponse, Later};
 use crate::definitions::TypeDef;
 use crate::model::{IssueCode, Millis, Temporal};
-use crate::store::{At, HistoryEntry, HistoryScope, Method, Repository, Sequence, Stored, Way};
+use crate::store::{
+    At, HistoryEntry, HistoryPlace, HistoryRange, HistoryScope, Method, Repository, Sequence, Way,
+};
 
 use super::answer::{Answer, Body, Kind, Refusal};
 use super::cursor::Cursor;
 use super::request::{Request, encode};
 use super::route::Place;
 use super::session::{Seen, Session};
+
+/// How many versions of one resource are counted for the total, where they are more than a page.
+const COUNTED_MAX: usize = 1_000;
+/// How many versions are looked up at once.
+const READ_LEN: usize = 128;
+/// How many resources a walk remembers at a time.
+const ROWS_MAX: usize = 10_000;
 
 /// What a history is asked for.
 #[derive(Default)]
@@ -38,33 +47,27 @@ pub(super) fn history(session: &Session<'_>, place: &Place, request: &Request) -
     };
     let path = request.path.join("/");
     let bound = format!("{path}?{}", asked.used);
-    let (mut sequence, mut offset) = (session.snapshot().sequence(), 0);
-    if let Some(cursor) = &asked.cursor {
-        let cursor = session.engine.unseal(cursor, session.lens.party(), &bound)?;
-        (sequence, offset) = (Sequence(cursor.sequence), cursor.offset);
-    }
-    let then = session.engine.kv.snapshot(At::Sequence(sequence))?;
-    let repository = Repository::new(&*then);
-    let mut entries = Vec::new();
-    let mut ended: HashMap<u64, Millis> = HashMap::new();
-    for found in repository.history(scope, asked.since)? {
-        let until = ended.insert(found.row, found.time).unwrap_or(Millis::MAX);
-        if asked.at.is_some_and(|at| found.time >= at.end || until <= at.start) {
-            continue;
-        }
-        entries.extend(entry(session, &repository, found)?);
-    }
     let options = &session.engine.options;
     let len = asked.count.unwrap_or(options.page_len_default).min(options.page_len_max);
-    let total = entries.len();
+    let cursor = match &asked.cursor {
+        Some(cursor) => Some(session.engine.unseal(cursor, session.lens.party(), &bound)?),
+        None => None,
+    };
+    // Data are as of the first page, consent is as of now.
+    let sequence = cursor.as_ref().map_or(session.snapshot().sequence(), |cursor| Sequence(cursor.sequence));
+    let then = session.engine.kv.snapshot(At::Sequence(sequence))?;
+    let mut walk =
+        Walk { session, then: Repository::new(&*then), scope, asked: &asked, rows: HashMap::new() };
+    let page = walk.page(len, cursor.as_ref())?;
     let base = format!("{}/{path}", options.base_url);
     let mut links =
         vec![("self", if asked.used.is_empty() { base.clone() } else { format!("{base}?{}", asked.used) })];
-    if len > 0 && offset + len < total {
+    if let Some(HistoryPlace { sequence: version, row }) = page.last.filter(|_| page.has_next) {
         let made = session.engine.now();
-        let (offset, way) = (offset + len, Way::Onward);
-        let cursor =
-            Cursor { sequence: sequence.0, row: 0, offset, way, total: None, made, first_asked: made };
+        let first_asked = cursor.map_or(made, |cursor| cursor.first_asked);
+        let offset = usize::try_from(version.0).unwrap_or(usize::MAX);
+        let (sequence, way, total) = (sequence.0, Way::Onward, page.total);
+        let cursor = Cursor { sequence, row, offset, way, total, made, first_asked };
         let sealed = session.engine.seal(&cursor, session.lens.party(), &bound)?;
         let separator = if asked.used.is_empty() { "" } else { "&" };
         links.push(("next", format!("{base}?{}{separator}_cursor={sealed}", asked.used)));
@@ -73,9 +76,9 @@ pub(super) fn history(session: &Session<'_>, place: &Place, request: &Request) -
         kind: BundleKind::History,
         id: session.engine.fresh_id()?.to_string(),
         time: session.engine.now(),
-        total: Some(total),
+        total: page.total,
         links,
-        entries: entries.into_iter().skip(offset).take(len).collect(),
+        entries: page.entries,
     };
     Ok(Answer::new(Kind::Ok, Body::Disclosed(bundle.disclose())))
 }
@@ -107,52 +110,151 @@ fn parse(query: &[(String, String)]) -> Result<Asked, Refusal> {
     Ok(asked)
 }
 
-fn entry(
-    session: &Session<'_>,
-    repository: &Repository<'_>,
-    found: HistoryEntry,
-) -> Result<Option<BundleEntry>, Refusal> {
-    let Some(stored) = repository.version(found.row, found.sequence)? else { return Ok(None) };
-    let version_id = session.version_id(stored.sequence);
-    let is_deletion = stored.method == Method::Delete;
-    let later = session.later(found.row, stored.sequence)?;
-    // A deletion is news for whom what it deleted would be shown.
-    let before = if is_deletion { text_before(repository, found)? } else { None };
-    let Some(decided_by) = (if is_deletion { before.as_ref() } else { Some(&stored) }) else {
-        return Ok(None);
-    };
-    let later: Vec<&Stored> = later.iter().collect();
-    let Some(shown) = session.lens.show(decided_by, &version_id, &later)? else { return Ok(None) };
-    let reference = format!("{}/{}", stored.def.name, stored.id);
-    Ok(Some(BundleEntry {
-        full_url: Some(format!("{}/{reference}", session.engine.options.base_url)),
-        resource: (!is_deletion).then_some(shown),
-        request: Some(asked_for(stored.def, stored.method, &reference)),
-        response: Some(EntryResponse {
-            status: match stored.method {
-                Method::Create => "201".to_owned(),
-                Method::Update => "200".to_owned(),
-                Method::Delete => "204".to_owned(),
-            },
-            etag: Some(format!("W/\"{version_id}\"")),
-            last_modified: Some(stored.time),
-            ..EntryResponse::default()
-        }),
-        ..BundleEntry::default()
-    }))
+/// What is on a page of a history.
+#[derive(Default)]
+struct Page {
+    entries: Vec<BundleEntry>,
+    /// The last version on it.
+    last: Option<HistoryPlace>,
+    has_next: bool,
+    /// How many versions the party may see, where they are few.
+    total: Option<usize>,
 }
 
-/// The newest version with a text before a deletion.
-fn text_before(repository: &Repository<'_>, found: HistoryEntry) -> Result<Option<Stored>, Refusal> {
-    for sequence in
-        repository.versions(found.row)?.into_iter().skip_while(|sequence| *sequence >= found.sequence)
-    {
-        let stored = repository.version(found.row, sequence)?.filter(|stored| !stored.text.is_empty());
-        if stored.is_some() {
-            return Ok(stored);
+/// What a walk knows of a resource that it has come upon.
+#[derive(Default)]
+struct Row {
+    later: Later,
+    /// When the version was replaced that came last.
+    until: Option<Millis>,
+    /// Versions that were passed by without being read.
+    unread: Vec<Sequence>,
+}
+
+/// A walk through a history from the newest version to the oldest. Every version is read once: what it means for the older
+/// ones of its resource is kept.
+struct Walk<'w, 's> {
+    session: &'w Session<'s>,
+    /// The state of the first page.
+    then: Repository<'w>,
+    scope: HistoryScope,
+    asked: &'w Asked,
+    rows: HashMap<u64, Row>,
+}
+
+impl Walk<'_, '_> {
+    fn page(&mut self, len: usize, cursor: Option<&Cursor>) -> Result<Page, Refusal> {
+        let begin = cursor.and_then(|cursor| {
+            let sequence = Sequence(u64::try_from(cursor.offset).ok()?);
+            Some(HistoryPlace { sequence, row: cursor.row })
+        });
+        // Where the first page found the total, there are few versions, and what is counted is what may be seen now.
+        let counts = cursor.is_none_or(|cursor| cursor.total.is_some());
+        let counted_max = match self.scope {
+            HistoryScope::Row(_) => COUNTED_MAX,
+            HistoryScope::Type(_) | HistoryScope::System => {
+                len.saturating_add(self.session.engine.options.total_unasked_max)
+            }
+        };
+        let (mut page, mut seen) = (Page::default(), 0_usize);
+        let after = if counts { None } else { begin };
+        let mut range = HistoryRange { since: self.asked.since, after, len: READ_LEN };
+        loop {
+            let read = self.then.history(self.scope, range)?;
+            for found in &read {
+                let Some(entry) = self.entry(*found)? else { continue };
+                seen += 1;
+                if begin.is_some_and(|begin| found.place >= begin) {
+                    continue;
+                }
+                if page.entries.len() < len {
+                    page.last = Some(found.place);
+                    page.entries.push(entry);
+                } else {
+                    page.has_next = true;
+                }
+                if page.has_next && (!counts || seen > counted_max) {
+                    return Ok(page);
+                }
+            }
+            match read.last() {
+                Some(last) if read.len() == READ_LEN => range.after = Some(last.place),
+                _ => break,
+            }
         }
+        page.total = counts.then_some(seen);
+        Ok(page)
     }
-    Ok(None)
+
+    /// The entry of a version, if the party may see it.
+    fn entry(&mut self, found: HistoryEntry) -> Result<Option<BundleEntry>, Refusal> {
+        let HistoryPlace { sequence, row: number } = found.place;
+        let mut row = match self.rows.remove(&number) {
+            Some(row) => row,
+            None => self.row(found.place)?,
+        };
+        let until = row.until.replace(found.time).unwrap_or(Millis::MAX);
+        let entry = if self.asked.at.is_some_and(|at| found.time >= at.end || until <= at.start) {
+            row.unread.push(sequence);
+            None
+        } else {
+            for unread in std::mem::take(&mut row.unread) {
+                let stored = self.then.version(number, unread)?;
+                if let Some(stored) = stored.filter(|stored| !stored.text.is_empty()) {
+                    self.session.lens.remember(&stored, &mut row.later)?;
+                }
+            }
+            self.shown(found.place, &mut row.later)?
+        };
+        if self.rows.len() >= ROWS_MAX {
+            // What is forgotten is found out again.
+            self.rows.clear();
+        }
+        self.rows.insert(number, row);
+        Ok(entry)
+    }
+
+    /// What is known of a resource when the walk comes upon the first of its versions, which need not be its newest.
+    fn row(&self, place: HistoryPlace) -> Result<Row, Refusal> {
+        let later = self.session.later(place.row, place.sequence)?;
+        let mut until = None;
+        if self.asked.at.is_some()
+            && let Some(next) = self.then.versions_after(place.row, place.sequence)?.last()
+        {
+            until = self.then.version(place.row, *next)?.map(|stored| stored.time);
+        }
+        Ok(Row { later, until, unread: Vec::new() })
+    }
+
+    fn shown(&self, place: HistoryPlace, later: &mut Later) -> Result<Option<BundleEntry>, Refusal> {
+        let session = self.session;
+        let Some(stored) = self.then.version(place.row, place.sequence)? else { return Ok(None) };
+        let version_id = session.version_id(stored.sequence);
+        let is_deletion = stored.method == Method::Delete;
+        // A deletion is news for whom what it deleted would be shown.
+        let before = if is_deletion { self.then.text_before(place)? } else { None };
+        let Some(decided_by) = (if is_deletion { before.as_ref() } else { Some(&stored) }) else {
+            return Ok(None);
+        };
+        let Some(shown) = session.lens.show_before(decided_by, &version_id, later)? else { return Ok(None) };
+        let reference = format!("{}/{}", stored.def.name, stored.id);
+        Ok(Some(BundleEntry {
+            full_url: Some(format!("{}/{reference}", session.engine.options.base_url)),
+            resource: (!is_deletion).then_some(shown),
+            request: Some(asked_for(stored.def, stored.method, &reference)),
+            response: Some(EntryResponse {
+                status: match stored.method {
+                    Method::Create => "201".to_owned(),
+                    Method::Update => "200".to_owned(),
+                    Method::Delete => "204".to_owned(),
+                },
+                etag: Some(format!("W/\"{version_id}\"")),
+                last_modified: Some(stored.time),
+                ..EntryResponse::default()
+            }),
+            ..BundleEntry::default()
+        }))
+    }
 }
 
 fn asked_for(def: &TypeDef, method: Method, reference: &str) -> (String, String) {

@@ -18,6 +18,7 @@ mod consent_corpus;
 mod consent_rows;
 mod fhirpath_suite;
 mod hidden;
+mod history;
 mod in_process;
 mod issuers;
 mod kill;
