@@ -262,7 +262,7 @@ mod tests {
                 }
                 range.after = page.last().map(|entry| entry.place);
             }
-            let is_in = |sequence: &u64| matches!(scope, HistoryScope::System) || sequence % 3 == 0;
+            let is_in = |sequence: &u64| matches!(scope, HistoryScope::System) || sequence.is_multiple_of(3);
             assert_eq!(found, (1_001..=3_000).rev().filter(is_in).collect::<Vec<u64>>(), "{scope:?}");
         }
         let place = HistoryPlace { sequence: Sequence(u64::MAX), row: 3 };
