@@ -15,6 +15,7 @@ use super::data::DataFacts;
 use super::decide::{Basis, Decision, Requester, Settings, decide_each, denies_by_name};
 use super::disclosed::{Disclosed, Shown};
 use super::identities::{Membership, load, membership, requester};
+use super::later::Later;
 use super::mask::Kept;
 use super::masking::{Accompaniment, accompanied, masked, telling_references};
 use super::obligations::of_data;
@@ -123,21 +124,15 @@ impl<'s> Lens<'s> {
         self.is_own
     }
 
-    /// Shows a version, if the party may see it. `later` are newer versions of the same resource: their labels and
-    /// subjects hold for the older one too.
+    /// Shows the newest version of a resource, if the party may see it.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
-    pub fn show(
-        &self,
-        stored: &Stored,
-        version_id: &str,
-        later: &[&Stored],
-    ) -> Result<Option<Disclosed>, StoreError> {
-        self.show_to(self.reach.letters(&stored.def.name), stored, version_id, later)
+    pub fn show(&self, stored: &Stored, version_id: &str) -> Result<Option<Disclosed>, StoreError> {
+        self.show_before(stored, version_id, &mut Later::default())
     }
 
-    /// Shows a version to whom a scope with one of these letters reaches it, whatever the interaction is.
+    /// Shows it to whom a scope with one of these letters reaches it, whatever the interaction is.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -146,24 +141,8 @@ impl<'s> Lens<'s> {
         letters: &[Permission],
         stored: &Stored,
         version_id: &str,
-        later: &[&Stored],
     ) -> Result<Option<Disclosed>, StoreError> {
-        let (mut data, mut is_reached) = self.reached(letters, stored)?;
-        for newer in later {
-            let (newer, is_newer_reached) = self.reached(letters, newer)?;
-            is_reached = is_reached && is_newer_reached;
-            data.labels.extend(newer.labels);
-            data.owners.extend(newer.owners);
-        }
-        data.level();
-        let refused = Decision { permit: false, basis: Basis::NotGoverned };
-        let decision = if is_reached { self.decide(&data)? } else { refused };
-        if !decision.permit {
-            let reference = format!("{}/{}", stored.def.name, stored.id);
-            self.withhold(reference, data.owners, decision.basis);
-            return Ok(None);
-        }
-        self.disclosed(stored, version_id, decision.basis, (data.owners, data.labels)).map(Some)
+        self.show_before_to(letters, stored, version_id, &mut Later::default())
     }
 
     /// Shows the newest version of a row, by its facts where they are enough.
@@ -177,7 +156,7 @@ impl<'s> Lens<'s> {
         version_id: &str,
     ) -> Result<Option<Disclosed>, StoreError> {
         let Some(decision) = self.decided_by_facts(current.def, &current.facts) else {
-            return self.show(stored, version_id, &[]);
+            return self.show(stored, version_id);
         };
         let data = DataFacts::of_row(current.def, &current.facts);
         if !decision.permit {
@@ -188,7 +167,7 @@ impl<'s> Lens<'s> {
     }
 
     /// What is shown of a version, after the decision.
-    fn disclosed(
+    pub(super) fn disclosed(
         &self,
         stored: &Stored,
         version_id: &str,
@@ -358,7 +337,11 @@ impl<'s> Lens<'s> {
     }
 
     /// The facts of a version, and whether a scope with one of these letters reaches it.
-    fn reached(&self, letters: &[Permission], stored: &Stored) -> Result<(DataFacts, bool), StoreError> {
+    pub(super) fn reached(
+        &self,
+        letters: &[Permission],
+        stored: &Stored,
+    ) -> Result<(DataFacts, bool), StoreError> {
         let tree = self.tree(stored)?;
         let data = self.with_what_it_names(&DataFacts::of(tree.root()))?;
         let reach = self.reach.of(letters, &data.type_name, &data.owners, Some(tree.root()));

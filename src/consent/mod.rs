@@ -10,6 +10,7 @@ mod data;
 mod decide;
 mod disclosed;
 mod identities;
+mod later;
 mod lens;
 mod lint;
 mod mask;
@@ -31,6 +32,7 @@ pub use decide::{Basis, BreakGlassMode, Combining, Decision, DefaultPolicy, Requ
 pub use accesses::is_own;
 pub use bundle::{Bundle, BundleEntry, BundleKind, EntryResponse, SearchMode};
 pub use disclosed::Disclosed;
+pub use later::Later;
 pub use lens::Lens;
 pub use lint::lint;
 pub use obligations::{Obligation, obligations};

@@ -9,7 +9,7 @@ use super::value::{Collection, Value};
 /// How long a text may be that an expression makes, in bytes.
 pub const TEXT_BYTES_MAX: usize = 1024 * 1024;
 /// How many values a collection may have.
-pub const COLLECTION_LEN_MAX: usize = 100_000;
+pub const COLLECTION_LEN_MAX: usize = 200_000;
 /// How many bytes of a text are made or read in one step. With the limit of steps it bounds what all texts of an
 /// evaluation take together to 16 MB.
 const STEP_BYTES: usize = 16;
@@ -32,9 +32,7 @@ impl<'t> Evaluator<'_, 't> {
 
     /// Charges making a collection of so many values. To be asked before it is made.
     pub(super) fn collection_step(&mut self, len: usize) -> Result<(), EvaluationError> {
-        if len > COLLECTION_LEN_MAX {
-            return Err(EvaluationError::TooCostly);
-        }
+        collection_fits(len)?;
         self.step(len)
     }
 
@@ -84,6 +82,11 @@ impl<'t> Evaluator<'_, 't> {
         }
         Ok(kept)
     }
+}
+
+/// Whether a collection may have so many values, which have been charged already.
+pub(super) fn collection_fits(len: usize) -> Result<(), EvaluationError> {
+    if len > COLLECTION_LEN_MAX { Err(EvaluationError::TooCostly) } else { Ok(()) }
 }
 
 /// The bytes of the texts that a value owns; what stands in the resource or in the expression is not copied.

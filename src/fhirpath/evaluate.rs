@@ -212,7 +212,6 @@ impl<'t> Evaluator<'_, 't> {
                 _ => {}
             }
         }
-        self.step(found.len())?;
         Ok(found.into_iter().map(Value::Element).collect())
     }
 

@@ -19,7 +19,7 @@ pub(super) struct Cursor {
     pub(super) sequence: u64,
     /// The row after which (or, going back, before which) the page is.
     pub(super) row: u64,
-    /// How many matches are before the page, where links count.
+    /// How many matches are before the page, where links count; of a history the commit that made the version of the row.
     pub(super) offset: usize,
     pub(super) way: Way,
     /// The total that the first page found.

@@ -2,16 +2,25 @@
 //! answered, versions that the party may see.
 use std::collections::HashMap;
 
-use crate::consent::{Bundle, BundleEntry, BundleKind, EntryResponse};
+use crate::consent::{Bundle, BundleEntry, BundleKind, EntryResponse, Later};
 use crate::definitions::TypeDef;
 use crate::model::{IssueCode, Millis, Temporal};
-use crate::store::{At, HistoryEntry, HistoryScope, Method, Repository, Sequence, Stored, Way};
+use crate::store::{
+    At, HistoryEntry, HistoryPlace, HistoryRange, HistoryScope, Method, Repository, Sequence, Way,
+};
 
 use super::answer::{Answer, Body, Kind, Refusal};
 use super::cursor::Cursor;
 use super::request::{Request, encode};
 use super::route::Place;
 use super::session::{Seen, Session};
+
+/// How many versions of one resource are counted for the total, where they are more than a page.
+const COUNTED_MAX: usize = 1_000;
+/// How many versions are looked up at once.
+const READ_LEN: usize = 128;
+/// How many resources a walk remembers at a time.
+const ROWS_MAX: usize = 10_000;
 
 /// What a history is asked for.
 #[derive(Default)]
@@ -38,47 +47,27 @@ pub(super) fn history(session: &Session<'_>, place: &Place, request: &Request) -
     };
     let path = request.path.join("/");
     let bound = format!("{path}?{}", asked.used);
-    let (mut sequence, mut offset) = (session.snapshot().sequence(), 0);
-    if let Some(cursor) = &asked.cursor {
-        let cursor = session.engine.unseal(cursor, session.lens.party(), &bound)?;
-        (sequence, offset) = (Sequence(cursor.sequence), cursor.offset);
-    }
-    let then = session.engine.kv.snapshot(At::Sequence(sequence))?;
-    let repository = Repository::new(&*then);
-    let mut entries = Vec::new();
-    let mut ended: HashMap<u64, Millis> = HashMap::new();
-    // Which version is the newest so far that has none before it.
-    let mut first: HashMap<u64, usize> = HashMap::new();
-    for found in repository.history(scope, asked.since)? {
-        // What is hidden ends nothing, and comes before nothing.
-        let Some(shown) = entry(session, &repository, found)? else { continue };
-        first.remove(&found.row);
-        let until = ended.insert(found.row, found.time).unwrap_or(Millis::MAX);
-        if asked.at.is_some_and(|at| found.time >= at.end || until <= at.start) {
-            continue;
-        }
-        first.insert(found.row, entries.len());
-        entries.push((found, shown));
-    }
-    for index in first.into_values() {
-        if let Some((found, shown)) = entries.get_mut(index)
-            && !is_preceded(session, &repository, *found)?
-        {
-            as_made(shown);
-        }
-    }
-    let entries: Vec<BundleEntry> = entries.into_iter().map(|(_, shown)| shown).collect();
     let options = &session.engine.options;
     let len = asked.count.unwrap_or(options.page_len_default).min(options.page_len_max);
-    let total = entries.len();
+    let cursor = match &asked.cursor {
+        Some(cursor) => Some(session.engine.unseal(cursor, session.lens.party(), &bound)?),
+        None => None,
+    };
+    // Data are as of the first page, consent is as of now.
+    let sequence = cursor.as_ref().map_or(session.snapshot().sequence(), |cursor| Sequence(cursor.sequence));
+    let then = session.engine.kv.snapshot(At::Sequence(sequence))?;
+    let mut walk =
+        Walk { session, then: Repository::new(&*then), scope, asked: &asked, rows: HashMap::new() };
+    let page = walk.page(len, cursor.as_ref())?;
     let base = format!("{}/{path}", options.base_url);
     let mut links =
         vec![("self", if asked.used.is_empty() { base.clone() } else { format!("{base}?{}", asked.used) })];
-    if len > 0 && offset + len < total {
+    if let Some(HistoryPlace { sequence: version, row }) = page.last.filter(|_| page.has_next) {
         let made = session.engine.now();
-        let (offset, way) = (offset + len, Way::Onward);
-        let cursor =
-            Cursor { sequence: sequence.0, row: 0, offset, way, total: None, made, first_asked: made };
+        let first_asked = cursor.map_or(made, |cursor| cursor.first_asked);
+        let offset = usize::try_from(version.0).unwrap_or(usize::MAX);
+        let (sequence, way, total) = (sequence.0, Way::Onward, page.total);
+        let cursor = Cursor { sequence, row, offset, way, total, made, first_asked };
         let sealed = session.engine.seal(&cursor, session.lens.party(), &bound)?;
         let separator = if asked.used.is_empty() { "" } else { "&" };
         links.push(("next", format!("{base}?{}{separator}_cursor={sealed}", asked.used)));
@@ -87,9 +76,9 @@ pub(super) fn history(session: &Session<'_>, place: &Place, request: &Request) -
         kind: BundleKind::History,
         id: session.engine.fresh_id()?.to_string(),
         time: session.engine.now(),
-        total: Some(total),
+        total: page.total,
         links,
-        entries: entries.into_iter().skip(offset).take(len).collect(),
+        entries: page.entries,
     };
     Ok(Answer::new(Kind::Ok, Body::Disclosed(bundle.disclose())))
 }
@@ -121,82 +110,227 @@ fn parse(query: &[(String, String)]) -> Result<Asked, Refusal> {
     Ok(asked)
 }
 
-fn entry(
-    session: &Session<'_>,
-    repository: &Repository<'_>,
-    found: HistoryEntry,
-) -> Result<Option<BundleEntry>, Refusal> {
-    let Some(stored) = repository.version(found.row, found.sequence)? else { return Ok(None) };
-    let version_id = session.version_id(stored.sequence);
-    let is_deletion = stored.method == Method::Delete;
-    let later = session.later(found.row, stored.sequence)?;
-    // A deletion is news for whom what it deleted would be shown.
-    let before = if is_deletion { text_before(repository, found)? } else { None };
-    let Some(decided_by) = (if is_deletion { before.as_ref() } else { Some(&stored) }) else {
-        return Ok(None);
-    };
-    let later: Vec<&Stored> = later.iter().collect();
-    let Some(shown) = session.lens.show(decided_by, &version_id, &later)? else { return Ok(None) };
-    let reference = format!("{}/{}", stored.def.name, stored.id);
-    Ok(Some(BundleEntry {
-        full_url: Some(format!("{}/{reference}", session.engine.options.base_url)),
-        resource: (!is_deletion).then_some(shown),
-        request: Some(asked_for(stored.def, stored.method, &reference)),
-        response: Some(EntryResponse {
-            status: match stored.method {
-                Method::Create => "201".to_owned(),
-                Method::Update => "200".to_owned(),
-                Method::Delete => "204".to_owned(),
-            },
-            etag: Some(format!("W/\"{version_id}\"")),
-            last_modified: Some(stored.time),
-            ..EntryResponse::default()
-        }),
-        ..BundleEntry::default()
-    }))
+/// What is on a page of a history.
+#[derive(Default)]
+struct Page {
+    entries: Vec<BundleEntry>,
+    /// The last version on it.
+    last: Option<HistoryPlace>,
+    has_next: bool,
+    /// How many versions the party may see, where they are few.
+    total: Option<usize>,
 }
 
-/// Whether the party sees a version before this one.
-fn is_preceded(
-    session: &Session<'_>,
-    repository: &Repository<'_>,
-    found: HistoryEntry,
-) -> Result<bool, Refusal> {
-    for sequence in
-        repository.versions(found.row)?.into_iter().skip_while(|sequence| *sequence >= found.sequence)
-    {
-        let Some(older) = repository.version(found.row, sequence)? else { continue };
-        let older = HistoryEntry { row: found.row, sequence, time: older.time };
-        if entry(session, repository, older)?.is_some() {
-            return Ok(true);
+/// What a walk knows of a resource that it has come upon.
+#[derive(Default)]
+struct Row {
+    later: Later,
+    /// When the version was made that was seen last.
+    until: Option<Millis>,
+    /// Versions that were passed by without being read.
+    unread: Vec<Sequence>,
+}
+
+/// A walk through a history from the newest version to the oldest. Every version is read once: what it means for the older
+/// ones of its resource is kept.
+struct Walk<'w, 's> {
+    session: &'w Session<'s>,
+    /// The state of the first page.
+    then: Repository<'w>,
+    scope: HistoryScope,
+    asked: &'w Asked,
+    rows: HashMap<u64, Row>,
+}
+
+impl Walk<'_, '_> {
+    fn page(&mut self, len: usize, cursor: Option<&Cursor>) -> Result<Page, Refusal> {
+        let begin = cursor.and_then(|cursor| {
+            let sequence = Sequence(u64::try_from(cursor.offset).ok()?);
+            Some(HistoryPlace { sequence, row: cursor.row })
+        });
+        // Where the first page found the total, there are few versions, and what is counted is what may be seen now.
+        let counts = cursor.is_none_or(|cursor| cursor.total.is_some());
+        let counted_max = match self.scope {
+            HistoryScope::Row(_) => COUNTED_MAX,
+            HistoryScope::Type(_) | HistoryScope::System => {
+                len.saturating_add(self.session.engine.options.total_unasked_max)
+            }
+        };
+        let (mut page, mut seen) = (Page::default(), 0_usize);
+        // The oldest version on the page of each resource, and its index.
+        let mut oldest: HashMap<u64, (HistoryPlace, usize)> = HashMap::new();
+        let after = if counts { None } else { begin };
+        let mut range = HistoryRange { since: self.asked.since, after, len: READ_LEN };
+        'walk: loop {
+            let read = self.then.history(self.scope, range)?;
+            for found in &read {
+                let Some(entry) = self.entry(*found)? else { continue };
+                seen += 1;
+                if begin.is_some_and(|begin| found.place >= begin) {
+                    continue;
+                }
+                if page.entries.len() < len {
+                    page.last = Some(found.place);
+                    oldest.insert(found.place.row, (found.place, page.entries.len()));
+                    page.entries.push(entry);
+                } else {
+                    page.has_next = true;
+                }
+                if page.has_next && (!counts || seen > counted_max) {
+                    break 'walk;
+                }
+            }
+            match read.last() {
+                Some(last) if read.len() == READ_LEN => range.after = Some(last.place),
+                _ => {
+                    page.total = counts.then_some(seen);
+                    break;
+                }
+            }
+        }
+        for (place, index) in oldest.into_values() {
+            if let Some(entry) = page.entries.get_mut(index)
+                && is_update(entry)
+                && !self.is_preceded(place)?
+            {
+                as_made(entry);
+            }
+        }
+        Ok(page)
+    }
+
+    /// The entry of a version, if the party may see it.
+    fn entry(&mut self, found: HistoryEntry) -> Result<Option<BundleEntry>, Refusal> {
+        let HistoryPlace { sequence, row: number } = found.place;
+        let mut row = match self.rows.remove(&number) {
+            Some(row) => row,
+            None => self.row(found.place)?,
+        };
+        let until = row.until.unwrap_or(Millis::MAX);
+        let entry = if self.asked.at.is_some_and(|at| found.time >= at.end || until <= at.start) {
+            row.unread.push(sequence);
+            None
+        } else {
+            for unread in std::mem::take(&mut row.unread) {
+                let stored = self.then.version(number, unread)?;
+                if let Some(stored) = stored.filter(|stored| !stored.text.is_empty()) {
+                    self.session.lens.remember(&stored, &mut row.later)?;
+                }
+            }
+            self.shown(found.place, &mut row.later)?
+        };
+        if entry.is_some() {
+            // What is hidden ends nothing.
+            row.until = Some(found.time);
+        }
+        if self.rows.len() >= ROWS_MAX {
+            // What is forgotten is found out again.
+            self.rows.clear();
+        }
+        self.rows.insert(number, row);
+        Ok(entry)
+    }
+
+    /// What is known of a resource when the walk comes upon the first of its versions, which need not be its newest.
+    fn row(&self, place: HistoryPlace) -> Result<Row, Refusal> {
+        let mut row = Row::default();
+        let Some(at) = self.asked.at else {
+            row.later = self.session.later(place.row, place.sequence)?;
+            return Ok(row);
+        };
+        // Newer versions end this one where they are seen.
+        let newest = HistoryPlace { sequence: Sequence(u64::MAX), row: place.row };
+        row.later = self.session.later(place.row, self.then.snapshot().sequence())?;
+        self.older(newest, |newer, time| {
+            if newer <= place {
+                return Ok(false);
+            }
+            let is_seen = self.shown(newer, &mut row.later)?.is_some();
+            if is_seen && time < at.end {
+                row.until = Some(time);
+            }
+            Ok(true)
+        })?;
+        Ok(row)
+    }
+
+    /// Whether the party sees a version before this one.
+    fn is_preceded(&self, place: HistoryPlace) -> Result<bool, Refusal> {
+        let mut later = self.session.later(place.row, place.sequence)?;
+        self.shown(place, &mut later)?;
+        let mut is_preceded = false;
+        self.older(place, |older, _| {
+            is_preceded = self.shown(older, &mut later)?.is_some();
+            Ok(!is_preceded)
+        })?;
+        Ok(is_preceded)
+    }
+
+    /// Visits the versions of a resource that are before a place, newest first, until told to stop.
+    fn older(
+        &self,
+        place: HistoryPlace,
+        mut visit: impl FnMut(HistoryPlace, Millis) -> Result<bool, Refusal>,
+    ) -> Result<(), Refusal> {
+        let mut range = HistoryRange { since: None, after: Some(place), len: READ_LEN };
+        loop {
+            let read = self.then.history(HistoryScope::Row(place.row), range)?;
+            for found in &read {
+                if !visit(found.place, found.time)? {
+                    return Ok(());
+                }
+            }
+            match read.last() {
+                Some(last) if read.len() == READ_LEN => range.after = Some(last.place),
+                _ => return Ok(()),
+            }
         }
     }
-    Ok(false)
+
+    fn shown(&self, place: HistoryPlace, later: &mut Later) -> Result<Option<BundleEntry>, Refusal> {
+        let session = self.session;
+        let Some(stored) = self.then.version(place.row, place.sequence)? else { return Ok(None) };
+        let version_id = session.version_id(stored.sequence);
+        let is_deletion = stored.method == Method::Delete;
+        // A deletion is news for whom what it deleted would be shown.
+        let before = if is_deletion { self.then.text_before(place)? } else { None };
+        let Some(decided_by) = (if is_deletion { before.as_ref() } else { Some(&stored) }) else {
+            return Ok(None);
+        };
+        let Some(shown) = session.lens.show_before(decided_by, &version_id, later)? else { return Ok(None) };
+        let reference = format!("{}/{}", stored.def.name, stored.id);
+        Ok(Some(BundleEntry {
+            full_url: Some(format!("{}/{reference}", session.engine.options.base_url)),
+            resource: (!is_deletion).then_some(shown),
+            request: Some(asked_for(stored.def, stored.method, &reference)),
+            response: Some(EntryResponse {
+                status: match stored.method {
+                    Method::Create => "201".to_owned(),
+                    Method::Update => "200".to_owned(),
+                    Method::Delete => "204".to_owned(),
+                },
+                etag: Some(format!("W/\"{version_id}\"")),
+                last_modified: Some(stored.time),
+                ..EntryResponse::default()
+            }),
+            ..BundleEntry::default()
+        }))
+    }
+}
+
+fn is_update(entry: &BundleEntry) -> bool {
+    entry.request.as_ref().is_some_and(|(method, _)| method == "PUT")
 }
 
 /// The first version that is seen was made as far as its reader knows, whatever came before it.
 fn as_made(entry: &mut BundleEntry) {
-    let Some((method, url)) = &mut entry.request else { return };
-    if method == "PUT" {
+    if let Some((method, url)) = &mut entry.request {
         "POST".clone_into(method);
         url.truncate(url.find('/').unwrap_or(url.len()));
-        if let Some(response) = &mut entry.response {
-            "201".clone_into(&mut response.status);
-        }
     }
-}
-
-/// The newest version with a text before a deletion.
-fn text_before(repository: &Repository<'_>, found: HistoryEntry) -> Result<Option<Stored>, Refusal> {
-    for sequence in
-        repository.versions(found.row)?.into_iter().skip_while(|sequence| *sequence >= found.sequence)
-    {
-        let stored = repository.version(found.row, sequence)?.filter(|stored| !stored.text.is_empty());
-        if stored.is_some() {
-            return Ok(stored);
-        }
+    if let Some(response) = &mut entry.response {
+        "201".clone_into(&mut response.status);
     }
-    Ok(None)
 }
 
 fn asked_for(def: &TypeDef, method: Method, reference: &str) -> (String, String) {

@@ -1,7 +1,6 @@
 //! read and vread (R4 http.html#read, #vread), conditional read by `If-None-Match` and `If-Modified-Since`.
 use crate::definitions::TypeDef;
 use crate::model::{ResourceId, VersionId};
-use crate::store::Stored;
 
 use super::answer::{Answer, Body, Kind, Refusal};
 use super::request::Request;
@@ -80,12 +79,11 @@ pub(super) fn vread(
     let Some(newest) = session.newest_text(&current)? else { return Err(Refusal::not_found()) };
     if stored.text.is_empty() {
         // A deletion: that it happened is told to whom what it deleted would be shown.
-        let shown = session.lens.show(&newest, "", &[])?;
+        let shown = session.lens.show(&newest, "")?;
         return Err(if shown.is_some() { Refusal::gone() } else { Refusal::not_found() });
     }
-    let later = session.later(current.row, sequence)?;
-    let later: Vec<&Stored> = later.iter().collect();
-    match session.lens.show(&stored, version.as_str(), &later)? {
+    let mut later = session.later(current.row, sequence)?;
+    match session.lens.show_before(&stored, version.as_str(), &mut later)? {
         Some(disclosed) => Ok(Answer::of(Kind::Ok, disclosed)),
         None => Err(Refusal::not_found()),
     }

@@ -3,11 +3,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::auth::{Party, Permission};
-use crate::consent::{Disclosed, Lens};
+use crate::consent::{Disclosed, Later, Lens};
 use crate::definitions::{TypeDef, r4};
 use crate::model::{Millis, ResourceId, ResourceKey};
 use crate::search::{Asking, Reading, SearchParams};
-use crate::store::{Current, Repository, Sequence, Snapshot, StoreError, Stored};
+use crate::store::{Current, HistoryPlace, Repository, Sequence, Snapshot, StoreError, Stored};
 
 use super::answer::{Answer, Body, Kind, Refusal};
 use super::engine::Engine;
@@ -81,21 +81,18 @@ impl<'s> Session<'s> {
 
     /// The newest version that has a text, where the newest of all is a deletion the one before.
     pub(super) fn newest_text(&self, current: &Current) -> Result<Option<Stored>, Refusal> {
-        for sequence in self.repository().versions(current.row)? {
-            if let Some(stored) = self.repository().version(current.row, sequence)?
-                && !stored.text.is_empty()
-            {
-                return Ok(Some(stored));
-            }
-        }
-        Ok(None)
+        let newest = HistoryPlace { sequence: Sequence(u64::MAX), row: current.row };
+        Ok(self.repository().text_before(newest)?)
     }
 
-    /// The versions with a text that came after this one, whose labels and subjects hold for it too.
-    pub(super) fn later(&self, row: u64, sequence: Sequence) -> Result<Vec<Stored>, Refusal> {
-        let mut later = Vec::new();
-        for newer in self.repository().versions(row)?.into_iter().take_while(|newer| *newer > sequence) {
-            later.extend(self.repository().version(row, newer)?.filter(|stored| !stored.text.is_empty()));
+    /// What the versions of a row that came after a commit mean for those before.
+    pub(super) fn later(&self, row: u64, sequence: Sequence) -> Result<Later, Refusal> {
+        let mut later = Later::default();
+        for newer in self.repository().versions_after(row, sequence)? {
+            let newer = self.repository().version(row, newer)?.filter(|stored| !stored.text.is_empty());
+            if let Some(newer) = newer {
+                self.lens.remember(&newer, &mut later)?;
+            }
         }
         Ok(later)
     }
@@ -122,7 +119,7 @@ impl<'s> Session<'s> {
 
     /// What the party may see of a resource: nothing of one that is hidden or was never there.
     pub(super) fn look(&self, def: &'static TypeDef, id: &ResourceId) -> Result<Seen, Refusal> {
-        self.look_by(def, id, &|stored, version_id| self.lens.show(stored, version_id, &[]))
+        self.look_by(def, id, &|stored, version_id| self.lens.show(stored, version_id))
     }
 
     /// The same, for who has a scope with one of these letters: to change something is another right than to read it.
@@ -132,7 +129,7 @@ impl<'s> Session<'s> {
         def: &'static TypeDef,
         id: &ResourceId,
     ) -> Result<Seen, Refusal> {
-        self.look_by(def, id, &|stored, version_id| self.lens.show_to(letters, stored, version_id, &[]))
+        self.look_by(def, id, &|stored, version_id| self.lens.show_to(letters, stored, version_id))
     }
 
     fn look_by(&self, def: &'static TypeDef, id: &ResourceId, show: &Show<'_>) -> Result<Seen, Refusal> {

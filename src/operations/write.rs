@@ -343,7 +343,7 @@ pub(super) fn finish(
         text,
         meta_at,
     };
-    let shown = session.lens.show(&stored, &version_id, &[])?;
+    let shown = session.lens.show(&stored, &version_id)?;
     let mut answer = Answer::new(kind, body(shown.as_ref(), warnings, headers.preference));
     let base = &session.engine.options.base_url;
     answer.location = Some(format!("{base}/{reference}/_history/{version_id}"));

@@ -25,7 +25,8 @@ pub use kv::{
 };
 pub use memory::Memory;
 pub use resource::{
-    Change, Current, Derive, Derived, Draft, Findings, HistoryEntry, HistoryScope, Method, Report,
-    ReportStep, Repository, Search, Stored, VersionCipher, View, Way, compare_values,
+    Change, Current, Derive, Derived, Draft, Findings, HistoryEntry, HistoryPlace, HistoryRange,
+    HistoryScope, Method, Report, ReportStep, Repository, Search, Stored, VersionCipher, View, Way,
+    compare_values,
 };
 pub use ticket::{Resolver, Ticket};

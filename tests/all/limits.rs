@@ -9,6 +9,8 @@ use chartward::operations::{Headers, Payload, Request, Verb};
 use chartward::validate::{Incoming, Rules, Valid};
 use serde_json::{Value, json};
 
+use crate::in_process::Server;
+
 #[test]
 fn a_bundle_of_fifty_megabytes_is_read_and_checked() {
     let entry = json!({"fullUrl": "http://x/Patient/1", "resource": {
@@ -69,4 +71,25 @@ fn references_are_kept_whole_where_that_is_asked_for() {
     assert_eq!(send(Verb::Delete, &["Patient", "p"], None), 409);
     assert_eq!(send(Verb::Delete, &["Condition", "c"], None), 204);
     assert_eq!(send(Verb::Delete, &["Patient", "p"], None), 204);
+}
+
+#[test]
+fn a_patch_that_grows_without_end_is_refused_and_changes_nothing() {
+    let server = Server::in_memory();
+    let patient = json!({"resourceType": "Patient", "id": "p", "name": [{"family": "F"}]});
+    server.send(Verb::Put, "Patient/p", Headers::default(), Some(&patient)).unwrap();
+    let before = server.get("Patient/p");
+    let copies = vec![json!({"op": "copy", "from": "/name", "path": "/name/-"}); 40];
+    let json_patch = Payload::JsonPatch(serde_json::to_vec(&copies).unwrap());
+    let doubled = (0..36).fold("'x'".to_owned(), |text, _| format!("{text}.select($this & $this)"));
+    let parameters = json!({"resourceType": "Parameters", "parameter": [{"name": "operation", "part": [
+        {"name": "type", "valueCode": "delete"},
+        {"name": "path", "valueString": format!("Patient.name.where({doubled} = 'x')")},
+    ]}]});
+    let fhirpath_patch = Payload::Resource(parse(parameters.to_string().into_bytes()).unwrap());
+    for patch in [json_patch, fhirpath_patch] {
+        let answer = server.send_as(&server.party, Verb::Patch, "Patient/p", Headers::default(), patch);
+        assert_eq!(answer.unwrap_err().kind.status(), 422);
+    }
+    assert_eq!(server.get("Patient/p"), before);
 }

@@ -19,6 +19,7 @@ mod consent_corpus;
 mod consent_rows;
 mod fhirpath_suite;
 mod hidden;
+mod history;
 mod in_process;
 mod interference;
 mod issuers;

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use crate::fhirpath::ast::Expr;
+use crate::fhirpath::cost::collection_fits;
 use crate::fhirpath::equality::{equal, order};
 use crate::fhirpath::evaluate::{Evaluated, EvaluationError, Scope};
 use crate::fhirpath::operators::boolean;
@@ -40,6 +41,7 @@ fn select<'t>(call: &mut Call<'_, '_, '_, 't>) -> Evaluated<'t> {
     let mut out = Vec::new();
     for (item, index) in call.take().iter().zip(0..) {
         out.extend(call.on_item(0, item, index)?);
+        collection_fits(out.len())?;
     }
     Ok(out)
 }

@@ -1,11 +1,12 @@
 //! History: the versions of a resource, of a type or of the whole server, newest first.
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::definitions::{TypeDef, r4};
 use crate::model::Millis;
 use crate::store::key::{Key, Space, number_at};
 use crate::store::kv::{Direction, Flow, KeyRange, Sequence, StoreError};
 
+use super::record::Stored;
 use super::repository::Repository;
 
 /// What a history is of.
@@ -19,42 +20,87 @@ pub enum HistoryScope {
 /// A version in a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HistoryEntry {
-    pub row: u64,
-    pub sequence: Sequence,
+    pub place: HistoryPlace,
     pub time: Millis,
 }
 
+/// Where a version stands in a history. Histories go from the greatest place to the least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HistoryPlace {
+    pub sequence: Sequence,
+    pub row: u64,
+}
+
+/// The part of a history that is read at once.
+#[derive(Clone, Copy, Debug)]
+pub struct HistoryRange {
+    /// No version that is older than this time.
+    pub since: Option<Millis>,
+    /// What comes after this version, newest first; the newest if none.
+    pub after: Option<HistoryPlace>,
+    /// At most so many versions.
+    pub len: usize,
+}
+
 impl Repository<'_> {
-    /// The versions of the scope that came at or after `since`, newest first.
+    /// The versions of the scope in a range, newest first. Fewer than asked for: these are the last.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
-    pub fn history(
-        &self,
-        scope: HistoryScope,
-        since: Option<Millis>,
-    ) -> Result<Vec<HistoryEntry>, StoreError> {
-        let since = since.unwrap_or(Millis::MIN);
-        let mut found = Vec::new();
+    pub fn history(&self, scope: HistoryScope, range: HistoryRange) -> Result<Vec<HistoryEntry>, StoreError> {
+        let mut newest = Newest { range, found: BTreeMap::new() };
         match scope {
-            HistoryScope::Row(row) => {
-                for sequence in self.versions(row)? {
-                    let Some(version) = self.version(row, sequence)? else { continue };
-                    if version.time < since {
-                        break;
-                    }
-                    found.push(HistoryEntry { row, sequence, time: version.time });
-                }
-            }
-            HistoryScope::Type(def) => self.type_history(def, since, &mut found)?,
+            HistoryScope::Row(row) => self.row_history(row, &mut newest)?,
+            HistoryScope::Type(def) => self.type_history(def, &mut newest)?,
             HistoryScope::System => {
                 for def in r4().resources() {
-                    self.type_history(def, since, &mut found)?;
+                    self.type_history(def, &mut newest)?;
                 }
-                found.sort_by_key(|entry| std::cmp::Reverse((entry.sequence, entry.row)));
             }
         }
+        let entry = |(place, time)| HistoryEntry { place, time };
+        Ok(newest.found.into_iter().rev().map(entry).collect())
+    }
+
+    /// The versions of a row that came after a commit, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn versions_after(&self, row: u64, sequence: Sequence) -> Result<Vec<Sequence>, StoreError> {
+        let mut range = self.versions_of(row, None);
+        range.start = Key::new(Space::Record).number(row).number(sequence.0.saturating_add(1)).into_bytes();
+        if range.start >= range.end {
+            return Ok(Vec::new());
+        }
+        let mut found = Vec::new();
+        self.snapshot.scan(&range, Direction::Reverse, &mut |key, _| {
+            found.extend(number_at(key, 9).map(Sequence));
+            Flow::Next
+        })?;
         Ok(found)
+    }
+
+    /// The newest version with a text that came before a version of the same row, which need not be there.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn text_before(&self, place: HistoryPlace) -> Result<Option<Stored>, StoreError> {
+        /// Between two versions with a text there is hardly more than one deletion.
+        const READ_LEN: usize = 2;
+        let mut range = HistoryRange { since: None, after: Some(place), len: READ_LEN };
+        loop {
+            let found = self.history(HistoryScope::Row(place.row), range)?;
+            for entry in &found {
+                let stored = self.version(place.row, entry.place.sequence)?;
+                if let Some(stored) = stored.filter(|stored| !stored.text.is_empty()) {
+                    return Ok(Some(stored));
+                }
+            }
+            match found.last() {
+                Some(last) if found.len() == READ_LEN => range.after = Some(last.place),
+                _ => return Ok(None),
+            }
+        }
     }
 
     /// The rows of a type that were written after a commit, up to so many.
@@ -79,26 +125,147 @@ impl Repository<'_> {
         Ok(found)
     }
 
-    fn type_history(
-        &self,
-        def: &TypeDef,
-        since: Millis,
-        found: &mut Vec<HistoryEntry>,
-    ) -> Result<(), StoreError> {
-        let number = r4().resource_number(def.id).unwrap_or(u16::MAX);
-        let range = KeyRange::prefix(Key::new(Space::History).short(number).into_bytes());
-        self.snapshot.scan(&range, Direction::Reverse, &mut |key, value| {
-            let (Some(sequence), Some(row), Some(time)) =
-                (number_at(key, 3), number_at(key, 11), number_at(value, 0))
-            else {
-                return Flow::Next;
-            };
-            let time = Millis::try_from(time).unwrap_or(Millis::MAX);
-            if time < since {
-                return Flow::Stop;
-            }
-            found.push(HistoryEntry { row, sequence: Sequence(sequence), time });
-            Flow::Next
+    fn row_history(&self, row: u64, newest: &mut Newest) -> Result<(), StoreError> {
+        let range = self.versions_of(row, newest.range.after);
+        self.snapshot.scan(&range, Direction::Reverse, &mut |key, value| match (
+            number_at(key, 9),
+            number_at(value, 0),
+        ) {
+            (Some(sequence), Some(time)) => newest.take(sequence, row, time),
+            _ => Flow::Next,
         })
+    }
+
+    /// The keys of a row's versions that are of the snapshot and before a place.
+    fn versions_of(&self, row: u64, before: Option<HistoryPlace>) -> KeyRange {
+        let prefix = Key::new(Space::Record).number(row);
+        let end = before
+            .map_or(u64::MAX, |place| place.sequence.0)
+            .min(self.snapshot.sequence().0.saturating_add(1));
+        KeyRange { start: prefix.clone().into_bytes(), end: prefix.number(end).into_bytes() }
+    }
+
+    fn type_history(&self, def: &TypeDef, newest: &mut Newest) -> Result<(), StoreError> {
+        let number = r4().resource_number(def.id).unwrap_or(u16::MAX);
+        let prefix = Key::new(Space::History).short(number);
+        let mut range = KeyRange::prefix(prefix.clone().into_bytes());
+        if let Some(HistoryPlace { sequence, row }) = newest.range.after {
+            range.end = prefix.number(sequence.0).number(row).into_bytes();
+        }
+        self.snapshot.scan(&range, Direction::Reverse, &mut |key, value| match (
+            number_at(key, 3),
+            number_at(key, 11),
+            number_at(value, 0),
+        ) {
+            (Some(sequence), Some(row), Some(time)) => newest.take(sequence, row, time),
+            _ => Flow::Next,
+        })
+    }
+}
+
+/// Gathers the newest versions of several sources, each of which goes from its newest to its oldest.
+struct Newest {
+    range: HistoryRange,
+    found: BTreeMap<HistoryPlace, Millis>,
+}
+
+impl Newest {
+    fn take(&mut self, sequence: u64, row: u64, time: u64) -> Flow {
+        let place = HistoryPlace { sequence: Sequence(sequence), row };
+        let time = Millis::try_from(time).unwrap_or(Millis::MAX);
+        let is_full = self.found.len() >= self.range.len;
+        let is_late = is_full && self.found.first_key_value().is_none_or(|(oldest, _)| place < *oldest);
+        // Time never goes back from commit to commit.
+        if is_late || self.range.since.is_some_and(|since| time < since) {
+            return Flow::Stop;
+        }
+        self.found.insert(place, time);
+        if self.found.len() > self.range.len {
+            self.found.pop_first();
+        }
+        Flow::Next
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+
+    use super::{HistoryPlace, HistoryRange, HistoryScope, Repository};
+    use crate::definitions::r4;
+    use crate::store::SystemClock;
+    use crate::store::key::{Key, Space};
+    use crate::store::kv::{At, Batch, Direction, Flow, KeyRange, Kv, Sequence, Snapshot, StoreError, Write};
+    use crate::store::memory::Memory;
+
+    /// Counts the keys that are visited.
+    struct Counting<'s> {
+        inner: &'s dyn Snapshot,
+        visited: std::sync::Mutex<usize>,
+    }
+
+    impl Snapshot for Counting<'_> {
+        fn sequence(&self) -> Sequence {
+            self.inner.sequence()
+        }
+
+        fn get(&self, key: &[u8]) -> Result<Option<(Bytes, Sequence)>, StoreError> {
+            self.inner.get(key)
+        }
+
+        fn scan(
+            &self,
+            range: &KeyRange,
+            direction: Direction,
+            visit: &mut dyn FnMut(&[u8], &[u8]) -> Flow,
+        ) -> Result<(), StoreError> {
+            let visited = Cell::new(0);
+            self.inner.scan(range, direction, &mut |key, value| {
+                visited.set(visited.get() + 1);
+                visit(key, value)
+            })?;
+            *self.visited.lock().unwrap() += visited.get();
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_page_is_found_without_what_is_before_and_after_it() {
+        let memory = Memory::new(Arc::new(SystemClock));
+        let types = ["Patient", "Observation", "Encounter"].map(|name| r4().resource(name).unwrap());
+        let mut writes = Vec::new();
+        for sequence in 1..=3_000_u64 {
+            let def = types[usize::try_from(sequence % 3).unwrap()];
+            let number = r4().resource_number(def.id).unwrap();
+            let key = Key::new(Space::History).short(number).number(sequence).number(sequence % 10);
+            let value = Some(sequence.to_be_bytes().to_vec());
+            writes.push(Write { key: key.into_bytes(), value, stamps: Vec::new() });
+        }
+        memory.commit(Batch { writes, ..Batch::default() }).wait().unwrap();
+        let snapshot = memory.snapshot(At::Latest).unwrap();
+        let counting = Counting { inner: &*snapshot, visited: std::sync::Mutex::new(0) };
+        let repository = Repository::new(&counting);
+        for scope in [HistoryScope::System, HistoryScope::Type(types[0])] {
+            let mut range = HistoryRange { since: Some(1_001), after: None, len: 7 };
+            let mut found = Vec::new();
+            loop {
+                *counting.visited.lock().unwrap() = 0;
+                let page = repository.history(scope, range).unwrap();
+                // At most a page of each of the three types, and the key after it.
+                assert!(*counting.visited.lock().unwrap() <= 24, "{scope:?}");
+                found.extend(page.iter().map(|entry| entry.place.sequence.0));
+                if page.len() < range.len {
+                    break;
+                }
+                range.after = page.last().map(|entry| entry.place);
+            }
+            let is_in = |sequence: &u64| matches!(scope, HistoryScope::System) || sequence.is_multiple_of(3);
+            assert_eq!(found, (1_001..=3_000).rev().filter(is_in).collect::<Vec<u64>>(), "{scope:?}");
+        }
+        let place = HistoryPlace { sequence: Sequence(u64::MAX), row: 3 };
+        assert_eq!(repository.text_before(place).unwrap().map(|stored| stored.row), None);
     }
 }

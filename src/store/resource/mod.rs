@@ -12,7 +12,7 @@ mod version_id;
 
 pub use change::{Change, Derive, Derived, Draft};
 pub use current::Current;
-pub use history::{HistoryEntry, HistoryScope};
+pub use history::{HistoryEntry, HistoryPlace, HistoryRange, HistoryScope};
 pub use plan::{Report, ReportStep, Search, View, Way, compare_values};
 pub use record::{Method, Stored};
 pub use repository::Repository;

@@ -1,0 +1,72 @@
+//! What newer versions of a resource mean for older ones: the labels and the subjects of every later version hold too. A walk
+//! from the newest version to the oldest gathers them as it goes, so that each version is read once.
+use std::collections::BTreeSet;
+
+use crate::auth::Permission;
+use crate::store::{StoreError, Stored};
+
+use super::codes::Code;
+use super::decide::{Basis, Decision};
+use super::disclosed::Disclosed;
+use super::lens::Lens;
+
+/// What the versions after one say of it.
+#[derive(Debug, Default)]
+pub struct Later {
+    labels: BTreeSet<Code>,
+    owners: BTreeSet<String>,
+    /// Whether no scope reaches one of them.
+    is_unreached: bool,
+}
+
+impl Lens<'_> {
+    /// Takes a version with a text for one of those that came later.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn remember(&self, stored: &Stored, later: &mut Later) -> Result<(), StoreError> {
+        let (data, is_reached) = self.reached(self.reach.letters(&stored.def.name), stored)?;
+        later.labels.extend(data.labels);
+        later.owners.extend(data.owners);
+        later.is_unreached |= !is_reached;
+        Ok(())
+    }
+
+    /// Shows a version, if the party may see it as what came later has it, and remembers it for the versions before it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn show_before(
+        &self,
+        stored: &Stored,
+        version_id: &str,
+        later: &mut Later,
+    ) -> Result<Option<Disclosed>, StoreError> {
+        self.show_before_to(self.reach.letters(&stored.def.name), stored, version_id, later)
+    }
+
+    /// The same, to whom a scope with one of these letters reaches it.
+    pub(super) fn show_before_to(
+        &self,
+        letters: &[Permission],
+        stored: &Stored,
+        version_id: &str,
+        later: &mut Later,
+    ) -> Result<Option<Disclosed>, StoreError> {
+        let (mut data, is_reached) = self.reached(letters, stored)?;
+        later.labels.extend(data.labels);
+        later.owners.extend(data.owners);
+        later.is_unreached |= !is_reached;
+        data.labels = later.labels.clone();
+        data.owners = later.owners.clone();
+        data.level();
+        let refused = Decision { permit: false, basis: Basis::NotGoverned };
+        let decision = if later.is_unreached { refused } else { self.decide(&data)? };
+        if !decision.permit {
+            let reference = format!("{}/{}", stored.def.name, stored.id);
+            self.withhold(reference, data.owners, decision.basis);
+            return Ok(None);
+        }
+        self.disclosed(stored, version_id, decision.basis, (data.owners, data.labels)).map(Some)
+    }
+}
