@@ -3,6 +3,7 @@
 
 mod clock;
 mod dump;
+mod folder;
 mod key;
 mod kv;
 mod memory;
@@ -15,6 +16,7 @@ mod ticket;
 pub use self::sled::{Opened, Sled, SledFigures, SledOptions, read_chain, verify_chain};
 pub use clock::{Clock, SystemClock};
 pub use dump::{Dumped, read_dump, write_dump};
+pub use folder::make_private_folder;
 pub use key::{
     Key, Space, consents_key, definitions_key, indexed_key, number_at, persons_key, registrations_key,
     row_of, text_prefix,

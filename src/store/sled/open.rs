@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Instant;
 
 use crate::store::clock::Clock;
+use crate::store::folder::make_private_folder;
 use crate::store::kv::{Committed, Sequence, StoreError};
 
 use super::background::Background;
@@ -27,7 +28,7 @@ impl Sled {
     /// the journal itself is damaged, in words that say where.
     pub fn open(options: &SledOptions, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let journal_folder = options.path.join("journal");
-        fs::create_dir_all(&journal_folder)?;
+        make_private_folder(&journal_folder)?;
         let cache = Arc::new(BlockCache::with_weighter(
             usize::try_from(options.block_cache_bytes / 8_192).unwrap_or(usize::MAX),
             options.block_cache_bytes,
