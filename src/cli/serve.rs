@@ -193,13 +193,15 @@ pub fn start(
         rotate_keys: sled.as_ref().map(|_| super::keys::task(engine.clone(), super::keys::folder(config))),
         backup: sled.map(|sled| super::backup::task(sled, config.data.join("backups"))),
     };
-    let on = runtime.clone();
+    let (on, ending) = (runtime.clone(), engine.clone());
     let thread = std::thread::Builder::new().name("server".to_owned()).spawn(move || {
         let until = async {
             // The sender gone means the same as a word from it.
             let _ = ended.await;
         };
-        on.block_on(serve(listening, router(engine, limits, tasks), until)).map_err(|error| error.to_string())
+        let served = on.block_on(serve(listening, router(engine, limits, tasks), until));
+        ending.record_refusals();
+        served.map_err(|error| error.to_string())
     });
     let thread = thread.map_err(|error| error.to_string())?;
     let indexing = Some(Indexing::start(house)?);

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use crate::auth::{AuthorizationRefusal, Desk, Dialogue, Fields, LoginError, OauthError, Step, describe};
 use crate::model::ResourceId;
-use crate::operations::{Engine, decode_pairs};
+use crate::operations::{Engine, Refused, decode_pairs};
 
 use super::encounters::{is_of, latest};
 use super::endpoints::RETRY_SECONDS;
@@ -151,7 +151,11 @@ pub(super) async fn login(
     go_on(engine, headers, body, |engine, dialogue, fields| {
         let desk = engine.desk();
         let field = |name: &str| fields.one(name).ok().flatten().unwrap_or_default();
-        match desk.log_in(dialogue.clone(), field("name"), field("password")) {
+        let result = desk.log_in(dialogue.clone(), field("name"), field("password"));
+        if matches!(result, Err(LoginError::Wrong | LoginError::TooOften | LoginError::Busy)) {
+            engine.count_refusal(Refused::Password, Some(field("name")));
+        }
+        match result {
             Ok(dialogue) => {
                 if on_record(engine, &dialogue, "POST /auth/login".to_owned()) {
                     show(engine, &dialogue)
