@@ -12,6 +12,8 @@ use tokio::sync::oneshot;
 
 use crate::http::{Limits, Listening, Tasks, router, serve, tls_from_files, tls_self_signed};
 
+use crate::store::make_private_file;
+
 use super::args::report;
 use super::config::{Common, Config};
 use super::house::House;
@@ -93,7 +95,7 @@ pub(super) fn ready(path: &Path, base_url: &str, tokens: &BTreeMap<String, Strin
     let text =
         serde_json::json!({"base_url": base_url, "pid": std::process::id(), "tokens": tokens}).to_string();
     let temporary = path.with_extension("part");
-    let written = std::fs::File::create(&temporary)
+    let written = make_private_file(&temporary)
         .and_then(|mut file| file.write_all(text.as_bytes()))
         .and_then(|()| std::fs::rename(&temporary, path));
     written.map_err(|error| format!("{}: {error}", path.display()))

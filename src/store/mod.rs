@@ -3,10 +3,10 @@
 
 mod clock;
 mod dump;
-mod folder;
 mod key;
 mod kv;
 mod memory;
+mod private;
 mod resource;
 mod sled;
 #[cfg(test)]
@@ -16,7 +16,6 @@ mod ticket;
 pub use self::sled::{Opened, Sled, SledFigures, SledOptions, read_chain, verify_chain};
 pub use clock::{Clock, SystemClock};
 pub use dump::{Dumped, read_dump, write_dump};
-pub use folder::make_private_folder;
 pub use key::{
     Key, Space, consents_key, definitions_key, indexed_key, number_at, persons_key, registrations_key,
     row_of, text_prefix,
@@ -26,6 +25,7 @@ pub use kv::{
     Stamp, Stamped, Start, StoreError, Write,
 };
 pub use memory::Memory;
+pub use private::{make_private_file, make_private_folder};
 pub use resource::{
     Change, Current, Derive, Derived, Draft, Findings, HistoryEntry, HistoryScope, Method, Report,
     ReportStep, Repository, Search, Stored, VersionCipher, View, Way, compare_values,

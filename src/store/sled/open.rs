@@ -7,8 +7,8 @@ use std::thread;
 use std::time::Instant;
 
 use crate::store::clock::Clock;
-use crate::store::folder::make_private_folder;
 use crate::store::kv::{Committed, Sequence, StoreError};
+use crate::store::private::make_private_folder;
 
 use super::background::Background;
 use super::disk::Disk;
@@ -88,7 +88,9 @@ impl Sled {
 type OpenSled = (Arc<Disk>, Manifest, Vec<Arc<Run>>);
 
 fn open_sled(options: &SledOptions, cache: &Arc<BlockCache>) -> Result<OpenSled, StoreError> {
-    let disk = Arc::new(Disk::open(&options.path.join("sled"), options.sled_cache_bytes, options.sync)?);
+    let folder = options.path.join("sled");
+    make_private_folder(&folder)?;
+    let disk = Arc::new(Disk::open(&folder, options.sled_cache_bytes, options.sync)?);
     let manifest = Manifest::read(&disk)?;
     let mut runs = Vec::new();
     for facts in &manifest.runs {
