@@ -128,3 +128,36 @@ impl Party {
         user.strip_prefix("Patient/")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Party, Role, Scopes};
+
+    #[test]
+    fn who_asks_in_the_name_of_an_administrator_needs_to_be_let() {
+        let party = |client: &str, subject: &str, grant: Option<&str>, scope: &str| Party {
+            role: Role::Administrator,
+            client: client.to_owned(),
+            subject: subject.to_owned(),
+            grant: grant.map(str::to_owned),
+            scopes: Scopes::parse(scope),
+            ..Party::nobody()
+        };
+        // A token that was minted with the issuer's key, and clients that ask for themselves.
+        assert!(party("chartward", "Practitioner/a", None, "user/*.rs").may_administer());
+        assert!(party("https://a#desk", "https://a#desk", None, "system/*.rs").may_administer());
+        for (client, subject, grant) in
+            [("desk", "root", Some("g")), ("https://a#desk", "https://a#root", None)]
+        {
+            for (scope, expected) in [("openid", false), ("user/*.cruds", false), ("openid admin", true)] {
+                assert_eq!(
+                    party(client, subject, grant, scope).may_administer(),
+                    expected,
+                    "{client} {scope}"
+                );
+            }
+        }
+        let clinician = Party { role: Role::Clinician, ..party("desk", "doc", Some("g"), "admin") };
+        assert!(!clinician.may_administer());
+    }
+}

@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use crate::auth::{Issuer, Role};
 use crate::http::Task;
-use crate::store::{At, Dumped, Kv as _, Sled, SledOptions, SystemClock, read_dump, write_dump};
+use crate::store::{
+    At, Dumped, Kv as _, Sled, SledOptions, SystemClock, make_private_file, make_private_folder, read_dump,
+    write_dump,
+};
 
 use super::config::{Common, Config};
 use super::house::claims;
@@ -62,7 +65,7 @@ fn write(store: &Sled, file: &Path) -> Result<Dumped, String> {
     let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
     let snapshot = store.snapshot(At::Latest).map_err(|error| error.to_string())?;
     let part = file.with_extension("part");
-    let mut out = BufWriter::new(File::create(&part).map_err(|error| failed(&error))?);
+    let mut out = BufWriter::new(make_private_file(&part).map_err(|error| failed(&error))?);
     let dumped = write_dump(&*snapshot, &mut out).map_err(|error| failed(&error))?;
     let written = out.into_inner().map_err(|error| failed(&error))?;
     written.sync_all().and_then(|()| std::fs::rename(&part, file)).map_err(|error| failed(&error))?;
@@ -72,7 +75,7 @@ fn write(store: &Sled, file: &Path) -> Result<Dumped, String> {
 /// What a running server does for `backup`: writes one into the folder, named by its commit, and gives its path.
 pub(super) fn task(store: Arc<Sled>, folder: PathBuf) -> Task {
     Arc::new(move || {
-        std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
+        make_private_folder(&folder).map_err(|error| error.to_string())?;
         let snapshot = store.snapshot(At::Latest).map_err(|error| error.to_string())?;
         let path = folder.join(format!("{:020}.cwdump", snapshot.sequence().0));
         drop(snapshot);

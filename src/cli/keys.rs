@@ -20,6 +20,7 @@ use crate::auth::{IdentityKeys, Issuer};
 use crate::http::Task;
 use crate::model::Millis;
 use crate::operations::Engine;
+use crate::store::make_private_folder;
 
 use super::backup::ask_server;
 use super::config::{Common, Config};
@@ -105,7 +106,7 @@ fn retire(folder: &Path, jwk: Option<Value>) -> Result<(), String> {
     let jwk = jwk.ok_or("the key has no public half")?;
     let id = jwk.get("kid").and_then(Value::as_str).ok_or("the key has no id")?.to_owned();
     let folder = folder.join("retired");
-    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    make_private_folder(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let text = serde_json::to_vec(&Retired { jwk, retired: now() }).map_err(|error| error.to_string())?;
     replace(&folder.join(format!("{id}.json")), &text)
 }
@@ -128,7 +129,7 @@ pub(super) fn owned_file(path: &Path, make: impl Fn() -> Result<Vec<u8>, String>
         Err(error) => return Err(format!("{}: {error}", path.display())),
     }
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        make_private_folder(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     }
     let bytes = make()?;
     write_owned(path, &bytes)?;

@@ -12,6 +12,8 @@ use tokio::sync::oneshot;
 
 use crate::http::{Limits, Listening, Tasks, router, serve, tls_from_files, tls_self_signed};
 
+use crate::store::make_private_file;
+
 use super::args::report;
 use super::config::{Common, Config};
 use super::house::House;
@@ -93,7 +95,7 @@ pub(super) fn ready(path: &Path, base_url: &str, tokens: &BTreeMap<String, Strin
     let text =
         serde_json::json!({"base_url": base_url, "pid": std::process::id(), "tokens": tokens}).to_string();
     let temporary = path.with_extension("part");
-    let written = std::fs::File::create(&temporary)
+    let written = make_private_file(&temporary)
         .and_then(|mut file| file.write_all(text.as_bytes()))
         .and_then(|()| std::fs::rename(&temporary, path));
     written.map_err(|error| format!("{}: {error}", path.display()))
@@ -193,13 +195,15 @@ pub fn start(
         rotate_keys: sled.as_ref().map(|_| super::keys::task(engine.clone(), super::keys::folder(config))),
         backup: sled.map(|sled| super::backup::task(sled, config.data.join("backups"))),
     };
-    let on = runtime.clone();
+    let (on, ending) = (runtime.clone(), engine.clone());
     let thread = std::thread::Builder::new().name("server".to_owned()).spawn(move || {
         let until = async {
             // The sender gone means the same as a word from it.
             let _ = ended.await;
         };
-        on.block_on(serve(listening, router(engine, limits, tasks), until)).map_err(|error| error.to_string())
+        let served = on.block_on(serve(listening, router(engine, limits, tasks), until));
+        ending.record_refusals();
+        served.map_err(|error| error.to_string())
     });
     let thread = thread.map_err(|error| error.to_string())?;
     let indexing = Some(Indexing::start(house)?);

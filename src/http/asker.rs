@@ -43,17 +43,36 @@ pub(super) async fn party(
     asked.unwrap_or_else(|_| Err(refuse(RefusalKind::Internal, IssueCode::Exception, "the request failed")))
 }
 
-/// Lets an administrator of the own organization pass.
+/// Why somebody does not pass.
+pub(super) type Stopped = (StatusCode, &'static str);
+
+/// Puts on record what a party did beside the API, before it is told what came of it.
+pub(super) async fn on_record(
+    engine: &Arc<Engine>,
+    party: &Arc<Party>,
+    line: String,
+    status: StatusCode,
+) -> Result<(), Stopped> {
+    let (engine, party) = (engine.clone(), party.clone());
+    let record = move || engine.record_beside(&party, line, status.as_u16());
+    match tokio::task::spawn_blocking(record).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err((StatusCode::SERVICE_UNAVAILABLE, "the access cannot be recorded")),
+    }
+}
+
+/// Lets an administrator of the own organization pass. `line` is what is asked, for the record of who does not.
 pub(super) async fn administrator(
     engine: &Arc<Engine>,
     headers: &HeaderMap,
-) -> Result<Arc<Party>, (StatusCode, &'static str)> {
+    line: &str,
+) -> Result<Arc<Party>, Stopped> {
     let Ok(party) = party(engine, headers, None).await else {
         return Err((StatusCode::UNAUTHORIZED, "an access token is needed"));
     };
     if engine.may_administer(&party) {
-        Ok(party)
-    } else {
-        Err((StatusCode::FORBIDDEN, "this is for administrators, and for apps that one has let administer"))
+        return Ok(party);
     }
+    on_record(engine, &party, line.to_owned(), StatusCode::FORBIDDEN).await?;
+    Err((StatusCode::FORBIDDEN, "this is for administrators, and for apps that one has let administer"))
 }

@@ -18,7 +18,7 @@ use crate::operations::{
     Engine, Headers, Payload, Preference, Refusal, RefusalKind, Request, Verb, allowed, decode, decode_pairs,
 };
 
-use super::asker::{administrator, party};
+use super::asker::{administrator, on_record, party};
 use super::binary;
 use super::listen::{address, shown};
 use super::negotiate::{self, Content, Format};
@@ -86,7 +86,7 @@ async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
 
 /// How far the indexing is, as JSON.
 async fn indexing(State(app): State<App>, headers: HeaderMap) -> (StatusCode, String) {
-    match administrator(&app.engine, &headers).await {
+    match administrator(&app.engine, &headers, "GET /admin/reindex").await {
         Ok(_) => (StatusCode::OK, serde_json::json!(app.engine.index.progress()).to_string()),
         Err((status, message)) => (status, message.to_owned()),
     }
@@ -94,33 +94,45 @@ async fn indexing(State(app): State<App>, headers: HeaderMap) -> (StatusCode, St
 
 /// Has everything indexed anew while the server goes on serving.
 async fn index_anew(State(app): State<App>, headers: HeaderMap) -> (StatusCode, String) {
-    if let Err((status, message)) = administrator(&app.engine, &headers).await {
-        return (status, message.to_owned());
-    }
+    let line = "POST /admin/reindex";
+    let party = match administrator(&app.engine, &headers, line).await {
+        Ok(party) => party,
+        Err((status, message)) => return (status, message.to_owned()),
+    };
     app.engine.index.ask_for_all();
-    (StatusCode::ACCEPTED, String::new())
+    let accepted = StatusCode::ACCEPTED;
+    match on_record(&app.engine, &party, line.to_owned(), accepted).await {
+        Ok(()) => (accepted, String::new()),
+        Err((status, message)) => (status, message.to_owned()),
+    }
 }
 
 /// Has the server write a backup beside its data.
 async fn back_up(State(app): State<App>, headers: HeaderMap) -> (StatusCode, String) {
-    have_done(&app, &headers, app.tasks.backup.clone(), "the backup").await
+    have_done(&app, &headers, app.tasks.backup.clone(), "backup").await
 }
 
 /// Has the server sign with new keys from here on.
 async fn rotate_keys(State(app): State<App>, headers: HeaderMap) -> (StatusCode, String) {
-    have_done(&app, &headers, app.tasks.rotate_keys.clone(), "the rotation of keys").await
+    have_done(&app, &headers, app.tasks.rotate_keys.clone(), "keys/rotate").await
 }
 
 async fn have_done(app: &App, headers: &HeaderMap, task: Option<Task>, what: &str) -> (StatusCode, String) {
-    if let Err((status, message)) = administrator(&app.engine, headers).await {
-        return (status, message.to_owned());
-    }
-    let Some(task) = task else {
-        return (StatusCode::NOT_FOUND, "the server has nothing on disk".to_owned());
+    let line = format!("POST /admin/{what}");
+    let party = match administrator(&app.engine, headers, &line).await {
+        Ok(party) => party,
+        Err((status, message)) => return (status, message.to_owned()),
     };
-    match tokio::task::spawn_blocking(move || task()).await {
-        Ok(Ok(text)) => (StatusCode::OK, text),
-        Ok(Err(_)) | Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{what} failed")),
+    let (status, text) = match task {
+        None => (StatusCode::NOT_FOUND, "the server has nothing on disk".to_owned()),
+        Some(task) => match tokio::task::spawn_blocking(move || task()).await {
+            Ok(Ok(text)) => (StatusCode::OK, text),
+            Ok(Err(_)) | Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{what} failed")),
+        },
+    };
+    match on_record(&app.engine, &party, line, status).await {
+        Ok(()) => (status, text),
+        Err((status, message)) => (status, message.to_owned()),
     }
 }
 

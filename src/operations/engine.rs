@@ -8,6 +8,7 @@ use crate::model::{Issue, IssueCode, Millis, Outcome, ResourceId};
 use crate::store::{At, Batch, Clock, Kv, Ticket, VersionCipher};
 
 use super::answer::{Answer, Body, Refusal, RefusalKind};
+use super::audit::{Refusals, Refused};
 use super::index::Index;
 use super::member_match::MemberMatches;
 use super::operation::operation_at;
@@ -78,6 +79,8 @@ pub struct Engine {
     pub(super) audit_signer: Option<Arc<Signer>>,
     /// The embedded authorization server, with the registry of clients and users.
     pub authorization: AuthorizationServer,
+    /// Who was refused and is not known.
+    pub(super) refusals: Refusals,
     /// Who asks without a token; only where the server is open.
     open: Option<Arc<Party>>,
 }
@@ -111,6 +114,7 @@ impl Engine {
             issuer,
             trust: None,
             audit_signer: None,
+            refusals: Refusals::default(),
             open: open.map(Arc::new),
         }
     }
@@ -169,6 +173,15 @@ impl Engine {
         token: Option<&str>,
         certificate: Option<&[u8; 32]>,
     ) -> Result<Arc<Party>, Refusal> {
+        let known = self.known(token, certificate);
+        let is_refused = known.as_ref().is_err_and(|refusal| refusal.kind == RefusalKind::Unauthorized);
+        if token.is_some() && is_refused {
+            self.count_refusal(Refused::AccessToken, None);
+        }
+        known
+    }
+
+    fn known(&self, token: Option<&str>, certificate: Option<&[u8; 32]>) -> Result<Arc<Party>, Refusal> {
         let refuse = |message: String| {
             Refusal::new(RefusalKind::Unauthorized, Issue::error(IssueCode::Login, message))
         };
@@ -232,13 +245,18 @@ impl Engine {
     /// The refusal with its outcome.
     pub fn handle(&self, party: &Arc<Party>, request: Request) -> Result<Answer, Refusal> {
         let (row, place) = route(request.verb, &request.path)?;
-        permit(party, row, &place)?;
+        self.record_refusals_due();
         if let Err(failure) = self.kv.health() {
             // What cannot be recorded is not released.
             let outcome = Outcome::error(IssueCode::NoStore, "accesses cannot be recorded").because(failure);
             return Err(Refusal::new(RefusalKind::Busy, outcome));
         }
         let asked = request.asked();
+        if let Err(refusal) = permit(party, row, &place) {
+            let refused = Err(refusal);
+            self.record(party, row, asked, &refused)?;
+            return refused;
+        }
         let result = self.dispatch(party, row, &place, request);
         self.record(party, row, asked, &result)?;
         result

@@ -36,6 +36,7 @@ mod work;
 mod write;
 
 pub use answer::{Answer, Body, Kind, Public, Refusal, RefusalKind};
+pub use audit::Refused;
 pub use derive::SearchIndex;
 pub use engine::{Engine, EngineOptions};
 pub use index::{Index, Progress};

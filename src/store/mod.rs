@@ -6,6 +6,7 @@ mod dump;
 mod key;
 mod kv;
 mod memory;
+mod private;
 mod resource;
 mod sled;
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub use kv::{
     Stamp, Stamped, Start, StoreError, Write,
 };
 pub use memory::Memory;
+pub use private::{make_private_file, make_private_folder};
 pub use resource::{
     Change, Current, Derive, Derived, Draft, Findings, HistoryEntry, HistoryPlace, HistoryRange,
     HistoryScope, Method, Report, ReportStep, Repository, Search, Stored, VersionCipher, View, Way,

@@ -32,6 +32,12 @@ fn granted(site: &Site, name: &str, scope: &str) -> Value {
     answer
 }
 
+/// Has the server do what takes no body.
+fn post(site: &Site, path: &str, token: &str) -> u16 {
+    let request = site.agent.post(site.address(path)).header("Authorization", format!("Bearer {token}"));
+    request.send_empty().unwrap().status().as_u16()
+}
+
 fn access(answer: &Value) -> &str {
     answer["access_token"].as_str().unwrap()
 }
@@ -42,8 +48,9 @@ fn an_app_administers_only_where_an_administrator_has_let_it() {
     let user = |name: &str| json!({"name": name, "password": PASSWORD, "role": "technician"});
     let answer = granted(&site, "root", "openid user/*.rs");
     let token = access(&answer);
-    for path in ["/admin/users", "/admin/backup", "/admin/reindex", "/admin/keys/rotate"] {
-        assert_eq!(site.send("POST", path, token, &user("eve")).0, 403, "{path}");
+    assert_eq!(site.send("POST", "/admin/users", token, &user("eve")).0, 403);
+    for path in ["/admin/backup", "/admin/reindex", "/admin/keys/rotate"] {
+        assert_eq!(post(&site, path, token), 403, "{path}");
     }
     for path in ["/admin/users", "/admin/clients/app", "/admin/reindex"] {
         assert_eq!(site.get(&site.address(path), Some(token)).0, 403, "{path}");
@@ -139,4 +146,67 @@ fn what_was_granted_before_a_change_of_the_password_ends_with_it() {
     assert_eq!(read(access(&new)), 401);
     let (_, last) = redeem(&site, &browser.code(&[]), &[]);
     assert_eq!(read(access(&last)), 200);
+}
+
+#[test]
+fn what_is_asked_beside_the_api_and_what_is_refused_is_on_record() {
+    let site = administered();
+    let officer = site.minted("privacy-officer", |token| token.scope = "user/*.rs".to_owned());
+    let record = || {
+        let (status, audit) = site.get(&format!("{}/AuditEvent?_count=1000", site.base()), Some(&officer));
+        assert_eq!(status, 200, "{audit}");
+        let lines = audit["entry"].as_array().unwrap().iter().map(|entry| {
+            let event = &entry["resource"];
+            let query =
+                event["entity"].as_array().into_iter().flatten().find_map(|one| one["description"].as_str());
+            format!("{} {}", event["outcome"].as_str().unwrap(), query.unwrap_or_default())
+        });
+        lines.collect::<Vec<String>>()
+    };
+    let administrator = site.minted("administrator", |_| {});
+    let clinician = site.minted("clinician", |_| {});
+    let user = json!({"name": "new", "password": PASSWORD, "role": "technician"});
+    assert_eq!(site.send("POST", "/admin/users", &administrator, &user).0, 201);
+    assert_eq!(post(&site, "/admin/reindex", &administrator), 202);
+    assert_eq!(post(&site, "/admin/backup", &administrator), 404);
+    for path in ["/admin/backup", "/admin/users/new/disable"] {
+        assert_eq!(post(&site, path, &clinician), 403);
+    }
+    assert_eq!(site.send("POST", "/auth/launch", &clinician, &json!({"patient": "p1"})).0, 201);
+    let narrow = site.minted("clinician", |token| token.scope = "user/Patient.r".to_owned());
+    assert_eq!(site.get(&format!("{}/Observation/o1", site.base()), Some(&narrow)).0, 403);
+    granted(&site, "doc", "openid user/*.rs");
+    site.register(&json!({
+        "client_id": "acme", "client_name": "Acme", "token_endpoint_auth_method": "client_secret_basic",
+        "client_secret": SECRET, "grant_types": ["client_credentials"], "scope": "system/*.rs", "role": "system"
+    }));
+    let pairs = [("grant_type", "client_credentials"), ("scope", "system/Patient.rs")];
+    assert_eq!(site.form("/auth/token", &pairs, Some(("acme", "x"))).0, 401);
+    assert_eq!(site.form("/auth/token", &pairs, Some(("acme", SECRET))).0, 200);
+    let mut browser = Browser::new(&site);
+    let page = browser.authorize(&[]);
+    let pairs = [("dialogue", page.dialogue()), ("name", "ann"), ("password", "wrong")];
+    assert_eq!(browser.send("/auth/login", &pairs).status, 403);
+    let refused = |lines: &[String]| lines.iter().filter(|line| line.starts_with('8')).count();
+    let before = refused(&record());
+    for number in 0..50 {
+        assert_eq!(site.get(&format!("{}/Patient", site.base()), Some(&format!("made-up-{number}"))).0, 401);
+    }
+    let lines = record();
+    assert_eq!(refused(&lines), before + 1, "one for all of them: {lines:#?}");
+    for expected in [
+        "0 POST /admin/users new",
+        "0 POST /admin/reindex",
+        "8 POST /admin/backup",
+        "8 POST /admin/users/new/disable",
+        "0 POST /auth/launch",
+        "8 GET /Observation/o1",
+        "0 POST /auth/token authorization_code openid user/*.rs",
+        "0 POST /auth/token client_credentials system/Patient.rs",
+        "8 POST /auth/token refused: 1, of acme 1",
+        "8 POST /auth/login refused: 1, of ann 1",
+        "8 access tokens refused: 1",
+    ] {
+        assert!(lines.iter().any(|line| line == expected), "{expected} in {lines:#?}");
+    }
 }

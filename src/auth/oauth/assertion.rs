@@ -78,7 +78,7 @@ impl Desk<'_> {
 }
 
 /// Whose assertion it says it is, before anything is proven: it only chooses the registration whose keys are tried.
-fn claimed_client(assertion: &str) -> Option<String> {
+pub(super) fn claimed_client(assertion: &str) -> Option<String> {
     payload(assertion)?.get("iss")?.as_str().map(str::to_owned)
 }
 

@@ -2,6 +2,7 @@
 use crate::fhirpath::decode_base64;
 
 use super::super::registry::{Client, ClientAuthentication};
+use super::assertion::claimed_client;
 use super::fields::{Fields, OauthError};
 use super::login::LoginAttempts;
 use super::server::Desk;
@@ -36,6 +37,15 @@ impl Desk<'_> {
             return Err(OauthError::invalid_client());
         }
         Ok(client)
+    }
+
+    /// The client that a request says it is of, before anything is proven.
+    #[must_use]
+    pub fn claimed_client(authorization: Option<&str>, fields: &Fields) -> Option<String> {
+        let field = |name: &str| fields.one(name).ok().flatten();
+        let basic = authorization.and_then(basic).map(|(id, _)| id);
+        let named = || field("client_id").map(str::to_owned);
+        basic.or_else(named).or_else(|| claimed_client(field("client_assertion")?))
     }
 
     /// The client, where it has proven who it is.

@@ -11,7 +11,7 @@ use axum::http::{HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::auth::{Desk, Fields, OauthCode, OauthError};
-use crate::operations::Engine;
+use crate::operations::{Engine, Refused};
 
 use super::super::listen::shown;
 use super::form;
@@ -77,12 +77,43 @@ async fn dealt_with(
     };
     let authorization = form::authorization(&parts.headers);
     let certificate = shown(&parts.extensions).map(|shown| shown.sha256);
-    let work = move || deal(&engine.desk().shown(certificate), authorization.as_deref(), &fields);
+    let work = move || {
+        let desk = engine.desk().shown(certificate);
+        let result = deal(&desk, authorization.as_deref(), &fields);
+        on_record(&engine, result, (authorization.as_deref(), &fields))
+    };
     match tokio::task::spawn_blocking(work).await {
         Ok(Ok(answer)) => answered(StatusCode::OK, &answer, NO_CACHE),
         Ok(Err(error)) => failed(&error),
         Err(_) => failed(&OauthError::new(OauthCode::ServerError, "the request failed")),
     }
+}
+
+/// Puts on record that a token was issued, before it is told, and counts those who have not proven what they said.
+fn on_record(
+    engine: &Engine,
+    result: Result<Value, OauthError>,
+    (authorization, fields): (Option<&str>, &Fields),
+) -> Result<Value, OauthError> {
+    match &result {
+        Ok(answer) => {
+            let text = |name: &str| answer.get(name).and_then(Value::as_str);
+            let Some(token) = text("access_token") else { return result };
+            let failed = || OauthError::new(OauthCode::ServerError, "the token cannot be recorded");
+            let party = engine.issuer().verify(token, engine.desk().now()).map_err(|_| failed())?;
+            let grant_type = fields.one("grant_type").ok().flatten().unwrap_or_default();
+            let line = format!("POST /auth/token {grant_type} {}", text("scope").unwrap_or_default());
+            engine.record_beside(&party, line, StatusCode::OK.as_u16()).map_err(|_| failed())?;
+        }
+        Err(error) => match error.code {
+            OauthCode::InvalidClient | OauthCode::InvalidGrant | OauthCode::TemporarilyUnavailable => {
+                let claimed = Desk::claimed_client(authorization, fields);
+                engine.count_refusal(Refused::Client, claimed.as_deref());
+            }
+            _ => {}
+        },
+    }
+    result
 }
 
 pub(super) async fn token(State(engine): State<Arc<Engine>>, request: WireRequest) -> Response<WireBody> {

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Response, StatusCode};
 use serde_json::json;
 
-use crate::auth::{LaunchContext, OauthCode, OauthError};
+use crate::auth::{LaunchContext, OauthCode, OauthError, Party};
 use crate::operations::Engine;
 
 use super::super::asker::party;
@@ -26,17 +26,31 @@ pub(super) async fn register(
         let body = json!({"error": "invalid_token", "error_description": "an access token is needed"});
         return answered(StatusCode::UNAUTHORIZED, &body, "no-store");
     };
-    if !engine.may_launch(&party) {
-        let description = "launches are registered by systems and professionals of the own organization who may see patients";
+    // Launches name patients: who registers one, or tries, is on record.
+    let work = move || {
+        let response = registered(&engine, &party, &text);
+        let line = "POST /auth/launch".to_owned();
+        match engine.record_beside(&party, line, response.status().as_u16()) {
+            Ok(()) => response,
+            Err(_) => failed(&OauthError::new(OauthCode::ServerError, "the access cannot be recorded")),
+        }
+    };
+    let failed = |_| failed(&OauthError::new(OauthCode::ServerError, "the request failed"));
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(failed)
+}
+
+fn registered(engine: &Engine, party: &Party, text: &str) -> Response<WireBody> {
+    if !engine.may_launch(party) {
+        let description = "launches are registered by systems and professionals of the own organization, with the scope launch or \
+             one of patients";
         return failed(&OauthError::new(OauthCode::AccessDenied, description));
     }
-    let Ok(context) = serde_json::from_str::<LaunchContext>(&text) else {
+    let Ok(context) = serde_json::from_str::<LaunchContext>(text) else {
         let description = "the body is a JSON object with patient, encounter and need_patient_banner";
         return failed(&OauthError::new(OauthCode::InvalidRequest, description));
     };
-    match tokio::task::spawn_blocking(move || engine.desk().register_launch(context)).await {
-        Ok(Ok(id)) => answered(StatusCode::CREATED, &json!({"launch": id}), "no-store"),
-        Ok(Err(error)) => failed(&error),
-        Err(_) => failed(&OauthError::new(OauthCode::ServerError, "the request failed")),
+    match engine.desk().register_launch(context) {
+        Ok(id) => answered(StatusCode::CREATED, &json!({"launch": id}), "no-store"),
+        Err(error) => failed(&error),
     }
 }

@@ -10,7 +10,7 @@ use crate::auth::{
     AuthorizationRefusal, Desk, Dialogue, Fields, LoginError, OauthError, Step, describe, describe_purpose,
 };
 use crate::model::ResourceId;
-use crate::operations::{Engine, decode_pairs};
+use crate::operations::{Engine, Refused, decode_pairs};
 
 use super::encounters::{is_of, latest};
 use super::endpoints::RETRY_SECONDS;
@@ -166,7 +166,11 @@ pub(super) async fn login(
         let desk = engine.desk();
         let field = |name: &str| fields.one(name).ok().flatten().unwrap_or_default();
         let name = field("name");
-        match desk.log_in(dialogue.clone(), name, field("password")) {
+        let result = desk.log_in(dialogue.clone(), name, field("password"));
+        if matches!(result, Err(LoginError::Wrong | LoginError::TooOften | LoginError::Busy)) {
+            engine.count_refusal(Refused::Password, Some(name));
+        }
+        match result {
             Ok(dialogue) => {
                 if on_record(engine, &dialogue, "POST /auth/login".to_owned()) {
                     show(engine, &dialogue)

@@ -57,6 +57,11 @@ fn refused(error: &RegistryError) -> Response<WireBody> {
     told(status, &error.to_string())
 }
 
+/// The id of what was registered.
+fn id_of(shown: &Value) -> Option<&str> {
+    shown.get("client_id").or_else(|| shown.get("name"))?.as_str()
+}
+
 /// Deals with a request of an administrator, and puts it on record before it is answered.
 async fn dealt_with(
     engine: Arc<Engine>,
@@ -64,19 +69,21 @@ async fn dealt_with(
     status: StatusCode,
     deal: impl FnOnce(&Registry, &Asked, Millis) -> Result<Value, RegistryError> + Send + 'static,
 ) -> Response<WireBody> {
-    let party = match administrator(&engine, &headers).await {
+    let Some(asked) = Asked::of(&uri) else { return refused(&RegistryError::Absent) };
+    let verb = if status == StatusCode::CREATED || !asked.change.is_empty() { "POST" } else { "GET" };
+    let line = format!("{verb} {}", uri.path());
+    let party = match administrator(&engine, &headers, &line).await {
         Ok(party) => party,
         Err((status, message)) => return told(status, message),
     };
-    let Some(asked) = Asked::of(&uri) else { return refused(&RegistryError::Absent) };
     let work = move || {
         let result = deal(&engine.authorization.registry, &asked, engine.desk().now());
         let response = match &result {
             Ok(answer) => answered(status, answer, "no-store"),
             Err(error) => refused(error),
         };
-        let verb = if status == StatusCode::CREATED || !asked.change.is_empty() { "POST" } else { "GET" };
-        let line = format!("{verb} {}", uri.path());
+        let made = result.as_ref().ok().filter(|_| status == StatusCode::CREATED).and_then(id_of);
+        let line = made.map_or_else(|| line.clone(), |id| format!("{line} {id}"));
         match engine.record_beside(&party, line, response.status().as_u16()) {
             Ok(()) => response,
             Err(_) => told(StatusCode::SERVICE_UNAVAILABLE, "the access cannot be recorded"),

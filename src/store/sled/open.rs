@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use crate::store::clock::Clock;
 use crate::store::kv::{Committed, Sequence, StoreError};
+use crate::store::private::make_private_folder;
 
 use super::background::Background;
 use super::disk::Disk;
@@ -27,7 +28,7 @@ impl Sled {
     /// the journal itself is damaged, in words that say where.
     pub fn open(options: &SledOptions, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let journal_folder = options.path.join("journal");
-        fs::create_dir_all(&journal_folder)?;
+        make_private_folder(&journal_folder)?;
         let cache = Arc::new(BlockCache::with_weighter(
             usize::try_from(options.block_cache_bytes / 8_192).unwrap_or(usize::MAX),
             options.block_cache_bytes,
@@ -87,7 +88,9 @@ impl Sled {
 type OpenSled = (Arc<Disk>, Manifest, Vec<Arc<Run>>);
 
 fn open_sled(options: &SledOptions, cache: &Arc<BlockCache>) -> Result<OpenSled, StoreError> {
-    let disk = Arc::new(Disk::open(&options.path.join("sled"), options.sled_cache_bytes, options.sync)?);
+    let folder = options.path.join("sled");
+    make_private_folder(&folder)?;
+    let disk = Arc::new(Disk::open(&folder, options.sled_cache_bytes, options.sync)?);
     let manifest = Manifest::read(&disk)?;
     let mut runs = Vec::new();
     for facts in &manifest.runs {
