@@ -12,7 +12,7 @@ mod sled;
 mod suite;
 mod ticket;
 
-pub use self::sled::{Opened, Sled, SledFigures, SledOptions, read_chain, verify_chain};
+pub use self::sled::{Chain, Opened, Sled, SledFigures, SledOptions, read_chain, verify_chain};
 pub use clock::{Clock, SystemClock};
 pub use dump::{Dumped, read_dump, write_dump};
 pub use key::{
@@ -25,7 +25,7 @@ pub use kv::{
 };
 pub use memory::Memory;
 pub use resource::{
-    Change, Current, Derive, Derived, Draft, Findings, HistoryEntry, HistoryScope, Method, Report,
+    Change, Current, Derive, Derived, Draft, File, Findings, HistoryEntry, HistoryScope, Method, Report,
     ReportStep, Repository, Search, Stored, VersionCipher, View, Way, compare_values,
 };
 pub use ticket::{Resolver, Ticket};
