@@ -14,7 +14,7 @@ mod ticket;
 
 pub use self::sled::{Chain, Opened, Sled, SledFigures, SledOptions, read_chain, verify_chain};
 pub use clock::{Clock, SystemClock};
-pub use dump::{Dumped, read_dump, write_dump};
+pub use dump::{Dumped, read_dump, read_dump_without, write_dump};
 pub use key::{
     Key, Space, consents_key, definitions_key, indexed_key, number_at, persons_key, registrations_key,
     row_of, text_prefix,
