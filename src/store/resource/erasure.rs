@@ -29,7 +29,7 @@ impl Repository<'_> {
     pub fn file_of(&self, patient: &str, types: &[&str]) -> Result<File, StoreError> {
         let changed = self.changed_rows()?;
         let mut file = File::default();
-        let mut rows: Vec<Current> = Vec::new();
+        let mut rows = Vec::new();
         let mut failed = None;
         let range = KeyRange::prefix(vec![Space::Current.byte()]);
         self.snapshot.scan(&range, Direction::Forward, &mut |key, value| {
@@ -40,7 +40,7 @@ impl Repository<'_> {
                     let is_about = patients.iter().any(|id| id == patient);
                     let is_of_nobody = patients.is_empty() && types.contains(&&*current.def.name);
                     if is_about || is_of_nobody || changed.contains(&row) {
-                        rows.push(current);
+                        rows.push(row);
                     }
                     Flow::Next
                 }
@@ -53,13 +53,13 @@ impl Repository<'_> {
         if let Some(error) = failed {
             return Err(error);
         }
-        for current in rows {
-            let mut patients: BTreeSet<String> = current.facts.patients.iter().cloned().collect();
-            if changed.contains(&current.row) {
-                self.patients_of_versions(current.row, patient, &mut patients)?;
-            }
+        for row in rows {
             // With the commit that wrote it, which a scan does not tell.
-            let Some(current) = self.current_of_row(current.row)? else { continue };
+            let Some(current) = self.current_of_row(row)? else { continue };
+            let mut patients: BTreeSet<String> = current.facts.patients.iter().cloned().collect();
+            if changed.contains(&row) {
+                self.patients_of_versions(row, patient, &mut patients)?;
+            }
             if patients.contains(patient) {
                 file.about.push((current, patients));
             } else if patients.is_empty() && types.contains(&&*current.def.name) {

@@ -107,18 +107,19 @@ impl Encoder {
             let group = groups.entry(resource_row(&write.key)).or_default();
             put_write(group, &write.key, write.value.as_deref());
         }
-        let mut salts = vec![0; groups.len() * SALT];
+        let mut salts = vec![0; groups.keys().flatten().count() * SALT];
         getrandom::fill(&mut salts).map_err(|_| StoreError::Io("no randomness".to_owned()))?;
+        let mut salts = salts.chunks_exact(SALT).map(|salt| salt.first_chunk().copied().unwrap_or_default());
         let time = u64::try_from(committed.time).unwrap_or(0);
         let numbers = [committed.sequence.0, time, committed.first_row, batch.rows, self.group.0];
         begin(&mut self.bytes, &numbers.map(u64::to_be_bytes).concat());
         let mut sealing = Sealing::new(&self.seal, &numbers.map(u64::to_be_bytes).concat());
-        for ((row, writes), salt) in groups.into_iter().zip(salts.chunks_exact(SALT)) {
+        for (row, writes) in groups {
             let group = match row {
                 None => Group::Plain(writes.into()),
+                // INVARIANT: there are as many salts as rows.
                 Some(row) => {
-                    let salt = salt.first_chunk::<SALT>().copied().unwrap_or_default();
-                    Group::OfRow { row, salt, writes: writes.into() }
+                    Group::OfRow { row, salt: salts.next().unwrap_or_default(), writes: writes.into() }
                 }
             };
             sealing.group(&group);
@@ -469,4 +470,90 @@ pub(super) fn without(
     }
     end(&mut out, 0)?;
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{Encoder, Format, HEADER, Reader, Replayed, SEAL, Seal, without};
+    use crate::store::key::{Key, Space};
+    use crate::store::kv::{Batch, Committed, Sequence, StoreError, Write};
+
+    fn batch() -> Batch {
+        let write = |key: Key, value: Option<&[u8]>| Write {
+            key: key.into_bytes(),
+            value: value.map(<[u8]>::to_vec),
+            stamps: Vec::new(),
+        };
+        let record = |row: u64| Key::new(Space::Record).number(row).number(1);
+        let writes = vec![
+            write(record(5), Some(b"secret")),
+            write(Key::new(Space::Audit).number(1).word(0), Some(b"seen")),
+            write(record(6), Some(b"other")),
+            write(Key::new(Space::Posting).short(1).word(2).text(b"secret").number(5), None),
+        ];
+        Batch { writes, ..Batch::default() }
+    }
+
+    /// Two commits of the same.
+    fn encoded() -> Vec<u8> {
+        let mut encoder = Encoder { seal: [0; SEAL], bytes: Vec::new(), group: Sequence(1) };
+        for sequence in 1..=2 {
+            let committed = Committed { sequence: Sequence(sequence), time: 7, first_row: 1 };
+            encoder.push(committed, &batch()).unwrap();
+        }
+        encoder.bytes
+    }
+
+    fn read(bytes: &[u8]) -> Result<(Vec<Replayed>, Vec<usize>), StoreError> {
+        let format = Format::Second;
+        let mut reader = Reader { format, bytes, at: 0, next: Sequence(1), seal: Seal::default() };
+        let (mut records, mut ends) = (Vec::new(), Vec::new());
+        while let Some(record) = reader.next(Path::new("test"))? {
+            records.push(record);
+            ends.push(reader.at);
+        }
+        Ok((records, ends))
+    }
+
+    fn holds(bytes: &[u8], needle: &[u8]) -> bool {
+        bytes.windows(needle.len()).any(|window| window == needle)
+    }
+
+    #[test]
+    fn what_is_erased_leaves_the_chain_whole() {
+        let bytes = encoded();
+        let (records, ends) = read(&bytes).unwrap();
+        assert!(records.iter().all(|record| record.writes.len() == 4 && record.erased.is_empty()));
+        let (first, rest) = bytes.split_at(ends[0]);
+        let mut erased = without(&first[..first.len() - SEAL], Format::Second, &|row| row == 5).unwrap();
+        erased.extend_from_slice(&first[first.len() - SEAL..]);
+        assert!(holds(first, b"secret") && !holds(&erased, b"secret"));
+        assert!(holds(&erased, b"seen") && holds(&erased, b"other"));
+        let whole = [&erased, rest].concat();
+        let (records, _) = read(&whole).unwrap();
+        let counts: Vec<_> =
+            records.iter().map(|record| (record.writes.len(), record.erased.clone())).collect();
+        assert_eq!(counts, [(2, vec![5]), (4, vec![])]);
+        assert!(records.iter().all(|record| record.is_proved));
+        // Done twice it is the same.
+        let again = without(&erased[..erased.len() - SEAL], Format::Second, &|row| row == 5).unwrap();
+        assert_eq!(again, erased[..erased.len() - SEAL]);
+        // What stands for the erased is sealed like everything else, its row too.
+        for at in HEADER..erased.len() - SEAL {
+            let mut changed = whole.clone();
+            changed[at] ^= 1;
+            changed[HEADER - 4..HEADER].fill(0);
+            let crc = crc32fast::hash(&changed[..erased.len() - SEAL]);
+            changed[HEADER - 4..HEADER].copy_from_slice(&crc.to_be_bytes());
+            assert!(read(&changed).is_err(), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn the_same_is_never_sealed_as_the_same() {
+        let seal = |bytes: &[u8]| bytes[bytes.len() - SEAL..].to_vec();
+        assert_ne!(seal(&encoded()), seal(&encoded()));
+    }
 }

@@ -256,9 +256,28 @@ mod tests {
     use std::sync::Arc;
     use std::time::{Duration, Instant};
 
-    use super::{Sled, SledOptions};
-    use crate::store::SystemClock;
+    use super::{Sled, SledOptions, read_chain, verify_chain};
     use crate::store::kv::{At, Batch, Kv as _, Write};
+    use crate::store::{Key, Space, SystemClock};
+
+    #[test]
+    fn what_is_taken_from_the_journal_without_an_erasure_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = SledOptions { sync: false, ..SledOptions::new(folder.path()) };
+        let store = Sled::open(&options, Arc::new(SystemClock)).unwrap();
+        for row in [5, 6] {
+            let key = Key::new(Space::Record).number(row).number(1).into_bytes();
+            let write = Write { key, value: Some(vec![7; 200]), stamps: Vec::new() };
+            store.commit(Batch { writes: vec![write], ..Batch::default() }).wait().unwrap();
+        }
+        drop(store);
+        assert_eq!(verify_chain(folder.path()), Ok(2));
+        let (_, path) = super::journal::files(&folder.path().join("journal")).unwrap().remove(0);
+        assert_eq!(super::journal::erase(&path, &|row| row == 5), Ok(true));
+        let chain = read_chain(folder.path(), &mut |_, _, _| {}).unwrap();
+        assert_eq!((chain.commits_erased, chain.unexplained), (1, [5].into()));
+        assert!(verify_chain(folder.path()).is_err());
+    }
 
     #[test]
     fn what_is_written_no_more_ends_in_one_run() {
