@@ -130,3 +130,110 @@ impl Background {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
+
+    use crate::store::key::erased_key;
+    use crate::store::kv::{At, Batch, Kv as _, Write};
+    use crate::store::{Key, Sled, SledOptions, Space, SystemClock, verify_chain};
+
+    const NEEDLE: &[u8] = b"needle of row seven";
+
+    fn open(folder: &Path) -> Sled {
+        let options = SledOptions { table_bytes_max: 20_000, sync: false, ..SledOptions::new(folder) };
+        Sled::open(&options, Arc::new(SystemClock)).unwrap()
+    }
+
+    fn keys(row: u64) -> [Vec<u8>; 2] {
+        let record = Key::new(Space::Record).number(row).number(1);
+        let posting = Key::new(Space::Posting).short(1).word(2).text(NEEDLE).number(row);
+        [record.into_bytes(), posting.into_bytes()]
+    }
+
+    fn commit(store: &Sled, pairs: Vec<(Vec<u8>, Option<Vec<u8>>)>) {
+        let write = |(key, value)| Write { key, value, stamps: Vec::new() };
+        let writes = pairs.into_iter().map(write).collect();
+        store.commit(Batch { writes, ..Batch::default() }).wait().unwrap();
+    }
+
+    /// Many files of a journal, the first of which says something of row 7.
+    fn filled(folder: &Path) -> Sled {
+        let store = open(folder);
+        for row in 7..400 {
+            let value = if row == 7 { NEEDLE.to_vec() } else { vec![7; 300] };
+            commit(&store, keys(row).into_iter().map(|key| (key, Some(value.clone()))).collect());
+        }
+        store
+    }
+
+    fn erase(store: &Sled, row: u64) {
+        let mut pairs: Vec<_> = keys(row).into_iter().map(|key| (key, None)).collect();
+        pairs.push((erased_key(row), Some(Vec::new())));
+        commit(store, pairs);
+    }
+
+    fn waited_for(what: impl Fn() -> bool) -> bool {
+        let begun = Instant::now();
+        while !what() && begun.elapsed() < Duration::from_secs(30) {
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        what()
+    }
+
+    fn journal(folder: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+        let files = super::journal::files(&folder.join("journal")).unwrap();
+        let read = |path: std::path::PathBuf| {
+            let bytes = std::fs::read(&path).unwrap();
+            let is_packed = path.extension().is_some_and(|extension| extension == "zst");
+            (path, if is_packed { zstd::decode_all(bytes.as_slice()).unwrap() } else { bytes })
+        };
+        files.into_iter().map(|(_, path)| read(path)).collect()
+    }
+
+    fn finds(bytes: &[u8]) -> bool {
+        // Every row has the needle in a posting: only the record of row 7 has it twice.
+        let found = bytes.windows(NEEDLE.len()).filter(|window| *window == NEEDLE).count();
+        let first = keys(7);
+        found > 0 && first.iter().any(|key| bytes.windows(key.len()).any(|window| window == key.as_slice()))
+    }
+
+    #[test]
+    fn what_is_erased_leaves_every_file_of_the_journal() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = filled(folder.path());
+        assert!(journal(folder.path()).iter().any(|(_, bytes)| finds(bytes)));
+        erase(&store, 7);
+        assert!(waited_for(|| !store.is_erasing()), "{:?}", store.failure());
+        assert!(journal(folder.path()).len() > 3);
+        assert!(!journal(folder.path()).iter().any(|(_, bytes)| finds(bytes)));
+        assert_eq!(verify_chain(folder.path()), Ok(394));
+        assert_eq!(store.figures().runs, 1);
+        drop(store);
+        // Opened from the journal alone, all the others are there.
+        std::fs::remove_dir_all(folder.path().join("sled")).unwrap();
+        let store = open(folder.path());
+        let snapshot = store.snapshot(At::Latest).unwrap();
+        for row in 7..400 {
+            for key in keys(row) {
+                assert_eq!(snapshot.get(&key).unwrap().is_some(), row != 7, "{row}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_damaged_file_keeps_an_erasure_from_its_end_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = filled(folder.path());
+        let (path, bytes) = journal(folder.path()).remove(0);
+        std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+        erase(&store, 7);
+        assert!(waited_for(|| store.failure().is_some()));
+        assert!(store.failure().unwrap().contains("an erasure is not complete"));
+        assert!(store.is_erasing() && !store.is_stopped());
+        commit(&store, keys(400).into_iter().map(|key| (key, Some(vec![1]))).collect());
+    }
+}

@@ -61,3 +61,45 @@ pub(super) fn set_aside(data: &Path) -> Result<Vec<PathBuf>, StoreError> {
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use crate::store::kv::{At, Batch, Kv as _, Write};
+    use crate::store::{Sled, SledOptions, SystemClock};
+
+    fn open(folder: &Path) -> Sled {
+        let options = SledOptions { sync: false, ..SledOptions::new(folder) };
+        Sled::open(&options, Arc::new(SystemClock)).unwrap()
+    }
+
+    #[test]
+    fn a_renewal_that_was_cut_off_is_taken_up_or_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let store = open(folder.path());
+        let write = Write { key: vec![2, 1], value: Some(vec![1]), stamps: Vec::new() };
+        store.commit(Batch { writes: vec![write], ..Batch::default() }).wait().unwrap();
+        drop(store);
+        let holds = || {
+            let store = open(folder.path());
+            assert_eq!((store.opened().replayed, &store.opened().rebuilt), (0, &None));
+            assert!(store.snapshot(At::Latest).unwrap().get(&[2, 1]).unwrap().is_some());
+            assert!(!path("sled-old").exists() && !path("sled-fresh").exists());
+        };
+        // While it was copied.
+        fs::create_dir(path("sled-fresh")).unwrap();
+        fs::write(path("sled-fresh/db"), b"half").unwrap();
+        holds();
+        // Between the two renamings.
+        fs::rename(path("sled"), path("sled-fresh")).unwrap();
+        fs::create_dir(path("sled-old")).unwrap();
+        holds();
+        // Before the old one was removed.
+        fs::create_dir(path("sled-old")).unwrap();
+        holds();
+    }
+}
