@@ -1,7 +1,5 @@
 //! Resources that are about others: they have the subjects and labels of what they name. And Binary, which is shown only
 //! where all that refers to it is.
-use std::collections::BTreeSet;
-
 use crate::model::{Node, ResourceId};
 use crate::store::{StoreError, Stored};
 
@@ -37,14 +35,6 @@ impl Lens<'_> {
         let data = DataFacts::of(resource);
         let named = data.named.iter().filter(|reference| !reference.starts_with("Patient/"));
         named.cloned().collect()
-    }
-
-    /// `Patient/id` of all whose data a version is, by itself or by what it names.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the disk fails.
-    pub fn owners(&self, stored: &Stored) -> Result<BTreeSet<String>, StoreError> {
-        Ok(self.with_what_it_names(&self.data(stored)?)?.owners)
     }
 
     /// The facts of a resource with the subjects and labels of what it names.

@@ -135,9 +135,10 @@ impl Plan {
         if !BY_NAMING.contains(&&*current.def.name) {
             return Ok(BTreeSet::new());
         }
-        match session.newest_text(current)? {
-            Some(stored) => Ok(session.lens.owners(&stored)?),
-            None => Ok(BTreeSet::new()),
+        let tree = session.newest_text(current)?.map(|stored| parse(stored.text.into_bytes()));
+        match tree {
+            Some(Ok(tree)) => Ok(session.lens.subjects_of(tree.root())?),
+            Some(Err(_)) | None => Ok(BTreeSet::new()),
         }
     }
 
