@@ -8,7 +8,7 @@ use crate::store::Sequence;
 use super::agents;
 use super::entities;
 use super::log::RecordPlace;
-use super::record::{Access, Action, BREAK_GLASS, Ground, Item, Standing};
+use super::record::{Access, Action, BREAK_GLASS, Erased, Ground, Item, Standing};
 
 /// Who reads the events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,7 +204,7 @@ fn request_event(part: &Part<'_>, items: &[&Item], done: Option<Action>) -> Valu
         _ => (access.interaction.as_str(), access.action),
     };
     let profile = profile(interaction, access, part.patient.is_some());
-    json!({
+    let mut event = json!({
         "resourceType": "AuditEvent",
         "meta": meta(profile.as_deref()),
         "type": coding("http://terminology.hl7.org/CodeSystem/audit-event-type", "rest"),
@@ -215,7 +215,18 @@ fn request_event(part: &Part<'_>, items: &[&Item], done: Option<Action>) -> Valu
         "agent": agents::of_request(part, action),
         "source": agents::source(part.making),
         "entity": entities::of_request(part, items, action),
-    })
+    });
+    if let (Some(erased), Some(members)) = (access.erased, event.as_object_mut()) {
+        members.insert("outcomeDesc".to_owned(), json!(erasure(erased, access)));
+    }
+    event
+}
+
+/// What was erased and why.
+fn erasure(erased: Erased, access: &Access) -> String {
+    let Erased { resources, versions } = erased;
+    let reason = access.reason.as_deref().unwrap_or("no reason given");
+    format!("erased {resources} resources with {versions} versions: {reason}")
 }
 
 /// The purposes that the party asserted; break-glass is one where it opened the way.

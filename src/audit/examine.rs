@@ -6,6 +6,7 @@ use crate::store::{Sequence, Space};
 
 use super::log::{RecordPlace, place_of};
 use super::merkle::{Hash, Leaves, root};
+use super::record::{Access, ERASE};
 use super::sealed::{SEGMENT_LEN, Sealed, Segment, record_hash, root_of};
 use super::signer::{SignedRoot, hex, key_name};
 
@@ -21,6 +22,7 @@ pub struct Examination {
     roots: BTreeMap<u64, SignedRoot>,
     /// Roots that were noted elsewhere, by the number of records.
     noted: Vec<(u64, String)>,
+    erasures: Vec<(RecordPlace, Access)>,
     faults: Vec<String>,
 }
 
@@ -32,6 +34,8 @@ pub struct Examined {
     pub sealed: u64,
     /// The signed root of the most records.
     pub newest: Option<SignedRoot>,
+    /// The records of erasures.
+    pub erasures: Vec<(RecordPlace, Access)>,
     /// Texts name records by commit and number, never contents.
     pub faults: Vec<String>,
 }
@@ -68,6 +72,12 @@ impl Examination {
     fn record(&mut self, key: &[u8], value: &[u8]) {
         let Some(place) = place_of(key) else { return };
         let hash = record_hash(key, value);
+        let may_erase = std::str::from_utf8(value).is_ok_and(|text| text.contains(ERASE));
+        if let Some(access) = may_erase.then(|| serde_json::from_slice::<Access>(value).ok()).flatten()
+            && access.erased.is_some()
+        {
+            self.erasures.push((place, access));
+        }
         if self.records.insert(place, hash).is_some_and(|before| before != hash) {
             self.fault(format!("{} was written a second time, with something else", name(place)));
         }
@@ -107,7 +117,7 @@ impl Examination {
             self.proof((size, &root), &tree, &mut 0, &places);
         }
         let newest = roots.into_values().next_back();
-        Examined { records: count, sealed, newest, faults: self.faults }
+        Examined { records: count, sealed, newest, erasures: self.erasures, faults: self.faults }
     }
 
     /// Compares a segment with the records from its first to its last.

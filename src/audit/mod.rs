@@ -24,7 +24,7 @@ pub use examine::{Examination, Examined};
 pub use log::{RecordPlace, Records, index_patients, record, verify_index, writes};
 pub use merkle::{Hash, Leaves, consistency, inclusion, is_consistent, root_of_path};
 pub use page::Page;
-pub use record::{Access, Action, BREAK_GLASS, Ground, Item, Label, Standing};
+pub use record::{Access, Action, BREAK_GLASS, ERASE, Erased, Ground, Item, Label, Standing};
 pub use sealed::{LogTree, SEGMENT_LEN, seal, signed_root};
 pub use signer::{SignedRoot, Signer, hex, key_name};
 pub use suspension::{SPOKEN_DAYS_MAX, Suspension, suspended};

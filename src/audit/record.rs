@@ -38,6 +38,15 @@ impl Action {
 
 /// The interaction by which the glass is broken.
 pub const BREAK_GLASS: &str = "$break-glass";
+/// The interaction by which a patient's file is erased.
+pub const ERASE: &str = "$erase";
+
+/// How much was erased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Erased {
+    pub resources: usize,
+    pub versions: usize,
+}
 
 /// What the party was to the hospital when it asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -169,7 +178,7 @@ pub struct Access {
     pub fhir_user: Option<String>,
     pub purposes: Vec<String>,
     pub token_id: String,
-    /// Why the glass was broken, if it was.
+    /// Why the glass was broken, if it was; or why the file was erased.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Method and path with query, as it was asked.
@@ -190,6 +199,9 @@ pub struct Access {
     /// Consents that decided, by `Consent/id`, where items do not name theirs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub consents: Vec<String>,
+    /// What was erased of the patient's file, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erased: Option<Erased>,
     /// The status code of the answer.
     pub status: u16,
 }
@@ -219,6 +231,7 @@ impl Access {
             withheld: Vec::new(),
             patients: Vec::new(),
             consents: Vec::new(),
+            erased: None,
             status: 200,
         }
     }

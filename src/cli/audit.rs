@@ -3,8 +3,8 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use crate::audit::Examination;
-use crate::store::read_chain;
+use crate::audit::{Examination, Examined};
+use crate::store::{Chain, Sequence, read_chain};
 
 /// Offline work on the record of accesses.
 #[derive(clap::Args)]
@@ -38,16 +38,17 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         let size = size.parse().map_err(|_| "the size of a noted root is a number")?;
         examination.note(size, root.to_ascii_lowercase());
     }
-    let (commits, torn_bytes) =
-        read_chain(data, &mut |commit, key, value| examination.tell(commit, key, value))
-            .map_err(|error| error.to_string())?;
+    let chain = read_chain(data, &mut |commit, key, value| examination.tell(commit, key, value))
+        .map_err(|error| error.to_string())?;
     let examined = examination.finish(&keys);
     let mut out = std::io::stdout().lock();
     let mut say = |text: String| writeln!(out, "{text}").map_err(|error| error.to_string());
-    say(format!("the chain is whole: {commits} commits, {} access records", examined.records))?;
-    if torn_bytes > 0 {
+    say(format!("the chain is whole: {} commits, {} access records", chain.commits, examined.records))?;
+    if chain.torn_bytes > 0 {
+        let torn_bytes = chain.torn_bytes;
         say(format!("the last {torn_bytes} bytes are no whole commit: a write that was cut off, or damage"))?;
     }
+    say_erasures(&chain, &examined, &mut say)?;
     match &examined.newest {
         Some(newest) if !keys.is_empty() => {
             say(format!("signed by key {}: {}:{}", newest.key, newest.size, newest.root))?;
@@ -57,14 +58,46 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         }
         None => say("no root over the records has been signed yet".to_owned())?,
     }
-    for fault in &examined.faults {
+    let unexplained = chain
+        .unexplained
+        .iter()
+        .map(|row| format!("what commits said of row {row} is gone, and no erasure names it"));
+    let faults: Vec<String> = examined.faults.iter().cloned().chain(unexplained).collect();
+    for fault in &faults {
         say(format!("fault: {fault}"))?;
     }
-    if examined.faults.is_empty() {
-        Ok(())
-    } else {
-        Err("the record of accesses is not as it was".to_owned())
+    if faults.is_empty() { Ok(()) } else { Err("the record of accesses is not as it was".to_owned()) }
+}
+
+/// Tells which files were erased, and what is gone from the commits of before.
+fn say_erasures(
+    chain: &Chain,
+    examined: &Examined,
+    say: &mut dyn FnMut(String) -> Result<(), String>,
+) -> Result<(), String> {
+    for ((Sequence(sequence), number), access) in &examined.erasures {
+        let Some(erased) = access.erased else { continue };
+        say(format!(
+            "access record {sequence}-{number}: the file of {} was erased, {} resources with {} versions",
+            access.patients.join(", "),
+            erased.resources,
+            erased.versions
+        ))?;
     }
+    if !chain.erased.is_empty() {
+        say(format!(
+            "{} resources are erased; {} commits lack what they said of them",
+            chain.erased.len(),
+            chain.commits_erased
+        ))?;
+    }
+    if chain.commits_unproved > 0 {
+        say(format!(
+            "{} of these commits are of the first format: their seals are taken as they stand",
+            chain.commits_unproved
+        ))?;
+    }
+    Ok(())
 }
 
 /// The public points of the audit keys: of the file, or of the directory's own.

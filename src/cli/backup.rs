@@ -1,4 +1,5 @@
 //! `chartward backup` and `chartward restore`.
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
@@ -7,12 +8,12 @@ use std::sync::Arc;
 use crate::auth::{Issuer, Role};
 use crate::http::Task;
 use crate::store::{
-    At, Dumped, Kv as _, Sled, SledOptions, SystemClock, make_private_file, make_private_folder, read_dump,
-    write_dump,
+    At, Dumped, Kv as _, Sled, SledOptions, SystemClock, make_private_file, make_private_folder, read_chain,
+    read_dump_without, write_dump,
 };
 
 use super::config::{Common, Config};
-use super::house::claims;
+use super::house::{claims, secret_key};
 use super::token::base_url;
 
 /// Writes everything that the data directory holds, every version and every access record, to one compressed file with a
@@ -33,6 +34,9 @@ pub struct RestoreArguments {
     common: Common,
     /// The file to read
     file: PathBuf,
+    /// A later state of the data directory, or a copy of its `journal`: what was erased in it since is not restored
+    #[arg(long, value_name = "DIR")]
+    erased_in: Option<PathBuf>,
 }
 
 fn open(config: &Config) -> Result<Sled, String> {
@@ -170,8 +174,15 @@ pub fn restore(arguments: &RestoreArguments) -> Result<(), String> {
     if part.data.exists() {
         return Err(format!("{} is left from a restore that failed; remove it first", part.data.display()));
     }
+    let later = arguments.erased_in.as_deref().map(erased_since).transpose()?.unwrap_or_default();
     let store = open(&part)?;
-    let dumped = read_dump(&mut BufReader::new(file), &store).map_err(|error| failed(&error))?;
+    let dumped =
+        read_dump_without(&mut BufReader::new(file), &store, &later.rows).map_err(|error| failed(&error))?;
+    if later.secret.is_some() && later.secret != secret_of(&store)? {
+        store.close().map_err(|error| error.to_string())?;
+        std::fs::remove_dir_all(&part.data).map_err(|error| error.to_string())?;
+        return Err("the directory of what was erased is of another store".to_owned());
+    }
     store.close().map_err(|error| error.to_string())?;
     drop(store);
     // An empty folder may be there already.
@@ -179,6 +190,33 @@ pub fn restore(arguments: &RestoreArguments) -> Result<(), String> {
     std::fs::rename(&part.data, &config.data)
         .map_err(|error| format!("{}: {error}", config.data.display()))?;
     say(&format!("{} keys as of commit {} are in {}", dumped.keys, dumped.sequence.0, config.data.display()))
+}
+
+/// What a later state of a store has erased, and the secret by which the store is known.
+#[derive(Default)]
+struct Later {
+    rows: BTreeSet<u64>,
+    secret: Option<Vec<u8>>,
+}
+
+fn erased_since(data: &Path) -> Result<Later, String> {
+    let mut secret = None;
+    let chain = read_chain(data, &mut |_, key, value| {
+        if key == secret_key() {
+            secret = value.map(<[u8]>::to_vec);
+        }
+    });
+    let rows = chain.map_err(|error| format!("{}: {error}", data.display()))?.erased;
+    match secret {
+        Some(secret) => Ok(Later { rows, secret: Some(secret) }),
+        None => Err(format!("{} holds no store", data.display())),
+    }
+}
+
+fn secret_of(store: &Sled) -> Result<Option<Vec<u8>>, String> {
+    let snapshot = store.snapshot(At::Latest).map_err(|error| error.to_string())?;
+    let found = snapshot.get(&secret_key()).map_err(|error| error.to_string())?;
+    Ok(found.map(|(value, _)| value.to_vec()))
 }
 
 fn say(text: &str) -> Result<(), String> {

@@ -198,9 +198,14 @@ pub fn claims(url: &str, lifetime_seconds: i64) -> Result<AccessToken, String> {
     })
 }
 
+/// Where the store's own secret is.
+pub(super) fn secret_key() -> Vec<u8> {
+    Key::new(Space::Meta).text(b"secret").into_bytes()
+}
+
 /// The store's own secret, made when the store is: version ids and page links depend on it, so it lives where they do.
 fn secret(kv: &dyn Kv) -> Result<[u8; 32], String> {
-    let key = Key::new(Space::Meta).text(b"secret").into_bytes();
+    let key = secret_key();
     let failed = |error: &dyn std::fmt::Display| format!("the store's secret: {error}");
     loop {
         let snapshot = kv.snapshot(At::Latest).map_err(|error| failed(&error))?;

@@ -54,6 +54,9 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         if let Some(reason) = &opened.rebuilt {
             report(&format!("the records were rebuilt from the journal: {reason}"));
         }
+        if let Some(reason) = &opened.not_renewed {
+            report(&format!("what was erased may still be in unused pages of sled's files: {reason}"));
+        }
         if opened.torn_bytes > 0 {
             report(&format!(
                 "{} bytes of a write that was never acknowledged were cut off",

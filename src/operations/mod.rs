@@ -14,6 +14,7 @@ mod cursor;
 mod delete;
 mod derive;
 mod engine;
+mod erase;
 mod history;
 mod hold;
 mod index;

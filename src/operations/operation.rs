@@ -8,6 +8,7 @@ use super::answer::{Answer, Refusal};
 use super::audit;
 use super::break_glass::break_glass;
 use super::consent;
+use super::erase::erase;
 use super::hold::{hold, release_hold};
 use super::member_match::member_match;
 use super::parameters::Call;
@@ -47,7 +48,7 @@ macro_rules! operation {
 }
 
 /// Every operation that is served. Their names are Chartward's own where no comment says whose they are.
-pub static OPERATIONS: [Operation; 14] = [
+pub static OPERATIONS: [Operation; 15] = [
     operation!("Consent", Type, "$decide", Read, [Get, Post], Execute, consent::decide),
     operation!("Consent", Type, "$preview", Read, [Post], Execute, consent::preview),
     operation!("Patient", Instance, "$explain-access", Read, [Get, Post], Execute, consent::explain_access),
@@ -82,6 +83,7 @@ pub static OPERATIONS: [Operation; 14] = [
         Execute,
         audit::suspend_accounting
     ),
+    operation!("Patient", Instance, "$erase", Delete, [Post], Execute, erase),
     operation!("Patient", Instance, "$hold", Update, [Post], Execute, hold),
     operation!("Patient", Instance, "$release-hold", Update, [Post], Execute, release_hold),
     operation!("AuditEvent", Type, "$without-relation", Read, [Get, Post], Execute, audit::without_relation),

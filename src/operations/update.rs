@@ -51,14 +51,12 @@ pub(super) fn planned(
             check_if_match(&input.headers, None)?;
             put(session, valid, id.clone(), Some(current))
         }
-        Seen::Nothing { current: None } if assigns => {
+        Seen::Nothing { current: None } if assigns && !session.repository().is_erased(def, id)? => {
             check_if_match(&input.headers, None)?;
             put(session, valid, id.clone(), None)
         }
-        // The one place where something hidden is told of, to those whom the server lets choose ids.
-        Seen::Nothing { current: Some(_) } if assigns => {
-            Err(Refusal::forbidden("the party may not write this"))
-        }
+        // The one place where something hidden or erased is told of, to those whom the server lets choose ids.
+        Seen::Nothing { .. } if assigns => Err(Refusal::forbidden("the party may not write this")),
         Seen::Nothing { .. } => {
             let message = "ids are given by the server: create the resource by POST";
             Err(Refusal::new(RefusalKind::MethodNotAllowed, Issue::error(IssueCode::NotSupported, message)))

@@ -5,11 +5,12 @@
 //! |---|---|
 //! | magic | `CWDUMP01` |
 //! | within zstd | sequence (8), next row (8); then per key: `1`, key length (4), key, value length (4), value; at the end `0`, number of keys (8), SHA-256 of everything before it (32) |
+use std::collections::BTreeSet;
 use std::io::{self, Read, Write as _};
 
 use sha2::{Digest as _, Sha256};
 
-use super::key::{Space, row_of};
+use super::key::{Space, erased_key, erased_prefix, erased_row, resource_row, row_of};
 use super::kv::{
     At, Batch, CommitError, Direction, Flow, KeyRange, Kv, Sequence, Snapshot, Start, StoreError, Write,
 };
@@ -38,11 +39,13 @@ pub fn write_dump(snapshot: &dyn Snapshot, out: &mut dyn io::Write) -> Result<Du
     let mut hasher = Sha256::new();
     let mut keys = 0_u64;
     let mut next_row = 1;
-    let currents = KeyRange::prefix(vec![Space::Current.byte()]);
-    snapshot.scan(&currents, Direction::Reverse, &mut |key, _| {
-        next_row = row_of(key).map_or(1, |row| row + 1);
-        Flow::Stop
-    })?;
+    // The rows of what was erased are never given again.
+    for prefix in [vec![Space::Current.byte()], erased_prefix()] {
+        snapshot.scan(&KeyRange::prefix(prefix), Direction::Reverse, &mut |key, _| {
+            next_row = row_of(key).map_or(1, |row| row + 1).max(next_row);
+            Flow::Stop
+        })?;
+    }
     let mut failed: Option<io::Error> = None;
     let mut put = |bytes: &[u8]| {
         hasher.update(bytes);
@@ -80,6 +83,18 @@ pub fn write_dump(snapshot: &dyn Snapshot, out: &mut dyn io::Write) -> Result<Du
 /// [`StoreError::Corrupt`] if the stream is not what was written, which is known only at its end: a store into which a
 /// damaged dump was read is to be thrown away.
 pub fn read_dump(input: &mut dyn Read, kv: &dyn Kv) -> Result<Dumped, StoreError> {
+    read_dump_without(input, kv, &BTreeSet::new())
+}
+
+/// As [`read_dump`], without what the dump has of rows that were erased after it was written.
+///
+/// # Errors
+/// Those of [`read_dump`].
+pub fn read_dump_without(
+    input: &mut dyn Read,
+    kv: &dyn Kv,
+    erased: &BTreeSet<u64>,
+) -> Result<Dumped, StoreError> {
     let corrupt = |what: &str| StoreError::Corrupt(format!("the backup: {what}"));
     if kv.snapshot(At::Latest)?.sequence() != Sequence(0) {
         return Err(StoreError::Io("a backup is restored into an empty store only".to_owned()));
@@ -109,8 +124,11 @@ pub fn read_dump(input: &mut dyn Read, kv: &dyn Kv) -> Result<Dumped, StoreError
     };
     while stream.byte()? == 1 {
         let (key, value) = (stream.part()?, stream.part()?);
-        bytes += key.len() + value.len();
         keys += 1;
+        if resource_row(&key).or_else(|| erased_row(&key)).is_some_and(|row| erased.contains(&row)) {
+            continue;
+        }
+        bytes += key.len() + value.len();
         writes.push(Write { key, value: Some(value), stamps: Vec::new() });
         if bytes >= COMMIT_BYTES {
             commit(&mut writes)?;
@@ -124,6 +142,9 @@ pub fn read_dump(input: &mut dyn Read, kv: &dyn Kv) -> Result<Dumped, StoreError
     if counted != keys || *digest != expected {
         return Err(corrupt("it was damaged; what was restored from it is not to be used"));
     }
+    // Rows that came after the dump will be given to others.
+    let since = erased.range(..row).map(|row| erased_key(*row));
+    writes.extend(since.map(|key| Write { key, value: Some(Vec::new()), stamps: Vec::new() }));
     commit(&mut writes)?;
     Ok(Dumped { sequence, keys })
 }

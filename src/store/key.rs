@@ -10,6 +10,7 @@
 //! | entries | 06 | row | the index entries of the newest version, for the next difference |
 //! | audit | 07 | sequence, number (4) | one access record |
 //! | meta | 08 | name, 00 00 | single values: keys, settings, format |
+//! | meta | 08 | `erased`, 00 00, row | nothing: the row was erased |
 //! | registry | 09 | kind, 00 00, id, 00 00 | a registration or what came of one (clients, users, grants), as JSON |
 //! | registry | 09 | `expiry`, 00 00, time, kind, 00 00, id, 00 00 | nothing: when the record of that kind and id ends |
 //! | audit by patient | 0a | patient id, 00 00, sequence, number (4) | nothing: the access record concerns the patient |
@@ -175,6 +176,36 @@ pub fn indexed_key() -> Vec<u8> {
     Key::new(Space::Meta).text(b"indexed").into_bytes()
 }
 
+/// What all keys begin with that say which rows were erased.
+#[must_use]
+pub fn erased_prefix() -> Vec<u8> {
+    Key::new(Space::Meta).text(b"erased").into_bytes()
+}
+
+/// The key that says that a row was erased: whoever writes it removes with the same commit every key that is of the row, and
+/// the backend keeps nothing of what it had under them.
+#[must_use]
+pub fn erased_key(row: u64) -> Vec<u8> {
+    Key::from_bytes(erased_prefix()).number(row).into_bytes()
+}
+
+/// The row that a key says was erased.
+#[must_use]
+pub fn erased_row(key: &[u8]) -> Option<u64> {
+    let row = row_of(key)?;
+    (Space::of(key) == Some(Space::Meta) && key == erased_key(row)).then_some(row)
+}
+
+/// The row of the resource that a key is of; none for what is of no resource, and for ids, which stay taken.
+#[must_use]
+pub fn resource_row(key: &[u8]) -> Option<u64> {
+    match Space::of(key)? {
+        Space::Record | Space::Current | Space::Entries => number_at(key, 1),
+        Space::History | Space::Posting => row_of(key),
+        Space::Id | Space::Audit | Space::Meta | Space::Registry | Space::AuditPatient => None,
+    }
+}
+
 /// The escaped form of a text without its end: what all texts that begin with it begin with.
 #[must_use]
 pub fn text_prefix(text: &[u8]) -> Vec<u8> {
@@ -240,7 +271,9 @@ fn is_within(part: &[u8], end: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Key, Space, filter_part, number_at, row_of, shared_filter_part};
+    use super::{
+        Key, Space, erased_key, erased_row, filter_part, number_at, resource_row, row_of, shared_filter_part,
+    };
 
     #[test]
     fn layouts_are_these_bytes() {
@@ -281,5 +314,24 @@ mod tests {
         let range = crate::store::KeyRange::prefix(zero);
         assert_eq!(shared_filter_part(&range.start, &range.end), None);
         assert_eq!(number_at(&Key::new(Space::Record).number(5).number(6).into_bytes(), 9), Some(6));
+    }
+
+    #[test]
+    fn keys_say_which_row_they_are_of() {
+        for key in [
+            Key::new(Space::Record).number(5).number(6),
+            Key::new(Space::History).short(1).number(6).number(5),
+            Key::new(Space::Posting).short(1).word(2).text(b"x").number(5),
+            Key::new(Space::Entries).number(5),
+            Key::new(Space::Current).number(5),
+        ] {
+            assert_eq!(resource_row(&key.into_bytes()), Some(5));
+        }
+        for key in [Key::new(Space::Id).short(1).text(b"12345678"), Key::new(Space::Audit).number(5).word(0)]
+        {
+            assert_eq!(resource_row(&key.into_bytes()), None);
+        }
+        assert_eq!(erased_row(&erased_key(77)), Some(77));
+        assert_eq!(erased_row(&Key::new(Space::Meta).text(b"indexed").into_bytes()), None);
     }
 }

@@ -292,6 +292,8 @@ pub trait Kv: Send + Sync {
         Ok(())
     }
 
-    /// Hands a batch to the writer. The ticket resolves when the batch is durable, or refused.
+    /// Hands a batch to the writer. The ticket resolves when the batch is durable, or refused. Once a batch has put a key
+    /// that says that a row was erased, no older state can be asked for, and as soon as none is read any more the backend
+    /// forgets what it had under the keys that the batch removed.
     fn commit(&self, batch: Batch) -> Ticket;
 }

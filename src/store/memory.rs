@@ -3,11 +3,12 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 
 use super::clock::Clock;
+use super::key::erased_row;
 use super::kv::{
     At, Batch, CommitError, Committed, Direction, Expectation, Flow, KeyRange, Kv, Sequence, Snapshot,
     StoreError,
@@ -20,6 +21,12 @@ type Versions = BTreeMap<(Bytes, Reverse<Sequence>), Option<Bytes>>;
 struct State {
     versions: Versions,
     last: Committed,
+    /// States before this are gone.
+    horizon: Sequence,
+    /// Keys that erasures have removed, with their commits, until nobody reads a state from before.
+    erased: Vec<(Sequence, Vec<Bytes>)>,
+    /// Snapshots in use, by sequence.
+    used: BTreeMap<Sequence, usize>,
 }
 
 /// A store in memory. Clones share it.
@@ -33,15 +40,41 @@ impl Memory {
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         let last = Committed { sequence: Sequence(0), time: 0, first_row: 1 };
-        Self { state: Arc::new(RwLock::new(State { versions: Versions::new(), last })), clock }
+        let state = State {
+            versions: Versions::new(),
+            last,
+            horizon: Sequence(0),
+            erased: Vec::new(),
+            used: BTreeMap::new(),
+        };
+        Self { state: Arc::new(RwLock::new(state)), clock }
     }
 
     fn read(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl State {
+    /// Forgets what was erased as far as nobody reads a state from before.
+    fn forget(&mut self) {
+        let oldest = self.used.keys().next().copied().unwrap_or(self.last.sequence);
+        let (free, kept) = std::mem::take(&mut self.erased).into_iter().partition(|(by, _)| *by <= oldest);
+        self.erased = kept;
+        let free: Vec<(Sequence, Vec<Bytes>)> = free;
+        for (by, key) in free.into_iter().flat_map(|(by, keys)| keys.into_iter().map(move |key| (by, key))) {
+            let all = (key.clone(), Reverse(by))..=(key, Reverse(Sequence(0)));
+            let versions: Vec<_> = self.versions.range(all).map(|(version, _)| version.clone()).collect();
+            for version in versions {
+                self.versions.remove(&version);
+            }
+        }
+    }
+
     fn newest(&self, key: &[u8], at: Sequence) -> Option<(Sequence, &Option<Bytes>)> {
         let from = (Bytes::copy_from_slice(key), Reverse(at));
         let ((found, Reverse(sequence)), value) = self.versions.range(from..).next()?;
@@ -68,27 +101,44 @@ impl State {
 
 impl Kv for Memory {
     fn snapshot(&self, at: At) -> Result<Box<dyn Snapshot>, StoreError> {
-        let latest = self.read().last.sequence;
+        let mut state = self.write();
+        let latest = state.last.sequence;
         let sequence = match at {
             At::Latest => latest,
             At::Sequence(sequence) => sequence.min(latest),
         };
+        if sequence < state.horizon {
+            return Err(StoreError::Expired);
+        }
+        *state.used.entry(sequence).or_insert(0) += 1;
+        drop(state);
         Ok(Box::new(MemorySnapshot { store: self.clone(), sequence }))
     }
 
     fn commit(&self, mut batch: Batch) -> Ticket {
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.write();
         let readable_at = state.last.sequence;
         if !batch.expectations.iter().all(|expectation| state.holds(expectation)) {
             return Ticket::resolved(Err(CommitError::Conflict { readable_at }));
         }
         let committed = state.last.next(&batch, self.clock.now());
         batch.stamp(committed);
+        let erases =
+            batch.writes.iter().any(|write| write.value.is_some() && erased_row(&write.key).is_some());
+        let mut removed = Vec::new();
         for write in batch.writes {
-            let key = (Bytes::from(write.key), Reverse(committed.sequence));
-            state.versions.insert(key, write.value.map(Bytes::from));
+            let key = Bytes::from(write.key);
+            if erases && write.value.is_none() {
+                removed.push(key.clone());
+            }
+            state.versions.insert((key, Reverse(committed.sequence)), write.value.map(Bytes::from));
+        }
+        if erases {
+            state.horizon = committed.sequence;
+            state.erased.push((committed.sequence, removed));
         }
         state.last = Committed { first_row: committed.first_row + batch.rows, ..committed };
+        state.forget();
         Ticket::resolved(Ok(committed))
     }
 }
@@ -96,6 +146,19 @@ impl Kv for Memory {
 struct MemorySnapshot {
     store: Memory,
     sequence: Sequence,
+}
+
+impl Drop for MemorySnapshot {
+    fn drop(&mut self) {
+        let mut state = self.store.write();
+        if let Some(count) = state.used.get_mut(&self.sequence) {
+            *count -= 1;
+            if *count == 0 {
+                state.used.remove(&self.sequence);
+            }
+        }
+        state.forget();
+    }
 }
 
 impl Snapshot for MemorySnapshot {

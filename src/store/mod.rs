@@ -13,9 +13,9 @@ mod sled;
 mod suite;
 mod ticket;
 
-pub use self::sled::{Opened, Sled, SledFigures, SledOptions, read_chain, verify_chain};
+pub use self::sled::{Chain, Opened, Sled, SledFigures, SledOptions, read_chain, verify_chain};
 pub use clock::{Clock, SystemClock};
-pub use dump::{Dumped, read_dump, write_dump};
+pub use dump::{Dumped, read_dump, read_dump_without, write_dump};
 pub use key::{
     Key, Space, consents_key, definitions_key, indexed_key, number_at, persons_key, registrations_key,
     row_of, text_prefix,
@@ -27,7 +27,7 @@ pub use kv::{
 pub use memory::Memory;
 pub use private::{make_private_file, make_private_folder};
 pub use resource::{
-    Change, Current, Derive, Derived, Draft, Findings, HistoryEntry, HistoryPlace, HistoryRange,
+    Change, Current, Derive, Derived, Draft, File, Findings, HistoryEntry, HistoryPlace, HistoryRange,
     HistoryScope, Method, Report, ReportStep, Repository, Search, Stored, VersionCipher, View, Way,
     compare_values,
 };

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::clock::SystemClock;
+use super::key::{Key, Space, erased_key};
 use super::kv::{
     At, Batch, CommitError, Direction, Expectation, Flow, KeyRange, Kv, Place, Sequence, Stamp, Stamped,
-    Write,
+    StoreError, Write,
 };
 use super::{Memory, Sled, SledOptions};
 
@@ -318,6 +319,59 @@ fn large_values_and_records_come_back(subject: &mut dyn Subject) {
     }
 }
 
+/// Keys of all spaces that a row has something in.
+fn keys_of_row(row: u64) -> Vec<Vec<u8>> {
+    let key = |space: Space| Key::new(space);
+    vec![
+        key(Space::Record).number(row).number(1).into_bytes(),
+        key(Space::Current).number(row).into_bytes(),
+        key(Space::History).short(3).number(1).number(row).into_bytes(),
+        key(Space::Posting).short(3).word(4).text(b"name").number(row).into_bytes(),
+        key(Space::Entries).number(row).into_bytes(),
+    ]
+}
+
+fn what_is_erased_is_gone_for_all_but_who_reads_already(subject: &mut dyn Subject) {
+    for row in [7, 8] {
+        commit(subject.kv(), keys_of_row(row).iter().map(|key| put(key, b"something")).collect());
+    }
+    let old = subject.kv().snapshot(At::Latest).unwrap();
+    let mut writes: Vec<Write> = keys_of_row(7).iter().map(|key| remove(key)).collect();
+    writes.push(put(&erased_key(7), b""));
+    let erased = commit(subject.kv(), writes);
+    let is_gone = |kv: &dyn Kv| {
+        let snapshot = kv.snapshot(At::Latest).unwrap();
+        for (key, other) in keys_of_row(7).iter().zip(keys_of_row(8)) {
+            assert_eq!(snapshot.get(key).unwrap(), None);
+            assert_eq!(snapshot.get(&other).unwrap().unwrap().0, b"something"[..]);
+        }
+        let mut found = 0;
+        snapshot
+            .scan(&KeyRange::prefix(Vec::new()), Direction::Forward, &mut |_, value| {
+                found += usize::from(value == b"something");
+                Flow::Next
+            })
+            .unwrap();
+        assert_eq!(found, 5);
+    };
+    for round in 0..300_u32 {
+        // Enough for tables to be written down and runs to be merged.
+        commit(subject.kv(), vec![put(b"\x02x", &round.to_be_bytes().repeat(100))]);
+        is_gone(subject.kv());
+    }
+    for key in keys_of_row(7) {
+        assert_eq!(old.get(&key).unwrap().unwrap().0, b"something"[..], "{key:?}");
+    }
+    let before = old.sequence();
+    drop(old);
+    assert!(matches!(subject.kv().snapshot(At::Sequence(before)).err(), Some(StoreError::Expired)));
+    assert!(subject.kv().snapshot(At::Sequence(erased)).is_ok());
+    for _ in 0..2 {
+        is_gone(subject.kv());
+        subject.reopen();
+    }
+}
+
 macro_rules! contract {
     ($($case:ident),+ $(,)?) => {
         mod memory {
@@ -339,4 +393,5 @@ contract!(
     a_random_walk_reads_as_a_plain_map_does,
     an_old_snapshot_keeps_what_it_shows,
     large_values_and_records_come_back,
+    what_is_erased_is_gone_for_all_but_who_reads_already,
 );

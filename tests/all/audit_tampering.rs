@@ -9,12 +9,17 @@ use sha2::{Digest as _, Sha256};
 const FILE_HEADER: usize = 8 + 8 + 32;
 const RECORD_HEADER: usize = 52;
 const CRC_AT: usize = 48;
+const OF_ROW: u8 = 1;
+const SALT: usize = 16;
+
+/// A key, its value, and what its group of writes begins with: `0`, or `1`, a row and a salt.
+type Write = (Vec<u8>, Option<Vec<u8>>, Vec<u8>);
 
 /// A commit of a journal: its header and what it wrote.
 #[derive(Clone)]
 struct Commit {
     header: Vec<u8>,
-    writes: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    writes: Vec<Write>,
 }
 
 fn number(bytes: &[u8], at: &mut usize) -> usize {
@@ -47,18 +52,26 @@ fn read(file: &[u8]) -> Vec<Commit> {
         let header = file[at..at + RECORD_HEADER].to_vec();
         let len = usize::try_from(u32::from_be_bytes(header[4..8].try_into().unwrap())).unwrap();
         let payload = &file[at + RECORD_HEADER..at + RECORD_HEADER + len];
-        let (mut writes, mut inner) = (Vec::new(), 0);
-        while inner < payload.len() {
-            let is_put = payload[inner] == 1;
-            inner += 1;
-            let mut take = || {
-                let len = number(payload, &mut inner);
-                inner += len;
-                payload[inner - len..inner].to_vec()
-            };
-            let key = take();
-            let value = is_put.then(take);
-            writes.push((key, value));
+        let (mut writes, mut outer) = (Vec::new(), 0);
+        while outer < payload.len() {
+            let head = if payload[outer] == OF_ROW { 1 + 8 + SALT } else { 1 };
+            let head = payload[outer..outer + head].to_vec();
+            outer += head.len();
+            let len = number(payload, &mut outer);
+            let (group, mut inner) = (&payload[outer..outer + len], 0);
+            outer += len;
+            while inner < group.len() {
+                let is_put = group[inner] == 1;
+                inner += 1;
+                let mut take = || {
+                    let len = number(group, &mut inner);
+                    inner += len;
+                    group[inner - len..inner].to_vec()
+                };
+                let key = take();
+                let value = is_put.then(take);
+                writes.push((key, value, head.clone()));
+            }
         }
         commits.push(Commit { header, writes });
         at += RECORD_HEADER + len + 32;
@@ -72,19 +85,32 @@ fn written(file_header: &[u8], commits: &[Commit]) -> Vec<u8> {
     let mut seal: [u8; 32] = file_header[16..48].try_into().unwrap();
     for commit in commits {
         let mut record = commit.header.clone();
-        for (key, value) in &commit.writes {
-            record.push(u8::from(value.is_some()));
-            put(&mut record, key);
-            if let Some(value) = value {
-                put(&mut record, value);
+        let mut sealed = Sha256::new().chain_update(seal).chain_update(&commit.header[8..CRC_AT]);
+        for group in commit.writes.chunk_by(|(.., one), (.., other)| one == other) {
+            let (head, mut writes) = (&group[0].2, Vec::new());
+            for (key, value, _) in group {
+                writes.push(u8::from(value.is_some()));
+                put(&mut writes, key);
+                if let Some(value) = value {
+                    put(&mut writes, value);
+                }
             }
+            record.extend_from_slice(head);
+            put(&mut record, &writes);
+            let mut digest = Sha256::new().chain_update(&head[..head.len().min(9)]);
+            if head[0] == OF_ROW {
+                digest.update(Sha256::new().chain_update(&head[9..]).chain_update(&writes).finalize());
+            } else {
+                digest.update(&writes);
+            }
+            sealed.update(digest.finalize());
         }
         let len = u32::try_from(record.len() - RECORD_HEADER).unwrap();
         record[4..8].copy_from_slice(&len.to_be_bytes());
         record[CRC_AT..RECORD_HEADER].fill(0);
         let crc = crc32fast::hash(&record);
         record[CRC_AT..RECORD_HEADER].copy_from_slice(&crc.to_be_bytes());
-        seal = Sha256::new().chain_update(seal).chain_update(&record).finalize().into();
+        seal = sealed.finalize().into();
         out.extend_from_slice(&record);
         out.extend_from_slice(&seal);
     }
@@ -153,7 +179,7 @@ fn what_is_restored_is_proved_by_the_key_that_signed_it() {
 fn accesses(commits: &[Commit]) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
     for (commit, at) in commits.iter().zip(0..) {
-        for ((key, _), write) in commit.writes.iter().zip(0..) {
+        for ((key, ..), write) in commit.writes.iter().zip(0..) {
             if key[0] == 7 {
                 found.push((at, write));
             }

@@ -200,7 +200,7 @@ impl Draft {
         self.put(Key::from_bytes(key), value, stamps);
     }
 
-    fn put(&mut self, key: Key, value: Vec<u8>, stamps: &[Option<Stamp>]) {
+    pub(super) fn put(&mut self, key: Key, value: Vec<u8>, stamps: &[Option<Stamp>]) {
         let stamps = stamps.iter().copied().flatten().collect();
         self.batch.writes.push(Write { key: key.into_bytes(), value: Some(value), stamps });
     }

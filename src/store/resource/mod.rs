@@ -3,6 +3,7 @@
 
 mod change;
 mod current;
+mod erasure;
 mod history;
 mod plan;
 mod record;
@@ -12,6 +13,7 @@ mod version_id;
 
 pub use change::{Change, Derive, Derived, Draft};
 pub use current::Current;
+pub use erasure::File;
 pub use history::{HistoryEntry, HistoryPlace, HistoryRange, HistoryScope};
 pub use plan::{Report, ReportStep, Search, View, Way, compare_values};
 pub use record::{Method, Stored};

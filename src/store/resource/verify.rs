@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::definitions::r4;
 use crate::model::parse;
-use crate::store::key::{Key, Space, number_at, row_of};
+use crate::store::key::{Key, Space, erased_prefix, erased_row, number_at, row_of};
 use crate::store::kv::{Direction, Flow, KeyRange, StoreError};
 
 use super::change::{Derive, every, posting_type};
@@ -60,7 +60,27 @@ impl Repository<'_> {
             findings.fault(format!("a posting of row {} is missing", row_of(&key).unwrap_or(0)));
         }
         self.verify_history(&mut findings)?;
+        self.verify_erased(&mut findings)?;
         Ok(findings)
+    }
+
+    /// Nothing that stands under its row is left of what was erased.
+    fn verify_erased(&self, findings: &mut Findings) -> Result<(), StoreError> {
+        let mut rows = Vec::new();
+        self.snapshot.scan(&KeyRange::prefix(erased_prefix()), Direction::Forward, &mut |key, _| {
+            rows.extend(erased_row(key));
+            Flow::Next
+        })?;
+        for row in rows {
+            let key = |space: Space| Key::new(space).number(row).into_bytes();
+            let is_left = self.snapshot.get(&key(Space::Current))?.is_some()
+                || self.snapshot.get(&key(Space::Entries))?.is_some()
+                || !self.versions(row)?.is_empty();
+            if is_left {
+                findings.fault(format!("something is left of row {row}, which was erased"));
+            }
+        }
+        Ok(())
     }
 
     fn row_numbers(&self) -> Result<Vec<u64>, StoreError> {

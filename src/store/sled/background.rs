@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::store::clock::Clock;
-use crate::store::key::Space;
-use crate::store::kv::{Direction, KeyRange, StoreError};
+use crate::store::key::{Space, erased_row};
+use crate::store::kv::{Direction, KeyRange, Sequence, StoreError};
 
 use super::cursor::{self, Cursor};
 use super::disk::SledBatch;
@@ -43,6 +43,10 @@ pub(super) struct Background {
     pub(super) quiet_since: Instant,
     /// Runs that no manifest names, kept while a reader may be in them.
     pub(super) obsolete: Vec<Arc<Run>>,
+    /// The erasures up to this commit have left the runs.
+    pub(super) merged: u64,
+    /// A closed file of the journal cannot be read, so nothing can be erased from it.
+    pub(super) is_journal_damaged: bool,
 }
 
 impl Background {
@@ -51,7 +55,7 @@ impl Background {
     pub(super) fn run(mut self) -> Self {
         let mut failures = 0_u32;
         while self.queue.wait_for_frozen(PATIENCE) {
-            match self.work().and_then(|()| self.settle()) {
+            match self.work().and_then(|()| self.erase()).and_then(|()| self.settle()) {
                 Ok(()) => failures = 0,
                 // sled remembers a failed write for as long as it is open, so what does not pass soon will not.
                 Err(error) if failures >= FAILURES_MAX || matches!(error, StoreError::Corrupt(_)) => {
@@ -95,7 +99,11 @@ impl Background {
         disk.remove_run(self.manifest.next_run)?;
         let mut run = RunWriter::new(self.manifest.next_run, 0, disk.clone());
         let mut records = SledBatch::default();
+        let mut erasing = 0;
         for (key, sequence, value) in table.iter() {
+            if erased_row(&key).is_some() && value.is_some() {
+                erasing = sequence.0.max(erasing);
+            }
             match (Space::of(&key), &value) {
                 (Some(Space::Record), Some(value)) => {
                     records.put_record(&key, value);
@@ -113,6 +121,7 @@ impl Background {
                 (last.sequence.0, last.time, last.first_row);
         }
         manifest.runs.extend(facts.clone());
+        manifest.erasing = erasing.max(manifest.erasing);
         disk.flush()?;
         manifest.write(&disk)?;
         let opened = facts.map(|facts| self.open(facts)).transpose()?;
@@ -137,7 +146,7 @@ impl Background {
             return Ok(false);
         };
         let level = runs.get(start).map_or(0, |run| run.facts.level) + 1;
-        self.merge_into_one(&runs, start..start + MERGE_WIDTH, level, &|| false)?;
+        self.merge_into_one(&runs, start..start + MERGE_WIDTH, level, &|| false).map(drop)?;
         Ok(true)
     }
 
@@ -160,16 +169,18 @@ impl Background {
         self.remove_obsolete()
     }
 
-    /// Merges runs that stand side by side, unless `gives_up` says so while it is about it.
-    fn merge_into_one(
+    /// Merges runs that stand side by side, unless `gives_up` says so while it is about it; then `false`.
+    pub(super) fn merge_into_one(
         &mut self,
         runs: &[Arc<Run>],
         range: Range<usize>,
         level: u32,
         gives_up: &dyn Fn() -> bool,
-    ) -> Result<(), StoreError> {
-        let Some(merged) = runs.get(range.clone()) else { return Ok(()) };
-        let Some(facts) = self.merge_runs(merged, level, range.start == 0, gives_up)? else { return Ok(()) };
+    ) -> Result<bool, StoreError> {
+        let Some(merged) = runs.get(range.clone()) else { return Ok(false) };
+        let Some(facts) = self.merge_runs(merged, level, range.start == 0, gives_up)? else {
+            return Ok(false);
+        };
         let mut manifest = self.manifest.clone();
         manifest.next_run += 1;
         manifest.runs.splice(range.clone(), facts.clone());
@@ -179,7 +190,7 @@ impl Background {
         self.manifest = manifest;
         self.obsolete.extend(merged.iter().cloned());
         self.state.replace(|sources| drop(sources.runs.splice(range, opened)));
-        Ok(())
+        Ok(true)
     }
 
     fn is_full_level(&self, runs: &[Arc<Run>], start: usize) -> bool {
@@ -198,7 +209,11 @@ impl Background {
         gives_up: &dyn Fn() -> bool,
     ) -> Result<Option<Option<RunFacts>>, StoreError> {
         let everything = KeyRange { start: Vec::new(), end: vec![0xff; 16] };
-        let horizon = self.state.horizon(self.clock.now());
+        let mut horizon = self.state.horizon(self.clock.now());
+        if self.manifest.erasing > self.manifest.purged {
+            // While erased records are still there, their removals hide them.
+            horizon = horizon.min(Sequence(self.manifest.purged));
+        }
         let mut cursors: Vec<Box<dyn Cursor>> = Vec::new();
         for run in runs {
             cursors.push(Box::new(run.cursor(&everything, Direction::Forward)?));
@@ -229,7 +244,7 @@ impl Background {
         out.finish().map(Some)
     }
 
-    fn remove_obsolete(&mut self) -> Result<(), StoreError> {
+    pub(super) fn remove_obsolete(&mut self) -> Result<(), StoreError> {
         let (free, used): (Vec<_>, Vec<_>) =
             self.obsolete.drain(..).partition(|run| Arc::strong_count(run) == 1);
         self.obsolete = used;

@@ -190,6 +190,34 @@ impl Disk {
         }
     }
 
+    /// Removes all records of a row.
+    pub(super) fn remove_records(&self, row: u64) -> Result<(), StoreError> {
+        let mut batch = sled::Batch::default();
+        for key in self.records.scan_prefix(row.to_be_bytes()).keys() {
+            batch.remove(guarded("sled does not read", || key)?);
+        }
+        guarded("sled does not write", || self.records.apply_batch(batch))
+    }
+
+    /// Writes every record and block into another directory.
+    pub(super) fn copy_into(&self, other: &Self) -> Result<(), StoreError> {
+        let mut batch = SledBatch::default();
+        for pair in self.records.iter() {
+            let (key, value) = guarded("sled does not read", || pair)?;
+            batch.bytes += key.len() + value.len();
+            batch.records.insert(key, value);
+            other.write_when_large(&mut batch)?;
+        }
+        for pair in self.blocks.iter() {
+            let (key, value) = guarded("sled does not read", || pair)?;
+            batch.bytes += key.len() + value.len();
+            batch.blocks.insert(key, value);
+            other.write_when_large(&mut batch)?;
+        }
+        other.write(&mut batch)?;
+        other.flush()
+    }
+
     pub(super) fn read_manifest(&self) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(guarded("sled does not read", || self.database.get(MANIFEST))?.map(|stored| stored.to_vec()))
     }

@@ -1,105 +1,36 @@
 //! The journal: what alone makes a write durable. Append-only files of committed batches, each record sealed with a
 //! hash that takes in the hash of the record before, so that neither loss nor change nor reordering goes unseen.
 //!
-//! A file is `journal/<first sequence, 20 digits>.journal`:
-//!
-//! | part | bytes |
-//! |---|---|
-//! | file header | magic `CWJOURN1`, first sequence (8), hash of the record before the first (32) |
-//! | record header | magic `CWRC`, payload length (4), sequence (8), time in ms (8), first row (8), rows (8), first sequence of the group that was synced with it (8), CRC-32 of header and payload (4) |
-//! | payload | per write: `1` put or `0` remove, key length, key, and for a put value length, value; lengths as variable-length numbers |
-//! | seal | SHA-256 of: seal of the record before, record header, payload (32) |
+//! A file is `journal/<first sequence, 20 digits>.journal`, or `.journal.zst` once it is closed and packed: the magic of its
+//! format (8), its first sequence (8), the seal of the record before the first (32), and records
+//! ([`super::commit_record`]).
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
-use sha2::{Digest as _, Sha256};
+use crate::store::key::resource_row;
+use crate::store::kv::{Committed, Sequence, StoreError};
 
-use crate::store::kv::{Batch, Committed, Sequence, StoreError};
+use super::commit_record::{self, Format, Reader, Replayed, Seal};
 
-use super::block::{put_number, take_number};
-
-const FILE_MAGIC: &[u8; 8] = b"CWJOURN1";
-const RECORD_MAGIC: &[u8; 4] = b"CWRC";
 const FILE_HEADER: usize = 8 + 8 + 32;
 const FILE_HEADER_LEN: u64 = 48;
-const RECORD_HEADER: usize = 4 + 4 + 8 + 8 + 8 + 8 + 8 + 4;
-const SEAL: usize = 32;
-
-/// The seal of a record.
-pub(super) type Seal = [u8; SEAL];
 
 /// The seal before the very first record.
-pub(super) const FIRST_SEAL: Seal = [0; SEAL];
-
-/// A batch as the journal gives it back.
-pub(super) struct Replayed {
-    pub(super) committed: Committed,
-    pub(super) rows: u64,
-    pub(super) writes: Vec<(Bytes, Option<Bytes>)>,
-}
-
-/// Encodes records one after the other; each takes the seal of the one before.
-pub(super) struct Encoder {
-    pub(super) seal: Seal,
-    pub(super) bytes: Vec<u8>,
-    /// The first sequence of the group that is synced together.
-    pub(super) group: Sequence,
-}
-
-impl Encoder {
-    /// Appends the record of a stamped batch.
-    pub(super) fn push(&mut self, committed: Committed, batch: &Batch) -> Result<(), StoreError> {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(RECORD_MAGIC);
-        self.bytes.extend_from_slice(&[0; 4]);
-        let time = u64::try_from(committed.time).unwrap_or(0);
-        for number in [committed.sequence.0, time, committed.first_row, batch.rows, self.group.0] {
-            self.bytes.extend_from_slice(&number.to_be_bytes());
-        }
-        self.bytes.extend_from_slice(&[0; 4]);
-        for write in &batch.writes {
-            self.bytes.push(u8::from(write.value.is_some()));
-            put_bytes(&mut self.bytes, &write.key);
-            if let Some(value) = &write.value {
-                put_bytes(&mut self.bytes, value);
-            }
-        }
-        let len = u32::try_from(self.bytes.len() - start - RECORD_HEADER)
-            .map_err(|_| StoreError::Io("a batch is larger than 4 GiB".to_owned()))?;
-        let record = self.bytes.get_mut(start..).unwrap_or_default();
-        if let Some(place) = record.get_mut(4..8) {
-            place.copy_from_slice(&len.to_be_bytes());
-        }
-        let crc = crc32fast::hash(record);
-        if let Some(place) = record.get_mut(RECORD_HEADER - 4..RECORD_HEADER) {
-            place.copy_from_slice(&crc.to_be_bytes());
-        }
-        self.seal = sealed(&self.seal, record);
-        self.bytes.extend_from_slice(&self.seal);
-        Ok(())
-    }
-}
-
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    put_number(out, u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-    out.extend_from_slice(bytes);
-}
-
-fn sealed(before: &Seal, record: &[u8]) -> Seal {
-    let mut hasher = Sha256::new();
-    hasher.update(before);
-    hasher.update(record);
-    hasher.finalize().into()
-}
+pub(super) const FIRST_SEAL: Seal = [0; 32];
 
 /// The file that records are appended to.
 pub(super) struct Journal {
     folder: PathBuf,
+    /// The sequence that names the file.
+    first: Sequence,
     file: File,
     len: u64,
     sync: bool,
+}
+
+fn file_header(format: Format, first: Sequence, seal: &Seal) -> Vec<u8> {
+    [format.magic(), &first.0.to_be_bytes()[..], seal].concat()
 }
 
 fn file_path(folder: &Path, first: Sequence) -> PathBuf {
@@ -114,10 +45,7 @@ impl Journal {
         seal: &Seal,
         sync: bool,
     ) -> Result<Self, StoreError> {
-        let mut header = Vec::with_capacity(FILE_HEADER);
-        header.extend_from_slice(FILE_MAGIC);
-        header.extend_from_slice(&first.0.to_be_bytes());
-        header.extend_from_slice(seal);
+        let header = file_header(Format::Second, first, seal);
         let mut file = OpenOptions::new()
             .create(true)
             .truncate(true)
@@ -129,7 +57,7 @@ impl Journal {
             file.sync_all()?;
             File::open(folder)?.sync_all()?;
         }
-        Ok(Self { folder: folder.to_owned(), file, len: u64::try_from(FILE_HEADER).unwrap_or(0), sync })
+        Ok(Self { folder: folder.to_owned(), first, file, len: FILE_HEADER_LEN, sync })
     }
 
     /// Goes on with an existing file, which has been replayed and is `len` bytes long up to its last whole record.
@@ -141,7 +69,8 @@ impl Journal {
             file.sync_all()?;
         }
         let folder = path.parent().unwrap_or(Path::new(".")).to_owned();
-        Ok(Self { folder, file, len, sync })
+        let first = first_of(path).unwrap_or_default();
+        Ok(Self { folder, first, file, len, sync })
     }
 
     /// Appends records and waits for the disk.
@@ -170,6 +99,11 @@ impl Journal {
     pub(super) fn rotate(&mut self, next: Sequence, seal: &Seal) -> Result<(), StoreError> {
         *self = Self::create(&self.folder, next, seal, self.sync)?;
         Ok(())
+    }
+
+    /// The sequence that names the file.
+    pub(super) fn first(&self) -> Sequence {
+        self.first
     }
 
     /// The bytes of the file so far.
@@ -202,8 +136,17 @@ pub(super) struct Replay {
     pub(super) seal: Seal,
     /// The newest file, and how long it is up to its last whole record.
     pub(super) open: Option<(PathBuf, u64)>,
+    /// The format of the newest file: records of today's are appended to no other.
+    pub(super) format: Format,
     /// Bytes of a record that was never finished, cut off.
     pub(super) torn_bytes: u64,
+}
+
+/// The sequence that names a file of the journal; `None` of any other file.
+fn first_of(path: &Path) -> Option<Sequence> {
+    let name = path.file_name()?.to_str()?;
+    let stem = name.strip_suffix(".journal").or_else(|| name.strip_suffix(".journal.zst"))?;
+    stem.parse().ok().map(Sequence)
 }
 
 /// The files of a folder by their first sequence.
@@ -211,10 +154,8 @@ pub(super) fn files(folder: &Path) -> Result<Vec<(Sequence, PathBuf)>, StoreErro
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let stem = name.strip_suffix(".journal").or_else(|| name.strip_suffix(".journal.zst"));
-        if let Some(first) = stem.and_then(|stem| stem.parse().ok()) {
-            found.push((Sequence(first), path));
+        if let Some(first) = first_of(&path) {
+            found.push((first, path));
         }
     }
     found.sort();
@@ -252,7 +193,8 @@ pub(super) fn replay(
             fs::remove_file(path)?;
         }
     }
-    let mut state = Replay { last: applied, seal: FIRST_SEAL, open: None, torn_bytes: 0 };
+    let mut state =
+        Replay { last: applied, seal: FIRST_SEAL, open: None, format: Format::Second, torn_bytes: 0 };
     let mut expected: Option<(Sequence, Seal)> = None;
     // Files that the checkpoint covers need not be read again; what follows must join without a gap.
     let from = files.iter().rposition(|(first, _)| first.0 <= applied.sequence.0 + 1).unwrap_or(0);
@@ -282,7 +224,7 @@ pub(super) fn replay(
             }
             _ => {}
         }
-        let mut reader = Reader { bytes: &bytes, at: FILE_HEADER, next: header.first, seal: header.seal };
+        let mut reader = header.reader(&bytes);
         while let Some(record) = reader.next(path)? {
             if record.committed.sequence > applied.sequence {
                 let (committed, rows) = (record.committed, record.rows);
@@ -295,7 +237,7 @@ pub(super) fn replay(
             return Err(StoreError::Corrupt(format!("{name} ends in the middle of a record")));
         }
         state.torn_bytes = u64::try_from(torn).unwrap_or(0);
-        state.seal = reader.seal;
+        (state.seal, state.format) = (reader.seal, reader.format);
         state.open = Some((path.clone(), u64::try_from(reader.at).unwrap_or(0)));
         expected = Some((reader.next, reader.seal));
     }
@@ -324,10 +266,15 @@ fn read_file(path: &Path) -> Result<Vec<u8>, StoreError> {
 
 /// Replaces a closed file by its compressed form.
 pub(super) fn compress(path: &Path) -> Result<(), StoreError> {
+    pack(path, &fs::read(path)?)
+}
+
+/// Puts a compressed file with these bytes in the place of a closed one, compressed or not.
+fn pack(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     const LEVEL: i32 = 3;
-    let bytes = fs::read(path)?;
-    let packed = zstd::encode_all(bytes.as_slice(), LEVEL)?;
-    let (temporary, target) = (path.with_extension("journal.tmp"), path.with_extension("journal.zst"));
+    let packed = zstd::encode_all(bytes, LEVEL)?;
+    let plain = if is_plain(path) { path.to_owned() } else { path.with_extension("") };
+    let (temporary, target) = (plain.with_extension("journal.tmp"), plain.with_extension("journal.zst"));
     let mut file = File::create(&temporary)?;
     file.write_all(&packed)?;
     file.sync_all()?;
@@ -335,123 +282,60 @@ pub(super) fn compress(path: &Path) -> Result<(), StoreError> {
     if let Some(folder) = path.parent() {
         File::open(folder)?.sync_all()?;
     }
-    Ok(fs::remove_file(path)?)
+    if is_plain(path) { Ok(fs::remove_file(path)?) } else { Ok(()) }
+}
+
+/// Takes what a closed file says of erased rows out of it, once its chain has proved whole. `false` if it says nothing of
+/// them.
+pub(super) fn erase(path: &Path, is_erased: &dyn Fn(u64) -> bool) -> Result<bool, StoreError> {
+    let bytes = read_file(path)?;
+    let corrupt = |what: &str| StoreError::Corrupt(format!("{} {what}", path.display()));
+    let header = FileHeader::parse(&bytes).ok_or_else(|| corrupt("has no valid header"))?;
+    let mut reader = header.reader(&bytes);
+    let format = match header.format {
+        Format::First | Format::FirstErased => Format::FirstErased,
+        Format::Second => Format::Second,
+    };
+    let mut out = file_header(format, header.first, &header.seal);
+    let mut found = false;
+    let mut start = reader.at;
+    while let Some(record) = reader.next(path)? {
+        let whole = bytes.get(start..reader.at).unwrap_or_default();
+        start = reader.at;
+        if record.writes.iter().any(|(key, _)| resource_row(key).is_some_and(is_erased)) {
+            found = true;
+            let body = whole.get(..whole.len().saturating_sub(reader.seal.len())).unwrap_or_default();
+            out.extend(commit_record::without(body, header.format, is_erased)?);
+            out.extend_from_slice(&reader.seal);
+        } else {
+            out.extend_from_slice(whole);
+        }
+    }
+    if reader.at != bytes.len() {
+        return Err(corrupt("ends in the middle of a record"));
+    }
+    if found {
+        pack(path, &out)?;
+    }
+    Ok(found)
 }
 
 struct FileHeader {
+    format: Format,
     first: Sequence,
     seal: Seal,
 }
 
 impl FileHeader {
     fn parse(bytes: &[u8]) -> Option<Self> {
-        let rest = bytes.strip_prefix(FILE_MAGIC)?;
+        let (format, rest) = Format::of(bytes)?;
         let (first, rest) = rest.split_first_chunk::<8>()?;
-        let (seal, _) = rest.split_first_chunk::<SEAL>()?;
-        Some(Self { first: Sequence(u64::from_be_bytes(*first)), seal: *seal })
+        let seal = *rest.first_chunk::<32>()?;
+        Some(Self { format, first: Sequence(u64::from_be_bytes(*first)), seal })
     }
-}
 
-/// A record header, parsed.
-struct RecordHeader {
-    payload: usize,
-    committed: Committed,
-    rows: u64,
-    group: Sequence,
-}
-
-impl RecordHeader {
-    /// The header at the start of these bytes, if the whole record follows and its checksum is right.
-    fn parse(bytes: &[u8]) -> Option<Self> {
-        let rest = bytes.strip_prefix(RECORD_MAGIC)?;
-        let (len, rest) = rest.split_first_chunk::<4>()?;
-        let payload = usize::try_from(u32::from_be_bytes(*len)).ok()?;
-        let number =
-            |at: usize| rest.get(at..at + 8)?.first_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes));
-        let crc = rest.get(40..44)?.first_chunk::<4>().map(|bytes| u32::from_be_bytes(*bytes))?;
-        let record = bytes.get(..RECORD_HEADER.checked_add(payload)?)?;
-        bytes.get(record.len()..record.len() + SEAL)?;
-        let mut hasher = crc32fast::Hasher::new();
-        hasher.update(record.get(..RECORD_HEADER - 4)?);
-        hasher.update(&[0; 4]);
-        hasher.update(record.get(RECORD_HEADER..)?);
-        if hasher.finalize() != crc {
-            return None;
-        }
-        let committed = Committed {
-            sequence: Sequence(number(0)?),
-            time: i64::try_from(number(8)?).ok()?,
-            first_row: number(16)?,
-        };
-        Some(Self { payload, committed, rows: number(24)?, group: Sequence(number(32)?) })
+    /// Reads the records of the file that begins with the header.
+    fn reader<'b>(&self, bytes: &'b [u8]) -> Reader<'b> {
+        Reader { format: self.format, bytes, at: FILE_HEADER, next: self.first, seal: self.seal }
     }
-}
-
-struct Reader<'b> {
-    bytes: &'b [u8],
-    at: usize,
-    next: Sequence,
-    seal: Seal,
-}
-
-impl Reader<'_> {
-    /// The next record; `None` at the end, or where a record was never finished.
-    fn next(&mut self, path: &Path) -> Result<Option<Replayed>, StoreError> {
-        let commit = self.next.0;
-        let corrupt = |what: &str, at: usize| {
-            StoreError::Corrupt(format!("{}: {what} at byte {at}, commit {commit}", path.display()))
-        };
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
-        if rest.is_empty() {
-            return Ok(None);
-        }
-        let Some(header) = RecordHeader::parse(rest) else {
-            // Torn only if nothing of a later group follows: the disk may hold a later part of a group whose sync was
-            // cut short without an earlier one, but a later group was begun only after this one was synced. Cutting
-            // anything else away would lose what came after.
-            let follows = (1..rest.len()).any(|at| {
-                let tail = rest.get(at..).unwrap_or_default();
-                tail.starts_with(RECORD_MAGIC)
-                    && RecordHeader::parse(tail).is_some_and(|header| header.group > self.next)
-            });
-            return if follows { Err(corrupt("damaged record", self.at)) } else { Ok(None) };
-        };
-        // A restored store begins to count where the backup ended.
-        let is_start = self.next == Sequence(1) && header.committed.sequence > self.next;
-        if header.committed.sequence != self.next && !is_start {
-            return Err(corrupt("record out of order", self.at));
-        }
-        let end = RECORD_HEADER + header.payload;
-        let record = rest.get(..end).unwrap_or_default();
-        let seal = rest.get(end..).and_then(|rest| rest.first_chunk::<SEAL>()).copied().unwrap_or_default();
-        if sealed(&self.seal, record) != seal {
-            return Err(corrupt("broken seal", self.at));
-        }
-        let payload = Bytes::copy_from_slice(record.get(RECORD_HEADER..).unwrap_or_default());
-        let writes = decode(&payload).ok_or_else(|| corrupt("unreadable record", self.at))?;
-        self.at += end + SEAL;
-        self.next = Sequence(header.committed.sequence.0 + 1);
-        self.seal = seal;
-        Ok(Some(Replayed { committed: header.committed, rows: header.rows, writes }))
-    }
-}
-
-fn decode(payload: &Bytes) -> Option<Vec<(Bytes, Option<Bytes>)>> {
-    let mut writes = Vec::new();
-    let mut at = 0;
-    let bytes = |at: &mut usize| {
-        let len = usize::try_from(take_number(payload, at)?).ok()?;
-        let end = at.checked_add(len).filter(|end| *end <= payload.len())?;
-        let taken = payload.slice(*at..end);
-        *at = end;
-        Some(taken)
-    };
-    while at < payload.len() {
-        let is_put = *payload.get(at)? == 1;
-        at += 1;
-        let key = bytes(&mut at)?;
-        let value = if is_put { Some(bytes(&mut at)?) } else { None };
-        writes.push((key, value));
-    }
-    Some(writes)
 }

@@ -8,7 +8,9 @@ use super::disk::Disk;
 use super::run::RunFacts;
 
 /// The format of everything in the directory. Raised with a migration and a fixture.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+/// The format before, whose manifest lacks what erasures need and whose journal is read as it is.
+const FORMAT_BEFORE: u32 = 1;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Manifest {
@@ -20,6 +22,15 @@ pub(super) struct Manifest {
     pub(super) next_run: u64,
     /// From the oldest to the newest.
     pub(super) runs: Vec<RunFacts>,
+    /// The commit of the newest erasure that is not complete; 0 if there is none.
+    #[serde(default)]
+    pub(super) erasing: u64,
+    /// The erasures up to this commit have had their records removed.
+    #[serde(default)]
+    pub(super) purged: u64,
+    /// Something was erased since sled's files were written anew.
+    #[serde(default)]
+    pub(super) renew: bool,
 }
 
 impl Manifest {
@@ -39,7 +50,10 @@ impl Manifest {
         if crc32fast::hash(json) != u32::from_be_bytes(*checksum) {
             return Err(corrupt());
         }
-        let manifest: Self = serde_json::from_slice(json).map_err(|_| corrupt())?;
+        let mut manifest: Self = serde_json::from_slice(json).map_err(|_| corrupt())?;
+        if manifest.format == FORMAT_BEFORE {
+            manifest.format = FORMAT;
+        }
         if manifest.format != FORMAT {
             return Err(StoreError::Io(format!(
                 "the directory has format {}, this is {FORMAT}",

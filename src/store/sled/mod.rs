@@ -10,22 +10,27 @@
 mod background;
 mod block;
 mod bloom;
+mod commit_record;
 mod cursor;
 mod disk;
+mod erasure;
 mod journal;
 mod manifest;
 mod open;
 mod records;
+mod renewal;
 mod run;
 mod state;
 mod table;
 mod writer;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::key::erased_row;
 use super::kv::{At, Batch, Kv, Snapshot, StoreError};
 use super::ticket::Ticket;
 use background::Background;
@@ -76,37 +81,66 @@ pub struct Opened {
     pub torn_bytes: u64,
     /// Why sled's directory was set aside and rebuilt from the journal, if it was.
     pub rebuilt: Option<String>,
+    /// Why sled's directory was not written anew after an erasure, if it should have been; the next opening tries again.
+    pub not_renewed: Option<String>,
 }
 
 /// Is told a write of a commit: a key that was put (with a value) or removed (without).
 type Tell<'t> = dyn FnMut(super::kv::Sequence, &[u8], Option<&[u8]>) + 't;
 
+/// What reading the journal from its first file to its last came upon.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chain {
+    pub commits: u64,
+    /// Bytes at the end that are no whole commit.
+    pub torn_bytes: u64,
+    /// Rows of resources that were erased, as their erasures say.
+    pub erased: BTreeSet<u64>,
+    /// How many commits lack what they said of erased rows.
+    pub commits_erased: u64,
+    /// How many of them are of the first format, whose seals can then only be taken as they stand.
+    pub commits_unproved: u64,
+    /// Rows that something was taken away of although no erasure names them.
+    pub unexplained: BTreeSet<u64>,
+}
+
 /// Reads the journal of a data directory, or a copy of it, from the first file to the last and checks every seal. Nothing
-/// is changed. Tells every write, with its commit, and gives the number of commits and the bytes at the end that are no whole
-/// commit.
+/// is changed. Tells every write, with its commit.
 ///
 /// # Errors
 /// [`StoreError::Corrupt`] naming the file, the byte and the commit at which the chain breaks.
-pub fn read_chain(data: &std::path::Path, tell: &mut Tell<'_>) -> Result<(u64, u64), StoreError> {
+pub fn read_chain(data: &std::path::Path, tell: &mut Tell<'_>) -> Result<Chain, StoreError> {
     let start = super::kv::Committed { sequence: super::kv::Sequence(0), time: 0, first_row: 1 };
-    let mut commits = 0;
+    let mut chain = Chain::default();
     let folder = data.join("journal");
     let replayed = journal::replay(&folder, start, journal::Reading::ToInspect, &mut |record| {
-        commits += 1;
+        chain.commits += 1;
+        chain.commits_erased += u64::from(!record.erased.is_empty());
+        chain.commits_unproved += u64::from(!record.is_proved);
+        chain.unexplained.extend(record.erased);
         for (key, value) in &record.writes {
+            chain.erased.extend(erased_row(key).filter(|_| value.is_some()));
             tell(record.committed.sequence, key, value.as_deref());
         }
         Ok(())
     })?;
-    Ok((commits, replayed.torn_bytes))
+    chain.torn_bytes = replayed.torn_bytes;
+    chain.unexplained.retain(|row| !chain.erased.contains(row));
+    Ok(chain)
 }
 
 /// As [`read_chain`], for who wants to know only whether the chain is whole; gives the number of commits.
 ///
 /// # Errors
-/// Those of [`read_chain`].
+/// Those of [`read_chain`], and [`StoreError::Corrupt`] if something is missing that no erasure explains.
 pub fn verify_chain(data: &std::path::Path) -> Result<u64, StoreError> {
-    read_chain(data, &mut |_, _, _| {}).map(|(commits, _)| commits)
+    let chain = read_chain(data, &mut |_, _, _| {})?;
+    match chain.unexplained.first() {
+        Some(row) => {
+            Err(StoreError::Corrupt(format!("writes of row {row} are gone that no erasure explains")))
+        }
+        None => Ok(chain.commits),
+    }
 }
 
 /// Figures about a store, for reports.
@@ -147,6 +181,12 @@ impl Sled {
     #[must_use]
     pub fn failure(&self) -> Option<String> {
         self.queue.failure()
+    }
+
+    /// Whether something that was erased is still to be taken out of records, runs or journal; the background is about it.
+    #[must_use]
+    pub fn is_erasing(&self) -> bool {
+        !self.state.sources().erased.is_empty()
     }
 
     /// Sizes on the disk and in memory.
@@ -216,9 +256,28 @@ mod tests {
     use std::sync::Arc;
     use std::time::{Duration, Instant};
 
-    use super::{Sled, SledOptions};
-    use crate::store::SystemClock;
+    use super::{Sled, SledOptions, read_chain, verify_chain};
     use crate::store::kv::{At, Batch, Kv as _, Write};
+    use crate::store::{Key, Space, SystemClock};
+
+    #[test]
+    fn what_is_taken_from_the_journal_without_an_erasure_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = SledOptions { sync: false, ..SledOptions::new(folder.path()) };
+        let store = Sled::open(&options, Arc::new(SystemClock)).unwrap();
+        for row in [5, 6] {
+            let key = Key::new(Space::Record).number(row).number(1).into_bytes();
+            let write = Write { key, value: Some(vec![7; 200]), stamps: Vec::new() };
+            store.commit(Batch { writes: vec![write], ..Batch::default() }).wait().unwrap();
+        }
+        drop(store);
+        assert_eq!(verify_chain(folder.path()), Ok(2));
+        let (_, path) = super::journal::files(&folder.path().join("journal")).unwrap().remove(0);
+        assert_eq!(super::journal::erase(&path, &|row| row == 5), Ok(true));
+        let chain = read_chain(folder.path(), &mut |_, _, _| {}).unwrap();
+        assert_eq!((chain.commits_erased, chain.unexplained), (1, [5].into()));
+        assert!(verify_chain(folder.path()).is_err());
+    }
 
     #[test]
     fn what_is_written_no_more_ends_in_one_run() {

@@ -7,13 +7,16 @@ use std::thread;
 use std::time::Instant;
 
 use crate::store::clock::Clock;
+use crate::store::key::erased_row;
 use crate::store::kv::{Committed, Sequence, StoreError};
 use crate::store::private::make_private_folder;
 
 use super::background::Background;
+use super::commit_record::{Format, Replayed, Seal};
 use super::disk::Disk;
-use super::journal::{self, Journal, Replayed};
+use super::journal::{self, Journal};
 use super::manifest::Manifest;
+use super::renewal;
 use super::run::{BlockCache, ByBytes, Run};
 use super::state::{Sources, State};
 use super::table::Table;
@@ -35,17 +38,18 @@ impl Sled {
             ByBytes,
         ));
         let mut opened = Opened::default();
-        let (disk, manifest, runs) = match open_sled(options, &cache) {
+        renewal::recover(&options.path)?;
+        let (disk, manifest, runs) = match open_sled(options, &cache, &mut opened) {
             Err(StoreError::Corrupt(reason)) => {
                 set_aside(&options.path)?;
                 opened.rebuilt = Some(reason);
-                open_sled(options, &cache)?
+                open_sled(options, &cache, &mut opened)?
             }
             other => other?,
         };
         let applied = manifest.applied();
         let queue = Arc::<Queue>::default();
-        let sources = Sources { tables: vec![Arc::new(Table::default())], runs };
+        let sources = Sources { tables: vec![Arc::new(Table::default())], runs, erased: Arc::default() };
         let state = Arc::new(State::new(disk, sources, applied.sequence));
         let mut background = Background {
             state: state.clone(),
@@ -57,10 +61,16 @@ impl Sled {
             settle_after: options.settle_after,
             quiet_since: Instant::now(),
             obsolete: Vec::new(),
+            merged: 0,
+            is_journal_damaged: false,
         };
         let replayed = replay(options, &journal_folder, applied, &mut background, &mut opened)?;
         state.publish(replayed.last.sequence, replayed.last.time);
         state.forget_before(replayed.last.sequence);
+        if background.manifest.erasing > 0 {
+            state.erase(&state.erased_rows()?);
+        }
+        queue.set_journal(replayed.journal.first());
         let writer = Writer {
             state: state.clone(),
             queue: queue.clone(),
@@ -70,6 +80,7 @@ impl Sled {
             clock,
             table_bytes_max: options.table_bytes_max,
             journal_bytes_max: options.journal_bytes_max,
+            is_erasing: false,
         };
         let writer = thread::Builder::new().name("store-writer".to_owned()).spawn(move || writer.run())?;
         let background =
@@ -87,20 +98,36 @@ impl Sled {
 
 type OpenSled = (Arc<Disk>, Manifest, Vec<Arc<Run>>);
 
-fn open_sled(options: &SledOptions, cache: &Arc<BlockCache>) -> Result<OpenSled, StoreError> {
+fn open_sled(
+    options: &SledOptions,
+    cache: &Arc<BlockCache>,
+    opened: &mut Opened,
+) -> Result<OpenSled, StoreError> {
     let folder = options.path.join("sled");
     make_private_folder(&folder)?;
-    let disk = Arc::new(Disk::open(&folder, options.sled_cache_bytes, options.sync)?);
-    let manifest = Manifest::read(&disk)?;
-    let mut runs = Vec::new();
-    for facts in &manifest.runs {
-        runs.push(Arc::new(Run::open(facts.clone(), disk.clone(), cache.clone())?));
-    }
+    let open = || Disk::open(&folder, options.sled_cache_bytes, options.sync);
+    let mut disk = open()?;
+    let mut manifest = Manifest::read(&disk)?;
     // What was written before a crash and is named by no manifest is as if it had never been.
     for run in disk.runs()? {
         if !manifest.runs.iter().any(|facts| facts.id == run) {
             disk.remove_run(run)?;
         }
+    }
+    if manifest.renew {
+        match renewal::renew(options, disk, &manifest) {
+            // Without room for a copy the directory is as good as it was.
+            Err(StoreError::Io(reason)) => opened.not_renewed = Some(reason),
+            other => other?,
+        }
+        renewal::recover(&options.path)?;
+        disk = open()?;
+        manifest = Manifest::read(&disk)?;
+    }
+    let disk = Arc::new(disk);
+    let mut runs = Vec::new();
+    for facts in &manifest.runs {
+        runs.push(Arc::new(Run::open(facts.clone(), disk.clone(), cache.clone())?));
     }
     Ok((disk, manifest, runs))
 }
@@ -115,7 +142,7 @@ fn set_aside(path: &Path) -> Result<(), StoreError> {
 /// What the writer goes on with.
 struct Ready {
     journal: Journal,
-    seal: journal::Seal,
+    seal: Seal,
     last: Committed,
 }
 
@@ -147,11 +174,33 @@ fn replay(
     }
     opened.torn_bytes = replayed.torn_bytes;
     let next = Sequence(replayed.last.sequence.0 + 1);
-    let journal = match &replayed.open {
-        Some((path, len)) if is_plain(path) => Journal::resume(path, *len, options.sync)?,
-        _ => Journal::create(folder, next, &replayed.seal, options.sync)?,
+    let resumed = match &replayed.open {
+        Some((path, len)) if is_plain(path) => Some(Journal::resume(path, *len, options.sync)?),
+        _ => None,
     };
+    let erases = holds_erasure(background);
+    // The file that an erasure is in is closed, so that it can be written anew.
+    let is_closed = |journal: &Journal| erases || journal.first().0 <= background.manifest.erasing;
+    let goes_on = |journal: &Journal| replayed.format == Format::Second && !is_closed(journal);
+    let journal = match resumed.filter(goes_on) {
+        Some(journal) => journal,
+        None => Journal::create(folder, next, &replayed.seal, options.sync)?,
+    };
+    if erases {
+        // What was written before an erasure leaves the memory table, as it has left the open file.
+        background.state.replace(|sources| sources.tables.insert(0, Arc::new(Table::default())));
+        background.work()?;
+    }
     Ok(Ready { journal, seal: replayed.seal, last: replayed.last })
+}
+
+/// Whether the memory table has an erasure in it.
+fn holds_erasure(background: &Background) -> bool {
+    let sources = background.state.sources();
+    let holds = |(key, _, value): (bytes::Bytes, Sequence, Option<bytes::Bytes>)| {
+        erased_row(&key).is_some() && value.is_some()
+    };
+    sources.tables.first().is_some_and(|table| table.iter().any(holds))
 }
 
 fn is_plain(path: &Path) -> bool {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use bytes::Bytes;
 
 use crate::model::Millis;
-use crate::store::key::Space;
+use crate::store::key::{Space, resource_row};
 use crate::store::kv::{Direction, Flow, KeyRange, Sequence, Snapshot, StoreError};
 
 use super::cursor::{self, Cursor};
@@ -25,6 +25,8 @@ pub(super) struct Sources {
     pub(super) tables: Vec<Arc<Table>>,
     /// Oldest first, as in the manifest.
     pub(super) runs: Vec<Arc<Run>>,
+    /// Rows whose erasure is not complete, and the commits that erased them: records may still be there.
+    pub(super) erased: Arc<BTreeMap<u64, Sequence>>,
 }
 
 /// What readers and writers share.
@@ -80,9 +82,15 @@ impl State {
         }
     }
 
-    /// States before this one cannot be asked for: they were of an earlier life of the process.
+    /// Remembers rows that were erased until nothing is left of them.
+    pub(super) fn erase(&self, rows: &BTreeMap<u64, Sequence>) {
+        self.replace(|sources| Arc::make_mut(&mut sources.erased).extend(rows));
+    }
+
+    /// States before this one cannot be asked for: they were of an earlier life of the process, or show what was erased.
     pub(super) fn forget_before(&self, sequence: Sequence) {
-        self.pins().horizon = sequence;
+        let mut pins = self.pins();
+        pins.horizon = pins.horizon.max(sequence);
     }
 
     fn pins(&self) -> MutexGuard<'_, Pins> {
@@ -95,7 +103,7 @@ impl State {
         let mut pins = self.pins();
         while pins.recent.front().is_some_and(|(time, _)| now - time > RETAINED_MS) {
             if let Some((_, sequence)) = pins.recent.pop_front() {
-                pins.horizon = sequence;
+                pins.horizon = pins.horizon.max(sequence);
             }
         }
         let oldest_used = pins.used.keys().next().copied().unwrap_or(published);
@@ -140,6 +148,11 @@ impl State {
         }
         if Space::of(key) == Some(Space::Record) {
             let sequence = Sequence(crate::store::key::number_at(key, 9).unwrap_or(0));
+            if let Some(erased) =
+                resource_row(key).and_then(|row| sources.erased.get(&row)).filter(|by| **by <= at)
+            {
+                return Ok(Some((*erased, None)));
+            }
             let value = if sequence <= at { self.disk.read_record(key)? } else { None };
             return Ok(value.map(|value| (sequence, Some(value))));
         }

@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::store::clock::Clock;
+use crate::store::key::erased_row;
 use crate::store::kv::{Batch, CommitError, Committed, Direction, Expectation, Sequence, StoreError};
 use crate::store::ticket::{CommitResult, Resolver};
 
+use super::commit_record::{Encoder, Seal};
 use super::cursor;
-use super::journal::{AppendError, Encoder, Journal, Seal};
+use super::journal::{AppendError, Journal};
 use super::state::State;
 use super::table::Table;
 
@@ -44,6 +46,8 @@ struct Inner {
     failure: Option<String>,
     /// The journal grew a new file and the table before is to be written down.
     frozen: bool,
+    /// The first sequence of the file that the writer appends to.
+    journal_first: Sequence,
     /// The writer has ended.
     ended: bool,
 }
@@ -95,6 +99,15 @@ impl Queue {
     pub(super) fn set_frozen(&self, frozen: bool) {
         self.lock().frozen = frozen;
         self.changed.notify_all();
+    }
+
+    /// Says which file the writer appends to: those before it are closed.
+    pub(super) fn set_journal(&self, first: Sequence) {
+        self.lock().journal_first = first;
+    }
+
+    pub(super) fn journal_first(&self) -> Sequence {
+        self.lock().journal_first
     }
 
     /// Refuses everything from now on.
@@ -170,6 +183,8 @@ pub(super) struct Writer {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) table_bytes_max: usize,
     pub(super) journal_bytes_max: u64,
+    /// Something was erased: what was written before is to leave the memory table and the open file.
+    pub(super) is_erasing: bool,
 }
 
 /// The keys that the commits of a group have written, which nobody else can see yet.
@@ -189,7 +204,7 @@ impl Writer {
     fn is_table_full(&self) -> bool {
         let sources = self.state.sources();
         let bytes = sources.tables.first().map_or(0, |table| table.bytes());
-        bytes >= self.table_bytes_max || self.journal.len() >= self.journal_bytes_max
+        self.is_erasing || bytes >= self.table_bytes_max || self.journal.len() >= self.journal_bytes_max
     }
 
     /// Begins a new table and a new journal file, once the table before is written down.
@@ -202,6 +217,8 @@ impl Writer {
             // The old file still takes records; the next group tries again.
             return true;
         }
+        self.is_erasing = false;
+        self.queue.set_journal(self.journal.first());
         // Said before it is so: the background clears the flag only after it has written a table down.
         self.queue.set_frozen(true);
         self.state.replace(|sources| sources.tables.insert(0, Arc::new(Table::default())));
@@ -265,16 +282,27 @@ impl Writer {
         true
     }
 
-    fn publish(&self, written: Vec<(Committed, Batch)>) {
+    fn publish(&mut self, written: Vec<(Committed, Batch)>) {
         let sources = self.state.sources();
         let Some(table) = sources.tables.first() else { return };
+        let mut erased = BTreeMap::new();
         for (committed, batch) in written {
             for write in batch.writes {
+                if let Some(row) = erased_row(&write.key).filter(|_| write.value.is_some()) {
+                    erased.insert(row, committed.sequence);
+                }
                 table.insert(Bytes::from(write.key), committed.sequence, write.value.map(Bytes::from));
             }
         }
         table.set_last(self.last);
+        if !erased.is_empty() {
+            self.is_erasing = true;
+            self.state.erase(&erased);
+        }
         self.state.publish(self.last.sequence, self.last.time);
+        if let Some(newest) = erased.values().max() {
+            self.state.forget_before(*newest);
+        }
     }
 
     fn holds(&self, batch: &Batch, overlay: &Overlay) -> Result<bool, StoreError> {

@@ -1,0 +1,181 @@
+//! `Patient/[id]/$erase`: takes a patient's file out of the store, every version of it, and leaves that it was done, by whom
+//! and why. What is about other patients too stays, and is named in the answer.
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::audit::{self, Action, ERASE, Erased};
+use crate::definitions::r4;
+use crate::model::{Issue, IssueCode, JsonKind, Reference, ReferenceTarget, ResourceId, parse};
+use crate::store::{At, CommitError, Current, Draft, Expectation, Key, KeyRange, Space, Stored};
+
+use super::answer::{Answer, Refusal, RefusalKind};
+use super::parameters::{Call, Parameters};
+use super::session::Session;
+
+/// A reason has at most so many letters.
+const REASON_LEN_MAX: usize = 1_000;
+/// More is not erased with one commit, in bytes of its keys.
+const ERASED_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Types whose resources may be about a patient by what they name alone.
+const BY_NAMING: [&str; 3] = ["Provenance", "Task", "Binary"];
+
+/// `reason` (text). Answers with how many resources and versions were erased, and with the references of what stays.
+pub(super) fn erase(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
+    call.takes_only(&["reason"])?;
+    let (engine, party) = (session.engine, session.lens.party());
+    if !engine.may_administer(party) {
+        return Err(Refusal::forbidden("this is for administrators"));
+    }
+    let reason = call.required("reason")?;
+    if reason.chars().count() > REASON_LEN_MAX {
+        let message = format!("the reason has more than {REASON_LEN_MAX} letters");
+        return Err(Refusal::new(RefusalKind::Unprocessable, Issue::error(IssueCode::Value, message)));
+    }
+    let mut conflict = CommitError::Busy;
+    for _ in 0..=engine.options.retries_max {
+        let snapshot = engine.kv.snapshot(At::Latest)?;
+        let session = Session::new(engine, Arc::new(party.clone()), &*snapshot)?;
+        match attempt(&session, call, &reason)? {
+            Ok(answer) => return Ok(answer),
+            Err(error @ CommitError::Conflict { .. }) => conflict = error,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(conflict.into())
+}
+
+/// Erases what one state of the store has of the patient, unless it changes meanwhile.
+fn attempt(
+    session: &Session<'_>,
+    call: &Call<'_>,
+    reason: &str,
+) -> Result<Result<Answer, CommitError>, Refusal> {
+    let id = call.id()?;
+    let patients = r4().resource("Patient").ok_or_else(Refusal::not_found)?;
+    // One that was deleted still has its versions.
+    let own = session.repository().current(patients, id)?.ok_or_else(Refusal::not_found)?;
+    let held = super::hold::not_held(session, &[id.to_string()])?;
+    let plan = Plan::of(session, id, own)?;
+
+    let mut draft = Draft::default();
+    held.into_iter().for_each(|expectation| draft.expect(expectation));
+    // Whatever is written about the patient meanwhile is on record as such.
+    let concerned = Key::new(Space::AuditPatient).text(id.as_str().as_bytes()).into_bytes();
+    let since = session.snapshot().sequence();
+    draft.expect(Expectation::Unchanged { range: KeyRange::prefix(concerned), since });
+    let mut versions = 0;
+    for current in plan.erased.values() {
+        versions += draft.erase(session.snapshot(), current)?;
+        if draft.batch.bytes() > ERASED_BYTES_MAX {
+            let issue = Issue::error(IssueCode::TooCostly, "the file is too large to be erased at once");
+            return Err(Refusal::new(RefusalKind::Unprocessable, issue));
+        }
+    }
+    let resources = plan.erased.len();
+    let patient = format!("Patient/{id}");
+    let asked = call.request.asked();
+    let mut access = session.engine.begin_record(session.lens.party(), (ERASE, Action::Execute), asked)?;
+    access.concern([&patient]);
+    access.reason = Some(reason.to_owned());
+    access.erased = Some(Erased { resources, versions });
+    draft.batch.writes.extend(audit::writes(&access, 0));
+    if let Err(error) = session.engine.kv.commit(draft.batch).wait() {
+        return Ok(Err(error));
+    }
+
+    let mut out = Parameters::default().count("resources", resources).count("versions", versions);
+    for reference in &plan.kept {
+        out = out.reference("kept", reference);
+    }
+    let mut answer = session.about(out.json(), BTreeSet::from([patient]))?;
+    answer.recorded = true;
+    Ok(Ok(answer))
+}
+
+/// What is erased, by row, and what is about others too and stays.
+struct Plan {
+    erased: BTreeMap<u64, Current>,
+    kept: BTreeSet<String>,
+}
+
+impl Plan {
+    fn of(session: &Session<'_>, id: &ResourceId, own: Current) -> Result<Self, Refusal> {
+        let file = session.repository().file_of(id.as_str(), &BY_NAMING)?;
+        let reference = format!("Patient/{id}");
+        let row = own.row;
+        let mut plan = Self { erased: BTreeMap::from([(row, own)]), kept: BTreeSet::new() };
+        for (current, patients) in file.about {
+            let is_alone =
+                patients.len() == 1 && plan.owners(session, &current)?.iter().all(|of| *of == reference);
+            if current.row != row {
+                plan.add(current, is_alone);
+            }
+        }
+        for current in file.of_nobody {
+            let owners = plan.owners(session, &current)?;
+            if owners.contains(&reference) {
+                let is_alone = owners.len() == 1;
+                plan.add(current, is_alone);
+            }
+        }
+        plan.add_documents(session, &reference)?;
+        Ok(plan)
+    }
+
+    fn add(&mut self, current: Current, is_alone: bool) {
+        if is_alone {
+            self.erased.insert(current.row, current);
+        } else {
+            self.kept.insert(format!("{}/{}", current.def.name, current.id));
+        }
+    }
+
+    /// Whose a resource is, by itself or by what it names.
+    fn owners(&self, session: &Session<'_>, current: &Current) -> Result<BTreeSet<String>, Refusal> {
+        if !BY_NAMING.contains(&&*current.def.name) {
+            return Ok(BTreeSet::new());
+        }
+        let tree = session.newest_text(current)?.map(|stored| parse(stored.text.into_bytes()));
+        match tree {
+            Some(Ok(tree)) => Ok(session.lens.subjects_of(tree.root())?),
+            Some(Err(_)) | None => Ok(BTreeSet::new()),
+        }
+    }
+
+    /// Adds what only versions that are erased refer to: a Binary has no subject of its own.
+    fn add_documents(&mut self, session: &Session<'_>, reference: &str) -> Result<(), Refusal> {
+        let Some(binaries) = r4().resource("Binary") else { return Ok(()) };
+        let mut named = BTreeSet::new();
+        for row in self.erased.keys() {
+            for sequence in session.repository().versions(*row)? {
+                named.extend(
+                    session.repository().version(*row, sequence)?.map(binaries_of).unwrap_or_default(),
+                );
+            }
+        }
+        for id in named {
+            let Some(current) = session.repository().current(binaries, &id)? else { continue };
+            if self.erased.contains_key(&current.row) {
+                continue;
+            }
+            let referring = session.repository().rows_with_binary(&id)?;
+            let is_alone = referring.iter().all(|row| self.erased.contains_key(row))
+                && self.owners(session, &current)?.iter().all(|owner| owner == reference);
+            self.add(current, is_alone);
+        }
+        Ok(())
+    }
+}
+
+/// The ids of the Binaries that a version refers to, by a reference or an address.
+fn binaries_of(stored: Stored) -> Vec<ResourceId> {
+    let Ok(tree) = parse(stored.text.into_bytes()) else { return Vec::new() };
+    let texts = tree.root().subtree().filter(|node| node.kind() == JsonKind::String);
+    texts
+        .filter(|node| matches!(node.key(), "reference" | "url"))
+        .filter_map(|node| match Reference::parse(node.text()).target {
+            ReferenceTarget::Relative(key) if key.type_name == "Binary" => Some(key.id.clone()),
+            _ => None,
+        })
+        .collect()
+}

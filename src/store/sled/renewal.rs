@@ -1,0 +1,107 @@
+//! sled's directory written anew after an erasure: its files keep the bytes of pages that it has given up until it needs the
+//! room, so what was erased is gone for certain only with the old files.
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use crate::store::kv::StoreError;
+use crate::store::private::make_private_folder;
+
+use super::SledOptions;
+use super::disk::Disk;
+use super::manifest::Manifest;
+
+/// The copy in the making. It gets sled's place only once it is whole.
+fn fresh(data: &Path) -> PathBuf {
+    data.join("sled-fresh")
+}
+
+/// What was in sled's place before.
+fn old(data: &Path) -> PathBuf {
+    data.join("sled-old")
+}
+
+/// Takes up or takes back what a crash has left of a renewal.
+pub(super) fn recover(data: &Path) -> Result<(), StoreError> {
+    let (sled, fresh, old) = (data.join("sled"), fresh(data), old(data));
+    if !sled.exists() && old.exists() && fresh.exists() {
+        // The old one gave up its place, so the copy was whole.
+        fs::rename(&fresh, &sled)?;
+    }
+    for left in [fresh, old] {
+        if left.exists() {
+            fs::remove_dir_all(left)?;
+        }
+    }
+    Ok(())
+}
+
+/// Copies what the open directory holds and puts the copy in its place.
+pub(super) fn renew(options: &SledOptions, disk: Disk, manifest: &Manifest) -> Result<(), StoreError> {
+    let data = &options.path;
+    make_private_folder(&fresh(data))?;
+    let copy = Disk::open(&fresh(data), options.sled_cache_bytes, options.sync)?;
+    disk.copy_into(&copy)?;
+    let mut renewed = manifest.clone();
+    renewed.renew = false;
+    renewed.write(&copy)?;
+    drop((copy, disk));
+    fs::rename(data.join("sled"), old(data))?;
+    fs::rename(fresh(data), data.join("sled"))?;
+    File::open(data)?.sync_all()?;
+    Ok(fs::remove_dir_all(old(data))?)
+}
+
+/// Directories that were damaged and set aside.
+pub(super) fn set_aside(data: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(data)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        if name.is_some_and(|name| name.starts_with("sled-damaged-")) {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use crate::store::kv::{At, Batch, Kv as _, Write};
+    use crate::store::{Sled, SledOptions, SystemClock};
+
+    fn open(folder: &Path) -> Sled {
+        let options = SledOptions { sync: false, ..SledOptions::new(folder) };
+        Sled::open(&options, Arc::new(SystemClock)).unwrap()
+    }
+
+    #[test]
+    fn a_renewal_that_was_cut_off_is_taken_up_or_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let store = open(folder.path());
+        let write = Write { key: vec![2, 1], value: Some(vec![1]), stamps: Vec::new() };
+        store.commit(Batch { writes: vec![write], ..Batch::default() }).wait().unwrap();
+        drop(store);
+        let holds = || {
+            let store = open(folder.path());
+            assert_eq!((store.opened().replayed, &store.opened().rebuilt), (0, &None));
+            assert!(store.snapshot(At::Latest).unwrap().get(&[2, 1]).unwrap().is_some());
+            assert!(!path("sled-old").exists() && !path("sled-fresh").exists());
+        };
+        // While it was copied.
+        fs::create_dir(path("sled-fresh")).unwrap();
+        fs::write(path("sled-fresh/db"), b"half").unwrap();
+        holds();
+        // Between the two renamings.
+        fs::rename(path("sled"), path("sled-fresh")).unwrap();
+        fs::create_dir(path("sled-old")).unwrap();
+        holds();
+        // Before the old one was removed.
+        fs::create_dir(path("sled-old")).unwrap();
+        holds();
+    }
+}
