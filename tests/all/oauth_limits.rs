@@ -39,7 +39,7 @@ fn post(site: &Site, path: &str, token: &str) -> u16 {
 }
 
 fn access(answer: &Value) -> &str {
-    answer["access_token"].as_str().unwrap()
+    answer["access_token"].as_str().unwrap_or_else(|| panic!("no token: {answer}"))
 }
 
 #[test]
