@@ -1,7 +1,7 @@
 //! A patient's file is erased: nobody reads it any more, on any backend, and on disk nothing of it is left, however the
 //! server ends meanwhile.
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use chartward::store::{At, Batch, Kv, Memory, SystemClock, read_chain, read_dump
 use serde_json::{Value, json};
 
 use crate::in_process::Server;
+use crate::process::Process;
 
 const HOSPITAL: &str = "Organization/hospital";
 /// What stands in texts and index entries of the file that is erased, and nowhere else.
@@ -389,46 +390,6 @@ fn a_journal_of_the_first_format_is_read_and_erased_from() {
     assert_eq!(get(&engine, &ehr, "Patient/second")["name"][0]["family"], "Kept");
     for id in ["Patient/first", "Observation/first-o"] {
         assert_eq!(status(&engine, &ehr, Verb::Get, id, None), 404, "{id}");
-    }
-}
-
-/// A server in a process of its own, open to all.
-struct Process {
-    child: Child,
-    base: String,
-}
-
-impl Process {
-    fn start(data: &Path) -> Self {
-        let (ready, log) = (data.with_extension("ready"), data.with_extension("log"));
-        std::fs::remove_file(&ready).ok();
-        let child = Command::new(env!("CARGO_BIN_EXE_chartward"))
-            .args(["serve", "--open", "--listen", "127.0.0.1:0", "--data"])
-            .arg(data)
-            .arg("--ready-file")
-            .arg(&ready)
-            .stderr(Stdio::from(std::fs::File::create(&log).unwrap()))
-            .spawn()
-            .unwrap();
-        let mut process = Self { child, base: String::new() };
-        let since = Instant::now();
-        while process.base.is_empty() {
-            if since.elapsed() > Duration::from_secs(30) {
-                process.kill();
-                panic!("the server does not start: {}", std::fs::read_to_string(&log).unwrap());
-            }
-            if let Ok(text) = std::fs::read(&ready) {
-                let ready: Value = serde_json::from_slice(&text).unwrap();
-                ready["base_url"].as_str().unwrap().clone_into(&mut process.base);
-            }
-            std::thread::yield_now();
-        }
-        process
-    }
-
-    fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
     }
 }
 

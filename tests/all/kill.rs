@@ -1,56 +1,16 @@
 //! The server is killed under load, again and again; whatever it acknowledged is there afterwards, a transaction whole or
 //! not at all, and the store proves whole.
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use chartward::cli::{Config, House};
 use serde_json::{Value, json};
 
+use crate::process::Process;
+
 /// How often it is killed; the long form of the test does it more often.
 fn rounds() -> u64 {
     if std::env::var_os("LONG_TESTS").is_some() { 200 } else { 20 }
-}
-
-struct Server {
-    child: Child,
-    base: String,
-}
-
-impl Server {
-    fn start(data: &Path) -> Self {
-        let (ready, log) = (data.with_extension("ready"), data.with_extension("log"));
-        std::fs::remove_file(&ready).ok();
-        let child = Command::new(env!("CARGO_BIN_EXE_chartward"))
-            .args(["serve", "--open", "--listen", "127.0.0.1:0", "--data"])
-            .arg(data)
-            .arg("--ready-file")
-            .arg(&ready)
-            .stderr(Stdio::from(std::fs::File::create(&log).unwrap()))
-            .spawn()
-            .unwrap();
-        let mut server = Self { child, base: String::new() };
-        let since = Instant::now();
-        while server.base.is_empty() {
-            if since.elapsed() > Duration::from_secs(30) {
-                server.kill();
-                panic!("the server does not start: {}", std::fs::read_to_string(&log).unwrap());
-            }
-            if let Ok(text) = std::fs::read(&ready) {
-                let ready: Value = serde_json::from_slice(&text).unwrap();
-                ready["base_url"].as_str().unwrap().clone_into(&mut server.base);
-            }
-            std::thread::yield_now();
-        }
-        server
-    }
-
-    fn kill(mut self) {
-        // SIGKILL: nothing of the process runs any more.
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
 }
 
 fn agent() -> ureq::Agent {
@@ -123,7 +83,7 @@ fn acknowledged_writes_survive_being_killed() {
     let numbers = AtomicU64::new(0);
     let mut all = Told::default();
     for round in 0..rounds() {
-        let server = Server::start(&data);
+        let mut server = Process::start(&data);
         let end = AtomicBool::new(false);
         let base = server.base.clone();
         let told: Vec<Told> = std::thread::scope(|scope| {
@@ -146,7 +106,7 @@ fn acknowledged_writes_survive_being_killed() {
         }
     }
     assert!(!all.written.is_empty() && !all.pairs.is_empty(), "nothing was written");
-    let server = Server::start(&data);
+    let mut server = Process::start(&data);
     let agent = agent();
     for (reference, version) in &all.written {
         let (status, resource) = get(&agent, &format!("{}/{reference}", server.base));

@@ -34,6 +34,7 @@ mod oracle;
 mod parameters;
 mod patch_suite;
 mod policy;
+mod process;
 mod reindex;
 mod rest;
 mod roles;

@@ -216,10 +216,25 @@ fn patient_page(desk: &Desk<'_>, dialogue: &Dialogue, found: &Found) -> Response
         }
         Ok(format!("{search}{}", form_to(desk, dialogue, "patient", &choices)?))
     });
+    choice_page(
+        (desk, dialogue),
+        "Choose a patient",
+        "whose record",
+        forms.map(|forms| format!("{note}{forms}")),
+    )
+}
+
+/// A page that asks with what an app shall work.
+fn choice_page(
+    (desk, dialogue): (&Desk<'_>, &Dialogue),
+    title: &str,
+    what: &str,
+    forms: Result<String, OauthError>,
+) -> Response<WireBody> {
     match (name_of_client(desk, dialogue), forms) {
         (Ok(client), Ok(forms)) => {
-            let intro = format!("<p>With whose record shall <strong>{client}</strong> work?</p>\n");
-            page(StatusCode::OK, "Choose a patient", &format!("{intro}{note}{forms}"))
+            let intro = format!("<p>With {what} shall <strong>{client}</strong> work?</p>\n");
+            page(StatusCode::OK, title, &format!("{intro}{forms}"))
         }
         (Err(error), _) | (_, Err(error)) => told(StatusCode::BAD_REQUEST, &error.description),
     }
@@ -266,13 +281,8 @@ fn encounter_page(engine: &Arc<Engine>, dialogue: &Dialogue, patient: &str) -> R
     let found = desk.chooser(dialogue).map(|party| latest(engine, &Arc::new(party), patient));
     let mut inner = choices("encounter", &found.unwrap_or_default());
     inner.push_str("<button type=\"submit\" name=\"none\" value=\"yes\">Go on without a visit</button>\n");
-    match (name_of_client(desk, dialogue), form_to(desk, dialogue, "encounter", &inner)) {
-        (Ok(client), Ok(form)) => {
-            let intro = format!("<p>With which visit shall <strong>{client}</strong> work?</p>\n");
-            page(StatusCode::OK, "Choose a visit", &format!("{intro}{form}"))
-        }
-        (Err(error), _) | (_, Err(error)) => told(StatusCode::BAD_REQUEST, &error.description),
-    }
+    let form = form_to(desk, dialogue, "encounter", &inner);
+    choice_page((desk, dialogue), "Choose a visit", "which visit", form)
 }
 
 pub(super) async fn encounter(

@@ -77,20 +77,7 @@ pub fn of_type(random: &mut Random, links: &Links<'_>, name: &str, id: Option<&s
             "code": random.word(&["8480-6", "8462-4"])}]}, "valueString": format!("value {number}"),
             "encounter": first, "focus": [second], "identifier": [{"system": "urn:example:new", "value": number.to_string()}]}),
     };
-    let known = [
-        "Condition",
-        "Patient",
-        "Communication",
-        "Consent",
-        "DocumentReference",
-        "Task",
-        "Provenance",
-        "List",
-        "QuestionnaireResponse",
-        "Binary",
-        "CareTeam",
-    ];
-    let name = if known.contains(&name) { name } else { "Observation" };
+    let name = if TYPES.contains(&name) { name } else { "Observation" };
     resource["resourceType"] = json!(name);
     if let Some(id) = id {
         resource["id"] = json!(id);
