@@ -2,6 +2,7 @@
 //! `chartward generate` and `chartward import` make. Values are sampled from the data; every shape is asked with each value
 //! once cold and then warm; printed are medians in microseconds, how the largest compares with the smallest, the most
 //! memory that a request took at once, and with `--load` the median in the largest while resources are written to it.
+//! With `--insurer` the own staff and an insurer whom some of the Consents name ask the same of the last of them.
 #![allow(
     clippy::unwrap_used,
     clippy::as_conversions,
@@ -96,6 +97,20 @@ const SHAPES: [(&str, &str, &str); 37] = [
     ("code:text", "Condition", "Condition?code:text={/code/coding/0/display#8}"),
 ];
 
+/// What an insurer asks; values are of the Consents that let it see something.
+const INSURERS: [(&str, &str); 10] = [
+    ("Claim count", "Claim?use=claim&_summary=count"),
+    ("Patient _id", "Patient?_id={/patient/reference}"),
+    ("Claim patient", "Claim?patient={/patient/reference}"),
+    ("ExplanationOfBenefit patient", "ExplanationOfBenefit?patient={/patient/reference}"),
+    ("Coverage beneficiary", "Coverage?beneficiary={/patient/reference}"),
+    ("Claim all", "Claim?"),
+    ("Claim created", "Claim?created=ge2024-03-01"),
+    ("Claim patient.gender", "Claim?patient.gender=female"),
+    ("EOB _include patient", "ExplanationOfBenefit?_include=ExplanationOfBenefit:patient"),
+    ("Patient count", "Patient?_summary=count"),
+];
+
 struct Store {
     engine: Engine,
     party: Arc<Party>,
@@ -103,17 +118,17 @@ struct Store {
     house: House,
 }
 
-/// Who asks: the own system, or with `--insurer` one that some of the generator's Consents name.
-fn asking(config: &Config) -> Party {
-    let own = Party::open(&config.organization);
-    if !std::env::args().any(|argument| argument == "--insurer") {
-        return own;
-    }
+fn is_given(argument: &str) -> bool {
+    std::env::args().any(|given| given == argument)
+}
+
+/// An insurer that some of the generator's Consents name.
+fn insurer(own: &Party) -> Party {
     Party {
         role: Role::Insurer,
         organization: Some("Organization/acme".to_owned()),
         purposes: vec!["HPAYMT".to_owned()],
-        ..own
+        ..own.clone()
     }
 }
 
@@ -126,7 +141,7 @@ impl Store {
         let repository = Repository::new(&*snapshot);
         let resources = r4().resources().map(|def| repository.estimate_of_type(def).unwrap()).sum();
         drop(snapshot);
-        Self { engine, party: Arc::new(asking(&config)), resources, house }
+        Self { engine, party: Arc::new(Party::open(&config.organization)), resources, house }
     }
 
     /// Resources of a type from all over the store.
@@ -253,7 +268,13 @@ fn main() {
         println!("give data directories, the smallest first: cargo bench --bench search -- DIRECTORY...");
         return;
     }
-    let stores: Vec<Store> = folders.into_iter().map(Store::open).collect();
+    let mut stores: Vec<Store> = folders.into_iter().map(Store::open).collect();
+    if is_given("--insurer") {
+        if let Some(store) = stores.pop() {
+            of_an_insurer(store);
+        }
+        return;
+    }
     let sizes: Vec<String> = stores.iter().map(|store| store.resources.to_string()).collect();
     println!(
         "about {} resources; medians in us: cold, warm, matches on the page; largest / smallest; peak in kB",
@@ -294,9 +315,44 @@ fn main() {
         println!("{line} {ratio:5.2} | {:6} |", peak / 1_000);
     }
     if let (Some(store), Some(samples)) = (stores.last(), samples.last())
-        && std::env::args().any(|argument| argument == "--load")
+        && is_given("--load")
     {
         under_load(store, &samples["Observation"], &asked);
+    }
+}
+
+/// The same searches by the own staff and by an insurer, who sees what Consents of some patients let it see.
+fn of_an_insurer(mut store: Store) {
+    let names_it = |consent: &&Value| {
+        let provision = &consent["provision"];
+        provision["type"] == "permit"
+            && provision["actor"][0]["reference"]["reference"] == "Organization/acme"
+    };
+    let consents = store.samples("Consent");
+    let members: Vec<&Value> = consents.iter().filter(names_it).take(SAMPLES).collect();
+    let own = store.party.clone();
+    let insurer = Arc::new(insurer(&own));
+    println!("medians in us: own staff and insurer, first and again, with matches; insurer / own staff");
+    for (name, query) in INSURERS {
+        let ends = if query.contains("_summary") { "" } else { "&_count=10" };
+        let urls: Vec<String> =
+            members.iter().filter_map(|consent| filled(query, consent)).map(|url| url + ends).collect();
+        let mut line = format!("| {name:28} |");
+        let mut agains = Vec::new();
+        for party in [&own, &insurer] {
+            store.party = party.clone();
+            let (first, _) = store.ask(&urls[0]);
+            let mut found = 0;
+            let mut times = Vec::new();
+            for url in urls.iter().cycle().take(urls.len() * 3) {
+                let (time, matches) = store.ask(url);
+                times.push(time);
+                found = found.max(matches);
+            }
+            agains.push(median(times));
+            line.push_str(&format!(" {first:8.0} | {:8.0} | {found:2} |", agains[agains.len() - 1]));
+        }
+        println!("{line} {:5.2} |", agains[1] / agains[0]);
     }
 }
 

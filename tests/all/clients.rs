@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::browser::{PASSWORD, app, patients, users};
+use crate::issuers::{authority, signed};
 use crate::oauth::Site;
 use crate::oauth_admin::run;
 use crate::shared::skipped;
@@ -45,7 +46,8 @@ fn site_of_app(library: &Path) -> (Site, String) {
     let mut client = app("app");
     client["client_name"] = json!("Growth chart");
     client["redirect_uris"] = json!([format!("{origin}/standalone.html")]);
-    client["scope"] = json!("openid fhirUser launch/patient offline_access patient/*.rs patient/*.cud");
+    client["scope"] =
+        json!("openid fhirUser launch launch/patient offline_access patient/*.rs patient/*.cud");
     site.register(&client);
     users(&site);
     patients(&site);
@@ -105,7 +107,9 @@ fn an_app_made_with_fhirclient_is_launched_in_a_browser() {
             "written": 403,
             "ofOthers": 404,
             "renewed": true,
-            "after": "p1"
+            "after": "p1",
+            "encounter": null,
+            "banner": true
         })
     );
     drop(window);
@@ -136,6 +140,41 @@ fn an_app_made_with_fhirclient_is_launched_in_a_browser() {
     assert!(window.text("#result[data-done]").contains("access_denied"));
 }
 
+#[test]
+fn an_ehr_launches_an_app_made_with_fhirclient_in_a_browser() {
+    const NAME: &str = "an_ehr_launches_an_app_made_with_fhirclient_in_a_browser";
+    let Some(library) = installed("fhir-client.js", NAME) else { return };
+    let driver = match Driver::start() {
+        Ok(driver) => driver,
+        Err(why) => return without(NAME, &why),
+    };
+    let (site, origin) = site_of_app(&library);
+    let ehr = site.minted("system", |_| {});
+    let encounter = json!({
+        "resourceType": "Encounter", "id": "e2", "status": "in-progress", "subject": {"reference": "Patient/p2"},
+        "class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "AMB"}
+    });
+    assert_eq!(site.send("PUT", "/fhir/Encounter/e2", &ehr, &encounter).0, 201);
+    let shown = json!({"patient": "p2", "encounter": "e2", "need_patient_banner": false});
+    let (status, registered) = site.send("POST", "/auth/launch", &ehr, &shown);
+    assert_eq!(status, 201);
+    // The EHR opens the app's address; its user signs in and chooses no patient, since the EHR shows one.
+    let window = driver.browser();
+    let launch = registered["launch"].as_str().unwrap();
+    window.open(&format!("{origin}/standalone.html?iss={}&launch={launch}", site.base()));
+    window.write("input[name=name]", "doc");
+    window.write("input[name=password]", PASSWORD);
+    window.click("button[type=submit]");
+    window.click("button[value=allow]");
+    let found = result(&window);
+    let expected = json!({
+        "scope": "openid fhirUser launch offline_access patient/*.rs patient/*.cud", "user": "Practitioner/d1",
+        "patient": "p2", "observations": ["o2"], "written": "done", "ofOthers": 404, "renewed": true, "after": "p2",
+        "encounter": "e2", "banner": false
+    });
+    assert_eq!(found, expected);
+}
+
 /// A server in a process of its own.
 struct Server {
     process: Child,
@@ -143,10 +182,12 @@ struct Server {
 }
 
 impl Server {
-    fn start(data: &Path) -> Self {
+    fn start(data: &Path, options: &[&str]) -> Self {
         let ready = data.with_extension("ready");
         let process = Command::new(env!("CARGO_BIN_EXE_chartward"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(options)
+            .arg("--data")
             .arg(data)
             .arg("--ready-file")
             .arg(&ready)
@@ -174,48 +215,86 @@ impl Drop for Server {
     }
 }
 
-#[test]
-fn a_backend_service_made_with_pyjwt_gets_tokens_and_searches() {
-    const NAME: &str = "a_backend_service_made_with_pyjwt_gets_tokens_and_searches";
-    let Some(python) = installed("venv/bin/python", NAME) else { return };
+/// What a backend service does with a server of these options, beside the given arguments.
+fn backend_service(
+    python: &Path,
+    folder: &Path,
+    options: &[&str],
+    (registered, arguments): (&[&str], &[&str]),
+) -> Value {
     let script = |arguments: &[&str]| -> Value {
-        let output = Command::new(&python).arg(own("backend.py")).args(arguments).output().unwrap();
+        let output = Command::new(python).arg(own("backend.py")).args(arguments).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice(&output.stdout).unwrap()
     };
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
     let jwks = script(&["keys", &path("keys")]);
     std::fs::write(path("keys.json"), jwks.to_string()).unwrap();
-    let data = folder.path().join("data");
-    let server = Server::start(&data);
+    let data = folder.join("data");
+    let server = Server::start(&data, options);
     // As the documentation has it, with the server that has the data open.
-    let client = [
-        "client",
-        "add",
-        "ehr",
-        "--auth",
-        "private_key_jwt",
-        "--jwks",
-        &path("keys.json"),
+    let keys = path("keys.json");
+    let mut client = vec!["client", "add", "ehr", "--auth", "private_key_jwt", "--jwks", &keys];
+    client.extend([
         "--role",
         "system",
         "--organization",
         "Organization/hospital",
         "--purpose",
         "TREAT,HOPERAT",
-        "--scope",
-        "system/Patient.cruds",
-    ];
+    ]);
+    client.extend(["--scope", "system/Patient.cruds"]);
+    client.extend(registered);
     let (done, text) = run(&data, &client, "");
     assert!(done, "{text}");
-    let result = script(&["run", &server.base, "ehr", &path("keys")]);
+    let keys = path("keys");
+    let mut all = vec!["run", &server.base, "ehr", &keys];
+    all.extend(arguments);
+    script(&all)
+}
+
+/// What it gets and may do with the key of an algorithm.
+fn expected_of_service() -> Value {
+    json!({
+        "expires_in": 300, "scope": "system/Patient.crs", "client": "ehr", "created": 201, "searched": 200,
+        "total": 1, "outside": 403, "replayed": [401, "invalid_client"]
+    })
+}
+
+#[test]
+fn a_backend_service_made_with_pyjwt_gets_tokens_and_searches() {
+    const NAME: &str = "a_backend_service_made_with_pyjwt_gets_tokens_and_searches";
+    let Some(python) = installed("venv/bin/python", NAME) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let result = backend_service(&python, folder.path(), &[], (&[], &[]));
     for algorithm in ["RS384", "ES384"] {
-        let expected = json!({
-            "expires_in": 300, "scope": "system/Patient.crs", "client": "ehr", "created": 201, "searched": 200,
-            "total": 1, "outside": 403, "replayed": [401, "invalid_client"]
-        });
-        assert_eq!(result[algorithm], expected, "{algorithm}");
+        assert_eq!(result[algorithm], expected_of_service(), "{algorithm}");
     }
     assert_eq!(result["stranger"], json!([401, "invalid_client"]));
+}
+
+#[test]
+fn a_backend_service_with_its_certificate_gets_tokens_that_are_bound_to_it() {
+    const NAME: &str = "a_backend_service_with_its_certificate_gets_tokens_that_are_bound_to_it";
+    let Some(python) = installed("venv/bin/python", NAME) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let write = |name: &str, text: String| std::fs::write(path(name), text).unwrap();
+    // The one authority signs the server's certificate and the client's.
+    let (authority, _) = authority();
+    let (server, client) = (signed(&authority, "127.0.0.1"), signed(&authority, "client"));
+    write("ca.pem", authority.pem());
+    for (name, (certificate, key)) in [("server", server), ("client", client)] {
+        write(&format!("{name}.pem"), certificate.pem());
+        write(&format!("{name}-key.pem"), key.serialize_pem());
+    }
+    let (ca, own, key) = (path("ca.pem"), path("server.pem"), path("server-key.pem"));
+    let options = ["--tls-cert", &own, "--tls-key", &key, "--tls-client-ca", &ca];
+    let arguments = ["--ca", &ca, "--certificate", &path("client.pem"), &path("client-key.pem")];
+    let result = backend_service(&python, folder.path(), &options, (&["--certificate-bound"], &arguments));
+    for algorithm in ["RS384", "ES384"] {
+        assert_eq!(result[algorithm], expected_of_service(), "{algorithm}");
+    }
+    // The same token on a connection that shows no certificate.
+    assert_eq!(result["withoutCertificate"], json!(401));
 }

@@ -9,7 +9,7 @@ use chartward::cli::{
 };
 use chartward::http::tls_from_files;
 use jsonwebtoken::Algorithm;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use ureq::tls::{Certificate, ClientCert, PrivateKey, TlsConfig};
@@ -205,6 +205,7 @@ fn opaque_tokens_are_asked_about() {
 pub fn authority() -> (CertifiedIssuer<'static, KeyPair>, Arc<rustls::ServerConfig>) {
     let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, "authority");
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
     let own = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let tls = tls_from_files(
@@ -215,10 +216,11 @@ pub fn authority() -> (CertifiedIssuer<'static, KeyPair>, Arc<rustls::ServerConf
     (authority, tls.unwrap())
 }
 
-/// A certificate of a client, signed by an authority.
-pub fn signed(authority: &CertifiedIssuer<'_, KeyPair>) -> (rcgen::Certificate, KeyPair) {
+/// A certificate for a name, signed by an authority.
+pub fn signed(authority: &CertifiedIssuer<'_, KeyPair>, name: &str) -> (rcgen::Certificate, KeyPair) {
     let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(vec!["client".to_owned()]).unwrap();
+    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    params.distinguished_name.push(DnType::CommonName, name);
     (params.signed_by(&key, authority).unwrap(), key)
 }
 
@@ -234,7 +236,7 @@ pub fn agent(shown: Option<&(rcgen::Certificate, KeyPair)>) -> ureq::Agent {
 #[test]
 fn certificates_are_parties_and_bind_tokens() {
     let (authority, tls) = authority();
-    let (known, unknown) = (signed(&authority), signed(&authority));
+    let (known, unknown) = (signed(&authority, "client"), signed(&authority, "client"));
     let digest: [u8; 32] = Sha256::digest(known.0.der()).into();
     let sha256: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     let certificates = vec![CertificateSection { sha256, client: client("lab", "system/Patient.rs") }];

@@ -366,7 +366,7 @@ fn a_token_is_bound_to_the_certificate_that_its_client_shows() {
     bound["tls_client_certificate_bound_access_tokens"] = json!(true);
     bound["organization"] = json!("Organization/hospital");
     site.register(&bound);
-    let (own, other) = (signed(&authority), signed(&authority));
+    let (own, other) = (signed(&authority, "client"), signed(&authority, "client"));
     let pairs = [("grant_type", "client_credentials"), ("scope", "system/Patient.rs")];
     site.agent = agent(None);
     assert_eq!(site.form("/auth/token", &pairs, Some(("acme", SECRET))).0, 401, "without a certificate");

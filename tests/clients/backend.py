@@ -1,11 +1,13 @@
 """A backend service made with PyJWT (SMART App Launch 2.2, "Backend Services").
 
     backend.py keys FOLDER              makes key pairs in the folder, prints the public ones as a JSON Web Key Set
-    backend.py run BASE CLIENT FOLDER   gets tokens with them, writes and searches, prints what came of it as JSON
+    backend.py run BASE CLIENT FOLDER [--ca FILE --certificate FILE KEY]
+                                        gets tokens with them, writes and searches, prints what came of it as JSON
 """
 
 import json
 import pathlib
+import ssl
 import sys
 import time
 import urllib.error
@@ -35,7 +37,15 @@ def make_keys(folder):
     return {"keys": keys}
 
 
-def ask(url, token=None, form=None, resource=None):
+# What is trusted, and what is shown, where the server has TLS.
+TLS = None
+
+
+def trust(authority):
+    return ssl.create_default_context(cafile=authority)
+
+
+def ask(url, token=None, form=None, resource=None, tls=None):
     """The status and the JSON of an answer, whichever status it is."""
     request = urllib.request.Request(url, headers={"Accept": "application/json"})
     if token:
@@ -46,7 +56,7 @@ def ask(url, token=None, form=None, resource=None):
         request.data = json.dumps(resource).encode()
         request.add_header("Content-Type", "application/fhir+json")
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=30, context=tls or TLS) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as refused:
         with refused:
@@ -54,8 +64,8 @@ def ask(url, token=None, form=None, resource=None):
 
 
 class Service:
-    def __init__(self, base, client, folder):
-        self.base, self.client, self.folder = base, client, folder
+    def __init__(self, base, client, folder, authority=None):
+        self.base, self.client, self.folder, self.authority = base, client, folder, authority
         status, self.server = ask(f"{base}/.well-known/smart-configuration")
         assert status == 200, status
 
@@ -86,7 +96,7 @@ class Service:
         assert status == 200, answer
         token = answer["access_token"]
         # Whoever reads the published keys can check the token, as a resource server does.
-        key = jwt.PyJWKClient(self.server["jwks_uri"]).get_signing_key_from_jwt(token)
+        key = jwt.PyJWKClient(self.server["jwks_uri"], ssl_context=TLS).get_signing_key_from_jwt(token)
         claims = jwt.decode(token, key, ["ES256"], audience=self.base, issuer=self.server["issuer"])
         patient = {"resourceType": "Patient", "name": [{"family": f"Cole-{algorithm}"}]}
         created, _ = ask(f"{self.base}/Patient", token, resource=patient)
@@ -119,14 +129,24 @@ class Service:
         )
         status, refusal = self.ask_for_token(stranger, "system/Patient.rs")
         result["stranger"] = [status, refusal["error"]]
+        if self.authority:
+            _, answer = self.ask_for_token(self.assertion("ES384"), "system/Patient.rs")
+            status, _ = ask(f"{self.base}/Patient", answer["access_token"], tls=trust(self.authority))
+            result["withoutCertificate"] = status
         return result
 
 
 def main(command, *arguments):
     if command == "keys":
         return make_keys(pathlib.Path(arguments[0]))
-    base, client, folder = arguments
-    return Service(base, client, pathlib.Path(folder)).run()
+    base, client, folder, *of_tls = arguments
+    authority = None
+    if of_tls:
+        global TLS
+        _, authority, _, certificate, key = of_tls
+        TLS = trust(authority)
+        TLS.load_cert_chain(certificate, key)
+    return Service(base, client, pathlib.Path(folder), authority).run()
 
 
 if __name__ == "__main__":

@@ -1,8 +1,11 @@
 // An app in a browser, made with fhirclient as its documentation has it: with `iss` in its address it begins a
-// standalone launch; when the browser comes back, it uses what it was granted and shows what came of it.
+// launch, with `launch` beside it the one that an EHR has registered; when the browser comes back, it uses what it was
+// granted and shows what came of it.
 "use strict";
 
-const SCOPE = "openid fhirUser launch/patient offline_access patient/*.rs patient/*.cud";
+const BY_EHR = new URL(location.href).searchParams.has("launch");
+const LAUNCH = BY_EHR ? "launch" : "launch/patient";
+const SCOPE = `openid fhirUser ${LAUNCH} offline_access patient/*.rs patient/*.cud`;
 
 /** The status that a request fails with, or "done". */
 async function outcome(request) {
@@ -39,6 +42,8 @@ async function use(client) {
     ofOthers,
     renewed: renewed.access_token !== access && renewed.refresh_token !== refresh,
     after: (await client.patient.read()).id,
+    encounter: client.encounter.id,
+    banner: client.state.tokenResponse.need_patient_banner,
   };
 }
 
