@@ -2,7 +2,7 @@
 //! `chartward generate` and `chartward import` make. Values are sampled from the data; every shape is asked with each value
 //! once cold and then warm; printed are medians in microseconds, how the largest compares with the smallest, the most
 //! memory that a request took at once, and with `--load` the median in the largest while resources are written to it.
-//! With `--insurer` the own staff and an insurer whom some of the Consents name ask the same of the last of them.
+//! `--only=NAME` asks one shape. With `--insurer` the own staff and an insurer whom some of the Consents name ask the same of the last of them.
 #![allow(
     clippy::unwrap_used,
     clippy::as_conversions,
@@ -282,7 +282,10 @@ fn main() {
     );
     let mut samples: Vec<BTreeMap<&str, Vec<Value>>> = stores.iter().map(|_| BTreeMap::new()).collect();
     let mut asked: Asked = Vec::new();
-    for (name, of, query) in SHAPES {
+    let only = std::env::args().find_map(|argument| argument.strip_prefix("--only=").map(str::to_owned));
+    for (name, of, query) in
+        SHAPES.into_iter().filter(|(name, ..)| only.as_deref().is_none_or(|only| only == *name))
+    {
         let mut line = format!("| {name:26} |");
         let mut warm_medians = Vec::new();
         let mut peak = 0;

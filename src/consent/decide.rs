@@ -38,6 +38,37 @@ pub struct Requester {
     pub break_glass: Option<String>,
 }
 
+impl Requester {
+    /// Whether it is the same at another moment.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let Self {
+            now: _,
+            actors,
+            identifiers,
+            purposes,
+            actions,
+            environment,
+            payer,
+            reads_files,
+            self_patient,
+            ..
+        } = self;
+        let Self { directory, needs_action, collects, represents, unresolved, break_glass, .. } = self;
+        *actors == other.actors
+            && *identifiers == other.identifiers
+            && *purposes == other.purposes
+            && *actions == other.actions
+            && *environment == other.environment
+            && (*payer, *reads_files) == (other.payer, other.reads_files)
+            && *self_patient == other.self_patient
+            && *directory == other.directory
+            && (*needs_action, *collects) == (other.needs_action, other.collects)
+            && *represents == other.represents
+            && *unresolved == other.unresolved
+            && *break_glass == other.break_glass
+    }
+}
+
 /// What applies where no Consent does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DefaultPolicy {

@@ -1,11 +1,12 @@
 //! The lens: what one party may see of one snapshot. Everything that leaves the house passes through it; nothing else can
 //! make a [`Disclosed`].
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::auth::{Party, Permission, Writes};
-use crate::definitions::{TypeDef, TypeId};
+use crate::definitions::TypeDef;
 use crate::model::{Millis, Node, parse};
 use crate::search::Keep;
 use crate::store::{Current, Repository, Snapshot, StoreError, Stored};
@@ -15,12 +16,12 @@ use super::data::DataFacts;
 use super::decide::{Basis, Decision, Requester, Settings, decide_each, denies_by_name};
 use super::disclosed::{Disclosed, Shown};
 use super::identities::{Membership, load, membership, requester};
+use super::kept::Decisions;
 use super::later::Later;
-use super::mask::Kept;
 use super::masking::{Accompaniment, accompanied, masked, telling_references};
 use super::obligations::of_data;
 use super::program::Program;
-use super::programs::{OfState, Programs};
+use super::programs::{OfState, Programs, Telling};
 use super::reach::{ADMINISTRATIVE, Reach};
 use super::release::{Release, WITHHELD_MAX, Withheld};
 
@@ -33,10 +34,12 @@ pub struct Lens<'s> {
     is_own: bool,
     pub(super) reach: Reach,
     pub(super) programs: Arc<OfState>,
+    telling: Arc<Telling>,
     /// A Consent that is taken to be stored.
     pub(super) supposed: Option<Program>,
-    /// What the facts of a type's resources about one patient (or none, as an empty id) decide.
-    pub(super) kept: Mutex<HashMap<TypeId, HashMap<String, Kept>>>,
+    /// What is decided for all that the party asks in this way, and what for this request alone.
+    pub(super) standing: OnceLock<Arc<Decisions>>,
+    pub(super) passing: Decisions,
     /// What resources that consents name as `related` refer to.
     pub(super) references: Mutex<HashMap<String, Arc<BTreeSet<String>>>>,
     /// What groups and teams that Consents of a patient name are to the party: team, patient.
@@ -72,8 +75,10 @@ impl<'s> Lens<'s> {
             reach: Reach::new(party.clone()),
             party,
             programs: programs.of(snapshot)?,
+            telling: programs.telling.clone(),
             supposed: None,
-            kept: Mutex::default(),
+            standing: OnceLock::new(),
+            passing: Decisions::default(),
             references: Mutex::default(),
             memberships: Mutex::default(),
             targets: Mutex::default(),
@@ -98,13 +103,18 @@ impl<'s> Lens<'s> {
     /// The same lens as if this Consent were stored.
     #[must_use]
     pub fn supposing(self, consent: Program) -> Self {
-        Self { supposed: Some(consent), kept: Mutex::default(), targets: Mutex::default(), ..self }
+        // What is decided by it is nobody's but this lens's.
+        let standing = OnceLock::from(Arc::default());
+        let passing = Decisions::default();
+        Self { supposed: Some(consent), standing, passing, targets: Mutex::default(), ..self }
     }
 
     /// The lens of an interaction that needs this permission on a type, or on all.
     #[must_use]
     pub fn for_reading(self, permission: Permission, def: Option<&'static TypeDef>) -> Self {
-        Self { reach: self.reach.asked(permission, def), ..self }
+        let standing = if self.supposed.is_some() { self.standing } else { OnceLock::new() };
+        let passing = Decisions::default();
+        Self { reach: self.reach.asked(permission, def), standing, passing, ..self }
     }
 
     /// The resources that the lens looks at.
@@ -205,8 +215,16 @@ impl<'s> Lens<'s> {
         if !text.contains("\"display\"") && !text.contains("\"identifier\"") {
             return Ok(None);
         }
-        let tree = self.tree(stored)?;
-        let hidden = self.hidden_targets(tree.root())?;
+        let version = (stored.row, stored.sequence);
+        let telling = match self.telling.get(&version) {
+            Some(known) => known,
+            None => {
+                let telling: Arc<[String]> = telling_references(self.tree(stored)?.root()).into();
+                self.telling.insert(version, telling.clone());
+                telling
+            }
+        };
+        let hidden = self.hidden_of(&telling)?;
         if hidden.is_empty() {
             return Ok(None);
         }
@@ -216,10 +234,14 @@ impl<'s> Lens<'s> {
 
     /// The references that tell of what is not shown.
     pub(super) fn hidden_targets(&self, resource: Node<'_>) -> Result<Vec<String>, StoreError> {
+        self.hidden_of(&telling_references(resource))
+    }
+
+    fn hidden_of(&self, telling: &[String]) -> Result<Vec<String>, StoreError> {
         let mut hidden = Vec::new();
-        for target in telling_references(resource) {
-            if !self.shows_target(&target)? {
-                hidden.push(target);
+        for target in telling {
+            if !self.shows_target(target)? {
+                hidden.push(target.clone());
             }
         }
         Ok(hidden)
@@ -256,9 +278,12 @@ impl<'s> Lens<'s> {
             return true;
         }
         // A store that fails here fails what follows; until then nobody acts for anybody.
-        let acts = |programs: Arc<Vec<Program>>| self.requester_for(patient, &programs, &self.requester);
+        let acts = |programs: Arc<Vec<Program>>| {
+            let known = self.requester_for(patient, &programs, &self.requester)?;
+            Ok(known.represents.contains(patient))
+        };
         self.requester.represents.contains(patient)
-            && self.programs(patient).and_then(acts).is_ok_and(|known| known.represents.contains(patient))
+            && self.programs(patient).and_then(acts).is_ok_and(|represents| represents)
     }
 
     /// Shows what was made of accesses or decisions about these patients (`Patient/id`): to who may audit, and to the
@@ -388,16 +413,21 @@ impl<'s> Lens<'s> {
         for owner in &data.owners {
             of_owner.insert(owner.clone(), self.requester_for(owner, &programs, requester)?);
         }
-        Ok(decide_each(&programs, &data, &self.settings, &|owner| of_owner.get(owner).unwrap_or(requester)))
+        let requester_for = |owner: &str| of_owner.get(owner).map_or(requester, |known| &**known);
+        Ok(decide_each(&programs, &data, &self.settings, &requester_for))
     }
 
     /// The requester as the Consents of one patient see it: with the groups and teams that they name and it belongs to.
-    pub(super) fn requester_for(
+    pub(super) fn requester_for<'r>(
         &self,
         owner: &str,
         programs: &[Program],
-        requester: &Requester,
-    ) -> Result<Requester, StoreError> {
+        requester: &'r Requester,
+    ) -> Result<Cow<'r, Requester>, StoreError> {
+        let has_teams = programs.iter().any(|program| !program.teams.is_empty());
+        if !has_teams && !requester.represents.contains(owner) {
+            return Ok(Cow::Borrowed(requester));
+        }
         let mut known = requester.clone();
         for team in programs.iter().flat_map(|program| &program.teams) {
             let key = (team.clone(), owner.to_owned());
@@ -421,7 +451,7 @@ impl<'s> Lens<'s> {
         if known.represents.contains(owner) && denies_by_name(programs, &known, &self.settings) {
             known.represents.remove(owner);
         }
-        Ok(known)
+        Ok(Cow::Owned(known))
     }
 
     pub(super) fn may_see_ungoverned(&self, type_name: &str) -> bool {

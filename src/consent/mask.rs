@@ -1,27 +1,20 @@
 //! The lens as a search asks it: by the facts of a row where they are enough, by the resource where they are not.
+use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 
 use crate::definitions::TypeDef;
-use crate::model::Node;
+use crate::model::{Millis, Node};
 use crate::search::{Facts, Keep, Mask, Scope};
 
 use super::belonging::depends_on_others;
 use super::data::DataFacts;
 use super::decide::{Basis, Decision, Requester, decide};
+use super::kept::{Asking, Decisions, Known, Span};
 use super::lens::Lens;
 use super::matching::{Needs, needs};
 use super::program::Program;
-
-/// What is known of all resources of a type about one patient that carry no labels.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Kept {
-    /// They are all alike.
-    Alike(ByFacts),
-    /// Every row's facts decide.
-    ByFacts,
-}
 
 /// What facts alone decide.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +34,27 @@ impl ByFacts {
 
     fn refused() -> Self {
         Self::Decided(Decision { permit: false, basis: Basis::NotGoverned })
+    }
+}
+
+/// What the facts of a row decide, and how far that goes.
+struct Found {
+    decided: ByFacts,
+    /// How much of the facts was needed.
+    needs: Needs,
+    /// Whether it holds for later requests, too.
+    stands: bool,
+    /// The next moment at which a Consent begins or ends.
+    until: Millis,
+}
+
+impl Found {
+    fn by_type(decided: ByFacts) -> Self {
+        Self { decided, needs: Needs::Type, stands: true, until: Millis::MAX }
+    }
+
+    fn failed() -> Self {
+        Self { stands: false, ..Self::by_type(ByFacts::NeedResource) }
     }
 }
 
@@ -85,23 +99,40 @@ impl Lens<'_> {
         let patient = match facts.patients.as_slice() {
             [] if facts.labels.is_empty() => "",
             [patient] if facts.labels.is_empty() => patient,
-            _ => return take(&self.by_facts(def, facts).0),
+            _ => return take(&self.by_facts(def, facts).decided),
         };
-        let lock = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        match lock().get(&def.id).and_then(|of_type| of_type.get(patient)) {
-            Some(Kept::Alike(decided)) => return take(decided),
-            Some(Kept::ByFacts) | None => {}
+        let now = self.requester.now;
+        let standing = self.standing();
+        let known = |known: &Known| match known {
+            Known::Alike(decided) => Some(take(decided)),
+            Known::ByFacts => None,
+        };
+        for decisions in [standing, &self.passing] {
+            match decisions.get((def.id, patient), now, known) {
+                Some(Some(taken)) => return taken,
+                // It is known that the facts are needed.
+                Some(None) => return take(&self.by_facts(def, facts).decided),
+                None => {}
+            }
         }
-        let (decided, needs) = self.by_facts(def, facts);
-        let taken = take(&decided);
-        let kept = if needs == Needs::Facts { Kept::ByFacts } else { Kept::Alike(decided) };
-        lock().entry(def.id).or_default().insert(patient.to_owned(), kept);
+        let found = self.by_facts(def, facts);
+        let taken = take(&found.decided);
+        let known = if found.needs == Needs::Facts { Known::ByFacts } else { Known::Alike(found.decided) };
+        let kept = if found.stands { standing } else { &self.passing };
+        kept.insert((def.id, patient), (known, Span { from: now, until: found.until }));
         taken
     }
 
+    fn standing(&self) -> &Decisions {
+        self.standing.get_or_init(|| {
+            let (party, asked) = (self.party.clone(), self.reach.of_interaction());
+            self.programs.decisions.of(Asking { party, asked, requester: self.requester.clone() })
+        })
+    }
+
     /// What the facts of a row decide, and how much of them was needed.
-    fn by_facts(&self, def: &TypeDef, facts: &Facts) -> (ByFacts, Needs) {
-        let by_type = |decided| (decided, Needs::Type);
+    fn by_facts(&self, def: &TypeDef, facts: &Facts) -> Found {
+        let by_type = Found::by_type;
         if !self.reach.has_scopes(&def.name) {
             return by_type(ByFacts::refused());
         }
@@ -122,30 +153,40 @@ impl Lens<'_> {
             let permit = self.may_see_ungoverned(&def.name);
             return by_type(ByFacts::Decided(Decision { permit, basis: Basis::NotGoverned }));
         }
-        let mut all: Vec<(Arc<Vec<Program>>, Requester)> = Vec::new();
+        let mut all: Vec<(Arc<Vec<Program>>, Cow<'_, Requester>)> = Vec::new();
         for owner in &data.owners {
-            let Ok(programs) = self.programs(owner) else { return by_type(ByFacts::NeedResource) };
+            // What cannot be read now may be read the next time.
+            let Ok(programs) = self.programs(owner) else { return Found::failed() };
             let Ok(requester) = self.requester_for(owner, &programs, &self.requester) else {
-                return by_type(ByFacts::NeedResource);
+                return Found::failed();
             };
             all.push((programs, requester));
         }
+        let programs = || all.iter().flat_map(|(programs, _)| programs.iter());
         let asked = all.iter().flat_map(|(programs, requester)| {
             programs.iter().map(move |program| needs(program, requester, &self.settings))
         });
-        let needed = asked.max().unwrap_or(Needs::Type);
-        if needed == Needs::Content {
-            return (ByFacts::NeedResource, needed);
+        let needs = asked.max().unwrap_or(Needs::Type);
+        // Who is in a team may change without a Consent being written.
+        let stands = programs().all(|program| program.teams.is_empty());
+        let until = Span::of(programs(), self.requester.now).until;
+        if needs == Needs::Content {
+            return Found { decided: ByFacts::NeedResource, needs, stands, until };
         }
         // Every subject must permit, each by its own Consents.
         let mut decision = Decision { permit: false, basis: Basis::NotGoverned };
+        let is_one = data.owners.len() == 1;
         for (owner, (programs, requester)) in data.owners.iter().zip(&all) {
-            let data = DataFacts { owners: BTreeSet::from([owner.clone()]), ..data.clone() };
-            decision = decide(programs, &data, requester, &self.settings);
+            decision = if is_one {
+                decide(programs, &data, requester, &self.settings)
+            } else {
+                let data = DataFacts { owners: BTreeSet::from([owner.clone()]), ..data.clone() };
+                decide(programs, &data, requester, &self.settings)
+            };
             if !decision.permit {
                 break;
             }
         }
-        (ByFacts::Decided(decision), needed)
+        Found { decided: ByFacts::Decided(decision), needs, stands, until }
     }
 }

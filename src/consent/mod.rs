@@ -10,6 +10,7 @@ mod data;
 mod decide;
 mod disclosed;
 mod identities;
+mod kept;
 mod later;
 mod lens;
 mod lint;

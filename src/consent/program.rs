@@ -1,5 +1,5 @@
 //! A Consent compiled: its provisions as flat rules, each with the criteria that hold for it, inherited ones included.
-use crate::model::{Interval, Node, Temporal};
+use crate::model::{Interval, Millis, Node, Temporal};
 use crate::search::plain;
 
 use super::codes::{Code, CodeSystem};
@@ -164,6 +164,18 @@ pub struct Program {
     pub denies_only: bool,
     /// Groups and teams named as recipients, whose members a decision needs.
     pub teams: Vec<String>,
+}
+
+impl Program {
+    /// The moments at which what it says may change: where it, or one of its rules, begins or ends.
+    pub(super) fn bounds(&self) -> impl Iterator<Item = Millis> {
+        let criteria = self.readings.iter().flatten().flat_map(|rule| &rule.criteria);
+        let periods = criteria.filter_map(|criterion| match criterion.known() {
+            Criterion::Period(period) => Some(*period),
+            _ => None,
+        });
+        periods.chain([self.period]).flat_map(|period| [period.start, period.end])
+    }
 }
 
 /// Compiles a Consent resource.

@@ -8,10 +8,13 @@ use crate::model::parse;
 use crate::store::{Repository, Sequence, Snapshot, StoreError, consents_key, persons_key};
 
 use super::identities::reference_at;
+use super::kept::OfRequesters;
 use super::program::Program;
 
 /// The Consents of so many patients are kept.
 const PATIENTS_MAX: usize = 200_000;
+/// What so many versions tell is kept, some 200 bytes each.
+const TELLING_MAX: usize = 50_000;
 /// If more Consents than this have been written meanwhile, nothing is kept.
 const CHANGES_MAX: usize = 10_000;
 
@@ -23,18 +26,21 @@ struct OfPatient {
     others: Vec<String>,
 }
 
-/// The Consents of patients (`Patient/id`), compiled.
+/// The Consents of patients (`Patient/id`), compiled, and what was decided by them.
 #[derive(Default)]
-pub(super) struct OfState(Mutex<HashMap<String, OfPatient>>);
+pub(super) struct OfState {
+    of_patients: Mutex<HashMap<String, OfPatient>>,
+    pub(super) decisions: OfRequesters,
+}
 
 impl OfState {
     pub(super) fn get(&self, patient: &str) -> Option<Arc<Vec<Program>>> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.of_patients.lock().unwrap_or_else(PoisonError::into_inner);
         known.get(patient).map(|of_patient| of_patient.programs.clone())
     }
 
     pub(super) fn insert(&self, patient: &str, files: BTreeSet<String>, programs: &Arc<Vec<Program>>) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.of_patients.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() < PATIENTS_MAX {
             let others = files.into_iter().filter(|file| file != patient).collect();
             known.insert(patient.to_owned(), OfPatient { programs: programs.clone(), others });
@@ -43,12 +49,13 @@ impl OfState {
 
     /// The same without what these patients' Consents count for.
     fn without(&self, changed: &BTreeSet<String>) -> Self {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.of_patients.lock().unwrap_or_else(PoisonError::into_inner);
         let is_kept = |patient: &String, of_patient: &OfPatient| {
             !changed.contains(patient) && !of_patient.others.iter().any(|other| changed.contains(other))
         };
         let kept = known.iter().filter(|(patient, of_patient)| is_kept(patient, of_patient));
-        Self(Mutex::new(kept.map(|(patient, of_patient)| (patient.clone(), of_patient.clone())).collect()))
+        let kept = kept.map(|(patient, of_patient)| (patient.clone(), of_patient.clone())).collect();
+        Self { of_patients: Mutex::new(kept), decisions: OfRequesters::default() }
     }
 }
 
@@ -59,16 +66,27 @@ struct Epoch {
     persons: Option<Sequence>,
 }
 
-/// What is kept: of the newest state that was asked for.
-#[derive(Default)]
-pub struct Programs(Mutex<Option<(Epoch, Arc<OfState>)>>);
+/// The references of a version that tell of others, by row and sequence: no version is ever another.
+pub(super) type Telling = quick_cache::sync::Cache<(u64, Sequence), Arc<[String]>>;
+
+/// What is kept: of the newest state that was asked for; and what versions tell.
+pub struct Programs {
+    newest: Mutex<Option<(Epoch, Arc<OfState>)>>,
+    pub(super) telling: Arc<Telling>,
+}
+
+impl Default for Programs {
+    fn default() -> Self {
+        Self { newest: Mutex::default(), telling: Arc::new(Telling::new(TELLING_MAX)) }
+    }
+}
 
 impl Programs {
     /// What is kept of the Consents of a snapshot.
     pub(super) fn of(&self, snapshot: &dyn Snapshot) -> Result<Arc<OfState>, StoreError> {
         let last = |key: Vec<u8>| Ok::<_, StoreError>(snapshot.get(&key)?.map(|(_, sequence)| sequence));
         let epoch = Epoch { consents: last(consents_key())?, persons: last(persons_key())? };
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
         let of_state = match &*kept {
             Some((known, of_state)) if *known == epoch => return Ok(of_state.clone()),
             // A request that began before the last change has its own.

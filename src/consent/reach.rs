@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::auth::{Level, Party, Permission};
-use crate::definitions::{TypeDef, r4};
+use crate::definitions::{TypeDef, TypeId, r4};
 use crate::model::Node;
 use crate::search::{Keep, search_params};
 
@@ -53,6 +53,11 @@ impl Reach {
 
     pub(super) fn asked(self, permission: Permission, def: Option<&'static TypeDef>) -> Self {
         Self { asked: Some((permission, def)), ..self }
+    }
+
+    /// The letter of a reading interaction, and the type that it is of.
+    pub(super) fn of_interaction(&self) -> Option<(Permission, Option<TypeId>)> {
+        self.asked.map(|(permission, def)| (permission, def.map(|def| def.id)))
     }
 
     /// Whether a scope with one of these letters reaches all of a type, without a look at the resource.

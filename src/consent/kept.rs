@@ -1,0 +1,157 @@
+//! Decisions that hold for more than one row: kept for a requester from one request to the next, until a Consent is written,
+//! one begins or ends, or the requester is not what it was.
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::auth::{Party, Permission};
+use crate::definitions::TypeId;
+use crate::model::Millis;
+
+use super::decide::Requester;
+use super::mask::ByFacts;
+use super::program::Program;
+
+/// The decisions of so many requesters are kept, those of the last ones.
+const REQUESTERS_MAX: usize = 32;
+/// So many decisions are kept in all, some 100 bytes each; then it begins anew.
+const DECISIONS_MAX: usize = 400_000;
+
+/// What is known of all resources of a type about one patient that carry no labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// They are all alike.
+    Alike(ByFacts),
+    /// Every row's facts decide.
+    ByFacts,
+}
+
+/// From which moment on, and until when, it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) from: Millis,
+    pub(super) until: Millis,
+}
+
+impl Span {
+    /// How long what these Consents say now stays the same.
+    pub(super) fn of<'p>(programs: impl Iterator<Item = &'p Program>, now: Millis) -> Self {
+        let bounds = programs.flat_map(Program::bounds).filter(|bound| *bound > now);
+        Self { from: now, until: bounds.min().unwrap_or(Millis::MAX) }
+    }
+
+    fn has(self, now: Millis) -> bool {
+        self.from <= now && now < self.until
+    }
+}
+
+type ByType = HashMap<TypeId, HashMap<String, (Known, Span)>>;
+
+/// Decisions for one requester by type and patient (an empty id: no patient).
+#[derive(Default)]
+pub(super) struct Decisions(Mutex<ByType>);
+
+impl Decisions {
+    fn lock(&self) -> MutexGuard<'_, ByType> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands over what is known of it at that moment.
+    pub(super) fn get<T>(
+        &self,
+        (id, patient): (TypeId, &str),
+        now: Millis,
+        take: impl FnOnce(&Known) -> T,
+    ) -> Option<T> {
+        let known = self.lock();
+        let (known, span) = known.get(&id)?.get(patient)?;
+        span.has(now).then(|| take(known))
+    }
+
+    pub(super) fn insert(&self, (id, patient): (TypeId, &str), known: (Known, Span)) {
+        self.lock().entry(id).or_default().insert(patient.to_owned(), known);
+    }
+
+    fn len(&self) -> usize {
+        self.lock().values().map(HashMap::len).sum()
+    }
+}
+
+/// Who asks, and what for: decisions of one are good for another that is equal.
+pub(super) struct Asking {
+    pub(super) party: Arc<Party>,
+    pub(super) asked: Option<(Permission, Option<TypeId>)>,
+    pub(super) requester: Requester,
+}
+
+impl Asking {
+    fn is_like(&self, other: &Self) -> bool {
+        self.asked == other.asked && self.requester.is_like(&other.requester) && self.party == other.party
+    }
+}
+
+/// Decisions by requester; the last that asked is first.
+#[derive(Default)]
+pub(super) struct OfRequesters(Mutex<Vec<(Asking, Arc<Decisions>)>>);
+
+impl OfRequesters {
+    pub(super) fn of(&self, asking: Asking) -> Arc<Decisions> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found =
+            known.iter().position(|(other, _)| other.is_like(&asking)).map(|place| known.remove(place));
+        let of_requester = found.unwrap_or_else(|| {
+            known.truncate(REQUESTERS_MAX - 1);
+            if known.iter().map(|(_, decisions)| decisions.len()).sum::<usize>() > DECISIONS_MAX {
+                known.clear();
+            }
+            (asking, Arc::default())
+        });
+        let decisions = of_requester.1.clone();
+        known.insert(0, of_requester);
+        decisions
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::auth::Party;
+    use crate::definitions::r4;
+
+    use super::*;
+
+    fn asking(change: impl FnOnce(&mut Asking)) -> Asking {
+        let mut asking = Asking {
+            party: Arc::new(Party::open("Organization/hospital")),
+            asked: None,
+            requester: Requester { now: 5, ..Requester::default() },
+        };
+        change(&mut asking);
+        asking
+    }
+
+    #[test]
+    fn decisions_are_kept_for_who_is_the_same_and_for_their_time() {
+        let of = OfRequesters::default();
+        let place = (r4().resource("Patient").unwrap().id, "p1");
+        let get = |asking: Asking, now: Millis| of.of(asking).get(place, now, Known::clone);
+        of.of(asking(|_| {})).insert(place, (Known::ByFacts, Span { from: 5, until: 9 }));
+        assert_eq!(get(asking(|asking| asking.requester.now = 8), 8), Some(Known::ByFacts));
+        for now in [4, 9] {
+            assert_eq!(get(asking(|_| {}), now), None, "at {now}");
+        }
+        let others: [fn(&mut Asking); 4] = [
+            |asking| asking.asked = Some((Permission::Read, None)),
+            |asking| asking.requester.actors.extend(["Practitioner/d".to_owned()]),
+            |asking| asking.requester.represents.extend(["Patient/p1".to_owned()]),
+            |asking| asking.party = Arc::new(Party::nobody()),
+        ];
+        for other in others {
+            assert_eq!(get(asking(other), 5), None);
+        }
+        // The one that asked last is among the first again; after many others it is forgotten.
+        for number in 0..REQUESTERS_MAX + 1 {
+            let now = asking(|asking| asking.requester.actors.extend([number.to_string()]));
+            of.of(now);
+        }
+        assert_eq!(get(asking(|_| {}), 5), None);
+    }
+}
