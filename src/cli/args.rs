@@ -4,8 +4,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use super::{
-    audit, backup, config, conform, consent, demo, fhirpath, generate, import, keys, profiles, registrations,
-    reindex, serve, token, verify,
+    audit, backup, config, conform, consent, demo, fhirpath, generate, import, keys, load, profiles,
+    registrations, reindex, serve, token, verify,
 };
 
 /// An HL7 FHIR R4 server that discloses patients' health records only as their consent allows.
@@ -46,6 +46,8 @@ enum Command {
     Reindex(reindex::Arguments),
     /// Run the conformance scenarios against a FHIR server and print which hold
     Conform(conform::Arguments),
+    /// Measure how fast a FHIR server is
+    Load(load::Arguments),
     /// Decide consent cases given as data
     Consent(consent::Arguments),
     /// Print the configuration that is in force
@@ -74,6 +76,7 @@ pub fn run() -> ExitCode {
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Reindex(arguments) => reindex::run(&arguments),
         Command::Conform(arguments) => conform::run(&arguments),
+        Command::Load(arguments) => load::run(&arguments),
         Command::Consent(arguments) => consent::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
         Command::Fhirpath(arguments) => fhirpath::run(&arguments),

@@ -12,6 +12,7 @@ mod generate;
 mod house;
 mod import;
 mod keys;
+mod load;
 mod policy;
 mod profiles;
 mod registrations;

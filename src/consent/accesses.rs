@@ -3,8 +3,8 @@ use crate::model::Node;
 use crate::store::{Repository, Snapshot, StoreError};
 
 use super::data::DataFacts;
-use super::decide::{Basis, Requester, Settings};
-use super::identities::add_actor;
+use super::decide::{Basis, Settings};
+use super::identities::actors;
 use super::lens::Lens;
 
 impl Lens<'_> {
@@ -29,7 +29,6 @@ pub fn is_own(snapshot: &dyn Snapshot, organization: &str, settings: &Settings) 
     if settings.own.contains(organization) {
         return Ok(true);
     }
-    let mut requester = Requester::default();
-    add_actor(&Repository::new(snapshot), organization, &mut requester)?;
-    Ok(!requester.actors.is_disjoint(&settings.own))
+    let found = actors(&Repository::new(snapshot), organization)?;
+    Ok(!found.references.is_disjoint(&settings.own))
 }

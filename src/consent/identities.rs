@@ -1,5 +1,7 @@
 //! Whom a party is: itself, its organization and what that is part of, its roles, the patients it acts for; and the groups and
 //! teams that a Consent names and it belongs to.
+use std::sync::Arc;
+
 use crate::auth::{Party, Role};
 use crate::definitions::r4;
 use crate::model::{Interval, Millis, Node, ResourceKey, Temporal, parse};
@@ -8,6 +10,7 @@ use crate::store::{Repository, StoreError, Stored};
 
 use super::codes::Code;
 use super::decide::Requester;
+use super::programs::{Actors, OfState};
 
 /// How many organizations above the own one are asked for.
 const PARENTS_MAX: usize = 16;
@@ -15,6 +18,7 @@ const PARENTS_MAX: usize = 16;
 /// The requester of a party at a moment.
 pub(super) fn requester(
     repository: &Repository<'_>,
+    of_state: &OfState,
     party: &Party,
     now: Millis,
 ) -> Result<Requester, StoreError> {
@@ -32,7 +36,11 @@ pub(super) fn requester(
         ..Requester::default()
     };
     for actor in [&party.fhir_user, &party.organization].into_iter().flatten() {
-        add_actor(repository, actor, &mut requester)?;
+        let is_kept = actor.starts_with("Organization/") || actor.starts_with("Practitioner/");
+        let found = || actors(repository, actor);
+        let found = if is_kept { of_state.organization(actor, found)? } else { Arc::new(found()?) };
+        requester.actors.extend(found.references.iter().cloned());
+        requester.identifiers.extend(found.identifiers.iter().cloned());
     }
     let Some(user) = &party.fhir_user else { return Ok(requester) };
     if user.starts_with("Practitioner/") {
@@ -44,27 +52,24 @@ pub(super) fn requester(
     Ok(requester)
 }
 
-/// Adds an actor with its identifiers, and for an organization those that it is part of.
-pub(super) fn add_actor(
-    repository: &Repository<'_>,
-    actor: &str,
-    requester: &mut Requester,
-) -> Result<(), StoreError> {
+/// An actor with its identifiers, and for an organization those that it is part of.
+pub(super) fn actors(repository: &Repository<'_>, actor: &str) -> Result<Actors, StoreError> {
+    let mut found = Actors::default();
     let mut next = Some(actor.to_owned());
     for _ in 0..PARENTS_MAX {
         let Some(actor) = next.take() else { break };
-        if !requester.actors.insert(actor.clone()) {
+        if !found.references.insert(actor.clone()) {
             break;
         }
         let Some(stored) = load(repository, &actor)? else { break };
         let Ok(tree) = parse(stored.text.into_bytes()) else { break };
         for identifier in tree.root().items_at("identifier") {
             let text = |name: &str| identifier.str_at(name).unwrap_or_default().to_owned();
-            requester.identifiers.insert((text("system"), text("value")));
+            found.identifiers.insert((text("system"), text("value")));
         }
         next = reference_at(tree.root(), "partOf");
     }
-    Ok(())
+    Ok(found)
 }
 
 /// The roles that a practitioner has for the organization that the party acts for. Roles elsewhere give no right here.

@@ -64,7 +64,8 @@ impl<'s> Lens<'s> {
         now: Millis,
     ) -> Result<Self, StoreError> {
         let repository = Repository::new(snapshot);
-        let mut requester = requester(&repository, &party, now)?;
+        let of_state = programs.of(snapshot)?;
+        let mut requester = requester(&repository, &of_state, &party, now)?;
         let is_own = !requester.actors.is_disjoint(&settings.own);
         requester.actions = if is_own { vec!["access", "use"] } else { vec!["access", "use", "disclose"] };
         Ok(Self {
@@ -74,7 +75,7 @@ impl<'s> Lens<'s> {
             is_own,
             reach: Reach::new(party.clone()),
             party,
-            programs: programs.of(snapshot)?,
+            programs: of_state,
             telling: programs.telling.clone(),
             supposed: None,
             standing: OnceLock::new(),

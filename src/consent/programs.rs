@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::definitions::r4;
 use crate::model::parse;
-use crate::store::{Repository, Sequence, Snapshot, StoreError, consents_key, persons_key};
+use crate::store::{Repository, Sequence, Snapshot, StoreError, consents_key, governing_key, persons_key};
 
 use super::identities::reference_at;
 use super::kept::OfRequesters;
@@ -31,7 +31,18 @@ struct OfPatient {
 pub(super) struct OfState {
     of_patients: Mutex<HashMap<String, OfPatient>>,
     pub(super) decisions: OfRequesters,
+    organizations: Mutex<HashMap<String, Arc<Actors>>>,
 }
+
+/// An organization with those that it is part of: references, and identifiers as system and value.
+#[derive(Default)]
+pub(super) struct Actors {
+    pub(super) references: BTreeSet<String>,
+    pub(super) identifiers: BTreeSet<(String, String)>,
+}
+
+/// So many organizations are kept: those of requesters.
+const ORGANIZATIONS_MAX: usize = 1_000;
 
 impl OfState {
     pub(super) fn get(&self, patient: &str) -> Option<Arc<Vec<Program>>> {
@@ -47,6 +58,24 @@ impl OfState {
         }
     }
 
+    /// What an organization (or a practitioner) is, as `find` finds it if it is not known.
+    pub(super) fn organization(
+        &self,
+        reference: &str,
+        find: impl FnOnce() -> Result<Actors, StoreError>,
+    ) -> Result<Arc<Actors>, StoreError> {
+        let lock = || self.organizations.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lock().get(reference) {
+            return Ok(known.clone());
+        }
+        let found = Arc::new(find()?);
+        let mut known = lock();
+        if known.len() < ORGANIZATIONS_MAX {
+            known.insert(reference.to_owned(), found.clone());
+        }
+        Ok(found)
+    }
+
     /// The same without what these patients' Consents count for.
     fn without(&self, changed: &BTreeSet<String>) -> Self {
         let known = self.of_patients.lock().unwrap_or_else(PoisonError::into_inner);
@@ -55,13 +84,15 @@ impl OfState {
         };
         let kept = known.iter().filter(|(patient, of_patient)| is_kept(patient, of_patient));
         let kept = kept.map(|(patient, of_patient)| (patient.clone(), of_patient.clone())).collect();
-        Self { of_patients: Mutex::new(kept), decisions: OfRequesters::default() }
+        Self { of_patients: Mutex::new(kept), ..Self::default() }
     }
 }
 
 /// The commits of the last changes: of a Consent, and of which files are one person's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Epoch {
+    /// Of these, of Organizations and of Practitioners.
+    governing: Option<Sequence>,
     consents: Option<Sequence>,
     persons: Option<Sequence>,
 }
@@ -85,12 +116,17 @@ impl Programs {
     /// What is kept of the Consents of a snapshot.
     pub(super) fn of(&self, snapshot: &dyn Snapshot) -> Result<Arc<OfState>, StoreError> {
         let last = |key: Vec<u8>| Ok::<_, StoreError>(snapshot.get(&key)?.map(|(_, sequence)| sequence));
-        let epoch = Epoch { consents: last(consents_key())?, persons: last(persons_key())? };
+        let governing = last(governing_key())?;
         let mut kept = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, of_state)) = &*kept
+            && known.governing == governing
+        {
+            return Ok(of_state.clone());
+        }
+        let epoch = Epoch { governing, consents: last(consents_key())?, persons: last(persons_key())? };
         let of_state = match &*kept {
-            Some((known, of_state)) if *known == epoch => return Ok(of_state.clone()),
             // A request that began before the last change has its own.
-            Some((known, _)) if known.consents > epoch.consents || known.persons > epoch.persons => {
+            Some((known, _)) if known.governing > epoch.governing => {
                 return Ok(Arc::default());
             }
             Some((known, of_state)) if known.persons == epoch.persons => {

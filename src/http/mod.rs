@@ -2,6 +2,7 @@
 //! `operations`.
 
 mod asker;
+mod bare;
 mod binary;
 mod listen;
 mod negotiate;
@@ -10,6 +11,7 @@ mod respond;
 mod service;
 mod tls;
 
+pub use bare::{Answered, Bare, bare};
 pub use listen::{Listening, serve};
 pub use service::{Limits, Task, Tasks, router};
 pub use tls::{tls_from_files, tls_self_signed};

@@ -40,6 +40,9 @@ impl Default for Limits {
     }
 }
 
+/// A body of so many bytes is read in less time than it takes to hand it to another thread.
+const READ_INLINE_BYTES_MAX: usize = 16 * 1024;
+
 /// What an administrator has a running server do: the path of what came of it, or why nothing did.
 pub type Task = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
 
@@ -195,10 +198,15 @@ async fn answer(app: &App, request: WireRequest, manner: &mut Manner) -> Result<
     headers.peer = address(&parts.extensions);
     let request = Request { verb, path: path.clone(), query, headers, payload };
     let engine = app.engine.clone();
-    // What may touch the disk or wait for a sync has threads of its own.
-    let handled = tokio::task::spawn_blocking(move || engine.handle(&party, request)).await;
-    let handled = handled
-        .unwrap_or_else(|_| Err(refuse(RefusalKind::Internal, IssueCode::Exception, "the request failed")));
+    let handled = if engine.answers_at_once(&party, &request) {
+        engine.handle(&party, request)
+    } else {
+        // What may take long or waits for a sync has threads of its own.
+        let handled = tokio::task::spawn_blocking(move || engine.handle(&party, request)).await;
+        handled.unwrap_or_else(|_| {
+            Err(refuse(RefusalKind::Internal, IssueCode::Exception, "the request failed"))
+        })
+    };
     match handled {
         Ok(answer) if is_raw_read => {
             Ok(binary::unwrapped(&answer, respond::answer(&answer, manner), manner.without_body))
@@ -284,6 +292,9 @@ async fn payload(
         return Err(refuse(RefusalKind::UnsupportedMediaType, IssueCode::NotSupported, message));
     }
     let bytes = bytes.to_vec();
+    if bytes.len() <= READ_INLINE_BYTES_MAX {
+        return read(content, bytes);
+    }
     let read = tokio::task::spawn_blocking(move || read(content, bytes)).await;
     read.unwrap_or_else(|_| {
         Err(refuse(RefusalKind::Internal, IssueCode::Exception, "the body could not be read"))

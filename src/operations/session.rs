@@ -14,8 +14,8 @@ use super::engine::Engine;
 use super::route::Place;
 use super::table::{Code, Interaction};
 
-/// How a version is shown, by its id.
-type Show<'a> = dyn Fn(&Stored, &str) -> Result<Option<Disclosed>, StoreError> + 'a;
+/// How a version is shown, by its id; the newest with the facts that are kept of its row.
+type Show<'a> = dyn Fn(Option<&Current>, &Stored, &str) -> Result<Option<Disclosed>, StoreError> + 'a;
 
 pub(super) struct Session<'s> {
     pub(super) engine: &'s Engine,
@@ -119,7 +119,10 @@ impl<'s> Session<'s> {
 
     /// What the party may see of a resource: nothing of one that is hidden or was never there.
     pub(super) fn look(&self, def: &'static TypeDef, id: &ResourceId) -> Result<Seen, Refusal> {
-        self.look_by(def, id, &|stored, version_id| self.lens.show(stored, version_id))
+        self.look_by(def, id, &|current, stored, version_id| match current {
+            Some(current) => self.lens.show_newest(current, stored, version_id),
+            None => self.lens.show(stored, version_id),
+        })
     }
 
     /// The same, for who has a scope with one of these letters: to change something is another right than to read it.
@@ -129,7 +132,7 @@ impl<'s> Session<'s> {
         def: &'static TypeDef,
         id: &ResourceId,
     ) -> Result<Seen, Refusal> {
-        self.look_by(def, id, &|stored, version_id| self.lens.show_to(letters, stored, version_id))
+        self.look_by(def, id, &|_, stored, version_id| self.lens.show_to(letters, stored, version_id))
     }
 
     fn look_by(&self, def: &'static TypeDef, id: &ResourceId, show: &Show<'_>) -> Result<Seen, Refusal> {
@@ -139,11 +142,11 @@ impl<'s> Session<'s> {
         let hidden = |current: Current| Ok(Seen::Nothing { current: Some(current) });
         if current.deleted {
             let Some(before) = self.newest_text(&current)? else { return hidden(current) };
-            let shown = show(&before, &self.version_id(before.sequence))?;
+            let shown = show(None, &before, &self.version_id(before.sequence))?;
             return if shown.is_some() { Ok(Seen::Deleted(current)) } else { hidden(current) };
         }
         let stored = self.repository().newest(&current)?;
-        match show(&stored, &self.version_id(stored.sequence))? {
+        match show(Some(&current), &stored, &self.version_id(stored.sequence))? {
             Some(disclosed) => Ok(Seen::Resource {
                 current: Box::new(current),
                 stored: Box::new(stored),

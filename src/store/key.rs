@@ -170,6 +170,13 @@ pub fn persons_key() -> Vec<u8> {
     Key::new(Space::Meta).text(b"persons").into_bytes()
 }
 
+/// The key that every change writes that may change a decision beside the data themselves: of a Consent, of which Patients are
+/// one person, of an Organization or a Practitioner. While it stays nothing that is kept of these is out of date.
+#[must_use]
+pub fn governing_key() -> Vec<u8> {
+    Key::new(Space::Meta).text(b"governing").into_bytes()
+}
+
 /// The key of the list of what is completely indexed.
 #[must_use]
 pub fn indexed_key() -> Vec<u8> {

@@ -296,4 +296,10 @@ pub trait Kv: Send + Sync {
     /// that says that a row was erased, no older state can be asked for, and as soon as none is read any more the backend
     /// forgets what it had under the keys that the batch removed.
     fn commit(&self, batch: Batch) -> Ticket;
+
+    /// Hands over a batch without expectations for whose result nobody waits. It is durable within 50 ms unless the disk
+    /// holds the store up, and before all that is committed after it.
+    fn commit_soon(&self, batch: Batch) {
+        drop(self.commit(batch));
+    }
 }

@@ -372,6 +372,34 @@ fn what_is_erased_is_gone_for_all_but_who_reads_already(subject: &mut dyn Subjec
     }
 }
 
+fn what_nobody_waits_for_is_there_soon_and_before_what_comes_later(subject: &mut dyn Subject) {
+    let soon = |key: &[u8]| {
+        let writes = vec![put(key, b"v")];
+        subject.kv().commit_soon(Batch { writes, ..Batch::default() });
+    };
+    for number in 0..20_u8 {
+        soon(&[2, number]);
+    }
+    // Whoever waits for a later commit finds the earlier ones, in their order.
+    let last = commit(subject.kv(), vec![put(b"\x02z", b"v")]);
+    let snapshot = subject.kv().snapshot(At::Sequence(last)).unwrap();
+    let found: Vec<u64> = (0..20_u8).map(|number| snapshot.get(&[2, number]).unwrap().unwrap().1.0).collect();
+    assert_eq!(found, (last.0 - 20..last.0).collect::<Vec<u64>>());
+    drop(snapshot);
+    // And without a later one they are there by themselves.
+    soon(&[2, 99]);
+    let is_there = || subject.kv().snapshot(At::Latest).unwrap().get(&[2, 99]).unwrap().is_some();
+    let since = std::time::Instant::now();
+    while !is_there() {
+        assert!(since.elapsed() < Duration::from_secs(10), "nothing was written");
+        std::thread::yield_now();
+    }
+    // A store that closes writes what is left.
+    soon(&[2, 100]);
+    subject.reopen();
+    assert!(subject.kv().snapshot(At::Latest).unwrap().get(&[2, 100]).unwrap().is_some());
+}
+
 macro_rules! contract {
     ($($case:ident),+ $(,)?) => {
         mod memory {
@@ -394,4 +422,5 @@ contract!(
     an_old_snapshot_keeps_what_it_shows,
     large_values_and_records_come_back,
     what_is_erased_is_gone_for_all_but_who_reads_already,
+    what_nobody_waits_for_is_there_soon_and_before_what_comes_later,
 );

@@ -26,6 +26,7 @@ mod interference;
 mod issuers;
 mod kill;
 mod limits;
+mod load;
 mod oauth;
 mod oauth_admin;
 mod oauth_code;

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::definitions::{TypeDef, r4};
 use crate::model::{Node, Normalized, ResourceId};
 use crate::search::{EVERY, Entry, Facts, param_id};
-use crate::store::key::{Key, Space, consents_key, definitions_key, persons_key};
+use crate::store::key::{Key, Space, consents_key, definitions_key, governing_key, persons_key};
 use crate::store::kv::{Batch, Expectation, Place, Snapshot, Stamp, Stamped, StoreError, Write};
 
 use super::current::{self, Current};
@@ -79,11 +79,21 @@ impl Draft {
         }
         match &*change.def.name {
             "SearchParameter" => self.put(Key::from_bytes(definitions_key()), Vec::new(), &[]),
-            "Consent" => self.put(Key::from_bytes(consents_key()), Vec::new(), &[]),
+            "Consent" => self.outdate(consents_key()),
+            "Organization" | "Practitioner" => self.outdate(governing_key()),
             _ => {}
         }
         self.version(change, number, row);
         self.entries(snapshot, (&change.derived.entries, change.body.is_some()), number, row)
+    }
+
+    /// Says that what was made of something before may be out of date.
+    pub(super) fn outdate(&mut self, key: Vec<u8>) {
+        for key in [key, governing_key()] {
+            if !self.batch.writes.iter().rev().any(|write| write.key == key) {
+                self.put(Key::from_bytes(key), Vec::new(), &[]);
+            }
+        }
     }
 
     /// Adds what indexes a resource anew, if its entries or facts are not what they should be. The version stays.
@@ -168,7 +178,7 @@ impl Draft {
         if r4().resource_numbered(number).is_some_and(|def| &*def.name == "Patient")
             && before.iter().chain(&after).any(is_merge)
         {
-            self.put(Key::from_bytes(persons_key()), Vec::new(), &[]);
+            self.outdate(persons_key());
         }
         if before != after {
             let (key, row_at) = Key::new(Space::Entries).stamped();

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use crate::definitions::{TypeDef, r4};
 use crate::model::{ResourceId, parse};
 use crate::search::Facts;
-use crate::store::key::{Key, Space, consents_key, erased_key, number_at, persons_key, row_of};
+use crate::store::key::{
+    Key, Space, consents_key, erased_key, governing_key, number_at, persons_key, row_of,
+};
 use crate::store::kv::{Direction, Expectation, Flow, KeyRange, Snapshot, StoreError, Write};
 
 use super::change::{Draft, entries_of, posting_type};
@@ -151,13 +153,11 @@ impl Draft {
         let removals = keys.into_iter().map(|key| Write { key: key.into_bytes(), ..Write::default() });
         self.batch.writes.extend(removals);
         self.put(Key::from_bytes(erased_key(row)), Vec::new(), &[]);
-        let outdated = match &*current.def.name {
-            "Consent" => Some(consents_key()),
-            "Patient" => Some(persons_key()),
-            _ => None,
-        };
-        if let Some(key) = outdated.filter(|key| !self.batch.writes.iter().any(|write| write.key == *key)) {
-            self.put(Key::from_bytes(key), Vec::new(), &[]);
+        match &*current.def.name {
+            "Consent" => self.outdate(consents_key()),
+            "Patient" => self.outdate(persons_key()),
+            "Organization" | "Practitioner" => self.outdate(governing_key()),
+            _ => {}
         }
         Ok(versions.len())
     }

@@ -1,7 +1,10 @@
 //! One version of a resource as it is stored: when and how it came, and its text.
 //!
 //! `time (8) | method (1) | type (2) | id length (1), id | meta place (4) | packing (1) | text`
+use std::cell::RefCell;
+
 use bytes::Bytes;
+use zstd::bulk::{Compressor, Decompressor};
 
 use crate::definitions::{TypeDef, r4};
 use crate::model::{Millis, Normalized, ResourceId, Temporal};
@@ -73,7 +76,7 @@ pub(super) fn encode(method: Method, def: &TypeDef, id: &ResourceId, body: Optio
     let (text, meta_at) = body.map_or(("", 0), |body| (body.text.as_str(), body.meta_at));
     out.extend_from_slice(&u32::try_from(meta_at).unwrap_or(0).to_be_bytes());
     let packed = if text.len() >= PACK_BYTES_MIN {
-        zstd::bulk::compress(text.as_bytes(), ZSTD_LEVEL).ok().filter(|packed| packed.len() < text.len())
+        pack(text.as_bytes()).filter(|packed| packed.len() < text.len())
     } else {
         None
     };
@@ -89,6 +92,20 @@ pub(super) fn encode(method: Method, def: &TypeDef, id: &ResourceId, body: Optio
         }
     }
     out
+}
+
+thread_local! {
+    // What zstd needs for its work is large, and takes longer to make than most texts to pack.
+    static PACKER: RefCell<Option<Compressor<'static>>> = RefCell::new(Compressor::new(ZSTD_LEVEL).ok());
+    static UNPACKER: RefCell<Option<Decompressor<'static>>> = RefCell::new(Decompressor::new().ok());
+}
+
+fn pack(text: &[u8]) -> Option<Vec<u8>> {
+    PACKER.with_borrow_mut(|packer| packer.as_mut()?.compress(text).ok())
+}
+
+fn unpack(packed: &[u8], len: usize) -> Option<Vec<u8>> {
+    UNPACKER.with_borrow_mut(|unpacker| unpacker.as_mut()?.decompress(packed, len).ok())
 }
 
 /// Reads a record back.
@@ -108,7 +125,7 @@ fn parts(row: u64, sequence: Sequence, value: &[u8]) -> Option<Stored> {
         NONE => rest.to_vec(),
         ZSTD => {
             let (len, packed) = rest.split_first_chunk::<4>()?;
-            zstd::bulk::decompress(packed, usize::try_from(u32::from_be_bytes(*len)).ok()?).ok()?
+            unpack(packed, usize::try_from(u32::from_be_bytes(*len)).ok()?)?
         }
         _ => return None,
     };

@@ -246,8 +246,12 @@ impl Kv for Sled {
 
     fn commit(&self, batch: Batch) -> Ticket {
         let (ticket, resolver) = Ticket::new();
-        self.queue.push(batch, resolver);
+        self.queue.push(batch, Some(resolver));
         ticket
+    }
+
+    fn commit_soon(&self, batch: Batch) {
+        self.queue.push(batch, None);
     }
 }
 

@@ -65,7 +65,7 @@ impl Table {
 
     /// About how many entries a range has: counted up to a limit, and then taken to be many.
     pub(super) fn estimate(&self, range: &KeyRange) -> u64 {
-        const COUNTED_MAX: u64 = 256;
+        const COUNTED_MAX: u64 = 64;
         const MANY: u64 = 4_096;
         let mut cursor = self.cursor(range, Direction::Forward);
         let mut count = 0;

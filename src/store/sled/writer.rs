@@ -22,23 +22,43 @@ const GROUP_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How long a commit may wait for a writer that cannot go on before it is told that the store is busy.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// How long a commit that nobody waits for may wait for others to share a sync with.
+const SOON: Duration = Duration::from_millis(20);
+/// So many bytes of such commits are written at once.
+const SOON_BYTES_MAX: usize = 1024 * 1024;
+
 /// A commit that waits for the writer.
 struct Pending {
     batch: Batch,
-    resolver: Resolver,
+    /// `None`: nobody waits for what becomes of it.
+    resolver: Option<Resolver>,
     since: Instant,
+}
+
+impl Pending {
+    fn resolve(self, result: CommitResult) {
+        if let Some(resolver) = self.resolver {
+            resolver.resolve(result);
+        }
+    }
 }
 
 /// What the writer and those who hand it work share.
 #[derive(Default)]
 pub(super) struct Queue {
     inner: Mutex<Inner>,
+    /// For the writer: there is something to do.
+    work: Condvar,
+    /// For all others.
     changed: Condvar,
 }
 
 #[derive(Default)]
 struct Inner {
     pending: VecDeque<Pending>,
+    /// How many of those that are pending somebody waits for, and the bytes of all.
+    awaited: usize,
+    bytes: usize,
     closing: bool,
     /// Why nothing more is written.
     stopped: Option<CommitError>,
@@ -52,26 +72,46 @@ struct Inner {
     ended: bool,
 }
 
+impl Inner {
+    fn pop(&mut self) -> Option<Pending> {
+        let pending = self.pending.pop_front()?;
+        self.awaited -= usize::from(pending.resolver.is_some());
+        self.bytes -= pending.batch.bytes();
+        Some(pending)
+    }
+}
+
 impl Queue {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn push(&self, batch: Batch, resolver: Resolver) {
+    /// Hands the writer a commit; without a resolver it may wait a moment for others.
+    pub(super) fn push(&self, batch: Batch, resolver: Option<Resolver>) {
+        let pending = Pending { batch, resolver, since: Instant::now() };
         let mut inner = self.lock();
         if let Some(error) = inner.stopped.clone() {
-            return resolver.resolve(Err(error));
+            return pending.resolve(Err(error));
         }
         if inner.closing {
-            return resolver.resolve(Err(CommitError::Stopped));
+            return pending.resolve(Err(CommitError::Stopped));
         }
-        inner.pending.push_back(Pending { batch, resolver, since: Instant::now() });
-        self.changed.notify_all();
+        let was_waiting = !inner.pending.is_empty();
+        let is_awaited = pending.resolver.is_some();
+        inner.awaited += usize::from(is_awaited);
+        inner.bytes += pending.batch.bytes();
+        let is_due = is_awaited || inner.bytes >= SOON_BYTES_MAX || !was_waiting;
+        inner.pending.push_back(pending);
+        drop(inner);
+        if is_due {
+            self.work.notify_one();
+        }
     }
 
     /// Lets the writer finish what is queued and end.
     pub(super) fn close(&self) {
         self.lock().closing = true;
+        self.work.notify_all();
         self.changed.notify_all();
     }
 
@@ -116,8 +156,9 @@ impl Queue {
         let mut inner = self.lock();
         inner.failure = Some(failure);
         inner.stopped = Some(error.clone());
+        (inner.awaited, inner.bytes) = (0, 0);
         for pending in inner.pending.drain(..) {
-            pending.resolver.resolve(Err(error.clone()));
+            pending.resolve(Err(error.clone()));
         }
         self.changed.notify_all();
     }
@@ -143,13 +184,20 @@ impl Queue {
     /// The next group, or `None` when there is nothing left and the store is closing.
     fn take_group(&self) -> Option<Vec<Pending>> {
         let mut inner = self
-            .changed
+            .work
             .wait_while(self.lock(), |inner| inner.pending.is_empty() && !inner.closing)
             .unwrap_or_else(PoisonError::into_inner);
+        let since = inner.pending.front().map(|pending| pending.since);
+        if let Some(patience) = since.and_then(|since| SOON.checked_sub(since.elapsed())) {
+            let may_wait =
+                |inner: &mut Inner| inner.awaited == 0 && inner.bytes < SOON_BYTES_MAX && !inner.closing;
+            let waited = self.work.wait_timeout_while(inner, patience, may_wait);
+            (inner, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        }
         let mut group = Vec::new();
         let mut bytes = 0;
         while bytes < GROUP_BYTES_MAX {
-            let Some(pending) = inner.pending.pop_front() else { break };
+            let Some(pending) = inner.pop() else { break };
             bytes += pending.batch.bytes();
             group.push(pending);
         }
@@ -163,8 +211,8 @@ impl Queue {
             let patience = Duration::from_millis(500);
             (inner, _) = self.changed.wait_timeout(inner, patience).unwrap_or_else(PoisonError::into_inner);
             while inner.pending.front().is_some_and(|pending| pending.since.elapsed() > WAIT_MAX) {
-                if let Some(pending) = inner.pending.pop_front() {
-                    pending.resolver.resolve(Err(CommitError::Busy));
+                if let Some(pending) = inner.pop() {
+                    pending.resolve(Err(CommitError::Busy));
                 }
             }
         }
@@ -230,7 +278,7 @@ impl Writer {
             Encoder { seal: self.seal, bytes: Vec::new(), group: Sequence(self.last.sequence.0 + 1) };
         let mut overlay = Overlay::new();
         let mut written: Vec<(Committed, Batch)> = Vec::new();
-        let mut answers: Vec<(Resolver, CommitResult)> = Vec::new();
+        let mut answers: Answers = Vec::new();
         let mut last = self.last;
         for Pending { mut batch, resolver, .. } in group {
             let answer = match self.holds(&batch, &overlay) {
@@ -277,7 +325,9 @@ impl Writer {
             }
         }
         for (resolver, answer) in answers {
-            resolver.resolve(answer);
+            if let Some(resolver) = resolver {
+                resolver.resolve(answer);
+            }
         }
         true
     }
@@ -349,8 +399,12 @@ impl Writer {
     }
 }
 
-fn fail(answers: Vec<(Resolver, CommitResult)>, error: &CommitError) {
+/// What each commit of a group is told, where somebody waits.
+type Answers = Vec<(Option<Resolver>, CommitResult)>;
+
+fn fail(answers: Answers, error: &CommitError) {
     for (resolver, answer) in answers {
+        let Some(resolver) = resolver else { continue };
         let answer = match answer {
             Err(CommitError::Conflict { readable_at }) => Err(CommitError::Conflict { readable_at }),
             _ => Err(error.clone()),

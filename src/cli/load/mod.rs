@@ -1,0 +1,159 @@
+//! `chartward load`: how fast a FHIR server is. Values are sampled from the server's own data, so that the same command
+//! measures any server; a handler that does nothing but answer stands beside it as the limit of the machine.
+
+mod client;
+mod drive;
+mod report;
+mod sample;
+mod shapes;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::http::{Bare, bare};
+
+use client::{Address, Connection};
+use drive::Pace;
+use report::{Line, Report};
+use sample::Samples;
+use shapes::{Call, Group, Shape};
+
+/// Runs shapes of work against a FHIR server: each for some seconds, over so many connections that stay open. Values to ask for are
+/// sampled from the server, which should hold Patients, Observations, Conditions and Encounters. Writing shapes leave
+/// their resources there. In a closed loop every connection sends its next request when it has its answer; with --rate requests
+/// come at their times, and a late answer counts from the time at which its request was due.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The base URL of the server
+    url: String,
+    /// An access token
+    #[arg(long)]
+    token: Option<String>,
+    /// An access token of an insurer: what --token may search is searched by it as well
+    #[arg(long)]
+    insurer_token: Option<String>,
+    /// Which shapes, or kinds of them: read, create, transaction, crud, import, search, consent
+    #[arg(long, value_delimiter = ',', default_value = "read,create,transaction,crud,search")]
+    shapes: Vec<String>,
+    /// How many connections, one measurement each
+    #[arg(long, value_delimiter = ',', default_value = "1,16,64", value_parser = clap::value_parser!(u16).range(1..=300))]
+    connections: Vec<u16>,
+    /// How long each measurement takes, in seconds
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: u64,
+    /// Seconds before each measurement that do not count
+    #[arg(long, default_value_t = 1)]
+    warm_up: u64,
+    /// So many requests a second are due, whether the server keeps up or not
+    #[arg(long)]
+    rate: Option<u32>,
+    /// Files of transaction Bundles for the shape import; without them a synthetic hospital is made
+    #[arg(long)]
+    bundles: Vec<PathBuf>,
+    /// Also measure a handler on this machine that answers a read with the same bytes and does nothing else
+    #[arg(long)]
+    bare: bool,
+    /// Where to write the figures, as JSON
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+pub fn run(arguments: &Arguments) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
+    let report = runtime.block_on(measured(arguments))?;
+    std::io::stdout().write_all(report.table().as_bytes()).map_err(|error| error.to_string())?;
+    if let Some(path) = &arguments.json {
+        let text = serde_json::to_string_pretty(&report.json()).map_err(|error| error.to_string())?;
+        std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    if report.lines.iter().any(|line| line.done == 0) {
+        return Err("a shape got no answer that it expects".to_owned());
+    }
+    Ok(())
+}
+
+async fn measured(arguments: &Arguments) -> Result<Report, String> {
+    let address = Address::parse(&arguments.url)?;
+    let token = arguments.token.as_deref();
+    let samples = Samples::of(&address, token).await?;
+    let mut report = Report::new(&arguments.url);
+    for shape in wanted(arguments, &samples)? {
+        for connections in &arguments.connections {
+            let askers = match (shape.group, &arguments.insurer_token) {
+                (Group::Consent, Some(insurer)) => vec![("", token), (", insurer", Some(insurer.as_str()))],
+                _ => vec![("", token)],
+            };
+            for (suffix, token) in askers {
+                let name = format!("{}{suffix}", shape.name);
+                let line = one(arguments, (&address, token), &shape, (name, *connections)).await?;
+                super::args::report(&line.row());
+                report.lines.push(line);
+            }
+        }
+    }
+    if arguments.bare {
+        beside(arguments, (&address, token), &samples, &mut report).await?;
+    }
+    report.compare();
+    Ok(report)
+}
+
+/// The shapes that are asked for; one that this data has no values for is said so and left out.
+fn wanted(arguments: &Arguments, samples: &Samples) -> Result<Vec<Shape>, String> {
+    let mut found = Vec::new();
+    for name in &arguments.shapes {
+        let shapes = shapes::named(name, samples, &arguments.bundles)?;
+        if shapes.is_empty() {
+            return Err(format!("there is no shape {name}, or the server has no data for it"));
+        }
+        found.extend(shapes);
+    }
+    Ok(found)
+}
+
+async fn one(
+    arguments: &Arguments,
+    (address, token): (&Address, Option<&str>),
+    shape: &Shape,
+    (name, connections): (String, u16),
+) -> Result<Line, String> {
+    let pace = Pace {
+        warm_up: Duration::from_secs(arguments.warm_up),
+        measured: Duration::from_secs(arguments.seconds),
+        rate: arguments.rate,
+    };
+    let mut open = Vec::new();
+    for _ in 0..connections {
+        open.push(Connection::open(address, token).await?);
+    }
+    let outcome = drive::drive(open, &shape.calls, &pace).await;
+    Ok(Line::of(name, shape, connections, &outcome, &pace))
+}
+
+/// Measures the same reads from a handler that has the bytes of one answer and nothing to do.
+async fn beside(
+    arguments: &Arguments,
+    (address, token): (&Address, Option<&str>),
+    samples: &Samples,
+    report: &mut Report,
+) -> Result<(), String> {
+    let path = samples.reads.first().ok_or("there is nothing to read")?;
+    let mut connection = Connection::open(address, token).await?;
+    let answer = connection.get(path).await?;
+    let running: Bare = bare(answer).map_err(|error| error.to_string())?;
+    let address = Address::parse(&format!("http://{}", running.address))?;
+    let calls: Vec<Call> = vec![Call::get(path.clone())];
+    let shape = Shape::new("bare handler", Group::Read, Arc::new(shapes::Cycle::of(calls)));
+    for connections in &arguments.connections {
+        let name = shape.name.to_owned();
+        let line = one(arguments, (&address, token), &shape, (name, *connections)).await?;
+        super::args::report(&line.row());
+        report.lines.push(line);
+    }
+    Ok(())
+}
