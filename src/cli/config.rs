@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::policy::ConsentConfig;
+use super::telemetry::LogConfig;
 use super::trust::{CertificateSection, IntrospectionSection, IssuerSection};
 
 /// Everything that can be set, each with its default.
@@ -50,6 +51,8 @@ pub struct Config {
     pub audit: AuditConfig,
     /// What Consents mean here.
     pub consent: ConsentConfig,
+    /// The log, and what is told to a monitoring system.
+    pub log: LogConfig,
 }
 
 /// How accesses are recorded.
@@ -104,6 +107,7 @@ impl Default for Config {
             jwks_private_networks: false,
             audit: AuditConfig::default(),
             consent: ConsentConfig::default(),
+            log: LogConfig::default(),
         }
     }
 }
@@ -157,6 +161,7 @@ impl Config {
         }
         super::policy::settings(&config)?;
         config.audit.is_durable()?;
+        config.log.check()?;
         Ok(config)
     }
 }

@@ -1,6 +1,7 @@
 //! The house put together: a store, its secrets, the issuer, the engine.
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::audit::{self, Signer};
 use crate::auth::{AccessToken, Issuer, Party};
@@ -93,6 +94,7 @@ impl House {
             include_len_max: config.include_len_max,
             referential_integrity: config.referential_integrity,
             durable_reads: config.audit.is_durable()?,
+            slow_search: Duration::from_millis(config.log.slow_millis),
             ..EngineOptions::new(base_url)
         };
         let settings = settings(config)?;

@@ -21,6 +21,7 @@ mod remote;
 mod sealing;
 mod serve;
 mod sources;
+mod telemetry;
 mod token;
 mod tour;
 mod trust;
@@ -33,6 +34,7 @@ pub use generate::generated;
 pub use house::{House, claims, now};
 pub use policy::ConsentConfig;
 pub use serve::{Running, start};
+pub use telemetry::LogConfig;
 pub use trust::{
     CertificateSection, ClientSection, IntrospectionSection, IssuerSection, Secret, UserSection,
 };

@@ -7,7 +7,6 @@ use std::time::Duration;
 use crate::audit::{Signer, seal};
 use crate::store::Kv;
 
-use super::args::report;
 use super::house::{House, now};
 
 /// The thread, which also seals when it ends.
@@ -41,6 +40,6 @@ impl Sealing {
 
 fn seal_now(kv: &Arc<dyn Kv>, signer: &Signer) {
     if let Err(error) = seal(&**kv, signer, now()) {
-        report(&format!("sealing the record of accesses: {error}"));
+        tracing::error!(%error, "the record of accesses could not be sealed");
     }
 }

@@ -10,15 +10,18 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
-use crate::http::{Limits, Listening, Tasks, router, serve, tls_from_files, tls_self_signed};
+use crate::http::{
+    Limits, Listening, Observed, Tasks, router, serve, tls_from_files, tls_self_signed, watching,
+};
+use crate::operations::Engine;
 
-use crate::store::make_private_file;
+use crate::store::{Figure, make_private_file};
 
-use super::args::report;
 use super::config::{Common, Config};
 use super::house::House;
 use super::reindex::Indexing;
 use super::sealing::Sealing;
+use super::telemetry::{Telemetry, process_figures};
 
 /// Serves the R4 REST API below /fhir. Access tokens are needed unless --open is given.
 #[derive(clap::Args)]
@@ -48,23 +51,23 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<(), String> {
     let config = Config::load(&arguments.common)?;
+    let _telemetry = Telemetry::start(&config.log)?;
     let house = House::open(&config)?;
     if let Some(sled) = &house.sled {
         let opened = sled.opened();
         if let Some(reason) = &opened.rebuilt {
-            report(&format!("the records were rebuilt from the journal: {reason}"));
+            tracing::warn!(reason, "the records were rebuilt from the journal");
         }
         if let Some(reason) = &opened.not_renewed {
-            report(&format!("what was erased may still be in unused pages of sled's files: {reason}"));
+            tracing::warn!(reason, "what was erased may still be in unused pages of sled's files");
         }
         if opened.torn_bytes > 0 {
-            report(&format!(
-                "{} bytes of a write that was never acknowledged were cut off",
-                opened.torn_bytes
-            ));
+            let bytes = opened.torn_bytes;
+            tracing::warn!(bytes, "a write that was never acknowledged was cut off");
         }
         if opened.replayed > 0 {
-            report(&format!("{} commits were replayed from the journal", opened.replayed));
+            let commits = opened.replayed;
+            tracing::info!(commits, "commits were replayed from the journal");
         }
     }
     house.bring_up_to_date()?;
@@ -75,11 +78,12 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     if let Some(path) = &arguments.ready_file {
         ready(path, &base_url, &BTreeMap::new())?;
     }
-    report(&format!("serving {base_url}"));
+    tracing::info!(base_url, "serving");
     if arguments.open {
-        report("open: everybody on this machine reads and writes everything, without a token");
+        tracing::warn!("open: everybody on this machine reads and writes everything, without a token");
     }
     running.until_told()?;
+    tracing::info!("what was accepted is finished; closing the store");
     house.sled.as_ref().map_or(Ok(()), |sled| sled.close().map_err(|error| error.to_string()))
 }
 
@@ -198,13 +202,24 @@ pub fn start(
         rotate_keys: sled.as_ref().map(|_| super::keys::task(engine.clone(), super::keys::folder(config))),
         backup: sled.map(|sled| super::backup::task(sled, config.data.join("backups"))),
     };
+    let figures = {
+        let engine = engine.clone();
+        Arc::new(move || figures_of(&engine))
+    };
+    let observed = Arc::new(Observed::new(figures, Duration::from_millis(config.log.slow_millis)));
+    if let Some(address) = &config.log.metrics_listen {
+        let listening = runtime.block_on(Listening::bind(address, None));
+        let listening = listening.map_err(|error| format!("log.metrics_listen {address}: {error}"))?;
+        // It ends with the runtime.
+        runtime.spawn(serve(listening, watching(engine.clone(), observed.clone()), std::future::pending()));
+    }
     let (on, ending) = (runtime.clone(), engine.clone());
     let thread = std::thread::Builder::new().name("server".to_owned()).spawn(move || {
         let until = async {
             // The sender gone means the same as a word from it.
             let _ = ended.await;
         };
-        let served = on.block_on(serve(listening, router(engine, limits, tasks), until));
+        let served = on.block_on(serve(listening, router(engine, limits, tasks, observed), until));
         ending.record_refusals();
         served.map_err(|error| error.to_string())
     });
@@ -212,6 +227,23 @@ pub fn start(
     let indexing = Some(Indexing::start(house)?);
     let sealing = Some(Sealing::start(house, Duration::from_secs(config.audit.seal_seconds.max(1)))?);
     Ok(Running { base_url, end: Some(end), thread: Some(thread), indexing, sealing, runtime })
+}
+
+/// What there is to watch: the store, the indexing, the process.
+fn figures_of(engine: &Engine) -> Vec<Figure> {
+    let mut figures = engine.kv().figures();
+    let progress = engine.index.progress();
+    let count = |value: u64| f64::from(u32::try_from(value).unwrap_or(u32::MAX));
+    let figure = |name, help, value| Figure { name, help, value };
+    figures.push(figure(
+        "index_running",
+        "1 while resources are indexed anew",
+        f64::from(u8::from(progress.running)),
+    ));
+    figures.push(figure("index_done", "Resources that the running job has indexed", count(progress.done)));
+    figures.push(figure("index_of", "Resources that the running job is about", count(progress.of)));
+    figures.extend(process_figures());
+    figures
 }
 
 fn is_loopback(address: IpAddr) -> bool {

@@ -7,11 +7,13 @@ mod binary;
 mod listen;
 mod negotiate;
 mod oauth;
+mod observe;
 mod respond;
 mod service;
 mod tls;
 
 pub use bare::{Answered, Bare, bare};
 pub use listen::{Listening, serve};
-pub use service::{Limits, Task, Tasks, router};
+pub use observe::{Figures, Observed};
+pub use service::{Limits, Task, Tasks, router, watching};
 pub use tls::{tls_from_files, tls_self_signed};

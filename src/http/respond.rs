@@ -11,6 +11,7 @@ use crate::model::{IssueCode, Millis, Outcome, Temporal, parse, prettify, to_xml
 use crate::operations::{Answer, Refusal};
 
 use super::negotiate::Format;
+use super::observe::Label;
 
 /// How the request wants to be answered.
 #[derive(Clone, Debug, Default)]
@@ -20,6 +21,8 @@ pub(super) struct Manner {
     pub(super) without_body: bool,
     pub(super) pretty: bool,
     pub(super) request_id: String,
+    /// What was asked for.
+    pub(super) label: Label,
 }
 
 pub(super) fn answer(answer: &Answer, manner: &Manner) -> Response<WireBody> {

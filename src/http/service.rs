@@ -1,12 +1,13 @@
 //! The service: one handler for every path below the base, because the table of interactions is the router.
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body as WireBody;
 use axum::extract::{Request as WireRequest, State};
 use axum::http::{HeaderMap, Method, Response, StatusCode};
+use axum::middleware::from_fn_with_state;
+use axum::response::IntoResponse as _;
 use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -16,6 +17,7 @@ use crate::auth::Party;
 use crate::model::{Issue, IssueCode, Outcome, from_xml, parse};
 use crate::operations::{
     Engine, Headers, Payload, Preference, Refusal, RefusalKind, Request, Verb, allowed, decode, decode_pairs,
+    named,
 };
 
 use super::asker::{administrator, on_record, party};
@@ -23,6 +25,7 @@ use super::binary;
 use super::listen::{address, shown};
 use super::negotiate::{self, Content, Format};
 use super::oauth;
+use super::observe::{Label, Observed, observe};
 use super::respond::{self, Manner};
 
 /// The limits of the wire, each with its default.
@@ -58,17 +61,18 @@ struct App {
     engine: Arc<Engine>,
     tasks: Tasks,
     limits: Limits,
-    requests: Arc<AtomicU64>,
+    observed: Arc<Observed>,
 }
 
 /// The router of a server. The API is below `/fhir`.
-pub fn router(engine: Arc<Engine>, limits: Limits, tasks: Tasks) -> Router {
+pub fn router(engine: Arc<Engine>, limits: Limits, tasks: Tasks, observed: Arc<Observed>) -> Router {
     let authorization = oauth::routes(engine.clone());
-    let app = App { engine, tasks, limits, requests: Arc::default() };
+    let app = App { engine, tasks, limits, observed: observed.clone() };
     let timeout = Duration::from_secs(limits.request_seconds_max);
     Router::new()
         .route("/health/live", get(|| async { "ok" }))
         .route("/health/ready", get(ready))
+        .route("/metrics", get(metrics))
         .route("/admin/backup", post(back_up))
         .route("/admin/keys/rotate", post(rotate_keys))
         .route("/admin/reindex", get(indexing).post(index_anew))
@@ -78,6 +82,26 @@ pub fn router(engine: Arc<Engine>, limits: Limits, tasks: Tasks) -> Router {
         .layer(CompressionLayer::new())
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, timeout))
         .layer(CatchPanicLayer::new())
+        .layer(from_fn_with_state(observed, observe))
+}
+
+/// The router for who watches the server, at an address of its own and without a token.
+pub fn watching(engine: Arc<Engine>, observed: Arc<Observed>) -> Router {
+    let app = App { engine, tasks: Tasks::default(), limits: Limits::default(), observed };
+    let page = |State(app): State<App>| async move { app.observed.page() };
+    Router::new()
+        .route("/health/live", get(|| async { "ok" }))
+        .route("/health/ready", get(ready))
+        .route("/metrics", get(page))
+        .with_state(app)
+}
+
+/// Figures for Prometheus, for administrators.
+async fn metrics(State(app): State<App>, headers: HeaderMap) -> Response<WireBody> {
+    match administrator(&app.engine, &headers, "GET /metrics").await {
+        Ok(_) => app.observed.page(),
+        Err(stopped) => stopped.into_response(),
+    }
 }
 
 async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
@@ -140,15 +164,14 @@ async fn have_done(app: &App, headers: &HeaderMap, task: Option<Task>, what: &st
 }
 
 async fn handle(State(app): State<App>, request: WireRequest) -> Response<WireBody> {
-    let number = app.requests.fetch_add(1, Ordering::Relaxed);
-    let given = request.headers().get("x-request-id").and_then(|value| value.to_str().ok());
-    let request_id = given.filter(|id| id.len() <= 128).map_or_else(|| format!("{number:x}"), str::to_owned);
+    let request_id = request.headers().get("x-request-id").and_then(|value| value.to_str().ok());
+    let request_id = request_id.unwrap_or_default().to_owned();
     let mut manner =
         Manner { request_id, without_body: request.method() == Method::HEAD, ..Manner::default() };
-    match answer(&app, request, &mut manner).await {
-        Ok(response) => response,
-        Err(refusal) => respond::refusal(&refusal, &manner),
-    }
+    let answer = answer(&app, request, &mut manner).await;
+    let mut response = answer.unwrap_or_else(|refusal| respond::refusal(&refusal, &manner));
+    response.extensions_mut().insert(manner.label);
+    response
 }
 
 fn refuse(kind: RefusalKind, code: IssueCode, message: impl Into<String>) -> Refusal {
@@ -164,6 +187,10 @@ async fn answer(app: &App, request: WireRequest, manner: &mut Manner) -> Result<
     manner.format = negotiated.unwrap_or_default();
     manner.pretty = query.iter().any(|(name, value)| name == "_pretty" && value == "true");
     let path = path(parts.uri.path())?;
+    if let Some((interaction, kind)) = Verb::parse(parts.method.as_str()).and_then(|verb| named(verb, &path))
+    {
+        manner.label = Label { interaction, kind };
+    }
     let is_public = path.as_slice() == ["metadata"];
     if parts.method == Method::OPTIONS {
         let mut methods = allowed(&path);

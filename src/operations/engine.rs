@@ -1,5 +1,6 @@
 //! The engine: everything that a request needs, and the way that every request takes through it.
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::audit::{Access, Action, Ground, Signer, writes};
 use crate::auth::{AuthorizationServer, Desk, Issuer, Party, Permission, Role, TokenError, Trust};
@@ -38,6 +39,8 @@ pub struct EngineOptions {
     pub referential_integrity: bool,
     /// Whether what the own staff reads waits for its record as well.
     pub durable_reads: bool,
+    /// A search that takes longer is logged with its plan.
+    pub slow_search: Duration,
 }
 
 impl EngineOptions {
@@ -53,6 +56,7 @@ impl EngineOptions {
             retries_max: 8,
             referential_integrity: false,
             durable_reads: false,
+            slow_search: Duration::from_secs(1),
         }
     }
 }

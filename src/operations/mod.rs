@@ -43,5 +43,5 @@ pub use engine::{Engine, EngineOptions};
 pub use index::{Index, Progress};
 pub use operation::{OPERATIONS, Operation, operations_of};
 pub use request::{Headers, Payload, Preference, Request, Verb, decode, decode_pairs, encode};
-pub use route::{Place, allowed, route};
+pub use route::{Place, allowed, named, route};
 pub use table::{INTERACTIONS, Interaction, Level};

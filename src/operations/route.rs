@@ -30,6 +30,13 @@ impl Place {
     }
 }
 
+/// What a request is called, and the type that it is about (empty: none or all), for who counts requests.
+#[must_use]
+pub fn named(verb: Verb, path: &[String]) -> Option<(&'static str, &'static str)> {
+    let (row, place) = route(verb, path).ok()?;
+    Some((row.name, place.def().map_or("", |def| &*def.name)))
+}
+
 /// The row that answers a request. HEAD goes the way of GET.
 ///
 /// # Errors

@@ -276,6 +276,15 @@ pub trait Snapshot: Send + Sync {
     }
 }
 
+/// A figure of a store or a process at a moment, for who watches it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Figure {
+    /// Small letters and underscores, with the unit at its end.
+    pub name: &'static str,
+    pub help: &'static str,
+    pub value: f64,
+}
+
 /// A backend.
 pub trait Kv: Send + Sync {
     /// A state to read from.
@@ -290,6 +299,11 @@ pub trait Kv: Send + Sync {
     /// The reason, for the log.
     fn health(&self) -> Result<(), String> {
         Ok(())
+    }
+
+    /// What there is to watch.
+    fn figures(&self) -> Vec<Figure> {
+        Vec::new()
     }
 
     /// Hands a batch to the writer. The ticket resolves when the batch is durable, or refused. Once a batch has put a key

@@ -21,8 +21,8 @@ pub use key::{
     registrations_key, row_of, text_prefix,
 };
 pub use kv::{
-    At, Batch, CommitError, Committed, Direction, Expectation, Flow, KeyRange, Kv, Place, Sequence, Snapshot,
-    Stamp, Stamped, Start, StoreError, Write,
+    At, Batch, CommitError, Committed, Direction, Expectation, Figure, Flow, KeyRange, Kv, Place, Sequence,
+    Snapshot, Stamp, Stamped, Start, StoreError, Write,
 };
 pub use memory::Memory;
 pub use private::{make_private_file, make_private_folder};

@@ -49,5 +49,6 @@ mod synthea;
 mod tidy;
 mod tokens;
 mod tour;
+mod watched;
 mod webdriver;
 mod wire;

@@ -1,4 +1,6 @@
 //! A page of a search: the rows that are on it, what they include, the links to the pages beside it.
+use std::time::Instant;
+
 use crate::consent::{Bundle, BundleEntry, BundleKind, SearchMode};
 use crate::definitions::TypeDef;
 use crate::model::{Issue, IssueCode, Millis, Outcome};
@@ -84,18 +86,44 @@ impl<'p, 's> Page<'p, 's> {
         Ok(Self { session, parts, query, path, text, len, then, cursor, first_asked })
     }
 
-    pub(super) fn answer(mut self) -> Result<Answer, Refusal> {
+    pub(super) fn answer(self) -> Result<Answer, Refusal> {
+        let begun = Instant::now();
+        let report = Report::default();
+        let (engine, kind) = (self.session.engine, self.parts.first().map_or("", |part| &*part.def.name));
+        let answer = self.answered(&report);
+        let took = begun.elapsed();
+        if took >= engine.options.slow_search {
+            // The plan names parameters and counts, and no value that was asked for.
+            let plan: Vec<String> = report
+                .steps()
+                .iter()
+                .map(|step| {
+                    format!(
+                        "{} ({} scanned, {} returned, {} us)",
+                        step.what,
+                        step.scanned,
+                        step.returned,
+                        step.time.as_micros()
+                    )
+                })
+                .collect();
+            let (plan, millis) = (plan.join("; "), took.as_secs_f64() * 1e3);
+            tracing::warn!(resource = kind, millis, plan, "search was slow");
+        }
+        answer
+    }
+
+    fn answered(mut self, report: &Report) -> Result<Answer, Refusal> {
         let then = std::mem::replace(&mut self.then, self.session.engine.kv.snapshot(At::Latest)?);
         let repository = Repository::new(&*then);
         let view = View::new(&repository, Some(self.session.repository()), &self.session.lens);
-        let report = Report::default();
         let parts = std::mem::take(&mut self.parts);
         for part in parts {
             let filter = looked_up(self.session, &view, part.def, Filter::all(part.filters))?;
             self.parts.push(Part { filters: vec![filter], ..part });
         }
         let is_count = self.query.summary == Summary::Count || self.len == 0;
-        let found = self.find(&view, &report, is_count)?;
+        let found = self.find(&view, report, is_count)?;
         let mut bundle = Bundle {
             kind: BundleKind::Searchset,
             id: self.session.engine.fresh_id()?.to_string(),
@@ -114,7 +142,7 @@ impl<'p, 's> Page<'p, 's> {
                 bundle.entries.extend(self.entry(&repository, &hit, SearchMode::Include)?);
             }
         }
-        let explained = self.query.explain.then(|| explanation(&report));
+        let explained = self.query.explain.then(|| explanation(report));
         if !is_count || explained.is_some() || !self.query.ignored.is_empty() {
             bundle.entries.extend(self.remarks(explained.unwrap_or_default(), is_count));
         }

@@ -31,7 +31,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::key::erased_row;
-use super::kv::{At, Batch, Kv, Snapshot, StoreError};
+use super::kv::{At, Batch, Figure, Kv, Snapshot, StoreError};
 use super::ticket::Ticket;
 use background::Background;
 use state::State;
@@ -242,6 +242,31 @@ impl Kv for Sled {
 
     fn health(&self) -> Result<(), String> {
         if self.queue.is_stopped() { Err(self.queue.failure().unwrap_or_default()) } else { Ok(()) }
+    }
+
+    fn figures(&self) -> Vec<Figure> {
+        let (commits, bytes) = self.queue.pending();
+        let sources = self.state.sources();
+        let table_bytes = sources.tables.iter().map(|table| table.bytes()).sum();
+        let count = |value: usize| f64::from(u32::try_from(value).unwrap_or(u32::MAX));
+        let figure = |name, help, value| Figure { name, help, value };
+        vec![
+            figure(
+                "store_writable",
+                "1 while writes are accepted",
+                f64::from(u8::from(!self.queue.is_stopped())),
+            ),
+            figure("store_commits_pending", "Commits that wait for the writer", count(commits)),
+            figure("store_pending_bytes", "Bytes of commits that wait for the writer", count(bytes)),
+            figure("store_table_bytes", "Bytes in the memory tables", count(table_bytes)),
+            figure(
+                "store_tables",
+                "Memory tables: two while one is being written down",
+                count(sources.tables.len()),
+            ),
+            figure("store_runs", "Sorted runs of the index", count(sources.runs.len())),
+            figure("store_snapshots", "Snapshots in use", count(self.state.snapshots())),
+        ]
     }
 
     fn commit(&self, batch: Batch) -> Ticket {

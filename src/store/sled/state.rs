@@ -123,6 +123,11 @@ impl State {
         Ok(SledSnapshot { state: self.clone(), sources: self.sources(), sequence })
     }
 
+    /// How many snapshots are in use.
+    pub(super) fn snapshots(&self) -> usize {
+        self.pins().used.values().sum()
+    }
+
     fn unpin(&self, sequence: Sequence) {
         let mut pins = self.pins();
         if let Some(count) = pins.used.get_mut(&sequence) {

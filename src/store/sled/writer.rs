@@ -177,6 +177,12 @@ impl Queue {
         self.lock().failure.clone()
     }
 
+    /// How many commits wait, and their bytes.
+    pub(super) fn pending(&self) -> (usize, usize) {
+        let inner = self.lock();
+        (inner.pending.len(), inner.bytes)
+    }
+
     pub(super) fn is_stopped(&self) -> bool {
         self.lock().stopped.is_some()
     }
