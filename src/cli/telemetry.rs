@@ -15,6 +15,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt as lines};
 
+use crate::http::SPANS;
 use crate::store::Figure;
 
 /// How long a collector may take to take spans.
@@ -92,14 +93,11 @@ impl Telemetry {
             "json" => line.json().flatten_event(true).with_span_list(false).with_current_span(false).boxed(),
             _ => line.with_ansi(false).boxed(),
         };
-        // A span is there for the collector; lines say what they are about themselves.
-        let line = line
-            .with_filter(own)
-            .with_filter(tracing_subscriber::filter::filter_fn(|about| !about.is_span()));
+        let line = line.with_filter(own);
         let spans = config.otlp_traces.as_deref().map(provider).transpose()?;
         let exported = spans.as_ref().map(|provider| {
             let tracer = provider.tracer("chartward");
-            let spans_alone = Targets::new().with_target("chartward", LevelFilter::INFO);
+            let spans_alone = Targets::new().with_target(SPANS, LevelFilter::INFO);
             tracing_opentelemetry::layer().with_tracer(tracer).with_filter(spans_alone)
         });
         // In a process that has a log already, such as a test with several servers, that one stays.

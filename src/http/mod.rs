@@ -14,6 +14,6 @@ mod tls;
 
 pub use bare::{Answered, Bare, bare};
 pub use listen::{Listening, serve};
-pub use observe::{Figures, Observed};
+pub use observe::{Figures, Observed, SPANS};
 pub use service::{Limits, Task, Tasks, router, watching};
 pub use tls::{tls_from_files, tls_self_signed};

@@ -31,6 +31,9 @@ const REQUEST_ID_LEN_MAX: usize = 128;
 /// The upper bounds of the durations that are counted: half a millisecond to 16 seconds.
 const BUCKETS: (f64, f64, u16) = (0.0005, 2.0, 16);
 
+/// The target of spans, apart from that of lines: where there is no collector they cost nothing.
+pub const SPANS: &str = "spans";
+
 /// What a request was: the interaction or operation, and the type of resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Label {
@@ -186,6 +189,7 @@ pub(super) async fn observe(
     let of_path = label_of_path(request.uri().path());
     observed.in_flight.inc();
     let span = tracing::info_span!(
+        target: SPANS,
         "request",
         otel.kind = "server",
         http.request.method = request.method().as_str(),
