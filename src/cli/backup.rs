@@ -10,12 +10,12 @@ use ureq::tls::TlsConfig;
 use crate::auth::{Issuer, Role};
 use crate::http::Task;
 use crate::store::{
-    At, Dumped, Kv as _, Sled, SledOptions, SystemClock, make_private_file, make_private_folder, read_chain,
-    read_dump_without, write_dump,
+    At, Dumped, Kv, Postgres, Sequence, Sled, SledOptions, SystemClock, make_private_file,
+    make_private_folder, read_chain, read_dump_without, write_dump,
 };
 
 use super::config::{Common, Config};
-use super::house::{claims, secret_key};
+use super::house::{claims, open_store, secret_key};
 use super::token::base_url;
 
 /// Writes everything that the data directory holds, every version and every access record, to one compressed file with a
@@ -41,23 +41,19 @@ pub struct RestoreArguments {
     erased_in: Option<PathBuf>,
 }
 
-fn open(config: &Config) -> Result<Sled, String> {
-    Sled::open(&SledOptions::new(&config.data), Arc::new(SystemClock)).map_err(|error| error.to_string())
-}
-
 pub fn backup(arguments: &BackupArguments) -> Result<(), String> {
     let config = Config::load(&arguments.common)?;
-    if !config.data.exists() {
+    if config.store.is_none() && !config.data.exists() {
         return Err(format!("{} is not there", config.data.display()));
     }
-    let store = match open(&config) {
-        Ok(store) => store,
+    let store = match open_store(&config) {
+        Ok((store, _)) => store,
         // A server has the directory open: it writes the backup itself.
         Err(reason) => {
             return by_server(&config, &arguments.file).map_err(|error| format!("{reason}; {error}"));
         }
     };
-    let dumped = write(&store, &arguments.file)?;
+    let dumped = write(&*store, &arguments.file)?;
     say(&format!(
         "{} keys as of commit {} are in {}",
         dumped.keys,
@@ -67,7 +63,7 @@ pub fn backup(arguments: &BackupArguments) -> Result<(), String> {
 }
 
 /// Writes a backup, whole or not at all: a file that was begun has another name.
-fn write(store: &Sled, file: &Path) -> Result<Dumped, String> {
+fn write(store: &dyn Kv, file: &Path) -> Result<Dumped, String> {
     let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
     let snapshot = store.snapshot(At::Latest).map_err(|error| error.to_string())?;
     let part = file.with_extension("part");
@@ -79,13 +75,13 @@ fn write(store: &Sled, file: &Path) -> Result<Dumped, String> {
 }
 
 /// What a running server does for `backup`: writes one into the folder, named by its commit, and gives its path.
-pub(super) fn task(store: Arc<Sled>, folder: PathBuf) -> Task {
+pub(super) fn task(store: Arc<dyn Kv>, folder: PathBuf) -> Task {
     Arc::new(move || {
         make_private_folder(&folder).map_err(|error| error.to_string())?;
         let snapshot = store.snapshot(At::Latest).map_err(|error| error.to_string())?;
         let path = folder.join(format!("{:020}.cwdump", snapshot.sequence().0));
         drop(snapshot);
-        write(&store, &path)?;
+        write(&*store, &path)?;
         Ok(path.display().to_string())
     })
 }
@@ -177,13 +173,17 @@ pub fn restore(arguments: &RestoreArguments) -> Result<(), String> {
     }
     let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", arguments.file.display());
     let file = File::open(&arguments.file).map_err(|error| failed(&error))?;
+    if config.store.is_some() {
+        return into_database(arguments, &config, file);
+    }
     // Under another name until it is whole: half a restore must not be taken for a store.
     let part = Config { data: config.data.with_extension("restoring"), ..config.clone() };
     if part.data.exists() {
         return Err(format!("{} is left from a restore that failed; remove it first", part.data.display()));
     }
     let later = arguments.erased_in.as_deref().map(erased_since).transpose()?.unwrap_or_default();
-    let store = open(&part)?;
+    let store = Sled::open(&SledOptions::new(&part.data), Arc::new(SystemClock));
+    let store = store.map_err(|error| error.to_string())?;
     let dumped =
         read_dump_without(&mut BufReader::new(file), &store, &later.rows).map_err(|error| failed(&error))?;
     if later.secret.is_some() && later.secret != secret_of(&store)? {
@@ -198,6 +198,37 @@ pub fn restore(arguments: &RestoreArguments) -> Result<(), String> {
     std::fs::rename(&part.data, &config.data)
         .map_err(|error| format!("{}: {error}", config.data.display()))?;
     say(&format!("{} keys as of commit {} are in {}", dumped.keys, dumped.sequence.0, config.data.display()))
+}
+
+/// Reads a backup into the database of a configuration. What cannot be read whole is not left there.
+fn into_database(arguments: &RestoreArguments, config: &Config, file: File) -> Result<(), String> {
+    let Some(options) = config.database()? else { return Err("there is no database".to_owned()) };
+    let words = |error: &dyn std::fmt::Display| error.to_string();
+    let later = arguments.erased_in.as_deref().map(erased_since).transpose()?.unwrap_or_default();
+    let store = Postgres::open(&options, Arc::new(SystemClock)).map_err(|error| words(&error))?;
+    let is_empty = store.snapshot(At::Latest).map_err(|error| words(&error))?.sequence() == Sequence(0);
+    if !is_empty {
+        return Err(format!(
+            "the schema {} holds something; a backup is restored into an empty one",
+            options.schema
+        ));
+    }
+    let mut read = read_dump_without(&mut BufReader::new(file), &store, &later.rows)
+        .map_err(|error| format!("{}: {error}", arguments.file.display()));
+    if read.is_ok() && later.secret.is_some() && later.secret != secret_of(&store)? {
+        read = Err("the directory of what was erased is of another store".to_owned());
+    }
+    drop(store);
+    match read {
+        Ok(dumped) => say(&format!(
+            "{} keys as of commit {} are in the schema {}",
+            dumped.keys, dumped.sequence.0, options.schema
+        )),
+        Err(reason) => {
+            Postgres::destroy(&options).map_err(|error| words(&error))?;
+            Err(reason)
+        }
+    }
 }
 
 /// What a later state of a store has erased, and the secret by which the store is known.
@@ -221,7 +252,7 @@ fn erased_since(data: &Path) -> Result<Later, String> {
     }
 }
 
-fn secret_of(store: &Sled) -> Result<Option<Vec<u8>>, String> {
+fn secret_of(store: &dyn Kv) -> Result<Option<Vec<u8>>, String> {
     let snapshot = store.snapshot(At::Latest).map_err(|error| error.to_string())?;
     let found = snapshot.get(&secret_key()).map_err(|error| error.to_string())?;
     Ok(found.map(|(value, _)| value.to_vec()))

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::store::PostgresOptions;
+
 use super::policy::ConsentConfig;
 use super::telemetry::LogConfig;
 use super::trust::{CertificateSection, IntrospectionSection, IssuerSection};
@@ -15,6 +17,15 @@ use super::trust::{CertificateSection, IntrospectionSection, IssuerSection};
 pub struct Config {
     /// The data directory.
     pub data: PathBuf,
+    /// A PostgreSQL database that holds the data instead of the data directory, where only keys are left then:
+    /// `postgres://user:password@host/database`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
+    /// The schema in that database.
+    pub store_schema: String,
+    /// Authorities in PEM that sign its certificate; the connection is then by TLS, as with `sslmode=require`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store_ca: Option<PathBuf>,
     /// The address to listen on; port 0 lets the system choose.
     pub listen: String,
     /// Where clients reach the server, if not at the listening address: scheme, host and port, without a path.
@@ -90,6 +101,9 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             data: PathBuf::from("./chartward-data"),
+            store: None,
+            store_schema: "chartward".to_owned(),
+            store_ca: None,
             listen: "127.0.0.1:8080".to_owned(),
             public_url: None,
             organization: "Organization/hospital".to_owned(),
@@ -118,6 +132,9 @@ pub struct Common {
     /// The data directory [default: ./chartward-data]
     #[arg(long)]
     pub data: Option<PathBuf>,
+    /// A PostgreSQL database instead of the data directory, as postgres://user:password@host/database
+    #[arg(long)]
+    pub store: Option<String>,
     /// A configuration file in TOML
     #[arg(long)]
     pub config: Option<PathBuf>,
@@ -130,6 +147,19 @@ pub struct Common {
 }
 
 impl Config {
+    /// The database that holds the data, if one does.
+    ///
+    /// # Errors
+    /// If the file of authorities cannot be read.
+    pub(super) fn database(&self) -> Result<Option<PostgresOptions>, String> {
+        let Some(url) = &self.store else { return Ok(None) };
+        let read =
+            |path: &PathBuf| std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
+        let authorities = self.store_ca.as_ref().map(read).transpose()?;
+        let schema = self.store_schema.clone();
+        Ok(Some(PostgresOptions { schema, authorities, ..PostgresOptions::new(url) }))
+    }
+
     /// The configuration in force.
     ///
     /// # Errors
@@ -152,6 +182,9 @@ impl Config {
             table.try_into().map_err(|error: toml::de::Error| error.message().to_owned())?;
         if let Some(data) = &common.data {
             config.data.clone_from(data);
+        }
+        if common.store.is_some() {
+            config.store.clone_from(&common.store);
         }
         if let Some(listen) = &common.listen {
             config.listen.clone_from(listen);

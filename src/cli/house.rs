@@ -8,8 +8,8 @@ use crate::auth::{AccessToken, Issuer, Party};
 use crate::model::Millis;
 use crate::operations::{Engine, EngineOptions, Index, SearchIndex};
 use crate::store::{
-    At, Batch, Clock as _, CommitError, Expectation, Findings, Key, Kv, Memory, Repository, Sled,
-    SledOptions, Space, StoreError, SystemClock, Write,
+    At, Batch, Clock as _, CommitError, Expectation, Findings, Key, Kv, Memory, Postgres, Repository, Sled,
+    SledOptions, Space, StoreError, SystemClock, Write, make_private_folder,
 };
 
 use super::args::report;
@@ -40,12 +40,10 @@ impl House {
     /// # Errors
     /// In words.
     pub fn open(config: &Config) -> Result<Self, String> {
-        let sled = Sled::open(&SledOptions::new(&config.data), Arc::new(SystemClock))
-            .map_err(|error| error.to_string())?;
-        let sled = Arc::new(sled);
+        let (kv, sled) = open_store(config)?;
         let folder = keys::folder(config);
         let audit_key = keys::owned_file(&folder.join("audit.p8"), Issuer::generate_key)?;
-        let house = Self::with(sled.clone(), Some(sled), keys::issuer_key(&folder)?, &audit_key)?;
+        let house = Self::with(kv, sled, keys::issuer_key(&folder)?, &audit_key)?;
         keys::note_public_key(&folder.join("audit.pub"), &audit::hex(house.audit_signer.public()))?;
         Ok(Self { retired: keys::retired(&folder)?, keys: Some(folder), ..house })
     }
@@ -137,6 +135,11 @@ impl House {
         &self.audit_signer
     }
 
+    /// Whether its keys are on disk: what is in memory leaves nothing behind.
+    pub(super) fn is_kept(&self) -> bool {
+        self.keys.is_some()
+    }
+
     /// The search parameters in force, and the work of indexing by them.
     #[must_use]
     pub fn index(&self) -> &Arc<Index> {
@@ -163,6 +166,24 @@ impl House {
         report(&format!("{done} resources are indexed"));
         Ok(())
     }
+}
+
+/// The store of a configuration, and the backend on disk where it is one.
+pub(super) type OpenStore = (Arc<dyn Kv>, Option<Arc<Sled>>);
+
+/// Opens the store of a configuration, or makes it: the database, or else the data directory.
+///
+/// # Errors
+/// In words.
+pub(super) fn open_store(config: &Config) -> Result<OpenStore, String> {
+    if let Some(options) = config.database()? {
+        let store = Postgres::open(&options, Arc::new(SystemClock)).map_err(|error| error.to_string())?;
+        make_private_folder(&config.data).map_err(|error| format!("{}: {error}", config.data.display()))?;
+        return Ok((Arc::new(store), None));
+    }
+    let store = Sled::open(&SledOptions::new(&config.data), Arc::new(SystemClock));
+    let store = Arc::new(store.map_err(|error| error.to_string())?);
+    Ok((store.clone(), Some(store)))
 }
 
 /// The time, for tokens.

@@ -197,10 +197,11 @@ pub fn start(
     let limits =
         Limits { body_bytes_max: config.body_bytes_max, request_seconds_max: config.request_seconds_max };
     let (end, ended) = oneshot::channel::<()>();
-    let sled = house.sled.clone();
+    // The directory of a house in memory is nobody's.
+    let is_kept = house.is_kept();
     let tasks = Tasks {
-        rotate_keys: sled.as_ref().map(|_| super::keys::task(engine.clone(), super::keys::folder(config))),
-        backup: sled.map(|sled| super::backup::task(sled, config.data.join("backups"))),
+        rotate_keys: is_kept.then(|| super::keys::task(engine.clone(), super::keys::folder(config))),
+        backup: is_kept.then(|| super::backup::task(house.kv().clone(), config.data.join("backups"))),
     };
     let figures = {
         let engine = engine.clone();

@@ -13,7 +13,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<(), String> {
     let config = Config::load(&arguments.common)?;
-    if !config.data.exists() {
+    if config.store.is_none() && !config.data.exists() {
         return Err(format!("{} is not there", config.data.display()));
     }
     let findings = House::open(&config)?.verify()?;

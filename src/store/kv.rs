@@ -301,6 +301,11 @@ pub trait Kv: Send + Sync {
         Ok(())
     }
 
+    /// Whether a read is a matter of microseconds: of memory and a disk, and not of a database somewhere else.
+    fn is_local(&self) -> bool {
+        true
+    }
+
     /// What there is to watch.
     fn figures(&self) -> Vec<Figure> {
         Vec::new()
@@ -316,4 +321,7 @@ pub trait Kv: Send + Sync {
     fn commit_soon(&self, batch: Batch) {
         drop(self.commit(batch));
     }
+
+    /// Waits until everything that this process handed over with [`Kv::commit_soon`] can be read.
+    fn settle(&self) {}
 }

@@ -6,6 +6,7 @@ mod dump;
 mod key;
 mod kv;
 mod memory;
+mod postgres;
 mod private;
 mod resource;
 mod sled;
@@ -25,6 +26,7 @@ pub use kv::{
     Snapshot, Stamp, Stamped, Start, StoreError, Write,
 };
 pub use memory::Memory;
+pub use postgres::{ConnectionError, Postgres, PostgresOptions};
 pub use private::{make_private_file, make_private_folder};
 pub use resource::{
     Change, Current, Derive, Derived, Draft, File, Findings, HistoryEntry, HistoryPlace, HistoryRange,

@@ -10,7 +10,7 @@ use super::kv::{
     At, Batch, CommitError, Direction, Expectation, Flow, KeyRange, Kv, Place, Sequence, Stamp, Stamped,
     StoreError, Write,
 };
-use super::{Memory, Sled, SledOptions};
+use super::{Memory, Postgres, PostgresOptions, Sled, SledOptions};
 
 /// A backend under test, which can be closed and opened again where it keeps anything.
 trait Subject {
@@ -386,6 +386,9 @@ fn what_nobody_waits_for_is_there_soon_and_before_what_comes_later(subject: &mut
     let found: Vec<u64> = (0..20_u8).map(|number| snapshot.get(&[2, number]).unwrap().unwrap().1.0).collect();
     assert_eq!(found, (last.0 - 20..last.0).collect::<Vec<u64>>());
     drop(snapshot);
+    soon(&[2, 98]);
+    subject.kv().settle();
+    assert!(subject.kv().snapshot(At::Latest).unwrap().get(&[2, 98]).unwrap().is_some());
     // And without a later one they are there by themselves.
     soon(&[2, 99]);
     let is_there = || subject.kv().snapshot(At::Latest).unwrap().get(&[2, 99]).unwrap().is_some();
@@ -400,6 +403,56 @@ fn what_nobody_waits_for_is_there_soon_and_before_what_comes_later(subject: &mut
     assert!(subject.kv().snapshot(At::Latest).unwrap().get(&[2, 100]).unwrap().is_some());
 }
 
+/// The database that tests may use; `None`, with a line that says so, where there is none.
+pub(super) fn database(test: &str) -> Option<String> {
+    let url = std::env::var("TEST_POSTGRES").ok();
+    if url.is_none() {
+        let line = format!("{test} in PostgreSQL: skipped, because TEST_POSTGRES is not set\n");
+        std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).unwrap();
+    }
+    url
+}
+
+/// A schema of its own in that database, dropped at the end.
+struct InPostgres {
+    options: PostgresOptions,
+    store: Option<Postgres>,
+}
+
+impl InPostgres {
+    /// `None` where there is no database for tests.
+    fn new(case: &str) -> Option<Self> {
+        let url = database(case)?;
+        let schema = format!("suite_{}_{case}", std::process::id());
+        let options = PostgresOptions {
+            schema: schema.get(..63).unwrap_or(&schema).to_owned(),
+            reading: Duration::ZERO,
+            ..PostgresOptions::new(url)
+        };
+        let mut subject = Self { options, store: None };
+        subject.reopen();
+        Some(subject)
+    }
+}
+
+impl Subject for InPostgres {
+    fn kv(&self) -> &dyn Kv {
+        self.store.as_ref().unwrap()
+    }
+
+    fn reopen(&mut self) {
+        self.store = None;
+        self.store = Some(Postgres::open(&self.options, Arc::new(SystemClock)).unwrap());
+    }
+}
+
+impl Drop for InPostgres {
+    fn drop(&mut self) {
+        self.store = None;
+        Postgres::destroy(&self.options).unwrap();
+    }
+}
+
 macro_rules! contract {
     ($($case:ident),+ $(,)?) => {
         mod memory {
@@ -409,6 +462,14 @@ macro_rules! contract {
         mod sled {
             use super::*;
             $(#[test] fn $case() { super::$case(&mut InSled::new()); })+
+        }
+        mod postgres {
+            use super::*;
+            $(#[test] fn $case() {
+                if let Some(mut subject) = InPostgres::new(stringify!($case)) {
+                    super::$case(&mut subject);
+                }
+            })+
         }
     };
 }

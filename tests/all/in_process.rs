@@ -25,7 +25,7 @@ impl Server {
 
     /// In memory.
     pub fn in_memory() -> Self {
-        Self::with(House::in_memory().unwrap(), &Config::default(), tempfile::tempdir().unwrap())
+        Self::with(crate::shared::house(), &Config::default(), tempfile::tempdir().unwrap())
     }
 
     fn with(house: House, config: &Config, folder: tempfile::TempDir) -> Self {

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use chartward::auth::{AccessToken, Confirmation};
 use chartward::cli::{
-    CertificateSection, ClientSection, Config, House, IntrospectionSection, IssuerSection, Running, Secret,
-    claims, now, start,
+    CertificateSection, ClientSection, Config, IntrospectionSection, IssuerSection, Running, Secret, claims,
+    now, start,
 };
 use chartward::http::tls_from_files;
 use jsonwebtoken::Algorithm;
@@ -77,7 +77,7 @@ fn keys_are_fetched_once_and_again_when_they_rotate() {
     let served = set.clone();
     let (keys, asked) =
         stub(move |_| Some(answer("200 OK", "Cache-Control: max-age=3600\r\n", &served.lock().unwrap())));
-    let house = House::in_memory().unwrap();
+    let house = crate::shared::house();
     let config = Config { issuers: vec![section("https://idp", &keys)], ..config() };
     let running = start(&config, &house, false, None).unwrap();
     let token = |signer: &Signer, changes: Value| token(signer, "https://idp", &running.base_url, &changes);
@@ -114,7 +114,7 @@ fn keys_come_from_a_file_too() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("keys.json");
     std::fs::write(&file, key_set(&[signer.jwk()])).unwrap();
-    let house = House::in_memory().unwrap();
+    let house = crate::shared::house();
     let from_file = IssuerSection { jwks_uri: None, jwks_file: Some(file), ..section("https://idp", "") };
     let running = start(&Config { issuers: vec![from_file], ..config() }, &house, false, None).unwrap();
     let good = token(&signer, "https://idp", &running.base_url, &json!({}));
@@ -146,7 +146,7 @@ fn an_issuer_that_cannot_be_asked_trusts_nobody_and_stops_nothing() {
     issuers.push(section("silent", &silent));
     // Of its own network it is not asked, unless the configuration says so.
     issuers.push(IssuerSection { jwks_insecure: false, ..section("within", &within) });
-    let house = House::in_memory().unwrap();
+    let house = crate::shared::house();
     let running = start(&Config { issuers, ..config() }, &house, false, None).unwrap();
     for issuer in ["redirecting", "large", "failing", "silent", "within"] {
         let token = token(&signer, issuer, &running.base_url, &json!({}));
@@ -188,7 +188,7 @@ fn opaque_tokens_are_asked_about() {
         clients: vec![ClientSection { machine: true, ..client("app", "system/*.rs") }],
         users: Vec::new(),
     };
-    let house = House::in_memory().unwrap();
+    let house = crate::shared::house();
     let config = Config { introspection: Some(introspection), ..config() };
     let running = start(&config, &house, false, None).unwrap();
     for _ in 0..3 {
@@ -240,7 +240,7 @@ fn certificates_are_parties_and_bind_tokens() {
     let digest: [u8; 32] = Sha256::digest(known.0.der()).into();
     let sha256: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     let certificates = vec![CertificateSection { sha256, client: client("lab", "system/Patient.rs") }];
-    let house = House::in_memory().unwrap();
+    let house = crate::shared::house();
     let running = start(&Config { certificates, ..config() }, &house, false, Some(tls)).unwrap();
     let with_known = agent(Some(&known));
     assert_eq!(get_by(&with_known, &running, "Patient", None), 200);

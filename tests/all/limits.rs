@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use chartward::auth::Party;
-use chartward::cli::{Config, House};
+use chartward::cli::Config;
 use chartward::definitions::r4;
 use chartward::model::parse;
 use chartward::operations::{Headers, Payload, Request, Verb};
@@ -51,7 +51,7 @@ fn deep_nesting_is_refused_in_json_and_xml_alike() {
 #[test]
 fn references_are_kept_whole_where_that_is_asked_for() {
     let config = Config { referential_integrity: true, ..Config::default() };
-    let house = House::in_memory().unwrap();
+    let house = crate::shared::house();
     let engine = house.engine(&config, "http://127.0.0.1/fhir", false).unwrap();
     let party = Arc::new(Party::open(&config.organization));
     let send = |verb: Verb, path: &[&str], body: Option<Value>| {

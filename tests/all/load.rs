@@ -1,7 +1,7 @@
 //! The load driver against a server of its own: every shape gets the answers it expects, in both loops.
 use std::process::Command;
 
-use chartward::cli::{Config, House, generated, start};
+use chartward::cli::{Config, generated, start};
 use serde_json::{Value, json};
 
 use crate::oauth::Site;
@@ -24,7 +24,7 @@ fn measured(arguments: &[&str]) -> (bool, Value, String) {
 
 #[test]
 fn the_load_driver_gets_what_it_expects_in_every_shape() {
-    let house = House::in_memory().unwrap();
+    let house = crate::shared::house();
     let config = Config { listen: "127.0.0.1:0".to_owned(), ..Config::default() };
     let running = start(&config, &house, true, None).unwrap();
     let agent = ureq::agent();

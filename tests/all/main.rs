@@ -35,6 +35,7 @@ mod oracle;
 mod parameters;
 mod patch_suite;
 mod policy;
+mod postgres;
 mod process;
 mod reindex;
 mod rest;

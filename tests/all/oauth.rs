@@ -30,7 +30,7 @@ impl Site {
     pub fn with(tls: Option<Arc<rustls::ServerConfig>>) -> Self {
         let config =
             Config { listen: "127.0.0.1:0".to_owned(), jwks_private_networks: true, ..Config::default() };
-        let house = House::in_memory().unwrap();
+        let house = crate::shared::house();
         let running = start(&config, &house, false, tls).unwrap();
         let registry = Registry::new(house.kv().clone());
         let agent = ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0).build().into();

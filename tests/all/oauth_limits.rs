@@ -170,7 +170,10 @@ fn what_is_asked_beside_the_api_and_what_is_refused_is_on_record() {
     let user = json!({"name": "new", "password": PASSWORD, "role": "technician"});
     assert_eq!(site.send("POST", "/admin/users", &administrator, &user).0, 201);
     assert_eq!(post(&site, "/admin/reindex", &administrator), 202);
-    assert_eq!(post(&site, "/admin/backup", &administrator), 404);
+    // What is in memory alone has nowhere to put a backup.
+    if std::env::var_os("TEST_HOUSES").is_none() {
+        assert_eq!(post(&site, "/admin/backup", &administrator), 404);
+    }
     for path in ["/admin/backup", "/admin/users/new/disable"] {
         assert_eq!(post(&site, path, &clinician), 403);
     }

@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use chartward::auth::Party;
-use chartward::cli::{Config, ConsentConfig, House};
+use chartward::cli::{Config, ConsentConfig};
 use chartward::model::parse;
 use chartward::operations::{Headers, Payload, Request, Verb};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 /// The status of writing an ambiguous Consent.
 fn writing_ambiguous(consent: ConsentConfig) -> u16 {
     let config = Config { consent, ..Config::default() };
-    let house = House::in_memory().unwrap();
+    let house = crate::shared::house();
     let engine = house.engine(&config, "http://127.0.0.1/fhir", false).unwrap();
     let party = Arc::new(Party::open(&config.organization));
     let put = |resource: Value| {
@@ -52,7 +52,7 @@ fn unknown_settings_are_errors() {
         consent: ConsentConfig { combining: combining.to_owned(), ..ConsentConfig::default() },
         ..Config::default()
     };
-    let house = House::in_memory().unwrap();
+    let house = crate::shared::house();
     assert!(house.engine(&config("most-recent"), "http://127.0.0.1/fhir", false).is_ok());
     assert!(house.engine(&config("newest"), "http://127.0.0.1/fhir", false).is_err());
 }

@@ -2,7 +2,7 @@
 use std::collections::BTreeMap;
 
 use chartward::auth::AccessToken;
-use chartward::cli::{Config, House, Report, Scenario, Target, claims, scenarios, start};
+use chartward::cli::{Config, Report, Scenario, Target, claims, scenarios, start};
 
 /// Name, user, role, organization, purpose, scopes, whether it chooses ids.
 type Party =
@@ -82,7 +82,7 @@ fn scenarios_of_other_policies_hold() {
 fn run(policy: &str, scenarios: &[Scenario]) -> Report {
     let config =
         Config { listen: "127.0.0.1:0".to_owned(), default_policy: policy.to_owned(), ..Config::default() };
-    let house = House::in_memory().unwrap();
+    let house = crate::shared::house();
     let mut running = start(&config, &house, false, None).unwrap();
     let issuer = house.issuer(&running.base_url).unwrap();
     let tokens: BTreeMap<String, String> = PARTIES

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use chartward::auth::{Party, Role, Scopes};
-use chartward::cli::{House, now};
+use chartward::cli::now;
 use chartward::consent::{Lens, Programs, Settings, Writing};
 use chartward::model::parse;
 use chartward::store::At;
@@ -85,7 +85,7 @@ fn cell(lens: &Lens<'_>, resource: &Value) -> String {
 
 #[test]
 fn roles_see_and_write_what_the_golden_file_says() {
-    let house = House::in_memory().unwrap();
+    let house = crate::shared::house();
     let snapshot = house.kv().snapshot(At::Latest).unwrap();
     let settings = Arc::new(Settings::of(["Organization/hospital".to_owned()].into()));
     let programs = Programs::default();

@@ -3,6 +3,9 @@
 use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use chartward::cli::{Config, House};
 
 /// Says so past the test harness, which keeps what passing tests print to itself.
 #[allow(clippy::explicit_write, reason = "eprintln! would be kept by the harness as well")]
@@ -30,4 +33,22 @@ pub fn xz_lines(path: &Path, needed_by: &str) -> Vec<String> {
     let lines = BufReader::new(unpacked.stdout.take().unwrap()).lines().map(Result::unwrap).collect();
     assert!(unpacked.wait().unwrap().success());
     lines
+}
+
+/// A house for a test: in memory, or with `TEST_HOUSES=postgres` in a schema of its own in the database that
+/// `TEST_POSTGRES` names, so that every test of the API is one of that backend.
+pub fn house() -> House {
+    static SCHEMAS: AtomicUsize = AtomicUsize::new(0);
+    if std::env::var("TEST_HOUSES").as_deref() != Ok("postgres") {
+        return House::in_memory().unwrap();
+    }
+    let number = SCHEMAS.fetch_add(1, Ordering::Relaxed);
+    House::open(&Config {
+        store: Some(std::env::var("TEST_POSTGRES").unwrap()),
+        store_schema: format!("house_{}_{number}", std::process::id()),
+        // Keys are all that is in it.
+        data: tempfile::tempdir().unwrap().keep(),
+        ..Config::default()
+    })
+    .unwrap()
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chartward::auth::Party;
-use chartward::cli::{Config, House};
+use chartward::cli::Config;
 use chartward::model::parse;
 use chartward::operations::{Headers, Payload, Request, Verb};
 use serde_json::Value;
@@ -51,7 +51,7 @@ fn without_what_the_server_changes(value: &mut Value, ids: &HashMap<String, Stri
 fn check_set(folder: &str) {
     let Some(folder) = shared::find(folder, "synthea") else { return };
     let config = Config::default();
-    let house = House::in_memory().unwrap();
+    let house = crate::shared::house();
     let engine = house.engine(&config, "http://127.0.0.1/fhir", false).unwrap();
     let party = Arc::new(Party::open(&config.organization));
     let send = |verb: Verb, path: &[&str], body: Option<String>| {

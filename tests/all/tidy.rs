@@ -26,7 +26,7 @@ const KEPT_APART: [(&str, &[&str]); 5] = [
     ("axum::", &["src/http", "src/ui"]),
     ("tokio::", &["src/http", "src/ui", "src/cli"]),
     ("use sled", &["src/store/sled"]),
-    ("postgres::", &["src/store/postgres"]),
+    ("postgres::", &["src/store/postgres", "src/store/mod.rs"]),
     ("std::fs", &["src/store", "src/cli"]),
 ];
 

@@ -1,6 +1,6 @@
 //! What the wire does beside FHIR's own scenarios: TLS, bytes of a Binary, limits, and that every interaction has its
 //! scenarios.
-use chartward::cli::{Config, House, scenarios, start};
+use chartward::cli::{Config, scenarios, start};
 use chartward::http::tls_self_signed;
 use chartward::operations::INTERACTIONS;
 use ureq::tls::TlsConfig;
@@ -16,7 +16,7 @@ fn config() -> Config {
 
 #[test]
 fn tls_is_served_with_a_certificate_of_its_own() {
-    let house = House::in_memory().unwrap();
+    let house = crate::shared::house();
     let tls = tls_self_signed(vec!["localhost".to_owned()]).unwrap();
     let mut running = start(&config(), &house, true, Some(tls)).unwrap();
     assert!(running.base_url.starts_with("https://"));
@@ -27,7 +27,7 @@ fn tls_is_served_with_a_certificate_of_its_own() {
 
 #[test]
 fn a_binary_goes_in_and_out_as_bytes() {
-    let house = House::in_memory().unwrap();
+    let house = crate::shared::house();
     let running = start(&config(), &house, true, None).unwrap();
     let base = &running.base_url;
     // More than one chunk of what is streamed, and no multiple of it.
@@ -50,7 +50,7 @@ fn a_binary_goes_in_and_out_as_bytes() {
 
 #[test]
 fn answers_are_packed_pretty_and_open_to_other_origins_as_asked() {
-    let house = House::in_memory().unwrap();
+    let house = crate::shared::house();
     let running = start(&config(), &house, true, None).unwrap();
     let url = format!("{}/metadata", running.base_url);
     for packing in ["gzip", "br"] {
@@ -81,7 +81,7 @@ fn answers_are_packed_pretty_and_open_to_other_origins_as_asked() {
 
 #[test]
 fn health_is_public_and_says_little() {
-    let house = House::in_memory().unwrap();
+    let house = crate::shared::house();
     let running = start(&config(), &house, false, None).unwrap();
     let origin = running.base_url.strip_suffix("/fhir").unwrap();
     for path in ["live", "ready"] {
@@ -95,7 +95,7 @@ fn health_is_public_and_says_little() {
 
 #[test]
 fn open_is_for_loopback_and_bodies_have_a_limit() {
-    let house = House::in_memory().unwrap();
+    let house = crate::shared::house();
     let everywhere = Config { listen: "0.0.0.0:0".to_owned(), ..config() };
     assert!(start(&everywhere, &house, true, None).is_err());
     let running = start(&config(), &house, true, None).unwrap();

@@ -278,6 +278,13 @@ impl Kv for Sled {
     fn commit_soon(&self, batch: Batch) {
         self.queue.push(batch, None);
     }
+
+    fn settle(&self) {
+        if self.queue.has_soon() {
+            // What came before it is readable with it; if nothing is written any more, nothing more becomes readable.
+            let _ = self.commit(Batch::default()).wait();
+        }
+    }
 }
 
 #[cfg(test)]

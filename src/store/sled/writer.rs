@@ -59,6 +59,8 @@ struct Inner {
     /// How many of those that are pending somebody waits for, and the bytes of all.
     awaited: usize,
     bytes: usize,
+    /// How many of those that are being written nobody waits for.
+    writing_soon: usize,
     closing: bool,
     /// Why nothing more is written.
     stopped: Option<CommitError>,
@@ -177,6 +179,12 @@ impl Queue {
         self.lock().failure.clone()
     }
 
+    /// Whether anything is not readable yet that nobody waits for.
+    pub(super) fn has_soon(&self) -> bool {
+        let inner = self.lock();
+        inner.writing_soon > 0 || inner.pending.len() > inner.awaited
+    }
+
     /// How many commits wait, and their bytes.
     pub(super) fn pending(&self) -> (usize, usize) {
         let inner = self.lock();
@@ -189,9 +197,11 @@ impl Queue {
 
     /// The next group, or `None` when there is nothing left and the store is closing.
     fn take_group(&self) -> Option<Vec<Pending>> {
-        let mut inner = self
+        let mut inner = self.lock();
+        inner.writing_soon = 0;
+        inner = self
             .work
-            .wait_while(self.lock(), |inner| inner.pending.is_empty() && !inner.closing)
+            .wait_while(inner, |inner| inner.pending.is_empty() && !inner.closing)
             .unwrap_or_else(PoisonError::into_inner);
         let since = inner.pending.front().map(|pending| pending.since);
         if let Some(patience) = since.and_then(|since| SOON.checked_sub(since.elapsed())) {
@@ -205,6 +215,7 @@ impl Queue {
         while bytes < GROUP_BYTES_MAX {
             let Some(pending) = inner.pop() else { break };
             bytes += pending.batch.bytes();
+            inner.writing_soon += usize::from(pending.resolver.is_none());
             group.push(pending);
         }
         (!group.is_empty()).then_some(group)

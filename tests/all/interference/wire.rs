@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chartward::auth::AccessToken;
-use chartward::cli::{Config, House, claims, start};
+use chartward::cli::{Config, claims, start};
 use chartward::model::parse;
 use chartward::operations::{Headers, Payload, Request, Verb};
 use serde_json::{Value, json};
@@ -90,7 +90,7 @@ fn ask(base: &str, token: &str, id: &str, version: &str, number: usize) -> Told 
 
 #[test]
 fn hidden_and_absent_are_the_same_bytes() {
-    let house = House::in_memory().unwrap();
+    let house = crate::shared::house();
     let config = Config { listen: "127.0.0.1:0".to_owned(), ..Config::default() };
     let running = start(&config, &house, false, None).unwrap();
     let base = running.base_url.clone();

@@ -1,0 +1,274 @@
+//! The backend for who outgrows one machine: the same keys, one row for each version of a key, in a PostgreSQL
+//! database. Several servers work on one database at once: commits go one after the other under the lock of one row, and
+//! every request reads a state of its own.
+//!
+//! | table | columns |
+//! |---|---|
+//! | entries | key, sequence, value (null: the key was removed); one row for each version |
+//! | head | the last sequence and time, the next row, the oldest state that may still be read, the format |
+//! | commits | the last sequence of each group of commits, its time, and a random id by which its writer knows it again |
+//! | outdated | keys that a commit wrote anew or removed: their older versions are dropped when nobody can read them any more |
+mod pool;
+mod schema;
+mod snapshot;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::clock::Clock;
+use super::kv::{At, Batch, Figure, Kv, Sequence, Snapshot, StoreError};
+use super::ticket::Ticket;
+use pool::Pool;
+use snapshot::PostgresSnapshot;
+use writer::{Queue, Writer};
+
+pub use schema::ConnectionError;
+
+/// How a database is used, each setting with its default.
+#[derive(Clone, Debug)]
+pub struct PostgresOptions {
+    /// `postgres://user:password@host:port/database`, as libpq has it; several hosts with `target_session_attrs=read-write`.
+    pub url: String,
+    /// The schema that holds the tables; it is made where it is not there.
+    pub schema: String,
+    /// Authorities in PEM that sign the database's certificate, where it is none that browsers know.
+    pub authorities: Option<Vec<u8>>,
+    /// How many connections are open at once, beside the writer's.
+    pub connections_max: usize,
+    /// How long a state can be asked for after another came.
+    pub retained: Duration,
+    /// How long a request of whatever server may read the state with which it began.
+    pub reading: Duration,
+}
+
+impl PostgresOptions {
+    #[must_use]
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            schema: "chartward".to_owned(),
+            authorities: None,
+            connections_max: 16,
+            retained: Duration::from_secs(15 * 60),
+            reading: Duration::from_secs(10 * 60),
+        }
+    }
+}
+
+/// A store in a PostgreSQL database.
+pub struct Postgres {
+    shared: Arc<Shared>,
+    queue: Arc<Queue>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the store, its snapshots and its writer share.
+pub(super) struct Shared {
+    pool: Pool,
+    /// Snapshots in use by this process, by sequence.
+    used: Mutex<BTreeMap<Sequence, usize>>,
+}
+
+impl Shared {
+    fn used(&self) -> MutexGuard<'_, BTreeMap<Sequence, usize>> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The oldest state that this process reads.
+    fn oldest_used(&self) -> Option<Sequence> {
+        self.used().keys().next().copied()
+    }
+}
+
+impl Postgres {
+    /// Connects, and makes the tables where they are not there.
+    ///
+    /// # Errors
+    /// In words, if the database cannot be reached, is a standby, does not keep what it acknowledges, or is of another format.
+    pub fn open(options: &PostgresOptions, clock: Arc<dyn Clock>) -> Result<Self, ConnectionError> {
+        let pool = Pool::new(options)?;
+        schema::prepare(&mut *pool.connect()?, &options.schema)?;
+        let shared = Arc::new(Shared { pool, used: Mutex::default() });
+        let queue = Arc::new(Queue::default());
+        let writer = Writer::new(shared.clone(), queue.clone(), clock, options);
+        let thread = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|error| ConnectionError(error.to_string()))?;
+        Ok(Self { shared, queue, writer: Mutex::new(Some(thread)) })
+    }
+
+    /// Drops the schema with everything that it holds. A store that is open is of no more use.
+    ///
+    /// # Errors
+    /// If the database cannot be reached.
+    pub fn destroy(options: &PostgresOptions) -> Result<(), ConnectionError> {
+        schema::destroy(&mut *Pool::new(options)?.connect()?, &options.schema)
+    }
+
+    /// Writes what is left and ends.
+    pub fn close(&self) {
+        self.queue.close();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // A writer that failed has answered all that waited.
+        let _ = writer.map(JoinHandle::join);
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl Kv for Postgres {
+    fn snapshot(&self, at: At) -> Result<Box<dyn Snapshot>, StoreError> {
+        Ok(Box::new(PostgresSnapshot::begin(&self.shared, at)?))
+    }
+
+    fn health(&self) -> Result<(), String> {
+        self.queue.health()
+    }
+
+    fn is_local(&self) -> bool {
+        false
+    }
+
+    fn figures(&self) -> Vec<Figure> {
+        let count = |value: usize| f64::from(u32::try_from(value).unwrap_or(u32::MAX));
+        let figure = |name, help, value| Figure { name, help, value };
+        vec![
+            figure(
+                "store_writable",
+                "1 while writes are accepted",
+                f64::from(u8::from(self.health().is_ok())),
+            ),
+            figure("store_commits_pending", "Commits that wait for the writer", count(self.queue.len())),
+            figure("store_connections", "Open connections to the database", count(self.shared.pool.open())),
+            figure("store_snapshots", "Snapshots in use", count(self.shared.used().values().sum())),
+        ]
+    }
+
+    fn commit(&self, batch: Batch) -> Ticket {
+        let (ticket, resolver) = Ticket::new();
+        self.queue.push(batch, Some(resolver));
+        ticket
+    }
+
+    fn commit_soon(&self, batch: Batch) {
+        self.queue.push(batch, None);
+    }
+
+    fn settle(&self) {
+        if self.queue.has_soon() {
+            // What came before it is readable with it; if the database takes nothing, nothing more becomes readable.
+            let _ = self.commit(Batch::default()).wait();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::store::SystemClock;
+    use crate::store::kv::{CommitError, Expectation, Write};
+    use crate::store::suite::database;
+
+    #[test]
+    fn what_is_acknowledged_is_there_when_connections_break() {
+        let Some(url) = database("what_is_acknowledged_is_there_when_connections_break") else { return };
+        let schema = format!("broken_{}", std::process::id());
+        let options = PostgresOptions { schema: schema.clone(), ..PostgresOptions::new(&url) };
+        let store = Postgres::open(&options, Arc::new(SystemClock)).unwrap();
+        let ends = AtomicBool::new(false);
+        let (mut acknowledged, mut left_open) = (Vec::new(), 0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut client = postgres::Client::connect(&url, postgres::NoTls).unwrap();
+                let statement =
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1";
+                let name = format!("chartward {schema}");
+                while !ends.load(Ordering::Relaxed) {
+                    client.query(statement, &[&name]).unwrap();
+                    std::thread::sleep(Duration::from_millis(25));
+                }
+            });
+            for number in 0..80_u32 {
+                let key = [&[2][..], &number.to_be_bytes()].concat();
+                let batch = Batch {
+                    expectations: vec![Expectation::Key { key: key.clone(), sequence: None }],
+                    writes: vec![Write {
+                        key,
+                        value: Some(number.to_be_bytes().to_vec()),
+                        stamps: Vec::new(),
+                    }],
+                    rows: 1,
+                    ..Batch::default()
+                };
+                match store.commit(batch).wait() {
+                    Ok(committed) => acknowledged.push((number, committed)),
+                    // Never a conflict with itself: what is tried again was not there.
+                    Err(CommitError::Busy) => left_open += 1,
+                    Err(error) => panic!("{number}: {error}"),
+                }
+            }
+            ends.store(true, Ordering::Relaxed);
+        });
+        assert!(acknowledged.len() > 50, "{left_open} of 80 were left open");
+        let snapshot = store.snapshot(At::Latest).unwrap();
+        for pair in acknowledged.windows(2) {
+            assert!(pair[0].1.sequence < pair[1].1.sequence && pair[0].1.first_row < pair[1].1.first_row);
+        }
+        for (number, committed) in acknowledged {
+            let key = [&[2][..], &number.to_be_bytes()].concat();
+            let (value, sequence) = snapshot.get(&key).unwrap().unwrap();
+            assert_eq!((&*value, sequence), (&number.to_be_bytes()[..], committed.sequence));
+        }
+        drop(snapshot);
+        drop(store);
+        Postgres::destroy(&options).unwrap();
+    }
+
+    #[test]
+    fn what_is_outdated_is_dropped_when_nobody_can_read_it() {
+        let Some(url) = database("what_is_outdated_is_dropped_when_nobody_can_read_it") else { return };
+        let schema = format!("tidied_{}", std::process::id());
+        let options = PostgresOptions {
+            schema: schema.clone(),
+            retained: Duration::ZERO,
+            reading: Duration::ZERO,
+            ..PostgresOptions::new(&url)
+        };
+        let put = |store: &Postgres, value: Option<&[u8]>| {
+            let write = Write { key: vec![3, 1], value: value.map(<[u8]>::to_vec), stamps: Vec::new() };
+            store.commit(Batch { writes: vec![write], ..Batch::default() }).wait().unwrap();
+        };
+        let mut client = postgres::Client::connect(&url, postgres::NoTls).unwrap();
+        let mut versions = || -> i64 {
+            client.query_one(&format!("SELECT count(*) FROM \"{schema}\".entries"), &[]).unwrap().get(0)
+        };
+        // It tidies up when it begins and after its first commit; what is read meanwhile stays.
+        let store = Postgres::open(&options, Arc::new(SystemClock)).unwrap();
+        let old = store.snapshot(At::Latest).unwrap();
+        for value in [Some(&b"1"[..]), Some(b"2"), Some(b"3")] {
+            put(&store, value);
+        }
+        assert_eq!(versions(), 3);
+        drop((old, store));
+        std::thread::sleep(Duration::from_millis(5));
+        let store = Postgres::open(&options, Arc::new(SystemClock)).unwrap();
+        put(&store, None);
+        drop(store);
+        std::thread::sleep(Duration::from_millis(5));
+        let store = Postgres::open(&options, Arc::new(SystemClock)).unwrap();
+        put(&store, Some(b"4"));
+        drop(store);
+        assert!(versions() <= 2, "the newest, and what it may have outdated");
+        Postgres::destroy(&options).unwrap();
+    }
+}

@@ -1,0 +1,511 @@
+//! The writer of this process: takes the commits that have gathered, takes the lock that all writers share, checks what
+//! the commits expect, and writes them with one transaction.
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use postgres::types::{ToSql, Type};
+use postgres::{Client, Row, Transaction};
+
+use crate::store::clock::Clock;
+use crate::store::key::{Space, erased_row};
+use crate::store::kv::{Batch, CommitError, Committed, Expectation, Sequence};
+use crate::store::ticket::{CommitResult, Resolver};
+
+use super::schema::ConnectionError;
+use super::snapshot::{number, sequence};
+use super::{PostgresOptions, Shared};
+
+/// How many bytes of commits one transaction takes at most.
+const GROUP_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How long a commit that nobody waits for may wait for others.
+const SOON: Duration = Duration::from_millis(20);
+/// How long a commit waits for a database that does not answer, before it is told that the store is busy.
+const WAIT_MAX: Duration = Duration::from_secs(5);
+/// How long the writer waits before it tries a database again that did not answer.
+const PAUSE: Duration = Duration::from_millis(200);
+/// How often what is outdated is dropped, and how many versions at once.
+const TIDY_EVERY: Duration = Duration::from_secs(10);
+const TIDIED_MAX: i64 = 10_000;
+
+struct Pending {
+    batch: Batch,
+    resolver: Option<Resolver>,
+    since: Instant,
+}
+
+impl Pending {
+    fn resolve(self, result: CommitResult) {
+        if let Some(resolver) = self.resolver {
+            resolver.resolve(result);
+        }
+    }
+}
+
+#[derive(Default)]
+struct Inner {
+    pending: VecDeque<Pending>,
+    closing: bool,
+    /// Whether among the commits that are being written are some for which nobody waits.
+    writing_soon: bool,
+    /// What the database said last, if it did not answer.
+    failure: Option<String>,
+}
+
+/// What the writer and those who hand it work share.
+#[derive(Default)]
+pub(super) struct Queue {
+    inner: Mutex<Inner>,
+    changed: Condvar,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn push(&self, batch: Batch, resolver: Option<Resolver>) {
+        let pending = Pending { batch, resolver, since: Instant::now() };
+        let mut inner = self.lock();
+        if inner.closing {
+            return pending.resolve(Err(CommitError::Stopped));
+        }
+        inner.pending.push_back(pending);
+        drop(inner);
+        self.changed.notify_one();
+    }
+
+    pub(super) fn close(&self) {
+        self.lock().closing = true;
+        self.changed.notify_all();
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.lock().pending.len()
+    }
+
+    /// Whether the database has taken the last group of commits.
+    pub(super) fn health(&self) -> Result<(), String> {
+        self.lock().failure.clone().map_or(Ok(()), Err)
+    }
+
+    /// Whether anything is not readable yet for which nobody waits.
+    pub(super) fn has_soon(&self) -> bool {
+        let inner = self.lock();
+        inner.writing_soon || inner.pending.iter().any(|pending| pending.resolver.is_none())
+    }
+
+    fn set_failure(&self, failure: Option<String>) {
+        self.lock().failure = failure;
+    }
+
+    /// Waits for commits, so long that the writer may have other work. `None` at the end.
+    fn take_group(&self) -> Option<Vec<Pending>> {
+        self.lock().writing_soon = false;
+        let is_idle = |inner: &mut Inner| inner.pending.is_empty() && !inner.closing;
+        let waited = self.changed.wait_timeout_while(self.lock(), TIDY_EVERY, is_idle);
+        let (mut inner, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if let Some(since) = inner.pending.front().map(|pending| pending.since)
+            && let Some(patience) = SOON.checked_sub(since.elapsed())
+        {
+            let may_wait = |inner: &mut Inner| {
+                inner.pending.iter().all(|pending| pending.resolver.is_none()) && !inner.closing
+            };
+            let waited = self.changed.wait_timeout_while(inner, patience, may_wait);
+            (inner, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        let mut group = Vec::new();
+        let mut bytes = 0;
+        while bytes < GROUP_BYTES_MAX {
+            let Some(pending) = inner.pending.pop_front() else { break };
+            bytes += pending.batch.bytes();
+            inner.writing_soon |= pending.resolver.is_none();
+            group.push(pending);
+        }
+        (!group.is_empty() || !inner.closing).then_some(group)
+    }
+
+    /// Waits before the database is tried again.
+    fn pause(&self) {
+        let inner = self.lock();
+        drop(self.changed.wait_timeout_while(inner, PAUSE, |inner| !inner.closing));
+    }
+}
+
+/// The head of the store under the lock.
+struct Head {
+    last: Committed,
+}
+
+/// How a group went.
+enum Went {
+    /// Every commit has its answer.
+    Answered(Vec<CommitResult>),
+    /// Nothing was written, or nobody knows: what the database said.
+    Failed(String),
+}
+
+/// The writer's own state.
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    queue: Arc<Queue>,
+    clock: Arc<dyn Clock>,
+    retained: Duration,
+    reading: Duration,
+    client: Option<Box<Client>>,
+    tidied: Option<Instant>,
+}
+
+impl Writer {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        queue: Arc<Queue>,
+        clock: Arc<dyn Clock>,
+        options: &PostgresOptions,
+    ) -> Self {
+        let (retained, reading) = (options.retained, options.reading);
+        Self { shared, queue, clock, retained, reading, client: None, tidied: None }
+    }
+
+    /// Works until the queue is closed and empty.
+    pub(super) fn run(mut self) {
+        while let Some(group) = self.queue.take_group() {
+            if !group.is_empty() {
+                self.write(group);
+            }
+            if self.tidied.is_none_or(|tidied| tidied.elapsed() >= TIDY_EVERY) {
+                self.tidied = Some(Instant::now());
+                // What cannot be dropped now is dropped the next time.
+                if self.tidy().is_err() {
+                    self.client = None;
+                }
+            }
+        }
+    }
+
+    fn write(&mut self, mut group: Vec<Pending>) {
+        loop {
+            let (id, now) = (unique(), self.clock.now());
+            let went = match self.connected() {
+                Ok(client) => {
+                    let batches: Vec<&Batch> = group.iter().map(|pending| &pending.batch).collect();
+                    match commit_group(client, (&batches, &id), now) {
+                        Ok(answers) => Went::Answered(answers),
+                        Err(broken) => {
+                            self.client = None;
+                            self.what_became_of(&id, broken)
+                        }
+                    }
+                }
+                Err(error) => Went::Failed(error.to_string()),
+            };
+            match went {
+                Went::Answered(answers) => {
+                    self.queue.set_failure(None);
+                    for (pending, answer) in group.into_iter().zip(answers) {
+                        pending.resolve(answer);
+                    }
+                    return;
+                }
+                Went::Failed(failure) => {
+                    tracing::error!(failure, "the database took no commits");
+                    self.queue.set_failure(Some(failure));
+                    let is_late = |pending: &Pending| pending.since.elapsed() >= WAIT_MAX;
+                    let (late, left): (Vec<Pending>, Vec<Pending>) = group.into_iter().partition(is_late);
+                    for pending in late {
+                        pending.resolve(Err(CommitError::Busy));
+                    }
+                    if left.is_empty() {
+                        return;
+                    }
+                    group = left;
+                    self.queue.pause();
+                }
+            }
+        }
+    }
+
+    fn connected(&mut self) -> Result<&mut Client, ConnectionError> {
+        if self.client.as_ref().is_some_and(|client| client.is_closed()) {
+            self.client = None;
+        }
+        match &mut self.client {
+            Some(client) => Ok(client),
+            empty => Ok(empty.insert(self.shared.pool.connect()?)),
+        }
+    }
+
+    /// A connection that broke while it committed leaves open what became of it. Under the lock of all writers the id of the group is
+    /// there or it will never be.
+    fn what_became_of(&mut self, id: &Id, Broken { error, answers }: Broken) -> Went {
+        let Some(answers) = answers else { return Went::Failed(error.to_string()) };
+        let deadline = Instant::now() + WAIT_MAX;
+        loop {
+            if let Ok(client) = self.connected() {
+                match is_there(client, id) {
+                    Ok(true) => return Went::Answered(answers),
+                    Ok(false) => return Went::Failed(error.to_string()),
+                    Err(_) => self.client = None,
+                }
+            }
+            if Instant::now() >= deadline {
+                // Nobody knows; whoever waits is told to look before trying again.
+                return Went::Answered(answers.iter().map(|_| Err(CommitError::Busy)).collect());
+            }
+            self.queue.pause();
+        }
+    }
+
+    /// Moves the oldest state that may be asked for, and drops versions that nobody can read.
+    fn tidy(&mut self) -> Result<(), ConnectionError> {
+        let now = self.clock.now();
+        let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        let (retained, reading) =
+            (now.saturating_sub(millis(self.retained)), now.saturating_sub(millis(self.reading)));
+        let oldest_used = self.shared.oldest_used();
+        let client = self.connected()?;
+        let mut transaction = client.transaction().map_err(ConnectionError::of)?;
+        head(&mut transaction)?;
+        let moved = "UPDATE head SET horizon = GREATEST(horizon, \
+             (SELECT COALESCE(MAX(sequence), 0) FROM commits WHERE time < $1)) RETURNING horizon";
+        let rows = asked(&mut transaction, moved, &[(&retained, Type::INT8)])?;
+        let horizon = rows.first().map_or(0, |row| row.get::<_, i64>(0));
+        // A state that may not be asked for any more may still be read by who asked before.
+        let rows = asked(
+            &mut transaction,
+            "SELECT COALESCE(MAX(sequence), 0) FROM commits WHERE time < $1",
+            &[(&reading, Type::INT8)],
+        )?;
+        let read_no_more = rows.first().map_or(0, |row| row.get::<_, i64>(0));
+        let oldest_used = oldest_used.map_or(i64::MAX, number);
+        let free = horizon.min(read_no_more).min(oldest_used);
+        let dropped = "WITH freed AS (DELETE FROM outdated WHERE ctid IN (SELECT ctid FROM outdated WHERE sequence <= $1 \
+             ORDER BY sequence LIMIT $2) RETURNING key, since), \
+             newest AS (SELECT key, MAX(since) AS since FROM freed GROUP BY key) \
+             DELETE FROM entries USING newest WHERE entries.key = newest.key \
+             AND (entries.sequence < newest.since OR (entries.sequence = newest.since AND entries.value IS NULL))";
+        asked(&mut transaction, dropped, &[(&free, Type::INT8), (&TIDIED_MAX, Type::INT8)])?;
+        asked(&mut transaction, "DELETE FROM commits WHERE sequence < $1", &[(&free, Type::INT8)])?;
+        transaction.commit().map_err(ConnectionError::of)
+    }
+}
+
+/// The id of a group of commits.
+type Id = [u8; 16];
+
+fn unique() -> Id {
+    let mut id = [0; 16];
+    // Without randomness ids are alike, and then a commit that broke is taken for one that was not.
+    let _ = getrandom::fill(&mut id);
+    id
+}
+
+fn text(id: &Id) -> String {
+    id.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn asked(
+    transaction: &mut Transaction<'_>,
+    statement: &str,
+    params: &[(&(dyn ToSql + Sync), Type)],
+) -> Result<Vec<Row>, ConnectionError> {
+    transaction.query_typed(statement, params).map_err(ConnectionError::of)
+}
+
+/// The head, with the lock that every writer takes first. What is read afterwards shows all commits before.
+fn head(transaction: &mut Transaction<'_>) -> Result<Head, ConnectionError> {
+    let rows = asked(transaction, "SELECT sequence, time, next_row FROM head FOR UPDATE", &[])?;
+    let row = rows.first().ok_or_else(|| ConnectionError("the table head is empty".to_owned()))?;
+    let first_row = u64::try_from(row.get::<_, i64>(2)).unwrap_or(1);
+    Ok(Head { last: Committed { sequence: sequence(row.get(0)), time: row.get(1), first_row } })
+}
+
+/// Keys that a group has written so far, and whether they are there.
+type Overlay = BTreeMap<Vec<u8>, (Sequence, bool)>;
+
+/// What a group of commits writes.
+#[derive(Default)]
+struct Written {
+    keys: Vec<Vec<u8>>,
+    sequences: Vec<i64>,
+    values: Vec<Option<Vec<u8>>>,
+    overlay: Overlay,
+    /// Which of its keys may have older versions, and from which commit on nobody needs these.
+    outdated: Vec<(Vec<u8>, i64)>,
+    /// The last commit that erases.
+    erased: Option<i64>,
+}
+
+impl Written {
+    fn add(&mut self, committed: Committed, batch: Batch) {
+        let at = number(committed.sequence);
+        if batch.writes.iter().any(|write| write.value.is_some() && erased_row(&write.key).is_some()) {
+            self.erased = Some(at);
+        }
+        // Of several writes of a key in one commit the last counts.
+        let mut last: BTreeMap<Vec<u8>, Option<Vec<u8>>> = BTreeMap::new();
+        for write in batch.writes {
+            last.insert(write.key, write.value);
+        }
+        for (key, value) in last {
+            let is_new = matches!(
+                Space::of(&key),
+                Some(Space::Record | Space::History | Space::Audit | Space::AuditPatient)
+            );
+            if !is_new || value.is_none() {
+                self.outdated.push((key.clone(), at));
+            }
+            self.overlay.insert(key.clone(), (committed.sequence, value.is_some()));
+            self.keys.push(key);
+            self.sequences.push(at);
+            self.values.push(value);
+        }
+    }
+}
+
+/// A group that was not acknowledged.
+struct Broken {
+    error: ConnectionError,
+    /// What its commits are told if it is there all the same: it broke when it was being committed.
+    answers: Option<Vec<CommitResult>>,
+}
+
+impl From<ConnectionError> for Broken {
+    fn from(error: ConnectionError) -> Self {
+        Self { error, answers: None }
+    }
+}
+
+/// Checks and writes a group in one transaction.
+fn commit_group(
+    client: &mut Client,
+    (batches, id): (&[&Batch], &Id),
+    now: i64,
+) -> Result<Vec<CommitResult>, Broken> {
+    let mut transaction = client.transaction().map_err(ConnectionError::of)?;
+    let mut last = head(&mut transaction)?.last;
+    let known = newest(&mut transaction, batches)?;
+    let mut written = Written::default();
+    let mut answers = Vec::new();
+    for batch in batches {
+        if !holds(&mut transaction, batch, (&known, &written.overlay))? {
+            answers.push(Err(CommitError::Conflict { readable_at: last.sequence }));
+            continue;
+        }
+        let committed = last.next(batch, now);
+        let mut batch = Batch::clone(batch);
+        batch.stamp(committed);
+        last = Committed { first_row: committed.first_row + batch.rows, ..committed };
+        written.add(committed, batch);
+        answers.push(Ok(committed));
+    }
+    if written.keys.is_empty() && !answers.iter().any(Result::is_ok) {
+        transaction.rollback().map_err(ConnectionError::of)?;
+        return Ok(answers);
+    }
+    asked(
+        &mut transaction,
+        "INSERT INTO entries (key, sequence, value) SELECT * FROM unnest($1, $2, $3)",
+        &[
+            (&written.keys, Type::BYTEA_ARRAY),
+            (&written.sequences, Type::INT8_ARRAY),
+            (&written.values, Type::BYTEA_ARRAY),
+        ],
+    )?;
+    let (keys, since): (Vec<Vec<u8>>, Vec<i64>) = written.outdated.into_iter().unzip();
+    asked(
+        &mut transaction,
+        "INSERT INTO outdated (sequence, key, since) SELECT since, key, since FROM unnest($1, $2) AS new (key, since)",
+        &[(&keys, Type::BYTEA_ARRAY), (&since, Type::INT8_ARRAY)],
+    )?;
+    let next_row = i64::try_from(last.first_row).unwrap_or(i64::MAX);
+    asked(
+        &mut transaction,
+        "UPDATE head SET sequence = $1, time = $2, next_row = $3, horizon = GREATEST(horizon, $4)",
+        &[
+            (&number(last.sequence), Type::INT8),
+            (&last.time, Type::INT8),
+            (&next_row, Type::INT8),
+            (&written.erased.unwrap_or(0), Type::INT8),
+        ],
+    )?;
+    asked(
+        &mut transaction,
+        "INSERT INTO commits (sequence, time, id) VALUES ($1, $2, $3::text::uuid)",
+        &[(&number(last.sequence), Type::INT8), (&last.time, Type::INT8), (&text(id), Type::TEXT)],
+    )?;
+    match transaction.commit() {
+        Ok(()) => Ok(answers),
+        Err(error) => Err(Broken { error: ConnectionError::of(error), answers: Some(answers) }),
+    }
+}
+
+/// The newest version of every key that the commits expect something of.
+fn newest(
+    transaction: &mut Transaction<'_>,
+    batches: &[&Batch],
+) -> Result<BTreeMap<Vec<u8>, Sequence>, ConnectionError> {
+    let expectations = batches.iter().flat_map(|batch| &batch.expectations);
+    let keys: BTreeSet<&Vec<u8>> = expectations
+        .filter_map(|expectation| match expectation {
+            Expectation::Key { key, .. } => Some(key),
+            Expectation::Unchanged { .. } => None,
+        })
+        .collect();
+    if keys.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let keys: Vec<&Vec<u8>> = keys.into_iter().collect();
+    let statement = "SELECT wanted.key, newest.sequence FROM unnest($1) AS wanted (key), LATERAL \
+         (SELECT sequence, value FROM entries WHERE entries.key = wanted.key ORDER BY sequence DESC LIMIT 1) AS newest \
+         WHERE newest.value IS NOT NULL";
+    let rows = asked(transaction, statement, &[(&keys, Type::BYTEA_ARRAY)])?;
+    Ok(rows.iter().map(|row| (row.get(0), sequence(row.get(1)))).collect())
+}
+
+/// Whether what a commit expects is so, after those before it in its group.
+fn holds(
+    transaction: &mut Transaction<'_>,
+    batch: &Batch,
+    (known, overlay): (&BTreeMap<Vec<u8>, Sequence>, &Overlay),
+) -> Result<bool, ConnectionError> {
+    for expectation in &batch.expectations {
+        let holds = match expectation {
+            Expectation::Key { key, sequence } => {
+                let newest = match overlay.get(key) {
+                    Some((sequence, true)) => Some(*sequence),
+                    Some((_, false)) => None,
+                    None => known.get(key).copied(),
+                };
+                newest == *sequence
+            }
+            Expectation::Unchanged { range, since } => {
+                let is_pending = overlay.range(range.start.clone()..range.end.clone()).next().is_some();
+                !is_pending
+                    && {
+                        let statement = "SELECT EXISTS (SELECT 1 FROM entries WHERE key >= $1 AND key < $2 AND sequence > $3)";
+                        let params: [(&(dyn ToSql + Sync), Type); 3] = [
+                            (&range.start, Type::BYTEA),
+                            (&range.end, Type::BYTEA),
+                            (&number(*since), Type::INT8),
+                        ];
+                        let rows = asked(transaction, statement, &params)?;
+                        !rows.first().is_some_and(|row| row.get(0))
+                    }
+            }
+        };
+        if !holds {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether a group of commits is there.
+fn is_there(client: &mut Client, id: &Id) -> Result<bool, ConnectionError> {
+    let mut transaction = client.transaction().map_err(ConnectionError::of)?;
+    head(&mut transaction)?;
+    let statement = "SELECT sequence FROM commits WHERE id = $1::text::uuid";
+    let rows = asked(&mut transaction, statement, &[(&text(id), Type::TEXT)])?;
+    Ok(!rows.is_empty())
+}
