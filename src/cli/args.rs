@@ -5,7 +5,7 @@ use clap::{Parser, Subcommand};
 
 use super::{
     audit, backup, config, conform, consent, demo, fhirpath, generate, import, keys, load, profiles,
-    registrations, reindex, serve, token, verify,
+    registrations, reindex, serve, standby, token, verify,
 };
 
 /// An HL7 FHIR R4 server that discloses patients' health records only as their consent allows.
@@ -40,6 +40,8 @@ enum Command {
     Import(import::Arguments),
     /// Make a synthetic hospital; nobody in it exists
     Generate(generate::Arguments),
+    /// Follow a running server, to take its place one day
+    Standby(standby::Arguments),
     /// Prove that a data directory is whole: every resource has exactly its index entries, every version its place
     Verify(verify::Arguments),
     /// Index every resource anew
@@ -73,6 +75,7 @@ pub fn run() -> ExitCode {
         Command::Token(arguments) => token::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),
+        Command::Standby(arguments) => standby::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Reindex(arguments) => reindex::run(&arguments),
         Command::Conform(arguments) => conform::run(&arguments),

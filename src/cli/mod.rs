@@ -21,6 +21,7 @@ mod remote;
 mod sealing;
 mod serve;
 mod sources;
+mod standby;
 mod telemetry;
 mod token;
 mod tour;

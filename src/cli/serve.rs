@@ -11,7 +11,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use crate::http::{
-    Limits, Listening, Observed, Tasks, router, serve, tls_from_files, tls_self_signed, watching,
+    CommittedAfter, Limits, Listening, Observed, Tasks, router, serve, tls_from_files, tls_self_signed,
+    watching,
 };
 use crate::operations::Engine;
 
@@ -52,6 +53,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<(), String> {
     let config = Config::load(&arguments.common)?;
     let _telemetry = Telemetry::start(&config.log)?;
+    super::standby::refuse(&config)?;
     let house = House::open(&config)?;
     if let Some(sled) = &house.sled {
         let opened = sled.opened();
@@ -155,7 +157,7 @@ impl Drop for Running {
     }
 }
 
-async fn told_to_stop() {
+pub(super) async fn told_to_stop() {
     #[cfg(unix)]
     if let Ok(mut terminated) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
         tokio::select! {
@@ -199,7 +201,10 @@ pub fn start(
     let (end, ended) = oneshot::channel::<()>();
     // The directory of a house in memory is nobody's.
     let is_kept = house.is_kept();
+    let sled = house.sled.clone();
     let tasks = Tasks {
+        committed_after: sled
+            .map(|sled| -> CommittedAfter { Arc::new(move |after| sled.committed_after(after)) }),
         rotate_keys: is_kept.then(|| super::keys::task(engine.clone(), super::keys::folder(config))),
         backup: is_kept.then(|| super::backup::task(house.kv().clone(), config.data.join("backups"))),
     };

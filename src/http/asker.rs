@@ -43,6 +43,12 @@ pub(super) async fn party(
     asked.unwrap_or_else(|_| Err(refuse(RefusalKind::Internal, IssueCode::Exception, "the request failed")))
 }
 
+/// The party of a token that the server's own key has signed; of no other.
+pub(super) fn by_own_key(engine: &Engine, headers: &HeaderMap) -> Option<Arc<Party>> {
+    let token = bearer(headers).ok()??;
+    engine.issuer().verify(token, engine.desk().now()).ok()
+}
+
 /// Why somebody does not pass.
 pub(super) type Stopped = (StatusCode, &'static str);
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body as WireBody;
-use axum::extract::{Request as WireRequest, State};
+use axum::extract::{Path, Request as WireRequest, State};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Method, Response, StatusCode};
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse as _;
@@ -19,8 +20,9 @@ use crate::operations::{
     Engine, Headers, Payload, Preference, Refusal, RefusalKind, Request, Verb, allowed, decode, decode_pairs,
     named,
 };
+use crate::store::{Sequence, StoreError};
 
-use super::asker::{administrator, on_record, party};
+use super::asker::{Stopped, administrator, by_own_key, on_record, party};
 use super::binary;
 use super::listen::{address, shown};
 use super::negotiate::{self, Content, Format};
@@ -49,9 +51,16 @@ const READ_INLINE_BYTES_MAX: usize = 16 * 1024;
 /// What an administrator has a running server do: the path of what came of it, or why nothing did.
 pub type Task = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
 
+/// What was committed after a commit, as another store takes it; `None` if there is nothing more yet.
+///
+/// # Errors
+/// If the journal does not go back so far, or cannot be read.
+pub type CommittedAfter = Arc<dyn Fn(Sequence) -> Result<Option<Vec<u8>>, StoreError> + Send + Sync>;
+
 /// The tasks of a server that has its data on disk.
 #[derive(Clone, Default)]
 pub struct Tasks {
+    pub committed_after: Option<CommittedAfter>,
     pub backup: Option<Task>,
     pub rotate_keys: Option<Task>,
 }
@@ -75,6 +84,7 @@ pub fn router(engine: Arc<Engine>, limits: Limits, tasks: Tasks, observed: Arc<O
         .route("/metrics", get(metrics))
         .route("/admin/backup", post(back_up))
         .route("/admin/keys/rotate", post(rotate_keys))
+        .route("/admin/journal/{after}", get(journal))
         .route("/admin/reindex", get(indexing).post(index_anew))
         .fallback(handle)
         .with_state(app)
@@ -142,6 +152,32 @@ async fn back_up(State(app): State<App>, headers: HeaderMap) -> (StatusCode, Str
 /// Has the server sign with new keys from here on.
 async fn rotate_keys(State(app): State<App>, headers: HeaderMap) -> (StatusCode, String) {
     have_done(&app, &headers, app.tasks.rotate_keys.clone(), "keys/rotate").await
+}
+
+/// The scope of the one token that opens the journal: it is granted to nobody, and made only with the server's own key.
+pub const FOLLOW_SCOPE: &str = "chartward/follow";
+
+/// What was committed after a commit, for a standby. It is everything that the store holds, so it is for who has the
+/// server's own key alone, and no administrator.
+async fn journal(
+    State(app): State<App>,
+    Path(after): Path<u64>,
+    headers: HeaderMap,
+) -> Result<Response<WireBody>, Stopped> {
+    let forbidden = (StatusCode::FORBIDDEN, "the journal is for a standby that has the server's keys");
+    let party = by_own_key(&app.engine, &headers).filter(|party| party.scopes.has(FOLLOW_SCOPE));
+    let party = party.ok_or(forbidden)?;
+    let task = app.tasks.committed_after.clone();
+    let task = task.ok_or((StatusCode::NOT_FOUND, "the server has no journal"))?;
+    if after == 0 {
+        on_record(&app.engine, &party, "GET /admin/journal".to_owned(), StatusCode::OK).await?;
+    }
+    match tokio::task::spawn_blocking(move || task(Sequence(after))).await {
+        Ok(Ok(Some(bytes))) => Ok(([(CONTENT_TYPE, "application/octet-stream")], bytes).into_response()),
+        Ok(Ok(None)) => Ok(StatusCode::NO_CONTENT.into_response()),
+        Ok(Err(StoreError::Expired)) => Err((StatusCode::GONE, "the journal does not go back so far")),
+        Ok(Err(_)) | Err(_) => Err((StatusCode::INTERNAL_SERVER_ERROR, "the journal cannot be read")),
+    }
 }
 
 async fn have_done(app: &App, headers: &HeaderMap, task: Option<Task>, what: &str) -> (StatusCode, String) {

@@ -45,6 +45,7 @@ mod scopes;
 mod search_oracle;
 mod shared;
 mod signer;
+mod standby;
 mod store_faults;
 mod synthea;
 mod tidy;

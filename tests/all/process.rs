@@ -46,3 +46,11 @@ impl Process {
         self.child.wait().unwrap();
     }
 }
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // One that a test has killed is gone already.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}

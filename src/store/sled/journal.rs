@@ -13,7 +13,7 @@ use crate::store::kv::{Committed, Sequence, StoreError};
 
 use super::commit_record::{self, Format, Reader, Replayed, Seal};
 
-const FILE_HEADER: usize = 8 + 8 + 32;
+pub(super) const FILE_HEADER: usize = 8 + 8 + 32;
 const FILE_HEADER_LEN: u64 = 48;
 
 /// The seal before the very first record.
@@ -29,7 +29,7 @@ pub(super) struct Journal {
     sync: bool,
 }
 
-fn file_header(format: Format, first: Sequence, seal: &Seal) -> Vec<u8> {
+pub(super) fn file_header(format: Format, first: Sequence, seal: &Seal) -> Vec<u8> {
     [format.magic(), &first.0.to_be_bytes()[..], seal].concat()
 }
 
@@ -254,7 +254,7 @@ fn is_plain(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "journal")
 }
 
-fn read_file(path: &Path) -> Result<Vec<u8>, StoreError> {
+pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, StoreError> {
     let mut bytes = Vec::new();
     File::open(path)?.read_to_end(&mut bytes)?;
     if path.extension().is_some_and(|extension| extension == "zst") {
@@ -320,14 +320,14 @@ pub(super) fn erase(path: &Path, is_erased: &dyn Fn(u64) -> bool) -> Result<bool
     Ok(found)
 }
 
-struct FileHeader {
-    format: Format,
-    first: Sequence,
+pub(super) struct FileHeader {
+    pub(super) format: Format,
+    pub(super) first: Sequence,
     seal: Seal,
 }
 
 impl FileHeader {
-    fn parse(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         let (format, rest) = Format::of(bytes)?;
         let (first, rest) = rest.split_first_chunk::<8>()?;
         let seal = *rest.first_chunk::<32>()?;
@@ -335,7 +335,7 @@ impl FileHeader {
     }
 
     /// Reads the records of the file that begins with the header.
-    fn reader<'b>(&self, bytes: &'b [u8]) -> Reader<'b> {
+    pub(super) fn reader<'b>(&self, bytes: &'b [u8]) -> Reader<'b> {
         Reader { format: self.format, bytes, at: FILE_HEADER, next: self.first, seal: self.seal }
     }
 }

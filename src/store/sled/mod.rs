@@ -14,6 +14,7 @@ mod commit_record;
 mod cursor;
 mod disk;
 mod erasure;
+mod follow;
 mod journal;
 mod manifest;
 mod open;
@@ -158,6 +159,8 @@ pub struct SledFigures {
 pub struct Sled {
     state: Arc<State>,
     queue: Arc<Queue>,
+    /// Where the one that follows this store is.
+    followed: Mutex<Option<follow::FollowPlace>>,
     writer: Mutex<Option<JoinHandle<()>>>,
     background: Mutex<Option<JoinHandle<Background>>>,
     journal_folder: PathBuf,

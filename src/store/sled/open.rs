@@ -88,6 +88,7 @@ impl Sled {
         Ok(Self {
             state,
             queue,
+            followed: Mutex::new(None),
             writer: Mutex::new(Some(writer)),
             background: Mutex::new(Some(background)),
             journal_folder,

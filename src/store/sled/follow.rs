@@ -1,0 +1,285 @@
+//! One store follows another: what one has committed after a commit is handed out as a file of the journal of its own, and
+//! the other checks its seals and commits the same again, with the same numbers.
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
+
+use crate::store::kv::{Batch, Committed, Kv as _, Sequence, Start, StoreError, Write};
+use crate::store::ticket::Ticket;
+
+use super::Sled;
+use super::commit_record::{Format, Seal};
+use super::journal::{self, FileHeader};
+
+/// A place in the journal: what was handed out last ended there.
+#[derive(Clone)]
+pub(super) struct FollowPlace {
+    after: Sequence,
+    path: PathBuf,
+    at: u64,
+    format: Format,
+    seal: Seal,
+}
+
+/// What is worth reading at once, in bytes.
+const READ_BYTES: u64 = 16 * 1024 * 1024;
+
+impl Sled {
+    /// What was committed after a commit, oldest first, up to some bytes; `None` if there is nothing more yet. Nothing is
+    /// handed out that is not durable here.
+    ///
+    /// # Errors
+    /// [`StoreError::Expired`] if the journal does not go back so far; [`StoreError`] if it cannot be read.
+    pub fn committed_after(&self, after: Sequence) -> Result<Option<Vec<u8>>, StoreError> {
+        let published = self.state.published();
+        if after >= published {
+            return Ok(None);
+        }
+        let lock = || self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = lock().clone().filter(|place| place.after == after && place.path.exists());
+        let place = match known {
+            Some(place) => place,
+            None => place_after(&self.journal_folder, after)?,
+        };
+        let mut limit = READ_BYTES;
+        let (whole, end) = loop {
+            let bytes = read_from(&place, limit)?;
+            if bytes.is_empty() {
+                // The file ended there; what comes after is in the next one.
+                let next = place_after(&self.journal_folder, after)?;
+                let is_same = next.path == place.path && next.at == place.at;
+                *lock() = (!is_same).then_some(next);
+                return if is_same { Ok(None) } else { self.committed_after(after) };
+            }
+            let is_cut = u64::try_from(bytes.len()).unwrap_or(0) >= limit;
+            let header = journal::file_header(place.format, Sequence(after.0 + 1), &place.seal);
+            let whole = [header, bytes].concat();
+            let parsed =
+                FileHeader::parse(&whole).ok_or_else(|| corrupt(&place.path, "has no valid header"))?;
+            let mut reader = parsed.reader(&whole);
+            let mut end = (reader.at, after, reader.seal);
+            // What is half written now is whole the next time.
+            while let Some(record) = reader.next(&place.path)? {
+                if record.committed.sequence > published {
+                    break;
+                }
+                end = (reader.at, record.committed.sequence, reader.seal);
+            }
+            if end.1 > after || !is_cut {
+                break (whole, end);
+            }
+            // One commit is larger than what was read.
+            limit = limit.saturating_mul(4);
+        };
+        let (at, last, seal) = end;
+        if last == after {
+            return Ok(None);
+        }
+        let read = u64::try_from(at.saturating_sub(journal::FILE_HEADER)).unwrap_or(0);
+        *lock() = Some(FollowPlace { after: last, at: place.at + read, seal, ..place });
+        Ok(Some(whole.get(..at).unwrap_or_default().to_vec()))
+    }
+
+    /// Commits what another store has handed out, and gives the last commit. Everything is durable when it returns.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] if a seal is broken, or if it does not follow from what is here.
+    pub fn follow(&self, handed_out: &[u8]) -> Result<Sequence, StoreError> {
+        let name = Path::new("what was handed out");
+        let header = FileHeader::parse(handed_out).ok_or_else(|| corrupt(name, "has no valid header"))?;
+        let mut last = self.state.published();
+        if header.first.0 != last.0 + 1 {
+            return Err(corrupt(
+                name,
+                &format!("begins with commit {}, and {} was the last here", header.first.0, last.0),
+            ));
+        }
+        let mut reader = header.reader(handed_out);
+        let mut batches: Vec<(Committed, Batch)> = Vec::new();
+        while let Some(record) = reader.next(name)? {
+            let Committed { sequence, first_row, .. } = record.committed;
+            let writes = record.writes.into_iter().map(|(key, value)| Write {
+                key: key.to_vec(),
+                value: value.map(|value| value.to_vec()),
+                stamps: Vec::new(),
+            });
+            let batch = Batch {
+                writes: writes.collect(),
+                rows: record.rows,
+                start: Some(Start { sequence, row: first_row }),
+                ..Batch::default()
+            };
+            batches.push((record.committed, batch));
+        }
+        // Nothing is committed of what did not come whole.
+        if reader.at != handed_out.len() {
+            return Err(corrupt(name, "ends in the middle of a record"));
+        }
+        let given: Vec<(Committed, Ticket)> =
+            batches.into_iter().map(|(there, batch)| (there, self.commit(batch))).collect();
+        for (there, ticket) in given {
+            let here = ticket.wait().map_err(|error| StoreError::Io(error.to_string()))?;
+            if (here.sequence, here.first_row) != (there.sequence, there.first_row) {
+                return Err(corrupt(
+                    name,
+                    &format!("commit {} became {} here", there.sequence.0, here.sequence.0),
+                ));
+            }
+            last = here.sequence;
+        }
+        Ok(last)
+    }
+}
+
+fn corrupt(path: &Path, what: &str) -> StoreError {
+    StoreError::Corrupt(format!("{} {what}", path.display()))
+}
+
+/// Where the record after a commit begins.
+fn place_after(folder: &Path, after: Sequence) -> Result<FollowPlace, StoreError> {
+    let files = journal::files_with_records(folder)?;
+    let found = files.iter().rposition(|(first, _)| first.0 <= after.0 + 1);
+    // A restored store begins to count where the backup ended.
+    let found = found.or((after == Sequence(0)).then_some(0));
+    let Some((_, path)) = found.and_then(|place| files.get(place)) else { return Err(StoreError::Expired) };
+    let bytes = journal::read_file(path)?;
+    let header = FileHeader::parse(&bytes).ok_or_else(|| corrupt(path, "has no valid header"))?;
+    let mut reader = header.reader(&bytes);
+    let mut end = (reader.at, reader.seal);
+    while reader.next.0 <= after.0 {
+        if reader.next(path)?.is_none() {
+            break;
+        }
+        end = (reader.at, reader.seal);
+    }
+    let (at, seal) = end;
+    Ok(FollowPlace {
+        after,
+        path: path.clone(),
+        at: u64::try_from(at).unwrap_or(0),
+        format: header.format,
+        seal,
+    })
+}
+
+/// The bytes of a file from a place on; of a compressed one all of them.
+fn read_from(place: &FollowPlace, limit: u64) -> Result<Vec<u8>, StoreError> {
+    if place.path.extension().is_some_and(|extension| extension == "zst") {
+        let whole = journal::read_file(&place.path)?;
+        let rest = whole.get(usize::try_from(place.at).unwrap_or(usize::MAX)..).unwrap_or_default();
+        return Ok(rest.get(..usize::try_from(limit).unwrap_or(usize::MAX)).unwrap_or(rest).to_vec());
+    }
+    let mut file = File::open(&place.path)?;
+    file.seek(SeekFrom::Start(place.at))?;
+    let mut bytes = Vec::new();
+    file.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::store::kv::{At, Direction, Flow, KeyRange};
+    use crate::store::{SledOptions, SystemClock};
+
+    fn open(folder: &Path) -> Sled {
+        // Small enough that the journal has many files, most of them compressed.
+        let options = SledOptions { table_bytes_max: 20_000, sync: false, ..SledOptions::new(folder) };
+        Sled::open(&options, Arc::new(SystemClock)).unwrap()
+    }
+
+    fn put(store: &Sled, key: &[u8], value: Option<&[u8]>, rows: u64) {
+        let write = Write { key: key.to_vec(), value: value.map(<[u8]>::to_vec), stamps: Vec::new() };
+        store.commit(Batch { writes: vec![write], rows, ..Batch::default() }).wait().unwrap();
+    }
+
+    fn all(store: &Sled) -> Vec<(Vec<u8>, Vec<u8>, Sequence)> {
+        let snapshot = store.snapshot(At::Latest).unwrap();
+        let mut found = Vec::new();
+        snapshot
+            .scan(&KeyRange::prefix(Vec::new()), Direction::Forward, &mut |key, value| {
+                found.push((key.to_vec(), value.to_vec()));
+                Flow::Next
+            })
+            .unwrap();
+        let with = |(key, value): (Vec<u8>, Vec<u8>)| {
+            let (_, sequence) = snapshot.get(&key).unwrap().unwrap();
+            (key, value, sequence)
+        };
+        found.into_iter().map(with).collect()
+    }
+
+    fn last(store: &Sled) -> Sequence {
+        store.snapshot(At::Latest).unwrap().sequence()
+    }
+
+    #[test]
+    fn a_store_that_follows_becomes_the_same() {
+        let folders = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (first, mut second) = (open(folders.0.path()), open(folders.1.path()));
+        assert!(first.committed_after(Sequence(0)).unwrap().is_none(), "nothing was committed");
+        let mut handed_out = 0;
+        for number in 0..600_u32 {
+            let key = [&[2][..], &(number % 90).to_be_bytes()].concat();
+            let value = number.to_be_bytes().repeat(40);
+            put(&first, &key, (number % 7 > 0).then_some(&value), u64::from(number % 3));
+            if number % 50 == 49 {
+                while let Some(bytes) = first.committed_after(last(&second)).unwrap() {
+                    assert_eq!(second.follow(&bytes).unwrap(), last(&second));
+                    handed_out += 1;
+                }
+            }
+            if number == 300 {
+                // It goes on where it was after it was closed.
+                drop(second);
+                second = open(folders.1.path());
+            }
+        }
+        assert!(handed_out >= 12);
+        assert_eq!((last(&second), all(&second)), (last(&first), all(&first)));
+        // One that comes late goes through all files from the first.
+        let late = tempfile::tempdir().unwrap();
+        let third = open(late.path());
+        while let Some(bytes) = first.committed_after(last(&third)).unwrap() {
+            third.follow(&bytes).unwrap();
+        }
+        assert_eq!(all(&third), all(&first));
+        // And counts on from there as the first would.
+        for store in [&first, &second, &third] {
+            let (key, at) = crate::store::Key::new(crate::store::Space::Current).stamped();
+            let stamp = crate::store::Stamp {
+                place: crate::store::Place::Key,
+                offset: at,
+                what: crate::store::Stamped::Row(0),
+            };
+            let write = Write { key: key.into_bytes(), value: Some(Vec::new()), stamps: vec![stamp] };
+            store.commit(Batch { writes: vec![write], rows: 1, ..Batch::default() }).wait().unwrap();
+        }
+        assert_eq!(all(&second), all(&first));
+    }
+
+    #[test]
+    fn what_is_changed_on_the_way_is_refused() {
+        let folders = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (first, second) = (open(folders.0.path()), open(folders.1.path()));
+        for number in 0..20_u8 {
+            put(&first, &[2, number], Some(&[number; 30]), 1);
+        }
+        let bytes = first.committed_after(Sequence(0)).unwrap().unwrap();
+        let mut changed = bytes.clone();
+        changed[70] ^= 1;
+        assert!(second.follow(&changed).is_err());
+        assert!(second.follow(&bytes[..20]).is_err());
+        assert!(second.follow(&bytes[..bytes.len() - 5]).is_err());
+        assert_eq!(last(&second), Sequence(0));
+        // It goes on with what is right.
+        second.follow(&bytes).unwrap();
+        assert_eq!(all(&second), all(&first));
+        // What does not follow from what is here is no use.
+        let bytes = first.committed_after(Sequence(3)).unwrap().unwrap();
+        assert!(matches!(second.follow(&bytes), Err(StoreError::Corrupt(_))));
+    }
+}
