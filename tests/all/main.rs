@@ -17,6 +17,7 @@ mod clients;
 mod concurrency;
 mod consent_corpus;
 mod consent_rows;
+mod disk_full;
 mod erasure;
 mod fhirpath_suite;
 mod hidden;

@@ -244,7 +244,8 @@ impl Kv for Sled {
     }
 
     fn health(&self) -> Result<(), String> {
-        if self.queue.is_stopped() { Err(self.queue.failure().unwrap_or_default()) } else { Ok(()) }
+        let is_well = !self.queue.is_stopped() && !self.queue.is_overfull();
+        if is_well { Ok(()) } else { Err(self.queue.failure().unwrap_or_default()) }
     }
 
     fn figures(&self) -> Vec<Figure> {

@@ -24,6 +24,11 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// How long a commit that nobody waits for may wait for others to share a sync with.
 const SOON: Duration = Duration::from_millis(20);
+/// While the disk is full such commits wait for room, up to so many bytes; then the store says that it is not well, and what
+/// cannot be recorded is not let through any more.
+const HELD_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How long the writer waits for room before it tries again.
+const ROOM_PAUSE: Duration = Duration::from_millis(200);
 /// So many bytes of such commits are written at once.
 const SOON_BYTES_MAX: usize = 1024 * 1024;
 
@@ -66,6 +71,8 @@ struct Inner {
     stopped: Option<CommitError>,
     /// The last failure of the disk, in the words of the operating system.
     failure: Option<String>,
+    /// The disk had no room for the last group.
+    is_full: bool,
     /// The journal grew a new file and the table before is to be written down.
     frozen: bool,
     /// The first sequence of the file that the writer appends to.
@@ -169,6 +176,33 @@ impl Queue {
     pub(super) fn pause(&self, patience: Duration) {
         let waited = self.changed.wait_timeout_while(self.lock(), patience, |inner| !inner.ended);
         drop(waited);
+    }
+
+    /// Takes back commits that nobody waits for and that the disk had no room for, to be written before all others. `false`
+    /// if the store closes.
+    fn hold(&self, batches: Vec<Batch>) -> bool {
+        let mut inner = self.lock();
+        if inner.closing {
+            return false;
+        }
+        for batch in batches.into_iter().rev() {
+            inner.bytes += batch.bytes();
+            inner.pending.push_front(Pending { batch, resolver: None, since: Instant::now() });
+        }
+        // Who waits is told at once that there is no room; these can wait.
+        let may_wait = |inner: &mut Inner| inner.awaited == 0 && !inner.closing;
+        drop(self.work.wait_timeout_while(inner, ROOM_PAUSE, may_wait));
+        true
+    }
+
+    /// Whether so many commits wait for room that no more can.
+    pub(super) fn is_overfull(&self) -> bool {
+        let inner = self.lock();
+        inner.bytes >= HELD_BYTES_MAX && inner.is_full
+    }
+
+    fn set_full(&self, is_full: bool) {
+        self.lock().is_full = is_full;
     }
 
     pub(super) fn note(&self, failure: String) {
@@ -295,6 +329,7 @@ impl Writer {
             Encoder { seal: self.seal, bytes: Vec::new(), group: Sequence(self.last.sequence.0 + 1) };
         let mut overlay = Overlay::new();
         let mut written: Vec<(Committed, Batch)> = Vec::new();
+        let mut is_soon: Vec<bool> = Vec::new();
         let mut answers: Answers = Vec::new();
         let mut last = self.last;
         for Pending { mut batch, resolver, .. } in group {
@@ -310,6 +345,7 @@ impl Writer {
                             }
                             last = Committed { first_row: committed.first_row + batch.rows, ..committed };
                             written.push((committed, batch));
+                            is_soon.push(resolver.is_none());
                             Ok(committed)
                         }
                         Err(_) => Err(CommitError::Full),
@@ -325,13 +361,22 @@ impl Writer {
                 Ok(()) => {
                     self.seal = encoder.seal;
                     self.last = last;
+                    self.queue.set_full(false);
                     self.publish(written);
                 }
                 Err(AppendError::NothingWritten(error)) => {
                     // CHOICE: whatever kept the operating system from taking the bytes, nothing of them was kept, so
                     // the store is whole and says that it has no room.
                     self.queue.note(error.to_string());
+                    self.queue.set_full(true);
                     fail(answers, &CommitError::Full);
+                    let soon = written.into_iter().zip(is_soon).filter(|(_, is_soon)| *is_soon);
+                    let held: Vec<Batch> = soon.map(|((_, batch), _)| batch).collect();
+                    if !held.is_empty() && !self.queue.hold(held) {
+                        tracing::error!(
+                            "records of accesses were lost: there was no room for them until the end"
+                        );
+                    }
                     return true;
                 }
                 Err(AppendError::Unknown(error)) => {

@@ -1,0 +1,122 @@
+//! A disk that is full, as a small file system of its own: reads go on, writes are told so, and nothing is lost. It takes the rights
+//! to mount one; without them the test says that it is skipped.
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::oauth_admin::run;
+use crate::process::Process;
+use crate::shared::skipped;
+
+/// A file system of so many megabytes, gone at the end.
+struct Small(tempfile::TempDir);
+
+impl Small {
+    fn mount(megabytes: u32) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let size = format!("size={megabytes}m");
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).output();
+        mounted.is_ok_and(|output| output.status.success()).then_some(Self(folder))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        Command::new("umount").arg("-l").arg(self.0.path()).status().ok();
+    }
+}
+
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder().http_status_as_error(false).build().into()
+}
+
+fn write(agent: &ureq::Agent, base: &str, number: usize) -> (u16, String) {
+    let patient = json!({"resourceType": "Patient", "id": format!("p{number}"), "name": [{"family": format!("N{number}")}]});
+    let request =
+        agent.put(format!("{base}/Patient/p{number}")).header("Content-Type", "application/fhir+json");
+    let mut answer = request.send(patient.to_string()).unwrap();
+    (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
+}
+
+#[test]
+fn a_full_disk_refuses_writes_and_loses_nothing() {
+    let Some(small) = Small::mount(48) else {
+        return skipped("a_full_disk_refuses_writes_and_loses_nothing", "a file system cannot be mounted");
+    };
+    let (data, filler) = (small.path().join("data"), small.path().join("filler"));
+    let mut server = Process::start(&data);
+    let agent = agent();
+    for number in 0..20 {
+        assert_eq!(write(&agent, &server.base, number).0, 201);
+    }
+    // Something else takes all the room that is left.
+    let mut rest = vec![0; 1 << 16];
+    let mut file = std::fs::File::create(&filler).unwrap();
+    while std::io::Write::write_all(&mut file, &rest).is_ok() {}
+    rest.truncate(1);
+    while std::io::Write::write_all(&mut file, &rest).is_ok() {}
+    drop(file);
+    let mut refused = 0;
+    let mut acknowledged = 20;
+    for number in 20..2_000 {
+        match write(&agent, &server.base, number) {
+            (201, _) => acknowledged = number + 1,
+            (507, text) => {
+                let outcome: Value = serde_json::from_str(&text).unwrap();
+                assert_eq!(outcome["resourceType"], "OperationOutcome");
+                assert!(outcome["issue"][0]["diagnostics"].as_str().unwrap().contains("full"), "{text}");
+                refused += 1;
+            }
+            (status, text) => panic!("{status}: {text}"),
+        }
+        if refused == 5 {
+            break;
+        }
+    }
+    assert_eq!(refused, 5);
+    // Reads go on, and their records wait for room.
+    for _ in 0..50 {
+        let answer = agent.get(format!("{}/Patient/p7", server.base)).call().unwrap();
+        assert_eq!(answer.status().as_u16(), 200);
+    }
+    std::fs::remove_file(&filler).unwrap();
+    let since = Instant::now();
+    while write(&agent, &server.base, 5_000).0 != 201 {
+        assert!(since.elapsed() < Duration::from_secs(20), "there is room and it is not taken");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let url = format!("{}/AuditEvent?patient=Patient/p7&_summary=count", server.base);
+    let officer = run(
+        &data,
+        &[
+            "token",
+            "--role",
+            "privacy-officer",
+            "--organization",
+            "Organization/hospital",
+            "--purpose",
+            "HOPERAT",
+        ],
+        "",
+    );
+    let request = agent.get(url).header("Authorization", format!("Bearer {}", officer.1.trim()));
+    let told: Value =
+        serde_json::from_str(&request.call().unwrap().body_mut().read_to_string().unwrap()).unwrap();
+    assert!(told["total"].as_u64() >= Some(51), "every read while the disk was full is on record: {told}");
+    server.kill();
+    let server = Process::start(&data);
+    for number in (0..acknowledged).chain([5_000]) {
+        let answer = agent.get(format!("{}/Patient/p{number}", server.base)).call().unwrap();
+        assert_eq!(answer.status().as_u16(), 200, "p{number} of {acknowledged}");
+    }
+    drop(server);
+    let (done, said) = run(&data, &["verify"], "");
+    assert!(done, "{said}");
+}
