@@ -114,7 +114,7 @@ pub(super) fn ready(path: &Path, base_url: &str, tokens: &BTreeMap<String, Strin
 pub struct Running {
     pub base_url: String,
     end: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<Result<(), String>>>,
+    thread: Option<JoinHandle<()>>,
     indexing: Option<Indexing>,
     sealing: Option<Sealing>,
     runtime: Arc<Runtime>,
@@ -140,7 +140,7 @@ impl Running {
             indexing.stop();
         }
         let ended = match self.thread.take() {
-            Some(thread) => thread.join().map_err(|_| "the server failed".to_owned())?,
+            Some(thread) => thread.join().map_err(|_| "the server failed".to_owned()),
             None => Ok(()),
         };
         if let Some(sealing) = self.sealing.take() {
@@ -225,9 +225,8 @@ pub fn start(
             // The sender gone means the same as a word from it.
             let _ = ended.await;
         };
-        let served = on.block_on(serve(listening, router(engine, limits, tasks, observed), until));
+        on.block_on(serve(listening, router(engine, limits, tasks, observed), until));
         ending.record_refusals();
-        served.map_err(|error| error.to_string())
     });
     let thread = thread.map_err(|error| error.to_string())?;
     let indexing = Some(Indexing::start(house)?);

@@ -1,26 +1,45 @@
-//! Listening: takes its socket, its TLS and its end as parameters.
+//! Listening: takes its socket, its TLS and its end as parameters. Slow and hostile clients are bounded here, before anything
+//! of a request is known: how long they may take, how much they may send before the body, how many there may be.
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::ConnectInfo;
-use axum::extract::connect_info::Connected;
-use axum::http::Extensions;
-use axum::serve::{IncomingStream, Listener};
+use axum::body::Body;
+use axum::http::{Extensions, Request};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use rustls::ServerConfig;
 use sha2::{Digest as _, Sha256};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
+use tower_service::Service as _;
 
 /// How long a client may take to agree on TLS.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
-/// How many connections may be in that state at once.
-const HANDSHAKES_MAX: usize = 256;
+/// How long a connection may be without the whole head of a request: idle, or sending it byte by byte.
+const HEAD_MAX: Duration = Duration::from_secs(60);
+/// The head of a request, in bytes (431 or 414 beyond), and how many headers it may have.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+const HEADERS_MAX: usize = 128;
+/// How long what was sent to a client may lie there unacknowledged, because it does not read.
+const UNREAD_MAX: Duration = Duration::from_secs(60);
+/// How many connections may be open; others wait to be accepted.
+const CONNECTIONS_MAX: usize = 20_000;
+/// Requests at once on one connection of HTTP/2.
+const STREAMS_MAX: u32 = 128;
+/// How long requests that were accepted may take when the server ends.
+const ENDING_MAX: Duration = Duration::from_secs(30);
+/// How long to wait when the system has no more files for connections.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A bound socket, with TLS or without.
 pub struct Listening {
@@ -46,25 +65,98 @@ impl Listening {
     }
 }
 
-/// Serves until `end` resolves; what was accepted by then is finished.
-///
-/// # Errors
-/// If the socket fails.
-pub async fn serve(
-    listening: Listening,
+/// Serves until `end` resolves; what was accepted by then is finished, if it takes no longer than 30 seconds.
+pub async fn serve(listening: Listening, router: Router, end: impl Future<Output = ()>) {
+    let Listening { socket, tls } = listening;
+    let server = Arc::new(Server {
+        router,
+        tls: tls.map(TlsAcceptor::from),
+        connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+        http: http(),
+    });
+    let ending = GracefulShutdown::new();
+    let mut end = pin!(end);
+    loop {
+        let accepted = async {
+            // A semaphore that is never closed always has a permit in the end.
+            let permit = server.connections.clone().acquire_owned().await.ok();
+            (socket.accept().await, permit)
+        };
+        let (accepted, permit) = tokio::select! {
+            accepted = accepted => accepted,
+            () = &mut end => break,
+        };
+        let Ok((stream, address)) = accepted else {
+            // Too many open files, most often; or a client that is gone already.
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let (server, watcher) = (server.clone(), ending.watcher());
+        tokio::spawn(async move {
+            server.connected(stream, address, watcher).await;
+            drop(permit);
+        });
+    }
+    drop(socket);
+    // What takes longer is cut off with the runtime.
+    let _ = tokio::time::timeout(ENDING_MAX, ending.shutdown()).await;
+}
+
+fn http() -> Builder<TokioExecutor> {
+    let mut http = Builder::new(TokioExecutor::new());
+    http.http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_MAX)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_MAX);
+    let head_bytes = u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX);
+    http.http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(head_bytes)
+        .keep_alive_interval(Some(HEAD_MAX))
+        .keep_alive_timeout(HANDSHAKE_MAX);
+    http
+}
+
+/// What all connections share.
+struct Server {
     router: Router,
-    end: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
-    match listening.tls {
-        None => {
-            let service = router.into_make_service_with_connect_info::<Peer>();
-            axum::serve(listening.socket, service).with_graceful_shutdown(end).await
-        }
-        Some(tls) => {
-            let listener = TlsListener::start(listening.socket, tls)?;
-            let service = router.into_make_service_with_connect_info::<Peer>();
-            axum::serve(listener, service).with_graceful_shutdown(end).await
-        }
+    tls: Option<TlsAcceptor>,
+    connections: Arc<Semaphore>,
+    http: Builder<TokioExecutor>,
+}
+
+impl Server {
+    /// Serves one connection to its end.
+    async fn connected(&self, stream: TcpStream, address: SocketAddr, watcher: Watcher) {
+        // A client to which this cannot be said is served all the same.
+        let _ = stream.set_nodelay(true);
+        let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(UNREAD_MAX));
+        let Some(acceptor) = &self.tls else {
+            return self.serve(stream, Peer { address, certificate: None }, watcher).await;
+        };
+        let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await else {
+            return;
+        };
+        let (_, connection) = stream.get_ref();
+        let own = connection.peer_certificates().and_then(<[_]>::first);
+        let certificate = own.map(|own| ShownCertificate { sha256: Sha256::digest(own).into() });
+        self.serve(stream, Peer { address, certificate }, watcher).await;
+    }
+
+    async fn serve<S>(&self, stream: S, peer: Peer, watcher: Watcher)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let router = self.router.clone();
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            router.clone().call(request.map(Body::new))
+        });
+        let connection = self.http.serve_connection(TokioIo::new(stream), service);
+        // How a connection ends is the client's affair.
+        let _ = watcher.watch(connection.into_owned()).await;
     }
 }
 
@@ -82,75 +174,12 @@ struct Peer {
     certificate: Option<ShownCertificate>,
 }
 
-impl Connected<IncomingStream<'_, TcpListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
-        Self { address: *stream.remote_addr(), certificate: None }
-    }
-}
-
-impl Connected<IncomingStream<'_, TlsListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, TlsListener>) -> Self {
-        let (_, connection) = stream.io().get_ref();
-        let own = connection.peer_certificates().and_then(<[_]>::first);
-        let certificate = own.map(|own| ShownCertificate { sha256: Sha256::digest(own).into() });
-        Self { address: *stream.remote_addr(), certificate }
-    }
-}
-
 /// The certificate that the client of a request has shown.
 pub(super) fn shown(of_request: &Extensions) -> Option<ShownCertificate> {
-    of_request.get::<ConnectInfo<Peer>>().and_then(|ConnectInfo(peer)| peer.certificate)
+    of_request.get::<Peer>().and_then(|peer| peer.certificate)
 }
 
 /// The network address of the client of a request, for the record of accesses.
 pub(super) fn address(of_request: &Extensions) -> Option<String> {
-    of_request.get::<ConnectInfo<Peer>>().map(|ConnectInfo(peer)| peer.address.ip().to_string())
-}
-
-/// Accepts connections and agrees on TLS beside, so that a slow client does not hold up the others.
-struct TlsListener {
-    address: SocketAddr,
-    ready: mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
-}
-
-impl TlsListener {
-    fn start(socket: TcpListener, tls: Arc<ServerConfig>) -> io::Result<Self> {
-        let address = socket.local_addr()?;
-        let (sender, ready) = mpsc::channel(HANDSHAKES_MAX);
-        let acceptor = TlsAcceptor::from(tls);
-        tokio::spawn(async move {
-            while !sender.is_closed() {
-                let Ok((stream, peer)) = socket.accept().await else {
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                    continue;
-                };
-                let (acceptor, sender) = (acceptor.clone(), sender.clone());
-                tokio::spawn(async move {
-                    if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await
-                    {
-                        // If nobody listens any more, the connection ends here.
-                        let _ = sender.send((stream, peer)).await;
-                    }
-                });
-            }
-        });
-        Ok(Self { address, ready })
-    }
-}
-
-impl Listener for TlsListener {
-    type Io = TlsStream<TcpStream>;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        match self.ready.recv().await {
-            Some(accepted) => accepted,
-            // The accepting task ended with the runtime; there is nothing to come.
-            None => std::future::pending().await,
-        }
-    }
-
-    fn local_addr(&self) -> io::Result<Self::Addr> {
-        Ok(self.address)
-    }
+    of_request.get::<Peer>().map(|peer| peer.address.ip().to_string())
 }

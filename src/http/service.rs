@@ -10,9 +10,10 @@ use axum::http::{HeaderMap, Method, Response, StatusCode};
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse as _;
 use axum::routing::{get, post};
+use http_body_util::BodyExt as _;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
-use tower_http::timeout::TimeoutLayer;
+use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutError, TimeoutLayer};
 
 use crate::auth::Party;
 use crate::model::{Issue, IssueCode, Outcome, from_xml, parse};
@@ -47,6 +48,9 @@ impl Default for Limits {
 
 /// A body of so many bytes is read in less time than it takes to hand it to another thread.
 const READ_INLINE_BYTES_MAX: usize = 16 * 1024;
+
+/// How long a client may be silent in the middle of a body.
+const BODY_PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// What an administrator has a running server do: the path of what came of it, or why nothing did.
 pub type Task = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
@@ -90,6 +94,7 @@ pub fn router(engine: Arc<Engine>, limits: Limits, tasks: Tasks, observed: Arc<O
         .with_state(app)
         .merge(authorization)
         .layer(CompressionLayer::new())
+        .layer(RequestBodyTimeoutLayer::new(BODY_PAUSE_MAX))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, timeout))
         .layer(CatchPanicLayer::new())
         .layer(from_fn_with_state(observed, observe))
@@ -374,7 +379,20 @@ async fn bytes(app: &App, headers: &HeaderMap, body: WireBody) -> Result<axum::b
     if declared.is_some_and(|len| len > app.limits.body_bytes_max) {
         return Err(too_large());
     }
-    axum::body::to_bytes(body, app.limits.body_bytes_max).await.map_err(|_| too_large())
+    let limited = http_body_util::Limited::new(body, app.limits.body_bytes_max);
+    let collected = limited.collect().await.map_err(|error| {
+        let is_too_large = error.is::<http_body_util::LengthLimitError>();
+        let mut causes = std::iter::successors(error.source(), |cause| cause.source());
+        let is_too_slow = error.is::<TimeoutError>() || causes.any(|cause| cause.is::<TimeoutError>());
+        if is_too_large {
+            too_large()
+        } else if is_too_slow {
+            refuse(RefusalKind::TooSlow, IssueCode::Timeout, "the body did not come in time")
+        } else {
+            refuse(RefusalKind::BadRequest, IssueCode::Structure, "the body was not sent whole")
+        }
+    })?;
+    Ok(collected.to_bytes())
 }
 
 fn read(content: Content, bytes: Vec<u8>) -> Result<Payload, Refusal> {

@@ -131,6 +131,8 @@ pub enum RefusalKind {
     NotFound,
     MethodNotAllowed,
     NotAcceptable,
+    /// The client took too long to send what it wanted to.
+    TooSlow,
     Conflict,
     Gone,
     PreconditionFailed,
@@ -153,6 +155,7 @@ impl RefusalKind {
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::NotAcceptable => 406,
+            Self::TooSlow => 408,
             Self::Conflict => 409,
             Self::Gone => 410,
             Self::PreconditionFailed => 412,

@@ -22,6 +22,7 @@ mod erasure;
 mod fhirpath_suite;
 mod hidden;
 mod history;
+mod hostile;
 mod in_process;
 mod interference;
 mod issuers;

@@ -1,0 +1,149 @@
+//! Slow and hostile clients, over raw connections: each is told so or let go of, within named limits, and others are served.
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use chartward::cli::{Config, Running, start};
+
+use crate::shared::house;
+
+fn server() -> (Running, String) {
+    let config = Config { listen: "127.0.0.1:0".to_owned(), body_bytes_max: 1_000_000, ..Config::default() };
+    let running = start(&config, &house(), true, None).unwrap();
+    let address = running.base_url.strip_prefix("http://").unwrap().strip_suffix("/fhir").unwrap().to_owned();
+    (running, address)
+}
+
+fn connect(address: &str) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream
+}
+
+/// The first line of what comes back; empty if the connection is closed without a word.
+fn answer(stream: &mut TcpStream) -> String {
+    let mut text = Vec::new();
+    let mut bytes = [0; 512];
+    while !text.contains(&b'\n') {
+        match stream.read(&mut bytes) {
+            Ok(0) | Err(_) => break,
+            Ok(read) => text.extend_from_slice(&bytes[..read]),
+        }
+    }
+    String::from_utf8_lossy(&text).lines().next().unwrap_or_default().to_owned()
+}
+
+fn sent(address: &str, request: &[u8]) -> String {
+    let mut stream = connect(address);
+    // A server that has seen enough may close before everything is sent.
+    let _ = stream.write_all(request);
+    answer(&mut stream)
+}
+
+/// Others are served, and soon.
+fn is_served(address: &str) {
+    let since = Instant::now();
+    let line = sent(address, b"GET /fhir/metadata HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(line, "HTTP/1.1 200 OK");
+    assert!(since.elapsed() < Duration::from_secs(5));
+}
+
+fn post(body: &[u8], more: &str) -> Vec<u8> {
+    let len = body.len();
+    let head = format!(
+        "POST /fhir/Patient HTTP/1.1\r\nHost: h\r\nContent-Type: application/fhir+json\r\nContent-Length: {len}\r\n{more}\r\n"
+    );
+    [head.as_bytes(), body].concat()
+}
+
+#[test]
+fn heads_have_their_limits() {
+    let (_running, address) = server();
+    let head =
+        |line: &str, headers: &str| format!("GET {line} HTTP/1.1\r\nHost: h\r\n{headers}\r\n").into_bytes();
+    let long = format!("X-Long: {}\r\n", "x".repeat(1_000_000));
+    let many: String = (0..1_000).map(|number| format!("X-{number}: 1\r\n")).collect();
+    for (request, expected) in [
+        (head("/fhir/metadata", &long), "HTTP/1.1 431 Request Header Fields Too Large"),
+        (head("/fhir/metadata", &many), "HTTP/1.1 431 Request Header Fields Too Large"),
+        (head(&format!("/fhir/Patient?name={}", "x".repeat(100_000)), ""), "HTTP/1.1 414 URI Too Long"),
+        (b"nonsense\r\n\r\n".to_vec(), "HTTP/1.1 400 Bad Request"),
+        (head("/fhir/metadata", "Content-Length: 1\r\nContent-Length: 2\r\n"), "HTTP/1.1 400 Bad Request"),
+    ] {
+        let line = sent(&address, &request);
+        assert!(line == expected || line == "HTTP/1.1 431 Request Header Fields Too Large", "{line}");
+        is_served(&address);
+    }
+}
+
+#[test]
+fn bodies_have_their_limits() {
+    let (_running, address) = server();
+    // What is declared too large is not read.
+    let request = b"POST /fhir/Patient HTTP/1.1\r\nHost: h\r\nContent-Type: application/fhir+json\r\nContent-Length: 1073741824\r\n\r\n{";
+    assert_eq!(sent(&address, request), "HTTP/1.1 413 Payload Too Large");
+    // What does not declare its length is read up to the limit.
+    let mut stream = connect(&address);
+    stream
+        .write_all(b"POST /fhir/Patient HTTP/1.1\r\nHost: h\r\nContent-Type: application/fhir+json\r\nTransfer-Encoding: chunked\r\n\r\n")
+        .unwrap();
+    let chunk = [&b"10000\r\n"[..], &[b' '; 0x10000], b"\r\n"].concat();
+    for _ in 0..40 {
+        if stream.write_all(&chunk).is_err() {
+            break;
+        }
+    }
+    assert_eq!(answer(&mut stream), "HTTP/1.1 413 Payload Too Large");
+    // A body is taken as it is, and not unpacked: a small one cannot become a large one.
+    let packed = post(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0], "Content-Encoding: gzip\r\n");
+    let line = sent(&address, &packed);
+    assert!(line == "HTTP/1.1 415 Unsupported Media Type" || line == "HTTP/1.1 400 Bad Request", "{line}");
+    // Deep nesting is refused where it begins to be too deep.
+    let deep = [vec![b'['; 200_000], vec![b']'; 200_000]].concat();
+    assert_eq!(sent(&address, &post(&deep, "")), "HTTP/1.1 400 Bad Request");
+    let xml = format!("<Patient xmlns=\"http://hl7.org/fhir\">{}", "<extension>".repeat(50_000));
+    let request = String::from_utf8(post(xml.as_bytes(), "")).unwrap().replace("fhir+json", "fhir+xml");
+    assert_eq!(sent(&address, request.as_bytes()), "HTTP/1.1 400 Bad Request");
+    let entities = "<!DOCTYPE a [<!ENTITY b \"bbbbbbbbbb\"><!ENTITY c \"&b;&b;&b;&b;\">]><Patient xmlns=\"http://hl7.org/fhir\"><id value=\"&c;\"/></Patient>";
+    let request = String::from_utf8(post(entities.as_bytes(), "")).unwrap().replace("fhir+json", "fhir+xml");
+    assert_eq!(sent(&address, request.as_bytes()), "HTTP/1.1 400 Bad Request");
+    is_served(&address);
+}
+
+#[test]
+fn slow_and_idle_clients_do_not_hold_up_others() {
+    let (running, address) = server();
+    // Heads that never end, bodies that never come, connections that say nothing, and unknown tokens.
+    let mut kept = Vec::new();
+    for number in 0..300 {
+        let mut stream = connect(&address);
+        match number % 3 {
+            0 => stream.write_all(b"GET /fhir/metadata HTTP/1.1\r\nHost: ").unwrap(),
+            1 => stream.write_all(&post(&[], "X: 1\r\n")[..60]).unwrap(),
+            _ => {}
+        }
+        kept.push(stream);
+    }
+    let mut unread = connect(&address);
+    for _ in 0..200 {
+        unread.write_all(b"GET /fhir/metadata HTTP/1.1\r\nHost: h\r\n\r\n").ok();
+    }
+    is_served(&address);
+    for number in 0..2_000 {
+        let token =
+            if number % 2 == 0 { format!("t{number}") } else { format!("eyJhbGciOiJub25lIn0.e{number}.") };
+        if number % 100 == 0 {
+            kept.push(connect(&address));
+        }
+        let stream = kept.last_mut().unwrap();
+        let request =
+            format!("GET /fhir/Patient HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {token}\r\n\r\n");
+        stream.write_all(request.as_bytes()).ok();
+    }
+    is_served(&address);
+    // An end does not wait for who never finishes.
+    let since = Instant::now();
+    let mut running = running;
+    running.stop().unwrap();
+    assert!(since.elapsed() < Duration::from_secs(60), "{:?}", since.elapsed());
+}
