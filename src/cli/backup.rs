@@ -65,6 +65,7 @@ pub fn backup(arguments: &BackupArguments) -> Result<(), String> {
 /// Writes a backup, whole or not at all: a file that was begun has another name.
 fn write(store: &dyn Kv, file: &Path) -> Result<Dumped, String> {
     let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+    let _kept = store.keep().map_err(|error| error.to_string())?;
     let snapshot = store.snapshot(At::Latest).map_err(|error| error.to_string())?;
     let part = file.with_extension("part");
     let mut out = BufWriter::new(make_private_file(&part).map_err(|error| failed(&error))?);
@@ -165,7 +166,7 @@ fn by_server(config: &Config, file: &Path) -> Result<(), String> {
 
 pub fn restore(arguments: &RestoreArguments) -> Result<(), String> {
     let config = Config::load(&arguments.common)?;
-    if config.data.join("journal").exists() {
+    if config.store.is_none() && config.data.join("journal").exists() {
         return Err(format!(
             "{} is there already; a backup is restored beside it, not over it",
             config.data.display()

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::store::PostgresOptions;
 
@@ -19,7 +19,7 @@ pub struct Config {
     pub data: PathBuf,
     /// A PostgreSQL database that holds the data instead of the data directory, where only keys are left then:
     /// `postgres://user:password@host/database`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "without_password")]
     pub store: Option<String>,
     /// The schema in that database.
     pub store_schema: String,
@@ -146,6 +146,18 @@ pub struct Common {
     pub public_url: Option<String>,
 }
 
+/// The address of a database as it may be shown.
+#[allow(clippy::ref_option, reason = "serde asks for it so")]
+fn without_password<S: Serializer>(store: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    let shown = store.as_deref().and_then(|url| {
+        let (scheme, rest) = url.split_once("://")?;
+        let (user, rest) = rest.rsplit_once('@')?;
+        let (user, _) = user.split_once(':')?;
+        Some(format!("{scheme}://{user}:***@{rest}"))
+    });
+    serializer.serialize_some(&shown.as_deref().or(store.as_deref()))
+}
+
 impl Config {
     /// The database that holds the data, if one does.
     ///
@@ -190,11 +202,12 @@ impl Config {
             config.listen.clone_from(listen);
         }
         if let Some(url) = &common.public_url {
-            config.public_url = Some(url.trim_end_matches('/').to_owned());
+            config.public_url = Some(url.clone());
         }
         super::policy::settings(&config)?;
         config.audit.is_durable()?;
         config.log.check()?;
+        config.public_url = config.public_url.map(|url| url.trim_end_matches('/').to_owned());
         Ok(config)
     }
 }
@@ -265,6 +278,15 @@ mod tests {
         assert!(toml::to_string(&config).unwrap().contains("[audit]\nreads = \"durable\""));
         let variables = [("CHARTWARD_AUDIT__READS".to_owned(), "never".to_owned())];
         assert!(Config::layered(&Common::default(), &variables).unwrap_err().contains("never"));
+        // A password is not printed, and an address has no slash at its end.
+        let variables = [
+            ("CHARTWARD_STORE".to_owned(), "postgres://own:pass@db.example.org/chartward".to_owned()),
+            ("CHARTWARD_PUBLIC_URL".to_owned(), "https://fhir.example.org/".to_owned()),
+        ];
+        let config = Config::layered(&Common::default(), &variables).unwrap();
+        assert_eq!(config.public_url.as_deref(), Some("https://fhir.example.org"));
+        let printed = toml::to_string(&config).unwrap();
+        assert!(printed.contains("postgres://own:***@db.example.org/chartward"), "{printed}");
         let variables = [("CHARTWARD_DEFAULT_POLICY".to_owned(), "maybe".to_owned())];
         assert!(Config::layered(&Common::default(), &variables).unwrap_err().contains("maybe"));
     }

@@ -12,7 +12,6 @@ use crate::store::{
     SledOptions, Space, StoreError, SystemClock, Write, make_private_folder,
 };
 
-use super::args::report;
 use super::config::Config;
 use super::keys;
 use super::policy::settings;
@@ -161,9 +160,9 @@ impl House {
         if !self.index.is_of_another_release(&*self.kv).map_err(words)? {
             return Ok(());
         }
-        report("the index was made by another release; it is made anew");
+        tracing::info!("the index was made by another release; it is made anew");
         let done = self.index.catch_up(&*self.kv, false, &|| true).map_err(words)?;
-        report(&format!("{done} resources are indexed"));
+        tracing::info!(resources = done, "the index is made");
         Ok(())
     }
 }

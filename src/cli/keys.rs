@@ -188,6 +188,12 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     if !config.data.exists() {
         return Err(format!("{} is not there", config.data.display()));
     }
+    if config.store.is_some() {
+        // Several servers may use them; none of them is told.
+        rotate(&folder(&config))?;
+        let said = "new keys are there; servers sign with them, and know them, when they are started again";
+        return writeln!(std::io::stdout(), "{said}").map_err(|error| error.to_string());
+    }
     match House::open(&config) {
         // As long as it is open, no server begins to use the old keys.
         Ok(house) => {

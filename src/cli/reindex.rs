@@ -34,7 +34,11 @@ impl Indexing {
             while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
                 let all = index.is_asked_for_all();
                 if let Err(error) = index.catch_up(&*kv, all, &|| wanted.load(Ordering::Relaxed)) {
-                    report(&format!("indexing: {error}"));
+                    tracing::error!(%error, "what was changed could not be indexed; it is tried again");
+                    // A store that does not answer is not asked again at once.
+                    if stopped.recv_timeout(AFTER_A_FAILURE) != Err(RecvTimeoutError::Timeout) {
+                        return;
+                    }
                 }
             }
         };
@@ -51,6 +55,9 @@ impl Indexing {
     }
 }
 
+/// How long to wait after a failure.
+const AFTER_A_FAILURE: Duration = Duration::from_secs(5);
+
 /// Indexes every resource anew and prints how far it is. A server that is running does it itself, and goes on serving.
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -60,7 +67,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<(), String> {
     let config = Config::load(&arguments.common)?;
-    if !config.data.exists() {
+    if config.store.is_none() && !config.data.exists() {
         return Err(format!("{} is not there", config.data.display()));
     }
     match House::open(&config) {

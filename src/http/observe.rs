@@ -164,6 +164,22 @@ impl Collector for Asked {
     }
 }
 
+/// A request that is being answered, also where its client hangs up.
+struct InFlight(Gauge<i64, AtomicI64>);
+
+impl InFlight {
+    fn begin(gauge: &Gauge<i64, AtomicI64>) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 /// What paths beside the API are for.
 fn label_of_path(path: &str) -> Label {
     let first = path.split('/').find(|segment| !segment.is_empty()).unwrap_or_default();
@@ -187,7 +203,7 @@ pub(super) async fn observe(
     let request_id = observed.request_id(&request);
     request.headers_mut().insert(REQUEST_ID, request_id.clone());
     let of_path = label_of_path(request.uri().path());
-    observed.in_flight.inc();
+    let in_flight = InFlight::begin(&observed.in_flight);
     let span = tracing::info_span!(
         target: SPANS,
         "request",
@@ -199,7 +215,7 @@ pub(super) async fn observe(
         request_id = request_id.to_str().unwrap_or_default(),
     );
     let mut response = next.run(request).instrument(span.clone()).await;
-    observed.in_flight.dec();
+    drop(in_flight);
     let label = response.extensions().get::<Label>().copied().unwrap_or(of_path);
     span.record("fhir.interaction", label.interaction);
     span.record("fhir.resource", label.kind);

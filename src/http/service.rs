@@ -151,12 +151,14 @@ async fn index_anew(State(app): State<App>, headers: HeaderMap) -> (StatusCode, 
 
 /// Has the server write a backup beside its data.
 async fn back_up(State(app): State<App>, headers: HeaderMap) -> (StatusCode, String) {
-    have_done(&app, &headers, app.tasks.backup.clone(), "backup").await
+    let task = app.tasks.backup.clone();
+    have_done(app, headers, task, "backup").await
 }
 
 /// Has the server sign with new keys from here on.
 async fn rotate_keys(State(app): State<App>, headers: HeaderMap) -> (StatusCode, String) {
-    have_done(&app, &headers, app.tasks.rotate_keys.clone(), "keys/rotate").await
+    let task = app.tasks.rotate_keys.clone();
+    have_done(app, headers, task, "keys/rotate").await
 }
 
 /// The scope of the one token that opens the journal: it is granted to nobody, and made only with the server's own key.
@@ -185,7 +187,23 @@ async fn journal(
     }
 }
 
-async fn have_done(app: &App, headers: &HeaderMap, task: Option<Task>, what: &str) -> (StatusCode, String) {
+/// Has it done to the end, and on record, also where who asked for it hangs up.
+async fn have_done(
+    app: App,
+    headers: HeaderMap,
+    task: Option<Task>,
+    what: &'static str,
+) -> (StatusCode, String) {
+    let done = tokio::spawn(async move { done_and_recorded(&app, &headers, task, what).await }).await;
+    done.unwrap_or_else(|_| (StatusCode::INTERNAL_SERVER_ERROR, format!("{what} failed")))
+}
+
+async fn done_and_recorded(
+    app: &App,
+    headers: &HeaderMap,
+    task: Option<Task>,
+    what: &str,
+) -> (StatusCode, String) {
     let line = format!("POST /admin/{what}");
     let party = match administrator(&app.engine, headers, &line).await {
         Ok(party) => party,
@@ -210,6 +228,12 @@ async fn handle(State(app): State<App>, request: WireRequest) -> Response<WireBo
     let mut manner =
         Manner { request_id, without_body: request.method() == Method::HEAD, ..Manner::default() };
     let answer = answer(&app, request, &mut manner).await;
+    if let Err(refusal) = &answer
+        && let Some(cause) = &refusal.outcome.internal
+    {
+        // The words of the disk or the database, which the client is not told.
+        tracing::error!(request_id = manner.request_id, cause, "refused");
+    }
     let mut response = answer.unwrap_or_else(|refusal| respond::refusal(&refusal, &manner));
     response.extensions_mut().insert(manner.label);
     response

@@ -306,6 +306,15 @@ pub trait Kv: Send + Sync {
         true
     }
 
+    /// While what it gives lives nothing is dropped that a snapshot begun since shows, by whatever process: for who reads for
+    /// longer than a request may.
+    ///
+    /// # Errors
+    /// [`StoreError`] if that cannot be had.
+    fn keep(&self) -> Result<Box<dyn Send>, StoreError> {
+        Ok(Box::new(()))
+    }
+
     /// What there is to watch.
     fn figures(&self) -> Vec<Figure> {
         Vec::new()

@@ -137,6 +137,15 @@ impl Kv for Postgres {
         false
     }
 
+    fn keep(&self) -> Result<Box<dyn Send>, StoreError> {
+        let failed = |error: ConnectionError| StoreError::Io(error.to_string());
+        let mut client = self.shared.pool.connect().map_err(failed)?;
+        let statement = format!("SELECT pg_advisory_lock_shared({})", writer::KEEPING);
+        client.batch_execute(&statement).map_err(ConnectionError::of).map_err(failed)?;
+        // The lock ends with the connection.
+        Ok(Box::new(Mutex::new(client)))
+    }
+
     fn figures(&self) -> Vec<Figure> {
         let count = |value: usize| f64::from(u32::try_from(value).unwrap_or(u32::MAX));
         let figure = |name, help, value| Figure { name, help, value };
@@ -252,8 +261,9 @@ mod tests {
         let mut versions = || -> i64 {
             client.query_one(&format!("SELECT count(*) FROM \"{schema}\".entries"), &[]).unwrap().get(0)
         };
-        // It tidies up when it begins and after its first commit; what is read meanwhile stays.
+        // It tidies up when it begins and after its first commit; what is read meanwhile stays, and all that is kept.
         let store = Postgres::open(&options, Arc::new(SystemClock)).unwrap();
+        let kept = store.keep().unwrap();
         let old = store.snapshot(At::Latest).unwrap();
         for value in [Some(&b"1"[..]), Some(b"2"), Some(b"3")] {
             put(&store, value);
@@ -264,11 +274,78 @@ mod tests {
         let store = Postgres::open(&options, Arc::new(SystemClock)).unwrap();
         put(&store, None);
         drop(store);
+        assert_eq!(versions(), 4);
+        drop(kept);
         std::thread::sleep(Duration::from_millis(5));
         let store = Postgres::open(&options, Arc::new(SystemClock)).unwrap();
         put(&store, Some(b"4"));
         drop(store);
         assert!(versions() <= 2, "the newest, and what it may have outdated");
+        Postgres::destroy(&options).unwrap();
+    }
+
+    /// Hands bytes on between a port of its own and the database, unless it is closed.
+    fn proxy(url: &str, is_open: Arc<AtomicBool>) -> String {
+        use std::net::{Shutdown, TcpListener, TcpStream};
+        let (before, rest) = url.split_once('@').unwrap();
+        let (target, after) = rest.split_once('/').unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let own = format!("{before}@{}/{after}", listener.local_addr().unwrap());
+        let target = target.to_owned();
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let client = client.unwrap();
+                if !is_open.load(Ordering::Relaxed) {
+                    continue;
+                }
+                let server = TcpStream::connect(&target).unwrap();
+                for (mut from, mut to) in [
+                    (client.try_clone().unwrap(), server.try_clone().unwrap()),
+                    (server.try_clone().unwrap(), client.try_clone().unwrap()),
+                ] {
+                    std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+                }
+                let is_open = is_open.clone();
+                std::thread::spawn(move || {
+                    while is_open.load(Ordering::Relaxed) {
+                        std::thread::sleep(Duration::from_millis(5));
+                    }
+                    client.shutdown(Shutdown::Both).ok();
+                    server.shutdown(Shutdown::Both).ok();
+                });
+            }
+        });
+        own
+    }
+
+    #[test]
+    fn an_outage_ends_by_itself() {
+        let Some(url) = database("an_outage_ends_by_itself") else { return };
+        let is_open = Arc::new(AtomicBool::new(true));
+        let schema = format!("outage_{}", std::process::id());
+        let options =
+            PostgresOptions { schema: schema.clone(), ..PostgresOptions::new(proxy(&url, is_open.clone())) };
+        let store = Postgres::open(&options, Arc::new(SystemClock)).unwrap();
+        let put = |number: u8| {
+            let write = Write { key: vec![2, number], value: Some(vec![number]), stamps: Vec::new() };
+            store.commit(Batch { writes: vec![write], ..Batch::default() }).wait()
+        };
+        put(1).unwrap();
+        is_open.store(false, Ordering::Relaxed);
+        assert_eq!(put(2), Err(CommitError::Busy));
+        assert!(store.health().is_err() && store.snapshot(At::Latest).is_err());
+        is_open.store(true, Ordering::Relaxed);
+        // Nobody has to write for it to be noticed.
+        let since = std::time::Instant::now();
+        while store.health().is_err() {
+            assert!(since.elapsed() < Duration::from_secs(20), "it stays where it was");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        put(3).unwrap();
+        let snapshot = store.snapshot(At::Latest).unwrap();
+        assert!(snapshot.get(&[2, 1]).unwrap().is_some() && snapshot.get(&[2, 3]).unwrap().is_some());
+        drop(snapshot);
+        drop(store);
         Postgres::destroy(&options).unwrap();
     }
 }

@@ -77,6 +77,11 @@ impl Pool {
             self.schema.replace('"', "\"\"")
         );
         client.batch_execute(&settings).map_err(ConnectionError::of)?;
+        let rows = client.query_typed("SELECT pg_is_in_recovery()", &[]).map_err(ConnectionError::of)?;
+        if rows.first().is_none_or(|row| row.get(0)) {
+            let reason = "it is a standby; reads of the past would disclose what was revoked";
+            return Err(ConnectionError(reason.to_owned()));
+        }
         Ok(Box::new(client))
     }
 

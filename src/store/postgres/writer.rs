@@ -24,6 +24,10 @@ const SOON: Duration = Duration::from_millis(20);
 const WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long the writer waits before it tries a database again that did not answer.
 const PAUSE: Duration = Duration::from_millis(200);
+/// How often a database that did not answer is looked at while nobody commits.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The lock of who reads a state for long: while it is shared nothing is dropped.
+pub(super) const KEEPING: i64 = 0x6368_6172_746b_6565;
 /// How often what is outdated is dropped, and how many versions at once.
 const TIDY_EVERY: Duration = Duration::from_secs(10);
 const TIDIED_MAX: i64 = 10_000;
@@ -103,7 +107,8 @@ impl Queue {
     fn take_group(&self) -> Option<Vec<Pending>> {
         self.lock().writing_soon = false;
         let is_idle = |inner: &mut Inner| inner.pending.is_empty() && !inner.closing;
-        let waited = self.changed.wait_timeout_while(self.lock(), TIDY_EVERY, is_idle);
+        let patience = if self.lock().failure.is_some() { LOOK_EVERY } else { TIDY_EVERY };
+        let waited = self.changed.wait_timeout_while(self.lock(), patience, is_idle);
         let (mut inner, _) = waited.unwrap_or_else(PoisonError::into_inner);
         if let Some(since) = inner.pending.front().map(|pending| pending.since)
             && let Some(patience) = SOON.checked_sub(since.elapsed())
@@ -172,6 +177,8 @@ impl Writer {
         while let Some(group) = self.queue.take_group() {
             if !group.is_empty() {
                 self.write(group);
+            } else if self.queue.health().is_err() {
+                self.look();
             }
             if self.tidied.is_none_or(|tidied| tidied.elapsed() >= TIDY_EVERY) {
                 self.tidied = Some(Instant::now());
@@ -225,6 +232,19 @@ impl Writer {
         }
     }
 
+    /// Looks whether a database that did not answer does again.
+    fn look(&mut self) {
+        let answers =
+            self.connected().and_then(|client| client.batch_execute("SELECT 1").map_err(ConnectionError::of));
+        match answers {
+            Ok(()) => {
+                tracing::info!("the database answers again");
+                self.queue.set_failure(None);
+            }
+            Err(_) => self.client = None,
+        }
+    }
+
     fn connected(&mut self) -> Result<&mut Client, ConnectionError> {
         if self.client.as_ref().is_some_and(|client| client.is_closed()) {
             self.client = None;
@@ -265,6 +285,12 @@ impl Writer {
         let oldest_used = self.shared.oldest_used();
         let client = self.connected()?;
         let mut transaction = client.transaction().map_err(ConnectionError::of)?;
+        let free =
+            asked(&mut transaction, "SELECT pg_try_advisory_xact_lock($1)", &[(&KEEPING, Type::INT8)])?;
+        if !free.first().is_some_and(|row| row.get(0)) {
+            // A backup reads a state for longer than any request.
+            return Ok(());
+        }
         head(&mut transaction)?;
         let moved = "UPDATE head SET horizon = GREATEST(horizon, \
              (SELECT COALESCE(MAX(sequence), 0) FROM commits WHERE time < $1)) RETURNING horizon";

@@ -258,7 +258,7 @@ impl Kv for Sled {
             figure(
                 "store_writable",
                 "1 while writes are accepted",
-                f64::from(u8::from(!self.queue.is_stopped())),
+                f64::from(u8::from(self.queue.is_writable())),
             ),
             figure("store_commits_pending", "Commits that wait for the writer", count(commits)),
             figure("store_pending_bytes", "Bytes of commits that wait for the writer", count(bytes)),

@@ -201,6 +201,12 @@ impl Queue {
         inner.bytes >= HELD_BYTES_MAX && inner.is_full
     }
 
+    /// Whether the last commits were taken.
+    pub(super) fn is_writable(&self) -> bool {
+        let inner = self.lock();
+        inner.stopped.is_none() && !inner.is_full
+    }
+
     fn set_full(&self, is_full: bool) {
         self.lock().is_full = is_full;
     }
