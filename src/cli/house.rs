@@ -121,6 +121,7 @@ impl House {
     /// # Errors
     /// If it cannot be read.
     pub fn verify(&self) -> Result<Findings, String> {
+        let _kept = self.kv.keep().map_err(|error| error.to_string())?;
         let snapshot = self.kv.snapshot(At::Latest).map_err(|error| error.to_string())?;
         let params = self.index.params(&*snapshot).map_err(|error| error.to_string())?;
         let words = |error: StoreError| error.to_string();
