@@ -117,13 +117,18 @@ pub struct Running {
     thread: Option<JoinHandle<()>>,
     indexing: Option<Indexing>,
     sealing: Option<Sealing>,
-    runtime: Arc<Runtime>,
+    runtime: Option<Arc<Runtime>>,
 }
+
+/// How long work that nobody waits for any more may take when the server ends.
+const ABANDONED_MAX: Duration = Duration::from_secs(2);
 
 impl Running {
     /// Serves until the process is told to stop (SIGINT or SIGTERM), then finishes what was accepted.
     pub(super) fn until_told(mut self) -> Result<(), String> {
-        self.runtime.block_on(told_to_stop());
+        if let Some(runtime) = &self.runtime {
+            runtime.block_on(told_to_stop());
+        }
         self.stop()
     }
 
@@ -145,6 +150,10 @@ impl Running {
         };
         if let Some(sealing) = self.sealing.take() {
             sealing.stop();
+        }
+        // Dropped, it would wait for work whose clients have gone, however long that takes.
+        if let Some(runtime) = self.runtime.take().and_then(Arc::into_inner) {
+            runtime.shutdown_timeout(ABANDONED_MAX);
         }
         ended
     }
@@ -231,7 +240,7 @@ pub fn start(
     let thread = thread.map_err(|error| error.to_string())?;
     let indexing = Some(Indexing::start(house)?);
     let sealing = Some(Sealing::start(house, Duration::from_secs(config.audit.seal_seconds.max(1)))?);
-    Ok(Running { base_url, end: Some(end), thread: Some(thread), indexing, sealing, runtime })
+    Ok(Running { base_url, end: Some(end), thread: Some(thread), indexing, sealing, runtime: Some(runtime) })
 }
 
 /// What there is to watch: the store, the indexing, the process.

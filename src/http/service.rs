@@ -5,12 +5,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body as WireBody;
 use axum::extract::{Path, Request as WireRequest, State};
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, Method, Response, StatusCode};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse as _;
 use axum::routing::{get, post};
 use http_body_util::BodyExt as _;
+use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutError, TimeoutLayer};
@@ -18,8 +19,8 @@ use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutError, TimeoutLayer};
 use crate::auth::Party;
 use crate::model::{Issue, IssueCode, Outcome, from_xml, parse};
 use crate::operations::{
-    Engine, Headers, Payload, Preference, Refusal, RefusalKind, Request, Verb, allowed, decode, decode_pairs,
-    named,
+    Answer, Engine, Headers, Payload, Preference, Refusal, RefusalKind, Request, Verb, allowed, decode,
+    decode_pairs, named,
 };
 use crate::store::{Sequence, StoreError};
 
@@ -49,6 +50,22 @@ impl Default for Limits {
 /// A body of so many bytes is read in less time than it takes to hand it to another thread.
 const READ_INLINE_BYTES_MAX: usize = 16 * 1024;
 
+/// How many parameters a query or a form may have.
+const PARAMETERS_MAX: usize = 1_000;
+/// An answer of so many bytes is turned into XML, or made pretty, on a thread of its own.
+const CONVERT_INLINE_BYTES_MAX: usize = 32 * 1024;
+/// How many requests of the own staff that may take long are worked on at once; others wait. Those of others wait for the
+/// disk most of their time and are not counted.
+const HEAVY_MAX: usize = 32;
+
+fn few_enough(pairs: &[(String, String)]) -> Result<(), Refusal> {
+    if pairs.len() <= PARAMETERS_MAX {
+        return Ok(());
+    }
+    let message = format!("there are more than {PARAMETERS_MAX} parameters");
+    Err(refuse(RefusalKind::BadRequest, IssueCode::TooCostly, message))
+}
+
 /// How long a client may be silent in the middle of a body.
 const BODY_PAUSE_MAX: Duration = Duration::from_secs(30);
 
@@ -75,12 +92,13 @@ struct App {
     tasks: Tasks,
     limits: Limits,
     observed: Arc<Observed>,
+    heavy: Arc<Semaphore>,
 }
 
 /// The router of a server. The API is below `/fhir`.
 pub fn router(engine: Arc<Engine>, limits: Limits, tasks: Tasks, observed: Arc<Observed>) -> Router {
     let authorization = oauth::routes(engine.clone());
-    let app = App { engine, tasks, limits, observed: observed.clone() };
+    let app = App { engine, tasks, limits, observed: observed.clone(), heavy: heavy() };
     let timeout = Duration::from_secs(limits.request_seconds_max);
     Router::new()
         .route("/health/live", get(|| async { "ok" }))
@@ -102,13 +120,17 @@ pub fn router(engine: Arc<Engine>, limits: Limits, tasks: Tasks, observed: Arc<O
 
 /// The router for who watches the server, at an address of its own and without a token.
 pub fn watching(engine: Arc<Engine>, observed: Arc<Observed>) -> Router {
-    let app = App { engine, tasks: Tasks::default(), limits: Limits::default(), observed };
+    let app = App { engine, tasks: Tasks::default(), limits: Limits::default(), observed, heavy: heavy() };
     let page = |State(app): State<App>| async move { app.observed.page() };
     Router::new()
         .route("/health/live", get(|| async { "ok" }))
         .route("/health/ready", get(ready))
         .route("/metrics", get(page))
         .with_state(app)
+}
+
+fn heavy() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(HEAVY_MAX))
 }
 
 /// Figures for Prometheus, for administrators.
@@ -247,6 +269,7 @@ fn refuse(kind: RefusalKind, code: IssueCode, message: impl Into<String>) -> Ref
 async fn answer(app: &App, request: WireRequest, manner: &mut Manner) -> Result<Response<WireBody>, Refusal> {
     let (parts, body) = request.into_parts();
     let query = decode_pairs(parts.uri.query().unwrap_or_default());
+    few_enough(&query)?;
     let format = query.iter().find(|(name, _)| name == "_format").map(|(_, value)| value.as_str());
     let negotiated = negotiate::answer(&parts.headers, format.filter(|value| !value.is_empty()));
     manner.format = negotiated.unwrap_or_default();
@@ -264,6 +287,11 @@ async fn answer(app: &App, request: WireRequest, manner: &mut Manner) -> Result<
         }
         methods.push("OPTIONS");
         return Ok(respond::options(&methods, manner));
+    }
+    let is_packed = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if parts.headers.get_all(CONTENT_ENCODING).iter().any(is_packed) {
+        let message = "bodies are taken as they are, without a content encoding";
+        return Err(refuse(RefusalKind::UnsupportedMediaType, IssueCode::NotSupported, message));
     }
     let shown = shown(&parts.extensions);
     let party = match party(&app.engine, &parts.headers, shown).await {
@@ -293,8 +321,19 @@ async fn answer(app: &App, request: WireRequest, manner: &mut Manner) -> Result<
     let handled = if engine.answers_at_once(&party, &request) {
         engine.handle(&party, request)
     } else {
-        // What may take long or waits for a sync has threads of its own.
-        let handled = tokio::task::spawn_blocking(move || engine.handle(&party, request)).await;
+        // What may take long or waits for a sync has threads of its own. Who hangs up while it waits is not worked for.
+        let is_heavy = matches!(verb, Verb::Get | Verb::Head)
+            || request.path.last().is_some_and(|last| last == "_search");
+        let permit = match is_heavy && engine.releases_at_once(&party) {
+            true => app.heavy.clone().acquire_owned().await.ok(),
+            false => None,
+        };
+        let handled = tokio::task::spawn_blocking(move || {
+            let handled = engine.handle(&party, request);
+            drop(permit);
+            handled
+        })
+        .await;
         handled.unwrap_or_else(|_| {
             Err(refuse(RefusalKind::Internal, IssueCode::Exception, "the request failed"))
         })
@@ -303,12 +342,25 @@ async fn answer(app: &App, request: WireRequest, manner: &mut Manner) -> Result<
         Ok(answer) if is_raw_read => {
             Ok(binary::unwrapped(&answer, respond::answer(&answer, manner), manner.without_body))
         }
+        Ok(answer) if is_converted(&answer, manner) => {
+            let manner = manner.clone();
+            let converted = tokio::task::spawn_blocking(move || respond::answer(&answer, &manner)).await;
+            converted.map_err(|_| {
+                refuse(RefusalKind::Internal, IssueCode::Exception, "the answer could not be written")
+            })
+        }
         Ok(answer) => Ok(respond::answer(&answer, manner)),
         Err(refusal) if refusal.kind == RefusalKind::MethodNotAllowed => {
             Ok(respond::with_allow(respond::refusal(&refusal, manner), &allowed(&path)))
         }
         Err(refusal) => Err(refusal),
     }
+}
+
+/// Whether an answer is large and has to be turned into something else than it is.
+fn is_converted(answer: &Answer, manner: &Manner) -> bool {
+    let is_large = answer.body.json().is_some_and(|json| json.len() > CONVERT_INLINE_BYTES_MAX);
+    is_large && (manner.pretty || manner.format == Format::Xml)
 }
 
 /// The segments below the base.
@@ -422,7 +474,14 @@ async fn bytes(app: &App, headers: &HeaderMap, body: WireBody) -> Result<axum::b
 fn read(content: Content, bytes: Vec<u8>) -> Result<Payload, Refusal> {
     match content {
         Content::JsonPatch => Ok(Payload::JsonPatch(bytes)),
-        Content::Form => Ok(Payload::Form(decode_pairs(&String::from_utf8_lossy(&bytes)))),
+        Content::Form => {
+            // What cannot be read is no search for everything.
+            let wrong =
+                || refuse(RefusalKind::BadRequest, IssueCode::Structure, "the form is no text in UTF-8");
+            let pairs = decode_pairs(std::str::from_utf8(&bytes).map_err(|_| wrong())?);
+            few_enough(&pairs)?;
+            Ok(Payload::Form(pairs))
+        }
         Content::Resource(Format::Json) | Content::Unknown => {
             parse(bytes).map(Payload::Resource).map_err(|error| {
                 let issue = Issue::error(IssueCode::Structure, error.message).on((error.line, error.column));

@@ -18,7 +18,7 @@ pub use instant::{Interval, Millis, Precision, Temporal};
 pub use json::{JSON_DEPTH_MAX, SyntaxError, parse};
 pub use json_patch::{PATCH_COPIED_BYTES_MAX, PATCH_OPERATIONS_MAX, apply as apply_json_patch};
 pub use normalize::{Normalized, minify, normalize, prettify, quote};
-pub use outcome::{Issue, IssueCode, Outcome, Severity};
+pub use outcome::{FINDINGS_KEPT_MAX, Findings, Issue, IssueCode, Outcome, Severity};
 pub use percent::{decode, decode_pairs, encode};
 pub use primitive::{PrimitiveFault, check_primitive};
 pub use reference::{Reference, ReferenceTarget};

@@ -98,6 +98,40 @@ impl Issue {
     }
 }
 
+/// So many findings of one document are kept; the rest is counted. A document can have more faults than it has bytes of text that say so.
+pub const FINDINGS_KEPT_MAX: usize = 1_000;
+/// What is said of one finding, in bytes: names in it may be as long as the document.
+const DIAGNOSTICS_BYTES_MAX: usize = 2_000;
+
+/// Findings of one document as they are gathered.
+#[derive(Debug, Default)]
+pub struct Findings {
+    kept: Vec<Issue>,
+    more: usize,
+}
+
+impl Findings {
+    /// Keeps a finding, or counts it; what it says is only asked for if it is kept.
+    pub fn push(&mut self, issue: impl FnOnce() -> Issue) {
+        if self.kept.len() < FINDINGS_KEPT_MAX {
+            self.kept.push(issue());
+        } else {
+            self.more += 1;
+        }
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    /// The findings that were kept, and how many more there were.
+    #[must_use]
+    pub fn into_parts(self) -> (Vec<Issue>, usize) {
+        (self.kept, self.more)
+    }
+}
+
 /// A list of issues: the answer to a request that failed, or remarks on one that did not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
@@ -153,13 +187,22 @@ impl From<Vec<Issue>> for Outcome {
     }
 }
 
+/// The beginning of a text that is too long.
+fn cut(text: &str) -> &str {
+    let mut end = DIAGNOSTICS_BYTES_MAX.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
+}
+
 fn write_issue(issue: &Issue, out: &mut String) {
     out.push_str("{\"severity\":\"");
     out.push_str(issue.severity.code());
     out.push_str("\",\"code\":\"");
     out.push_str(issue.code.code());
     out.push_str("\",\"diagnostics\":");
-    quote(&issue.diagnostics, out);
+    quote(cut(&issue.diagnostics), out);
     if let Some((line, column)) = issue.position {
         // CHOICE: R4 deprecates `location` for FHIRPath in favour of `expression`, but a place in the text of a body
         // that does not parse has no path, so it stands in `location` as the well-known validators write it.
@@ -169,7 +212,7 @@ fn write_issue(issue: &Issue, out: &mut String) {
     }
     if let Some(expression) = &issue.expression {
         out.push_str(",\"expression\":[");
-        quote(expression, out);
+        quote(cut(expression), out);
         out.push(']');
     }
     out.push('}');

@@ -332,7 +332,8 @@ impl Engine {
     }
 
     /// Whether what a party reads is released before the record of it is durable: the own staff's.
-    fn is_released_at_once(&self, party: &Party) -> bool {
+    #[must_use]
+    pub fn releases_at_once(&self, party: &Party) -> bool {
         let is_own = party.organization.as_ref().is_some_and(|own| self.settings.own.contains(own));
         is_own && party.role != Role::Patient && !self.options.durable_reads
     }
@@ -347,14 +348,14 @@ impl Engine {
         let read = route(request.verb, &request.path);
         let is_read =
             read.is_ok_and(|(row, place)| matches!(row.code, Code::Read | Code::Vread) && is_small(&place));
-        is_read && self.kv.is_local() && party.break_glass.is_none() && self.is_released_at_once(party)
+        is_read && self.kv.is_local() && party.break_glass.is_none() && self.releases_at_once(party)
     }
 
     /// Stores a record of what is about to be released.
     pub(super) fn store_record(&self, party: &Party, access: &Access) -> Result<(), Refusal> {
         let batch = Batch { writes: writes(access, 0), ..Batch::default() };
         let is_emergency = access.released.iter().any(|item| item.ground == Ground::BreakGlass);
-        if self.is_released_at_once(party) && !is_emergency {
+        if self.releases_at_once(party) && !is_emergency {
             self.kv.commit_soon(batch);
             return Ok(());
         }

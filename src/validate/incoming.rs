@@ -49,11 +49,12 @@ impl Valid {
     /// # Errors
     /// An outcome with every finding (up to the limit of `rules`), errors first.
     pub fn check(incoming: Incoming, registry: &'static Registry, rules: Rules) -> Result<Self, Outcome> {
-        let (def, mut findings) = Walk::new(registry).resource(incoming.root());
+        let (def, findings) = Walk::new(registry).resource(incoming.root());
+        let (mut findings, more) = findings.into_parts();
         findings.sort_by_key(|issue| std::cmp::Reverse(issue.severity));
         let failed = findings.iter().any(|issue| issue.severity >= Severity::Error);
         if findings.len() > rules.findings_max {
-            let rest = findings.len() - rules.findings_max;
+            let rest = findings.len() - rules.findings_max + more;
             findings.truncate(rules.findings_max);
             let more = format!("{rest} further findings are not listed");
             findings.push(Issue::information(crate::model::IssueCode::TooLong, more));

@@ -2,7 +2,7 @@
 //! reference targets. It never stops at a finding.
 use crate::definitions::{ElementDef, Kind, Max, Registry, Strength, TypeDef, TypeId};
 use crate::model::{
-    Issue, IssueCode, JsonKind, Node, PrimitiveFault, Reference, ReferenceTarget, check_primitive,
+    Findings, Issue, IssueCode, JsonKind, Node, PrimitiveFault, Reference, ReferenceTarget, check_primitive,
 };
 
 use super::path::Path;
@@ -27,26 +27,28 @@ struct Found<'t> {
 pub(super) struct Walk<'r, 't> {
     registry: &'r Registry,
     path: Path<'t>,
-    findings: Vec<Issue>,
+    findings: Findings,
 }
 
 impl<'r: 't, 't> Walk<'r, 't> {
     pub(super) fn new(registry: &'r Registry) -> Self {
-        Self { registry, path: Path::default(), findings: Vec::new() }
+        Self { registry, path: Path::default(), findings: Findings::default() }
     }
 
     /// Checks a whole resource: its type, if it names one, and all findings.
-    pub(super) fn resource(mut self, root: Node<'t>) -> (Option<&'r TypeDef>, Vec<Issue>) {
+    pub(super) fn resource(mut self, root: Node<'t>) -> (Option<&'r TypeDef>, Findings) {
         let def = self.resource_at(root, Place::Root);
         (def, self.findings)
     }
 
     fn report(&mut self, code: IssueCode, diagnostics: impl Into<String>) {
-        self.findings.push(Issue::error(code, diagnostics).at(self.path.to_text()));
+        let path = &self.path;
+        self.findings.push(|| Issue::error(code, diagnostics).at(path.to_text()));
     }
 
     fn report_child(&mut self, name: &str, code: IssueCode, diagnostics: impl Into<String>) {
-        self.findings.push(Issue::error(code, diagnostics).at(self.path.child(name)));
+        let path = &self.path;
+        self.findings.push(|| Issue::error(code, diagnostics).at(path.child(name)));
     }
 
     fn resource_at(&mut self, node: Node<'t>, place: Place) -> Option<&'r TypeDef> {

@@ -96,8 +96,7 @@ fn bodies_have_their_limits() {
     assert_eq!(answer(&mut stream), "HTTP/1.1 413 Payload Too Large");
     // A body is taken as it is, and not unpacked: a small one cannot become a large one.
     let packed = post(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0], "Content-Encoding: gzip\r\n");
-    let line = sent(&address, &packed);
-    assert!(line == "HTTP/1.1 415 Unsupported Media Type" || line == "HTTP/1.1 400 Bad Request", "{line}");
+    assert_eq!(sent(&address, &packed), "HTTP/1.1 415 Unsupported Media Type");
     // Deep nesting is refused where it begins to be too deep.
     let deep = [vec![b'['; 200_000], vec![b']'; 200_000]].concat();
     assert_eq!(sent(&address, &post(&deep, "")), "HTTP/1.1 400 Bad Request");
@@ -146,4 +145,47 @@ fn slow_and_idle_clients_do_not_hold_up_others() {
     let mut running = running;
     running.stop().unwrap();
     assert!(since.elapsed() < Duration::from_secs(60), "{:?}", since.elapsed());
+}
+
+/// The status and the whole body.
+fn asked(running: &Running, path: &str, content_type: &str, body: &[u8]) -> (u16, String) {
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let url = format!("{}/{path}", running.base_url);
+    let mut answer = agent.post(url).header("Content-Type", content_type).send(body).unwrap();
+    (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
+}
+
+#[test]
+fn a_document_of_nothing_but_faults_costs_no_more_than_its_size() {
+    let (running, _) = server();
+    // Hundreds of thousands of faults, of which each would be said with its place.
+    let json = format!("{{\"resourceType\":\"Patient\",\"name\":[{}1]}}", "1,".repeat(200_000));
+    let xml = format!("<Patient xmlns=\"http://hl7.org/fhir\">{}</Patient>", "<a/>".repeat(200_000));
+    for (content_type, document) in [("application/fhir+json", json), ("application/fhir+xml", xml)] {
+        let (status, said) = asked(&running, "Patient", content_type, document.as_bytes());
+        assert!(matches!(status, 400 | 422), "{status}");
+        assert!(said.len() < 500_000 && said.contains("further findings"), "{} bytes", said.len());
+    }
+    // A name that is as long as the document is not said again whole.
+    let long = format!("{{\"resourceType\":\"Patient\",\"{}\":1}}", "x".repeat(500_000));
+    let (status, said) = asked(&running, "Patient", "application/fhir+json", long.as_bytes());
+    assert!(status == 422 && said.len() < 10_000, "{status}, {} bytes", said.len());
+}
+
+#[test]
+fn a_search_that_cannot_be_read_is_no_search_for_everything() {
+    let (running, _) = server();
+    let form = "application/x-www-form-urlencoded";
+    let many = "name=F&".repeat(2_000);
+    for (query, expected) in [
+        (&b"\x1f\x8b\x08\xff\xfe"[..], 400),
+        (b"fooo", 400),
+        (b"fooo=", 400),
+        (b"name=", 200),
+        (b"name=F", 200),
+        (many.as_bytes(), 400),
+    ] {
+        let (status, said) = asked(&running, "Patient/_search", form, query);
+        assert_eq!(status, expected, "{said}");
+    }
 }

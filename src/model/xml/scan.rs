@@ -4,7 +4,7 @@ use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
 use crate::definitions::{Kind, TypeDef, r4};
-use crate::model::outcome::{Issue, IssueCode, Outcome};
+use crate::model::outcome::{Findings, Issue, IssueCode, Outcome};
 use crate::model::tree::position;
 
 use super::stand_in;
@@ -30,7 +30,7 @@ struct Scan<'x> {
     input: &'x str,
     out: Scanned,
     open: Vec<Open>,
-    findings: Vec<Issue>,
+    findings: Findings,
     roots: usize,
 }
 
@@ -40,19 +40,28 @@ struct Scan<'x> {
 /// All findings.
 pub(super) fn scan(input: &str) -> Result<Scanned, Outcome> {
     let out = Scanned { text: String::with_capacity(input.len()), divs: Vec::new() };
-    let mut scan = Scan { input, out, open: Vec::new(), findings: Vec::new(), roots: 0 };
+    let mut scan = Scan { input, out, open: Vec::new(), findings: Findings::default(), roots: 0 };
     scan.document();
-    if scan.findings.is_empty() { Ok(scan.out) } else { Err(scan.findings.into()) }
+    if scan.findings.is_empty() {
+        return Ok(scan.out);
+    }
+    let (mut findings, more) = scan.findings.into_parts();
+    if more > 0 {
+        let said = format!("{more} further findings are not listed");
+        findings.push(Issue::information(IssueCode::TooLong, said));
+    }
+    Err(findings.into())
 }
 
 impl Scan<'_> {
     fn report(&mut self, code: IssueCode, at: usize, name: Option<&str>, diagnostics: impl Into<String>) {
-        let mut issue = Issue::error(code, diagnostics).on(position(self.input.as_bytes(), at));
-        let path: Vec<&str> = self.open.iter().map(|open| open.name.as_str()).chain(name).collect();
-        if !path.is_empty() {
-            issue = issue.at(path.join("."));
-        }
-        self.findings.push(issue);
+        let (input, open) = (self.input, &self.open);
+        // Where it is is counted from the beginning, so only for what is kept.
+        self.findings.push(|| {
+            let issue = Issue::error(code, diagnostics).on(position(input.as_bytes(), at));
+            let path: Vec<&str> = open.iter().map(|open| open.name.as_str()).chain(name).collect();
+            if path.is_empty() { issue } else { issue.at(path.join(".")) }
+        });
     }
 
     fn document(&mut self) {

@@ -51,6 +51,14 @@ pub fn parse_query(
     for (name, value) in pairs {
         bounds.add(reading, def, name, value);
         if value.is_empty() {
+            // It asks for nothing, but its name has to be one: a slip must not widen the answer.
+            if let Err(Wrong::Unknown(message)) = parameter(reading, def, &mut Query::default(), name, value)
+            {
+                if !reading.lenient {
+                    return Err(QueryError { parameter: name.clone(), message, is_unknown: true });
+                }
+                query.ignored.push(name.clone());
+            }
             continue;
         }
         match parameter(reading, def, &mut query, name, value) {
