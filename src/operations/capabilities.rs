@@ -1,4 +1,6 @@
 //! capabilities (R4 http.html#capabilities): the CapabilityStatement, computed from the tables that everything else reads.
+use std::sync::{Arc, PoisonError};
+
 use serde_json::{Value, json};
 
 use crate::definitions::{ParamType, TypeDef, r4};
@@ -14,6 +16,13 @@ use super::table::{INTERACTIONS, Level};
 pub(super) fn capabilities(engine: &Engine) -> Result<Answer, Refusal> {
     let snapshot = engine.kv.snapshot(At::Latest)?;
     let params = engine.index.params(&*snapshot)?;
+    let mut kept = engine.statement.lock().unwrap_or_else(PoisonError::into_inner);
+    // It is the same until other search parameters are in force, and large; anybody may ask for it.
+    if let Some((of, statement)) = &*kept
+        && Arc::ptr_eq(of, &params)
+    {
+        return Ok(Answer::new(Kind::Ok, Body::Public(statement.clone())));
+    }
     let statement = json!({
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -34,7 +43,9 @@ pub(super) fn capabilities(engine: &Engine) -> Result<Answer, Refusal> {
             }).collect::<Vec<Value>>(),
         }],
     });
-    Ok(Answer::new(Kind::Ok, Body::Public(Public::capabilities(statement.to_string()))))
+    let statement = Public::capabilities(statement.to_string());
+    *kept = Some((params, statement.clone()));
+    Ok(Answer::new(Kind::Ok, Body::Public(statement)))
 }
 
 /// How clients get access (SMART App Launch 2.2, "Conformance": the older form beside the well-known one).

@@ -1,14 +1,15 @@
 //! The engine: everything that a request needs, and the way that every request takes through it.
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::audit::{Access, Action, Ground, Signer, writes};
 use crate::auth::{AuthorizationServer, Desk, Issuer, Party, Permission, Role, TokenError, Trust};
 use crate::consent::{Programs, Settings};
 use crate::model::{Issue, IssueCode, Millis, Outcome, ResourceId};
+use crate::search::SearchParams;
 use crate::store::{At, Batch, Clock, Kv, VersionCipher};
 
-use super::answer::{Answer, Body, Refusal, RefusalKind};
+use super::answer::{Answer, Body, Public, Refusal, RefusalKind};
 use super::audit::{Refusals, Refused};
 use super::index::Index;
 use super::member_match::MemberMatches;
@@ -83,6 +84,8 @@ pub struct Engine {
     pub(super) audit_signer: Option<Arc<Signer>>,
     /// The embedded authorization server, with the registry of clients and users.
     pub authorization: AuthorizationServer,
+    /// The CapabilityStatement, with the search parameters that it is of.
+    pub(super) statement: Mutex<Option<(Arc<SearchParams>, Public)>>,
     /// Who was refused and is not known.
     pub(super) refusals: Refusals,
     /// Who asks without a token; only where the server is open.
@@ -118,6 +121,7 @@ impl Engine {
             issuer,
             trust: None,
             audit_signer: None,
+            statement: Mutex::default(),
             refusals: Refusals::default(),
             open: open.map(Arc::new),
         }
