@@ -54,6 +54,10 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     let config = Config::load(&arguments.common)?;
     let _telemetry = Telemetry::start(&config.log)?;
     super::standby::refuse(&config)?;
+    // Every connection is an open file. A shell lets a process have a thousand, and as many as it may if it asks.
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
     let house = House::open(&config)?;
     if let Some(sled) = &house.sled {
         let opened = sled.opened();
