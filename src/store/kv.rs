@@ -331,6 +331,6 @@ pub trait Kv: Send + Sync {
         drop(self.commit(batch));
     }
 
-    /// Waits until everything that this process handed over with [`Kv::commit_soon`] can be read.
+    /// Waits until everything that this process has handed over can be read, whether somebody waits for it or not.
     fn settle(&self) {}
 }

@@ -172,7 +172,7 @@ impl Kv for Postgres {
     }
 
     fn settle(&self) {
-        if self.queue.has_soon() {
+        if self.queue.is_behind() {
             // What came before it is readable with it; if the database takes nothing, nothing more becomes readable.
             let _ = self.commit(Batch::default()).wait();
         }

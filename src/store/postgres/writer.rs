@@ -50,8 +50,8 @@ impl Pending {
 struct Inner {
     pending: VecDeque<Pending>,
     closing: bool,
-    /// Whether among the commits that are being written are some for which nobody waits.
-    writing_soon: bool,
+    /// Whether commits are being written.
+    is_writing: bool,
     /// What the database said last, if it did not answer.
     failure: Option<String>,
 }
@@ -93,10 +93,10 @@ impl Queue {
         self.lock().failure.clone().map_or(Ok(()), Err)
     }
 
-    /// Whether anything is not readable yet for which nobody waits.
-    pub(super) fn has_soon(&self) -> bool {
+    /// Whether anything that was handed over is not readable yet.
+    pub(super) fn is_behind(&self) -> bool {
         let inner = self.lock();
-        inner.writing_soon || inner.pending.iter().any(|pending| pending.resolver.is_none())
+        inner.is_writing || !inner.pending.is_empty()
     }
 
     fn set_failure(&self, failure: Option<String>) {
@@ -105,7 +105,7 @@ impl Queue {
 
     /// Waits for commits, so long that the writer may have other work. `None` at the end.
     fn take_group(&self) -> Option<Vec<Pending>> {
-        self.lock().writing_soon = false;
+        self.lock().is_writing = false;
         let is_idle = |inner: &mut Inner| inner.pending.is_empty() && !inner.closing;
         let patience = if self.lock().failure.is_some() { LOOK_EVERY } else { TIDY_EVERY };
         let waited = self.changed.wait_timeout_while(self.lock(), patience, is_idle);
@@ -124,7 +124,7 @@ impl Queue {
         while bytes < GROUP_BYTES_MAX {
             let Some(pending) = inner.pending.pop_front() else { break };
             bytes += pending.batch.bytes();
-            inner.writing_soon |= pending.resolver.is_none();
+            inner.is_writing = true;
             group.push(pending);
         }
         (!group.is_empty() || !inner.closing).then_some(group)

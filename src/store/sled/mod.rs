@@ -284,7 +284,7 @@ impl Kv for Sled {
     }
 
     fn settle(&self) {
-        if self.queue.has_soon() {
+        if self.queue.is_behind() {
             // What came before it is readable with it; if nothing is written any more, nothing more becomes readable.
             let _ = self.commit(Batch::default()).wait();
         }

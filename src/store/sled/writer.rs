@@ -64,8 +64,8 @@ struct Inner {
     /// How many of those that are pending somebody waits for, and the bytes of all.
     awaited: usize,
     bytes: usize,
-    /// How many of those that are being written nobody waits for.
-    writing_soon: usize,
+    /// How many are being written.
+    writing: usize,
     closing: bool,
     /// Why nothing more is written.
     stopped: Option<CommitError>,
@@ -219,10 +219,10 @@ impl Queue {
         self.lock().failure.clone()
     }
 
-    /// Whether anything is not readable yet that nobody waits for.
-    pub(super) fn has_soon(&self) -> bool {
+    /// Whether anything that was handed over is not readable yet.
+    pub(super) fn is_behind(&self) -> bool {
         let inner = self.lock();
-        inner.writing_soon > 0 || inner.pending.len() > inner.awaited
+        inner.writing > 0 || !inner.pending.is_empty()
     }
 
     /// How many commits wait, and their bytes.
@@ -238,7 +238,7 @@ impl Queue {
     /// The next group, or `None` when there is nothing left and the store is closing.
     fn take_group(&self) -> Option<Vec<Pending>> {
         let mut inner = self.lock();
-        inner.writing_soon = 0;
+        inner.writing = 0;
         inner = self
             .work
             .wait_while(inner, |inner| inner.pending.is_empty() && !inner.closing)
@@ -255,7 +255,7 @@ impl Queue {
         while bytes < GROUP_BYTES_MAX {
             let Some(pending) = inner.pop() else { break };
             bytes += pending.batch.bytes();
-            inner.writing_soon += usize::from(pending.resolver.is_none());
+            inner.writing += 1;
             group.push(pending);
         }
         (!group.is_empty()).then_some(group)
