@@ -3,8 +3,9 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
@@ -17,9 +18,10 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use rustls::ServerConfig;
 use sha2::{Digest as _, Sha256};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::Sleep;
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
 
@@ -27,6 +29,8 @@ use tower_service::Service as _;
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// How long a connection may be without the whole head of a request: idle, or sending it byte by byte.
 const HEAD_MAX: Duration = Duration::from_secs(60);
+/// The bytes by which HTTP/2 is known (RFC 9113 section 3.4).
+const PREFACE_LEN: usize = 24;
 /// The head of a request, in bytes (431 or 414 beyond), and how many headers it may have.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 const HEADERS_MAX: usize = 128;
@@ -154,9 +158,64 @@ impl Server {
             request.extensions_mut().insert(peer);
             router.clone().call(request.map(Body::new))
         });
+        let stream = Beginning { stream, left: PREFACE_LEN, until: Box::pin(tokio::time::sleep(HEAD_MAX)) };
         let connection = self.http.serve_connection(TokioIo::new(stream), service);
         // How a connection ends is the client's affair.
         let _ = watcher.watch(connection.into_owned()).await;
+    }
+}
+
+/// A connection whose first bytes have to come in time: until they tell which HTTP it speaks nothing else watches it.
+struct Beginning<S> {
+    stream: S,
+    /// How many bytes of the beginning have not come yet.
+    left: usize,
+    until: Pin<Box<Sleep>>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Beginning<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        self.left = self.left.saturating_sub(buffer.filled().len() - before);
+        if read.is_pending() && self.left > 0 && self.until.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Beginning<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 

@@ -332,5 +332,15 @@ pub trait Kv: Send + Sync {
     }
 
     /// Waits until everything that this process has handed over can be read, whether somebody waits for it or not.
-    fn settle(&self) {}
+    fn settle(&self) {
+        if self.is_behind() {
+            // What came before it is readable with it; if nothing is written any more, nothing more becomes readable.
+            let _ = self.commit(Batch::default()).wait();
+        }
+    }
+
+    /// Whether anything that this process has handed over cannot be read yet.
+    fn is_behind(&self) -> bool {
+        false
+    }
 }

@@ -2,8 +2,7 @@
 //! PyJWT. `tests/clients/install` brings them; without them a test says that it is skipped, unless the variable
 //! `CLIENT_TESTS` says that they must be there.
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -11,6 +10,7 @@ use crate::browser::{PASSWORD, app, patients, users};
 use crate::issuers::{authority, signed};
 use crate::oauth::Site;
 use crate::oauth_admin::run;
+use crate::process::Process;
 use crate::shared::skipped;
 use crate::webdriver::{Driver, Window, serve};
 
@@ -175,46 +175,6 @@ fn an_ehr_launches_an_app_made_with_fhirclient_in_a_browser() {
     assert_eq!(found, expected);
 }
 
-/// A server in a process of its own.
-struct Server {
-    process: Child,
-    base: String,
-}
-
-impl Server {
-    fn start(data: &Path, options: &[&str]) -> Self {
-        let ready = data.with_extension("ready");
-        let process = Command::new(env!("CARGO_BIN_EXE_chartward"))
-            .args(["serve", "--listen", "127.0.0.1:0"])
-            .args(options)
-            .arg("--data")
-            .arg(data)
-            .arg("--ready-file")
-            .arg(&ready)
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut server = Self { process, base: String::new() };
-        let since = Instant::now();
-        while server.base.is_empty() {
-            assert!(since.elapsed() < Duration::from_secs(60), "the server does not start");
-            if let Ok(text) = std::fs::read(&ready) {
-                let ready: Value = serde_json::from_slice(&text).unwrap();
-                ready["base_url"].as_str().unwrap().clone_into(&mut server.base);
-            }
-            std::thread::yield_now();
-        }
-        server
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.process.kill().ok();
-        self.process.wait().ok();
-    }
-}
-
 /// What a backend service does with a server of these options, beside the given arguments.
 fn backend_service(
     python: &Path,
@@ -231,7 +191,7 @@ fn backend_service(
     let jwks = script(&["keys", &path("keys")]);
     std::fs::write(path("keys.json"), jwks.to_string()).unwrap();
     let data = folder.join("data");
-    let server = Server::start(&data, options);
+    let server = Process::start_with(&data, "", options, &[]);
     // As the documentation has it, with the server that has the data open.
     let keys = path("keys.json");
     let mut client = vec!["client", "add", "ehr", "--auth", "private_key_jwt", "--jwks", &keys];

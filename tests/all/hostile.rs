@@ -189,3 +189,28 @@ fn a_search_that_cannot_be_read_is_no_search_for_everything() {
         assert_eq!(status, expected, "{said}");
     }
 }
+
+#[test]
+fn http_2_is_spoken_by_who_begins_with_it() {
+    use http_body_util::{BodyExt as _, Empty};
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+
+    let (_running, address) = server();
+    let asked = async {
+        let stream = tokio::net::TcpStream::connect(&address).await.unwrap();
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        // Several requests on the one connection.
+        for path in ["metadata", "Patient", "Patient/none"] {
+            let uri = format!("http://{address}/fhir/{path}");
+            let request = hyper::Request::get(uri).body(Empty::<bytes::Bytes>::new()).unwrap();
+            let answer = sender.send_request(request).await.unwrap();
+            assert_eq!(answer.version(), hyper::Version::HTTP_2);
+            assert_eq!(answer.status(), if path == "Patient/none" { 404 } else { 200 });
+            let body = answer.into_body().collect().await.unwrap().to_bytes();
+            assert!(body.starts_with(b"{\"resourceType\""));
+        }
+    };
+    tokio::runtime::Runtime::new().unwrap().block_on(asked);
+}

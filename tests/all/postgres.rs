@@ -1,13 +1,13 @@
 //! Several servers over one PostgreSQL database, and the ways into it. Without a database for tests these say that they are
 //! skipped: `TEST_POSTGRES` names one in which schemas may be made and dropped.
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use chartward::store::{Postgres, PostgresOptions};
 use serde_json::{Value, json};
 
 use crate::oauth_admin::run;
+use crate::process::Process;
 use crate::shared::skipped;
 
 /// A schema of its own, dropped at the end.
@@ -41,34 +41,18 @@ impl Drop for Schema {
 }
 
 /// A server of the schema in a process of its own.
-struct Server {
-    process: Child,
-    base: String,
-}
+struct Server(Process);
 
 impl Server {
     fn start(schema: &Schema, data: &Path, name: &str) -> Self {
-        let ready = data.with_extension(name);
-        let arguments = ["serve", "--listen", "127.0.0.1:0", "--ready-file", ready.to_str().unwrap()];
-        let process = schema.command(&arguments, data).stderr(Stdio::null()).spawn().unwrap();
-        let mut server = Self { process, base: String::new() };
-        let since = Instant::now();
-        while server.base.is_empty() {
-            assert!(since.elapsed() < Duration::from_secs(60), "the server does not start");
-            if let Ok(text) = std::fs::read(&ready) {
-                let ready: Value = serde_json::from_slice(&text).unwrap();
-                ready["base_url"].as_str().unwrap().clone_into(&mut server.base);
-            }
-            std::thread::yield_now();
-        }
-        server
+        Self(Process::start_with(data, name, &[], &schema.arguments()))
     }
 
     fn send(&self, method: &str, path: &str, token: &str, body: Option<&Value>) -> (u16, Value) {
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
         let request = ureq::http::Request::builder()
             .method(method)
-            .uri(format!("{}/{path}", self.base))
+            .uri(format!("{}/{path}", self.0.base))
             .header("Authorization", format!("Bearer {token}"))
             .header("Content-Type", "application/fhir+json");
         let mut answer = match body {
@@ -80,16 +64,9 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.process.kill().ok();
-        self.process.wait().ok();
-    }
-}
-
 /// A token of the one issuer, for the server at that address.
 fn token(schema: &Schema, data: &Path, server: &Server, arguments: &[&str]) -> String {
-    let origin = server.base.strip_suffix("/fhir").unwrap();
+    let origin = server.0.base.strip_suffix("/fhir").unwrap();
     let mut all = vec!["token", "--public-url", origin];
     all.extend(arguments);
     let output = schema.command(&all, data).output().unwrap();
@@ -144,7 +121,7 @@ fn two_servers_over_one_database_are_as_one() {
                     let body =
                         json!({"resourceType": "Patient", "identifier": [{"system": "urn:n", "value": "1"}]});
                     let request = agent
-                        .post(format!("{}/Patient", server.base))
+                        .post(format!("{}/Patient", server.0.base))
                         .header("Authorization", format!("Bearer {token}"))
                         .header("Content-Type", "application/fhir+json")
                         .header("If-None-Exist", "identifier=urn:n%7C1");
@@ -168,7 +145,7 @@ fn two_servers_over_one_database_are_as_one() {
                         ureq::Agent::config_builder().http_status_as_error(false).build().into();
                     let request = ureq::http::Request::builder()
                         .method("PATCH")
-                        .uri(format!("{}/Patient/p1", server.base))
+                        .uri(format!("{}/Patient/p1", server.0.base))
                         .header("Authorization", format!("Bearer {token}"))
                         .header("Content-Type", "application/json-patch+json");
                     let answer = agent.run(request.body(patch.to_string()).unwrap()).unwrap();

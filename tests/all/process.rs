@@ -1,36 +1,42 @@
-//! The server as a program of its own, for tests that kill it.
-use std::path::Path;
+//! The server as a program of its own, for tests that kill it, configure it, or start several.
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// A server in a process of its own, open to all.
+/// A server in a process of its own, which ends with the test at the latest.
 pub struct Process {
     child: Child,
     pub base: String,
+    log: PathBuf,
 }
 
 impl Process {
-    /// Starts it on a data directory, and waits until it is ready.
+    /// Starts one that is open to all on a data directory, and waits until it is ready.
     pub fn start(data: &Path) -> Self {
-        let (ready, log) = (data.with_extension("ready"), data.with_extension("log"));
+        Self::start_with(data, "", &["--open"], &[])
+    }
+
+    /// Starts it with options and variables; `name` tells apart several of one data directory.
+    pub fn start_with(data: &Path, name: &str, options: &[&str], variables: &[(&str, &str)]) -> Self {
+        let file = |ending: &str| data.with_extension(format!("{name}{ending}"));
+        let (ready, log) = (file("ready"), file("log"));
         std::fs::remove_file(&ready).ok();
         let child = Command::new(env!("CARGO_BIN_EXE_chartward"))
-            .args(["serve", "--open", "--listen", "127.0.0.1:0", "--data"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
             .arg("--ready-file")
             .arg(&ready)
+            .args(options)
+            .envs(variables.iter().copied())
             .stderr(Stdio::from(std::fs::File::create(&log).unwrap()))
             .spawn()
             .unwrap();
-        let mut process = Self { child, base: String::new() };
+        let mut process = Self { child, base: String::new(), log };
         let since = Instant::now();
         while process.base.is_empty() {
-            if since.elapsed() > Duration::from_secs(30) {
-                process.kill();
-                panic!("the server does not start: {}", std::fs::read_to_string(&log).unwrap());
-            }
+            assert!(since.elapsed() < Duration::from_secs(60), "it does not start: {}", process.log());
             if let Ok(text) = std::fs::read(&ready) {
                 let ready: Value = serde_json::from_slice(&text).unwrap();
                 ready["base_url"].as_str().unwrap().clone_into(&mut process.base);
@@ -38,6 +44,18 @@ impl Process {
             std::thread::yield_now();
         }
         process
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// Ends it as an operator does.
+    pub fn stop(&mut self) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        assert!(self.child.wait().unwrap().success());
     }
 
     /// SIGKILL: afterwards nothing of the process runs any more.

@@ -2,67 +2,26 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::oauth::Site;
+use crate::process::Process;
 
-/// A server in a process of its own, with a configuration, and its log.
-struct Watched {
-    process: Child,
-    base: String,
-    log: std::path::PathBuf,
+/// A server in a process of its own, with a configuration.
+fn watched(folder: &Path, config: &str) -> Process {
+    let file = folder.join("config.toml");
+    std::fs::write(&file, config).unwrap();
+    Process::start_with(&folder.join("data"), "", &["--open", "--config", file.to_str().unwrap()], &[])
 }
 
-impl Watched {
-    fn start(folder: &Path, config: &str) -> Self {
-        let path = |name: &str| folder.join(name);
-        std::fs::write(path("config.toml"), config).unwrap();
-        let log = path("log");
-        let process = Command::new(env!("CARGO_BIN_EXE_chartward"))
-            .args(["serve", "--open", "--listen", "127.0.0.1:0", "--data"])
-            .arg(path("data"))
-            .arg("--config")
-            .arg(path("config.toml"))
-            .arg("--ready-file")
-            .arg(path("ready"))
-            .stderr(Stdio::from(std::fs::File::create(&log).unwrap()))
-            .spawn()
-            .unwrap();
-        let mut watched = Self { process, base: String::new(), log };
-        let since = Instant::now();
-        while watched.base.is_empty() {
-            assert!(since.elapsed() < Duration::from_secs(60), "{}", watched.log());
-            if let Ok(text) = std::fs::read(path("ready")) {
-                let ready: Value = serde_json::from_slice(&text).unwrap();
-                ready["base_url"].as_str().unwrap().clone_into(&mut watched.base);
-            }
-            std::thread::yield_now();
-        }
-        watched
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap()
-    }
-
-    /// Ends it as an operator does, and gives what it has logged.
-    fn stop(&mut self) -> String {
-        let id = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-        assert!(self.process.wait().unwrap().success());
-        self.log()
-    }
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        self.process.kill().ok();
-        self.process.wait().ok();
-    }
+/// Ends it, and gives what it has logged.
+fn log_of(mut server: Process) -> String {
+    server.stop();
+    server.log()
 }
 
 fn agent() -> ureq::Agent {
@@ -149,9 +108,9 @@ fn the_log_is_json_lines_that_name_nobody() {
     let folder = tempfile::tempdir().unwrap();
     let config =
         "[log]\nformat = \"json\"\nlevel = \"debug\"\nslow_millis = 0\nmetrics_listen = \"127.0.0.1:0\"\n";
-    let mut watched = Watched::start(folder.path(), config);
-    let id = use_of(&watched.base);
-    let log = watched.stop();
+    let server = watched(folder.path(), config);
+    let id = use_of(&server.base);
+    let log = log_of(server);
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
     let message = |text: &str| lines.iter().filter(|line| line["message"] == text).collect::<Vec<&Value>>();
     assert_eq!(message("serving").len(), 1, "{log}");
@@ -176,9 +135,9 @@ fn the_log_is_json_lines_that_name_nobody() {
 #[test]
 fn the_log_is_for_people_unless_it_is_told_otherwise() {
     let folder = tempfile::tempdir().unwrap();
-    let mut watched = Watched::start(folder.path(), "");
-    use_of(&watched.base);
-    let log = watched.stop();
+    let server = watched(folder.path(), "");
+    use_of(&server.base);
+    let log = log_of(server);
     assert!(log.contains(" INFO serving base_url=\"http://127.0.0.1:"), "{log}");
     // Quick requests have no line of their own.
     assert!(!log.contains("interaction"), "{log}");
@@ -223,10 +182,10 @@ fn collector() -> (String, Receiver<(String, Vec<u8>)>) {
 fn spans_go_to_a_collector_and_name_nobody() {
     let folder = tempfile::tempdir().unwrap();
     let (url, sent) = collector();
-    let mut watched = Watched::start(folder.path(), &format!("[log]\notlp_traces = \"{url}\"\n"));
-    let id = use_of(&watched.base);
+    let server = watched(folder.path(), &format!("[log]\notlp_traces = \"{url}\"\n"));
+    let id = use_of(&server.base);
     // What is left is sent at the end.
-    watched.stop();
+    log_of(server);
     let mut all = Vec::new();
     while let Ok((head, body)) = sent.recv_timeout(Duration::from_millis(500)) {
         assert!(head.starts_with("post /v1/traces") && head.contains("application/x-protobuf"), "{head}");

@@ -10,18 +10,13 @@ use postgres::{Client, Row, Transaction};
 use crate::store::clock::Clock;
 use crate::store::key::{Space, erased_row};
 use crate::store::kv::{Batch, CommitError, Committed, Expectation, Sequence};
+use crate::store::pending::{Pending, WAIT_MAX, group, patience};
 use crate::store::ticket::{CommitResult, Resolver};
 
 use super::schema::ConnectionError;
 use super::snapshot::{number, sequence};
 use super::{PostgresOptions, Shared};
 
-/// How many bytes of commits one transaction takes at most.
-const GROUP_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// How long a commit that nobody waits for may wait for others.
-const SOON: Duration = Duration::from_millis(20);
-/// How long a commit waits for a database that does not answer, before it is told that the store is busy.
-const WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long the writer waits before it tries a database again that did not answer.
 const PAUSE: Duration = Duration::from_millis(200);
 /// How often a database that did not answer is looked at while nobody commits.
@@ -31,20 +26,6 @@ pub(super) const KEEPING: i64 = 0x6368_6172_746b_6565;
 /// How often what is outdated is dropped, and how many versions at once.
 const TIDY_EVERY: Duration = Duration::from_secs(10);
 const TIDIED_MAX: i64 = 10_000;
-
-struct Pending {
-    batch: Batch,
-    resolver: Option<Resolver>,
-    since: Instant,
-}
-
-impl Pending {
-    fn resolve(self, result: CommitResult) {
-        if let Some(resolver) = self.resolver {
-            resolver.resolve(result);
-        }
-    }
-}
 
 #[derive(Default)]
 struct Inner {
@@ -69,7 +50,7 @@ impl Queue {
     }
 
     pub(super) fn push(&self, batch: Batch, resolver: Option<Resolver>) {
-        let pending = Pending { batch, resolver, since: Instant::now() };
+        let pending = Pending::new(batch, resolver);
         let mut inner = self.lock();
         if inner.closing {
             return pending.resolve(Err(CommitError::Stopped));
@@ -107,26 +88,18 @@ impl Queue {
     fn take_group(&self) -> Option<Vec<Pending>> {
         self.lock().is_writing = false;
         let is_idle = |inner: &mut Inner| inner.pending.is_empty() && !inner.closing;
-        let patience = if self.lock().failure.is_some() { LOOK_EVERY } else { TIDY_EVERY };
-        let waited = self.changed.wait_timeout_while(self.lock(), patience, is_idle);
+        let idle_max = if self.lock().failure.is_some() { LOOK_EVERY } else { TIDY_EVERY };
+        let waited = self.changed.wait_timeout_while(self.lock(), idle_max, is_idle);
         let (mut inner, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        if let Some(since) = inner.pending.front().map(|pending| pending.since)
-            && let Some(patience) = SOON.checked_sub(since.elapsed())
-        {
+        if let Some(patience) = patience(&inner.pending) {
             let may_wait = |inner: &mut Inner| {
                 inner.pending.iter().all(|pending| pending.resolver.is_none()) && !inner.closing
             };
             let waited = self.changed.wait_timeout_while(inner, patience, may_wait);
             (inner, _) = waited.unwrap_or_else(PoisonError::into_inner);
         }
-        let mut group = Vec::new();
-        let mut bytes = 0;
-        while bytes < GROUP_BYTES_MAX {
-            let Some(pending) = inner.pending.pop_front() else { break };
-            bytes += pending.batch.bytes();
-            inner.is_writing = true;
-            group.push(pending);
-        }
+        let group = group(|| inner.pending.pop_front());
+        inner.is_writing = !group.is_empty();
         (!group.is_empty() || !inner.closing).then_some(group)
     }
 

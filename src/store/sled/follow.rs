@@ -22,6 +22,8 @@ pub(super) struct FollowPlace {
     seal: Seal,
 }
 
+/// How often a file is looked for again that was packed meanwhile.
+const RETRIES_MAX: usize = 3;
 /// What is worth reading at once, in bytes.
 const READ_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -32,6 +34,19 @@ impl Sled {
     /// # Errors
     /// [`StoreError::Expired`] if the journal does not go back so far; [`StoreError`] if it cannot be read.
     pub fn committed_after(&self, after: Sequence) -> Result<Option<Vec<u8>>, StoreError> {
+        for _ in 0..RETRIES_MAX {
+            match self.look_after(after) {
+                // A closed file may be packed between being found and being opened; it has another name then.
+                Err(StoreError::Io(_)) => {
+                    *self.followed.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                }
+                found => return found,
+            }
+        }
+        self.look_after(after)
+    }
+
+    fn look_after(&self, after: Sequence) -> Result<Option<Vec<u8>>, StoreError> {
         let published = self.state.published();
         if after >= published {
             return Ok(None);
@@ -50,7 +65,7 @@ impl Sled {
                 let next = place_after(&self.journal_folder, after)?;
                 let is_same = next.path == place.path && next.at == place.at;
                 *lock() = (!is_same).then_some(next);
-                return if is_same { Ok(None) } else { self.committed_after(after) };
+                return if is_same { Ok(None) } else { self.look_after(after) };
             }
             let is_cut = u64::try_from(bytes.len()).unwrap_or(0) >= limit;
             let header = journal::file_header(place.format, Sequence(after.0 + 1), &place.seal);

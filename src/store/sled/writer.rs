@@ -2,13 +2,14 @@
 //! sync for all, makes them readable, and answers.
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::store::clock::Clock;
 use crate::store::key::erased_row;
 use crate::store::kv::{Batch, CommitError, Committed, Direction, Expectation, Sequence, StoreError};
+use crate::store::pending::{Pending, WAIT_MAX, group, patience};
 use crate::store::ticket::{CommitResult, Resolver};
 
 use super::commit_record::{Encoder, Seal};
@@ -17,36 +18,13 @@ use super::journal::{AppendError, Journal};
 use super::state::State;
 use super::table::Table;
 
-/// How many bytes of commits one sync takes together at most.
-const GROUP_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// How long a commit may wait for a writer that cannot go on before it is told that the store is busy.
-const WAIT_MAX: Duration = Duration::from_secs(5);
-
-/// How long a commit that nobody waits for may wait for others to share a sync with.
-const SOON: Duration = Duration::from_millis(20);
-/// While the disk is full such commits wait for room, up to so many bytes; then the store says that it is not well, and what
+/// While the disk is full commits that nobody waits for wait for room, up to so many bytes; then the store says that it is not well, and what
 /// cannot be recorded is not let through any more.
 const HELD_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How long the writer waits for room before it tries again.
 const ROOM_PAUSE: Duration = Duration::from_millis(200);
 /// So many bytes of such commits are written at once.
 const SOON_BYTES_MAX: usize = 1024 * 1024;
-
-/// A commit that waits for the writer.
-struct Pending {
-    batch: Batch,
-    /// `None`: nobody waits for what becomes of it.
-    resolver: Option<Resolver>,
-    since: Instant,
-}
-
-impl Pending {
-    fn resolve(self, result: CommitResult) {
-        if let Some(resolver) = self.resolver {
-            resolver.resolve(result);
-        }
-    }
-}
 
 /// What the writer and those who hand it work share.
 #[derive(Default)]
@@ -97,7 +75,7 @@ impl Queue {
 
     /// Hands the writer a commit; without a resolver it may wait a moment for others.
     pub(super) fn push(&self, batch: Batch, resolver: Option<Resolver>) {
-        let pending = Pending { batch, resolver, since: Instant::now() };
+        let pending = Pending::new(batch, resolver);
         let mut inner = self.lock();
         if let Some(error) = inner.stopped.clone() {
             return pending.resolve(Err(error));
@@ -187,7 +165,7 @@ impl Queue {
         }
         for batch in batches.into_iter().rev() {
             inner.bytes += batch.bytes();
-            inner.pending.push_front(Pending { batch, resolver: None, since: Instant::now() });
+            inner.pending.push_front(Pending::new(batch, None));
         }
         // Who waits is told at once that there is no room; these can wait.
         let may_wait = |inner: &mut Inner| inner.awaited == 0 && !inner.closing;
@@ -243,21 +221,14 @@ impl Queue {
             .work
             .wait_while(inner, |inner| inner.pending.is_empty() && !inner.closing)
             .unwrap_or_else(PoisonError::into_inner);
-        let since = inner.pending.front().map(|pending| pending.since);
-        if let Some(patience) = since.and_then(|since| SOON.checked_sub(since.elapsed())) {
+        if let Some(patience) = patience(&inner.pending) {
             let may_wait =
                 |inner: &mut Inner| inner.awaited == 0 && inner.bytes < SOON_BYTES_MAX && !inner.closing;
             let waited = self.work.wait_timeout_while(inner, patience, may_wait);
             (inner, _) = waited.unwrap_or_else(PoisonError::into_inner);
         }
-        let mut group = Vec::new();
-        let mut bytes = 0;
-        while bytes < GROUP_BYTES_MAX {
-            let Some(pending) = inner.pop() else { break };
-            bytes += pending.batch.bytes();
-            inner.writing += 1;
-            group.push(pending);
-        }
+        let group = group(|| inner.pop());
+        inner.writing = group.len();
         (!group.is_empty()).then_some(group)
     }
 
