@@ -119,8 +119,10 @@ struct Head {
 enum Went {
     /// Every commit has its answer.
     Answered(Vec<CommitResult>),
-    /// Nothing was written, or nobody knows: what the database said.
+    /// Nothing was written: what the database said.
     Failed(String),
+    /// Nobody knows whether it was written, and the database does not answer.
+    LeftOpen(String),
 }
 
 /// The writer's own state.
@@ -187,6 +189,14 @@ impl Writer {
                     }
                     return;
                 }
+                Went::LeftOpen(failure) => {
+                    tracing::error!(failure, "whether the database took the last commits is not known");
+                    self.queue.set_failure(Some(failure));
+                    for pending in group {
+                        pending.resolve(Err(CommitError::Busy));
+                    }
+                    return;
+                }
                 Went::Failed(failure) => {
                     tracing::error!(failure, "the database took no commits");
                     self.queue.set_failure(Some(failure));
@@ -243,7 +253,7 @@ impl Writer {
             }
             if Instant::now() >= deadline {
                 // Nobody knows; whoever waits is told to look before trying again.
-                return Went::Answered(answers.iter().map(|_| Err(CommitError::Busy)).collect());
+                return Went::LeftOpen(error.to_string());
             }
             self.queue.pause();
         }
