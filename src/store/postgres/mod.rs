@@ -178,6 +178,7 @@ impl Kv for Postgres {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Shutdown, TcpListener, TcpStream};
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
@@ -281,57 +282,69 @@ mod tests {
         Postgres::destroy(&options).unwrap();
     }
 
-    /// Hands bytes on between a port of its own and the database, unless it is closed.
-    fn proxy(url: &str, is_open: Arc<AtomicBool>) -> String {
-        use std::net::{Shutdown, TcpListener, TcpStream};
-        let (before, rest) = url.split_once('@').unwrap();
-        let (target, after) = rest.split_once('/').unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let own = format!("{before}@{}/{after}", listener.local_addr().unwrap());
-        let target = target.to_owned();
-        std::thread::spawn(move || {
-            for client in listener.incoming() {
-                let client = client.unwrap();
-                if !is_open.load(Ordering::Relaxed) {
-                    continue;
-                }
-                let server = TcpStream::connect(&target).unwrap();
-                for (mut from, mut to) in [
-                    (client.try_clone().unwrap(), server.try_clone().unwrap()),
-                    (server.try_clone().unwrap(), client.try_clone().unwrap()),
-                ] {
-                    std::thread::spawn(move || std::io::copy(&mut from, &mut to));
-                }
-                let is_open = is_open.clone();
-                std::thread::spawn(move || {
-                    while is_open.load(Ordering::Relaxed) {
-                        std::thread::sleep(Duration::from_millis(5));
+    /// Hands bytes on between a port of its own and the database, unless it is cut.
+    struct Proxy {
+        url: String,
+        /// What is handed on at the moment; `None` while it is cut.
+        open: Arc<Mutex<Option<Vec<TcpStream>>>>,
+    }
+
+    impl Proxy {
+        fn start(url: &str) -> Proxy {
+            let (before, rest) = url.split_once('@').unwrap();
+            let (target, after) = rest.split_once('/').unwrap();
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let own = format!("{before}@{}/{after}", listener.local_addr().unwrap());
+            let target = target.to_owned();
+            let open = Arc::new(Mutex::new(Some(Vec::new())));
+            let proxy = Proxy { url: own, open: open.clone() };
+            std::thread::spawn(move || {
+                for client in listener.incoming() {
+                    let client = client.unwrap();
+                    let mut open = open.lock().unwrap();
+                    let Some(streams) = open.as_mut() else { continue };
+                    let server = TcpStream::connect(&target).unwrap();
+                    for (from, to) in [(&client, &server), (&server, &client)] {
+                        let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+                        std::thread::spawn(move || {
+                            std::io::copy(&mut from, &mut to).ok();
+                            to.shutdown(Shutdown::Both).ok();
+                        });
                     }
-                    client.shutdown(Shutdown::Both).ok();
-                    server.shutdown(Shutdown::Both).ok();
-                });
+                    streams.extend([client, server]);
+                }
+            });
+            proxy
+        }
+
+        /// Ends every connection before it returns, so that nothing gets through from then on.
+        fn cut(&self) {
+            for stream in self.open.lock().unwrap().take().into_iter().flatten() {
+                stream.shutdown(Shutdown::Both).ok();
             }
-        });
-        own
+        }
+
+        fn mend(&self) {
+            *self.open.lock().unwrap() = Some(Vec::new());
+        }
     }
 
     #[test]
     fn an_outage_ends_by_itself() {
         let Some(url) = database("an_outage_ends_by_itself") else { return };
-        let is_open = Arc::new(AtomicBool::new(true));
+        let proxy = Proxy::start(&url);
         let schema = format!("outage_{}", std::process::id());
-        let options =
-            PostgresOptions { schema: schema.clone(), ..PostgresOptions::new(proxy(&url, is_open.clone())) };
+        let options = PostgresOptions { schema: schema.clone(), ..PostgresOptions::new(&proxy.url) };
         let store = Postgres::open(&options, Arc::new(SystemClock)).unwrap();
         let put = |number: u8| {
             let write = Write { key: vec![2, number], value: Some(vec![number]), stamps: Vec::new() };
             store.commit(Batch { writes: vec![write], ..Batch::default() }).wait()
         };
         put(1).unwrap();
-        is_open.store(false, Ordering::Relaxed);
+        proxy.cut();
         assert_eq!(put(2), Err(CommitError::Busy));
         assert!(store.health().is_err() && store.snapshot(At::Latest).is_err());
-        is_open.store(true, Ordering::Relaxed);
+        proxy.mend();
         // Nobody has to write for it to be noticed.
         let since = std::time::Instant::now();
         while store.health().is_err() {
