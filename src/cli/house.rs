@@ -8,8 +8,8 @@ use crate::auth::{AccessToken, Issuer, Party};
 use crate::model::Millis;
 use crate::operations::{Engine, EngineOptions, Index, SearchIndex};
 use crate::store::{
-    At, Batch, Clock as _, CommitError, Expectation, Findings, Key, Kv, Memory, Postgres, Repository, Sled,
-    SledOptions, Space, StoreError, SystemClock, Write, make_private_folder,
+    At, Batch, Clock as _, CommitError, Expectation, Findings, Key, Kv, Memory, Packing, Postgres,
+    Repository, Sled, SledOptions, Space, StoreError, SystemClock, Write, make_private_folder,
 };
 
 use super::config::Config;
@@ -30,6 +30,7 @@ pub struct House {
     /// Where the keys are, if they are on disk.
     keys: Option<PathBuf>,
     index: Arc<Index>,
+    packing: Arc<Packing>,
     audit_signer: Arc<Signer>,
 }
 
@@ -75,7 +76,18 @@ impl House {
         audit::index_patients(&*kv).map_err(|error| error.to_string())?;
         let secret = secret(&*kv)?;
         let audit_signer = Arc::new(Signer::new(audit_key)?);
-        Ok(Self { kv, sled, secret, issuer_key, retired: Vec::new(), keys: None, index, audit_signer })
+        let packing = Arc::new(Packing::of(&*kv).map_err(|error| error.to_string())?);
+        Ok(Self {
+            kv,
+            sled,
+            secret,
+            issuer_key,
+            retired: Vec::new(),
+            keys: None,
+            index,
+            packing,
+            audit_signer,
+        })
     }
 
     /// The engine of a server at a base URL (with `/fhir`, without a slash at its end).
@@ -105,6 +117,7 @@ impl House {
             engine.authorization.identity = keys::identity_keys(folder.clone());
         }
         engine.authorization.fetch_keys_with(Arc::new(Remote), config.jwks_private_networks);
+        let engine = engine.packing_as(self.packing.clone());
         Ok(engine.trusting(trust).signing_with(self.audit_signer.clone()))
     }
 
@@ -144,6 +157,11 @@ impl House {
     #[must_use]
     pub fn index(&self) -> &Arc<Index> {
         &self.index
+    }
+
+    /// How what is written is packed.
+    pub(super) fn packing(&self) -> &Arc<Packing> {
+        &self.packing
     }
 
     /// The store.

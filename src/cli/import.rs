@@ -2,14 +2,15 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
 use crate::auth::Party;
-use crate::model::{Node, parse};
+use crate::model::{Node, Tree, parse};
 use crate::operations::{Engine, Payload, Request, Verb};
+use crate::store::{Sled, SledOptions};
 
 use super::args::report;
 use super::config::{Common, Config};
@@ -34,9 +35,9 @@ pub struct Arguments {
     /// Where to write what was accepted and rejected, as JSON
     #[arg(long)]
     report: Option<PathBuf>,
-    /// How many documents are loaded at once
-    #[arg(long, default_value_t = 8)]
-    parallel: usize,
+    /// How many documents are loaded at once: as many as the machine has cores if it is not given, 8 into a server
+    #[arg(long)]
+    parallel: Option<usize>,
 }
 
 /// What came of an import.
@@ -74,10 +75,9 @@ impl Sink {
     }
 
     /// Sends one request: to the base if `path` is empty.
-    fn send(&self, verb: Verb, path: &[&str], text: String) -> Result<(), String> {
+    fn send(&self, verb: Verb, path: &[&str], tree: Tree) -> Result<(), String> {
         match self {
             Self::Engine(engine, party) => {
-                let tree = parse(text.into_bytes()).map_err(|error| error.to_string())?;
                 let request = Request {
                     verb,
                     path: path.iter().map(|segment| (*segment).to_owned()).collect(),
@@ -109,7 +109,7 @@ impl Sink {
                 if let Some(token) = token {
                     request = request.header("Authorization", format!("Bearer {token}"));
                 }
-                let request = request.body(text).map_err(|error| error.to_string())?;
+                let request = request.body(tree.text().to_owned()).map_err(|error| error.to_string())?;
                 let mut response = agent.run(request).map_err(|error| error.to_string())?;
                 if response.status().is_success() {
                     return Ok(());
@@ -132,7 +132,7 @@ impl Sink {
         let count = u64::try_from(entries).unwrap_or(u64::MAX);
         let is_bundle = root.str_at("resourceType") == Some("Bundle");
         match root.str_at("type") {
-            Some("transaction") if is_bundle => match self.send(Verb::Post, &[], text.to_owned()) {
+            Some("transaction") if is_bundle => match self.send(Verb::Post, &[], tree) {
                 Ok(()) => (count, Vec::new()),
                 Err(reason) => (0, vec![rejected(reason)]),
             },
@@ -159,14 +159,24 @@ impl Sink {
         }
     }
 
+    /// Sees to it that what is still to come takes little room.
+    fn tend(&self) {
+        if let Self::Engine(engine, _) = self
+            && let Err(error) = engine.packing.tend(engine.kv())
+        {
+            report(&format!("no dictionary could be made: {error}"));
+        }
+    }
+
     fn load_resource(&self, resource: Node<'_>) -> Result<(), String> {
         let mut text = String::new();
         crate::model::minify(resource, &mut text);
         let type_name = resource.str_at("resourceType").unwrap_or_default();
         let id = resource.str_at("id");
+        let tree = parse(text.into_bytes()).map_err(|error| error.to_string())?;
         let sent = match id {
-            Some(id) => self.send(Verb::Put, &[type_name, id], text),
-            None => self.send(Verb::Post, &[type_name], text),
+            Some(id) => self.send(Verb::Put, &[type_name, id], tree),
+            None => self.send(Verb::Post, &[type_name], tree),
         };
         sent.map_err(|reason| format!("{type_name}/{}: {reason}", id.unwrap_or("(no id)")))
     }
@@ -186,10 +196,22 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
             (Some(house), sink)
         }
     };
-    let tally = load_all(&sink, &arguments.paths, arguments.parallel)?;
+    // A server is waited for; what is done here needs a core for each document, and room.
+    let cores = || std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    let parallel = arguments.parallel.unwrap_or_else(|| if house.is_some() { cores() } else { 8 });
+    let tally = load_all(&sink, &arguments.paths, parallel)?;
     drop(sink);
     if let Some(sled) = house.and_then(|house| house.sled) {
+        let bytes_on_disk = sled.figures().sled_bytes;
         sled.close().map_err(|error| error.to_string())?;
+        drop(sled);
+        // What was merged on the way has left holes. They are filled by what comes, but a directory that this import has made
+        // for the most part may as well begin without them.
+        if tally.bytes >= bytes_on_disk / 2
+            && let Err(error) = Sled::compact(&SledOptions::new(&config.data))
+        {
+            report(&format!("sled's directory was not written anew: {error}"));
+        }
     }
     let per_second = if tally.seconds > 0.0 { rate(tally.accepted, tally.seconds) } else { 0 };
     let summary = format!(
@@ -214,6 +236,30 @@ fn rate(count: u64, seconds: f64) -> u64 {
     (count as f64 / seconds) as u64
 }
 
+/// A large document takes many times its length while it is loaded, so not many of them are at once.
+const BYTES_AT_ONCE: usize = 4 * 1024 * 1024;
+
+/// Bytes of documents that are being loaded.
+#[derive(Default)]
+struct Room {
+    taken: Mutex<usize>,
+    freed: Condvar,
+}
+
+impl Room {
+    /// Waits until a document of this length may be loaded: beside others if there is room, else alone.
+    fn take(&self, len: usize) {
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_full = |taken: &mut usize| *taken > 0 && *taken + len > BYTES_AT_ONCE;
+        *self.freed.wait_while(taken, is_full).unwrap_or_else(PoisonError::into_inner) += len;
+    }
+
+    fn give(&self, len: usize) {
+        *self.taken.lock().unwrap_or_else(PoisonError::into_inner) -= len;
+        self.freed.notify_all();
+    }
+}
+
 /// Loads files one after the other, the documents of each at once. What fails is tried again at the end of its file,
 /// when what it refers to may have come.
 pub(super) fn load_all(sink: &Sink, paths: &[PathBuf], parallel: usize) -> Result<Tally, String> {
@@ -225,6 +271,7 @@ pub(super) fn load_all(sink: &Sink, paths: &[PathBuf], parallel: usize) -> Resul
         let again: Mutex<Vec<String>> = Mutex::default();
         let (sender, receiver) = mpsc::sync_channel::<String>(parallel * 2);
         let receiver = Mutex::new(receiver);
+        let room = Room::default();
         std::thread::scope(|scope| -> Result<(), String> {
             for _ in 0..parallel.max(1) {
                 scope.spawn(|| {
@@ -232,7 +279,10 @@ pub(super) fn load_all(sink: &Sink, paths: &[PathBuf], parallel: usize) -> Resul
                         let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
                         let Ok(text) = next else { return };
                         bytes.fetch_add(u64::try_from(text.len()).unwrap_or(0), Ordering::Relaxed);
+                        room.take(text.len());
                         let (count, rejected) = sink.load(&text);
+                        room.give(text.len());
+                        sink.tend();
                         accepted.fetch_add(count, Ordering::Relaxed);
                         let texts = rejected.into_iter().map(|rejected| rejected.text);
                         again.lock().unwrap_or_else(PoisonError::into_inner).extend(texts);

@@ -16,7 +16,7 @@ use super::house::House;
 /// How often a server looks whether there is something to index.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// The thread of a server that keeps its index up to date.
+/// The thread of a server that keeps its index, and how it packs, up to date.
 pub(super) struct Indexing {
     stop: Sender<()>,
     is_wanted: Arc<AtomicBool>,
@@ -25,7 +25,7 @@ pub(super) struct Indexing {
 
 impl Indexing {
     pub(super) fn start(house: &House) -> Result<Self, String> {
-        let (index, kv) = (house.index().clone(), house.kv().clone());
+        let (index, packing, kv) = (house.index().clone(), house.packing().clone(), house.kv().clone());
         let (stop, stopped) = channel::<()>();
         let is_wanted = Arc::new(AtomicBool::new(true));
         let wanted = is_wanted.clone();
@@ -38,6 +38,13 @@ impl Indexing {
                     // A store that does not answer is not asked again at once.
                     if stopped.recv_timeout(AFTER_A_FAILURE) != Err(RecvTimeoutError::Timeout) {
                         return;
+                    }
+                }
+                match packing.tend(&kv) {
+                    Ok(false) => {}
+                    Ok(true) => tracing::info!("a dictionary was made, by which new versions take less room"),
+                    Err(error) => {
+                        tracing::warn!(%error, "no dictionary could be made to pack new versions with")
                     }
                 }
             }

@@ -1,7 +1,9 @@
 //! Files to import: folders walked in order, compression undone, NDJSON taken apart.
 use std::fs::File;
-use std::io::{BufRead, BufReader, Cursor, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+
+use lzma_rust2::XzReader;
 
 /// The files of the paths; folders in the order of their names.
 ///
@@ -66,12 +68,7 @@ fn open(path: &Path) -> std::io::Result<Box<dyn BufRead>> {
     let reader: Box<dyn Read> = match path.extension().and_then(|extension| extension.to_str()) {
         Some("gz") => Box::new(flate2::read::MultiGzDecoder::new(file)),
         Some("zst") => Box::new(zstd::Decoder::new(file)?),
-        Some("xz") => {
-            let mut unpacked = Vec::new();
-            lzma_rs::xz_decompress(&mut BufReader::new(file), &mut unpacked)
-                .map_err(|error| std::io::Error::other(format!("{error:?}")))?;
-            Box::new(Cursor::new(unpacked))
-        }
+        Some("xz") => Box::new(XzReader::new(BufReader::new(file), true)),
         _ => Box::new(file),
     };
     Ok(Box::new(BufReader::with_capacity(1 << 20, reader)))

@@ -43,7 +43,7 @@ pub(super) fn break_glass(session: &Session<'_>, call: &Call<'_>) -> Result<Answ
     let patient = format!("Patient/{id}");
     let signed = token(session, id.as_str(), &reason)?;
 
-    let mut draft = Draft::default();
+    let mut draft = Draft::packed(&session.engine.packing);
     let who = party.fhir_user.clone().unwrap_or_else(|| format!("subject {}", party.subject));
     let more = json!({
         "priority": "urgent",

@@ -7,7 +7,7 @@ use crate::auth::{AuthorizationServer, Desk, Issuer, Party, Permission, Role, To
 use crate::consent::{Programs, Settings};
 use crate::model::{Issue, IssueCode, Millis, Outcome, ResourceId};
 use crate::search::SearchParams;
-use crate::store::{At, Batch, Clock, Kv, VersionCipher};
+use crate::store::{At, Batch, Clock, Kv, Packing, VersionCipher};
 
 use super::answer::{Answer, Body, Public, Refusal, RefusalKind};
 use super::audit::{Refusals, Refused};
@@ -77,6 +77,8 @@ pub struct Engine {
     pub(super) member_matches: MemberMatches,
     /// The search parameters in force, and the work of indexing by them.
     pub index: Arc<Index>,
+    /// How what is written is packed.
+    pub packing: Arc<Packing>,
     issuer: Issuer,
     /// Who else is trusted to say who asks.
     trust: Option<Trust>,
@@ -118,6 +120,7 @@ impl Engine {
             programs: Programs::default(),
             member_matches: MemberMatches::default(),
             index,
+            packing: Arc::default(),
             issuer,
             trust: None,
             audit_signer: None,
@@ -131,6 +134,12 @@ impl Engine {
     #[must_use]
     pub fn trusting(self, trust: Trust) -> Self {
         Self { trust: Some(trust), ..self }
+    }
+
+    /// The engine that packs what it writes as the store has been packed.
+    #[must_use]
+    pub fn packing_as(self, packing: Arc<Packing>) -> Self {
+        Self { packing, ..self }
     }
 
     /// The engine with the key that signs what the record of accesses is.

@@ -228,7 +228,7 @@ fn file(session: &Session<'_>, call: &Call<'_>, consent: Node<'_>, patient: &str
     }
     // The patient's own denials stand: several Consents combine as they always do.
     let change = made(session, &resource).map_err(|_| no_match())?;
-    let mut draft = Draft::default();
+    let mut draft = Draft::packed(&session.engine.packing);
     draft.push(session.snapshot(), &change)?;
     let party = session.lens.party();
     let asked = call.request.asked();

@@ -104,7 +104,7 @@ fn attempt(
         peer: headers.peer.clone(),
     };
     let mut access = engine.begin_record(party, ("transaction", Action::Execute), asked)?;
-    let mut draft = Draft::default();
+    let mut draft = Draft::packed(&engine.packing);
     references.into_iter().for_each(|expectation| draft.expect(expectation));
     let mut answers: HashMap<usize, Answer> = HashMap::new();
     let mut planned: Vec<(usize, u64, Box<Planned>, Headers)> = Vec::new();

@@ -296,7 +296,7 @@ pub(super) fn with_retries(
             }
             Prepared::Change(planned) => planned,
         };
-        let mut draft = Draft::default();
+        let mut draft = Draft::packed(&engine.packing);
         planned.expectations.iter().for_each(|expectation| draft.expect(expectation.clone()));
         draft.push(&*snapshot, &planned.change)?;
         for change in &planned.also {
@@ -326,6 +326,7 @@ pub(super) fn finish(
     let Planned { change, kind, warnings, .. } = planned;
     let version_id = session.version_id(committed.sequence);
     let row = change.prior.as_ref().map_or(committed.first_row + number, |prior| prior.row);
+    session.engine.packing.saw(row);
     let reference = format!("{}/{}", change.def.name, change.id);
     let Some(Normalized { text, meta_at }) = change.body else {
         let mut answer = Answer::new(Kind::NoContent, Body::None);

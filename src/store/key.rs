@@ -11,6 +11,8 @@
 //! | audit | 07 | sequence, number (4) | one access record |
 //! | meta | 08 | name, 00 00 | single values: keys, settings, format |
 //! | meta | 08 | `erased`, 00 00, row | nothing: the row was erased |
+//! | meta | 08 | `packing`, 00 00 | number of the dictionary that is in use, rows when it was made |
+//! | meta | 08 | `packing-dictionary`, 00 00, number (4) | a dictionary |
 //! | registry | 09 | kind, 00 00, id, 00 00 | a registration or what came of one (clients, users, grants), as JSON |
 //! | registry | 09 | `expiry`, 00 00, time, kind, 00 00, id, 00 00 | nothing: when the record of that kind and id ends |
 //! | audit by patient | 0a | patient id, 00 00, sequence, number (4) | nothing: the access record concerns the patient |
@@ -181,6 +183,18 @@ pub fn governing_key() -> Vec<u8> {
 #[must_use]
 pub fn indexed_key() -> Vec<u8> {
     Key::new(Space::Meta).text(b"indexed").into_bytes()
+}
+
+/// The key that says which dictionary new versions are packed with.
+#[must_use]
+pub fn packing_key() -> Vec<u8> {
+    Key::new(Space::Meta).text(b"packing").into_bytes()
+}
+
+/// The key of a dictionary.
+#[must_use]
+pub fn packing_dictionary_key(number: u32) -> Vec<u8> {
+    Key::new(Space::Meta).text(b"packing-dictionary").word(number).into_bytes()
 }
 
 /// What all keys begin with that say which rows were erased.

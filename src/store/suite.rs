@@ -2,9 +2,12 @@
 //! every random walk: what is read is what a plain map of the same commits holds.
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use super::clock::SystemClock;
+use crate::model::Millis;
+
+use super::clock::{Clock, SystemClock};
 use super::key::{Key, Space, erased_key};
 use super::kv::{
     At, Batch, CommitError, Direction, Expectation, Flow, KeyRange, Kv, Place, Sequence, Stamp, Stamped,
@@ -12,13 +15,31 @@ use super::kv::{
 };
 use super::{Memory, Postgres, PostgresOptions, Sled, SledOptions};
 
+/// A clock that can be put forward and back.
+#[derive(Default)]
+struct Shifted(AtomicI64);
+
+impl Clock for Shifted {
+    fn now(&self) -> Millis {
+        SystemClock.now() + self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// A backend under test, which can be closed and opened again where it keeps anything.
 trait Subject {
     fn kv(&self) -> &dyn Kv;
     fn reopen(&mut self);
+    fn clock(&self) -> &Shifted;
 }
 
-struct InMemory(Memory);
+struct InMemory(Memory, Arc<Shifted>);
+
+impl InMemory {
+    fn new() -> Self {
+        let clock = Arc::<Shifted>::default();
+        Self(Memory::new(clock.clone()), clock)
+    }
+}
 
 impl Subject for InMemory {
     fn kv(&self) -> &dyn Kv {
@@ -26,11 +47,16 @@ impl Subject for InMemory {
     }
 
     fn reopen(&mut self) {}
+
+    fn clock(&self) -> &Shifted {
+        &self.1
+    }
 }
 
 struct InSled {
     options: SledOptions,
     store: Option<Sled>,
+    clock: Arc<Shifted>,
     _folder: tempfile::TempDir,
 }
 
@@ -44,7 +70,7 @@ impl InSled {
             sync: false,
             ..SledOptions::new(folder.path().to_owned())
         };
-        let mut subject = Self { options, store: None, _folder: folder };
+        let mut subject = Self { options, store: None, clock: Arc::default(), _folder: folder };
         subject.reopen();
         subject
     }
@@ -57,7 +83,11 @@ impl Subject for InSled {
 
     fn reopen(&mut self) {
         self.store = None;
-        self.store = Some(Sled::open(&self.options, Arc::new(SystemClock)).unwrap());
+        self.store = Some(Sled::open(&self.options, self.clock.clone()).unwrap());
+    }
+
+    fn clock(&self) -> &Shifted {
+        &self.clock
     }
 }
 
@@ -403,6 +433,27 @@ fn what_nobody_waits_for_is_there_soon_and_before_what_comes_later(subject: &mut
     assert!(subject.kv().snapshot(At::Latest).unwrap().get(&[2, 100]).unwrap().is_some());
 }
 
+fn times_never_go_back_though_the_clock_does(subject: &mut dyn Subject) {
+    const HOUR: i64 = 3_600_000;
+    let write = |subject: &dyn Subject| {
+        let batch = Batch { writes: vec![put(b"\x02t", b"v")], ..Batch::default() };
+        subject.kv().commit(batch).wait().unwrap().time
+    };
+    let mut last = write(subject);
+    for shift in [HOUR, -HOUR, 0, -24 * HOUR] {
+        subject.clock().0.store(shift, Ordering::Relaxed);
+        for _ in 0..3 {
+            let time = write(subject);
+            assert!(time >= last, "{last} is followed by {time}");
+            last = time;
+        }
+        subject.reopen();
+        let time = write(subject);
+        assert!(time >= last, "after a restart {last} is followed by {time}");
+        last = time;
+    }
+}
+
 /// The database that tests may use; `None`, with a line that says so, where there is none.
 pub(super) fn database(test: &str) -> Option<String> {
     let url = std::env::var("TEST_POSTGRES").ok();
@@ -417,6 +468,7 @@ pub(super) fn database(test: &str) -> Option<String> {
 struct InPostgres {
     options: PostgresOptions,
     store: Option<Postgres>,
+    clock: Arc<Shifted>,
 }
 
 impl InPostgres {
@@ -429,7 +481,7 @@ impl InPostgres {
             reading: Duration::ZERO,
             ..PostgresOptions::new(url)
         };
-        let mut subject = Self { options, store: None };
+        let mut subject = Self { options, store: None, clock: Arc::default() };
         subject.reopen();
         Some(subject)
     }
@@ -442,7 +494,11 @@ impl Subject for InPostgres {
 
     fn reopen(&mut self) {
         self.store = None;
-        self.store = Some(Postgres::open(&self.options, Arc::new(SystemClock)).unwrap());
+        self.store = Some(Postgres::open(&self.options, self.clock.clone()).unwrap());
+    }
+
+    fn clock(&self) -> &Shifted {
+        &self.clock
     }
 }
 
@@ -457,7 +513,7 @@ macro_rules! contract {
     ($($case:ident),+ $(,)?) => {
         mod memory {
             use super::*;
-            $(#[test] fn $case() { super::$case(&mut InMemory(Memory::new(Arc::new(SystemClock)))); })+
+            $(#[test] fn $case() { super::$case(&mut InMemory::new()); })+
         }
         mod sled {
             use super::*;
@@ -484,4 +540,5 @@ contract!(
     large_values_and_records_come_back,
     what_is_erased_is_gone_for_all_but_who_reads_already,
     what_nobody_waits_for_is_there_soon_and_before_what_comes_later,
+    times_never_go_back_though_the_clock_does,
 );

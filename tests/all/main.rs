@@ -19,6 +19,7 @@ mod consent_corpus;
 mod consent_rows;
 mod disk_full;
 mod erasure;
+mod faults;
 mod fhirpath_suite;
 mod hidden;
 mod history;

@@ -117,3 +117,43 @@ fn sled_destroyed_is_rebuilt_from_the_journal() {
     assert!(store.opened().rebuilt.is_some());
     holds(&store, 600);
 }
+
+#[test]
+fn a_file_that_is_there_twice_is_taken_once_or_is_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    fill(folder.path(), 600);
+    let files = journals(folder.path());
+    // The packed form of a file beside the plain one, as a crash leaves them: either is whole.
+    let packed = files.iter().find(|file| file.extension().unwrap() == "zst").unwrap();
+    fs::write(packed.with_extension(""), zstd::decode_all(fs::read(packed).unwrap().as_slice()).unwrap())
+        .unwrap();
+    fs::remove_dir_all(folder.path().join("sled")).unwrap();
+    holds(&open(folder.path()).unwrap(), 600);
+    // The same records under another name are not taken for others.
+    let last = files.last().unwrap();
+    let other = last.with_file_name(format!("{:020}.journal", 601));
+    fs::copy(last, &other).unwrap();
+    for _ in 0..2 {
+        let error = open(folder.path()).err().unwrap();
+        assert!(matches!(&error, StoreError::Corrupt(what) if what.contains("no valid header")), "{error}");
+        fs::remove_dir_all(folder.path().join("sled")).ok();
+    }
+    fs::remove_file(&other).unwrap();
+    holds(&open(folder.path()).unwrap(), 600);
+}
+
+#[test]
+fn sled_cut_short_is_rebuilt_from_the_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    fill(folder.path(), 600);
+    let file = folder.path().join("sled/db");
+    let len = fs::metadata(&file).unwrap().len();
+    for kept in [len / 2, 100_000, 1, 0] {
+        fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(kept).unwrap();
+        let store = open(folder.path()).unwrap();
+        // What is left of the file may be an older state of it, to which the journal is added.
+        assert!(store.opened().rebuilt.is_some() || store.opened().replayed > 0, "{kept}");
+        holds(&store, 600);
+        store.close().unwrap();
+    }
+}

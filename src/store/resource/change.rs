@@ -9,6 +9,7 @@ use crate::store::key::{Key, Space, consents_key, definitions_key, governing_key
 use crate::store::kv::{Batch, Expectation, Place, Snapshot, Stamp, Stamped, StoreError, Write};
 
 use super::current::{self, Current};
+use super::packing::{Dictionary, Packing, Sort, dictionary_numbered};
 use super::record::{self, Method};
 
 /// What is derived from a resource when it is written. Commit, reindex and verification use the same one.
@@ -46,9 +47,16 @@ enum Row {
 pub struct Draft {
     pub batch: Batch,
     expects_definitions: bool,
+    dictionary: Option<&'static Dictionary>,
 }
 
 impl Draft {
+    /// A batch whose texts and entries are packed as the store's are at the moment.
+    #[must_use]
+    pub fn packed(packing: &Packing) -> Self {
+        Self { dictionary: packing.chosen(), ..Self::default() }
+    }
+
     /// Adds a change. The batch fails if the resource has changed since the snapshot that the change is based on.
     ///
     /// # Errors
@@ -134,7 +142,8 @@ impl Draft {
             sequence(Place::Key, sequence_at),
             Some(Stamp { place: Place::Value, offset: record::TIME_OFFSET, what: Stamped::Time }),
         ];
-        let value = record::encode(change.method, change.def, &change.id, change.body.as_ref());
+        let body = change.body.as_ref();
+        let value = record::encode(change.method, change.def, &change.id, body, self.dictionary);
         self.put_row(key, row_at, row, value, &stamps);
 
         let (key, row_at) = Key::new(Space::Current).stamped();
@@ -183,7 +192,8 @@ impl Draft {
         if before != after {
             let (key, row_at) = Key::new(Space::Entries).stamped();
             let stamps = [stamp_row(Place::Key, row_at, row)];
-            self.put_row(key, row_at, row, encode_entries(&after), &stamps);
+            let value = pack_entries(encode_entries(&after), self.dictionary);
+            self.put_row(key, row_at, row, value, &stamps);
         }
         Ok(())
     }
@@ -249,23 +259,50 @@ pub(super) fn posting_type(number: u16, entry: &Entry) -> u16 {
 /// Set in the length of an entry that is of a contained resource; its type follows.
 const HAS_TYPE: u16 = 0x8000;
 
-/// `parameter (4) | value length (2) | type of a contained resource (2), if it is of one | value` one after the other.
+/// The entries one after the other.
 fn encode_entries(entries: &[Entry]) -> Vec<u8> {
-    let mut out = Vec::new();
-    for entry in entries {
-        out.extend_from_slice(&entry.param.to_be_bytes());
-        // INVARIANT: values are far shorter than 32 KiB: their texts are cut.
-        let len = u16::try_from(entry.value.len()).unwrap_or(0);
-        match entry.contained {
-            Some(contained) => {
-                out.extend_from_slice(&(len | HAS_TYPE).to_be_bytes());
-                out.extend_from_slice(&contained.to_be_bytes());
-            }
-            None => out.extend_from_slice(&len.to_be_bytes()),
+    entries.iter().flat_map(|entry| encode_entry(entry.param, &entry.value, entry.contained)).collect()
+}
+
+/// `parameter (4) | value length (2) | type of a contained resource (2), if it is of one | value`
+pub(super) fn encode_entry(param: u32, value: &[u8], contained: Option<u16>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(8 + value.len());
+    out.extend_from_slice(&param.to_be_bytes());
+    // INVARIANT: values are far shorter than 32 KiB: their texts are cut.
+    let len = u16::try_from(value.len()).unwrap_or(0);
+    match contained {
+        Some(contained) => {
+            out.extend_from_slice(&(len | HAS_TYPE).to_be_bytes());
+            out.extend_from_slice(&contained.to_be_bytes());
         }
-        out.extend_from_slice(&entry.value);
+        None => out.extend_from_slice(&len.to_be_bytes()),
     }
+    out.extend_from_slice(value);
     out
+}
+
+/// Stands where the parameter of the first entry would: no parameter has this number. Then `dictionary (4) | length (4) |
+/// packed`.
+const PACKED: [u8; 4] = [0xff; 4];
+
+fn pack_entries(plain: Vec<u8>, dictionary: Option<&'static Dictionary>) -> Vec<u8> {
+    let Some(dictionary) = dictionary else { return plain };
+    let len = u32::try_from(plain.len()).unwrap_or(u32::MAX).to_be_bytes();
+    let head = [PACKED, dictionary.number.to_be_bytes(), len].concat();
+    match dictionary.pack(Sort::Entries, &plain) {
+        Some(packed) if head.len() + packed.len() < plain.len() => [head, packed].concat(),
+        _ => plain,
+    }
+}
+
+fn unpack_entries(snapshot: &dyn Snapshot, row: u64, stored: Bytes) -> Result<Bytes, StoreError> {
+    let Some(rest) = stored.strip_prefix(&PACKED) else { return Ok(stored) };
+    let corrupt = || StoreError::Corrupt(format!("the entries of row {row}"));
+    let (number, rest) = rest.split_first_chunk::<4>().ok_or_else(corrupt)?;
+    let (len, packed) = rest.split_first_chunk::<4>().ok_or_else(corrupt)?;
+    let dictionary = dictionary_numbered(snapshot, u32::from_be_bytes(*number))?;
+    let len = usize::try_from(u32::from_be_bytes(*len)).map_err(|_| corrupt())?;
+    dictionary.unpack(Sort::Entries, packed, len).map(Bytes::from).ok_or_else(corrupt)
 }
 
 /// The entries that the newest version of a row is indexed by, sorted.
@@ -273,13 +310,14 @@ pub(super) fn entries_of(snapshot: &dyn Snapshot, row: u64) -> Result<Vec<Entry>
     decode_entries(&entries_value(snapshot, row)?, row)
 }
 
-/// The entries of a row as they are stored; nothing where it has none.
+/// The entries of a row, encoded one after the other; nothing where it has none.
 pub(super) fn entries_value(snapshot: &dyn Snapshot, row: u64) -> Result<Bytes, StoreError> {
     let key = Key::new(Space::Entries).number(row).into_bytes();
-    Ok(snapshot.get(&key)?.map(|(value, _)| value).unwrap_or_default())
+    let stored = snapshot.get(&key)?.map(|(value, _)| value).unwrap_or_default();
+    unpack_entries(snapshot, row, stored)
 }
 
-/// Visits the parameter and value of a resource's own entries, as they are stored, as far as they can be read.
+/// Visits the parameter and value of a resource's own entries, as far as they can be read.
 pub(super) fn raw_entries(stored: &[u8], visit: &mut dyn FnMut(u32, &[u8])) -> Option<()> {
     each_entry(stored, &mut |param, value, contained| {
         if contained.is_none() {
@@ -291,7 +329,7 @@ pub(super) fn raw_entries(stored: &[u8], visit: &mut dyn FnMut(u32, &[u8])) -> O
 /// Takes the parameter, the value and the type of the contained resource that it is of.
 type EntryVisitor<'v> = dyn FnMut(u32, &[u8], Option<u16>) + 'v;
 
-fn each_entry(stored: &[u8], visit: &mut EntryVisitor<'_>) -> Option<()> {
+pub(super) fn each_entry(stored: &[u8], visit: &mut EntryVisitor<'_>) -> Option<()> {
     let mut rest = stored;
     while !rest.is_empty() {
         let (param, after) = rest.split_first_chunk::<4>()?;

@@ -1,14 +1,14 @@
 //! One version of a resource as it is stored: when and how it came, and its text.
 //!
-//! `time (8) | method (1) | type (2) | id length (1), id | meta place (4) | packing (1) | text`
-use std::cell::RefCell;
-
+//! `time (8) | method (1) | type (2) | id length (1), id | meta place (4) | packing (1) | text`; of a packed text
+//! `dictionary (4), if it was packed with one | length (4) | packed`.
 use bytes::Bytes;
-use zstd::bulk::{Compressor, Decompressor};
 
 use crate::definitions::{TypeDef, r4};
 use crate::model::{Millis, Normalized, ResourceId, Temporal};
-use crate::store::kv::{Sequence, StoreError};
+use crate::store::kv::{Sequence, Snapshot, StoreError};
+
+use super::packing::{Dictionary, Sort, dictionary_numbered, pack_plain, unpack_plain};
 
 /// How a version came about (R4 http.html, the interactions).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,14 +60,20 @@ impl Stored {
 
 const NONE: u8 = 0;
 const ZSTD: u8 = 1;
-/// Shorter texts do not get smaller.
+const ZSTD_WITH_DICTIONARY: u8 = 2;
+/// Shorter texts do not get smaller without a dictionary.
 const PACK_BYTES_MIN: usize = 160;
-const ZSTD_LEVEL: i32 = 1;
 /// Where the time stands, for the writer to fill in.
 pub(super) const TIME_OFFSET: usize = 0;
 
 /// The record of a version; the time is left for the writer.
-pub(super) fn encode(method: Method, def: &TypeDef, id: &ResourceId, body: Option<&Normalized>) -> Vec<u8> {
+pub(super) fn encode(
+    method: Method,
+    def: &TypeDef,
+    id: &ResourceId,
+    body: Option<&Normalized>,
+    dictionary: Option<&'static Dictionary>,
+) -> Vec<u8> {
     let mut out = vec![0; 8];
     out.push(method.byte());
     out.extend_from_slice(&r4().resource_number(def.id).unwrap_or(u16::MAX).to_be_bytes());
@@ -75,14 +81,19 @@ pub(super) fn encode(method: Method, def: &TypeDef, id: &ResourceId, body: Optio
     out.extend_from_slice(id.as_str().as_bytes());
     let (text, meta_at) = body.map_or(("", 0), |body| (body.text.as_str(), body.meta_at));
     out.extend_from_slice(&u32::try_from(meta_at).unwrap_or(0).to_be_bytes());
-    let packed = if text.len() >= PACK_BYTES_MIN {
-        pack(text.as_bytes()).filter(|packed| packed.len() < text.len())
-    } else {
-        None
+    let packed = match dictionary {
+        Some(dictionary) if !text.is_empty() => {
+            let head = [&[ZSTD_WITH_DICTIONARY][..], &dictionary.number.to_be_bytes()].concat();
+            dictionary.pack(Sort::Text, text.as_bytes()).map(|packed| (head, packed))
+        }
+        None if text.len() >= PACK_BYTES_MIN => {
+            pack_plain(text.as_bytes()).map(|packed| (vec![ZSTD], packed))
+        }
+        _ => None,
     };
-    match packed {
-        Some(packed) => {
-            out.push(ZSTD);
+    match packed.filter(|(_, packed)| packed.len() < text.len()) {
+        Some((head, packed)) => {
+            out.extend_from_slice(&head);
             out.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes());
             out.extend_from_slice(&packed);
         }
@@ -94,26 +105,30 @@ pub(super) fn encode(method: Method, def: &TypeDef, id: &ResourceId, body: Optio
     out
 }
 
-thread_local! {
-    // What zstd needs for its work is large, and takes longer to make than most texts to pack.
-    static PACKER: RefCell<Option<Compressor<'static>>> = RefCell::new(Compressor::new(ZSTD_LEVEL).ok());
-    static UNPACKER: RefCell<Option<Decompressor<'static>>> = RefCell::new(Decompressor::new().ok());
-}
-
-fn pack(text: &[u8]) -> Option<Vec<u8>> {
-    PACKER.with_borrow_mut(|packer| packer.as_mut()?.compress(text).ok())
-}
-
-fn unpack(packed: &[u8], len: usize) -> Option<Vec<u8>> {
-    UNPACKER.with_borrow_mut(|unpacker| unpacker.as_mut()?.decompress(packed, len).ok())
-}
-
 /// Reads a record back.
-pub(super) fn decode(row: u64, sequence: Sequence, value: &Bytes) -> Result<Stored, StoreError> {
-    parts(row, sequence, value).ok_or_else(|| StoreError::Corrupt(format!("the record of row {row}")))
+pub(super) fn decode(
+    snapshot: &dyn Snapshot,
+    row: u64,
+    sequence: Sequence,
+    value: &Bytes,
+) -> Result<Stored, StoreError> {
+    let corrupt = || StoreError::Corrupt(format!("the record of row {row}"));
+    let packed = packed_with(value).ok_or_else(corrupt)?;
+    let dictionary = packed.map(|number| dictionary_numbered(snapshot, number)).transpose()?;
+    parts(row, sequence, value, dictionary).ok_or_else(corrupt)
 }
 
-fn parts(row: u64, sequence: Sequence, value: &[u8]) -> Option<Stored> {
+/// The number of the dictionary that a record's text was packed with, if it was with one.
+fn packed_with(value: &[u8]) -> Option<Option<u32>> {
+    let id_len = usize::from(*value.get(11)?);
+    let (packing, rest) = value.get(12 + id_len + 4..)?.split_first()?;
+    if *packing != ZSTD_WITH_DICTIONARY {
+        return Some(None);
+    }
+    Some(Some(u32::from_be_bytes(*rest.first_chunk::<4>()?)))
+}
+
+fn parts(row: u64, sequence: Sequence, value: &[u8], dictionary: Option<&Dictionary>) -> Option<Stored> {
     let (time, rest) = value.split_first_chunk::<8>()?;
     let (method, rest) = rest.split_first()?;
     let (number, rest) = rest.split_first_chunk::<2>()?;
@@ -125,7 +140,11 @@ fn parts(row: u64, sequence: Sequence, value: &[u8]) -> Option<Stored> {
         NONE => rest.to_vec(),
         ZSTD => {
             let (len, packed) = rest.split_first_chunk::<4>()?;
-            unpack(packed, usize::try_from(u32::from_be_bytes(*len)).ok()?)?
+            unpack_plain(packed, usize::try_from(u32::from_be_bytes(*len)).ok()?)?
+        }
+        ZSTD_WITH_DICTIONARY => {
+            let (len, packed) = rest.get(4..)?.split_first_chunk::<4>()?;
+            dictionary?.unpack(Sort::Text, packed, usize::try_from(u32::from_be_bytes(*len)).ok()?)?
         }
         _ => return None,
     };

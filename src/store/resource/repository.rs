@@ -64,7 +64,8 @@ impl<'s> Repository<'s> {
             return Ok(None);
         }
         let key = Key::new(Space::Record).number(row).number(sequence.0).into_bytes();
-        self.snapshot.get(&key)?.map(|(value, _)| record::decode(row, sequence, &value)).transpose()
+        let found = self.snapshot.get(&key)?;
+        found.map(|(value, _)| record::decode(self.snapshot, row, sequence, &value)).transpose()
     }
 
     /// Expects that nobody writes what is current.

@@ -25,8 +25,6 @@ const MERGE_WIDTH: usize = 8;
 const SETTLE_SHARE: u64 = 8;
 /// After so many entries a merge that can wait looks whether something waits for it.
 const LOOK_AFTER: u64 = 16_384;
-/// How many tries, a second apart, the operating system has to take back a refusal.
-const FAILURES_MAX: u32 = 30;
 /// How often it looks for work of its own.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -39,6 +37,7 @@ pub(super) struct Background {
     pub(super) journal_folder: PathBuf,
     /// When it has been quiet for so long, runs are merged further.
     pub(super) settle_after: Duration,
+    pub(super) failures_max: u32,
     /// Since when no table was written down.
     pub(super) quiet_since: Instant,
     /// Runs that no manifest names, kept while a reader may be in them.
@@ -58,7 +57,7 @@ impl Background {
             match self.work().and_then(|()| self.erase()).and_then(|()| self.settle()) {
                 Ok(()) => failures = 0,
                 // sled remembers a failed write for as long as it is open, so what does not pass soon will not.
-                Err(error) if failures >= FAILURES_MAX || matches!(error, StoreError::Corrupt(_)) => {
+                Err(error) if failures >= self.failures_max || matches!(error, StoreError::Corrupt(_)) => {
                     self.queue.stop(error.to_string());
                     return self;
                 }

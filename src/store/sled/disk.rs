@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 
@@ -13,7 +14,13 @@ use crate::store::kv::{KeyRange, StoreError};
 const BATCH_BYTES_MAX: usize = 1024 * 1024;
 /// Values above this make sled write files of their own; they are cut into pieces.
 const PIECE_BYTES_MAX: usize = 6 * 1024;
+/// After so many bytes sled is flushed: only then does it use the room again that pages have given up.
+const FLUSH_BYTES: usize = 4 * 1024 * 1024;
 const MANIFEST: &[u8] = b"manifest";
+/// Of every so many keys that are written one is touched afterwards, so often ([`Disk::gather_and_flush`]). sled keeps 9 to 16 keys
+/// to a page and writes a page whole once it has been changed ten times.
+const GATHER_EVERY: usize = 8;
+const GATHER_TOUCHES: u8 = 3;
 
 /// An open sled directory.
 pub(super) struct Disk {
@@ -22,14 +29,41 @@ pub(super) struct Disk {
     records: sled::Tree,
     blocks: sled::Tree,
     sync: bool,
+    /// What sled was given since it was last flushed.
+    unflushed: Mutex<Unflushed>,
+}
+
+#[derive(Default)]
+struct Unflushed {
+    bytes: usize,
+    records: Vec<Vec<u8>>,
+    blocks: Vec<Vec<u8>>,
 }
 
 /// Writes gathered for sled.
 #[derive(Default)]
 pub(super) struct SledBatch {
-    records: sled::Batch,
-    blocks: sled::Batch,
+    records: Puts,
+    blocks: Puts,
     bytes: usize,
+}
+
+/// What is put into one tree, and some of its keys.
+#[derive(Default)]
+struct Puts {
+    batch: sled::Batch,
+    count: usize,
+    some: Vec<Vec<u8>>,
+}
+
+impl Puts {
+    fn insert(&mut self, key: Vec<u8>, value: impl Into<sled::IVec>) {
+        self.count += 1;
+        if self.count.is_multiple_of(GATHER_EVERY) {
+            self.some.push(key.clone());
+        }
+        self.batch.insert(key, value);
+    }
 }
 
 impl SledBatch {
@@ -89,7 +123,7 @@ impl Disk {
         let database = guarded("sled does not open", || config.open())?;
         let records = guarded("the records do not open", || database.open_tree("records"))?;
         let blocks = guarded("the blocks do not open", || database.open_tree("blocks"))?;
-        Ok(Self { path: path.to_owned(), database, records, blocks, sync })
+        Ok(Self { path: path.to_owned(), database, records, blocks, sync, unflushed: Mutex::default() })
     }
 
     pub(super) fn write_when_large(&self, batch: &mut SledBatch) -> Result<(), StoreError> {
@@ -99,14 +133,43 @@ impl Disk {
     pub(super) fn write(&self, batch: &mut SledBatch) -> Result<(), StoreError> {
         let batch = std::mem::take(batch);
         guarded("sled does not write", || {
-            self.records.apply_batch(batch.records)?;
-            self.blocks.apply_batch(batch.blocks)
+            self.records.apply_batch(batch.records.batch)?;
+            self.blocks.apply_batch(batch.blocks.batch)
+        })?;
+        let mut unflushed = self.unflushed.lock().unwrap_or_else(PoisonError::into_inner);
+        unflushed.bytes += batch.bytes;
+        unflushed.records.extend(batch.records.some);
+        unflushed.blocks.extend(batch.blocks.some);
+        let is_due = unflushed.bytes >= FLUSH_BYTES;
+        drop(unflushed);
+        if is_due { self.gather_and_flush() } else { Ok(()) }
+    }
+
+    /// Makes sled write the pages whole, each in one place, that were changed since it was last flushed. What it has written
+    /// of a page key by key would else stay in its files as long as anything beside it is of use: measured, 1.7 to 1.8 times
+    /// the room of what is stored, and 1.3 times with this. A key that is put and taken away again comes after one that is
+    /// there, and its last bytes are no number of a first piece, so it is nothing to whoever meets it after a crash.
+    fn gather_and_flush(&self) -> Result<(), StoreError> {
+        let unflushed = std::mem::take(&mut *self.unflushed.lock().unwrap_or_else(PoisonError::into_inner));
+        let key = |near: &[u8], number: u8| [near, &[0xff, number]].concat();
+        guarded("sled does not flush", || {
+            for (tree, some) in [(&self.records, &unflushed.records), (&self.blocks, &unflushed.blocks)] {
+                for near in some {
+                    for number in 0..GATHER_TOUCHES {
+                        tree.insert(key(near, number), &[])?;
+                    }
+                    for number in 0..GATHER_TOUCHES {
+                        tree.remove(key(near, number))?;
+                    }
+                }
+            }
+            self.database.flush().map(drop)
         })
     }
 
     /// Waits until everything written is on the disk.
     pub(super) fn flush(&self) -> Result<(), StoreError> {
-        guarded("sled does not flush", || self.database.flush().map(drop))?;
+        self.gather_and_flush()?;
         if !self.sync {
             return Ok(());
         }
@@ -205,13 +268,13 @@ impl Disk {
         for pair in self.records.iter() {
             let (key, value) = guarded("sled does not read", || pair)?;
             batch.bytes += key.len() + value.len();
-            batch.records.insert(key, value);
+            batch.records.insert(key.to_vec(), value);
             other.write_when_large(&mut batch)?;
         }
         for pair in self.blocks.iter() {
             let (key, value) = guarded("sled does not read", || pair)?;
             batch.bytes += key.len() + value.len();
-            batch.blocks.insert(key, value);
+            batch.blocks.insert(key.to_vec(), value);
             other.write_when_large(&mut batch)?;
         }
         other.write(&mut batch)?;

@@ -80,8 +80,10 @@ impl Journal {
     /// [`AppendError::NothingWritten`] says that the store may go on.
     pub(super) fn append(&mut self, bytes: &[u8]) -> Result<(), AppendError> {
         if let Err(error) = self.file.write_all(bytes) {
-            let restored =
-                self.file.set_len(self.len).and_then(|()| self.file.seek(SeekFrom::Start(self.len)));
+            // A disk that is read-only has taken nothing, and would not let itself be cut back either.
+            let is_longer = self.file.metadata().map_or(true, |file| file.len() != self.len);
+            let cut = if is_longer { self.file.set_len(self.len) } else { Ok(()) };
+            let restored = cut.and_then(|()| self.file.seek(SeekFrom::Start(self.len)));
             return Err(match restored {
                 Ok(_) => AppendError::NothingWritten(error),
                 Err(_) => AppendError::Unknown(error),

@@ -54,6 +54,9 @@ pub struct SledOptions {
     pub sled_cache_bytes: u64,
     /// When no table was written down for so long, runs are merged further than writing needs.
     pub settle_after: Duration,
+    /// How many tries, a second apart, the operating system has to take back that it refuses what the background writes. sled
+    /// remembers a failed write for as long as it is open, so what does not pass soon will not; then writes are refused.
+    pub failures_max: u32,
 }
 
 impl SledOptions {
@@ -69,6 +72,7 @@ impl SledOptions {
             block_cache_bytes: 32 * MIB,
             sled_cache_bytes: 64 * MIB,
             settle_after: Duration::from_secs(10),
+            failures_max: 30,
         }
     }
 }
@@ -168,6 +172,20 @@ pub struct Sled {
 }
 
 impl Sled {
+    /// Writes sled's directory anew, so that it takes no more room than what is in it; until then there must be room for both.
+    /// It must not be open.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the directory is then as it was.
+    pub fn compact(options: &SledOptions) -> Result<(), StoreError> {
+        renewal::recover(&options.path)?;
+        let disk = disk::Disk::open(&options.path.join("sled"), options.sled_cache_bytes, options.sync)?;
+        let manifest = manifest::Manifest::read(&disk)?;
+        let renewed = renewal::renew(options, disk, &manifest);
+        renewal::recover(&options.path)?;
+        renewed
+    }
+
     /// What opening the directory came upon.
     #[must_use]
     pub fn opened(&self) -> &Opened {

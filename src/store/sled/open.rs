@@ -59,6 +59,7 @@ impl Sled {
             clock: clock.clone(),
             journal_folder: journal_folder.clone(),
             settle_after: options.settle_after,
+            failures_max: options.failures_max,
             quiet_since: Instant::now(),
             obsolete: Vec::new(),
             merged: 0,
