@@ -9,8 +9,9 @@ use ureq::tls::TlsConfig;
 
 use crate::auth::{Issuer, Role};
 use crate::http::Task;
+use crate::model::{Millis, Temporal};
 use crate::store::{
-    At, Dumped, Kv, Postgres, Sequence, Sled, SledOptions, SystemClock, make_private_file,
+    Again, At, Dumped, Kv, Postgres, Sequence, Sled, SledOptions, StoreError, SystemClock, make_private_file,
     make_private_folder, read_chain, read_dump_without, write_dump,
 };
 
@@ -39,6 +40,49 @@ pub struct RestoreArguments {
     /// A later state of the data directory, or a copy of its `journal`: what was erased in it since is not restored
     #[arg(long, value_name = "DIR")]
     erased_in: Option<PathBuf>,
+    /// The data directory that the backup is of, or a copy of its `journal`: what was committed in it after the backup is made
+    /// again, but for what was erased
+    #[arg(long, value_name = "DIR", conflicts_with = "erased_in")]
+    journal: Option<PathBuf>,
+    /// Nothing that was committed after this moment, such as 2026-11-26T09:30:00Z
+    #[arg(long, value_name = "INSTANT", requires = "journal", value_parser = instant)]
+    until: Option<Millis>,
+}
+
+impl RestoreArguments {
+    /// What a later state of the store has erased.
+    fn later(&self) -> Result<Later, String> {
+        let data = self.erased_in.as_ref().or(self.journal.as_ref());
+        Ok(data.map(|data| erased_since(data)).transpose()?.unwrap_or_default())
+    }
+
+    /// Reads the backup into an empty store, and makes again what came after it; gives what to say of it.
+    fn read_into(&self, store: &dyn Kv, later: &Later) -> Result<String, String> {
+        let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", self.file.display());
+        let file = File::open(&self.file).map_err(|error| failed(&error))?;
+        let dumped = read_dump_without(&mut BufReader::new(file), store, &later.rows)
+            .map_err(|error| failed(&error))?;
+        if later.secret.is_some() && later.secret != secret_of(store)? {
+            return Err("the directory of what came later is of another store".to_owned());
+        }
+        let mut said = format!("{} keys as of commit {}", dumped.keys, dumped.sequence.0);
+        if let Some(data) = &self.journal {
+            let again = Again { data, after: dumped.sequence, until: self.until, erased: &later.rows };
+            let made = again.commit_into(store).map_err(|error| match error {
+                StoreError::Expired => "the backup is of a later moment; restore an older one".to_owned(),
+                error => format!("{}: {error}", data.display()),
+            })?;
+            let time = Temporal::from_millis(made.time).to_text();
+            said.push_str(&format!(" and {} commits after it, the last of {time},", made.commits));
+        }
+        Ok(said)
+    }
+}
+
+fn instant(text: &str) -> Result<Millis, String> {
+    let read = Temporal::parse(text).filter(|read| read.offset.is_some());
+    let read = read.ok_or("an instant has a date, a time and a zone, such as 2026-11-26T09:30:00Z")?;
+    Ok(read.interval().end - 1)
 }
 
 pub fn backup(arguments: &BackupArguments) -> Result<(), String> {
@@ -172,40 +216,42 @@ pub fn restore(arguments: &RestoreArguments) -> Result<(), String> {
             config.data.display()
         ));
     }
-    let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", arguments.file.display());
-    let file = File::open(&arguments.file).map_err(|error| failed(&error))?;
+    if !arguments.file.exists() {
+        return Err(format!("{} is not there", arguments.file.display()));
+    }
     if config.store.is_some() {
-        return into_database(arguments, &config, file);
+        return into_database(arguments, &config);
     }
     // Under another name until it is whole: half a restore must not be taken for a store.
     let part = Config { data: config.data.with_extension("restoring"), ..config.clone() };
     if part.data.exists() {
         return Err(format!("{} is left from a restore that failed; remove it first", part.data.display()));
     }
-    let later = arguments.erased_in.as_deref().map(erased_since).transpose()?.unwrap_or_default();
+    let later = arguments.later()?;
     let store = Sled::open(&SledOptions::new(&part.data), Arc::new(SystemClock));
     let store = store.map_err(|error| error.to_string())?;
-    let dumped =
-        read_dump_without(&mut BufReader::new(file), &store, &later.rows).map_err(|error| failed(&error))?;
-    if later.secret.is_some() && later.secret != secret_of(&store)? {
-        store.close().map_err(|error| error.to_string())?;
-        std::fs::remove_dir_all(&part.data).map_err(|error| error.to_string())?;
-        return Err("the directory of what was erased is of another store".to_owned());
-    }
+    let read = arguments.read_into(&store, &later);
     store.close().map_err(|error| error.to_string())?;
     drop(store);
+    let said = match read {
+        Ok(said) => said,
+        Err(reason) => {
+            std::fs::remove_dir_all(&part.data).map_err(|error| error.to_string())?;
+            return Err(reason);
+        }
+    };
     // An empty folder may be there already.
     let _ = std::fs::remove_dir(&config.data);
     std::fs::rename(&part.data, &config.data)
         .map_err(|error| format!("{}: {error}", config.data.display()))?;
-    say(&format!("{} keys as of commit {} are in {}", dumped.keys, dumped.sequence.0, config.data.display()))
+    say(&format!("{said} are in {}", config.data.display()))
 }
 
 /// Reads a backup into the database of a configuration. What cannot be read whole is not left there.
-fn into_database(arguments: &RestoreArguments, config: &Config, file: File) -> Result<(), String> {
+fn into_database(arguments: &RestoreArguments, config: &Config) -> Result<(), String> {
     let Some(options) = config.database()? else { return Err("there is no database".to_owned()) };
     let words = |error: &dyn std::fmt::Display| error.to_string();
-    let later = arguments.erased_in.as_deref().map(erased_since).transpose()?.unwrap_or_default();
+    let later = arguments.later()?;
     let store = Postgres::open(&options, Arc::new(SystemClock)).map_err(|error| words(&error))?;
     let is_empty = store.snapshot(At::Latest).map_err(|error| words(&error))?.sequence() == Sequence(0);
     if !is_empty {
@@ -214,17 +260,10 @@ fn into_database(arguments: &RestoreArguments, config: &Config, file: File) -> R
             options.schema
         ));
     }
-    let mut read = read_dump_without(&mut BufReader::new(file), &store, &later.rows)
-        .map_err(|error| format!("{}: {error}", arguments.file.display()));
-    if read.is_ok() && later.secret.is_some() && later.secret != secret_of(&store)? {
-        read = Err("the directory of what was erased is of another store".to_owned());
-    }
+    let read = arguments.read_into(&store, &later);
     drop(store);
     match read {
-        Ok(dumped) => say(&format!(
-            "{} keys as of commit {} are in the schema {}",
-            dumped.keys, dumped.sequence.0, options.schema
-        )),
+        Ok(said) => say(&format!("{said} are in the schema {}", options.schema)),
         Err(reason) => {
             Postgres::destroy(&options).map_err(|error| words(&error))?;
             Err(reason)

@@ -83,7 +83,13 @@ pub struct Key {
 impl Key {
     #[must_use]
     pub fn new(space: Space) -> Self {
-        let mut bytes = Vec::with_capacity(32);
+        Self::with_capacity(space, 32)
+    }
+
+    /// A key that will take so many bytes.
+    #[must_use]
+    pub fn with_capacity(space: Space, len: usize) -> Self {
+        let mut bytes = Vec::with_capacity(len);
         bytes.push(space.byte());
         Self { bytes }
     }

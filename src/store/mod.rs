@@ -15,7 +15,9 @@ mod sled;
 mod suite;
 mod ticket;
 
-pub use self::sled::{Chain, Opened, Sled, SledFigures, SledOptions, read_chain, verify_chain};
+pub use self::sled::{
+    Again, Chain, MadeAgain, Opened, Sled, SledFigures, SledOptions, read_chain, verify_chain,
+};
 pub use clock::{Clock, SystemClock};
 pub use dump::{Dumped, read_dump, read_dump_without, write_dump};
 pub use key::{

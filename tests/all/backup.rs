@@ -1,12 +1,15 @@
 //! A backup holds every version; what is restored from it goes on as if nothing had been, on any backend.
 use std::sync::Arc;
 
-use chartward::auth::Party;
+use chartward::auth::{Party, Role};
 use chartward::cli::{Config, House};
 use chartward::model::parse;
 use chartward::operations::{Answer, Engine, Headers, Payload, Request, Verb};
 use chartward::store::{At, Kv, Memory, Sled, SledOptions, SystemClock, read_dump, write_dump};
 use serde_json::{Value, json};
+
+use crate::erasure::party;
+use crate::oauth_admin::run;
 
 fn send(engine: &Engine, verb: Verb, path: &str, headers: Headers, body: Option<&Value>) -> Answer {
     let party = Arc::new(Party::open("Organization/hospital"));
@@ -125,4 +128,102 @@ fn a_damaged_backup_is_noticed() {
         assert!(restored.is_err() || same, "byte {at}");
     }
     assert!(read_dump(&mut &dump[..dump.len() - 3], &Memory::new(Arc::new(SystemClock))).is_err());
+}
+
+#[test]
+fn a_backup_and_the_journal_after_it_give_any_point_in_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config { data: folder.path().join("data"), ..Config::default() };
+    let put = |house: &House, number: u64, round: u64| {
+        let engine = house.engine(&config, "http://127.0.0.1/fhir", false).unwrap();
+        let patient =
+            json!({"resourceType": "Patient", "id": format!("n{number}"), "multipleBirthInteger": round});
+        let answer =
+            send(&engine, Verb::Put, &format!("Patient/n{number}"), Headers::default(), Some(&patient));
+        answer.last_modified.unwrap()
+    };
+    let house = House::open(&config).unwrap();
+    for number in 0..10 {
+        put(&house, number, 1);
+    }
+    drop(house);
+    let file = folder.path().join("file");
+    let (done, said) = run(&config.data, &["backup", file.to_str().unwrap()], "");
+    assert!(done, "{said}");
+    let house = House::open(&config).unwrap();
+    let mut moments = Vec::new();
+    for round in 2..6 {
+        for number in 0..12 {
+            put(&house, number, round);
+        }
+        moments.push(put(&house, 20 + round, round));
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    // Erased after the second moment, it is in no restore.
+    let engine = house.engine(&config, "http://127.0.0.1/fhir", false).unwrap();
+    let reason =
+        json!({"resourceType": "Parameters", "parameter": [{"name": "reason", "valueString": "asked"}]});
+    let path = ["Patient", "n3", "$erase"].map(str::to_owned).to_vec();
+    let payload = Payload::Resource(parse(reason.to_string().into_bytes()).unwrap());
+    let (query, headers) = (Vec::new(), Headers::default());
+    let request = Request { verb: Verb::Post, path, query, headers, payload };
+    engine.handle(&party(Role::Administrator), request).unwrap();
+    drop(engine);
+    drop(house);
+    let restore = |name: &str, more: &[&str]| {
+        let target = folder.path().join(name);
+        let journal = config.data.to_str().unwrap();
+        let arguments = [&["restore", file.to_str().unwrap(), "--journal", journal][..], more].concat();
+        (run(&target, &arguments, ""), target)
+    };
+    let at = |moment: i64| chartward::model::Temporal::from_millis(moment).to_text();
+    for (number, moment) in moments.iter().enumerate() {
+        let ((done, said), target) = restore(&format!("at{number}"), &["--until", &at(*moment)]);
+        assert!(done, "{said}");
+        let config = Config { data: target, ..Config::default() };
+        let house = House::open(&config).unwrap();
+        assert_eq!(house.verify().unwrap().faults, Vec::<String>::new());
+        let engine = house.engine(&config, "http://127.0.0.1/fhir", false).unwrap();
+        let value = |id: u64| {
+            let party = Arc::new(Party::open("Organization/hospital"));
+            let path = vec!["Patient".to_owned(), format!("n{id}")];
+            let (query, headers, payload) = (Vec::new(), Headers::default(), Payload::None);
+            let request = Request { verb: Verb::Get, path, query, headers, payload };
+            let answer = engine.handle(&party, request).ok()?;
+            let patient: Value = serde_json::from_str(answer.body.json()?).ok()?;
+            patient["multipleBirthInteger"].as_u64()
+        };
+        let round = number as u64 + 2;
+        assert_eq!(
+            (value(1), value(11), value(20 + round)),
+            (Some(round), Some(round), Some(round)),
+            "{said}"
+        );
+        assert_eq!((value(20 + round + 1), value(3)), (None, None), "{said}");
+        // What is written now goes on after it.
+        put(&house, 1, 99);
+        assert_eq!(value(1), Some(99));
+        assert_eq!(house.verify().unwrap().faults, Vec::<String>::new());
+    }
+    let ((done, said), target) = restore("all", &[]);
+    assert!(done, "{said}");
+    assert!(run(&target, &["verify"], "").0);
+    let ((done, said), target) = restore("too-early", &["--until", "2020-01-01T00:00:00Z"]);
+    assert!(!done && said.contains("later moment") && !target.exists(), "{said}");
+    // A journal that has lost a file gives nothing that looks whole.
+    let files = journal_files(&config.data);
+    let last = files.iter().max_by_key(|file| std::fs::metadata(file).unwrap().len()).unwrap();
+    let mut bytes = std::fs::read(last).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(last, bytes).unwrap();
+    let ((done, said), target) = restore("damaged", &[]);
+    assert!(!done && !target.exists(), "{said}");
+}
+
+fn journal_files(data: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut found: Vec<_> =
+        std::fs::read_dir(data.join("journal")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    found.sort();
+    found
 }

@@ -19,7 +19,7 @@ const HOSPITAL: &str = "Organization/hospital";
 /// What stands in texts and index entries of the file that is erased, and nowhere else.
 const NEEDLES: [&str; 4] = ["Quillfeather", "quillfeather", "zygomorph", "1931-07-19"];
 
-fn party(role: Role) -> Arc<Party> {
+pub fn party(role: Role) -> Arc<Party> {
     let scopes = Scopes::parse("user/*.cruds");
     let purposes = vec!["HOPERAT".to_owned()];
     let subject = role.code().to_owned();

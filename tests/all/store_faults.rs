@@ -157,3 +157,44 @@ fn sled_cut_short_is_rebuilt_from_the_journal() {
         store.close().unwrap();
     }
 }
+
+#[test]
+fn sled_from_before_an_erasure_is_rebuilt_so_that_nothing_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (sled, kept) = (folder.path().join("sled"), folder.path().join("kept"));
+    fill(folder.path(), 100);
+    fs::create_dir(&kept).unwrap();
+    for entry in fs::read_dir(&sled).unwrap().map(|entry| entry.unwrap()) {
+        if entry.file_type().unwrap().is_file() {
+            fs::copy(entry.path(), kept.join(entry.file_name())).unwrap();
+        }
+    }
+    let store = open(folder.path()).unwrap();
+    let row = 7_u64;
+    let posting = [&[5][..], &[0; 6], b"x\0\0", &row.to_be_bytes()].concat();
+    let put = |key, value| Write { key, value, stamps: Vec::new() };
+    let commit = |writes| store.commit(Batch { writes, ..Batch::default() }).wait().unwrap();
+    commit(vec![put(posting.clone(), Some(Vec::new()))]);
+    let erased = [&b"\x08erased\0\0"[..], &row.to_be_bytes()].concat();
+    commit(vec![put(posting.clone(), None), put(erased, Some(Vec::new()))]);
+    let since = std::time::Instant::now();
+    while store.is_erasing() {
+        assert!(since.elapsed().as_secs() < 20);
+        std::thread::yield_now();
+    }
+    store.close().unwrap();
+    drop(store);
+    fs::remove_dir_all(&sled).unwrap();
+    fs::rename(&kept, &sled).unwrap();
+    let store = open(folder.path()).unwrap();
+    assert!(store.opened().rebuilt.as_ref().is_some_and(|reason| reason.contains("erasure")));
+    assert_eq!(store.snapshot(At::Latest).unwrap().get(&posting).unwrap(), None);
+    holds_all_but(&store, 100, row as usize);
+}
+
+fn holds_all_but(store: &Sled, count: usize, row: usize) {
+    let snapshot = store.snapshot(At::Latest).unwrap();
+    for number in (0..count).filter(|number| number.is_multiple_of(2) && *number != row) {
+        assert!(snapshot.get(&key(number)).unwrap().is_some(), "{number}");
+    }
+}

@@ -171,25 +171,24 @@ impl Draft {
             Row::Known(row) => entries_of(snapshot, row)?,
             Row::New(_) => Vec::new(),
         };
-        let mut after = entries.to_vec();
-        if is_there {
-            after.push(every());
-        }
+        let every = every();
+        let mut after: Vec<&Entry> = entries.iter().chain(is_there.then_some(&every)).collect();
         after.sort_unstable();
         after.dedup();
         for entry in before.iter().filter(|entry| after.binary_search(entry).is_err()) {
             self.posting(number, entry, row, None);
         }
+        self.batch.writes.reserve(after.len());
         for entry in after.iter().filter(|entry| before.binary_search(entry).is_err()) {
             self.posting(number, entry, row, Some(Vec::new()));
         }
         let is_merge = |entry: &Entry| entry.param == param_id("link") && entry.contained.is_none();
         if r4().resource_numbered(number).is_some_and(|def| &*def.name == "Patient")
-            && before.iter().chain(&after).any(is_merge)
+            && before.iter().chain(after.iter().copied()).any(is_merge)
         {
             self.outdate(persons_key());
         }
-        if before != after {
+        if !before.iter().eq(after.iter().copied()) {
             let (key, row_at) = Key::new(Space::Entries).stamped();
             let stamps = [stamp_row(Place::Key, row_at, row)];
             let value = pack_entries(encode_entries(&after), self.dictionary);
@@ -199,7 +198,7 @@ impl Draft {
     }
 
     fn posting(&mut self, number: u16, entry: &Entry, row: Row, value: Option<Vec<u8>>) {
-        let (key, row_at) = Key::new(Space::Posting)
+        let (key, row_at) = Key::with_capacity(Space::Posting, 1 + 2 + 4 + entry.value.len() + 8)
             .short(posting_type(number, entry))
             .word(entry.param)
             .bytes(&entry.value)
@@ -207,7 +206,9 @@ impl Draft {
         let mut write = Write { key: key.into_bytes(), value, stamps: Vec::new() };
         match row {
             Row::Known(row) => fill(&mut write.key, row_at, row),
-            Row::New(_) => write.stamps.extend(stamp_row(Place::Key, row_at, row)),
+            Row::New(_) => {
+                write.stamps = stamp_row(Place::Key, row_at, row).map_or(Vec::new(), |stamp| vec![stamp])
+            }
         }
         self.batch.writes.push(write);
     }
@@ -260,13 +261,14 @@ pub(super) fn posting_type(number: u16, entry: &Entry) -> u16 {
 const HAS_TYPE: u16 = 0x8000;
 
 /// The entries one after the other.
-fn encode_entries(entries: &[Entry]) -> Vec<u8> {
-    entries.iter().flat_map(|entry| encode_entry(entry.param, &entry.value, entry.contained)).collect()
+fn encode_entries(entries: &[&Entry]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(entries.iter().map(|entry| entry.value.len() + 8).sum());
+    entries.iter().for_each(|entry| put_entry(&mut out, entry.param, &entry.value, entry.contained));
+    out
 }
 
 /// `parameter (4) | value length (2) | type of a contained resource (2), if it is of one | value`
-pub(super) fn encode_entry(param: u32, value: &[u8], contained: Option<u16>) -> Vec<u8> {
-    let mut out = Vec::with_capacity(8 + value.len());
+pub(super) fn put_entry(out: &mut Vec<u8>, param: u32, value: &[u8], contained: Option<u16>) {
     out.extend_from_slice(&param.to_be_bytes());
     // INVARIANT: values are far shorter than 32 KiB: their texts are cut.
     let len = u16::try_from(value.len()).unwrap_or(0);
@@ -278,7 +280,6 @@ pub(super) fn encode_entry(param: u32, value: &[u8], contained: Option<u16>) -> 
         None => out.extend_from_slice(&len.to_be_bytes()),
     }
     out.extend_from_slice(value);
-    out
 }
 
 /// Stands where the parameter of the first entry would: no parameter has this number. Then `dictionary (4) | length (4) |

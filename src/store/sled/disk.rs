@@ -3,7 +3,9 @@
 use std::fs::{self, File};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -16,6 +18,8 @@ const BATCH_BYTES_MAX: usize = 1024 * 1024;
 const PIECE_BYTES_MAX: usize = 6 * 1024;
 /// After so many bytes sled is flushed: only then does it use the room again that pages have given up.
 const FLUSH_BYTES: usize = 4 * 1024 * 1024;
+/// How long it is waited for a lock: a thread of sled's may still be at work for a directory that this process has just closed.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 const MANIFEST: &[u8] = b"manifest";
 /// Of every so many keys that are written one is touched afterwards, so often ([`Disk::gather_and_flush`]). sled keeps 9 to 16 keys
 /// to a page and writes a page whole once it has been changed ten times.
@@ -31,6 +35,21 @@ pub(super) struct Disk {
     sync: bool,
     /// What sled was given since it was last flushed.
     unflushed: Mutex<Unflushed>,
+    /// Since when sled has been about the write at hand.
+    writing_since: Mutex<Option<Instant>>,
+    /// A write has failed.
+    has_failed: AtomicBool,
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let is_well = !self.has_failed.load(Ordering::Relaxed);
+        if is_well && self.writing("sled does not flush", || self.database.flush()).is_ok() {
+            return;
+        }
+        // sled flushes when it is let go, and panics where that fails. So it is not let go; the journal has everything.
+        std::mem::forget((self.database.clone(), self.records.clone(), self.blocks.clone()));
+    }
 }
 
 #[derive(Default)]
@@ -120,10 +139,46 @@ impl Disk {
     /// Opens the directory, or makes it.
     pub(super) fn open(path: &Path, cache_bytes: u64, sync: bool) -> Result<Self, StoreError> {
         let config = sled::Config::new().path(path).cache_capacity(cache_bytes).flush_every_ms(None);
-        let database = guarded("sled does not open", || config.open())?;
+        let since = Instant::now();
+        let database = loop {
+            match guarded("sled does not open", || config.open()) {
+                Err(StoreError::Io(error)) if error.contains("lock") && since.elapsed() < LOCK_PATIENCE => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                opened => break opened?,
+            }
+        };
         let records = guarded("the records do not open", || database.open_tree("records"))?;
         let blocks = guarded("the blocks do not open", || database.open_tree("blocks"))?;
-        Ok(Self { path: path.to_owned(), database, records, blocks, sync, unflushed: Mutex::default() })
+        Ok(Self {
+            path: path.to_owned(),
+            database,
+            records,
+            blocks,
+            sync,
+            unflushed: Mutex::default(),
+            writing_since: Mutex::default(),
+            has_failed: AtomicBool::new(false),
+        })
+    }
+
+    /// A call that writes, which sled may never return from: where a write or a sync of one of its own threads has failed, whoever waits
+    /// for it waits for ever.
+    fn writing<T>(&self, what: &str, act: impl FnOnce() -> Result<T, sled::Error>) -> Result<T, StoreError> {
+        let since = |since| *self.writing_since.lock().unwrap_or_else(PoisonError::into_inner) = since;
+        since(Some(Instant::now()));
+        let done = guarded(what, act);
+        since(None);
+        if done.is_err() {
+            self.has_failed.store(true, Ordering::Relaxed);
+        }
+        done
+    }
+
+    /// How long sled has been about the write at hand.
+    pub(super) fn writes_for(&self) -> Duration {
+        let since = *self.writing_since.lock().unwrap_or_else(PoisonError::into_inner);
+        since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     pub(super) fn write_when_large(&self, batch: &mut SledBatch) -> Result<(), StoreError> {
@@ -132,7 +187,7 @@ impl Disk {
 
     pub(super) fn write(&self, batch: &mut SledBatch) -> Result<(), StoreError> {
         let batch = std::mem::take(batch);
-        guarded("sled does not write", || {
+        self.writing("sled does not write", || {
             self.records.apply_batch(batch.records.batch)?;
             self.blocks.apply_batch(batch.blocks.batch)
         })?;
@@ -152,7 +207,7 @@ impl Disk {
     fn gather_and_flush(&self) -> Result<(), StoreError> {
         let unflushed = std::mem::take(&mut *self.unflushed.lock().unwrap_or_else(PoisonError::into_inner));
         let key = |near: &[u8], number: u8| [near, &[0xff, number]].concat();
-        guarded("sled does not flush", || {
+        self.writing("sled does not flush", || {
             for (tree, some) in [(&self.records, &unflushed.records), (&self.blocks, &unflushed.blocks)] {
                 for near in some {
                     for number in 0..GATHER_TOUCHES {
@@ -259,7 +314,7 @@ impl Disk {
         for key in self.records.scan_prefix(row.to_be_bytes()).keys() {
             batch.remove(guarded("sled does not read", || key)?);
         }
-        guarded("sled does not write", || self.records.apply_batch(batch))
+        self.writing("sled does not write", || self.records.apply_batch(batch))
     }
 
     /// Writes every record and block into another directory.
@@ -286,7 +341,7 @@ impl Disk {
     }
 
     pub(super) fn write_manifest(&self, manifest: Vec<u8>) -> Result<(), StoreError> {
-        guarded("sled does not write", || self.database.insert(MANIFEST, manifest).map(drop))?;
+        self.writing("sled does not write", || self.database.insert(MANIFEST, manifest).map(drop))?;
         self.flush()
     }
 
@@ -303,10 +358,10 @@ impl Disk {
                 count += 1;
                 if count.is_multiple_of(1_000) {
                     let full = std::mem::take(&mut batch);
-                    guarded("sled does not write", || self.blocks.apply_batch(full))?;
+                    self.writing("sled does not write", || self.blocks.apply_batch(full))?;
                 }
             }
-            guarded("sled does not write", || self.blocks.apply_batch(batch))?;
+            self.writing("sled does not write", || self.blocks.apply_batch(batch))?;
         }
         Ok(())
     }

@@ -7,6 +7,7 @@
 //!            background: sled  records by row | runs: sorted blocks | manifest
 //! ```
 
+mod again;
 mod background;
 mod block;
 mod bloom;
@@ -27,13 +28,15 @@ mod writer;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::key::erased_row;
 use super::kv::{At, Batch, Figure, Kv, Snapshot, StoreError};
 use super::ticket::Ticket;
+pub use again::{Again, MadeAgain};
 use background::Background;
 use state::State;
 use writer::Queue;
@@ -57,6 +60,8 @@ pub struct SledOptions {
     /// How many tries, a second apart, the operating system has to take back that it refuses what the background writes. sled
     /// remembers a failed write for as long as it is open, so what does not pass soon will not; then writes are refused.
     pub failures_max: u32,
+    /// How long one write of sled may take before it is taken to be lost. Then writes are refused until a restart.
+    pub answer_max: Duration,
 }
 
 impl SledOptions {
@@ -73,6 +78,7 @@ impl SledOptions {
             sled_cache_bytes: 64 * MIB,
             settle_after: Duration::from_secs(10),
             failures_max: 30,
+            answer_max: Duration::from_secs(60),
         }
     }
 }
@@ -169,6 +175,7 @@ pub struct Sled {
     background: Mutex<Option<JoinHandle<Background>>>,
     journal_folder: PathBuf,
     opened: Opened,
+    answer_max: Duration,
 }
 
 impl Sled {
@@ -239,9 +246,26 @@ impl Sled {
             return Err(StoreError::Io("the writer failed".to_owned()));
         }
         let Some(background) = background else { return Ok(()) };
-        let mut background =
-            background.join().map_err(|_| StoreError::Io("the background work failed".to_owned()))?;
-        if self.queue.is_stopped() { Ok(()) } else { background.finish() }
+        // In a thread of its own, because sled may not come back.
+        let (ended, end) = mpsc::channel();
+        let queue = self.queue.clone();
+        let finish = move || {
+            let failed = |_| StoreError::Io("the background work failed".to_owned());
+            let finished = background
+                .join()
+                .map_err(failed)
+                .and_then(|mut background| if queue.is_stopped() { Ok(()) } else { background.finish() });
+            // Whoever waited may have given up.
+            let _ = ended.send(finished);
+        };
+        thread::Builder::new().name("store-end".to_owned()).spawn(finish)?;
+        loop {
+            match end.recv_timeout(Duration::from_millis(100)) {
+                Ok(finished) => return finished,
+                Err(RecvTimeoutError::Timeout) if self.state.disk.writes_for() <= self.answer_max => {}
+                Err(_) => return Err(StoreError::Io(writer::NO_ANSWER.to_owned())),
+            }
+        }
     }
 }
 

@@ -30,6 +30,22 @@ impl Sled {
     /// [`StoreError::Io`] if another process has it open or the operating system refuses; [`StoreError::Corrupt`] if
     /// the journal itself is damaged, in words that say where.
     pub fn open(options: &SledOptions, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        let mut opened = Opened::default();
+        match Self::open_as_it_is(options, clock.clone(), &mut opened) {
+            Err(StoreError::Corrupt(reason)) if reason == WENT_BACK => {
+                set_aside(&options.path)?;
+                opened = Opened { rebuilt: Some(reason), ..Opened::default() };
+                Self::open_as_it_is(options, clock, &mut opened)
+            }
+            other => other,
+        }
+    }
+
+    fn open_as_it_is(
+        options: &SledOptions,
+        clock: Arc<dyn Clock>,
+        opened: &mut Opened,
+    ) -> Result<Self, StoreError> {
         let journal_folder = options.path.join("journal");
         make_private_folder(&journal_folder)?;
         let cache = Arc::new(BlockCache::with_weighter(
@@ -37,13 +53,12 @@ impl Sled {
             options.block_cache_bytes,
             ByBytes,
         ));
-        let mut opened = Opened::default();
         renewal::recover(&options.path)?;
-        let (disk, manifest, runs) = match open_sled(options, &cache, &mut opened) {
+        let (disk, manifest, runs) = match open_sled(options, &cache, opened) {
             Err(StoreError::Corrupt(reason)) => {
                 set_aside(&options.path)?;
                 opened.rebuilt = Some(reason);
-                open_sled(options, &cache, &mut opened)?
+                open_sled(options, &cache, opened)?
             }
             other => other?,
         };
@@ -65,7 +80,7 @@ impl Sled {
             merged: 0,
             is_journal_damaged: false,
         };
-        let replayed = replay(options, &journal_folder, applied, &mut background, &mut opened)?;
+        let replayed = replay(options, &journal_folder, applied, &mut background, opened)?;
         state.publish(replayed.last.sequence, replayed.last.time);
         state.forget_before(replayed.last.sequence);
         if background.manifest.erasing > 0 {
@@ -79,6 +94,7 @@ impl Sled {
             seal: replayed.seal,
             last: replayed.last,
             clock,
+            answer_max: options.answer_max,
             table_bytes_max: options.table_bytes_max,
             journal_bytes_max: options.journal_bytes_max,
             is_erasing: false,
@@ -93,10 +109,15 @@ impl Sled {
             writer: Mutex::new(Some(writer)),
             background: Mutex::new(Some(background)),
             journal_folder,
-            opened,
+            opened: std::mem::take(opened),
+            answer_max: options.answer_max,
         })
     }
 }
+
+/// The journal is rewritten only after an erasure is in what sled has on the disk. Where a commit that it was taken out of is still to
+/// be replayed, sled has forgotten something, and holds what was erased with nothing left to hide it.
+const WENT_BACK: &str = "sled has gone back to before an erasure";
 
 type OpenSled = (Arc<Disk>, Manifest, Vec<Arc<Run>>);
 
@@ -156,6 +177,9 @@ fn replay(
     opened: &mut Opened,
 ) -> Result<Ready, StoreError> {
     let replayed = journal::replay(folder, applied, journal::Reading::ToOpen, &mut |record: Replayed| {
+        if applied.sequence.0 > 0 && !record.erased.is_empty() {
+            return Err(StoreError::Corrupt(WENT_BACK.to_owned()));
+        }
         opened.replayed += 1;
         let table = background.state.sources().tables.first().cloned();
         let Some(table) = table else { return Ok(()) };

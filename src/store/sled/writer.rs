@@ -1,6 +1,6 @@
 //! The one writer: takes the commits that have gathered, checks what they expect, seals them into the journal with one
 //! sync for all, makes them readable, and answers.
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,7 +8,9 @@ use bytes::Bytes;
 
 use crate::store::clock::Clock;
 use crate::store::key::erased_row;
-use crate::store::kv::{Batch, CommitError, Committed, Direction, Expectation, Sequence, StoreError};
+use crate::store::kv::{
+    Batch, CommitError, Committed, Direction, Expectation, KeyRange, Sequence, StoreError,
+};
 use crate::store::pending::{Pending, WAIT_MAX, group, patience};
 use crate::store::ticket::{CommitResult, Resolver};
 
@@ -21,6 +23,9 @@ use super::table::Table;
 /// While the disk is full commits that nobody waits for wait for room, up to so many bytes; then the store says that it is not well, and what
 /// cannot be recorded is not let through any more.
 const HELD_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What is said where sled does not return from a write.
+pub(super) const NO_ANSWER: &str =
+    "sled does not come back from a write; everything is in the journal, and a restart reads it";
 /// How long the writer waits for room before it tries again.
 const ROOM_PAUSE: Duration = Duration::from_millis(200);
 /// So many bytes of such commits are written at once.
@@ -232,12 +237,18 @@ impl Queue {
         (!group.is_empty()).then_some(group)
     }
 
-    /// Waits until the background has written the older table down. `false` if writing has stopped meanwhile.
-    fn wait_for_room(&self) -> bool {
+    /// Waits until the background has written the older table down. `false` if writing has stopped meanwhile, or if the
+    /// background is stuck, which stops it.
+    fn wait_for_room(&self, is_stuck: &dyn Fn() -> bool) -> bool {
         let mut inner = self.lock();
         while inner.frozen && inner.stopped.is_none() && !(inner.closing && inner.failure.is_some()) {
             let patience = Duration::from_millis(500);
             (inner, _) = self.changed.wait_timeout(inner, patience).unwrap_or_else(PoisonError::into_inner);
+            if inner.frozen && is_stuck() {
+                drop(inner);
+                self.stop(NO_ANSWER.to_owned());
+                return false;
+            }
             while inner.pending.front().is_some_and(|pending| pending.since.elapsed() > WAIT_MAX) {
                 if let Some(pending) = inner.pop() {
                     pending.resolve(Err(CommitError::Busy));
@@ -257,14 +268,49 @@ pub(super) struct Writer {
     /// The last commit; `first_row` is the next free row.
     pub(super) last: Committed,
     pub(super) clock: Arc<dyn Clock>,
+    /// How long one write of sled may take.
+    pub(super) answer_max: Duration,
     pub(super) table_bytes_max: usize,
     pub(super) journal_bytes_max: u64,
     /// Something was erased: what was written before is to leave the memory table and the open file.
     pub(super) is_erasing: bool,
 }
 
-/// The keys that the commits of a group have written, which nobody else can see yet.
-type Overlay = BTreeMap<Vec<u8>, (Sequence, bool)>;
+/// What the commits of a group have written, which nobody else can see yet: of the keys that one of them expects something of.
+#[derive(Default)]
+struct Overlay {
+    written: BTreeMap<Vec<u8>, (Sequence, bool)>,
+    expected: HashSet<Vec<u8>>,
+    ranges: Vec<KeyRange>,
+}
+
+impl Overlay {
+    fn of(group: &[Pending]) -> Self {
+        let mut overlay = Self::default();
+        if group.len() > 1 {
+            for expectation in group.iter().flat_map(|pending| &pending.batch.expectations) {
+                match expectation {
+                    Expectation::Key { key, .. } => drop(overlay.expected.insert(key.clone())),
+                    Expectation::Unchanged { range, .. } => overlay.ranges.push(range.clone()),
+                }
+            }
+        }
+        overlay
+    }
+
+    fn note(&mut self, committed: Committed, batch: &Batch) {
+        /// To ask more ranges than this takes longer than to note what nobody asks for.
+        const RANGES_MAX: usize = 8;
+        let is_asked_for = |key: &Vec<u8>| {
+            self.ranges.len() > RANGES_MAX
+                || self.expected.contains(key)
+                || self.ranges.iter().any(|range| range.contains(key))
+        };
+        for write in batch.writes.iter().filter(|write| is_asked_for(&write.key)) {
+            self.written.insert(write.key.clone(), (committed.sequence, write.value.is_some()));
+        }
+    }
+}
 
 impl Writer {
     /// Works until the queue is closed and empty.
@@ -285,7 +331,8 @@ impl Writer {
 
     /// Begins a new table and a new journal file, once the table before is written down.
     fn freeze(&mut self) -> bool {
-        if !self.queue.wait_for_room() {
+        let is_stuck = || self.state.disk.writes_for() > self.answer_max;
+        if !self.queue.wait_for_room(&is_stuck) {
             return false;
         }
         let next = Sequence(self.last.sequence.0 + 1);
@@ -304,7 +351,7 @@ impl Writer {
     fn write(&mut self, group: Vec<Pending>) -> bool {
         let mut encoder =
             Encoder { seal: self.seal, bytes: Vec::new(), group: Sequence(self.last.sequence.0 + 1) };
-        let mut overlay = Overlay::new();
+        let mut overlay = Overlay::of(&group);
         let mut written: Vec<(Committed, Batch)> = Vec::new();
         let mut is_soon: Vec<bool> = Vec::new();
         let mut answers: Answers = Vec::new();
@@ -316,10 +363,7 @@ impl Writer {
                     batch.stamp(committed);
                     match encoder.push(committed, &batch) {
                         Ok(()) => {
-                            for write in &batch.writes {
-                                overlay
-                                    .insert(write.key.clone(), (committed.sequence, write.value.is_some()));
-                            }
+                            overlay.note(committed, &batch);
                             last = Committed { first_row: committed.first_row + batch.rows, ..committed };
                             written.push((committed, batch));
                             is_soon.push(resolver.is_none());
@@ -375,6 +419,8 @@ impl Writer {
         let sources = self.state.sources();
         let Some(table) = sources.tables.first() else { return };
         let mut erased = BTreeMap::new();
+        // Held, it spares each insertion from asking all other threads how far they are.
+        let _pinned = crossbeam_epoch::pin();
         for (committed, batch) in written {
             for write in batch.writes {
                 if let Some(row) = erased_row(&write.key).filter(|_| write.value.is_some()) {
@@ -402,7 +448,7 @@ impl Writer {
         for expectation in &batch.expectations {
             let holds = match expectation {
                 Expectation::Key { key, sequence } => {
-                    let newest = match overlay.get(key) {
+                    let newest = match overlay.written.get(key) {
                         Some((sequence, true)) => Some(*sequence),
                         Some((_, false)) => None,
                         None => self
@@ -413,8 +459,8 @@ impl Writer {
                     newest == *sequence
                 }
                 Expectation::Unchanged { range, since } => {
-                    let pending = overlay.range(range.start.clone()..range.end.clone()).next().is_some();
-                    !pending && !self.changed_since(range, *since)?
+                    let mut pending = overlay.written.range(range.start.clone()..range.end.clone());
+                    pending.next().is_none() && !self.changed_since(range, *since)?
                 }
             };
             if !holds {
@@ -424,7 +470,7 @@ impl Writer {
         Ok(true)
     }
 
-    fn changed_since(&self, range: &crate::store::kv::KeyRange, since: Sequence) -> Result<bool, StoreError> {
+    fn changed_since(&self, range: &KeyRange, since: Sequence) -> Result<bool, StoreError> {
         let mut sources = super::state::Sources::clone(&*self.state.sources());
         sources.runs.retain(|run| run.facts.sequence_max > since.0);
         let mut cursors = self.state.cursors(&sources, range, Direction::Forward)?;

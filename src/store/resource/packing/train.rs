@@ -9,7 +9,7 @@ use std::hash::{BuildHasher as _, RandomState};
 
 use crate::store::kv::{Snapshot, StoreError};
 
-use super::super::change::{each_entry, encode_entry, entries_value};
+use super::super::change::{each_entry, entries_value, put_entry};
 use super::super::repository::Repository;
 use super::dictionary::Dictionary;
 
@@ -38,7 +38,9 @@ pub(super) fn train(snapshot: &dyn Snapshot, newest: u64) -> Result<Option<Vec<u
             }
         });
         each_entry(&sample.entries, &mut |param, value, contained| {
-            shared.note(&encode_entry(param, value, contained), &sample.patient);
+            let mut entry = Vec::new();
+            put_entry(&mut entry, param, value, contained);
+            shared.note(&entry, &sample.patient);
         });
     }
     let mut texts = Vec::new();
@@ -47,7 +49,8 @@ pub(super) fn train(snapshot: &dyn Snapshot, newest: u64) -> Result<Option<Vec<u
         texts.push(shared.of_text(&sample.text));
         let mut kept = Vec::new();
         each_entry(&sample.entries, &mut |param, value, contained| {
-            let entry = encode_entry(param, value, contained);
+            let mut entry = Vec::new();
+            put_entry(&mut entry, param, value, contained);
             if shared.has(&entry) {
                 kept.extend(entry);
             }

@@ -1,0 +1,85 @@
+//! Commits made again: what a journal has after a backup is added to what was restored from it, up to a point in time.
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::model::Millis;
+use crate::store::key::{erased_row, resource_row};
+use crate::store::kv::{Batch, CommitError, Committed, Kv, Sequence, StoreError, Write};
+
+use super::commit_record::Replayed;
+use super::journal;
+
+/// Which commits of a journal are made again.
+pub struct Again<'a> {
+    /// The data directory that the journal is in, or a copy of it.
+    pub data: &'a Path,
+    /// The last commit that the backup holds.
+    pub after: Sequence,
+    /// Nothing that was committed later; all there is if there is none.
+    pub until: Option<Millis>,
+    /// Rows that are left out because they were erased.
+    pub erased: &'a BTreeSet<u64>,
+}
+
+/// What was made again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MadeAgain {
+    pub commits: u64,
+    /// When the last of all that are in the store now was committed.
+    pub time: Millis,
+}
+
+impl Again<'_> {
+    /// Commits into a store that was restored from the backup. The chain of the whole journal is checked on the way.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] if the chain is broken or does not follow from what the store holds;
+    /// [`StoreError::Expired`] if the backup is of a later time than is asked for.
+    pub fn commit_into(&self, kv: &dyn Kv) -> Result<MadeAgain, StoreError> {
+        let start = Committed { sequence: Sequence(0), time: 0, first_row: 1 };
+        let mut made = MadeAgain::default();
+        let is_wanted = |time: Millis| self.until.is_none_or(|until| time <= until);
+        journal::replay(&self.data.join("journal"), start, journal::Reading::ToInspect, &mut |record| {
+            let Committed { sequence, time, .. } = record.committed;
+            if sequence <= self.after {
+                if sequence == self.after && !is_wanted(time) {
+                    return Err(StoreError::Expired);
+                }
+                made.time = time;
+            } else if is_wanted(time) {
+                self.commit(kv, record)?;
+                made.commits += 1;
+                made.time = time;
+            }
+            Ok(())
+        })?;
+        Ok(made)
+    }
+
+    fn commit(&self, kv: &dyn Kv, record: Replayed) -> Result<(), StoreError> {
+        let there = record.committed;
+        let is_kept = |key: &[u8]| {
+            resource_row(key).or_else(|| erased_row(key)).is_none_or(|row| !self.erased.contains(&row))
+        };
+        let writes = record.writes.into_iter().filter(|(key, _)| is_kept(key)).map(|(key, value)| Write {
+            key: key.to_vec(),
+            value: value.map(|value| value.to_vec()),
+            stamps: Vec::new(),
+        });
+        let batch = Batch { writes: writes.collect(), rows: record.rows, ..Batch::default() };
+        let here = loop {
+            match kv.commit(batch.clone()).wait() {
+                Ok(committed) => break committed,
+                // It is busy with what it was given; there is no hurry.
+                Err(CommitError::Busy) => {}
+                Err(error) => return Err(StoreError::Io(error.to_string())),
+            }
+        };
+        // The numbers of rows stand in the keys; those of commits only have to rise.
+        if here.first_row == there.first_row && here.sequence >= there.sequence {
+            return Ok(());
+        }
+        let what = format!("commit {} of the journal does not follow from the backup", there.sequence.0);
+        Err(StoreError::Corrupt(what))
+    }
+}
