@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,26 +28,27 @@ const GATHER_TOUCHES: u8 = 3;
 /// An open sled directory.
 pub(super) struct Disk {
     path: PathBuf,
-    database: sled::Db,
-    records: sled::Tree,
-    blocks: sled::Tree,
+    /// There until this is dropped.
+    open: Option<Open>,
     sync: bool,
     /// What sled was given since it was last flushed.
     unflushed: Mutex<Unflushed>,
     /// Since when sled has been about the write at hand.
     writing_since: Mutex<Option<Instant>>,
-    /// A write has failed.
-    has_failed: AtomicBool,
+}
+
+/// sled with its trees.
+struct Open {
+    database: sled::Db,
+    records: sled::Tree,
+    blocks: sled::Tree,
 }
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        let is_well = !self.has_failed.load(Ordering::Relaxed);
-        if is_well && self.writing("sled does not flush", || self.database.flush()).is_ok() {
-            return;
-        }
-        // sled flushes when it is let go, and panics where that fails. So it is not let go; the journal has everything.
-        std::mem::forget((self.database.clone(), self.records.clone(), self.blocks.clone()));
+        let open = self.open.take();
+        // sled syncs when it is let go, and panics where that fails. The journal has everything.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(open)));
     }
 }
 
@@ -152,13 +152,10 @@ impl Disk {
         let blocks = guarded("the blocks do not open", || database.open_tree("blocks"))?;
         Ok(Self {
             path: path.to_owned(),
-            database,
-            records,
-            blocks,
+            open: Some(Open { database, records, blocks }),
             sync,
             unflushed: Mutex::default(),
             writing_since: Mutex::default(),
-            has_failed: AtomicBool::new(false),
         })
     }
 
@@ -169,9 +166,6 @@ impl Disk {
         since(Some(Instant::now()));
         let done = guarded(what, act);
         since(None);
-        if done.is_err() {
-            self.has_failed.store(true, Ordering::Relaxed);
-        }
         done
     }
 
@@ -181,6 +175,14 @@ impl Disk {
         since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
+    fn opened(&self) -> Result<&Open, sled::Error> {
+        self.open.as_ref().ok_or_else(|| sled::Error::Unsupported("it is closed".to_owned()))
+    }
+
+    fn trees(&self) -> Result<&Open, StoreError> {
+        guarded("sled", || self.opened())
+    }
+
     pub(super) fn write_when_large(&self, batch: &mut SledBatch) -> Result<(), StoreError> {
         if batch.bytes >= BATCH_BYTES_MAX { self.write(batch) } else { Ok(()) }
     }
@@ -188,8 +190,8 @@ impl Disk {
     pub(super) fn write(&self, batch: &mut SledBatch) -> Result<(), StoreError> {
         let batch = std::mem::take(batch);
         self.writing("sled does not write", || {
-            self.records.apply_batch(batch.records.batch)?;
-            self.blocks.apply_batch(batch.blocks.batch)
+            self.opened()?.records.apply_batch(batch.records.batch)?;
+            self.opened()?.blocks.apply_batch(batch.blocks.batch)
         })?;
         let mut unflushed = self.unflushed.lock().unwrap_or_else(PoisonError::into_inner);
         unflushed.bytes += batch.bytes;
@@ -208,7 +210,8 @@ impl Disk {
         let unflushed = std::mem::take(&mut *self.unflushed.lock().unwrap_or_else(PoisonError::into_inner));
         let key = |near: &[u8], number: u8| [near, &[0xff, number]].concat();
         self.writing("sled does not flush", || {
-            for (tree, some) in [(&self.records, &unflushed.records), (&self.blocks, &unflushed.blocks)] {
+            let Open { records, blocks, .. } = self.opened()?;
+            for (tree, some) in [(records, &unflushed.records), (blocks, &unflushed.blocks)] {
                 for near in some {
                     for number in 0..GATHER_TOUCHES {
                         tree.insert(key(near, number), &[])?;
@@ -218,7 +221,7 @@ impl Disk {
                     }
                 }
             }
-            self.database.flush().map(drop)
+            self.opened()?.database.flush().map(drop)
         })
     }
 
@@ -245,7 +248,8 @@ impl Disk {
     }
 
     pub(super) fn read_block(&self, run: u64, number: u32) -> Result<Vec<u8>, StoreError> {
-        let found = guarded("sled does not read", || self.blocks.get(block_key(b'b', run, number)))?;
+        let found =
+            guarded("sled does not read", || self.opened()?.blocks.get(block_key(b'b', run, number)))?;
         found
             .map(|stored| stored.to_vec())
             .ok_or_else(|| StoreError::Corrupt(format!("block {number} of run {run} is missing")))
@@ -255,7 +259,7 @@ impl Disk {
         let prefix = block_key(b'i', run, 0);
         guarded("sled does not read", || {
             let mut index = Vec::new();
-            for piece in self.blocks.scan_prefix(prefix.get(..9).unwrap_or_default()) {
+            for piece in self.opened()?.blocks.scan_prefix(prefix.get(..9).unwrap_or_default()) {
                 index.extend_from_slice(&piece?.1);
             }
             Ok(index)
@@ -264,7 +268,7 @@ impl Disk {
 
     /// The value of a record key (with its space byte).
     pub(super) fn read_record(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        let first = guarded("sled does not read", || self.records.get(record_key(key, 0)))?;
+        let first = guarded("sled does not read", || self.opened()?.records.get(record_key(key, 0)))?;
         first.map(|first| self.whole_record(key, &first)).transpose()
     }
 
@@ -275,7 +279,7 @@ impl Disk {
         let mut value = rest.to_vec();
         let mut piece = 1;
         while value.len() < len {
-            let next = guarded("sled does not read", || self.records.get(record_key(key, piece)))?;
+            let next = guarded("sled does not read", || self.opened()?.records.get(record_key(key, piece)))?;
             value.extend_from_slice(&next.ok_or_else(corrupt)?);
             piece += 1;
         }
@@ -283,7 +287,7 @@ impl Disk {
     }
 
     /// The keys (without their space byte) and pieces of the records of a range, in order.
-    pub(super) fn records(&self, range: &KeyRange) -> sled::Iter {
+    pub(super) fn records(&self, range: &KeyRange) -> Result<sled::Iter, StoreError> {
         let space = Space::Record.byte();
         // Rows and sequences are 8 bytes each: nothing is after this.
         let last = vec![0xff; 24];
@@ -293,7 +297,7 @@ impl Disk {
             _ => Vec::new(),
         };
         let (start, end) = (within(&range.start, last.clone()), within(&range.end, last));
-        self.records.range(start.clone()..end.max(start))
+        Ok(self.trees()?.records.range(start.clone()..end.max(start)))
     }
 
     /// Reads a record whose key and first piece an iteration has come upon. `None` for a later piece.
@@ -311,22 +315,22 @@ impl Disk {
     /// Removes all records of a row.
     pub(super) fn remove_records(&self, row: u64) -> Result<(), StoreError> {
         let mut batch = sled::Batch::default();
-        for key in self.records.scan_prefix(row.to_be_bytes()).keys() {
+        for key in self.trees()?.records.scan_prefix(row.to_be_bytes()).keys() {
             batch.remove(guarded("sled does not read", || key)?);
         }
-        self.writing("sled does not write", || self.records.apply_batch(batch))
+        self.writing("sled does not write", || self.opened()?.records.apply_batch(batch))
     }
 
     /// Writes every record and block into another directory.
     pub(super) fn copy_into(&self, other: &Self) -> Result<(), StoreError> {
         let mut batch = SledBatch::default();
-        for pair in self.records.iter() {
+        for pair in self.trees()?.records.iter() {
             let (key, value) = guarded("sled does not read", || pair)?;
             batch.bytes += key.len() + value.len();
             batch.records.insert(key.to_vec(), value);
             other.write_when_large(&mut batch)?;
         }
-        for pair in self.blocks.iter() {
+        for pair in self.trees()?.blocks.iter() {
             let (key, value) = guarded("sled does not read", || pair)?;
             batch.bytes += key.len() + value.len();
             batch.blocks.insert(key.to_vec(), value);
@@ -337,11 +341,12 @@ impl Disk {
     }
 
     pub(super) fn read_manifest(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(guarded("sled does not read", || self.database.get(MANIFEST))?.map(|stored| stored.to_vec()))
+        Ok(guarded("sled does not read", || self.opened()?.database.get(MANIFEST))?
+            .map(|stored| stored.to_vec()))
     }
 
     pub(super) fn write_manifest(&self, manifest: Vec<u8>) -> Result<(), StoreError> {
-        self.writing("sled does not write", || self.database.insert(MANIFEST, manifest).map(drop))?;
+        self.writing("sled does not write", || self.opened()?.database.insert(MANIFEST, manifest).map(drop))?;
         self.flush()
     }
 
@@ -350,7 +355,7 @@ impl Disk {
         for what in [b'b', b'i'] {
             let prefix = block_key(what, run, 0);
             let mut batch = sled::Batch::default();
-            let keys = self.blocks.scan_prefix(prefix.get(..9).unwrap_or_default()).keys();
+            let keys = self.trees()?.blocks.scan_prefix(prefix.get(..9).unwrap_or_default()).keys();
             let mut count = 0_usize;
             for key in keys {
                 let key = guarded("sled does not read", || key)?;
@@ -358,10 +363,10 @@ impl Disk {
                 count += 1;
                 if count.is_multiple_of(1_000) {
                     let full = std::mem::take(&mut batch);
-                    self.writing("sled does not write", || self.blocks.apply_batch(full))?;
+                    self.writing("sled does not write", || self.opened()?.blocks.apply_batch(full))?;
                 }
             }
-            self.writing("sled does not write", || self.blocks.apply_batch(batch))?;
+            self.writing("sled does not write", || self.opened()?.blocks.apply_batch(batch))?;
         }
         Ok(())
     }
@@ -372,7 +377,7 @@ impl Disk {
         let mut from = vec![b'i'];
         loop {
             let next = guarded("sled does not read", || {
-                self.blocks.range(from.clone()..vec![b'j']).next().transpose()
+                self.opened()?.blocks.range(from.clone()..vec![b'j']).next().transpose()
             })?;
             let Some((key, _)) = next else { return Ok(found) };
             let Some(run) = key.get(1..9).and_then(|bytes| bytes.first_chunk::<8>()) else {
@@ -385,6 +390,6 @@ impl Disk {
     }
 
     pub(super) fn bytes_on_disk(&self) -> u64 {
-        self.database.size_on_disk().unwrap_or(0)
+        self.opened().and_then(|open| open.database.size_on_disk()).unwrap_or(0)
     }
 }

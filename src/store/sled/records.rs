@@ -17,7 +17,7 @@ pub(super) struct RecordsCursor<'d> {
 
 impl<'d> RecordsCursor<'d> {
     pub(super) fn new(disk: &'d Disk, range: &KeyRange, direction: Direction) -> Result<Self, StoreError> {
-        let iter = disk.records(range);
+        let iter = disk.records(range)?;
         let mut cursor = Self { disk, range: range.clone(), direction, iter, at: None };
         cursor.advance()?;
         Ok(cursor)
@@ -54,7 +54,7 @@ impl Cursor for RecordsCursor<'_> {
 
     fn seek(&mut self, key: &[u8]) -> Result<(), StoreError> {
         narrow(&mut self.range, self.direction, key);
-        self.iter = self.disk.records(&self.range);
+        self.iter = self.disk.records(&self.range)?;
         self.advance()
     }
 }
