@@ -40,6 +40,11 @@ pub struct Config {
     pub body_bytes_max: usize,
     /// How long a request may take, in seconds.
     pub request_seconds_max: u64,
+    /// How long, in seconds: a connection may be without the whole head of a request; a body may pause; an answer may lie
+    /// unread.
+    pub head_seconds_max: u64,
+    pub body_pause_seconds_max: u64,
+    pub unread_seconds_max: u64,
     /// Matches on a page where the client names no number, and at most.
     pub page_len_default: usize,
     pub page_len_max: usize,
@@ -111,6 +116,9 @@ impl Default for Config {
             break_glass: "override".to_owned(),
             body_bytes_max: 256 * 1024 * 1024,
             request_seconds_max: 300,
+            head_seconds_max: 60,
+            body_pause_seconds_max: 30,
+            unread_seconds_max: 60,
             page_len_default: 20,
             page_len_max: 1_000,
             include_len_max: 1_000,

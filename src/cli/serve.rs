@@ -11,8 +11,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use crate::http::{
-    CommittedAfter, Limits, Listening, Observed, Tasks, router, serve, tls_from_files, tls_self_signed,
-    watching,
+    CommittedAfter, Limits, Listening, Observed, Patience, Tasks, router, serve, tls_from_files,
+    tls_self_signed, watching,
 };
 use crate::operations::Engine;
 
@@ -209,8 +209,16 @@ pub fn start(
     let origin = config.public_url.clone().unwrap_or_else(|| format!("{scheme}://{address}"));
     let base_url = format!("{origin}/fhir");
     let engine = Arc::new(house.engine(config, &base_url, open)?);
-    let limits =
-        Limits { body_bytes_max: config.body_bytes_max, request_seconds_max: config.request_seconds_max };
+    let patience = Patience {
+        head: Duration::from_secs(config.head_seconds_max),
+        body: Duration::from_secs(config.body_pause_seconds_max),
+        unread: Duration::from_secs(config.unread_seconds_max),
+    };
+    let limits = Limits {
+        body_bytes_max: config.body_bytes_max,
+        request_seconds_max: config.request_seconds_max,
+        patience,
+    };
     let (end, ended) = oneshot::channel::<()>();
     // The directory of a house in memory is nobody's.
     let is_kept = house.is_kept();
@@ -230,7 +238,8 @@ pub fn start(
         let listening = runtime.block_on(Listening::bind(address, None));
         let listening = listening.map_err(|error| format!("log.metrics_listen {address}: {error}"))?;
         // It ends with the runtime.
-        runtime.spawn(serve(listening, watching(engine.clone(), observed.clone()), std::future::pending()));
+        let router = watching(engine.clone(), observed.clone());
+        runtime.spawn(serve(listening, router, patience, std::future::pending()));
     }
     let (on, ending) = (runtime.clone(), engine.clone());
     let thread = std::thread::Builder::new().name("server".to_owned()).spawn(move || {
@@ -238,7 +247,7 @@ pub fn start(
             // The sender gone means the same as a word from it.
             let _ = ended.await;
         };
-        on.block_on(serve(listening, router(engine, limits, tasks, observed), until));
+        on.block_on(serve(listening, router(engine, limits, tasks, observed), patience, until));
         ending.record_refusals();
     });
     let thread = thread.map_err(|error| error.to_string())?;

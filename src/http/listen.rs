@@ -27,15 +27,11 @@ use tower_service::Service as _;
 
 /// How long a client may take to agree on TLS.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
-/// How long a connection may be without the whole head of a request: idle, or sending it byte by byte.
-const HEAD_MAX: Duration = Duration::from_secs(60);
 /// The bytes by which HTTP/2 is known (RFC 9113 section 3.4).
 const PREFACE_LEN: usize = 24;
 /// The head of a request, in bytes (431 or 414 beyond), and how many headers it may have.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 const HEADERS_MAX: usize = 128;
-/// How long what was sent to a client may lie there unacknowledged, because it does not read.
-const UNREAD_MAX: Duration = Duration::from_secs(60);
 /// How many connections may be open; others wait to be accepted.
 const CONNECTIONS_MAX: usize = 20_000;
 /// Requests at once on one connection of HTTP/2.
@@ -69,14 +65,32 @@ impl Listening {
     }
 }
 
+/// What clients may take their time for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// How long a connection may be without the whole head of a request: idle, or sending it byte by byte.
+    pub head: Duration,
+    /// How long a body may pause.
+    pub body: Duration,
+    /// How long what was sent to a client may lie there unacknowledged, because it does not read.
+    pub unread: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { head: Duration::from_secs(60), body: Duration::from_secs(30), unread: Duration::from_secs(60) }
+    }
+}
+
 /// Serves until `end` resolves; what was accepted by then is finished, if it takes no longer than 30 seconds.
-pub async fn serve(listening: Listening, router: Router, end: impl Future<Output = ()>) {
+pub async fn serve(listening: Listening, router: Router, patience: Patience, end: impl Future<Output = ()>) {
     let Listening { socket, tls } = listening;
     let server = Arc::new(Server {
         router,
         tls: tls.map(TlsAcceptor::from),
         connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
-        http: http(),
+        http: http(patience),
+        patience,
     });
     let ending = GracefulShutdown::new();
     let mut end = pin!(end);
@@ -106,11 +120,11 @@ pub async fn serve(listening: Listening, router: Router, end: impl Future<Output
     let _ = tokio::time::timeout(ENDING_MAX, ending.shutdown()).await;
 }
 
-fn http() -> Builder<TokioExecutor> {
+fn http(patience: Patience) -> Builder<TokioExecutor> {
     let mut http = Builder::new(TokioExecutor::new());
     http.http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_MAX)
+        .header_read_timeout(patience.head)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX);
     let head_bytes = u32::try_from(HEAD_BYTES_MAX).unwrap_or(u32::MAX);
@@ -118,7 +132,7 @@ fn http() -> Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(head_bytes)
-        .keep_alive_interval(Some(HEAD_MAX))
+        .keep_alive_interval(Some(patience.head))
         .keep_alive_timeout(HANDSHAKE_MAX);
     http
 }
@@ -129,6 +143,7 @@ struct Server {
     tls: Option<TlsAcceptor>,
     connections: Arc<Semaphore>,
     http: Builder<TokioExecutor>,
+    patience: Patience,
 }
 
 impl Server {
@@ -136,7 +151,7 @@ impl Server {
     async fn connected(&self, stream: TcpStream, address: SocketAddr, watcher: Watcher) {
         // A client to which this cannot be said is served all the same.
         let _ = stream.set_nodelay(true);
-        let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(UNREAD_MAX));
+        let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(self.patience.unread));
         let Some(acceptor) = &self.tls else {
             return self.serve(stream, Peer { address, certificate: None }, watcher).await;
         };
@@ -158,7 +173,8 @@ impl Server {
             request.extensions_mut().insert(peer);
             router.clone().call(request.map(Body::new))
         });
-        let stream = Beginning { stream, left: PREFACE_LEN, until: Box::pin(tokio::time::sleep(HEAD_MAX)) };
+        let until = Box::pin(tokio::time::sleep(self.patience.head));
+        let stream = Beginning { stream, left: PREFACE_LEN, until };
         let connection = self.http.serve_connection(TokioIo::new(stream), service);
         // How a connection ends is the client's affair.
         let _ = watcher.watch(connection.into_owned()).await;

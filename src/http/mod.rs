@@ -13,7 +13,7 @@ mod service;
 mod tls;
 
 pub use bare::{Answered, Bare, bare};
-pub use listen::{Listening, serve};
+pub use listen::{Listening, Patience, serve};
 pub use observe::{Figures, Observed, SPANS};
 pub use service::{CommittedAfter, FOLLOW_SCOPE, Limits, Task, Tasks, router, watching};
 pub use tls::{tls_from_files, tls_self_signed};

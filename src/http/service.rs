@@ -26,7 +26,7 @@ use crate::store::{Sequence, StoreError};
 
 use super::asker::{Stopped, administrator, by_own_key, on_record, party};
 use super::binary;
-use super::listen::{address, shown};
+use super::listen::{Patience, address, shown};
 use super::negotiate::{self, Content, Format};
 use super::oauth;
 use super::observe::{Label, Observed, observe};
@@ -39,11 +39,12 @@ pub struct Limits {
     pub body_bytes_max: usize,
     /// How long a request may take.
     pub request_seconds_max: u64,
+    pub patience: Patience,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { body_bytes_max: 256 * 1024 * 1024, request_seconds_max: 300 }
+        Self { body_bytes_max: 256 * 1024 * 1024, request_seconds_max: 300, patience: Patience::default() }
     }
 }
 
@@ -65,9 +66,6 @@ fn few_enough(pairs: &[(String, String)]) -> Result<(), Refusal> {
     let message = format!("there are more than {PARAMETERS_MAX} parameters");
     Err(refuse(RefusalKind::BadRequest, IssueCode::TooCostly, message))
 }
-
-/// How long a client may be silent in the middle of a body.
-const BODY_PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// What an administrator has a running server do: the path of what came of it, or why nothing did.
 pub type Task = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
@@ -112,7 +110,7 @@ pub fn router(engine: Arc<Engine>, limits: Limits, tasks: Tasks, observed: Arc<O
         .with_state(app)
         .merge(authorization)
         .layer(CompressionLayer::new())
-        .layer(RequestBodyTimeoutLayer::new(BODY_PAUSE_MAX))
+        .layer(RequestBodyTimeoutLayer::new(limits.patience.body))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, timeout))
         .layer(CatchPanicLayer::new())
         .layer(from_fn_with_state(observed, observe))

@@ -214,3 +214,60 @@ fn http_2_is_spoken_by_who_begins_with_it() {
     };
     tokio::runtime::Runtime::new().unwrap().block_on(asked);
 }
+
+/// How long it takes until the other side has closed a connection, and what it said before.
+fn closed(stream: &mut TcpStream) -> (Duration, String) {
+    let (since, mut said) = (Instant::now(), Vec::new());
+    // An end by a reset is an end.
+    let _ = stream.read_to_end(&mut said);
+    (since.elapsed(), String::from_utf8_lossy(&said).into_owned())
+}
+
+#[test]
+fn patience_with_slow_clients_has_an_end() {
+    let config = Config {
+        listen: "127.0.0.1:0".to_owned(),
+        head_seconds_max: 1,
+        body_pause_seconds_max: 1,
+        unread_seconds_max: 2,
+        ..Config::default()
+    };
+    let house = house();
+    let running = start(&config, &house, true, None).unwrap();
+    let address = running.base_url.strip_prefix("http://").unwrap().strip_suffix("/fhir").unwrap().to_owned();
+    let soon = Duration::from_secs(15);
+    // It says nothing; or never ends its head, though a byte comes now and then.
+    assert!(closed(&mut connect(&address)).0 < soon);
+    let mut slow = connect(&address);
+    let since = Instant::now();
+    while slow.write_all(b"G").is_ok() && since.elapsed() < soon {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(since.elapsed() < soon);
+    // A body that stops.
+    let mut stopped = connect(&address);
+    stopped.write_all(&post(&[b'{'; 100], "")[..150]).unwrap();
+    let (elapsed, said) = closed(&mut stopped);
+    assert!(elapsed < soon && said.starts_with("HTTP/1.1 408"), "{elapsed:?} {said}");
+    // An answer of more than what the system takes for a client that does not read: the work for it ends, and so does the
+    // connection.
+    let large = format!(
+        "{{\"resourceType\":\"Patient\",\"id\":\"large\",\"name\":[{{\"text\":\"{}\"}}]}}",
+        "x".repeat(900_000)
+    );
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let url = format!("{}/Patient/large", running.base_url);
+    let put = agent.put(&url).header("Content-Type", "application/fhir+json").send(large).unwrap();
+    assert_eq!(put.status().as_u16(), 201);
+    let mut unread = connect(&address);
+    let ask = b"GET /fhir/Patient/large HTTP/1.1\r\nHost: h\r\n\r\n".repeat(40);
+    let since = Instant::now();
+    unread.write_all(&ask).unwrap();
+    while unread.write_all(b"GET /fhir/Patient/large HTTP/1.1\r\nHost: h\r\n\r\n").is_ok()
+        && since.elapsed() < soon
+    {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(since.elapsed() < soon, "who does not read keeps its connection");
+    is_served(&address);
+}

@@ -67,6 +67,8 @@ impl Table {
     pub(super) fn estimate(&self, range: &KeyRange) -> u64 {
         const COUNTED_MAX: u64 = 64;
         const MANY: u64 = 4_096;
+        // Held, it spares each step from asking all other threads how far they are.
+        let _pinned = crossbeam_epoch::pin();
         let mut cursor = self.cursor(range, Direction::Forward);
         let mut count = 0;
         while cursor.at.is_some() && count < COUNTED_MAX {
