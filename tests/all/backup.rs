@@ -227,3 +227,28 @@ fn journal_files(data: &std::path::Path) -> Vec<std::path::PathBuf> {
     found.sort();
     found
 }
+
+#[test]
+fn a_backup_of_an_earlier_release_opens() {
+    // Of two resources, one of them in two versions, written before versions were packed with dictionaries.
+    let file =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/all/backups/before-dictionaries.cwdump");
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config { data: folder.path().join("data"), ..Config::default() };
+    let (done, said) = run(&config.data, &["restore", file.to_str().unwrap()], "");
+    assert!(done, "{said}");
+    let house = House::open(&config).unwrap();
+    assert_eq!(house.verify().unwrap().faults, Vec::<String>::new());
+    let engine = house.engine(&config, "http://127.0.0.1/fhir", false).unwrap();
+    let get = |path: &str| -> Value {
+        let answer = send(&engine, Verb::Get, path, Headers::default(), None);
+        serde_json::from_str(answer.body.json().unwrap()).unwrap()
+    };
+    assert_eq!(get("Patient/a")["name"][0]["given"][0], "Bea");
+    assert_eq!(get("Patient/a/_history")["total"], 2);
+    assert_eq!(get("Observation/o")["valueQuantity"]["value"], 72);
+    let patient = json!({"resourceType": "Patient", "id": "a", "active": true});
+    send(&engine, Verb::Put, "Patient/a", Headers::default(), Some(&patient));
+    assert_eq!(get("Patient/a/_history")["total"], 3);
+    assert_eq!(house.verify().unwrap().faults, Vec::<String>::new());
+}

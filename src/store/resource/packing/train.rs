@@ -19,7 +19,7 @@ const PATIENTS_MIN: usize = 5;
 const SAMPLES: u64 = 10_000;
 /// Larger texts are left out: documents, images.
 const TEXT_BYTES_MAX: usize = 16 * 1024;
-const WORDS_BYTES: usize = 64 * 1024;
+const WORDS_BYTES: usize = 110 * 1024;
 
 struct Sample {
     patient: String,
