@@ -227,9 +227,9 @@ fn file(session: &Session<'_>, call: &Call<'_>, consent: Node<'_>, patient: &str
         members.insert("patient".to_owned(), json!({"reference": patient}));
     }
     // The patient's own denials stand: several Consents combine as they always do.
-    let change = made(session, &resource).map_err(|_| no_match())?;
+    let mut change = made(session, &resource).map_err(|_| no_match())?;
     let mut draft = Draft::packed(&session.engine.packing);
-    draft.push(session.snapshot(), &change)?;
+    draft.push(session.snapshot(), &mut change)?;
     let party = session.lens.party();
     let asked = call.request.asked();
     let mut access = session.engine.begin_record(party, ("$member-match", Action::Execute), asked)?;

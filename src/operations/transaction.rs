@@ -123,7 +123,7 @@ fn attempt(
                 }
                 answers.insert(index, *answer);
             }
-            Prepared::Change(plan) => {
+            Prepared::Change(mut plan) => {
                 let target = format!("{}/{}", plan.change.def.name, plan.change.id);
                 if plan.change.body.is_none() {
                     deleted.insert(target.clone());
@@ -134,7 +134,7 @@ fn attempt(
                 }
                 plan.expectations.iter().for_each(|expectation| draft.expect(expectation.clone()));
                 let number = draft.batch.rows;
-                draft.push(&*snapshot, &plan.change)?;
+                draft.push(&*snapshot, &mut plan.change)?;
                 let mut headers_of_entry = input.headers;
                 headers_of_entry.preference = headers.preference;
                 planned.push((index, number, plan, headers_of_entry));
@@ -142,7 +142,7 @@ fn attempt(
         }
     }
     // After all entries, whose places in the batch are known by now.
-    for change in planned.iter().flat_map(|(_, _, plan, _)| &plan.also) {
+    for change in planned.iter_mut().flat_map(|(_, _, plan, _)| &mut plan.also) {
         draft.push(&*snapshot, change)?;
     }
     if let Some((index, _)) = needed.iter().find(|(_, reference)| deleted.contains(reference)) {

@@ -289,7 +289,7 @@ pub(super) fn with_retries(
         let snapshot = engine.kv.snapshot(At::Latest)?;
         let session = Session::new(engine, party.clone(), &*snapshot)?;
         let prepared = prepare_write(&session, row, place, &input);
-        let planned = match prepared.map_err(|refusal| refusal.withholding(&session))? {
+        let mut planned = match prepared.map_err(|refusal| refusal.withholding(&session))? {
             Prepared::Nothing(mut answer, _) => {
                 answer.withheld = session.lens.take_withheld();
                 return Ok(*answer);
@@ -298,8 +298,8 @@ pub(super) fn with_retries(
         };
         let mut draft = Draft::packed(&engine.packing);
         planned.expectations.iter().for_each(|expectation| draft.expect(expectation.clone()));
-        draft.push(&*snapshot, &planned.change)?;
-        for change in &planned.also {
+        draft.push(&*snapshot, &mut planned.change)?;
+        for change in &mut planned.also {
             draft.push(&*snapshot, change)?;
         }
         let mut access = engine.begin_record(party, (row.name, row.action), asked.clone())?;

@@ -57,11 +57,12 @@ impl Draft {
         Self { dictionary: packing.chosen(), ..Self::default() }
     }
 
-    /// Adds a change. The batch fails if the resource has changed since the snapshot that the change is based on.
+    /// Adds a change, and takes its index entries: there are many of a large transaction, and nobody else needs them. The batch fails if the resource
+    /// has changed since the snapshot that the change is based on.
     ///
     /// # Errors
     /// [`StoreError`] if the entries before cannot be read.
-    pub fn push(&mut self, snapshot: &dyn Snapshot, change: &Change) -> Result<(), StoreError> {
+    pub fn push(&mut self, snapshot: &dyn Snapshot, change: &mut Change) -> Result<(), StoreError> {
         let number = r4().resource_number(change.def.id).unwrap_or(u16::MAX);
         let id_key = Key::new(Space::Id).short(number).text(change.id.as_str().as_bytes()).into_bytes();
         let row = match &change.prior {
@@ -92,7 +93,8 @@ impl Draft {
             _ => {}
         }
         self.version(change, number, row);
-        self.entries(snapshot, (&change.derived.entries, change.body.is_some()), number, row)
+        let entries = std::mem::take(&mut change.derived.entries);
+        self.entries(snapshot, (&entries, change.body.is_some()), number, row)
     }
 
     /// Says that what was made of something before may be out of date.

@@ -99,8 +99,6 @@ impl Background {
         let mut run = RunWriter::new(self.manifest.next_run, 0, disk.clone());
         let mut records = SledBatch::default();
         let mut erasing = 0;
-        // Held, it spares each step from asking all other threads how far they are.
-        let _pinned = crossbeam_epoch::pin();
         for (key, sequence, value) in table.iter() {
             if erased_row(&key).is_some() && value.is_some() {
                 erasing = sequence.0.max(erasing);

@@ -53,7 +53,7 @@ fn write(kv: &dyn Kv, packing: &Packing, numbers: std::ops::Range<u64>) -> usize
         let snapshot = kv.snapshot(At::Latest).unwrap();
         let mut draft = Draft::packed(packing);
         for number in start..numbers.end.min(start + 512) {
-            draft.push(&*snapshot, &change(number)).unwrap();
+            draft.push(&*snapshot, &mut change(number)).unwrap();
         }
         let is_of_resources = |write: &&Write| matches!(write.key.first(), Some(1 | 6));
         let written = draft.batch.writes.iter().filter(is_of_resources);
