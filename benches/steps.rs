@@ -1,5 +1,5 @@
 //! What the steps of a request take: `cargo bench --bench steps`. serde_json reads the same bytes for comparison.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 use std::sync::{Arc, LazyLock};
 
 use chartward::auth::{Party, Role, Scopes};
