@@ -82,7 +82,7 @@ impl RestoreArguments {
 fn instant(text: &str) -> Result<Millis, String> {
     let read = Temporal::parse(text).filter(|read| read.offset.is_some());
     let read = read.ok_or("an instant has a date, a time and a zone, such as 2026-11-26T09:30:00Z")?;
-    Ok(read.interval().end - 1)
+    Ok(read.interval().start)
 }
 
 pub fn backup(arguments: &BackupArguments) -> Result<(), String> {

@@ -166,6 +166,9 @@ fn without_password<S: Serializer>(store: &Option<String>, serializer: S) -> Res
     serializer.serialize_some(&shown.as_deref().or(store.as_deref()))
 }
 
+/// A day: what takes longer is not waited for.
+const SECONDS_MAX: u64 = 86_400;
+
 impl Config {
     /// The database that holds the data, if one does.
     ///
@@ -215,6 +218,16 @@ impl Config {
         super::policy::settings(&config)?;
         config.audit.is_durable()?;
         config.log.check()?;
+        for (name, seconds) in [
+            ("request_seconds_max", config.request_seconds_max),
+            ("head_seconds_max", config.head_seconds_max),
+            ("body_pause_seconds_max", config.body_pause_seconds_max),
+            ("unread_seconds_max", config.unread_seconds_max),
+        ] {
+            if !(1..=SECONDS_MAX).contains(&seconds) {
+                return Err(format!("{name}: {seconds} is not between 1 and {SECONDS_MAX} seconds"));
+            }
+        }
         config.public_url = config.public_url.map(|url| url.trim_end_matches('/').to_owned());
         Ok(config)
     }

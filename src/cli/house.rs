@@ -71,12 +71,12 @@ impl House {
         issuer_key: Vec<u8>,
         audit_key: &[u8],
     ) -> Result<Self, String> {
-        let index = Arc::new(Index::default());
+        let packing = Arc::new(Packing::of(&*kv).map_err(|error| error.to_string())?);
+        let index = Arc::new(Index::packing_as(packing.clone()));
         index.begin(&*kv)?;
         audit::index_patients(&*kv).map_err(|error| error.to_string())?;
         let secret = secret(&*kv)?;
         let audit_signer = Arc::new(Signer::new(audit_key)?);
-        let packing = Arc::new(Packing::of(&*kv).map_err(|error| error.to_string())?);
         Ok(Self {
             kv,
             sled,

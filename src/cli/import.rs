@@ -199,20 +199,12 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     // A server is waited for; what is done here needs a core for each document, and room.
     let cores = || std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     let parallel = arguments.parallel.unwrap_or_else(|| if house.is_some() { cores() } else { 8 });
+    let bytes_on_disk = |house: &Option<House>| {
+        house.as_ref().and_then(|house| house.sled.as_ref()).map_or(0, |sled| sled.figures().sled_bytes)
+    };
+    let before = bytes_on_disk(&house);
     let tally = load_all(&sink, &arguments.paths, parallel)?;
     drop(sink);
-    if let Some(sled) = house.and_then(|house| house.sled) {
-        let bytes_on_disk = sled.figures().sled_bytes;
-        sled.close().map_err(|error| error.to_string())?;
-        drop(sled);
-        // What was merged on the way has left holes. They are filled by what comes, but a directory that this import has made
-        // for the most part may as well begin without them.
-        if tally.bytes >= bytes_on_disk / 2
-            && let Err(error) = Sled::compact(&SledOptions::new(&config.data))
-        {
-            report(&format!("sled's directory was not written anew: {error}"));
-        }
-    }
     let per_second = if tally.seconds > 0.0 { rate(tally.accepted, tally.seconds) } else { 0 };
     let summary = format!(
         "{} accepted, {} rejected, {:.1} s, {per_second} resources/s",
@@ -222,6 +214,18 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     if let Some(path) = &arguments.report {
         let json = serde_json::to_vec_pretty(&tally).map_err(|error| error.to_string())?;
         std::fs::write(path, json).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    let after = bytes_on_disk(&house);
+    if let Some(sled) = house.and_then(|house| house.sled) {
+        sled.close().map_err(|error| error.to_string())?;
+        drop(sled);
+        // What was merged on the way has left holes. They are filled by what comes, but a directory that this import has made
+        // for the most part may as well begin without them.
+        if after.saturating_sub(before) > after / 2
+            && let Err(error) = Sled::compact(&SledOptions::new(&config.data))
+        {
+            report(&format!("sled's directory was not written anew: {error}"));
+        }
     }
     if tally.rejected == 0 {
         Ok(())
@@ -248,15 +252,24 @@ struct Room {
 
 impl Room {
     /// Waits until a document of this length may be loaded: beside others if there is room, else alone.
-    fn take(&self, len: usize) {
+    fn take(&self, len: usize) -> Taken<'_> {
         let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let is_full = |taken: &mut usize| *taken > 0 && *taken + len > BYTES_AT_ONCE;
         *self.freed.wait_while(taken, is_full).unwrap_or_else(PoisonError::into_inner) += len;
+        Taken { room: self, len }
     }
+}
 
-    fn give(&self, len: usize) {
-        *self.taken.lock().unwrap_or_else(PoisonError::into_inner) -= len;
-        self.freed.notify_all();
+/// The room of a document until it is loaded, however that ends.
+struct Taken<'r> {
+    room: &'r Room,
+    len: usize,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        *self.room.taken.lock().unwrap_or_else(PoisonError::into_inner) -= self.len;
+        self.room.freed.notify_all();
     }
 }
 
@@ -279,9 +292,9 @@ pub(super) fn load_all(sink: &Sink, paths: &[PathBuf], parallel: usize) -> Resul
                         let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
                         let Ok(text) = next else { return };
                         bytes.fetch_add(u64::try_from(text.len()).unwrap_or(0), Ordering::Relaxed);
-                        room.take(text.len());
+                        let taken = room.take(text.len());
                         let (count, rejected) = sink.load(&text);
-                        room.give(text.len());
+                        drop(taken);
                         sink.tend();
                         accepted.fetch_add(count, Ordering::Relaxed);
                         let texts = rejected.into_iter().map(|rejected| rejected.text);

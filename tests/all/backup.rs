@@ -210,6 +210,18 @@ fn a_backup_and_the_journal_after_it_give_any_point_in_time() {
     assert!(run(&target, &["verify"], "").0);
     let ((done, said), target) = restore("too-early", &["--until", "2020-01-01T00:00:00Z"]);
     assert!(!done && said.contains("later moment") && !target.exists(), "{said}");
+    // A copy of the journal from before the backup does not go on from it.
+    let copy = folder.path().join("copy");
+    std::fs::create_dir_all(copy.join("journal")).unwrap();
+    for file in journal_files(&config.data) {
+        std::fs::copy(&file, copy.join("journal").join(file.file_name().unwrap())).unwrap();
+    }
+    let later = folder.path().join("later");
+    put(&House::open(&config).unwrap(), 40, 1);
+    assert!(run(&config.data, &["backup", later.to_str().unwrap()], "").0);
+    let arguments = ["restore", later.to_str().unwrap(), "--journal", copy.to_str().unwrap()];
+    let (done, said) = run(&folder.path().join("not-of"), &arguments, "");
+    assert!(!done && said.contains("does not go on"), "{said}");
     // A journal that has lost a file gives nothing that looks whole.
     let files = journal_files(&config.data);
     let last = files.iter().max_by_key(|file| std::fs::metadata(file).unwrap().len()).unwrap();

@@ -198,3 +198,28 @@ fn holds_all_but(store: &Sled, count: usize, row: usize) {
         assert!(snapshot.get(&key(number)).unwrap().is_some(), "{number}");
     }
 }
+
+#[test]
+fn one_that_follows_too_late_does_not_keep_what_was_erased() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (first, second) = (open(here.path()).unwrap(), open(there.path()).unwrap());
+    let row = 7_u64;
+    let current = [&[3][..], &row.to_be_bytes()].concat();
+    let put = |key, value| Write { key, value, stamps: Vec::new() };
+    let commit = |writes| first.commit(Batch { writes, ..Batch::default() }).wait().unwrap().sequence;
+    let last = commit(vec![put(current.clone(), Some(vec![1]))]);
+    let follow = |after| {
+        let handed_out = first.committed_after(after).unwrap().unwrap();
+        second.follow(&handed_out)
+    };
+    assert_eq!(follow(chartward::store::Sequence(0)).unwrap(), last);
+    let erased = [&b"\x08erased\0\0"[..], &row.to_be_bytes()].concat();
+    commit(vec![put(current, None), put(erased, Some(Vec::new()))]);
+    let since = std::time::Instant::now();
+    while first.is_erasing() {
+        assert!(since.elapsed().as_secs() < 20);
+        std::thread::yield_now();
+    }
+    let refused = follow(last).err().unwrap();
+    assert!(matches!(&refused, StoreError::Corrupt(what) if what.contains("anew")), "{refused}");
+}

@@ -9,7 +9,7 @@ use crate::definitions::TypeDef;
 use crate::model::parse;
 use crate::search::SearchParams;
 use crate::store::{
-    At, Batch, CommitError, Derive as _, Draft, Expectation, Kv, Repository, Snapshot, StoreError,
+    At, Batch, CommitError, Derive as _, Draft, Expectation, Kv, Packing, Repository, Snapshot, StoreError,
     definitions_key,
 };
 
@@ -160,7 +160,7 @@ impl Index {
             drop(snapshot);
             let Some(last) = rows.last() else { return Ok(Some(looked_at)) };
             from = last.checked_add(1);
-            let changed = index_rows(kv, params, &rows)?;
+            let changed = index_rows(kv, params, &rows, &self.packing)?;
             let count = u64::try_from(rows.len()).unwrap_or(0);
             looked_at += count;
             self.job.tell(|progress| {
@@ -173,9 +173,14 @@ impl Index {
 
 /// Indexes some resources with one commit. If one of them changes meanwhile, each half is tried by itself: in the end one
 /// resource alone, which is read and written in a moment.
-fn index_rows(kv: &dyn Kv, params: &Arc<SearchParams>, rows: &[u64]) -> Result<u64, StoreError> {
+fn index_rows(
+    kv: &dyn Kv,
+    params: &Arc<SearchParams>,
+    rows: &[u64],
+    packing: &Packing,
+) -> Result<u64, StoreError> {
     for _ in 0..if rows.len() == 1 { TRIES_MAX } else { 1 } {
-        let draft = draft(kv, params, rows)?;
+        let draft = draft(kv, params, rows, packing)?;
         let changed = u64::try_from(draft.batch.writes.len()).unwrap_or(0);
         if changed == 0 {
             return Ok(0);
@@ -190,14 +195,19 @@ fn index_rows(kv: &dyn Kv, params: &Arc<SearchParams>, rows: &[u64]) -> Result<u
         return Err(StoreError::Io("a resource changes faster than it can be indexed".to_owned()));
     }
     let (left, right) = rows.split_at(rows.len() / 2);
-    Ok(index_rows(kv, params, left)? + index_rows(kv, params, right)?)
+    Ok(index_rows(kv, params, left, packing)? + index_rows(kv, params, right, packing)?)
 }
 
-fn draft(kv: &dyn Kv, params: &Arc<SearchParams>, rows: &[u64]) -> Result<Draft, StoreError> {
+fn draft(
+    kv: &dyn Kv,
+    params: &Arc<SearchParams>,
+    rows: &[u64],
+    packing: &Packing,
+) -> Result<Draft, StoreError> {
     let derive = SearchIndex { params: params.clone() };
     let snapshot = kv.snapshot(At::Latest)?;
     let repository = Repository::new(&*snapshot);
-    let mut draft = Draft::default();
+    let mut draft = Draft::packed(packing);
     for row in rows {
         let current = repository.current_of_row(*row)?.filter(|current| !current.deleted);
         // A deletion takes its entries with it.

@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::definitions::{SearchParamRow, r4};
 use crate::search::{SearchParams, search_params};
-use crate::store::{Repository, Sequence, Snapshot, StoreError, definitions_key, indexed_key};
+use crate::store::{Packing, Repository, Sequence, Snapshot, StoreError, definitions_key, indexed_key};
 
 pub use definition::Unserved;
 use indexed::Indexed;
@@ -20,6 +20,7 @@ pub use job::Progress;
 pub struct Index {
     cached: RwLock<Option<(Epoch, Arc<SearchParams>)>>,
     job: job::Job,
+    packing: Arc<Packing>,
 }
 
 /// The last commits that changed a SearchParameter, and what is indexed.
@@ -29,6 +30,12 @@ type Epoch = (Option<Sequence>, Option<Sequence>);
 pub type Defined = (String, Result<SearchParamRow, Unserved>);
 
 impl Index {
+    /// An index that packs what it writes as the store has been packed.
+    #[must_use]
+    pub fn packing_as(packing: Arc<Packing>) -> Self {
+        Self { packing, ..Self::default() }
+    }
+
     /// The search parameters in force.
     ///
     /// # Errors

@@ -54,7 +54,12 @@ impl Draft {
     /// A batch whose texts and entries are packed as the store's are at the moment.
     #[must_use]
     pub fn packed(packing: &Packing) -> Self {
-        Self { dictionary: packing.chosen(), ..Self::default() }
+        let mut draft = Self::default();
+        if let Some(chosen) = packing.chosen() {
+            draft.expect(chosen.expectation());
+            draft.dictionary = Some(chosen.dictionary);
+        }
+        draft
     }
 
     /// Adds a change, and takes its index entries: there are many of a large transaction, and nobody else needs them. The batch fails if the resource

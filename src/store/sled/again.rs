@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::model::Millis;
-use crate::store::key::{erased_row, resource_row};
+use crate::store::key::resource_row;
 use crate::store::kv::{Batch, CommitError, Committed, Kv, Sequence, StoreError, Write};
 
 use super::commit_record::Replayed;
@@ -39,28 +39,37 @@ impl Again<'_> {
         let start = Committed { sequence: Sequence(0), time: 0, first_row: 1 };
         let mut made = MadeAgain::default();
         let is_wanted = |time: Millis| self.until.is_none_or(|until| time <= until);
+        // The last commit of the backup has to be in the journal, and all after it.
+        let mut next = None;
         journal::replay(&self.data.join("journal"), start, journal::Reading::ToInspect, &mut |record| {
             let Committed { sequence, time, .. } = record.committed;
-            if sequence <= self.after {
-                if sequence == self.after && !is_wanted(time) {
+            if sequence == self.after {
+                if !is_wanted(time) {
                     return Err(StoreError::Expired);
                 }
                 made.time = time;
-            } else if is_wanted(time) {
+                next = Some(sequence.0 + 1);
+            } else if sequence > self.after && is_wanted(time) {
+                if next != Some(sequence.0) {
+                    return Err(not_of(self.after));
+                }
+                next = Some(sequence.0 + 1);
                 self.commit(kv, record)?;
                 made.commits += 1;
                 made.time = time;
             }
             Ok(())
         })?;
+        if next.is_none() {
+            return Err(not_of(self.after));
+        }
         Ok(made)
     }
 
     fn commit(&self, kv: &dyn Kv, record: Replayed) -> Result<(), StoreError> {
         let there = record.committed;
-        let is_kept = |key: &[u8]| {
-            resource_row(key).or_else(|| erased_row(key)).is_none_or(|row| !self.erased.contains(&row))
-        };
+        // That a row was erased is kept: it must not be given to others, nor come back by another backup.
+        let is_kept = |key: &[u8]| resource_row(key).is_none_or(|row| !self.erased.contains(&row));
         let writes = record.writes.into_iter().filter(|(key, _)| is_kept(key)).map(|(key, value)| Write {
             key: key.to_vec(),
             value: value.map(|value| value.to_vec()),
@@ -82,4 +91,9 @@ impl Again<'_> {
         let what = format!("commit {} of the journal does not follow from the backup", there.sequence.0);
         Err(StoreError::Corrupt(what))
     }
+}
+
+fn not_of(last: Sequence) -> StoreError {
+    let what = format!("the journal does not go on from commit {}, the last of the backup", last.0);
+    StoreError::Corrupt(what)
 }

@@ -57,6 +57,11 @@ impl Background {
             match self.work().and_then(|()| self.erase()).and_then(|()| self.settle()) {
                 Ok(()) => failures = 0,
                 // sled remembers a failed write for as long as it is open, so what does not pass soon will not.
+                // Nobody waits for it: what is in memory can be read, and the journal has it.
+                Err(error) if !self.queue.is_awaited() && !matches!(error, StoreError::Corrupt(_)) => {
+                    self.queue.note(error.to_string());
+                    self.queue.pause(PATIENCE);
+                }
                 Err(error) if failures >= self.failures_max || matches!(error, StoreError::Corrupt(_)) => {
                     self.queue.stop(error.to_string());
                     return self;

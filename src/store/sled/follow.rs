@@ -5,7 +5,8 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 
-use crate::store::kv::{Batch, Committed, Kv as _, Sequence, Start, StoreError, Write};
+use crate::store::key::{Key, Space};
+use crate::store::kv::{At, Batch, Committed, Kv as _, Sequence, Start, StoreError, Write};
 use crate::store::ticket::Ticket;
 
 use super::Sled;
@@ -110,10 +111,21 @@ impl Sled {
                 &format!("begins with commit {}, and {} was the last here", header.first.0, last.0),
             ));
         }
+        let snapshot = self.snapshot(At::Latest)?;
         let mut reader = header.reader(handed_out);
         let mut batches: Vec<(Committed, Batch)> = Vec::new();
         while let Some(record) = reader.next(name)? {
             let Committed { sequence, first_row, .. } = record.committed;
+            for row in &record.erased {
+                let current = Key::new(Space::Current).number(*row).into_bytes();
+                if snapshot.get(&current)?.is_some() {
+                    let what = format!(
+                        "holds of commit {} only what an erasure has left, and row {row} is here still; make the standby anew",
+                        sequence.0
+                    );
+                    return Err(corrupt(name, &what));
+                }
+            }
             let writes = record.writes.into_iter().map(|(key, value)| Write {
                 key: key.to_vec(),
                 value: value.map(|value| value.to_vec()),

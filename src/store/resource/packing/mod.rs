@@ -19,10 +19,24 @@ const ROWS_MIN: u64 = 8_192;
 /// How many times as many resources there are when the next one is made.
 const GROWTH: u64 = 4;
 
+/// A dictionary, and the commit that the store has it by: what is packed with it may only be committed while it is there.
+#[derive(Clone, Copy)]
+pub(super) struct Chosen {
+    pub(super) dictionary: &'static Dictionary,
+    sequence: Sequence,
+}
+
+impl Chosen {
+    pub(super) fn expectation(&self) -> Expectation {
+        let key = packing_dictionary_key(self.dictionary.number);
+        Expectation::Key { key, sequence: Some(self.sequence) }
+    }
+}
+
 /// Which dictionary new versions are packed with.
 #[derive(Default)]
 pub struct Packing {
-    chosen: RwLock<Option<&'static Dictionary>>,
+    chosen: RwLock<Option<Chosen>>,
     /// The newest row that was seen, and the one at which a dictionary is due.
     newest_row: AtomicU64,
     due_row: AtomicU64,
@@ -46,12 +60,14 @@ impl Packing {
 
     fn take(&self, snapshot: &dyn Snapshot, made: &Made) -> Result<(), StoreError> {
         let dictionary = dictionary_numbered(snapshot, made.dictionary)?;
-        *self.chosen.write().unwrap_or_else(PoisonError::into_inner) = Some(dictionary);
+        let stored = snapshot.get(&packing_dictionary_key(made.dictionary))?;
+        let (_, sequence) = stored.ok_or_else(|| missing(made.dictionary))?;
+        *self.chosen.write().unwrap_or_else(PoisonError::into_inner) = Some(Chosen { dictionary, sequence });
         self.due_row.store(made.rows.saturating_mul(GROWTH), Ordering::Relaxed);
         Ok(())
     }
 
-    pub(super) fn chosen(&self) -> Option<&'static Dictionary> {
+    pub(super) fn chosen(&self) -> Option<Chosen> {
         *self.chosen.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -99,7 +115,10 @@ impl Packing {
         match kv.commit(batch).wait() {
             Ok(_) => self.take(&*kv.snapshot(At::Latest)?, &made)?,
             // Another server was first; it is found when this one looks again.
-            Err(CommitError::Conflict { .. }) => return Ok(false),
+            Err(CommitError::Conflict { .. }) => {
+                self.due_row.store(newest, Ordering::Relaxed);
+                return Ok(false);
+            }
             Err(error) => return Err(StoreError::Io(error.to_string())),
         }
         Ok(true)
@@ -140,9 +159,12 @@ pub(super) fn dictionary_numbered(
     if let Some(known) = Dictionary::known(number) {
         return Ok(known);
     }
-    let missing = || StoreError::Corrupt(format!("the dictionary {number:08x} is missing or damaged"));
-    let (value, _) = snapshot.get(&packing_dictionary_key(number))?.ok_or_else(missing)?;
-    Dictionary::learn(number, &value).ok_or_else(missing)
+    let (value, _) = snapshot.get(&packing_dictionary_key(number))?.ok_or_else(|| missing(number))?;
+    Dictionary::learn(number, &value).ok_or_else(|| missing(number))
+}
+
+fn missing(number: u32) -> StoreError {
+    StoreError::Corrupt(format!("the dictionary {number:08x} is missing or damaged"))
 }
 
 #[cfg(test)]
