@@ -112,10 +112,12 @@ impl std::fmt::Display for Resource {
     }
 }
 
+static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
+
 /// A house with the observations of some patients.
 static HOUSE: LazyLock<House> = LazyLock::new(|| {
-    let house = House::in_memory().unwrap();
-    let config = Config::default();
+    let config = Config { data: FOLDER.path().join("data"), ..Config::default() };
+    let house = House::open(&config).unwrap();
     let engine = house.engine(&config, "http://127.0.0.1/fhir", false).unwrap();
     let party = Arc::new(Party::open(&config.organization));
     let send = |kind: &str, id: String, resource: String| {

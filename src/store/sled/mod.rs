@@ -186,11 +186,13 @@ impl Sled {
     /// [`StoreError`]; the directory is then as it was.
     pub fn compact(options: &SledOptions) -> Result<(), StoreError> {
         renewal::recover(&options.path)?;
-        let disk = disk::Disk::open(&options.path.join("sled"), options.sled_cache_bytes, options.sync)?;
+        let open = || disk::Disk::open(&options.path.join("sled"), options.sled_cache_bytes, options.sync);
+        let disk = open()?;
         let manifest = manifest::Manifest::read(&disk)?;
         let renewed = renewal::renew(options, disk, &manifest);
         renewal::recover(&options.path)?;
-        renewed
+        // sled saves where its pages are only while it is opened; without that the next start looks through all of its files.
+        renewed.and_then(|()| open().map(drop))
     }
 
     /// What opening the directory came upon.
