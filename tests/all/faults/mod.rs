@@ -51,7 +51,7 @@ fn open(path: &Path) -> Result<Sled, String> {
         journal_bytes_max: 6_000,
         settle_after: Duration::from_millis(1),
         failures_max: 1,
-        answer_max: Duration::from_secs(2),
+        answer_max: Duration::from_secs(5),
         ..SledOptions::new(path.to_owned())
     };
     Sled::open(&options, Arc::new(SystemClock)).map_err(|error| error.to_string())
