@@ -12,7 +12,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::key::{Space, erased_key, erased_prefix, erased_row, resource_row, row_of};
 use super::kv::{
-    At, Batch, CommitError, Direction, Flow, KeyRange, Kv, Sequence, Snapshot, Start, StoreError, Write,
+    At, Batch, CommitError, Committed, Direction, Flow, KeyRange, Kv, Sequence, Snapshot, Start, StoreError,
+    Write,
 };
 
 const MAGIC: &[u8; 8] = b"CWDUMP01";
@@ -113,14 +114,7 @@ pub fn read_dump_without(
     let mut keys = 0_u64;
     let mut commit = |writes: &mut Vec<Write>| -> Result<(), StoreError> {
         let batch = Batch { writes: std::mem::take(writes), start: start.take(), ..Batch::default() };
-        loop {
-            match kv.commit(batch.clone()).wait() {
-                Ok(_) => return Ok(()),
-                // It is busy with what it was given; there is no hurry.
-                Err(CommitError::Busy) => {}
-                Err(error) => return Err(StoreError::Io(error.to_string())),
-            }
-        }
+        commit_patiently(kv, &batch).map(drop)
     };
     while stream.byte()? == 1 {
         let (key, value) = (stream.part()?, stream.part()?);
@@ -147,6 +141,17 @@ pub fn read_dump_without(
     writes.extend(since.map(|key| Write { key, value: Some(Vec::new()), stamps: Vec::new() }));
     commit(&mut writes)?;
     Ok(Dumped { sequence, keys })
+}
+
+/// Commits, however long the store is busy with what it was given before.
+pub(super) fn commit_patiently(kv: &dyn Kv, batch: &Batch) -> Result<Committed, StoreError> {
+    loop {
+        match kv.commit(batch.clone()).wait() {
+            Ok(committed) => return Ok(committed),
+            Err(CommitError::Busy) => {}
+            Err(error) => return Err(StoreError::Io(error.to_string())),
+        }
+    }
 }
 
 /// A stream that remembers what went by.

@@ -6,6 +6,7 @@ mod dump;
 mod key;
 mod kv;
 mod memory;
+mod pack;
 mod pending;
 mod postgres;
 mod private;

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::oauth_admin::run;
-use crate::process::Process;
+use crate::process::{Process, agent, put_patient};
 use crate::shared::skipped;
 
 /// A file system of so many megabytes, gone at the end.
@@ -33,18 +33,6 @@ impl Drop for Small {
     }
 }
 
-fn agent() -> ureq::Agent {
-    ureq::Agent::config_builder().http_status_as_error(false).build().into()
-}
-
-fn write(agent: &ureq::Agent, base: &str, number: usize) -> (u16, String) {
-    let patient = json!({"resourceType": "Patient", "id": format!("p{number}"), "name": [{"family": format!("N{number}")}]});
-    let request =
-        agent.put(format!("{base}/Patient/p{number}")).header("Content-Type", "application/fhir+json");
-    let mut answer = request.send(patient.to_string()).unwrap();
-    (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
-}
-
 #[test]
 fn a_full_disk_refuses_writes_and_loses_nothing() {
     let Some(small) = Small::mount(48) else {
@@ -54,7 +42,7 @@ fn a_full_disk_refuses_writes_and_loses_nothing() {
     let mut server = Process::start(&data);
     let agent = agent();
     for number in 0..20 {
-        assert_eq!(write(&agent, &server.base, number).0, 201);
+        assert_eq!(put_patient(&agent, &server.base, number).0, 201);
     }
     // Something else takes all the room that is left.
     let mut rest = vec![0; 1 << 16];
@@ -66,15 +54,14 @@ fn a_full_disk_refuses_writes_and_loses_nothing() {
     let mut refused = 0;
     let mut acknowledged = 20;
     for number in 20..2_000 {
-        match write(&agent, &server.base, number) {
+        match put_patient(&agent, &server.base, number) {
             (201, _) => acknowledged = number + 1,
-            (507, text) => {
-                let outcome: Value = serde_json::from_str(&text).unwrap();
+            (507, outcome) => {
                 assert_eq!(outcome["resourceType"], "OperationOutcome");
-                assert!(outcome["issue"][0]["diagnostics"].as_str().unwrap().contains("full"), "{text}");
+                assert!(outcome["issue"][0]["diagnostics"].as_str().unwrap().contains("full"), "{outcome}");
                 refused += 1;
             }
-            (status, text) => panic!("{status}: {text}"),
+            (status, outcome) => panic!("{status}: {outcome}"),
         }
         if refused == 5 {
             break;
@@ -88,7 +75,7 @@ fn a_full_disk_refuses_writes_and_loses_nothing() {
     }
     std::fs::remove_file(&filler).unwrap();
     let since = Instant::now();
-    while write(&agent, &server.base, 5_000).0 != 201 {
+    while put_patient(&agent, &server.base, 5_000).0 != 201 {
         assert!(since.elapsed() < Duration::from_secs(20), "there is room and it is not taken");
         std::thread::sleep(Duration::from_millis(100));
     }

@@ -6,15 +6,11 @@ use std::time::{Duration, Instant};
 use chartward::cli::{Config, House};
 use serde_json::{Value, json};
 
-use crate::process::Process;
+use crate::process::{Process, agent};
 
 /// How often it is killed; the long form of the test does it more often.
 fn rounds() -> u64 {
     if std::env::var_os("LONG_TESTS").is_some() { 200 } else { 20 }
-}
-
-fn agent() -> ureq::Agent {
-    ureq::Agent::config_builder().http_status_as_error(false).build().into()
 }
 
 fn post(agent: &ureq::Agent, url: &str, body: &Value) -> Option<Value> {

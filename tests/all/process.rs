@@ -3,7 +3,22 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
+
+/// A client to which every status is an answer.
+pub fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder().http_status_as_error(false).build().into()
+}
+
+/// Writes the Patient of a number; gives the status, and the answer as far as it is JSON.
+pub fn put_patient(agent: &ureq::Agent, base: &str, number: usize) -> (u16, Value) {
+    let patient = json!({"resourceType": "Patient", "id": format!("p{number}"), "name": [{"family": format!("N{number}")}]});
+    let request =
+        agent.put(format!("{base}/Patient/p{number}")).header("Content-Type", "application/fhir+json");
+    let mut answer = request.send(patient.to_string()).unwrap();
+    let text = answer.body_mut().read_to_string().unwrap();
+    (answer.status().as_u16(), serde_json::from_str(&text).unwrap_or_default())
+}
 
 /// A server in a process of its own, which ends with the test at the latest.
 pub struct Process {

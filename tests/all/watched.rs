@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::oauth::Site;
-use crate::process::Process;
+use crate::process::{Process, agent};
 
 /// A server in a process of its own, with a configuration.
 fn watched(folder: &Path, config: &str) -> Process {
@@ -22,10 +22,6 @@ fn watched(folder: &Path, config: &str) -> Process {
 fn log_of(mut server: Process) -> String {
     server.stop();
     server.log()
-}
-
-fn agent() -> ureq::Agent {
-    ureq::Agent::config_builder().http_status_as_error(false).build().into()
 }
 
 /// Writes and reads of somebody whose name, number and id nobody who watches may see.

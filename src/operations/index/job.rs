@@ -160,7 +160,7 @@ impl Index {
             drop(snapshot);
             let Some(last) = rows.last() else { return Ok(Some(looked_at)) };
             from = last.checked_add(1);
-            let changed = index_rows(kv, params, &rows, &self.packing)?;
+            let changed = index_rows(&Ground { kv, params, packing: &self.packing }, &rows)?;
             let count = u64::try_from(rows.len()).unwrap_or(0);
             looked_at += count;
             self.job.tell(|progress| {
@@ -171,21 +171,23 @@ impl Index {
     }
 }
 
+/// What resources are indexed in, by what, and how it is packed.
+struct Ground<'g> {
+    kv: &'g dyn Kv,
+    params: &'g Arc<SearchParams>,
+    packing: &'g Packing,
+}
+
 /// Indexes some resources with one commit. If one of them changes meanwhile, each half is tried by itself: in the end one
 /// resource alone, which is read and written in a moment.
-fn index_rows(
-    kv: &dyn Kv,
-    params: &Arc<SearchParams>,
-    rows: &[u64],
-    packing: &Packing,
-) -> Result<u64, StoreError> {
+fn index_rows(on: &Ground<'_>, rows: &[u64]) -> Result<u64, StoreError> {
     for _ in 0..if rows.len() == 1 { TRIES_MAX } else { 1 } {
-        let draft = draft(kv, params, rows, packing)?;
+        let draft = draft(on, rows)?;
         let changed = u64::try_from(draft.batch.writes.len()).unwrap_or(0);
         if changed == 0 {
             return Ok(0);
         }
-        match kv.commit(draft.batch).wait() {
+        match on.kv.commit(draft.batch).wait() {
             Ok(_) => return Ok(changed),
             Err(CommitError::Conflict { .. } | CommitError::Busy) => {}
             Err(error) => return Err(StoreError::Io(error.to_string())),
@@ -195,19 +197,14 @@ fn index_rows(
         return Err(StoreError::Io("a resource changes faster than it can be indexed".to_owned()));
     }
     let (left, right) = rows.split_at(rows.len() / 2);
-    Ok(index_rows(kv, params, left, packing)? + index_rows(kv, params, right, packing)?)
+    Ok(index_rows(on, left)? + index_rows(on, right)?)
 }
 
-fn draft(
-    kv: &dyn Kv,
-    params: &Arc<SearchParams>,
-    rows: &[u64],
-    packing: &Packing,
-) -> Result<Draft, StoreError> {
-    let derive = SearchIndex { params: params.clone() };
-    let snapshot = kv.snapshot(At::Latest)?;
+fn draft(on: &Ground<'_>, rows: &[u64]) -> Result<Draft, StoreError> {
+    let derive = SearchIndex { params: on.params.clone() };
+    let snapshot = on.kv.snapshot(At::Latest)?;
     let repository = Repository::new(&*snapshot);
-    let mut draft = Draft::packed(packing);
+    let mut draft = Draft::packed(on.packing);
     for row in rows {
         let current = repository.current_of_row(*row)?.filter(|current| !current.deleted);
         // A deletion takes its entries with it.

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use crate::definitions::{TypeDef, r4};
 use crate::model::{Millis, Normalized, ResourceId, Temporal};
 use crate::store::kv::{Sequence, Snapshot, StoreError};
+use crate::store::pack::{pack, unpack};
 
-use super::packing::{Dictionary, Sort, dictionary_numbered, pack_plain, unpack_plain};
+use super::packing::{Dictionary, Sort, dictionary_numbered};
 
 /// How a version came about (R4 http.html, the interactions).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,9 +87,7 @@ pub(super) fn encode(
             let head = [&[ZSTD_WITH_DICTIONARY][..], &dictionary.number.to_be_bytes()].concat();
             dictionary.pack(Sort::Text, text.as_bytes()).map(|packed| (head, packed))
         }
-        None if text.len() >= PACK_BYTES_MIN => {
-            pack_plain(text.as_bytes()).map(|packed| (vec![ZSTD], packed))
-        }
+        None if text.len() >= PACK_BYTES_MIN => pack(text.as_bytes()).map(|packed| (vec![ZSTD], packed)),
         _ => None,
     };
     match packed.filter(|(_, packed)| packed.len() < text.len()) {
@@ -140,7 +139,7 @@ fn parts(row: u64, sequence: Sequence, value: &[u8], dictionary: Option<&Diction
         NONE => rest.to_vec(),
         ZSTD => {
             let (len, packed) = rest.split_first_chunk::<4>()?;
-            unpack_plain(packed, usize::try_from(u32::from_be_bytes(*len)).ok()?)?
+            unpack(packed, usize::try_from(u32::from_be_bytes(*len)).ok()?)?
         }
         ZSTD_WITH_DICTIONARY => {
             let (len, packed) = rest.get(4..)?.split_first_chunk::<4>()?;

@@ -3,8 +3,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::model::Millis;
+use crate::store::dump::commit_patiently;
 use crate::store::key::resource_row;
-use crate::store::kv::{Batch, CommitError, Committed, Kv, Sequence, StoreError, Write};
+use crate::store::kv::{Batch, Committed, Kv, Sequence, StoreError, Write};
 
 use super::commit_record::Replayed;
 use super::journal;
@@ -76,14 +77,7 @@ impl Again<'_> {
             stamps: Vec::new(),
         });
         let batch = Batch { writes: writes.collect(), rows: record.rows, ..Batch::default() };
-        let here = loop {
-            match kv.commit(batch.clone()).wait() {
-                Ok(committed) => break committed,
-                // It is busy with what it was given; there is no hurry.
-                Err(CommitError::Busy) => {}
-                Err(error) => return Err(StoreError::Io(error.to_string())),
-            }
-        };
+        let here = commit_patiently(kv, &batch)?;
         // The numbers of rows stand in the keys; those of commits only have to rise.
         if here.first_row == there.first_row && here.sequence >= there.sequence {
             return Ok(());

@@ -261,7 +261,7 @@ impl Background {
         for pair in files.windows(2) {
             let [(_, path), (next, _)] = pair else { continue };
             let is_covered = next.0 <= self.manifest.sequence + 1;
-            if is_covered && path.extension().is_some_and(|extension| extension == "journal") {
+            if is_covered && journal::is_plain(path) {
                 journal::compress(path)?;
             }
         }

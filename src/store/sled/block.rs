@@ -2,12 +2,10 @@
 //! highest bit set) | packed | checksum (4)`; blocks without that bit are lz4. An entry is
 //! `shared key bytes, own key bytes, sequence, value length + 1 or 0 for a removal` as variable-length numbers, then the
 //! key's own bytes and the value.
-use std::cell::RefCell;
-
 use bytes::Bytes;
-use zstd::bulk::{Compressor, Decompressor};
 
 use crate::store::kv::{Sequence, StoreError};
+use crate::store::pack::{pack, unpack};
 
 /// A block is closed when its entries take this many bytes.
 pub(super) const BLOCK_BYTES: usize = 4096;
@@ -45,7 +43,7 @@ impl BlockBuilder {
 
     /// The block as it is stored; the builder is ready for the next.
     pub(super) fn finish(&mut self) -> Vec<u8> {
-        let mut packed = pack(&self.bytes);
+        let mut packed = squeeze(&self.bytes);
         let checksum = crc32fast::hash(&packed);
         packed.extend_from_slice(&checksum.to_be_bytes());
         *self = Self::default();
@@ -53,32 +51,23 @@ impl BlockBuilder {
     }
 }
 
-thread_local! {
-    static PACKER: RefCell<Option<Compressor<'static>>> = RefCell::new(Compressor::new(ZSTD_LEVEL).ok());
-    static UNPACKER: RefCell<Option<Decompressor<'static>>> = RefCell::new(Decompressor::new().ok());
-}
-
-/// Higher levels make blocks of this length a hundredth smaller.
-const ZSTD_LEVEL: i32 = 1;
 /// Set in the length of a block that is packed by zstd.
 const IS_ZSTD: u32 = 1 << 31;
 
-fn pack(bytes: &[u8]) -> Vec<u8> {
-    let by_zstd = |packer: &mut Option<Compressor<'static>>| packer.as_mut()?.compress(bytes).ok();
-    match (PACKER.with_borrow_mut(by_zstd), u32::try_from(bytes.len())) {
+fn squeeze(bytes: &[u8]) -> Vec<u8> {
+    match (pack(bytes), u32::try_from(bytes.len())) {
         (Some(packed), Ok(len)) if len < IS_ZSTD => [&(len | IS_ZSTD).to_le_bytes()[..], &packed].concat(),
         _ => lz4_flex::block::compress_prepend_size(bytes),
     }
 }
 
-fn unpack(stored: &[u8]) -> Option<Vec<u8>> {
+fn expand(stored: &[u8]) -> Option<Vec<u8>> {
     let (len, packed) = stored.split_first_chunk::<4>()?;
     let len = u32::from_le_bytes(*len);
     if len & IS_ZSTD == 0 {
         return lz4_flex::block::decompress_size_prepended(stored).ok();
     }
-    let len = usize::try_from(len & !IS_ZSTD).ok()?;
-    UNPACKER.with_borrow_mut(|unpacker| unpacker.as_mut()?.decompress(packed, len).ok())
+    unpack(packed, usize::try_from(len & !IS_ZSTD).ok()?)
 }
 
 /// A decoded entry: where its key and value stand in the block.
@@ -104,7 +93,7 @@ impl Block {
         if crc32fast::hash(packed) != u32::from_be_bytes(*checksum) {
             return Err(corrupt());
         }
-        let values = Bytes::from(unpack(packed).ok_or_else(corrupt)?);
+        let values = Bytes::from(expand(packed).ok_or_else(corrupt)?);
         let mut block =
             Self { keys: Vec::with_capacity(values.len() * 2), values: Bytes::new(), entries: Vec::new() };
         let mut at = 0;

@@ -185,13 +185,18 @@ mod tests {
     }
 
     fn journal(folder: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
-        let files = super::journal::files(&folder.join("journal")).unwrap();
-        let read = |path: std::path::PathBuf| {
-            let bytes = std::fs::read(&path).unwrap();
+        let read = |(_, path): (_, std::path::PathBuf)| {
+            let bytes = std::fs::read(&path).ok()?;
             let is_packed = path.extension().is_some_and(|extension| extension == "zst");
-            (path, if is_packed { zstd::decode_all(bytes.as_slice()).unwrap() } else { bytes })
+            Some((path, if is_packed { zstd::decode_all(bytes.as_slice()).unwrap() } else { bytes }))
         };
-        files.into_iter().map(|(_, path)| read(path)).collect()
+        loop {
+            let files = super::journal::files(&folder.join("journal")).unwrap();
+            // The background may pack a file between its being found and its being read; it has another name then.
+            if let Some(files) = files.into_iter().map(read).collect() {
+                return files;
+            }
+        }
     }
 
     fn finds(bytes: &[u8]) -> bool {
@@ -228,7 +233,9 @@ mod tests {
     fn a_damaged_file_keeps_an_erasure_from_its_end_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let store = filled(folder.path());
-        let (path, bytes) = journal(folder.path()).remove(0);
+        let first = || journal(folder.path()).remove(0);
+        assert!(waited_for(|| first().0.extension().is_some_and(|extension| extension == "zst")));
+        let (path, bytes) = first();
         std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
         erase(&store, 7);
         assert!(waited_for(|| store.failure().is_some()));

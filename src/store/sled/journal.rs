@@ -252,7 +252,8 @@ pub(super) fn replay(
     Ok(state)
 }
 
-fn is_plain(path: &Path) -> bool {
+/// Whether a file of the journal is not packed.
+pub(super) fn is_plain(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "journal")
 }
 

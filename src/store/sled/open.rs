@@ -194,14 +194,14 @@ fn replay(
         background.state.replace(|sources| sources.tables.insert(0, Arc::new(Table::default())));
         background.work()
     })?;
-    let was_written_down = journal::files(folder)?.iter().any(|(_, path)| !is_plain(path));
+    let was_written_down = journal::files(folder)?.iter().any(|(_, path)| !journal::is_plain(path));
     if applied.sequence.0 == 0 && was_written_down && opened.rebuilt.is_none() {
         opened.rebuilt = Some("what had been written to sled is gone".to_owned());
     }
     opened.torn_bytes = replayed.torn_bytes;
     let next = Sequence(replayed.last.sequence.0 + 1);
     let resumed = match &replayed.open {
-        Some((path, len)) if is_plain(path) => Some(Journal::resume(path, *len, options.sync)?),
+        Some((path, len)) if journal::is_plain(path) => Some(Journal::resume(path, *len, options.sync)?),
         _ => None,
     };
     let erases = holds_erasure(background);
@@ -227,8 +227,4 @@ fn holds_erasure(background: &Background) -> bool {
         erased_row(&key).is_some() && value.is_some()
     };
     sources.tables.first().is_some_and(|table| table.iter().any(holds))
-}
-
-fn is_plain(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "journal")
 }

@@ -2,25 +2,12 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::oauth_admin::run;
-use crate::process::Process;
+use crate::process::{Process, agent, put_patient};
 
 use super::{EIO, EROFS, is_possible, shim};
-
-fn agent() -> ureq::Agent {
-    ureq::Agent::config_builder().http_status_as_error(false).build().into()
-}
-
-fn write(agent: &ureq::Agent, base: &str, number: usize) -> (u16, Value) {
-    let patient = json!({"resourceType": "Patient", "id": format!("p{number}"), "active": true});
-    let request =
-        agent.put(format!("{base}/Patient/p{number}")).header("Content-Type", "application/fhir+json");
-    let mut answer = request.send(patient.to_string()).unwrap();
-    let text = answer.body_mut().read_to_string().unwrap();
-    (answer.status().as_u16(), serde_json::from_str(&text).unwrap_or_default())
-}
 
 fn status(agent: &ureq::Agent, url: &str) -> u16 {
     agent.get(url).call().unwrap().status().as_u16()
@@ -33,7 +20,11 @@ struct Faulty {
 }
 
 impl Faulty {
-    fn start(data: &Path, below: &str, kinds: &str, errno: &str) -> Self {
+    /// One that has taken ten Patients before its disk broke; `None` where calls cannot be made to fail.
+    fn broken(test: &str, data: &Path, below: &str, kinds: &str, errno: &str) -> Option<Self> {
+        if !is_possible(test) {
+            return None;
+        }
         let switch = data.with_extension("switch");
         let below = data.join(below);
         let variables = [
@@ -43,11 +34,12 @@ impl Faulty {
             ("FAULT_CALLS", kinds),
             ("FAULT_ERRNO", errno),
         ];
-        Self { server: Process::start_with(data, "", &["--open"], &variables), switch }
-    }
-
-    fn break_disk(&self) {
-        std::fs::write(&self.switch, b"").unwrap();
+        let faulty = Self { server: Process::start_with(data, "", &["--open"], &variables), switch };
+        for number in 0..10 {
+            assert_eq!(put_patient(&agent(), &faulty.server.base, number).0, 201);
+        }
+        std::fs::write(&faulty.switch, b"").unwrap();
+        Some(faulty)
     }
 
     fn mend_disk(&self) {
@@ -57,19 +49,13 @@ impl Faulty {
 
 #[test]
 fn a_read_only_disk_refuses_writes_and_reads_go_on() {
-    if !is_possible("a_read_only_disk_refuses_writes_and_reads_go_on") {
-        return;
-    }
+    let name = "a_read_only_disk_refuses_writes_and_reads_go_on";
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let mut faulty = Faulty::start(&data, "", "write,name", EROFS);
+    let Some(mut faulty) = Faulty::broken(name, &data, "", "write,name", EROFS) else { return };
     let (agent, base) = (agent(), faulty.server.base.clone());
-    for number in 0..10 {
-        assert_eq!(write(&agent, &base, number).0, 201);
-    }
-    faulty.break_disk();
     for number in 10..15 {
-        let (status, outcome) = write(&agent, &base, number);
+        let (status, outcome) = put_patient(&agent, &base, number);
         assert_eq!((status, &outcome["resourceType"]), (507, &json!("OperationOutcome")), "{outcome}");
     }
     for number in 0..10 {
@@ -77,7 +63,7 @@ fn a_read_only_disk_refuses_writes_and_reads_go_on() {
     }
     faulty.mend_disk();
     let since = Instant::now();
-    while write(&agent, &base, 20).0 != 201 {
+    while put_patient(&agent, &base, 20).0 != 201 {
         assert!(since.elapsed() < Duration::from_secs(20), "the disk is well and is not written");
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -92,22 +78,16 @@ fn a_read_only_disk_refuses_writes_and_reads_go_on() {
 
 #[test]
 fn after_a_sync_that_failed_nothing_is_acknowledged_until_a_restart() {
-    if !is_possible("after_a_sync_that_failed_nothing_is_acknowledged_until_a_restart") {
-        return;
-    }
+    let name = "after_a_sync_that_failed_nothing_is_acknowledged_until_a_restart";
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let mut faulty = Faulty::start(&data, "journal", "sync", EIO);
+    let Some(mut faulty) = Faulty::broken(name, &data, "journal", "sync", EIO) else { return };
     let (agent, base) = (agent(), faulty.server.base.clone());
-    for number in 0..10 {
-        assert_eq!(write(&agent, &base, number).0, 201);
-    }
-    faulty.break_disk();
-    let (refused, outcome) = write(&agent, &base, 10);
+    let (refused, outcome) = put_patient(&agent, &base, 10);
     assert_eq!((refused, &outcome["resourceType"]), (503, &json!("OperationOutcome")), "{outcome}");
     faulty.mend_disk();
     // Nobody can know what the disk has kept, so the sync after it proves nothing.
-    assert_eq!(write(&agent, &base, 11).0, 503);
+    assert_eq!(put_patient(&agent, &base, 11).0, 503);
     let health = base.replace("/fhir", "/health");
     assert_eq!(
         (status(&agent, &format!("{health}/live")), status(&agent, &format!("{health}/ready"))),
@@ -118,7 +98,7 @@ fn after_a_sync_that_failed_nothing_is_acknowledged_until_a_restart() {
     for number in 0..10 {
         assert_eq!(status(&agent, &format!("{}/Patient/p{number}", server.base)), 200);
     }
-    assert_eq!(write(&agent, &server.base, 11).0, 201);
+    assert_eq!(put_patient(&agent, &server.base, 11).0, 201);
     drop(server);
     let (done, said) = run(&data, &["verify"], "");
     assert!(done, "{said}");

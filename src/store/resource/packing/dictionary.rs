@@ -1,15 +1,13 @@
-//! A dictionary ready for use, and zstd with and without one.
+//! A dictionary ready for use, and zstd with one.
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
 use sha2::{Digest as _, Sha256};
-use zstd::bulk::{Compressor, Decompressor};
 use zstd::dict::{DecoderDictionary, EncoderDictionary};
 use zstd::zstd_safe::{CCtx, CParameter, DCtx};
 
-/// Without a dictionary a higher level gains next to nothing on texts this short; with one it gains a twentieth.
-const LEVEL_PLAIN: i32 = 1;
+/// With a dictionary this gains a twentieth over the lowest level.
 const LEVEL: i32 = 3;
 
 /// What is packed: each sort has words of its own.
@@ -107,8 +105,6 @@ thread_local! {
     // What zstd needs for its work is large, and takes longer to make than most texts to pack.
     static PACKER: RefCell<Option<CCtx<'static>>> = RefCell::new(packer());
     static UNPACKER: RefCell<Option<DCtx<'static>>> = RefCell::new(DCtx::try_create());
-    static PLAIN_PACKER: RefCell<Option<Compressor<'static>>> = RefCell::new(Compressor::new(LEVEL_PLAIN).ok());
-    static PLAIN_UNPACKER: RefCell<Option<Decompressor<'static>>> = RefCell::new(Decompressor::new().ok());
 }
 
 /// Without what the record says already: the length, and which dictionary.
@@ -117,14 +113,4 @@ fn packer() -> Option<CCtx<'static>> {
     packer.set_parameter(CParameter::ContentSizeFlag(false)).ok()?;
     packer.set_parameter(CParameter::DictIdFlag(false)).ok()?;
     Some(packer)
-}
-
-/// Packs without a dictionary.
-pub(in crate::store::resource) fn pack_plain(text: &[u8]) -> Option<Vec<u8>> {
-    PLAIN_PACKER.with_borrow_mut(|packer| packer.as_mut()?.compress(text).ok())
-}
-
-/// Unpacks what was packed without a dictionary and takes so many bytes.
-pub(in crate::store::resource) fn unpack_plain(packed: &[u8], len: usize) -> Option<Vec<u8>> {
-    PLAIN_UNPACKER.with_borrow_mut(|unpacker| unpacker.as_mut()?.decompress(packed, len).ok())
 }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use crate::store::key::{packing_dictionary_key, packing_key};
 use crate::store::kv::{At, Batch, CommitError, Expectation, Kv, Sequence, Snapshot, StoreError, Write};
 
-pub(super) use dictionary::{Dictionary, Sort, pack_plain, unpack_plain};
+pub(super) use dictionary::{Dictionary, Sort};
 
 /// So many resources are there when the first dictionary is made: fewer patients share too little.
 const ROWS_MIN: u64 = 8_192;
