@@ -6,11 +6,15 @@ check:
     cargo clippy --all-targets -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --lib
     cargo deny check bans licenses sources
-    cargo test
+    cargo test --release
 
 # Run the conformance scenarios against a server.
 conform URL *ARGS:
     cargo run --release -- conform {{URL}} {{ARGS}}
+
+# The program with line tables, in target/symbols: to read backtraces and profiles of the same commit's release by.
+symbols:
+    cargo build --profile symbols
 
 # The long forms of tests.
 long:

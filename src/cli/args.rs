@@ -4,8 +4,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use super::{
-    audit, backup, config, conform, consent, demo, fhirpath, generate, import, keys, load, profiles,
-    registrations, reindex, serve, standby, token, verify,
+    audit, backup, config, conform, consent, demo, fhirpath, generate, import, keys, load, patch, profiles,
+    registrations, reindex, selftest, serve, standby, token, verify,
 };
 
 /// An HL7 FHIR R4 server that discloses patients' health records only as their consent allows.
@@ -44,6 +44,8 @@ enum Command {
     Standby(standby::Arguments),
     /// Prove that a data directory is whole: every resource has exactly its index entries, every version its place
     Verify(verify::Arguments),
+    /// Ask this program questions whose answers are known
+    Selftest(selftest::Arguments),
     /// Index every resource anew
     Reindex(reindex::Arguments),
     /// Run the conformance scenarios against a FHIR server and print which hold
@@ -56,6 +58,8 @@ enum Command {
     Config(config::Arguments),
     /// Evaluate a FHIRPath expression on a resource and print what it selects, one value a line
     Fhirpath(fhirpath::Arguments),
+    /// Apply a JSON Patch or a FHIRPath Patch to a document and print what comes of it
+    Patch(patch::Arguments),
     /// Make the tables of `profiles/` from unpacked official packages (for developers)
     Profiles(profiles::Arguments),
 }
@@ -77,12 +81,14 @@ pub fn run() -> ExitCode {
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Standby(arguments) => standby::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::Selftest(arguments) => selftest::run(&arguments),
         Command::Reindex(arguments) => reindex::run(&arguments),
         Command::Conform(arguments) => conform::run(&arguments),
         Command::Load(arguments) => load::run(&arguments),
         Command::Consent(arguments) => consent::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),
         Command::Fhirpath(arguments) => fhirpath::run(&arguments),
+        Command::Patch(arguments) => patch::run(&arguments),
         Command::Profiles(arguments) => profiles::run(&arguments),
     };
     match done {

@@ -12,6 +12,7 @@ use super::config::{Common, Config};
 use super::generate::{Format, documents_of};
 use super::house::{House, claims};
 use super::import::Sink;
+use super::selftest;
 use super::serve::{ready, start};
 use super::tour;
 
@@ -38,6 +39,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     if arguments.tour {
         return tour::run();
     }
+    selftest::assure()?;
     let config = Config::load(&arguments.common)?;
     let house = match &arguments.common.data {
         Some(_) => House::open(&config)?,

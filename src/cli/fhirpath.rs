@@ -1,27 +1,55 @@
 //! `chartward fhirpath`: evaluates an expression on a resource, for people who write search parameters and invariants.
 use std::io::{Read as _, Write as _};
-use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
 
 use crate::fhirpath::{Element, Environment, Expression, Value};
 use crate::model::{Temporal, from_xml, minify, parse};
+
+use super::house::now;
 
 /// Exit code 1 if the expression or the resource cannot be read, or the evaluation fails.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The expression, such as "Patient.name.given.first()"
-    expression: String,
+    #[arg(required_unless_present = "cases")]
+    expression: Option<String>,
     /// A resource in JSON or XML; standard input if it is left out or `-`
     file: Option<PathBuf>,
     /// Treat the name of an element that a type does not have as an error
     #[arg(long)]
     strict: bool,
+    /// Evaluate many instead: a JSON array of objects with `expression`, `resource` and, where wanted, `strict`. Prints for each
+    /// a line of JSON, `{"values": [{"type", "text"}]}` or `{"error"}`
+    #[arg(long, conflicts_with_all = ["expression", "file", "strict"])]
+    cases: Option<PathBuf>,
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), String> {
-    let expression = Expression::compile(&arguments.expression).map_err(|error| error.to_string())?;
+    let mut out = std::io::stdout().lock();
+    if let Some(path) = &arguments.cases {
+        for case in cases_of(path)? {
+            let text = |name: &str| case.get(name).map(serde_json::Value::to_string).unwrap_or_default();
+            let expression = case.get("expression").and_then(serde_json::Value::as_str).unwrap_or_default();
+            let strict = case.get("strict") == Some(&true.into());
+            let answer = evaluated(expression, text("resource").into_bytes(), strict, typed);
+            let answer =
+                answer.map_or_else(|error| json!({"error": error}), |values| json!({"values": values}));
+            writeln!(out, "{answer}").map_err(|error| error.to_string())?;
+        }
+        return Ok(());
+    }
+    let bytes = read(arguments.file.as_deref())?;
+    let expression = arguments.expression.as_deref().unwrap_or_default();
+    let lines = evaluated(expression, bytes, arguments.strict, line)?;
+    lines.iter().try_for_each(|line| writeln!(out, "{line}")).map_err(|error| error.to_string())
+}
+
+/// The bytes of a file, or of standard input for none or `-`.
+pub(super) fn read(path: Option<&Path>) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
-    match &arguments.file {
+    match path {
         Some(path) if path.as_os_str() != "-" => {
             bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
         }
@@ -29,6 +57,22 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
             std::io::stdin().read_to_end(&mut bytes).map_err(|error| format!("standard input: {error}"))?;
         }
     }
+    Ok(bytes)
+}
+
+/// The cases of a file: a JSON array.
+pub(super) fn cases_of(path: &Path) -> Result<Vec<serde_json::Value>, String> {
+    serde_json::from_slice(&read(Some(path))?).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// What an expression selects of a resource in JSON or XML, each value as `show` has it.
+fn evaluated<T>(
+    expression: &str,
+    bytes: Vec<u8>,
+    strict: bool,
+    show: impl Fn(&Value<'_>) -> T,
+) -> Result<Vec<T>, String> {
+    let expression = Expression::compile(expression).map_err(|error| error.to_string())?;
     let is_xml = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'<');
     let tree = if is_xml {
         from_xml(&bytes).map_err(|outcome| outcome.to_json())?
@@ -36,12 +80,27 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         parse(bytes).map_err(|error| error.to_string())?
     };
     let resource = Element::resource(tree.root()).ok_or("the file holds no resource of R4")?;
-    let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|error| error.to_string())?.as_millis();
-    let now = Temporal::from_millis(i64::try_from(millis).map_err(|error| error.to_string())?);
-    let environment = Environment { strict: arguments.strict, ..Environment::of(resource, now) };
+    let environment = Environment { strict, ..Environment::of(resource, Temporal::from_millis(now())) };
     let values = expression.evaluate(&environment, resource).map_err(|error| error.to_string())?;
-    let mut out = std::io::stdout().lock();
-    values.iter().try_for_each(|value| writeln!(out, "{}", line(value))).map_err(|error| error.to_string())
+    Ok(values.iter().map(show).collect())
+}
+
+/// A value with the name of its type: of FHIR for an element, of FHIRPath's own types with a small first letter.
+fn typed(value: &Value<'_>) -> serde_json::Value {
+    let type_name = match value {
+        Value::Element(element) => element.def.name.to_string(),
+        other => {
+            let mut letters = other.system_type().unwrap_or("?").chars();
+            letters.next().map(|first| first.to_ascii_lowercase()).into_iter().chain(letters).collect()
+        }
+    };
+    let text = value.to_text().map(|text| text.into_owned()).unwrap_or_default();
+    let text = match value.system() {
+        Value::Date(_) | Value::DateTime(_) => format!("@{text}"),
+        Value::Time(_) => format!("@T{text}"),
+        _ => text,
+    };
+    json!({"type": type_name, "text": text})
 }
 
 fn line(value: &Value<'_>) -> String {

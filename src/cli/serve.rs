@@ -22,6 +22,7 @@ use super::config::{Common, Config};
 use super::house::House;
 use super::reindex::Indexing;
 use super::sealing::Sealing;
+use super::selftest;
 use super::telemetry::{Telemetry, process_figures};
 
 /// Serves the R4 REST API below /fhir. Access tokens are needed unless --open is given.
@@ -54,6 +55,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     let config = Config::load(&arguments.common)?;
     let _telemetry = Telemetry::start(&config.log)?;
     super::standby::refuse(&config)?;
+    selftest::assure()?;
     // Every connection is an open file. A shell lets a process have a thousand, and as many as it may if it asks.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the limit of open files stays as it is");

@@ -2,18 +2,24 @@
 //! where all that refers to it is.
 use std::collections::BTreeSet;
 
+use crate::definitions::{TypeDef, r4};
 use crate::model::{Node, ResourceId};
-use crate::store::{StoreError, Stored};
+use crate::search::{Everything, Filter, search_params};
+use crate::store::{Report, Search, StoreError, Stored, View, Way};
 
 use super::data::DataFacts;
 use super::decide::{Basis, Decision, Requester};
 use super::identities::load;
-use super::lens::Lens;
+use super::lens::{Lens, Target};
+use super::masking::Named;
 
 /// How far what is named may itself name something.
 const NAMED_DEPTH_MAX: usize = 4;
 /// How many Binaries may be each other's security context; one of more is shown to nobody.
 const BINARIES_MAX: usize = 16;
+
+/// So many resources that share an identifier are looked at.
+const IDENTIFIED_MAX: usize = 8;
 
 /// Whether facts alone cannot tell of a type's resources who may see them.
 pub(super) fn depends_on_others(type_name: &str) -> bool {
@@ -124,11 +130,45 @@ impl Lens<'_> {
         Ok(found)
     }
 
-    /// Whether what a reference leads to is there and may be seen.
-    pub(super) fn is_shown(&self, reference: &str) -> Result<bool, StoreError> {
-        match load(&self.repository, reference)? {
-            Some(stored) => self.may_see(self.tree(&stored)?.root()),
-            None => Ok(false),
+    /// What a reference leads to, and whether it may be seen: of several, whether all may.
+    pub(super) fn look_for(&self, named: &Named) -> Result<Target, StoreError> {
+        let found = match named {
+            Named::Resource(reference) => load(&self.repository, reference)?.into_iter().collect(),
+            Named::Identified { types, system, value } => self.identified(types, system.as_ref(), value)?,
+        };
+        for stored in &found {
+            if !self.may_see(self.tree(stored)?.root())? {
+                return Ok(Target::Hidden);
+            }
         }
+        Ok(if found.is_empty() { Target::Absent } else { Target::Shown })
+    }
+
+    /// The resources that have an identifier; of all types, where none are named.
+    fn identified(
+        &self,
+        types: &[&'static str],
+        system: Option<&String>,
+        value: &str,
+    ) -> Result<Vec<Stored>, StoreError> {
+        let named = types.iter().filter_map(|name| r4().resource(name));
+        let defs: Vec<&'static TypeDef> =
+            if types.is_empty() { r4().resources().collect() } else { named.collect() };
+        let view = View::new(&self.repository, None, &Everything);
+        let mut found = Vec::new();
+        for def in defs {
+            let Some(param) = search_params().find(def, "identifier") else { continue };
+            let filter = Filter::codes(param, &[(system.cloned(), value.to_owned())]);
+            let report = Report::default();
+            let rows =
+                Search::new(&view, def, &filter, &[], &report)?.page(None, Way::Onward, IDENTIFIED_MAX)?;
+            for row in rows {
+                if let Some(current) = self.repository.current_of_row(row)?.filter(|current| !current.deleted)
+                {
+                    found.push(self.repository.newest(&current)?);
+                }
+            }
+        }
+        Ok(found)
     }
 }

@@ -2,14 +2,13 @@
 //! make a [`Disclosed`].
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::auth::{Party, Permission, Writes};
 use crate::definitions::TypeDef;
 use crate::model::{Millis, Node, parse};
 use crate::search::Keep;
-use crate::store::{Current, Repository, Snapshot, StoreError, Stored};
+use crate::store::{Current, Fingerprint, Repository, Snapshot, StoreError, Stored};
 
 use super::codes::{Code, CodeSystem};
 use super::data::DataFacts;
@@ -18,7 +17,7 @@ use super::disclosed::{Disclosed, Shown};
 use super::identities::{Membership, load, membership, requester};
 use super::kept::Decisions;
 use super::later::Later;
-use super::masking::{Accompaniment, accompanied, masked, telling_references};
+use super::masking::{Accompaniment, Named, accompanied, masked, telling_references};
 use super::obligations::of_data;
 use super::program::Program;
 use super::programs::{OfState, Programs, Telling};
@@ -44,10 +43,8 @@ pub struct Lens<'s> {
     pub(super) references: Mutex<HashMap<String, Arc<BTreeSet<String>>>>,
     /// What groups and teams that Consents of a patient name are to the party: team, patient.
     memberships: Mutex<HashMap<(String, String), Membership>>,
-    /// Whether what references lead to is shown.
-    targets: Mutex<HashMap<String, bool>>,
-    /// Whether only what is shown whole counts: where texts are searched that a mask may leave out.
-    pub(super) wants_whole: AtomicBool,
+    /// What references lead to, as the party may know it.
+    targets: Mutex<HashMap<Named, Target>>,
     /// What was asked for and not shown, for the record of accesses.
     withheld: Mutex<Vec<Withheld>>,
 }
@@ -83,7 +80,6 @@ impl<'s> Lens<'s> {
             references: Mutex::default(),
             memberships: Mutex::default(),
             targets: Mutex::default(),
-            wants_whole: AtomicBool::new(false),
             withheld: Mutex::default(),
         })
     }
@@ -213,20 +209,21 @@ impl<'s> Lens<'s> {
 
     /// The text of a version, in which references to what is not shown tell nothing of it; `None` if nothing is left out.
     fn without_the_hidden(&self, stored: &Stored, text: &str) -> Result<Option<String>, StoreError> {
-        if !text.contains("\"display\"") && !text.contains("\"identifier\"") {
+        if !["\"display\"", "\"_display\"", "\"identifier\"", "\"text\""].iter().any(|key| text.contains(key))
+        {
             return Ok(None);
         }
         let version = (stored.row, stored.sequence);
         let telling = match self.telling.get(&version) {
             Some(known) => known,
             None => {
-                let telling: Arc<[String]> = telling_references(self.tree(stored)?.root()).into();
+                let telling: Arc<[Named]> = telling_references(self.tree(stored)?.root()).into();
                 self.telling.insert(version, telling.clone());
                 telling
             }
         };
         let hidden = self.hidden_of(&telling)?;
-        if hidden.is_empty() {
+        if hidden.is_empty() || self.has_written(stored)? {
             return Ok(None);
         }
         let corrupt = || StoreError::Corrupt(format!("the text of row {}", stored.row));
@@ -234,36 +231,50 @@ impl<'s> Lens<'s> {
     }
 
     /// The references that tell of what is not shown.
-    pub(super) fn hidden_targets(&self, resource: Node<'_>) -> Result<Vec<String>, StoreError> {
+    pub(super) fn hidden_targets(&self, resource: Node<'_>) -> Result<Vec<Named>, StoreError> {
         self.hidden_of(&telling_references(resource))
     }
 
-    fn hidden_of(&self, telling: &[String]) -> Result<Vec<String>, StoreError> {
+    /// Those of these references that the party must not be told of. CHOICE: the own organization is shown a reference to what
+    /// is not here as it was written, and can thereby tell it from one to what is hidden; for others both are masked.
+    fn hidden_of(&self, telling: &[Named]) -> Result<Vec<Named>, StoreError> {
         let mut hidden = Vec::new();
-        for target in telling {
-            if !self.shows_target(target)? {
-                hidden.push(target.clone());
+        for named in telling {
+            match self.target(named)? {
+                Target::Shown => {}
+                Target::Absent if self.is_own => {}
+                Target::Absent | Target::Hidden => hidden.push(named.clone()),
             }
         }
         Ok(hidden)
     }
 
-    /// Lets a search find only what is shown whole: it asks for texts or identifiers, and what is left out of an answer is
-    /// not found out by asking for it. CHOICE: the own staff, whose answers leave out little but what is not here at all,
-    /// finds what it has stored.
-    pub fn find_only_the_whole(&self) {
-        self.wants_whole.store(!self.is_own, Ordering::Relaxed);
+    /// What a reference leads to.
+    fn target(&self, named: &Named) -> Result<Target, StoreError> {
+        let lock = || self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lock().get(named) {
+            return Ok(*known);
+        }
+        let found = self.look_for(named)?;
+        lock().insert(named.clone(), found);
+        Ok(found)
     }
 
-    /// Whether what a reference leads to is there and shown.
-    fn shows_target(&self, reference: &str) -> Result<bool, StoreError> {
-        let lock = || self.targets.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(shown) = lock().get(reference) {
-            return Ok(*shown);
-        }
-        let shown = self.is_shown(reference)?;
-        lock().insert(reference.to_owned(), shown);
-        Ok(shown)
+    /// What the party is known by to be the writer of a version; nothing for the own organization, which is shown what is
+    /// absent anyway.
+    #[must_use]
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        use sha2::Digest as _;
+        let Party { client, subject, .. } = &*self.party;
+        let hash =
+            sha2::Sha256::new().chain_update(client).chain_update([0]).chain_update(subject).finalize();
+        hash.first_chunk().copied().filter(|_| !self.is_own)
+    }
+
+    /// Whether the party, of another organization, has written this version itself: what it names tells its writer nothing.
+    fn has_written(&self, stored: &Stored) -> Result<bool, StoreError> {
+        let Some(own) = self.fingerprint() else { return Ok(false) };
+        Ok(self.repository.writer(stored.row, stored.sequence)? == Some(own))
     }
 
     /// Whether the party reads the record of accesses: privacy officers and administrators of the own organization.
@@ -463,6 +474,14 @@ impl<'s> Lens<'s> {
         let row = self.party.role.row();
         self.is_own && matches!(row.writes, Writes::Anything | Writes::Administration | Writes::Work)
     }
+}
+
+/// What a reference leads to, for one party.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    Shown,
+    Hidden,
+    Absent,
 }
 
 const PHYSICAL_TYPE: &str = "http://terminology.hl7.org/CodeSystem/location-physical-type";

@@ -2,7 +2,6 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use crate::definitions::TypeDef;
 use crate::model::{Millis, Node};
@@ -70,17 +69,55 @@ impl Mask for Lens<'_> {
     }
 
     fn keep(&self, def: &TypeDef, facts: &Facts) -> Keep {
-        match self.with_facts(def, facts, &ByFacts::keep) {
-            Keep::Keep if self.wants_whole.load(Ordering::Relaxed) => Keep::NeedResource,
-            keep => keep,
-        }
+        self.with_facts(def, facts, &ByFacts::keep)
     }
 
     fn keep_resource(&self, _: &TypeDef, resource: Node<'_>) -> bool {
         // A store that fails here fails the read that follows; until then nothing is shown.
-        let is_whole = || self.hidden_targets(resource).is_ok_and(|hidden| hidden.is_empty());
-        let permit = self.may_see(resource).is_ok_and(|permit| permit);
-        permit && (!self.wants_whole.load(Ordering::Relaxed) || is_whole())
+        self.may_see(resource).is_ok_and(|permit| permit)
+    }
+}
+
+/// What a search finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// All that the party may see.
+    Visible,
+    /// Only what is shown whole: the search asks for texts or identifiers, and what a mask leaves out of an answer is not found
+    /// out by asking for it.
+    Whole,
+}
+
+/// A lens for one search.
+pub struct Sight<'l, 's> {
+    lens: &'l Lens<'s>,
+    finding: Finding,
+}
+
+impl<'s> Lens<'s> {
+    /// The lens as the mask of a search. CHOICE: the own organization, which can tell hidden targets of references from absent
+    /// ones anyway, finds what it has stored.
+    #[must_use]
+    pub fn finding(&self, finding: Finding) -> Sight<'_, 's> {
+        Sight { lens: self, finding: if self.is_own() { Finding::Visible } else { finding } }
+    }
+}
+
+impl Mask for Sight<'_, '_> {
+    fn scope(&self, def: &TypeDef) -> Scope {
+        self.lens.scope(def)
+    }
+
+    fn keep(&self, def: &TypeDef, facts: &Facts) -> Keep {
+        match self.lens.keep(def, facts) {
+            Keep::Keep if self.finding == Finding::Whole => Keep::NeedResource,
+            keep => keep,
+        }
+    }
+
+    fn keep_resource(&self, def: &TypeDef, resource: Node<'_>) -> bool {
+        let is_whole = || self.lens.hidden_targets(resource).is_ok_and(|hidden| hidden.is_empty());
+        self.lens.keep_resource(def, resource) && (self.finding == Finding::Visible || is_whole())
     }
 }
 

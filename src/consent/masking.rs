@@ -1,26 +1,104 @@
-//! References to what is not shown: they keep their id and lose what tells who or what is behind them. Hidden and absent
-//! targets are treated alike, so that the difference tells nothing.
+//! References to what is hidden keep their id and lose what tells who or what is behind them. For parties outside the own
+//! organization hidden and absent targets are treated alike, so that the difference tells nothing.
 use serde_json::{Value, json};
 
+use crate::definitions::{TypeDef, TypeId, r4};
 use crate::model::{JsonKind, Node, Reference, ReferenceTarget};
 
 use super::reach::ADMINISTRATIVE;
 
-/// What is behind a reference to one of these is no patient's secret. A Location may be somebody's house.
-fn is_open(target: &str) -> bool {
-    let name = target.split('/').next().unwrap_or_default();
-    ADMINISTRATIVE.contains(&name) && name != "Location"
+/// Whether resources of a type are no patient's secret. A Location may be somebody's house.
+fn is_open(type_name: &str) -> bool {
+    ADMINISTRATIVE.contains(&type_name) && type_name != "Location"
 }
 
-/// `Type/id` of the local references that carry a display or an identifier which may tell of somebody.
-pub(super) fn telling_references(resource: Node<'_>) -> Vec<String> {
-    let nodes = resource.subtree().filter(|node| node.kind() == JsonKind::Object);
-    let telling = nodes.filter(|node| node.get("display").is_some() || node.get("identifier").is_some());
-    let targets = telling.filter_map(|node| local(node.str_at("reference")?));
-    let mut found: Vec<String> = targets.filter(|target| !is_open(target)).collect();
+/// What a reference names that may tell of somebody.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Named {
+    /// `Type/id` on this server.
+    Resource(String),
+    /// By an identifier alone: of a resource of these types, or of any where none is named.
+    Identified { types: Vec<&'static str>, system: Option<String>, value: String },
+}
+
+impl Named {
+    fn of(reference: Node<'_>, targets: &[TypeId]) -> Option<Self> {
+        if let Some(literal) = reference.str_at("reference") {
+            let target = local(literal)?;
+            return (!is_open(target.split('/').next().unwrap_or_default()))
+                .then_some(Self::Resource(target));
+        }
+        let identifier = reference.get("identifier").filter(|node| node.kind() == JsonKind::Object)?;
+        let said = reference.str_at("type").and_then(|name| r4().resource(name));
+        let types: Vec<&'static str> = match said {
+            Some(def) => vec![&def.name],
+            None => targets.iter().filter_map(|id| r4().get(*id)).map(|def| &*def.name).collect(),
+        };
+        let is_any = types.is_empty() || types.contains(&"Resource");
+        let types: Vec<&'static str> = types.into_iter().filter(|name| !is_open(name)).collect();
+        if types.is_empty() && !is_any {
+            return None;
+        }
+        Some(Self::Identified {
+            types: if is_any { Vec::new() } else { types },
+            system: identifier.str_at("system").map(str::to_owned),
+            value: identifier.str_at("value")?.to_owned(),
+        })
+    }
+
+    /// Whether a reference in JSON is one that names it.
+    fn is_named_by(&self, members: &serde_json::Map<String, Value>) -> bool {
+        let literal = members.get("reference").and_then(Value::as_str);
+        match self {
+            Self::Resource(target) => literal.and_then(local).is_some_and(|named| named == *target),
+            Self::Identified { system, value, .. } => {
+                let text = |name: &str| members.get("identifier")?.get(name)?.as_str();
+                literal.is_none() && text("value") == Some(value) && text("system") == system.as_deref()
+            }
+        }
+    }
+}
+
+/// What the references of a resource name that may tell of somebody: those with a display or an identifier; and all where
+/// there is a narrative, which may tell the same.
+pub(super) fn telling_references(resource: Node<'_>) -> Vec<Named> {
+    let mut found = Vec::new();
+    let def = resource.str_at("resourceType").and_then(|name| r4().resource(name));
+    if let Some(def) = def {
+        gather(resource, def, has_narrative(resource), &mut found);
+    }
     found.sort();
     found.dedup();
     found
+}
+
+fn has_narrative(resource: Node<'_>) -> bool {
+    resource.get("text").is_some() || resource.items_at("contained").any(|inner| inner.get("text").is_some())
+}
+
+fn gather(node: Node<'_>, def: &'static TypeDef, all: bool, found: &mut Vec<Named>) {
+    for child in node.children() {
+        let Some(property) = def.property(child.key()) else { continue };
+        let Some(of) = r4().get(property.type_id) else { continue };
+        for item in child.items() {
+            if item.kind() != JsonKind::Object {
+                continue;
+            }
+            if &*of.name == "Reference" {
+                let element = def.element_at(property.element);
+                let of_type = element.and_then(|element| {
+                    element.types.iter().find(|(type_id, _)| *type_id == property.type_id)
+                });
+                let targets = of_type.map_or(&[][..], |(_, targets)| targets);
+                let tells = ["display", "_display", "identifier"].iter().any(|name| item.get(name).is_some());
+                if all || tells {
+                    found.extend(Named::of(item, targets));
+                }
+            }
+            let inner = item.str_at("resourceType").and_then(|name| r4().resource(name));
+            gather(item, inner.unwrap_or(of), all, found);
+        }
+    }
 }
 
 fn local(reference: &str) -> Option<String> {
@@ -35,10 +113,13 @@ fn local(reference: &str) -> Option<String> {
 
 /// The text without what tells of these references; and without its narrative, which may tell the same. It is marked, so
 /// that nobody writes it back and loses the rest.
-pub(super) fn masked(text: &str, hidden: &[String]) -> Option<String> {
+pub(super) fn masked(text: &str, hidden: &[Named]) -> Option<String> {
     let mut json: Value = serde_json::from_str(text).ok()?;
     mask(&mut json, hidden);
     json.as_object_mut()?.shift_remove("text");
+    for inner in json.get_mut("contained").and_then(Value::as_array_mut).into_iter().flatten() {
+        inner.as_object_mut()?.shift_remove("text");
+    }
     add_label(&mut json, &json!({"system": OBSERVATION_VALUE, "code": "REDACTED"}));
     Some(json.to_string())
 }
@@ -91,15 +172,12 @@ fn add_label(resource: &mut Value, label: &Value) {
     }
 }
 
-fn mask(value: &mut Value, hidden: &[String]) {
+fn mask(value: &mut Value, hidden: &[Named]) {
     match value {
         Value::Object(members) => {
-            let is_hidden = members
-                .get("reference")
-                .and_then(Value::as_str)
-                .and_then(local)
-                .is_some_and(|target| hidden.contains(&target));
-            if is_hidden {
+            let may_be = members.get("reference").is_some_and(Value::is_string)
+                || members.get("identifier").is_some_and(Value::is_object);
+            if may_be && hidden.iter().any(|named| named.is_named_by(members)) {
                 for name in ["display", "_display", "identifier"] {
                     members.shift_remove(name);
                 }
@@ -113,19 +191,42 @@ fn mask(value: &mut Value, hidden: &[String]) {
 
 #[cfg(test)]
 mod tests {
-    use super::{masked, telling_references};
+    use super::{Named, masked, telling_references};
     use crate::model::parse;
+
+    fn named(text: &str) -> Vec<Named> {
+        telling_references(parse(text.as_bytes().to_vec()).unwrap().root())
+    }
 
     #[test]
     fn what_is_hidden_keeps_its_id_alone() {
         let text = r#"{"resourceType":"Observation","text":{"status":"generated","div":"<div>Ann</div>"},
             "subject":{"reference":"Patient/a","display":"Ann"},"encounter":{"reference":"Encounter/b"},
             "performer":[{"reference":"Practitioner/c","display":"Doc"}]}"#;
-        let tree = parse(text.as_bytes().to_vec()).unwrap();
-        // Who works here is no secret.
-        assert_eq!(telling_references(tree.root()), ["Patient/a"]);
-        let after = masked(text, &["Patient/a".to_owned()]).unwrap();
+        let resource = |reference: &str| Named::Resource(reference.to_owned());
+        // Who works here is no secret. The narrative may tell of the encounter, which without it would keep its id alone.
+        assert_eq!(named(text), [resource("Encounter/b"), resource("Patient/a")]);
+        assert_eq!(named(&text.replace("\"text\"", "\"x\"")), [resource("Patient/a")]);
+        let after = masked(text, &[resource("Patient/a")]).unwrap();
         assert!(!after.contains("Ann") && after.contains("Patient/a") && after.contains("Doc"), "{after}");
         assert!(after.contains("REDACTED"), "{after}");
+        let displayed = r#"{"resourceType":"Observation","subject":{"reference":"Patient/a","_display":{"extension":[
+            {"url":"urn:x","valueString":"Ann"}]}}}"#;
+        let after = masked(displayed, &named(displayed)).unwrap();
+        assert!(!after.contains("Ann") && after.contains("Patient/a"), "{after}");
+    }
+
+    #[test]
+    fn references_by_an_identifier_alone_may_tell_as_well() {
+        let text = r#"{"resourceType":"Observation","identifier":[{"value":"1"}],
+            "subject":{"identifier":{"system":"urn:mrn","value":"1"},"display":"Ann"},
+            "performer":[{"type":"Practitioner","identifier":{"value":"7"}}]}"#;
+        let found = named(text);
+        let [Named::Identified { types, system, value }] = found.as_slice() else { panic!("{found:?}") };
+        assert!(types.contains(&"Patient") && !types.contains(&"Practitioner"), "{types:?}");
+        assert_eq!((system.as_deref(), value.as_str()), (Some("urn:mrn"), "1"));
+        let after = masked(text, &found).unwrap();
+        assert!(!after.contains("Ann") && !after.contains("urn:mrn"), "{after}");
+        assert!(after.contains("\"identifier\":[{\"value\":\"1\"}]") && after.contains("\"7\""), "{after}");
     }
 }

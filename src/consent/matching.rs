@@ -23,7 +23,23 @@ fn yes_if(truth: bool) -> Answer {
     if truth { Answer::Yes } else { Answer::No }
 }
 
+/// Whether a criterion is met. Where some of its values cannot be computed, an answer of No becomes Maybe. The computable
+/// values are taken out first and matched without recursion: see docs/decisions/0011-recursion-under-max.md.
 pub(super) fn matches(
+    criterion: &Criterion,
+    effect: Effect,
+    data: &DataFacts,
+    requester: &Requester,
+    settings: &Settings,
+) -> Answer {
+    let answer = of_computable(criterion.known(), effect, data, requester, settings);
+    match (criterion, answer) {
+        (Criterion::Partly(_), Answer::No) => Answer::Maybe,
+        (_, answer) => answer,
+    }
+}
+
+fn of_computable(
     criterion: &Criterion,
     effect: Effect,
     data: &DataFacts,
@@ -63,7 +79,8 @@ pub(super) fn matches(
             yes_if(values.iter().any(|tags| tags.iter().all(|tag| data.tags.contains(tag))))
         }
         Criterion::Payer => yes_if(requester.payer),
-        Criterion::Partly(known) => matches(known, effect, data, requester, settings).max(Answer::Maybe),
+        // `known()` leaves none of these; if it did, the rest of its values would not be known.
+        Criterion::Partly(_) => Answer::Maybe,
     }
 }
 

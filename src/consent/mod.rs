@@ -36,6 +36,7 @@ pub use disclosed::Disclosed;
 pub use later::Later;
 pub use lens::Lens;
 pub use lint::lint;
+pub use mask::{Finding, Sight};
 pub use obligations::{Obligation, obligations};
 pub use program::{Actor, Criterion, Program, Rule, Status, compile};
 pub use programs::Programs;

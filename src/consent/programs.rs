@@ -9,6 +9,7 @@ use crate::store::{Repository, Sequence, Snapshot, StoreError, consents_key, gov
 
 use super::identities::reference_at;
 use super::kept::OfRequesters;
+use super::masking::Named;
 use super::program::Program;
 
 /// The Consents of so many patients are kept.
@@ -98,7 +99,7 @@ struct Epoch {
 }
 
 /// The references of a version that tell of others, by row and sequence: no version is ever another.
-pub(super) type Telling = quick_cache::sync::Cache<(u64, Sequence), Arc<[String]>>;
+pub(super) type Telling = quick_cache::sync::Cache<(u64, Sequence), Arc<[Named]>>;
 
 /// What is kept: of the newest state that was asked for; and what versions tell.
 pub struct Programs {

@@ -84,11 +84,18 @@ fn bytes_of(value: &Value) -> usize {
 
 /// How many levels of lists and objects there are.
 fn depth_of(value: &Value) -> usize {
-    match value {
-        Value::Array(items) => 1 + items.iter().map(depth_of).max().unwrap_or(0),
-        Value::Object(members) => 1 + members.values().map(depth_of).max().unwrap_or(0),
-        _ => 0,
+    let mut deepest = 0;
+    let mut open = vec![(value, 0_usize)];
+    while let Some((value, above)) = open.pop() {
+        let depth = above + 1;
+        match value {
+            Value::Array(items) => open.extend(items.iter().map(|item| (item, depth))),
+            Value::Object(members) => open.extend(members.values().map(|member| (member, depth))),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => continue,
+        }
+        deepest = deepest.max(depth);
     }
+    deepest
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::store::{Expectation, Report, Search, View, Way};
 
 use super::answer::{Answer, Body, Kind, Refusal, RefusalKind};
 use super::lookup::looked_up;
+use super::search::finding;
 use super::session::Session;
 use super::write::{Input, Prepared};
 use super::{delete, patch, update};
@@ -44,10 +45,8 @@ pub(super) fn matches(
         let issue = Issue::error(IssueCode::Required, "a conditional interaction needs criteria");
         return Err(Refusal::new(RefusalKind::PreconditionFailed, issue));
     }
-    if query.filters.iter().any(Filter::asks_for_texts) {
-        session.lens.find_only_the_whole();
-    }
-    let view = View::new(session.repository(), None, &session.lens);
+    let sight = session.lens.finding(finding(&session.params, &query.filters, &query.sort));
+    let view = View::new(session.repository(), None, &sight);
     // Whatever is to be done with the match, it is found by a search.
     let scope = session.lens.party().scopes.search_filter(&def.name);
     let filter = Filter::all(query.filters.into_iter().chain(scope).collect());

@@ -32,8 +32,15 @@ pub(super) fn prepare(
     let expectations = super::hold::not_held(session, &session.lens.subjects_of(tree.root())?)?;
     // The facts stay: they say for whom the deletion itself is news.
     let derived = Derived { entries: Vec::new(), facts: current.facts.clone() };
-    let change =
-        Change { def, id: id.clone(), method: Method::Delete, prior: Some(*current), body: None, derived };
+    let change = Change {
+        def,
+        id: id.clone(),
+        method: Method::Delete,
+        prior: Some(*current),
+        body: None,
+        derived,
+        writer: None,
+    };
     let planned =
         Planned { change, kind: Kind::NoContent, expectations, warnings: Vec::new(), also: Vec::new() };
     Ok(Prepared::Change(Box::new(planned)))

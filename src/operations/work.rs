@@ -57,7 +57,15 @@ pub(super) fn made(session: &Session<'_>, resource: &Value) -> Result<Change, Re
     let body = normalize(valid.root(), id.as_str());
     let tree = parse(body.text.clone().into_bytes()).map_err(|error| failed(error.to_string()))?;
     let derived = SearchIndex { params: session.params.clone() }.derive(valid.def(), tree.root());
-    Ok(Change { def: valid.def(), id, method: Method::Create, prior: None, body: Some(body), derived })
+    Ok(Change {
+        def: valid.def(),
+        id,
+        method: Method::Create,
+        prior: None,
+        body: Some(body),
+        derived,
+        writer: None,
+    })
 }
 
 /// More files with the same number are not listed.

@@ -141,7 +141,8 @@ pub(super) fn put(
     let derived = SearchIndex { params: session.params.clone() }.derive(def, tree.root());
     let is_new = prior.as_ref().is_none_or(|prior| prior.deleted);
     let method = if prior.is_none() { Method::Create } else { Method::Update };
-    let change = Change { def, id, method, prior, body: Some(body), derived };
+    let writer = session.lens.fingerprint();
+    let change = Change { def, id, method, prior, body: Some(body), derived, writer };
     let kind = if is_new { Kind::Created } else { Kind::Ok };
     let mut warnings = valid.warnings().to_vec();
     if &*def.name == "Consent" {

@@ -87,17 +87,20 @@ impl Filter {
     /// Whether it asks for texts or identifiers of references of the resources that are searched: what a mask may leave out
     /// of what is shown.
     #[must_use]
-    pub fn asks_for_texts(&self) -> bool {
-        let of_words = |param: u32| [param_id("_text"), param_id("_content")].contains(&param);
+    pub fn asks_for_texts(&self, is_masked: &dyn Fn(u32) -> bool) -> bool {
+        let of_words =
+            |param: u32| [param_id("_text"), param_id("_content")].contains(&param) || is_masked(param);
         match self {
             Self::Entries(matchers) => matchers.iter().any(|matcher| {
                 of_words(matcher.param) || matcher.start.first() == Some(&Form::Identifier.byte())
             }),
             Self::Phrase(..) => true,
-            Self::All(filters) | Self::Any(filters) => filters.iter().any(Self::asks_for_texts),
-            Self::Not(filter) => filter.asks_for_texts(),
-            Self::Chain(_, links) => links.iter().any(|link| link.filter.asks_for_texts()),
-            Self::Has(_, link) => link.filter.asks_for_texts(),
+            Self::All(filters) | Self::Any(filters) => {
+                filters.iter().any(|filter| filter.asks_for_texts(is_masked))
+            }
+            Self::Not(filter) => filter.asks_for_texts(is_masked),
+            Self::Chain(_, links) => links.iter().any(|link| link.filter.asks_for_texts(is_masked)),
+            Self::Has(_, link) => link.filter.asks_for_texts(is_masked),
             Self::Id(_) | Self::LastUpdated(..) | Self::Lookup(_) => false,
         }
     }

@@ -1,6 +1,6 @@
 //! The search parameters of every resource type, compiled: the expressions of the standard cut down to the branches that
 //! concern the type.
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
 
 use crate::definitions::{ComponentRow, Max, ParamType, Registry, SearchParamRow, TypeDef, TypeId, r4};
@@ -51,6 +51,8 @@ pub struct Component {
 #[derive(Debug)]
 pub struct SearchParams {
     by_type: HashMap<TypeId, Vec<Arc<Param>>>,
+    /// Those of stored SearchParameters whose values a mask may leave out of an answer.
+    masked: HashSet<u32>,
 }
 
 /// What the store itself knows of a resource is no index entry; and what only a query means is none.
@@ -73,7 +75,7 @@ impl SearchParams {
     /// Compiles the parameters of a registry.
     #[must_use]
     pub fn new(registry: &'static Registry) -> Self {
-        let none = Self { by_type: HashMap::new() };
+        let none = Self { by_type: HashMap::new(), masked: HashSet::new() };
         Self::extended(&none, registry, registry.search_params(), &|_, _| true)
     }
 
@@ -109,7 +111,19 @@ impl SearchParams {
             params.sort_by(|a, b| a.code.cmp(&b.code));
             by_type.insert(def.id, params);
         }
-        Self { by_type }
+        let mut masked = self.masked.clone();
+        // What R4's own parameters index of references is known by its form.
+        let is_own = !self.by_type.is_empty();
+        let tells = compiled.iter().filter(|compiled| is_own && may_tell(compiled.row));
+        masked.extend(tells.map(|compiled| param_id(&compiled.row.code)));
+        Self { by_type, masked }
+    }
+
+    /// Whether a parameter's values may be what a mask leaves out of an answer: displays and identifiers of references, texts of
+    /// narratives.
+    #[must_use]
+    pub fn is_masked(&self, id: u32) -> bool {
+        self.masked.contains(&id)
     }
 
     /// The parameters of a resource type, by code.
@@ -124,6 +138,13 @@ impl SearchParams {
         let params = self.of(def);
         params.binary_search_by(|param| (*param.code).cmp(code)).ok().and_then(|at| params.get(at))
     }
+}
+
+/// Whether an expression may select what a mask leaves out, wherever it is.
+fn may_tell(row: &SearchParamRow) -> bool {
+    const WORDS: [&str; 8] =
+        ["display", "identifier", "text", "div", "descendants", "children", "repeat", "extension"];
+    row.expression.as_deref().is_some_and(|text| WORDS.iter().any(|word| text.contains(word)))
 }
 
 /// A row of the tables with its expressions compiled.

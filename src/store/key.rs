@@ -13,6 +13,7 @@
 //! | meta | 08 | `erased`, 00 00, row | nothing: the row was erased |
 //! | meta | 08 | `packing`, 00 00 | number of the dictionary that is in use, rows when it was made |
 //! | meta | 08 | `packing-dictionary`, 00 00, number (4) | a dictionary |
+//! | meta | 08 | `writer`, 00 00, row, sequence | the fingerprint of the party outside the own organization that wrote the version |
 //! | registry | 09 | kind, 00 00, id, 00 00 | a registration or what came of one (clients, users, grants), as JSON |
 //! | registry | 09 | `expiry`, 00 00, time, kind, 00 00, id, 00 00 | nothing: when the record of that kind and id ends |
 //! | audit by patient | 0a | patient id, 00 00, sequence, number (4) | nothing: the access record concerns the patient |
@@ -223,13 +224,29 @@ pub fn erased_row(key: &[u8]) -> Option<u64> {
     (Space::of(key) == Some(Space::Meta) && key == erased_key(row)).then_some(row)
 }
 
+/// What the keys begin with that say who wrote a version.
+#[must_use]
+pub fn writers() -> Key {
+    Key::new(Space::Meta).text(b"writer")
+}
+
+/// What all keys begin with that say who wrote the versions of this row.
+#[must_use]
+pub fn writers_of_row(row: u64) -> Key {
+    writers().number(row)
+}
+
 /// The row of the resource that a key is of; none for what is of no resource, and for ids, which stay taken.
 #[must_use]
 pub fn resource_row(key: &[u8]) -> Option<u64> {
     match Space::of(key)? {
         Space::Record | Space::Current | Space::Entries => number_at(key, 1),
         Space::History | Space::Posting => row_of(key),
-        Space::Id | Space::Audit | Space::Meta | Space::Registry | Space::AuditPatient => None,
+        Space::Meta => {
+            let prefix = writers().into_bytes();
+            key.starts_with(&prefix).then(|| number_at(key, prefix.len())).flatten()
+        }
+        Space::Id | Space::Audit | Space::Registry | Space::AuditPatient => None,
     }
 }
 

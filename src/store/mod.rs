@@ -33,8 +33,8 @@ pub use memory::Memory;
 pub use postgres::{ConnectionError, Postgres, PostgresOptions};
 pub use private::{make_private_file, make_private_folder};
 pub use resource::{
-    Change, Current, Derive, Derived, Draft, File, Findings, HistoryEntry, HistoryPlace, HistoryRange,
-    HistoryScope, Method, Packing, Report, ReportStep, Repository, Search, Stored, VersionCipher, View, Way,
-    compare_values,
+    Change, Current, Derive, Derived, Draft, File, Findings, Fingerprint, HistoryEntry, HistoryPlace,
+    HistoryRange, HistoryScope, Method, Packing, Report, ReportStep, Repository, Search, Stored,
+    VersionCipher, View, Way, compare_values,
 };
 pub use ticket::{Resolver, Ticket};

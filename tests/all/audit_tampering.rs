@@ -128,7 +128,7 @@ fn journal(data: &Path) -> PathBuf {
 
 /// What `chartward audit verify` says of a data directory, and whether it is content.
 fn verify(data: &Path, more: &[&str]) -> (bool, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_chartward"));
+    let mut command = Command::new(crate::shipped::binary());
     let ran = command.args(["audit", "verify", data.to_str().unwrap()]).args(more).output().unwrap();
     let text = [ran.stdout, ran.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
     (ran.status.success(), text)
@@ -159,7 +159,7 @@ fn what_is_restored_is_proved_by_the_key_that_signed_it() {
     let path = |name: &str| folder.path().join(name);
     filled(&path("data"));
     let chartward = |arguments: &[&str]| {
-        let ran = Command::new(env!("CARGO_BIN_EXE_chartward")).args(arguments).output().unwrap();
+        let ran = Command::new(crate::shipped::binary()).args(arguments).output().unwrap();
         assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     };
     let text = |name: &str| path(name).to_str().unwrap().to_owned();

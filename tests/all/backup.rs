@@ -95,7 +95,7 @@ fn a_running_server_is_backed_up_without_stopping() {
     assert_eq!(agent.post(format!("{origin}/admin/backup")).send_empty().unwrap().status(), 403);
     let file = folder.path().join("backup.cwdump");
     let chartward = |arguments: &[&str]| {
-        std::process::Command::new(env!("CARGO_BIN_EXE_chartward")).args(arguments).output().unwrap()
+        std::process::Command::new(crate::shipped::binary()).args(arguments).output().unwrap()
     };
     let text = |path: &std::path::Path| path.to_str().unwrap().to_owned();
     let ran = chartward(&["backup", &text(&file), "--data", &text(&config.data)]);

@@ -1,8 +1,9 @@
-//! The corpus of consent decisions: every case that is not marked divergent agrees, divergent ones give our own answer.
+//! The corpus of consent decisions: every case that is not marked divergent agrees, divergent ones give our own answer. The
+//! library decides it and, apart from it, the program that ships.
 use chartward::consent::Case;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
-use crate::shared;
+use crate::{shared, shipped};
 
 /// Cases that we answer otherwise, each with the reason. May only shrink.
 const DIFFERENT: [(&str, &str); 0] = [];
@@ -11,28 +12,44 @@ fn text<'j>(json: &'j Json, key: &str) -> &'j str {
     json.get(key).and_then(Json::as_str).unwrap_or_default()
 }
 
-#[test]
-fn corpus_agrees() {
-    let Some(folder) = shared::find("suites/consent", "corpus_agrees") else { return };
+/// The decisions of the corpus, as `decide` decides the cases of one file with their definitions.
+fn agrees(needed_by: &str, decide: &dyn Fn(&[Json], &Json) -> Vec<String>) {
+    let Some(folder) = shared::find("suites/consent", needed_by) else { return };
     let mut wrong = Vec::new();
     let mut count = 0;
     for file in ["own", "hl7-r4", "leap", "google", "pcf"] {
         let corpus: Json =
             serde_json::from_slice(&std::fs::read(folder.join(format!("{file}.json"))).unwrap()).unwrap();
-        for case in corpus["cases"].as_array().unwrap() {
-            if text(case, "level") == "http" {
-                continue;
-            }
-            count += 1;
-            let decided = Case::read(case, &corpus["defs"]).unwrap().decide();
+        let mut cases = corpus["cases"].as_array().unwrap().clone();
+        cases.retain(|case| text(case, "level") != "http");
+        let decided = decide(&cases, &corpus["defs"]);
+        assert_eq!(decided.len(), cases.len(), "{file}");
+        count += cases.len();
+        for (case, decided) in cases.iter().zip(decided) {
             let ours = case.get("divergent").map(|divergent| text(divergent, "ours"));
             let expected = ours.unwrap_or_else(|| text(&case["expected"], "decision"));
             let known = DIFFERENT.iter().any(|(id, _)| *id == text(case, "id"));
-            if (decided.decision != expected) != known {
-                wrong.push(format!("{}: {decided:?}, expected {expected}", text(case, "id")));
+            if (decided != expected) != known {
+                wrong.push(format!("{}: {decided}, expected {expected}", text(case, "id")));
             }
         }
     }
-    println!("consent corpus: {} of {count} decisions agree", count - wrong.len());
+    println!("{needed_by}: {} of {count} decisions agree", count - wrong.len());
     assert!(wrong.is_empty(), "{}\n{} of {count}", wrong.join("\n"), wrong.len());
+}
+
+#[test]
+fn consent_corpus_agrees() {
+    agrees("consent_corpus_agrees", &|cases, defs| {
+        let decided = cases.iter().map(|case| Case::read(case, defs).unwrap().decide());
+        decided.map(|decided| decided.decision.to_owned()).collect()
+    });
+}
+
+#[test]
+fn consent_corpus_agrees_as_the_program_decides_it() {
+    agrees("consent_corpus_agrees_as_the_program_decides_it", &|cases, defs| {
+        let answers = shipped::answers(&["consent", "decide"], &json!({"defs": defs, "cases": cases}));
+        answers.iter().map(|answer| text(answer, "decision").to_owned()).collect()
+    });
 }

@@ -252,7 +252,7 @@ fn close(house: House) {
 }
 
 fn audit_verify(data: &Path) -> (bool, String) {
-    let ran = Command::new(env!("CARGO_BIN_EXE_chartward"))
+    let ran = Command::new(crate::shipped::binary())
         .args(["audit", "verify", data.to_str().unwrap()])
         .output()
         .unwrap();
@@ -326,7 +326,7 @@ fn an_older_backup_is_restored_without_what_was_erased_since() {
     close(other);
     let text = |name: &str| path(name).to_str().unwrap().to_owned();
     let restore = |to: &str, erased_in: &str| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_chartward"));
+        let mut command = Command::new(crate::shipped::binary());
         command.args([
             "restore",
             &text("before.cwdump"),

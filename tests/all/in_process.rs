@@ -1,4 +1,5 @@
 //! An engine in this process, asked without a wire.
+use std::path::Path;
 use std::sync::Arc;
 
 use chartward::auth::Party;
@@ -11,26 +12,31 @@ pub struct Server {
     pub house: House,
     pub engine: Engine,
     pub party: Arc<Party>,
-    _folder: tempfile::TempDir,
+    _folder: Option<tempfile::TempDir>,
 }
 
 impl Server {
     /// On disk, because the writer of the sled backend is what is tried.
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let config = Config { data: folder.path().to_owned(), ..Config::default() };
-        let house = House::open(&config).unwrap();
-        Self::with(house, &config, folder)
+        let server = Self::at(folder.path());
+        Self { _folder: Some(folder), ..server }
+    }
+
+    /// In a directory that outlives it.
+    pub fn at(data: &Path) -> Self {
+        let config = Config { data: data.to_owned(), ..Config::default() };
+        Self::with(House::open(&config).unwrap(), &config)
     }
 
     /// In memory.
     pub fn in_memory() -> Self {
-        Self::with(crate::shared::house(), &Config::default(), tempfile::tempdir().unwrap())
+        Self::with(crate::shared::house(), &Config::default())
     }
 
-    fn with(house: House, config: &Config, folder: tempfile::TempDir) -> Self {
+    fn with(house: House, config: &Config) -> Self {
         let engine = house.engine(config, "http://127.0.0.1/fhir", false).unwrap();
-        Self { house, engine, party: Arc::new(Party::open(&config.organization)), _folder: folder }
+        Self { house, engine, party: Arc::new(Party::open(&config.organization)), _folder: None }
     }
 
     pub fn send(

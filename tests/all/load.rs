@@ -10,7 +10,7 @@ use crate::oauth::Site;
 fn measured(arguments: &[&str]) -> (bool, Value, String) {
     let folder = tempfile::tempdir().unwrap();
     let json = folder.path().join("figures.json");
-    let output = Command::new(env!("CARGO_BIN_EXE_chartward"))
+    let output = Command::new(crate::shipped::binary())
         .args(["load", "--seconds", "1", "--warm-up", "0", "--json"])
         .arg(&json)
         .args(arguments)

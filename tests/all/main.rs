@@ -47,6 +47,7 @@ mod round_trip;
 mod scopes;
 mod search_oracle;
 mod shared;
+mod shipped;
 mod signer;
 mod standby;
 mod store_faults;

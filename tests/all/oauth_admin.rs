@@ -74,7 +74,7 @@ fn administrators_of_the_own_organization_register_and_nobody_else() {
 
 /// Runs a command on a data directory: what it printed, and whether it succeeded.
 pub fn run(folder: &std::path::Path, arguments: &[&str], input: &str) -> (bool, String) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_chartward"))
+    let mut child = Command::new(crate::shipped::binary())
         .args(arguments)
         .arg("--data")
         .arg(folder)

@@ -1,45 +1,45 @@
-//! The published suites for FHIRPath Patch and JSON Patch, case by case.
-use chartward::fhirpath::apply_patch;
-use chartward::model::{Temporal, apply_json_patch, parse};
-use serde_json::Value as Json;
+//! The published suites for FHIRPath Patch and JSON Patch, case by case, applied by the program that ships.
+use serde_json::{Value as Json, json};
 
-use crate::shared;
+use crate::{shared, shipped};
 
-fn cases(file: &str, test: &str) -> Option<Json> {
+fn cases(file: &str, test: &str) -> Option<Vec<Json>> {
     let path = shared::find("suites/patch-r4", test)?.join(file);
-    Some(serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap())
+    let suite: Json = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    Some(suite.get("cases").unwrap_or(&suite).as_array().unwrap().clone())
+}
+
+/// What the program makes of each case's document, whose members have these names: the document, or why not.
+fn patched(cases: &[Json], document: &str, patch: &str) -> Vec<Result<Json, Json>> {
+    let asked: Vec<Json> =
+        cases.iter().map(|case| json!({"document": case[document], "patch": case[patch]})).collect();
+    let answers = shipped::answers(&["patch", "--cases"], &json!(asked));
+    assert_eq!(answers.len(), cases.len());
+    let came = |answer: Json| answer.get("document").cloned().ok_or_else(|| answer["error"].clone());
+    answers.into_iter().map(came).collect()
 }
 
 #[test]
 fn fhirpath_patch_suite_agrees() {
-    let Some(suite) = cases("cases.json", "fhirpath_patch_suite_agrees") else { return };
-    let cases = suite["cases"].as_array().unwrap();
-    for case in cases {
-        let diff = parse(case["diff"].to_string().into_bytes()).unwrap();
-        let patched = apply_patch(&case["input"].to_string(), diff.root(), Temporal::from_millis(0));
+    let Some(cases) = cases("cases.json", "fhirpath_patch_suite_agrees") else { return };
+    for (case, patched) in cases.iter().zip(patched(&cases, "input", "diff")) {
         if case.get("error").is_some() {
             assert!(patched.is_err(), "{}", case["name"]);
-            continue;
+        } else {
+            assert_eq!(patched, Ok(case["output"].clone()), "{}", case["name"]);
         }
-        let patched: Json =
-            serde_json::from_str(&patched.unwrap_or_else(|error| panic!("{} {error:?}", case["name"])))
-                .unwrap();
-        assert_eq!(patched, case["output"], "{}", case["name"]);
     }
     println!("FHIRPath Patch suite: {} cases agree", cases.len());
 }
 
 #[test]
 fn json_patch_suite_agrees() {
-    let Some(suite) = cases("json-patch-cases.json", "json_patch_suite_agrees") else { return };
-    for case in suite.as_array().unwrap() {
-        let patched = apply_json_patch(&case["doc"].to_string(), case["patch"].to_string().as_bytes());
+    let Some(cases) = cases("json-patch-cases.json", "json_patch_suite_agrees") else { return };
+    for (case, patched) in cases.iter().zip(patched(&cases, "doc", "patch")) {
         match case.get("expected") {
-            Some(expected) => {
-                let patched: Json = serde_json::from_str(&patched.unwrap()).unwrap();
-                assert_eq!(&patched, expected, "{}", case["comment"]);
-            }
+            Some(expected) => assert_eq!(patched.as_ref(), Ok(expected), "{}", case["comment"]),
             None => assert!(patched.is_err() || case.get("error").is_none(), "{}", case["comment"]),
         }
     }
+    println!("JSON Patch suite: {} cases agree", cases.len());
 }

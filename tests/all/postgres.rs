@@ -28,7 +28,7 @@ impl Schema {
     }
 
     fn command(&self, arguments: &[&str], data: &Path) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_chartward"));
+        let mut command = Command::new(crate::shipped::binary());
         command.args(arguments).arg("--data").arg(data).envs(self.arguments());
         command
     }
@@ -176,7 +176,7 @@ fn a_hospital_moves_from_sled_to_postgresql_and_back() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let text = |name: &str| path(name).to_str().unwrap().to_owned();
-    let made = Command::new(env!("CARGO_BIN_EXE_chartward"))
+    let made = Command::new(crate::shipped::binary())
         .args(["generate", "--patients", "5", "--out", &text("made")])
         .status()
         .unwrap();
@@ -217,7 +217,7 @@ fn a_hospital_moves_from_sled_to_postgresql_and_back() {
 fn a_database_that_does_not_answer_is_said_so() {
     let folder = tempfile::tempdir().unwrap();
     for (url, word) in [("postgres://nobody@127.0.0.1:9/none", "database"), ("postgres://[", "database")] {
-        let output = Command::new(env!("CARGO_BIN_EXE_chartward"))
+        let output = Command::new(crate::shipped::binary())
             .args(["verify", "--store", url, "--data"])
             .arg(folder.path().join("data"))
             .output()

@@ -38,7 +38,7 @@ impl Process {
         let file = |ending: &str| data.with_extension(format!("{name}{ending}"));
         let (ready, log) = (file("ready"), file("log"));
         std::fs::remove_file(&ready).ok();
-        let child = Command::new(env!("CARGO_BIN_EXE_chartward"))
+        let child = Command::new(crate::shipped::binary())
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
             .arg("--ready-file")

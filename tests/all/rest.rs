@@ -5,11 +5,11 @@ use chartward::auth::AccessToken;
 use chartward::cli::{Config, Report, Scenario, Target, claims, scenarios, start};
 
 /// Name, user, role, organization, purpose, scopes, whether it chooses ids.
-type Party =
+pub type Party =
     (&'static str, Option<&'static str>, &'static str, &'static str, &'static str, &'static str, bool);
 
 /// The parties that scenarios name.
-const PARTIES: [Party; 10] = [
+pub const PARTIES: [Party; 10] = [
     ("ehr", None, "system", "Organization/hospital", "TREAT", "system/*.cruds", true),
     (
         "doctor",
@@ -46,7 +46,8 @@ const PARTIES: [Party; 10] = [
     ("admin", None, "administrator", "Organization/hospital", "HOPERAT", "user/*.cruds", false),
 ];
 
-fn token(url: &str, party: &Party) -> AccessToken {
+/// What the token of a party says.
+pub fn token(url: &str, party: &Party) -> AccessToken {
     let (name, user, role, organization, purpose, scope, assign_ids) = *party;
     AccessToken {
         sub: user.unwrap_or(name).to_owned(),

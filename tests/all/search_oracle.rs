@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::in_process::Server;
 use crate::oracle::{Oracle, queries};
+use crate::process::{Process, agent};
 use crate::shared;
 
 /// Puts resources into a server one by one; those that it does not take are left out.
@@ -53,9 +54,33 @@ fn encoded(pairs: &[(String, String)]) -> String {
     pairs.join("&")
 }
 
+/// Answers a GET of a URL below the base with a Bundle, or refuses it with this text.
+type Ask<'a> = dyn Fn(&str) -> Result<Value, String> + 'a;
+
+/// A server in this process.
+fn within(server: &Server) -> impl Fn(&str) -> Result<Value, String> + '_ {
+    |url| {
+        let answer = server.send(Verb::Get, url, Headers::default(), None);
+        let answer = answer.map_err(|refusal| refusal.outcome.to_json())?;
+        Ok(serde_json::from_str(answer.body.json().unwrap()).unwrap())
+    }
+}
+
+/// A server that is the program which ships.
+fn over_the_wire(process: &Process) -> impl Fn(&str) -> Result<Value, String> + '_ {
+    let agent = agent();
+    move |url| {
+        // Queries name what is on the server by the base that the oracle knows.
+        let url = url.replace("http://127.0.0.1/fhir", &process.base);
+        let mut answer = agent.get(format!("{}/{url}", process.base)).call().unwrap();
+        let text = answer.body_mut().read_to_string().unwrap();
+        if answer.status() == 200 { Ok(serde_json::from_str(&text).unwrap()) } else { Err(text) }
+    }
+}
+
 /// All matches, page after page.
 fn answer(
-    server: &Server,
+    ask: &Ask<'_>,
     type_name: &str,
     pairs: &[(String, String)],
     count: usize,
@@ -63,10 +88,7 @@ fn answer(
     let mut found = Vec::new();
     let mut url = format!("{type_name}?{}&_count={count}", encoded(pairs));
     loop {
-        let answer = server
-            .send(Verb::Get, &url, Headers::default(), None)
-            .map_err(|refusal| refusal.outcome.to_json())?;
-        let bundle: Value = serde_json::from_str(answer.body.json().unwrap()).unwrap();
+        let bundle = ask(&url)?;
         for entry in bundle["entry"].as_array().into_iter().flatten() {
             let resource = &entry["resource"];
             found.push(format!(
@@ -78,7 +100,7 @@ fn answer(
         let next = bundle["link"].as_array().unwrap().iter().find(|link| link["relation"] == "next");
         match next {
             Some(next) => {
-                url = next["url"].as_str().unwrap().strip_prefix("http://127.0.0.1/fhir/").unwrap().to_owned()
+                url = next["url"].as_str().unwrap().split_once("/fhir/").unwrap().1.to_owned();
             }
             None => return Ok(found),
         }
@@ -86,7 +108,7 @@ fn answer(
 }
 
 /// Compares so many random queries; gives how many found something.
-fn compare(server: &Server, resources: Vec<(Tree, i64)>, seed: u64, count: usize) -> usize {
+fn compare(ask: &Ask<'_>, resources: Vec<(Tree, i64)>, seed: u64, count: usize) -> usize {
     let now = Temporal::parse("2026-01-01").unwrap().interval().start;
     let size = resources.len();
     let oracle = Oracle::new(resources, now.max(chartward::cli::now()));
@@ -103,7 +125,7 @@ fn compare(server: &Server, resources: Vec<(Tree, i64)>, seed: u64, count: usize
         let expected = oracle.search(&type_name, &pairs);
         // Small pages, so that they are put together; large ones, so that another plan is taken.
         let page_len = if number.is_multiple_of(3) { 1_000 } else { 1 + number % 7 };
-        let got = answer(server, &type_name, &pairs, page_len);
+        let got = answer(ask, &type_name, &pairs, page_len);
         match (&expected, &got) {
             (Ok(expected), Ok(got)) if expected == got => found_some += usize::from(!got.is_empty()),
             (Err(_), Err(_)) => {}
@@ -138,7 +160,7 @@ fn the_index_answers_as_the_oracle_does_on_the_generator() {
     let resources = filled(&server, generated(12, 7).into_iter());
     assert!(resources.len() > 300, "{}", resources.len());
     let count = queries_wanted(400);
-    let found = compare(&server, resources, 1, count);
+    let found = compare(&within(&server), resources, 1, count);
     assert!(found * 2 > count, "only {found} of {count} found something");
 }
 
@@ -149,8 +171,28 @@ fn the_index_answers_as_the_oracle_does_on_the_examples_of_the_standard() {
     let server = Server::new();
     let resources = filled(&server, shared::xz_lines(&path, needed_by).into_iter());
     let count = queries_wanted(1_000);
-    let found = compare(&server, resources, 2, count);
+    let found = compare(&within(&server), resources, 2, count);
     assert!(found * 2 > count, "only {found} of {count} found something");
+}
+
+#[test]
+fn the_program_answers_as_the_oracle_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let server = Server::at(&data);
+    let mut resources: Vec<String> = generated(12, 11);
+    let needed_by = "the program and the oracle on the examples of the standard";
+    if let Some(path) = shared::find("data/hl7-r4-examples/instances.ndjson.xz", needed_by) {
+        resources.extend(shared::xz_lines(&path, needed_by));
+    }
+    let resources = filled(&server, resources.into_iter());
+    server.house.sled.as_ref().unwrap().close().unwrap();
+    drop(server);
+    let mut process = Process::start(&data);
+    let count = queries_wanted(600);
+    let found = compare(&over_the_wire(&process), resources, 4, count);
+    assert!(found * 2 > count, "only {found} of {count} found something");
+    process.stop();
 }
 
 #[test]
@@ -166,6 +208,6 @@ fn the_index_answers_as_the_oracle_does_on_synthea() {
     }
     let resources = held(&server);
     let count = queries_wanted(300);
-    let found = compare(&server, resources, 3, count);
+    let found = compare(&within(&server), resources, 3, count);
     assert!(found * 2 > count, "only {found} of {count} found something");
 }

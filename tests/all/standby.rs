@@ -34,7 +34,7 @@ struct Following(Child);
 
 impl Following {
     fn start(data: &Path, base: &str) -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_chartward"))
+        let child = Command::new(crate::shipped::binary())
             .args(["standby", "--from", base, "--data"])
             .arg(data)
             .stderr(Stdio::null())
@@ -94,7 +94,7 @@ fn a_standby_takes_the_place_of_a_server_that_was_lost() {
     // Two would go on from the same commit: it is promoted by hand.
     let (done, said) = run(&second, &["serve"], "");
     assert!(!done && said.contains("standby"), "{said}");
-    let output = Command::new(env!("CARGO_BIN_EXE_chartward"))
+    let output = Command::new(crate::shipped::binary())
         .args(["standby", "--promote", "--data"])
         .arg(&second)
         .output()
@@ -115,11 +115,8 @@ fn a_standby_takes_the_place_of_a_server_that_was_lost() {
     server.kill();
     let (done, said) = run(&second, &["verify"], "");
     assert!(done, "{said}");
-    let output = Command::new(env!("CARGO_BIN_EXE_chartward"))
-        .args(["audit", "verify"])
-        .arg(&second)
-        .output()
-        .unwrap();
+    let output =
+        Command::new(crate::shipped::binary()).args(["audit", "verify"]).arg(&second).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let (done, said) = run(&second, &["standby", "--promote"], "");
     assert!(!done && said.contains("no standby"), "{said}");

@@ -103,3 +103,60 @@ fn every_file_says_what_it_is_and_is_short() {
         assert!(lines <= FILE_LINES_MAX, "{path}: {lines} lines are two ideas");
     }
 }
+
+/// The functions of a text: the name of each, and its body as far as braces tell.
+fn functions(text: &str) -> Vec<(&str, &str)> {
+    let mut found = Vec::new();
+    for (place, _) in text.match_indices("fn ") {
+        let rest = &text[place + 3..];
+        let name = &rest[..rest.find(|letter: char| !letter.is_alphanumeric() && letter != '_').unwrap_or(0)];
+        let Some(begin) = rest.find('{').filter(|begin| !name.is_empty() && !rest[..*begin].contains(';'))
+        else {
+            continue;
+        };
+        let mut depth = 0_usize;
+        let end = rest[begin..].find(|letter| {
+            match letter {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                _ => {}
+            }
+            depth == 0
+        });
+        found.push((name, &rest[begin..end.map_or(rest.len(), |end| begin + end)]));
+    }
+    found
+}
+
+/// Whether a body has a statement that takes a minimum or maximum of what the function itself gives.
+fn recurses_under_max(name: &str, body: &str) -> bool {
+    let calls = [format!("{name}("), format!("{name})")];
+    body.split([';', '{', '}']).flat_map(|statement| statement.split("=>")).any(|part| {
+        let is_own = |place: usize| {
+            let before = &part[..place];
+            before.ends_with("Self::")
+                || before.ends_with("self.")
+                || !before.ends_with(|letter: char| letter.is_alphanumeric() || "_.:".contains(letter))
+        };
+        let calls_itself = calls.iter().any(|call| part.match_indices(call).any(|(place, _)| is_own(place)));
+        calls_itself && [".max", ".min", "max(", "min("].iter().any(|word| part.contains(word))
+    })
+}
+
+/// See docs/decisions/0011-recursion-under-max.md.
+#[test]
+fn no_function_calls_itself_under_min_or_max() {
+    for (path, text) in sources() {
+        for (name, body) in functions(&text) {
+            assert!(
+                !recurses_under_max(name, body),
+                "{path}: `{name}` takes a minimum or maximum of what it gives itself"
+            );
+        }
+    }
+    // The form that was miscompiled, and one that is harmless.
+    let known = "Criterion::Partly(known) => matches(known, effect).max(Answer::Maybe),";
+    assert!(recurses_under_max("matches", known));
+    assert!(recurses_under_max("depth_of", "1 + items.iter().map(depth_of).max().unwrap_or(0)"));
+    assert!(!recurses_under_max("max", "self.all.iter().max().map(|all| all.max(other))"));
+}

@@ -137,7 +137,7 @@ fn the_log_is_for_people_unless_it_is_told_otherwise() {
     assert!(log.contains(" INFO serving base_url=\"http://127.0.0.1:"), "{log}");
     // Quick requests have no line of their own.
     assert!(!log.contains("interaction"), "{log}");
-    let output = Command::new(env!("CARGO_BIN_EXE_chartward"))
+    let output = Command::new(crate::shipped::binary())
         .args(["config"])
         .env("CHARTWARD_LOG__FORMAT", "xml")
         .output()

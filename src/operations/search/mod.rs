@@ -12,4 +12,4 @@ mod target;
 
 pub(super) use audit_events::audit_event;
 pub(super) use reduce::reduce;
-pub(super) use target::{search_compartment, search_system, search_type};
+pub(super) use target::{finding, search_compartment, search_system, search_type};

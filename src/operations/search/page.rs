@@ -1,7 +1,7 @@
 //! A page of a search: the rows that are on it, what they include, the links to the pages beside it.
 use std::time::Instant;
 
-use crate::consent::{Bundle, BundleEntry, BundleKind, SearchMode};
+use crate::consent::{Bundle, BundleEntry, BundleKind, Finding, SearchMode};
 use crate::definitions::TypeDef;
 use crate::model::{Issue, IssueCode, Millis, Outcome};
 use crate::search::{Contained, Filter, Query, Sort, Summary, TotalMode};
@@ -14,7 +14,7 @@ use super::super::session::Session;
 use super::explain::explanation;
 use super::include::included;
 use super::reduce::reduce_by;
-use super::target::self_text;
+use super::target::{finding, self_text};
 
 /// What every answer to a party whose view rests on consent says, so that saying it tells nothing.
 const ADVISORY: &str = "results may be limited by consent or policy";
@@ -116,8 +116,11 @@ impl<'p, 's> Page<'p, 's> {
     fn answered(mut self, report: &Report) -> Result<Answer, Refusal> {
         let then = std::mem::replace(&mut self.then, self.session.engine.kv.snapshot(At::Latest)?);
         let repository = Repository::new(&*then);
-        let view = View::new(&repository, Some(self.session.repository()), &self.session.lens);
         let parts = std::mem::take(&mut self.parts);
+        let asks = |part: &Part| finding(&self.session.params, &part.filters, &part.sort);
+        let is_whole = parts.iter().any(|part| asks(part) == Finding::Whole);
+        let sight = self.session.lens.finding(if is_whole { Finding::Whole } else { Finding::Visible });
+        let view = View::new(&repository, Some(self.session.repository()), &sight);
         for part in parts {
             let filter = looked_up(self.session, &view, part.def, Filter::all(part.filters))?;
             self.parts.push(Part { filters: vec![filter], ..part });

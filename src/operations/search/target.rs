@@ -1,8 +1,9 @@
 //! What a search is of: one type, several, or the members of a compartment.
 use crate::auth::Permission;
+use crate::consent::Finding;
 use crate::definitions::{TypeDef, r4};
 use crate::model::{IssueCode, ResourceId};
-use crate::search::{Filter, Query, QueryError, compartment, parse_query};
+use crate::search::{Filter, Query, QueryError, SearchParams, Sort, SortKey, compartment, parse_query};
 
 use super::super::answer::{Answer, Refusal};
 use super::super::request::{Payload, Request, encode};
@@ -137,13 +138,18 @@ fn read(
         parse_query(&reading, def, pairs).map_err(refusal)
     };
     let query = read_at(session.engine.now())?;
-    if query.filters.iter().any(Filter::asks_for_texts) {
-        session.lens.find_only_the_whole();
-    }
     let Some(cursor) = &query.cursor else { return Ok(query) };
     // What is approximate is so from the moment of the first page on.
     let bound = format!("{path}?{}", self_text(&query));
     read_at(session.engine.unseal(cursor, session.lens.party(), &bound)?.first_asked)
+}
+
+/// What a query finds: only what is shown whole, where it asks for what a mask may leave out of an answer.
+pub(in super::super) fn finding(params: &SearchParams, filters: &[Filter], sort: &[Sort]) -> Finding {
+    let is_masked = |id: u32| params.is_masked(id);
+    let sorts_by = |sort: &Sort| matches!(&sort.key, SortKey::Param(param) if params.is_masked(param.id));
+    let asks = filters.iter().any(|filter| filter.asks_for_texts(&is_masked));
+    if asks || sort.iter().any(sorts_by) { Finding::Whole } else { Finding::Visible }
 }
 
 /// The query as the self link has it: what was used of it.

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::definitions::{TypeDef, r4};
 use crate::model::{Node, Normalized, ResourceId};
 use crate::search::{EVERY, Entry, Facts, param_id};
-use crate::store::key::{Key, Space, consents_key, definitions_key, governing_key, persons_key};
+use crate::store::key::{Key, Space, consents_key, definitions_key, governing_key, persons_key, writers};
 use crate::store::kv::{Batch, Expectation, Place, Snapshot, Stamp, Stamped, StoreError, Write};
 
 use super::current::{self, Current};
@@ -33,7 +33,12 @@ pub struct Change {
     pub prior: Option<Current>,
     pub body: Option<Normalized>,
     pub derived: Derived,
+    /// Who wrote it, where that is a party outside the own organization.
+    pub writer: Option<Fingerprint>,
 }
+
+/// The first half of the SHA-256 of who a party is: enough to know it again, and nothing to find it by.
+pub type Fingerprint = [u8; 16];
 
 /// The row of a change: known, or the n-th new one of the batch.
 #[derive(Clone, Copy)]
@@ -152,6 +157,13 @@ impl Draft {
         let body = change.body.as_ref();
         let value = record::encode(change.method, change.def, &change.id, body, self.dictionary);
         self.put_row(key, row_at, row, value, &stamps);
+
+        if let Some(writer) = change.writer {
+            let (key, row_at) = writers().stamped();
+            let (key, sequence_at) = key.stamped();
+            let stamps = [stamp_row(Place::Key, row_at, row), sequence(Place::Key, sequence_at)];
+            self.put_row(key, row_at, row, writer.to_vec(), &stamps);
+        }
 
         let (key, row_at) = Key::new(Space::Current).stamped();
         let deleted = change.body.is_none();

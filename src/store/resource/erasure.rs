@@ -5,7 +5,7 @@ use crate::definitions::{TypeDef, r4};
 use crate::model::{ResourceId, parse};
 use crate::search::Facts;
 use crate::store::key::{
-    Key, Space, consents_key, erased_key, governing_key, number_at, persons_key, row_of,
+    Key, Space, consents_key, erased_key, governing_key, number_at, persons_key, row_of, writers_of_row,
 };
 use crate::store::kv::{Direction, Expectation, Flow, KeyRange, Snapshot, StoreError, Write};
 
@@ -145,6 +145,7 @@ impl Draft {
         for sequence in &versions {
             keys.push(Key::new(Space::Record).number(row).number(sequence.0));
             keys.push(Key::new(Space::History).short(number).number(sequence.0).number(row));
+            keys.push(writers_of_row(row).number(sequence.0));
         }
         for entry in entries_of(snapshot, row)? {
             let key = Key::new(Space::Posting).short(posting_type(number, &entry)).word(entry.param);

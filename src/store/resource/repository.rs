@@ -2,10 +2,10 @@
 use crate::definitions::{TypeDef, r4};
 use crate::model::ResourceId;
 use crate::search::Entry;
-use crate::store::key::{Key, Space, number_at};
+use crate::store::key::{Key, Space, number_at, writers_of_row};
 use crate::store::kv::{Direction, Expectation, Flow, KeyRange, Sequence, Snapshot, StoreError};
 
-use super::change::entries_of;
+use super::change::{Fingerprint, entries_of};
 use super::current::{self, Current};
 use super::record::{self, Stored};
 
@@ -66,6 +66,15 @@ impl<'s> Repository<'s> {
         let key = Key::new(Space::Record).number(row).number(sequence.0).into_bytes();
         let found = self.snapshot.get(&key)?;
         found.map(|(value, _)| record::decode(self.snapshot, row, sequence, &value)).transpose()
+    }
+
+    /// Who wrote a version, where that is a party outside the own organization.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn writer(&self, row: u64, sequence: Sequence) -> Result<Option<Fingerprint>, StoreError> {
+        let key = writers_of_row(row).number(sequence.0).into_bytes();
+        Ok(self.snapshot.get(&key)?.and_then(|(writer, _)| writer.first_chunk().copied()))
     }
 
     /// Expects that nobody writes what is current.

@@ -254,8 +254,9 @@ pub const EXCEPTIONS: [(&str, &str); 6] = [
         "rows are given once, when a resource is made",
     ),
     (
-        "`_content`, `_text`, `:text` and `:identifier` find what is masked in a resource that is shown",
-        "the masked display, identifier and narrative are index entries of a resource that matches as a whole",
+        "the own organization tells a reference to what is hidden, which is masked, from one to what is absent; and finds by \
+         `_content`, `_text`, `:text` and `:identifier` what is masked in a resource that it is shown",
+        "records come back as they were written, whatever they refer to",
     ),
     (
         "accesses to what is withheld from its subject",

@@ -72,11 +72,23 @@ impl Pair {
     /// Asks both, and for the next pages of both.
     fn ask(&mut self, asked: &Asked) {
         let mut asked = asked.clone();
+        if self.is_own() {
+            // Whether a mask has left something out is told by these, too.
+            (asked.if_none_match, asked.if_modified_since) = (None, None);
+            if asked.verb == Verb::Patch && !self.is_alike(&asked.url) {
+                return;
+            }
+        }
         for page in 0..20 {
             self.clock.advance(1_000);
             let (left, right) = (self.whole.ask(&self.party, &asked), self.other.ask(&self.party, &asked));
             align(&self.whole, &self.other);
-            if left != right {
+            let is_same = if self.is_own() {
+                left.without_references() == right.without_references()
+            } else {
+                left == right
+            };
+            if !is_same {
                 let body = format!("{:?}", asked.body);
                 self.differences.push(format!(
                     "page {page} of {} {} {:?} {:?}\n{}",
@@ -95,6 +107,20 @@ impl Pair {
             let url = next["url"].as_str().unwrap().strip_prefix(BASE).unwrap().trim_start_matches('/');
             asked = Asked { lenient: asked.lenient, ..Asked::new(Verb::Get, url) };
         }
+    }
+
+    /// Whether the party is of the own organization: it can tell references to what is hidden from those to what is absent,
+    /// which is the one thing that is not compared.
+    fn is_own(&self) -> bool {
+        self.party.organization.as_deref() == Some("Organization/hospital")
+    }
+
+    /// Whether a read of both gives the same, references included.
+    fn is_alike(&self, url: &str) -> bool {
+        let read = Asked::new(Verb::Get, url);
+        let (left, right) = (self.whole.ask(&self.party, &read), self.other.ask(&self.party, &read));
+        align(&self.whole, &self.other);
+        left == right
     }
 
     /// Everything that can be seen.

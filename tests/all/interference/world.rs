@@ -80,6 +80,14 @@ impl Asked {
 }
 
 impl Told {
+    /// The answer without what tells whether the target of a reference is hidden: displays and identifiers of references,
+    /// narratives, and the tag of what was masked.
+    pub fn without_references(&self) -> Self {
+        let Ok(mut json) = serde_json::from_str(&self.body) else { return self.clone() };
+        strip(&mut json);
+        Self { body: json.to_string(), ..self.clone() }
+    }
+
     /// Where another answer begins to differ, in words.
     pub fn difference(&self, other: &Self) -> String {
         if (self.status, self.body.is_empty()) != (other.status, other.body.is_empty())
@@ -96,6 +104,28 @@ impl Told {
         let from =
             |told: &Self| told.body.chars().skip(same.saturating_sub(150)).take(300).collect::<String>();
         format!("  ...{}\n  ...{}", from(self), from(other))
+    }
+}
+
+fn strip(json: &mut serde_json::Value) {
+    match json {
+        serde_json::Value::Object(members) => {
+            if members.contains_key("reference") {
+                members.retain(|name, _| !["display", "_display", "identifier"].contains(&name.as_str()));
+            }
+            if members.contains_key("resourceType") {
+                members.shift_remove("text");
+            }
+            if let Some(labels) = members.get_mut("security").and_then(serde_json::Value::as_array_mut) {
+                labels.retain(|label| label["code"] != "REDACTED");
+            }
+            members.retain(|name, value| {
+                name != "security" || value.as_array().is_some_and(|all| !all.is_empty())
+            });
+            members.values_mut().for_each(strip);
+        }
+        serde_json::Value::Array(items) => items.iter_mut().for_each(strip),
+        _ => {}
     }
 }
 
