@@ -31,5 +31,5 @@ pub use purpose::{PurposeError, asserted_purposes, narrowed_purposes};
 pub use registry::{
     Client, ClientAuthentication, Enabling, GrantType, LaunchKind, Registry, RegistryError, User,
 };
-pub use role::{Role, RoleRow, Writes};
+pub use role::{Recording, Role, RoleRow, Writes};
 pub use scope::{Level, Permission, Scope, Scopes};

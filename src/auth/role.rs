@@ -1,4 +1,5 @@
 //! What each role may do, in one table: the lens, the issuer and the operations read it and nothing else.
+use Recording::{AddsData, AsConsented, KeepsRecord};
 use Writes::{Administration, Anything, Nothing, OwnMatters, Work};
 
 /// What a role writes of its own accord, where the scopes and the Consents let it.
@@ -15,6 +16,17 @@ pub enum Writes {
     Nothing,
 }
 
+/// How far patients' Consents bind what a role of the own organization writes about them. A denial stops disclosure, not
+/// record keeping; but a rule that names the actions `collect` or `correct` binds everybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recording {
+    /// It writes on what is stored, whether it may read it or not.
+    KeepsRecord,
+    /// New data about a patient are not refused; what is there is changed by who may see it.
+    AddsData,
+    AsConsented,
+}
+
 /// A row of the table.
 #[derive(Clone, Copy, Debug)]
 pub struct RoleRow {
@@ -24,6 +36,7 @@ pub struct RoleRow {
     /// Whether the default policy of the own organization shows it the files of patients.
     pub reads_files: bool,
     pub writes: Writes,
+    pub recording: Recording,
     /// Whether it reads the record of accesses, and asks for decisions about anybody.
     pub audits: bool,
     /// Whether it runs the server: registrations, backups, indexing, plans.
@@ -39,7 +52,7 @@ pub struct RoleRow {
 }
 
 macro_rules! roles {
-    ($($name:ident = $code:literal: $says:literal, $purposes:expr, $reads:literal, $writes:ident, $audits:literal,
+    ($($name:ident = $code:literal: $says:literal, $purposes:expr, $reads:literal, $writes:ident, $recording:ident, $audits:literal,
        $administers:literal, $glass:literal, $work:literal, $records:literal, $feeds:literal;)+) => {
         /// What a party is to the hospital.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -63,6 +76,7 @@ macro_rules! roles {
                         purposes: &$purposes,
                         reads_files: $reads,
                         writes: $writes,
+                        recording: $recording,
                         audits: $audits,
                         administers: $administers,
                         breaks_glass: $glass,
@@ -77,26 +91,26 @@ macro_rules! roles {
 }
 
 roles! {
-    // code: what it is; purposes; reads files, writes, audits, administers, breaks the glass, does work, records Consents,
+    // code: what it is; purposes; reads files, writes, how Consents bind that, audits, administers, breaks the glass, does work, records Consents,
     // feeds identities
     System = "system": "A system of a hospital, such as its EHR",
-        ["TREAT", "HPAYMT", "HOPERAT", "PUBHLTH", "HRESCH"], true, Anything, false, false, false, false, true, true;
+        ["TREAT", "HPAYMT", "HOPERAT", "PUBHLTH", "HRESCH"], true, Anything, KeepsRecord, false, false, false, false, true, true;
     Clinician = "clinician": "A professional who treats",
-        ["TREAT", "ETREAT", "BTG", "HOPERAT"], true, Anything, false, false, true, false, false, false;
+        ["TREAT", "ETREAT", "BTG", "HOPERAT"], true, Anything, AddsData, false, false, true, false, false, false;
     Technician = "technician": "A health-records technician",
-        ["HOPERAT", "HPAYMT", "TREAT"], true, Anything, false, false, false, true, true, true;
+        ["HOPERAT", "HPAYMT", "TREAT"], true, Anything, KeepsRecord, false, false, false, true, true, true;
     Administrator = "administrator": "Who runs the server and its registrations",
-        ["HOPERAT"], false, Administration, true, true, false, true, false, true;
+        ["HOPERAT"], false, Administration, AsConsented, true, true, false, true, false, true;
     PrivacyOfficer = "privacy-officer": "Who watches over disclosures",
-        ["HOPERAT"], true, Work, true, false, false, true, true, false;
+        ["HOPERAT"], true, Work, AsConsented, true, false, false, true, true, false;
     Patient = "patient": "The patient",
-        ["PATRQT"], false, OwnMatters, false, false, false, false, false, false;
+        ["PATRQT"], false, OwnMatters, AsConsented, false, false, false, false, false, false;
     Representative = "representative": "Who acts for a patient",
-        ["PATRQT", "FAMRQT", "PWATRNY"], false, OwnMatters, false, false, false, false, false, false;
+        ["PATRQT", "FAMRQT", "PWATRNY"], false, OwnMatters, AsConsented, false, false, false, false, false, false;
     Insurer = "insurer": "A payer",
-        ["HPAYMT", "HOPERAT", "COVERAGE", "ELIGDTRM"], false, Nothing, false, false, false, false, false, false;
+        ["HPAYMT", "HOPERAT", "COVERAGE", "ELIGDTRM"], false, Nothing, AsConsented, false, false, false, false, false, false;
     Researcher = "researcher": "Who does research",
-        ["HRESCH"], false, Nothing, false, false, false, false, false, false;
+        ["HRESCH"], false, Nothing, AsConsented, false, false, false, false, false, false;
 }
 
 impl Role {

@@ -9,7 +9,9 @@ use crate::search::plain;
 
 use super::codes::{Code, CodeSystem};
 use super::data::DataFacts;
-use super::decide::{Basis, BreakGlassMode, Combining, Decision, DefaultPolicy, Requester, Settings, decide};
+use super::decide::{
+    Basis, BreakGlassMode, Combining, Counting, Decision, DefaultPolicy, Requester, Settings, decide,
+};
 use super::program::{Program, compile};
 
 /// A case, read.
@@ -194,7 +196,7 @@ fn requester(case: &Json, own: &BTreeSet<String>) -> Result<Requester, String> {
         environment: texts(context, "env").into_iter().collect(),
         payer: is_true(context, "payer"),
         reads_files: true,
-        needs_action: false,
+        counting: Counting::All,
         self_patient: context.get("subject_patient").and_then(Json::as_str).map(str::to_owned),
         represents: texts(context, "represents").into_iter().collect(),
         directory: directory

@@ -9,6 +9,29 @@ use super::data::DataFacts;
 use super::matching::{Answer, is_narrower_or_equal, matches};
 use super::program::{Criterion, Effect, Program, Rule};
 
+/// Which rules of Consents count for what is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Counting {
+    #[default]
+    All,
+    /// Of permits those that name an action: to permit somebody to see a file is not to permit to change it.
+    PermitsByAction,
+    /// Rules that name an action: other denials stop disclosure, not record keeping.
+    ByAction,
+}
+
+impl Counting {
+    fn counts(self, rule: &Rule) -> bool {
+        let names_action =
+            || rule.criteria.iter().any(|criterion| matches!(criterion.known(), Criterion::Action(_)));
+        match self {
+            Self::All => true,
+            Self::PermitsByAction => rule.effect == Effect::Deny || names_action(),
+            Self::ByAction => names_action(),
+        }
+    }
+}
+
 /// Who asks, as a decision sees it. References are `Type/id`.
 #[derive(Clone, Debug, Default)]
 pub struct Requester {
@@ -26,8 +49,8 @@ pub struct Requester {
     pub self_patient: Option<String>,
     /// Identifiers of actors that consents may name.
     pub directory: BTreeMap<String, Vec<(String, String)>>,
-    /// Whether a permit must name the action.
-    pub needs_action: bool,
+    /// Which rules count.
+    pub counting: Counting,
     /// Whether data are taken in, not given out: the law's conditions on some labels are on their disclosure.
     pub collects: bool,
     /// The patients for whom the requester acts (45 CFR 164.502(g)).
@@ -53,7 +76,7 @@ impl Requester {
             self_patient,
             ..
         } = self;
-        let Self { directory, needs_action, collects, represents, unresolved, break_glass, .. } = self;
+        let Self { directory, counting, collects, represents, unresolved, break_glass, .. } = self;
         *actors == other.actors
             && *identifiers == other.identifiers
             && *purposes == other.purposes
@@ -62,7 +85,7 @@ impl Requester {
             && (*payer, *reads_files) == (other.payer, other.reads_files)
             && *self_patient == other.self_patient
             && *directory == other.directory
-            && (*needs_action, *collects) == (other.needs_action, other.collects)
+            && (*counting, *collects) == (other.counting, other.collects)
             && *represents == other.represents
             && *unresolved == other.unresolved
             && *break_glass == other.break_glass
@@ -476,8 +499,7 @@ fn of_rules<'p>(
     settings: &Settings,
 ) -> Verdict<'p> {
     let answer = |rule: &Rule| {
-        let names_action = || rule.criteria.iter().any(|criterion| matches!(criterion, Criterion::Action(_)));
-        if requester.needs_action && rule.effect == Effect::Permit && !names_action() {
+        if !requester.counting.counts(rule) {
             return Answer::No;
         }
         let of = |criterion| matches(criterion, rule.effect, data, requester, settings);
@@ -529,7 +551,9 @@ fn outside<'p>(
     requester: &Requester,
     settings: &Settings,
 ) -> Verdict<'p> {
-    let Some(root) = rules.first() else { return Verdict::NotApplicable };
+    let Some(root) = rules.first().filter(|root| requester.counting.counts(root)) else {
+        return Verdict::NotApplicable;
+    };
     let bounds_data = root.criteria.iter().any(|criterion| !criterion.is_of_requester());
     let names_requester = root
         .criteria

@@ -53,6 +53,29 @@ impl Lens<'_> {
         version_id: &str,
         later: &mut Later,
     ) -> Result<Option<Disclosed>, StoreError> {
+        let Some((basis, concerned)) = self.decided_before(letters, stored, later)? else { return Ok(None) };
+        let is_writer = || self.has_written(stored);
+        self.disclosed(stored, version_id, basis, concerned, &is_writer).map(Some)
+    }
+
+    /// Shows a version that the party has just written, if it may see it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn show_written(&self, stored: &Stored, version_id: &str) -> Result<Option<Disclosed>, StoreError> {
+        let letters = self.reach.letters(&stored.def.name);
+        let decided = self.decided_before(letters, stored, &mut Later::default())?;
+        let Some((basis, concerned)) = decided else { return Ok(None) };
+        self.disclosed(stored, version_id, basis, concerned, &|| Ok(true)).map(Some)
+    }
+
+    /// What the release of a version rests on, and whom and which labels it concerns; `None` if it is withheld.
+    fn decided_before(
+        &self,
+        letters: &[Permission],
+        stored: &Stored,
+        later: &mut Later,
+    ) -> Result<Option<(Basis, Concerned)>, StoreError> {
         let (mut data, is_reached) = self.reached(letters, stored)?;
         later.labels.extend(data.labels);
         later.owners.extend(data.owners);
@@ -67,6 +90,9 @@ impl Lens<'_> {
             self.withhold(reference, data.owners, decision.basis);
             return Ok(None);
         }
-        self.disclosed(stored, version_id, decision.basis, (data.owners, data.labels)).map(Some)
+        Ok(Some((decision.basis, (data.owners, data.labels))))
     }
 }
+
+/// The subjects and labels of what is released.
+type Concerned = (BTreeSet<String>, BTreeSet<Code>);

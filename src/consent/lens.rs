@@ -170,7 +170,8 @@ impl<'s> Lens<'s> {
             self.withhold(format!("{}/{}", stored.def.name, stored.id), data.owners, decision.basis);
             return Ok(None);
         }
-        self.disclosed(stored, version_id, decision.basis, (data.owners, data.labels)).map(Some)
+        let is_writer = || self.has_written(stored);
+        self.disclosed(stored, version_id, decision.basis, (data.owners, data.labels), &is_writer).map(Some)
     }
 
     /// What is shown of a version, after the decision.
@@ -180,11 +181,12 @@ impl<'s> Lens<'s> {
         version_id: &str,
         basis: Basis,
         (patients, labels): (BTreeSet<String>, BTreeSet<Code>),
+        is_writer: &dyn Fn() -> Result<bool, StoreError>,
     ) -> Result<Disclosed, StoreError> {
         let reference = format!("{}/{}", stored.def.name, stored.id);
         let release = Release { reference, version_id: version_id.to_owned(), patients, basis, labels };
         let stamped = stored.stamped(version_id);
-        let text = self.without_the_hidden(stored, &stamped)?;
+        let text = self.without_the_hidden(stored, &stamped, is_writer)?;
         let is_whole = text.is_none();
         let mut text = text.unwrap_or(stamped);
         if !of_data(&Decision { permit: true, basis: release.basis.clone() }, &release.labels).is_empty() {
@@ -208,7 +210,12 @@ impl<'s> Lens<'s> {
     }
 
     /// The text of a version, in which references to what is not shown tell nothing of it; `None` if nothing is left out.
-    fn without_the_hidden(&self, stored: &Stored, text: &str) -> Result<Option<String>, StoreError> {
+    fn without_the_hidden(
+        &self,
+        stored: &Stored,
+        text: &str,
+        is_writer: &dyn Fn() -> Result<bool, StoreError>,
+    ) -> Result<Option<String>, StoreError> {
         if !["\"display\"", "\"_display\"", "\"identifier\"", "\"text\""].iter().any(|key| text.contains(key))
         {
             return Ok(None);
@@ -223,7 +230,7 @@ impl<'s> Lens<'s> {
             }
         };
         let hidden = self.hidden_of(&telling)?;
-        if hidden.is_empty() || self.has_written(stored)? {
+        if hidden.is_empty() || is_writer()? {
             return Ok(None);
         }
         let corrupt = || StoreError::Corrupt(format!("the text of row {}", stored.row));
@@ -260,21 +267,28 @@ impl<'s> Lens<'s> {
         Ok(found)
     }
 
-    /// What the party is known by to be the writer of a version; nothing for the own organization, which is shown what is
-    /// absent anyway.
-    #[must_use]
-    pub fn fingerprint(&self) -> Option<Fingerprint> {
+    /// What the party is known by to be the writer of a version, where references of that version may be masked for it: always for
+    /// parties outside the own organization, for others where a target is hidden when it is written, or by what is written.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn writer_of(&self, resource: Node<'_>) -> Result<Option<Fingerprint>, StoreError> {
+        let is_consent = resource.str_at("resourceType") == Some("Consent");
+        let is_needed = !self.is_own || is_consent || !self.hidden_targets(resource)?.is_empty();
+        Ok(is_needed.then(|| self.fingerprint()))
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
         use sha2::Digest as _;
         let Party { client, subject, .. } = &*self.party;
         let hash =
             sha2::Sha256::new().chain_update(client).chain_update([0]).chain_update(subject).finalize();
-        hash.first_chunk().copied().filter(|_| !self.is_own)
+        hash.first_chunk().copied().unwrap_or_default()
     }
 
-    /// Whether the party, of another organization, has written this version itself: what it names tells its writer nothing.
-    fn has_written(&self, stored: &Stored) -> Result<bool, StoreError> {
-        let Some(own) = self.fingerprint() else { return Ok(false) };
-        Ok(self.repository.writer(stored.row, stored.sequence)? == Some(own))
+    /// Whether the party has written this version itself: what it names tells its writer nothing.
+    pub(super) fn has_written(&self, stored: &Stored) -> Result<bool, StoreError> {
+        Ok(self.repository.writer(stored.row, stored.sequence)? == Some(self.fingerprint()))
     }
 
     /// Whether the party reads the record of accesses: privacy officers and administrators of the own organization.
@@ -403,6 +417,10 @@ impl<'s> Lens<'s> {
         let mut data = self.with_what_it_names(data)?;
         if self.reach.is_outside_context(&data.owners) {
             return Ok(refuse);
+        }
+        // Who records Consents for the hospital sees what there is to heed, whomever it denies.
+        if data.type_name == "Consent" && self.is_own && self.party.role.row().records_consents {
+            return Ok(Decision { permit: true, basis: Basis::DefaultPolicy });
         }
         if data.owners.is_empty() {
             let house = Code::new(CodeSystem::of(PHYSICAL_TYPE), "ho");

@@ -3,9 +3,11 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::auth::Permission;
 use crate::definitions::TypeDef;
 use crate::model::{Millis, Node};
 use crate::search::{Facts, Keep, Mask, Scope};
+use crate::store::StoreError;
 
 use super::belonging::depends_on_others;
 use super::data::DataFacts;
@@ -83,6 +85,8 @@ impl Mask for Lens<'_> {
 pub enum Finding {
     /// All that the party may see.
     Visible,
+    /// All that is stored, as far as scopes and launch context reach: for who keeps the record.
+    Stored,
     /// Only what is shown whole: the search asks for texts or identifiers, and what a mask leaves out of an answer is not found
     /// out by asking for it.
     Whole,
@@ -99,7 +103,8 @@ impl<'s> Lens<'s> {
     /// ones anyway, finds what it has stored.
     #[must_use]
     pub fn finding(&self, finding: Finding) -> Sight<'_, 's> {
-        Sight { lens: self, finding: if self.is_own() { Finding::Visible } else { finding } }
+        let finding = if self.is_own() && finding == Finding::Whole { Finding::Visible } else { finding };
+        Sight { lens: self, finding }
     }
 }
 
@@ -109,19 +114,59 @@ impl Mask for Sight<'_, '_> {
     }
 
     fn keep(&self, def: &TypeDef, facts: &Facts) -> Keep {
-        match self.lens.keep(def, facts) {
-            Keep::Keep if self.finding == Finding::Whole => Keep::NeedResource,
-            keep => keep,
+        match self.finding {
+            Finding::Stored => self.lens.keep_stored(def, facts),
+            Finding::Visible => self.lens.keep(def, facts),
+            Finding::Whole => match self.lens.keep(def, facts) {
+                Keep::Keep => Keep::NeedResource,
+                keep => keep,
+            },
         }
     }
 
     fn keep_resource(&self, def: &TypeDef, resource: Node<'_>) -> bool {
         let is_whole = || self.lens.hidden_targets(resource).is_ok_and(|hidden| hidden.is_empty());
-        self.lens.keep_resource(def, resource) && (self.finding == Finding::Visible || is_whole())
+        match self.finding {
+            Finding::Stored => self.lens.reaches_resource(resource),
+            Finding::Visible => self.lens.keep_resource(def, resource),
+            Finding::Whole => self.lens.keep_resource(def, resource) && is_whole(),
+        }
     }
 }
 
 impl Lens<'_> {
+    /// Whether scopes and launch context reach a row, whatever Consents say.
+    fn keep_stored(&self, def: &TypeDef, facts: &Facts) -> Keep {
+        if !self.reach.has_scopes(&def.name) {
+            return Keep::Drop;
+        }
+        if depends_on_others(&def.name) {
+            return Keep::NeedResource;
+        }
+        let owners = DataFacts::of_row(def, facts).owners;
+        if self.reach.is_outside_context(&owners) {
+            return Keep::Drop;
+        }
+        self.reach.of(self.reach.letters(&def.name), &def.name, &owners, None)
+    }
+
+    /// The same of a resource.
+    fn reaches_resource(&self, resource: Node<'_>) -> bool {
+        let name = resource.str_at("resourceType").unwrap_or_default();
+        // A store that fails here fails the read that follows; until then nothing is reached.
+        self.is_within_reach(self.reach.letters(name), resource).is_ok_and(|is_reached| is_reached)
+    }
+
+    /// Whether scopes with one of these letters, and the launch context, reach a resource.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn is_within_reach(&self, letters: &[Permission], resource: Node<'_>) -> Result<bool, StoreError> {
+        let data = self.with_what_it_names(&DataFacts::of(resource))?;
+        let reach = self.reach.of(letters, &data.type_name, &data.owners, Some(resource));
+        Ok(reach == Keep::Keep && !self.reach.is_outside_context(&data.owners))
+    }
+
     /// What the facts of a row decide; `None` if it takes the resource.
     pub(super) fn decided_by_facts(&self, def: &TypeDef, facts: &Facts) -> Option<Decision> {
         self.with_facts(def, facts, &|decided| match decided {

@@ -4,8 +4,8 @@ use std::sync::{Arc, PoisonError};
 
 use crate::definitions::r4;
 use crate::model::{Node, parse};
-use crate::search::search_params;
-use crate::store::{StoreError, Stored};
+use crate::search::{Everything, Filter, search_params};
+use crate::store::{Report, Search, StoreError, Stored, View, Way};
 
 use super::identities::{load, reference_at};
 use super::lens::Lens;
@@ -13,6 +13,9 @@ use super::program::{Program, compile};
 
 /// A person has no more files than this; where there are more, nothing is decided and so nothing is shown.
 const FILES_MAX: usize = 64;
+
+/// More policies of the house are not read.
+const POLICIES_MAX: usize = 10_000;
 
 impl Lens<'_> {
     /// The Consents of a patient (`Patient/id`), compiled once for all requests until one is written. Of those of
@@ -42,9 +45,35 @@ impl Lens<'_> {
                 programs.push(Program { patient: Some(owner.to_owned()), denies_only, ..program });
             }
         }
+        programs.extend(self.policies()?.iter().cloned());
         let programs = Arc::new(programs);
         self.programs.insert(owner, files, &programs);
         Ok(programs)
+    }
+
+    /// The Consents that name no patient: policies of the house, written by administrators.
+    fn policies(&self) -> Result<Arc<Vec<Program>>, StoreError> {
+        self.programs.policies(|| {
+            let found =
+                r4().resource("Consent").and_then(|def| Some((def, search_params().find(def, "patient")?)));
+            let Some((def, param)) = found else { return Ok(Vec::new()) };
+            let view = View::new(&self.repository, None, &Everything);
+            let (filter, report) = (Filter::missing(param), Report::default());
+            let rows =
+                Search::new(&view, def, &filter, &[], &report)?.page(None, Way::Onward, POLICIES_MAX)?;
+            let mut programs = Vec::new();
+            for row in rows {
+                let Some(current) = self.repository.current_of_row(row)?.filter(|current| !current.deleted)
+                else {
+                    continue;
+                };
+                let tree = self.tree(&self.repository.newest(&current)?)?;
+                if tree.root().get("patient").is_none() {
+                    programs.push(compile(tree.root()));
+                }
+            }
+            Ok(programs)
+        })
     }
 
     /// The Consents of a patient, compiled: for explanations.

@@ -1,7 +1,7 @@
 //! Compiled Consents, kept from one request to the next. They are of one state of all Consents: when one is written, those of
 //! its patient are compiled anew for the next request, so that a revocation holds from then on.
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::definitions::r4;
 use crate::model::parse;
@@ -32,6 +32,8 @@ struct OfPatient {
 pub(super) struct OfState {
     of_patients: Mutex<HashMap<String, OfPatient>>,
     pub(super) decisions: OfRequesters,
+    /// The policies of the house: Consents that name no patient.
+    policies: OnceLock<Arc<Vec<Program>>>,
     organizations: Mutex<HashMap<String, Arc<Actors>>>,
 }
 
@@ -57,6 +59,18 @@ impl OfState {
             let others = files.into_iter().filter(|file| file != patient).collect();
             known.insert(patient.to_owned(), OfPatient { programs: programs.clone(), others });
         }
+    }
+
+    /// The policies of the house, as `find` finds them if they are not known.
+    pub(super) fn policies(
+        &self,
+        find: impl FnOnce() -> Result<Vec<Program>, StoreError>,
+    ) -> Result<Arc<Vec<Program>>, StoreError> {
+        if let Some(known) = self.policies.get() {
+            return Ok(known.clone());
+        }
+        let found = Arc::new(find()?);
+        Ok(self.policies.get_or_init(|| found).clone())
     }
 
     /// What an organization (or a practitioner) is, as `find` finds it if it is not known.
@@ -85,7 +99,7 @@ impl OfState {
         };
         let kept = known.iter().filter(|(patient, of_patient)| is_kept(patient, of_patient));
         let kept = kept.map(|(patient, of_patient)| (patient.clone(), of_patient.clone())).collect();
-        Self { of_patients: Mutex::new(kept), ..Self::default() }
+        Self { of_patients: Mutex::new(kept), policies: self.policies.clone(), ..Self::default() }
     }
 }
 
@@ -162,7 +176,11 @@ fn changed_since(
             if let Some(stored) = repository.version(row, sequence)?
                 && let Ok(tree) = parse(stored.text.into_bytes())
             {
-                patients.extend(reference_at(tree.root(), "patient"));
+                match reference_at(tree.root(), "patient") {
+                    Some(patient) => drop(patients.insert(patient)),
+                    // A policy of the house counts for everybody.
+                    None => return Ok(None),
+                }
             }
             // The version before the changes is looked at too: a Consent may have been moved.
             if sequence <= since {

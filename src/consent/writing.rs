@@ -1,10 +1,10 @@
 //! Who may write what: by role, by whose it is, and by the Consents of whom it is about.
-use crate::auth::{Role, Writes};
+use crate::auth::{Recording, Role, Writes};
 use crate::model::Node;
 use crate::store::StoreError;
 
 use super::data::DataFacts;
-use super::decide::Requester;
+use super::decide::{Basis, Counting, Requester};
 use super::lens::Lens;
 use super::program::{Criterion, Effect, compile};
 
@@ -44,6 +44,10 @@ impl Lens<'_> {
         if data.is_work() {
             return Ok(self.is_own() && row.does_work);
         }
+        if name == "AuditEvent" {
+            // The feed of other systems of the house (IHE ATNA ITI-20).
+            return Ok(self.is_own() && self.party.role == Role::System && writing == Writing::New);
+        }
         let feeds = FEEDS_IDENTITIES.contains(&name) || (name == "Patient" && resource.get("link").is_some());
         if self.party.break_glass.is_some() && (feeds || name == "Consent") {
             return Ok(false);
@@ -52,6 +56,10 @@ impl Lens<'_> {
             Writes::Nothing => Ok(false),
             Writes::OwnMatters => self.may_write_own(resource, &data, writing),
             _ if feeds => Ok(self.may_feed(resource, &data)),
+            // A policy of the house, which names no patient.
+            _ if name == "Consent" && row.administers => {
+                Ok(self.is_own() && self.party.may_administer() && resource.get("patient").is_none())
+            }
             _ if name == "Consent" => Ok(self.may_record(resource)),
             Writes::Work => Ok(false),
             Writes::Administration => Ok(self.is_own() && data.owners.is_empty()),
@@ -125,17 +133,45 @@ impl Lens<'_> {
         })
     }
 
+    /// Whether the party keeps the record: what it writes, and by which criteria, is judged on what is stored, whether it may
+    /// read that or not. Scopes and launch context bind it all the same.
+    #[must_use]
+    pub fn keeps_record(&self) -> bool {
+        self.is_own() && self.party.role.row().recording == Recording::KeepsRecord
+    }
+
+    /// Whether patients' Consents do not stop this write of the own organization, but for rules that name the action.
+    #[must_use]
+    pub fn records(&self, writing: Writing) -> bool {
+        self.is_own()
+            && match self.party.role.row().recording {
+                Recording::KeepsRecord => true,
+                Recording::AddsData => writing == Writing::New,
+                Recording::AsConsented => false,
+            }
+    }
+
     /// By the Consents. Others than the own organization change what is there only where a rule says so: to permit
     /// somebody to see a file is not to permit to overwrite it.
     fn may_collect(&self, data: &DataFacts, writing: Writing) -> Result<bool, StoreError> {
         let changes_others = writing == Writing::Change && !self.is_own();
+        let counting = if self.records(writing) {
+            Counting::ByAction
+        } else if changes_others {
+            Counting::PermitsByAction
+        } else {
+            Counting::All
+        };
         let requester = Requester {
             actions: if changes_others { vec!["correct"] } else { vec!["correct", "collect"] },
-            needs_action: changes_others,
+            counting,
             collects: true,
             ..self.requester.clone()
         };
-        self.decide_as(data, &requester).map(|decision| decision.permit)
+        let decision = self.decide_as(data, &requester)?;
+        // No policy keeps the own organization from its record.
+        let is_of_policy = counting == Counting::ByAction && decision.basis == Basis::DefaultPolicy;
+        Ok(decision.permit || is_of_policy)
     }
 
     /// Whether the party may write about a patient whom the same transaction registers: a referral comes with the patient.

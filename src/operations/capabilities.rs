@@ -120,9 +120,9 @@ fn resource(params: &SearchParams, def: &'static TypeDef) -> Value {
                 .map(|(name, kind, url)| json!({"name": name, "definition": url, "type": kind})),
         )
         .collect();
-    // Nobody but the server writes the record of accesses.
+    // What is in the record of accesses is never changed.
     let is_read_only = &*def.name == "AuditEvent";
-    let reads = ["read", "search-type"];
+    let reads = ["read", "search-type", "create"];
     let interactions: Vec<Value> = codes(|level| level != Level::System)
         .into_iter()
         .filter(|code| !is_read_only || reads.contains(code))

@@ -1,6 +1,7 @@
 //! Conditional interactions (R4 http.html#cond-update): the resource is named by a search, which sees what the party
 //! sees. The commit expects every range that the search has read, so that two at once cannot both find nothing.
 use crate::auth::Permission;
+use crate::consent::Finding;
 use crate::definitions::TypeDef;
 use crate::model::{Issue, IssueCode, ResourceId};
 use crate::search::{Filter, parse_query};
@@ -45,7 +46,13 @@ pub(super) fn matches(
         let issue = Issue::error(IssueCode::Required, "a conditional interaction needs criteria");
         return Err(Refusal::new(RefusalKind::PreconditionFailed, issue));
     }
-    let sight = session.lens.finding(finding(&session.params, &query.filters, &query.sort));
+    // Who keeps the record must not make twice what is there and hidden.
+    let finding = if session.lens.keeps_record() {
+        Finding::Stored
+    } else {
+        finding(&session.params, &query.filters, &query.sort)
+    };
+    let sight = session.lens.finding(finding);
     let view = View::new(session.repository(), None, &sight);
     // Whatever is to be done with the match, it is found by a search.
     let scope = session.lens.party().scopes.search_filter(&def.name);

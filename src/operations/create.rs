@@ -5,7 +5,7 @@ use super::answer::Refusal;
 use super::conditional::{Matches, matches};
 use super::request::decode_pairs;
 use super::session::{Seen, Session};
-use super::write::{Input, Prepared, existing, put};
+use super::write::{Input, Prepared, existing, existing_unread, put};
 
 pub(super) fn prepare(
     session: &Session<'_>,
@@ -21,6 +21,10 @@ pub(super) fn prepare(
             Matches::One { id, expectations } => {
                 if let Seen::Resource { disclosed, .. } = session.look(def, &id)? {
                     let answer = existing(session, *disclosed, &input.headers);
+                    return Ok(Prepared::Nothing(Box::new(answer), expectations));
+                }
+                if session.lens.keeps_record() {
+                    let answer = existing_unread(session, def, &id);
                     return Ok(Prepared::Nothing(Box::new(answer), expectations));
                 }
             }

@@ -6,7 +6,7 @@ use crate::model::ResourceId;
 use crate::store::{Change, Derived, Method};
 
 use super::answer::{Answer, Body, Kind, Refusal};
-use super::session::{Seen, Session};
+use super::session::{Session, Writable};
 use super::write::{Input, Planned, Prepared, check_if_match};
 
 pub(super) fn prepare(
@@ -15,14 +15,16 @@ pub(super) fn prepare(
     id: &ResourceId,
     input: &Input,
 ) -> Result<Prepared, Refusal> {
-    let Seen::Resource { current, stored, disclosed } = session.look_to(&[Permission::Delete], def, id)?
+    let Writable::Resource { current, stored, version_id, .. } =
+        session.look_to_write(&[Permission::Delete], def, id)?
     else {
         return Ok(Prepared::Nothing(Box::new(Answer::new(Kind::NoContent, Body::None)), Vec::new()));
     };
-    check_if_match(&input.headers, Some(disclosed.version_id()))?;
+    check_if_match(&input.headers, Some(&version_id))?;
     if &*def.name == "AuditEvent" {
         return Err(Refusal::forbidden("the record of accesses is never deleted"));
     }
+    let is_read = !session.lens.keeps_record() || session.lens.show(&stored, &version_id)?.is_some();
     let tree = crate::model::parse(stored.text.into_bytes()).map_err(|_| Refusal::not_found())?;
     if !session.lens.may_write(tree.root(), Writing::Change)? {
         session.lens.refuse_to_write(format!("{}/{id}", def.name), tree.root());
@@ -41,7 +43,13 @@ pub(super) fn prepare(
         derived,
         writer: None,
     };
-    let planned =
-        Planned { change, kind: Kind::NoContent, expectations, warnings: Vec::new(), also: Vec::new() };
+    let planned = Planned {
+        change,
+        kind: Kind::NoContent,
+        expectations,
+        warnings: Vec::new(),
+        also: Vec::new(),
+        is_unread: !is_read,
+    };
     Ok(Prepared::Change(Box::new(planned)))
 }

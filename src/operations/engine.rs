@@ -486,9 +486,9 @@ pub(super) fn prepare_write(
     place: &Place,
     input: &super::write::Input,
 ) -> Result<super::write::Prepared, Refusal> {
-    if place.def().is_some_and(|def| &*def.name == "AuditEvent") {
-        // Before any data is looked at: no such event can be made, changed or deleted by anybody.
-        let message = "the record of accesses is written by the server alone";
+    if place.def().is_some_and(|def| &*def.name == "AuditEvent") && row.code != Code::Create {
+        // Before any data is looked at: no such event can be changed or deleted by anybody.
+        let message = "the record of accesses is never changed; events of other systems are added by POST";
         let issue = Issue::error(IssueCode::NotSupported, message);
         return Err(Refusal::new(RefusalKind::MethodNotAllowed, issue));
     }

@@ -107,7 +107,8 @@ impl Plan {
         for (current, patients) in file.about {
             let is_alone =
                 patients.len() == 1 && plan.owners(session, &current)?.iter().all(|of| *of == reference);
-            if current.row != row {
+            // Events of other systems are of the record of accesses, which stays.
+            if current.row != row && &*current.def.name != "AuditEvent" {
                 plan.add(current, is_alone);
             }
         }

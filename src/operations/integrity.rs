@@ -1,6 +1,6 @@
 //! Referential integrity, where a deployment asks for it: computed on the view of the party, so that it tells nothing of
 //! what is hidden.
-use crate::consent::DataFacts;
+use crate::consent::{DataFacts, Writing};
 use crate::definitions::{ParamType, TypeDef, r4};
 use crate::model::{Issue, IssueCode, JsonKind, Node, Reference, ReferenceTarget, ResourceId, ResourceKey};
 
@@ -19,7 +19,11 @@ pub(super) fn check_references(session: &Session<'_>, resource: Node<'_>) -> Res
             continue;
         }
         let Some(def) = r4().resource(key.type_name) else { continue };
-        if !matches!(session.look(def, &key.id)?, Seen::Resource { .. }) {
+        let is_there = match session.lens.keeps_record() {
+            true => session.exists(&key)?,
+            false => matches!(session.look(def, &key.id)?, Seen::Resource { .. }),
+        };
+        if !is_there {
             let message = format!("a reference to a {} leads nowhere", key.type_name);
             return Err(Refusal::new(RefusalKind::Unprocessable, Issue::error(IssueCode::NotFound, message)));
         }
@@ -32,22 +36,23 @@ pub(super) fn check_references(session: &Session<'_>, resource: Node<'_>) -> Res
 /// in any order.
 pub(super) fn is_about_what_is_there(
     session: &Session<'_>,
-    before: Option<Node<'_>>,
+    (before, writing): (Option<Node<'_>>, Writing),
     resource: Node<'_>,
 ) -> Result<bool, Refusal> {
     let party = session.lens.party();
-    if party.assign_ids {
+    // The own organization's feeds and staff record what comes, in any order.
+    let records = session.lens.records(writing);
+    if party.assign_ids || (records && session.lens.keeps_record()) {
         return Ok(true);
     }
     let data = DataFacts::of(resource);
     let before = before.map(DataFacts::of).unwrap_or_default();
     let own = |reference: &String| *reference == data.reference;
     for owner in data.owners.difference(&before.owners).filter(|owner| !own(owner)) {
-        // Whose Consents are recorded may be hidden from who records them: that is the work of some.
         let is_there = match key_of(owner) {
-            Some(key) if data.type_name == "Consent" && !party.role.row().does_work => {
-                session.is_seen(&key)?
-            }
+            // Told by an answer of its own, the same for hidden and absent.
+            Some(_) if data.type_name == "Consent" => true,
+            Some(_) if records => true,
             Some(key) => session.exists(&key)?,
             None => true,
         };
@@ -83,7 +88,7 @@ pub(super) fn check_referrers(session: &Session<'_>, def: &TypeDef, id: &Resourc
         let references = session.params.of(source).iter().filter(|param| param.kind == ParamType::Reference);
         for param in references.filter(|param| param.targets.contains(&&*def.name)) {
             for row in session.repository().referrers(source, param, &def.name, id.as_str())? {
-                if session.repository().is_visible(row, &session.lens)? {
+                if session.lens.keeps_record() || session.repository().is_visible(row, &session.lens)? {
                     let message = format!("a {} refers to the resource", source.name);
                     let issue = Issue::error(IssueCode::Conflict, message);
                     return Err(Refusal::new(RefusalKind::Conflict, issue));

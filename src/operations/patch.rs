@@ -2,11 +2,11 @@
 use crate::auth::Permission;
 use crate::definitions::{TypeDef, r4};
 use crate::fhirpath::apply_patch;
-use crate::model::{IssueCode, ResourceId, Temporal, apply_json_patch, parse};
+use crate::model::{Issue, IssueCode, ResourceId, Temporal, apply_json_patch, parse};
 use crate::validate::{Incoming, Rules, Valid};
 
 use super::answer::{Refusal, RefusalKind};
-use super::session::{Seen, Session};
+use super::session::{Session, Writable};
 use super::write::{Input, InputBody, Prepared, check_if_match, put};
 
 pub(super) fn prepare(
@@ -15,15 +15,24 @@ pub(super) fn prepare(
     id: &ResourceId,
     input: &Input,
 ) -> Result<Prepared, Refusal> {
-    let (current, disclosed) = match session.look_to(&[Permission::Update], def, id)? {
-        Seen::Resource { current, disclosed, .. } => (current, disclosed),
-        Seen::Deleted(_) => return Err(Refusal::gone()),
-        Seen::Nothing { .. } => return Err(Refusal::not_found()),
-    };
-    check_if_match(&input.headers, Some(disclosed.version_id()))?;
+    let (current, stored, version_id, is_whole) =
+        match session.look_to_write(&[Permission::Update], def, id)? {
+            Writable::Resource { current, stored, version_id, is_whole } => {
+                (current, stored, version_id, is_whole)
+            }
+            Writable::Deleted(_) => return Err(Refusal::gone()),
+            Writable::Nothing { .. } => return Err(Refusal::not_found()),
+        };
+    check_if_match(&input.headers, Some(&version_id))?;
+    if !is_whole && !session.lens.keeps_record() {
+        // Before any of the patch is evaluated: a test of it would read what is masked, and the rest would store the mask.
+        let message = "a part of the resource is not shown to the party: it is not patched";
+        return Err(Refusal::new(RefusalKind::Conflict, Issue::error(IssueCode::Conflict, message)));
+    }
+    let text = stored.stamped(&version_id);
     let unprocessable = |outcome| Refusal::new(RefusalKind::Unprocessable, outcome);
     let patched = match &input.body {
-        InputBody::JsonPatch(patch) => apply_json_patch(disclosed.text(), patch).map_err(|outcome| {
+        InputBody::JsonPatch(patch) => apply_json_patch(&text, patch).map_err(|outcome| {
             let is_malformed = outcome.issues.iter().any(|issue| issue.code == IssueCode::Structure);
             Refusal::new(
                 if is_malformed { RefusalKind::BadRequest } else { RefusalKind::Unprocessable },
@@ -32,7 +41,7 @@ pub(super) fn prepare(
         })?,
         InputBody::Valid(valid) if &*valid.def().name == "Parameters" => {
             let now = Temporal::from_millis(session.engine.now());
-            apply_patch(disclosed.text(), valid.root(), now).map_err(unprocessable)?
+            apply_patch(&text, valid.root(), now).map_err(unprocessable)?
         }
         InputBody::Valid(_) | InputBody::None => {
             let message = "a patch is a JSON Patch document or a Parameters resource";
@@ -44,7 +53,7 @@ pub(super) fn prepare(
     let is_same = tree.root().str_at("resourceType") == Some(&def.name)
         && tree.root().str_at("id") == Some(id.as_str());
     if !is_same {
-        let issue = crate::model::Issue::error(IssueCode::BusinessRule, "a patch does not change type or id");
+        let issue = Issue::error(IssueCode::BusinessRule, "a patch does not change type or id");
         return Err(unprocessable(issue.into()));
     }
     let valid = Valid::check(Incoming::new(tree), r4(), Rules::default()).map_err(unprocessable)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::auth::{Party, Permission};
 use crate::consent::{Disclosed, Later, Lens};
 use crate::definitions::{TypeDef, r4};
-use crate::model::{Millis, ResourceId, ResourceKey};
+use crate::model::{Millis, ResourceId, ResourceKey, parse};
 use crate::search::{Asking, Reading, SearchParams};
 use crate::store::{Current, HistoryPlace, Repository, Sequence, Snapshot, StoreError, Stored};
 
@@ -135,6 +135,40 @@ impl<'s> Session<'s> {
         self.look_by(def, id, &|_, stored, version_id| self.lens.show_to(letters, stored, version_id))
     }
 
+    /// What a writer with a scope of one of these letters works on: what it sees; for who keeps the record what is stored.
+    pub(super) fn look_to_write(
+        &self,
+        letters: &[Permission],
+        def: &'static TypeDef,
+        id: &ResourceId,
+    ) -> Result<Writable, Refusal> {
+        let seen = self.look_to(letters, def, id)?;
+        match seen {
+            Seen::Resource { current, stored, disclosed } => {
+                let is_whole = disclosed.is_whole();
+                let version_id = disclosed.version_id().to_owned();
+                Ok(Writable::Resource { current, stored, version_id, is_whole })
+            }
+            Seen::Deleted(current) => Ok(Writable::Deleted(current)),
+            Seen::Nothing { current: Some(current) } if self.lens.keeps_record() => {
+                let Some(stored) = self.newest_text(&current)? else {
+                    return Ok(Writable::Nothing { current: Some(current) });
+                };
+                let tree = parse(stored.text.clone().into_bytes()).map_err(|_| Refusal::not_found())?;
+                if !self.lens.is_within_reach(letters, tree.root())? {
+                    return Ok(Writable::Nothing { current: Some(current) });
+                }
+                if current.deleted {
+                    return Ok(Writable::Deleted(current));
+                }
+                let version_id = self.version_id(stored.sequence);
+                let (current, stored) = (Box::new(current), Box::new(stored));
+                Ok(Writable::Resource { current, stored, version_id, is_whole: true })
+            }
+            Seen::Nothing { current } => Ok(Writable::Nothing { current }),
+        }
+    }
+
     fn look_by(&self, def: &'static TypeDef, id: &ResourceId, show: &Show<'_>) -> Result<Seen, Refusal> {
         let Some(current) = self.repository().current(def, id)? else {
             return Ok(Seen::Nothing { current: None });
@@ -155,6 +189,22 @@ impl<'s> Session<'s> {
             None => hidden(current),
         }
     }
+}
+
+/// What a writer works on at an id.
+pub(super) enum Writable {
+    Resource {
+        current: Box<Current>,
+        stored: Box<Stored>,
+        version_id: String,
+        /// Whether nothing of it is masked for the writer.
+        is_whole: bool,
+    },
+    Deleted(Current),
+    /// Nothing that the writer may know of; `current` is what is really there.
+    Nothing {
+        current: Option<Current>,
+    },
 }
 
 /// What a party sees at an id.

@@ -17,7 +17,7 @@ use super::conditional::{Matches, matches};
 use super::engine::{Engine, answer_read, is_write, permit, prepare_write};
 use super::request::{Asked, Headers, Verb, decode_pairs};
 use super::route::{Place, route};
-use super::session::{Seen, Session};
+use super::session::{Session, Writable};
 use super::table::{Code, Interaction};
 use super::write::{Input, Planned, Prepared, add_to_record, finish};
 
@@ -91,7 +91,7 @@ fn attempt(
         // A PUT makes something only for who may choose ids, and changes only what is seen.
         let comes = row.code != Code::Update
             || party.assign_ids
-            || !matches!(session.look_to(&[Permission::Update], def, id)?, Seen::Nothing { .. });
+            || !matches!(session.look_to_write(&[Permission::Update], def, id)?, Writable::Nothing { .. });
         if comes {
             session.coming.insert(format!("{}/{id}", def.name));
         }
@@ -118,8 +118,10 @@ fn attempt(
         match prepared {
             Prepared::Nothing(answer, expectations) => {
                 expectations.into_iter().for_each(|expectation| draft.expect(expectation));
-                if let Some(existing) = &answer.written {
-                    needed.push((index, existing.reference().to_owned()));
+                if let Some(location) = &answer.location {
+                    let base = format!("{}/", engine.options.base_url);
+                    let path = location.strip_prefix(&base).unwrap_or(location);
+                    needed.push((index, path.split("/_history/").next().unwrap_or(path).to_owned()));
                 }
                 answers.insert(index, *answer);
             }

@@ -5,7 +5,7 @@ use crate::model::{Issue, IssueCode, ResourceId};
 use crate::validate::Valid;
 
 use super::answer::{Refusal, RefusalKind};
-use super::session::{Seen, Session};
+use super::session::{Session, Writable};
 use super::write::{Input, Planned, Prepared, check_if_match, put};
 
 pub(super) fn prepare(
@@ -42,22 +42,22 @@ pub(super) fn planned(
     input: &Input,
 ) -> Result<Planned, Refusal> {
     let assigns = session.lens.party().assign_ids;
-    match session.look_to(&[Permission::Update], def, id)? {
-        Seen::Resource { current, disclosed, .. } => {
-            check_if_match(&input.headers, Some(disclosed.version_id()))?;
+    match session.look_to_write(&[Permission::Update], def, id)? {
+        Writable::Resource { current, version_id, .. } => {
+            check_if_match(&input.headers, Some(&version_id))?;
             put(session, valid, id.clone(), Some(*current))
         }
-        Seen::Deleted(current) => {
+        Writable::Deleted(current) => {
             check_if_match(&input.headers, None)?;
             put(session, valid, id.clone(), Some(current))
         }
-        Seen::Nothing { current: None } if assigns && !session.repository().is_erased(def, id)? => {
+        Writable::Nothing { current: None } if assigns && !session.repository().is_erased(def, id)? => {
             check_if_match(&input.headers, None)?;
             put(session, valid, id.clone(), None)
         }
         // The one place where something hidden or erased is told of, to those whom the server lets choose ids.
-        Seen::Nothing { .. } if assigns => Err(Refusal::forbidden("the party may not write this")),
-        Seen::Nothing { .. } => {
+        Writable::Nothing { .. } if assigns => Err(Refusal::forbidden("the party may not write this")),
+        Writable::Nothing { .. } => {
             let message = "ids are given by the server: create the resource by POST";
             Err(Refusal::new(RefusalKind::MethodNotAllowed, Issue::error(IssueCode::NotSupported, message)))
         }

@@ -19,6 +19,10 @@ pub(super) enum Work {
     MergePatients,
     /// Somebody has broken the glass.
     ReviewBreakGlass,
+    /// A Consent names a Patient that is not here.
+    AwaitPatient,
+    /// A Patient came whose Consents were here before.
+    PatientCame,
 }
 
 impl Work {
@@ -26,6 +30,8 @@ impl Work {
         match self {
             Self::MergePatients => "merge-patients",
             Self::ReviewBreakGlass => "review-break-glass",
+            Self::AwaitPatient => "consent-awaits-patient",
+            Self::PatientCame => "patient-came-after-consent",
         }
     }
 }

@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use serde_json::json;
+
 use crate::audit::{self, Access};
 use crate::auth::{Party, Permission};
 use crate::consent::{DataFacts, Disclosed, Writing};
 use crate::definitions::{TypeDef, r4};
 use crate::model::{
-    Issue, IssueCode, Node, Normalized, Outcome, Reference, ReferenceTarget, ResourceId, SyntaxError,
-    normalize, parse,
+    Issue, IssueCode, Node, Normalized, Outcome, Reference, ReferenceTarget, ResourceId, ResourceKey,
+    SyntaxError, normalize, parse,
 };
 use crate::store::{
     At, Change, CommitError, Committed, Current, Derive as _, Draft, Expectation, Method, Stored,
@@ -23,6 +25,7 @@ use super::request::{Headers, Payload, Preference, Request};
 use super::route::Place;
 use super::session::Session;
 use super::table::{Code, Interaction};
+use super::work::Work;
 
 /// A write as it was sent, its body checked.
 pub(super) struct Input {
@@ -80,6 +83,8 @@ pub(super) struct Planned {
     pub(super) warnings: Vec<Issue>,
     /// What is written with it and is not told of.
     pub(super) also: Vec<Change>,
+    /// Whether it deletes what its writer may not read.
+    pub(super) is_unread: bool,
 }
 
 /// Plans the writing of a resource under an id.
@@ -90,9 +95,6 @@ pub(super) fn put(
     prior: Option<Current>,
 ) -> Result<Planned, Refusal> {
     let def = valid.def();
-    if matches!(&*def.name, "AuditEvent") {
-        return Err(Refusal::forbidden("the record of accesses is written by the server alone"));
-    }
     if carries_tag(valid, &["SUBSETTED", "REDACTED"]) {
         let message = "the resource is marked as a part of one; writing it would lose the rest";
         return Err(Refusal::new(RefusalKind::Conflict, Issue::error(IssueCode::Conflict, message)));
@@ -115,6 +117,12 @@ pub(super) fn put(
         let tree = parse(text.into_bytes()).map_err(unreadable)?;
         body = normalize(tree.root(), id.as_str());
     }
+    if &*def.name == "AuditEvent"
+        && let Some(text) = super::audit::from_outside(&body.text, session.lens.party())
+    {
+        let tree = parse(text.into_bytes()).map_err(unreadable)?;
+        body = normalize(tree.root(), id.as_str());
+    }
     let tree = parse(body.text.clone().into_bytes()).map_err(unreadable)?;
     let mut may_write = session.lens.may_write(tree.root(), writing)?;
     let before_tree = before.as_ref().map(|before| parse(before.text.clone().into_bytes()));
@@ -129,7 +137,8 @@ pub(super) fn put(
         }
     }
     let known = before_tree.as_ref().map(crate::model::Tree::root);
-    may_write = may_write && super::integrity::is_about_what_is_there(session, known, tree.root())?;
+    may_write =
+        may_write && super::integrity::is_about_what_is_there(session, (known, writing), tree.root())?;
     let is_about_new = before.is_none() && is_about_new(session, &DataFacts::of(tree.root()).owners)?;
     may_write = may_write || (is_about_new && session.lens.may_write_about_new(tree.root()));
     if !may_write {
@@ -141,7 +150,7 @@ pub(super) fn put(
     let derived = SearchIndex { params: session.params.clone() }.derive(def, tree.root());
     let is_new = prior.as_ref().is_none_or(|prior| prior.deleted);
     let method = if prior.is_none() { Method::Create } else { Method::Update };
-    let writer = session.lens.fingerprint();
+    let writer = session.lens.writer_of(tree.root())?;
     let change = Change { def, id, method, prior, body: Some(body), derived, writer };
     let kind = if is_new { Kind::Created } else { Kind::Ok };
     let mut warnings = valid.warnings().to_vec();
@@ -149,8 +158,13 @@ pub(super) fn put(
         super::consent::check_strictly(session, tree.root())?;
         warnings.extend(super::consent::remarks(session, tree.root()));
     }
-    let also = if is_new { super::work::merges(session, def, tree.root())? } else { Vec::new() };
-    Ok(Planned { change, kind, expectations, warnings, also })
+    let mut also = if is_new { super::work::merges(session, def, tree.root())? } else { Vec::new() };
+    if is_new || &*def.name == "Consent" {
+        let (remarks, tasks) = awaited(session, def, tree.root())?;
+        warnings.extend(remarks);
+        also.extend(tasks);
+    }
+    Ok(Planned { change, kind, expectations, warnings, also, is_unread: false })
 }
 
 /// Whether all of these patients (`Patient/id`) are made by the same transaction, and were never there before.
@@ -193,20 +207,82 @@ pub(super) fn check_scope(
 
 /// A Consent binds only a patient who is known here; one about nobody, or about somebody elsewhere, would bind nobody and
 /// look as if it did.
+/// Whom a Consent is about must be clear when it is written: a Patient that the writer sees; for who keeps the record any id,
+/// here or still to come; nobody at all for an administrator, whose policy it then is. The answer to all others is the same
+/// for hidden and for absent.
 fn check_consent(session: &Session<'_>, def: &TypeDef, consent: Node<'_>) -> Result<(), Refusal> {
     if &*def.name != "Consent" {
         return Ok(());
     }
-    let patient = consent.get("patient").and_then(|patient| patient.str_at("reference"));
-    if let Some(ReferenceTarget::Relative(key)) = patient.map(|reference| Reference::parse(reference).target)
-        && key.type_name == "Patient"
-        && session.is_seen(&key)?
+    let refused = |message: &str| {
+        let issue = Issue::error(IssueCode::BusinessRule, message).at("Consent.patient");
+        Err(Refusal::new(RefusalKind::Unprocessable, issue))
+    };
+    let Some(patient) = consent.get("patient") else {
+        return match session.engine.may_administer(session.lens.party()) {
+            true => Ok(()),
+            false => {
+                refused("a Consent names its patient; only administrators write policies that name none")
+            }
+        };
+    };
+    if let Some(key) = patient_key(patient)
+        && (session.lens.keeps_record() || session.is_seen(&key)?)
     {
         return Ok(());
     }
-    let message = "a Consent names its patient by a reference to a Patient of this server";
-    let issue = Issue::error(IssueCode::BusinessRule, message).at("Consent.patient");
-    Err(Refusal::new(RefusalKind::Unprocessable, issue))
+    refused("a Consent names its patient by a reference to a Patient of this server")
+}
+
+/// The Patient that a reference element names on this server.
+fn patient_key(reference: Node<'_>) -> Option<ResourceKey> {
+    match Reference::parse(reference.str_at("reference")?).target {
+        ReferenceTarget::Relative(key) => Some(key).filter(|key| key.type_name == "Patient"),
+        _ => None,
+    }
+}
+
+/// What is to be said, and done, where a Consent is written before its Patient, or a Patient comes after its Consents: a
+/// mistyped id must not silently switch a denial off.
+fn awaited(
+    session: &Session<'_>,
+    def: &TypeDef,
+    resource: Node<'_>,
+) -> Result<(Vec<Issue>, Vec<Change>), Refusal> {
+    let warning = |message: String, at: &str| Issue::warning(IssueCode::NotFound, message).at(at);
+    let id = resource.str_at("id").unwrap_or_default();
+    match &*def.name {
+        "Consent" => {
+            let patient = resource.get("patient").and_then(patient_key);
+            let Some(key) = patient.filter(|_| session.lens.keeps_record()) else {
+                return Ok(Default::default());
+            };
+            if session.exists(&key)? {
+                return Ok(Default::default());
+            }
+            let message = format!("{key} is not here: nothing is governed until it comes");
+            let more = json!({"focus": {"reference": format!("Consent/{id}")}, "description": message});
+            let task = super::work::task(session, Work::AwaitPatient, &key.to_string(), more)?;
+            Ok((vec![warning(message, "Consent.patient")], vec![task]))
+        }
+        "Patient" if session.lens.is_own() => {
+            let patient = format!("Patient/{id}");
+            let (mut warnings, mut tasks) = (Vec::new(), Vec::new());
+            for program in session.lens.consents_of(&patient)? {
+                if program.patient.as_ref() != Some(&patient) || !program.active || program.denies_only {
+                    continue;
+                }
+                let consent = format!("Consent/{}", program.id);
+                let message =
+                    format!("{consent} was recorded before {patient} came, and governs it from now on");
+                let more = json!({"focus": {"reference": consent}, "description": message});
+                tasks.push(super::work::task(session, Work::PatientCame, &patient, more)?);
+                warnings.push(warning(message, "Patient"));
+            }
+            Ok((warnings, tasks))
+        }
+        _ => Ok(Default::default()),
+    }
 }
 
 /// The text with what the server keeps or makes its own: references under the own base become relative, and security
@@ -324,14 +400,14 @@ pub(super) fn finish(
     number: u64,
     headers: &Headers,
 ) -> Result<Answer, Refusal> {
-    let Planned { change, kind, warnings, .. } = planned;
+    let Planned { change, kind, warnings, is_unread, .. } = planned;
     let version_id = session.version_id(committed.sequence);
     let row = change.prior.as_ref().map_or(committed.first_row + number, |prior| prior.row);
     session.engine.packing.saw(row);
     let reference = format!("{}/{}", change.def.name, change.id);
     let Some(Normalized { text, meta_at }) = change.body else {
         let mut answer = Answer::new(Kind::NoContent, Body::None);
-        answer.version_id = Some(version_id);
+        answer.version_id = Some(version_id).filter(|_| !is_unread);
         answer.recorded = true;
         return Ok(answer);
     };
@@ -345,7 +421,13 @@ pub(super) fn finish(
         text,
         meta_at,
     };
-    let shown = session.lens.show(&stored, &version_id)?;
+    let shown = session.lens.show_written(&stored, &version_id)?;
+    if shown.is_none() && session.lens.keeps_record() {
+        // Who keeps the record and may not read it learns that it is kept, and where.
+        let mut answer = Answer { kind, ..existing_unread(session, stored.def, &stored.id) };
+        answer.recorded = true;
+        return Ok(answer);
+    }
     let mut answer = Answer::new(kind, body(shown.as_ref(), warnings, headers.preference));
     let base = &session.engine.options.base_url;
     answer.location = Some(format!("{base}/{reference}/_history/{version_id}"));
@@ -377,6 +459,13 @@ pub(super) fn existing(session: &Session<'_>, disclosed: Disclosed, headers: &He
     answer.body = body(Some(&disclosed), Vec::new(), headers.preference);
     answer.location = Some(location);
     answer.written = Some(disclosed);
+    answer
+}
+
+/// The same for who keeps the record and may not read it: the status and where it is.
+pub(super) fn existing_unread(session: &Session<'_>, def: &TypeDef, id: &ResourceId) -> Answer {
+    let mut answer = Answer::new(Kind::Ok, Body::None);
+    answer.location = Some(format!("{}/{}/{id}", session.engine.options.base_url, def.name));
     answer
 }
 

@@ -129,6 +129,12 @@ impl Filter {
         Self::Entries(to_resource(type_name, id).matchers(param.id, param.kind))
     }
 
+    /// Whatever has no value of the parameter.
+    #[must_use]
+    pub fn missing(param: &Param) -> Self {
+        Self::Not(Box::new(Self::present(param.id)))
+    }
+
     /// A canonical reference by the parameter to that URL, in any version.
     #[must_use]
     pub fn refers_to_url(param: &Param, url: &str) -> Self {

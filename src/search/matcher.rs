@@ -36,8 +36,8 @@ pub enum Check {
         longitude: f64,
         metres: f64,
     },
-    /// The tail is one of these.
-    Tails(ParamType, Vec<Vec<u8>>),
+    /// The tail is one of these, and what stands before it passes another check.
+    Tails(ParamType, Vec<Vec<u8>>, Box<Self>),
     /// Every part of the composite is what its part of the query asks for.
     Parts(Vec<(ParamType, Ask)>),
 }
@@ -98,8 +98,7 @@ impl Ask {
             };
             return tails.iter().map(whole).collect();
         }
-        // INVARIANT: no parameter asks both for tails and for something else of a range.
-        let check = Check::Tails(kind, tails);
+        let check = Check::Tails(kind, tails, Box::new(self.check));
         vec![Matcher { param, start: self.start, end: self.end, is_whole_key: false, check }]
     }
 }
@@ -163,9 +162,9 @@ impl Check {
             Self::Within { latitude, longitude, metres } => {
                 point_of(value).is_some_and(|point| distance_m(point, (*latitude, *longitude)) <= *metres)
             }
-            Self::Tails(kind, tails) => {
+            Self::Tails(kind, tails, others) => {
                 let tail = key_len(*kind, value).and_then(|len| value.get(len..));
-                tail.is_some_and(|tail| tails.iter().any(|wanted| wanted == tail))
+                tail.is_some_and(|tail| tails.iter().any(|wanted| wanted == tail)) && others.accepts(value)
             }
             Self::Parts(asks) => {
                 decode_composite(asks.iter().map(|(kind, _)| *kind), value).is_some_and(|parts| {

@@ -13,7 +13,7 @@
 //! | meta | 08 | `erased`, 00 00, row | nothing: the row was erased |
 //! | meta | 08 | `packing`, 00 00 | number of the dictionary that is in use, rows when it was made |
 //! | meta | 08 | `packing-dictionary`, 00 00, number (4) | a dictionary |
-//! | meta | 08 | `writer`, 00 00, row, sequence | the fingerprint of the party outside the own organization that wrote the version |
+//! | meta | 08 | `writer`, 00 00, row, sequence | the fingerprint of the party that wrote the version, where references in it may be masked for that party |
 //! | registry | 09 | kind, 00 00, id, 00 00 | a registration or what came of one (clients, users, grants), as JSON |
 //! | registry | 09 | `expiry`, 00 00, time, kind, 00 00, id, 00 00 | nothing: when the record of that kind and id ends |
 //! | audit by patient | 0a | patient id, 00 00, sequence, number (4) | nothing: the access record concerns the patient |

@@ -9,7 +9,7 @@ pub type Party =
     (&'static str, Option<&'static str>, &'static str, &'static str, &'static str, &'static str, bool);
 
 /// The parties that scenarios name.
-pub const PARTIES: [Party; 10] = [
+pub const PARTIES: [Party; 11] = [
     ("ehr", None, "system", "Organization/hospital", "TREAT", "system/*.cruds", true),
     (
         "doctor",
@@ -24,6 +24,7 @@ pub const PARTIES: [Party; 10] = [
     ("insurer", None, "insurer", "Organization/scenario-acme", "HPAYMT", "system/*.rs", false),
     ("other", None, "system", "Organization/scenario-other", "TREAT", "user/*.cruds", false),
     ("payer", None, "insurer", "Organization/scenario-acme", "HPAYMT", "system/*.rs system/Consent.c", false),
+    ("technician", None, "technician", "Organization/hospital", "HOPERAT", "user/*.cruds", false),
     ("officer", None, "privacy-officer", "Organization/hospital", "HOPERAT", "user/*.cruds", false),
     (
         "emergency",

@@ -12,7 +12,7 @@ mod without_relation;
 
 pub(super) use accounting::accounting_of_disclosures;
 pub(super) use proof::{consistency_proof, event_proof};
-pub(super) use recording::add_change;
+pub(super) use recording::{add_change, from_outside};
 pub(super) use refusals::Refusals;
 pub use refusals::Refused;
 pub(super) use suspend::suspend_accounting;

@@ -54,6 +54,20 @@ impl Refusal {
     }
 }
 
+/// The tag of events that another system has handed in: they are no part of the server's own record.
+const FROM_OUTSIDE: (&str, &str) = ("urn:chartward:audit", "from-outside");
+
+/// The text of an AuditEvent of another system, marked as such with its sender.
+pub(in super::super) fn from_outside(text: &str, party: &Party) -> Option<String> {
+    let mut json: serde_json::Value = serde_json::from_str(text).ok()?;
+    let (system, code) = FROM_OUTSIDE;
+    let tags = json.get_mut("meta")?.as_object_mut()?.entry("tag").or_insert_with(|| serde_json::json!([]));
+    let tags = tags.as_array_mut()?;
+    tags.retain(|tag| tag.get("system").and_then(serde_json::Value::as_str) != Some(system));
+    tags.push(serde_json::json!({"system": system, "code": code, "display": format!("handed in by {}", party.client)}));
+    Some(json.to_string())
+}
+
 /// Adds a change to the record of the commit that it is made with.
 pub(in super::super) fn add_change(access: &mut Access, change: &Change) {
     let patients: Vec<String> =

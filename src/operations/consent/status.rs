@@ -18,21 +18,30 @@ pub(in super::super) fn enforcement_status(
     call.takes_only(&[])?;
     let patient = format!("Patient/{}", call.id()?);
     may_ask_about(session, &patient)?;
-    super::file::known(session, call.id()?)?;
+    let programs = session.lens.consents_of(&patient)?;
+    // A Consent may have been recorded before its Patient comes.
+    let is_here = match super::file::known(session, call.id()?) {
+        Ok(()) => true,
+        Err(_) if programs.iter().any(|program| program.patient.as_ref() == Some(&patient)) => false,
+        Err(refusal) => return Err(refusal),
+    };
     let mut out = Parameters::default();
-    for program in session.lens.consents_of(&patient)? {
-        out = out.parts("consent", of_consent(session, &program)?);
+    for program in programs {
+        out = out.parts("consent", of_consent(session, &program, is_here)?);
     }
     session.about(out.json(), BTreeSet::from([patient]))
 }
 
-fn of_consent(session: &Session<'_>, program: &Program) -> Result<Parameters, Refusal> {
+fn of_consent(session: &Session<'_>, program: &Program, is_here: bool) -> Result<Parameters, Refusal> {
     let now = session.engine.now();
     let settings = &session.engine.settings;
     let is_governed =
         program.scopes.is_empty() || program.scopes.iter().any(|scope| settings.scopes.contains(scope));
     let (code, reason) = match &program.status {
         Status::Unsupported(reason) => ("unsupported", *reason),
+        _ if !is_here && program.patient.is_some() => {
+            ("awaits-patient", "its Patient is not here: nothing is governed until it comes")
+        }
         _ if !program.active => ("inactive", "its status is not active"),
         _ if !is_governed => ("not-governed", "its scope is not enforced here"),
         _ if program.period.end <= now => ("expired", "its period is over"),

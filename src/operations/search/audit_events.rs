@@ -1,6 +1,6 @@
 //! AuditEvents: made of access records when they are asked for, the newest first, a page at a time.
 use crate::audit::{
-    Access, Making, Reader, RecordPlace, Records, audit_events, record, record_of_event, suspended,
+    Access, Action, Making, Reader, RecordPlace, Records, audit_events, record, record_of_event, suspended,
 };
 use crate::consent::{Bundle, BundleEntry, BundleKind, SearchMode};
 use crate::definitions::{TypeDef, r4};
@@ -10,7 +10,7 @@ use crate::store::{At, Direction, Sequence, Snapshot, Way, compare_values};
 
 use super::super::answer::{Answer, Body, Kind, Refusal, RefusalKind};
 use super::super::cursor::Cursor;
-use super::super::session::{Seen, Session};
+use super::super::session::Session;
 use super::reduce::reduce_by;
 use super::target::self_text;
 
@@ -178,15 +178,8 @@ impl AuditSearch<'_, '_> {
     /// The events of a record that the party may see and that match.
     fn of_record(&self, place: RecordPlace, access: &Access) -> Result<Vec<Found>, Refusal> {
         let mut found = Vec::new();
-        for (event, number) in made(self.session, place, access).into_iter().zip(0_usize..) {
-            let permitted = match &event.patient {
-                Some(patient) => {
-                    self.session.lens.may_see_accesses_to(patient)
-                        && !is_suspended(self.session, patient, access)?
-                }
-                None => self.session.lens.may_audit(),
-            };
-            if !permitted {
+        for (event, number) in made(self.session, place, access)?.into_iter().zip(0_usize..) {
+            if !may_read(self.session, &event, Some(access))? {
                 continue;
             }
             let values = self.is_match(&event.text, access.time)?;
@@ -292,7 +285,7 @@ impl AuditSearch<'_, '_> {
         let mut events: Vec<Found> = found.into_iter().skip(offset).take(len).collect();
         for event in &mut events {
             let access = record(then, event.place.0)?.ok_or_else(Refusal::not_found)?;
-            let again = made(self.session, event.place.0, &access).into_iter().nth(event.place.1);
+            let again = made(self.session, event.place.0, &access)?.into_iter().nth(event.place.1);
             event.text = again.map(|event| event.text).unwrap_or_default();
         }
         let has_next = offset + events.len() < total;
@@ -380,31 +373,68 @@ fn is_suspended(session: &Session<'_>, patient: &str, access: &Access) -> Result
     Ok(actors.any(|actor| agencies.contains(actor)))
 }
 
-/// The events of a record, as the party may read them.
-fn made(session: &Session<'_>, place: RecordPlace, access: &Access) -> Vec<crate::audit::Event> {
+/// The events of a record, as the party may read them: those that are made of it, and those of other systems that it added.
+fn made(
+    session: &Session<'_>,
+    place: RecordPlace,
+    access: &Access,
+) -> Result<Vec<crate::audit::Event>, Refusal> {
     let reader = if session.lens.may_audit() { Reader::Auditor } else { Reader::Subject };
     let version_id = |sequence: Sequence| session.version_id(sequence);
     let making = Making { reader, base_url: &session.engine.options.base_url, version_id: &version_id };
-    audit_events(place, access, &making)
+    let mut events = audit_events(place, access, &making);
+    let added = access.released.iter().filter(|item| item.done == Some(Action::Create));
+    for id in added.filter_map(|item| item.what.strip_prefix("AuditEvent/")) {
+        events.extend(from_outside(session, id)?);
+    }
+    Ok(events)
+}
+
+/// An event that another system has added. Several patients are told of it by none: it names the others.
+fn from_outside(session: &Session<'_>, id: &str) -> Result<Option<crate::audit::Event>, Refusal> {
+    let (Some(def), Some(id)) = (r4().resource("AuditEvent"), ResourceId::parse(id)) else { return Ok(None) };
+    let Some(current) = session.repository().current(def, &id)?.filter(|current| !current.deleted) else {
+        return Ok(None);
+    };
+    let stored = session.repository().newest(&current)?;
+    let patient = match current.facts.patients.as_slice() {
+        [patient] => Some(format!("Patient/{patient}")),
+        _ => None,
+    };
+    let text = stored.stamped(&session.version_id(stored.sequence));
+    Ok(Some(crate::audit::Event { id: id.to_string(), patient, text }))
+}
+
+/// Whether the party may read an event of an access.
+fn may_read(
+    session: &Session<'_>,
+    event: &crate::audit::Event,
+    access: Option<&Access>,
+) -> Result<bool, Refusal> {
+    let Some(patient) = &event.patient else { return Ok(session.lens.may_audit()) };
+    let is_suspended = access.map_or(Ok(false), |access| is_suspended(session, patient, access))?;
+    Ok(session.lens.may_see_accesses_to(patient) && !is_suspended)
 }
 
 /// One AuditEvent by its id.
 pub(in super::super) fn audit_event(session: &Session<'_>, wanted: &str) -> Result<Answer, Refusal> {
-    let Some(def) = r4().resource("AuditEvent") else { return Err(Refusal::not_found()) };
     let sequence_of = |id: &str| session.engine.cipher.sequence(id);
     if let Some(place) = record_of_event(wanted, &sequence_of)
         && let Some(access) = record(session.snapshot(), place)?
-        && let Some(event) = made(session, place, &access).into_iter().find(|event| event.id == wanted)
+        && let Some(event) = made(session, place, &access)?.into_iter().find(|event| event.id == wanted)
         && !event.patient.as_ref().map_or(Ok(false), |patient| is_suspended(session, patient, &access))?
         && let Some(shown) =
             session.lens.show_derived(event.text, event.patient.into_iter().collect(), access.time)
     {
         return Ok(Answer::new(Kind::Ok, Body::Disclosed(shown)));
     }
-    match session.look(def, &ResourceId::parse(wanted).ok_or_else(Refusal::not_found)?)? {
-        Seen::Resource { disclosed, .. } => Ok(Answer::of(Kind::Ok, *disclosed)),
-        Seen::Deleted(_) | Seen::Nothing { .. } => Err(Refusal::not_found()),
+    let event = from_outside(session, wanted)?.ok_or_else(Refusal::not_found)?;
+    if !may_read(session, &event, None)? {
+        return Err(Refusal::not_found());
     }
+    let shown =
+        session.lens.show_derived(event.text, event.patient.into_iter().collect(), session.engine.now());
+    Ok(Answer::new(Kind::Ok, Body::Disclosed(shown.ok_or_else(Refusal::not_found)?)))
 }
 
 #[cfg(test)]

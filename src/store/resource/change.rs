@@ -33,7 +33,7 @@ pub struct Change {
     pub prior: Option<Current>,
     pub body: Option<Normalized>,
     pub derived: Derived,
-    /// Who wrote it, where that is a party outside the own organization.
+    /// Who writes it, where references in it may be masked for that party.
     pub writer: Option<Fingerprint>,
 }
 

@@ -68,7 +68,7 @@ impl<'s> Repository<'s> {
         found.map(|(value, _)| record::decode(self.snapshot, row, sequence, &value)).transpose()
     }
 
-    /// Who wrote a version, where that is a party outside the own organization.
+    /// Who wrote a version, where references in it may be masked for that party.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
