@@ -154,6 +154,17 @@ pub(super) fn id_of(public: &[u8]) -> String {
     Sha256::digest(public).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// An access token as its issuer has signed it.
+#[derive(Clone)]
+pub struct SignedToken(String);
+
+impl SignedToken {
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+}
+
 impl Issuer {
     /// A fresh private key, as PKCS#8.
     ///
@@ -218,11 +229,20 @@ impl Issuer {
     /// # Errors
     /// If signing fails.
     pub fn sign(&self, token: &AccessToken) -> Result<String, String> {
+        self.signed(token).map(|signed| signed.0)
+    }
+
+    /// The same, as what only an issuer can make.
+    ///
+    /// # Errors
+    /// If signing fails.
+    pub fn signed(&self, token: &AccessToken) -> Result<SignedToken, String> {
         let mut header = Header::new(Algorithm::ES256);
         header.typ = Some("at+jwt".to_owned());
         let keys = self.keys();
         header.kid = Some(keys.key_id.clone());
-        jsonwebtoken::encode(&header, token, &keys.encoding).map_err(|error| error.to_string())
+        let text = jsonwebtoken::encode(&header, token, &keys.encoding);
+        text.map(SignedToken).map_err(|error| error.to_string())
     }
 
     /// The party of a token.

@@ -19,7 +19,7 @@ pub use external::{
     ALGORITHMS, CertificateRegistration, ClientRegistration, ExternalIssuer, Fetched, IntrospectedAt,
     Introspection, JwksSource, KeyCache, KeyError, KeySet, KeysAt, Registrations, Trust, UserRegistration,
 };
-pub use issuer::{AccessToken, Confirmation, Issuer, TokenError};
+pub use issuer::{AccessToken, Confirmation, Issuer, SignedToken, TokenError};
 pub use oauth::{
     AuthorizationOptions, AuthorizationRefusal, AuthorizationServer, Circumstances, Desk, Dialogue, Fields,
     IdentityKeys, LaunchContext, LoginError, OauthCode, OauthError, Registered, Step, describe,

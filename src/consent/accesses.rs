@@ -3,9 +3,10 @@ use crate::model::Node;
 use crate::store::{Repository, Snapshot, StoreError};
 
 use super::data::DataFacts;
-use super::decide::{Basis, Settings};
+use super::decide::{Basis, Settings, may_be_denied};
 use super::identities::actors;
 use super::lens::Lens;
+use super::program::Actor;
 
 impl Lens<'_> {
     /// Whether the party may see who accessed the file of a patient (`Patient/id`): who watches over accesses, and the
@@ -13,6 +14,23 @@ impl Lens<'_> {
     #[must_use]
     pub fn may_see_accesses_to(&self, patient: &str) -> bool {
         self.may_audit() || self.is_subject(patient)
+    }
+
+    /// Whether an actor of a Consent is the party's own organization and names nobody else beside it.
+    #[must_use]
+    pub fn is_exactly_own(&self, actor: &Actor) -> bool {
+        let is_own = actor.reference.is_some() && actor.reference == self.party.organization;
+        is_own && actor.identifiers.iter().all(|identifier| self.requester.identifiers.contains(identifier))
+    }
+
+    /// Whether a denial of the patient (`Patient/id`) that is in force may be meant for the party, whatever it denies.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn is_denied_by(&self, patient: &str) -> Result<bool, StoreError> {
+        let programs = self.programs(patient)?;
+        let requester = self.requester_for(patient, &programs, &self.requester)?;
+        Ok(may_be_denied(&programs, &requester, &self.settings))
     }
 
     /// Notes for the record that the party asked to write a resource (`Type/id`) and may not.

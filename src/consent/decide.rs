@@ -253,19 +253,9 @@ pub fn decide(
     requester: &Requester,
     settings: &Settings,
 ) -> Decision {
-    decide_each(programs, data, settings, &|_| requester)
-}
-
-/// Decides with what the requester is to each data subject (`Patient/id`).
-pub(super) fn decide_each<'r>(
-    programs: &[Program],
-    data: &DataFacts,
-    settings: &Settings,
-    requester_for: &dyn Fn(&str) -> &'r Requester,
-) -> Decision {
     let mut permit = Decision { permit: true, basis: Basis::NotGoverned };
     for owner in &data.owners {
-        let decision = decide_for(owner, programs, data, requester_for(owner), settings);
+        let decision = decide_for(owner, programs, data, requester, settings);
         if !decision.permit {
             return decision;
         }
@@ -305,7 +295,8 @@ impl Verdict<'_> {
     }
 }
 
-fn decide_for(
+/// Decides for one data subject (`Patient/id`).
+pub(super) fn decide_for(
     owner: &str,
     programs: &[Program],
     data: &DataFacts,
@@ -463,6 +454,19 @@ pub(super) fn denies_by_name(programs: &[Program], requester: &Requester, settin
         let mut rules = program.readings.iter().flatten().filter(|rule| rule.effect == Effect::Deny);
         rules.any(|rule| rule.criteria.iter().any(names))
     })
+}
+
+/// Whether a denial in force may be meant for the requester, whatever it denies.
+pub(super) fn may_be_denied(programs: &[Program], requester: &Requester, settings: &Settings) -> bool {
+    let nothing = DataFacts::default();
+    let is_meant = |rule: &Rule| {
+        let mut of_requester = rule.criteria.iter().filter(|criterion| criterion.is_of_requester());
+        rule.effect == Effect::Deny
+            && of_requester
+                .all(|criterion| matches(criterion, rule.effect, &nothing, requester, settings) != Answer::No)
+    };
+    let mut in_force = programs.iter().filter(|program| is_in_force(program, requester, settings));
+    in_force.any(|program| program.readings.iter().flatten().any(is_meant))
 }
 
 /// Active, of a scope that is enforced, and in its period.

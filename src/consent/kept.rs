@@ -7,8 +7,7 @@ use crate::auth::{Party, Permission};
 use crate::definitions::TypeId;
 use crate::model::Millis;
 
-use super::decide::Requester;
-use super::mask::ByFacts;
+use super::decide::{Decision, Requester};
 use super::program::Program;
 
 /// The decisions of so many requesters are kept, those of the last ones.
@@ -18,9 +17,9 @@ const DECISIONS_MAX: usize = 400_000;
 
 /// What is known of all resources of a type about one patient that carry no labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Known {
-    /// They are all alike.
-    Alike(ByFacts),
+pub(super) enum Alike {
+    /// They are all alike: permitted or not, or each to be looked at itself.
+    All(Option<Decision>),
     /// Every row's facts decide.
     ByFacts,
 }
@@ -44,7 +43,7 @@ impl Span {
     }
 }
 
-type ByType = HashMap<TypeId, HashMap<String, (Known, Span)>>;
+type ByType = HashMap<TypeId, HashMap<String, (Alike, Span)>>;
 
 /// Decisions for one requester by type and patient (an empty id: no patient).
 #[derive(Default)]
@@ -60,14 +59,14 @@ impl Decisions {
         &self,
         (id, patient): (TypeId, &str),
         now: Millis,
-        take: impl FnOnce(&Known) -> T,
+        take: impl FnOnce(&Alike) -> T,
     ) -> Option<T> {
         let known = self.lock();
         let (known, span) = known.get(&id)?.get(patient)?;
         span.has(now).then(|| take(known))
     }
 
-    pub(super) fn insert(&self, (id, patient): (TypeId, &str), known: (Known, Span)) {
+    pub(super) fn insert(&self, (id, patient): (TypeId, &str), known: (Alike, Span)) {
         self.lock().entry(id).or_default().insert(patient.to_owned(), known);
     }
 
@@ -132,9 +131,9 @@ mod tests {
     fn decisions_are_kept_for_who_is_the_same_and_for_their_time() {
         let of = OfRequesters::default();
         let place = (r4().resource("Patient").unwrap().id, "p1");
-        let get = |asking: Asking, now: Millis| of.of(asking).get(place, now, Known::clone);
-        of.of(asking(|_| {})).insert(place, (Known::ByFacts, Span { from: 5, until: 9 }));
-        assert_eq!(get(asking(|asking| asking.requester.now = 8), 8), Some(Known::ByFacts));
+        let get = |asking: Asking, now: Millis| of.of(asking).get(place, now, Alike::clone);
+        of.of(asking(|_| {})).insert(place, (Alike::ByFacts, Span { from: 5, until: 9 }));
+        assert_eq!(get(asking(|asking| asking.requester.now = 8), 8), Some(Alike::ByFacts));
         for now in [4, 9] {
             assert_eq!(get(asking(|_| {}), now), None, "at {now}");
         }

@@ -1,27 +1,27 @@
 //! The lens: what one party may see of one snapshot. Everything that leaves the house passes through it; nothing else can
 //! make a [`Disclosed`].
-use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use crate::auth::{Party, Permission, Writes};
+use crate::auth::{Party, Permission};
 use crate::definitions::TypeDef;
 use crate::model::{Millis, Node, parse};
 use crate::search::Keep;
 use crate::store::{Current, Fingerprint, Repository, Snapshot, StoreError, Stored};
 
-use super::codes::{Code, CodeSystem};
+use super::codes::Code;
 use super::data::DataFacts;
-use super::decide::{Basis, Decision, Requester, Settings, decide_each, denies_by_name};
+use super::decide::{Basis, Decision, Requester, Settings};
 use super::disclosed::{Disclosed, Shown};
-use super::identities::{Membership, load, membership, requester};
+use super::identities::{Membership, load, requester};
 use super::kept::Decisions;
+use super::ladder::Known;
 use super::later::Later;
 use super::masking::{Accompaniment, Named, accompanied, masked, telling_references};
 use super::obligations::of_data;
 use super::program::Program;
 use super::programs::{OfState, Programs, Telling};
-use super::reach::{ADMINISTRATIVE, Reach};
+use super::reach::Reach;
 use super::release::{Release, WITHHELD_MAX, Withheld};
 
 /// What a party may see of a snapshot.
@@ -42,7 +42,7 @@ pub struct Lens<'s> {
     /// What resources that consents name as `related` refer to.
     pub(super) references: Mutex<HashMap<String, Arc<BTreeSet<String>>>>,
     /// What groups and teams that Consents of a patient name are to the party: team, patient.
-    memberships: Mutex<HashMap<(String, String), Membership>>,
+    pub(super) memberships: Mutex<HashMap<(String, String), Membership>>,
     /// What references lead to, as the party may know it.
     targets: Mutex<HashMap<Named, Target>>,
     /// What was asked for and not shown, for the record of accesses.
@@ -403,94 +403,10 @@ impl<'s> Lens<'s> {
         self.decide_as(data, &self.requester)
     }
 
+    /// What is decided about a resource for the party as this requester.
     pub(super) fn decide_as(&self, data: &DataFacts, requester: &Requester) -> Result<Decision, StoreError> {
-        let refuse = Decision { permit: false, basis: Basis::NotGoverned };
-        if data.type_name == "AuditEvent" && !self.may_audit() {
-            return Ok(refuse);
-        }
-        if data.is_work() && !self.is_staff() {
-            return Ok(refuse);
-        }
-        if data.type_name == "Binary" {
-            return self.decide_binary(data, requester);
-        }
-        let mut data = self.with_what_it_names(data)?;
-        if self.reach.is_outside_context(&data.owners) {
-            return Ok(refuse);
-        }
-        // Who records Consents for the hospital sees what there is to heed, whomever it denies.
-        if data.type_name == "Consent" && self.is_own && self.party.role.row().records_consents {
-            return Ok(Decision { permit: true, basis: Basis::DefaultPolicy });
-        }
-        if data.owners.is_empty() {
-            let house = Code::new(CodeSystem::of(PHYSICAL_TYPE), "ho");
-            let is_house = data.type_name == "Location" && data.codes.contains(&house);
-            let permit = if is_house { self.is_staff() } else { self.may_see_ungoverned(&data.type_name) };
-            return Ok(Decision { permit, basis: Basis::NotGoverned });
-        }
-        let mut programs = Vec::new();
-        for owner in &data.owners {
-            programs.extend(self.programs(owner)?.iter().cloned());
-        }
-        // CHOICE: everything refers to its patient; who that is does not become data of a visit that is named.
-        let is_patient = data.type_name == "Patient";
-        for related in programs.iter().flat_map(|program| &program.related).filter(|_| !is_patient) {
-            if self.references_of(related)?.contains(&data.reference) {
-                data.incoming.insert(related.clone());
-            }
-        }
-        let mut of_owner = BTreeMap::new();
-        for owner in &data.owners {
-            of_owner.insert(owner.clone(), self.requester_for(owner, &programs, requester)?);
-        }
-        let requester_for = |owner: &str| of_owner.get(owner).map_or(requester, |known| &**known);
-        Ok(decide_each(&programs, &data, &self.settings, &requester_for))
-    }
-
-    /// The requester as the Consents of one patient see it: with the groups and teams that they name and it belongs to.
-    pub(super) fn requester_for<'r>(
-        &self,
-        owner: &str,
-        programs: &[Program],
-        requester: &'r Requester,
-    ) -> Result<Cow<'r, Requester>, StoreError> {
-        let has_teams = programs.iter().any(|program| !program.teams.is_empty());
-        if !has_teams && !requester.represents.contains(owner) {
-            return Ok(Cow::Borrowed(requester));
-        }
-        let mut known = requester.clone();
-        for team in programs.iter().flat_map(|program| &program.teams) {
-            let key = (team.clone(), owner.to_owned());
-            let lock = || self.memberships.lock().unwrap_or_else(PoisonError::into_inner);
-            let found = lock().get(&key).copied();
-            let found = match found {
-                Some(found) => found,
-                None => {
-                    let found = membership(&self.repository, team, owner, requester)?;
-                    lock().insert(key, found);
-                    found
-                }
-            };
-            match found {
-                Membership::Member => drop(known.actors.insert(team.clone())),
-                Membership::Unknown => drop(known.unresolved.insert(team.clone())),
-                Membership::Stranger => {}
-            }
-        }
-        // Whom a denial names acts for the patient no longer (45 CFR 164.502(g)(5)).
-        if known.represents.contains(owner) && denies_by_name(programs, &known, &self.settings) {
-            known.represents.remove(owner);
-        }
-        Ok(Cow::Owned(known))
-    }
-
-    pub(super) fn may_see_ungoverned(&self, type_name: &str) -> bool {
-        ADMINISTRATIVE.contains(&type_name) || self.is_staff()
-    }
-
-    pub(super) fn is_staff(&self) -> bool {
-        let row = self.party.role.row();
-        self.is_own && matches!(row.writes, Writes::Anything | Writes::Administration | Writes::Work)
+        let ruling = self.rule(&Known::Resource(data), requester)?;
+        ruling.decision.ok_or_else(|| StoreError::Corrupt("a decision about a whole resource".to_owned()))
     }
 }
 
@@ -501,8 +417,6 @@ pub(super) enum Target {
     Hidden,
     Absent,
 }
-
-const PHYSICAL_TYPE: &str = "http://terminology.hl7.org/CodeSystem/location-physical-type";
 
 /// The form that was signed, as an extension has it.
 fn form_of(consent: Node<'_>) -> Option<(&'static str, serde_json::Value)> {

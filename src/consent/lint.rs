@@ -58,6 +58,7 @@ pub fn lint(
         }
     }
     leaves_patient_out(program, &mut warn);
+    opens_to_everybody(program, &mut warn);
     found
 }
 
@@ -119,6 +120,27 @@ fn is_shadowed(rule: &Rule, parent: &Rule) -> bool {
                 .iter()
                 .any(|ours| ours.kind() == theirs.kind() && is_narrower_or_equal(ours, theirs))
         })
+}
+
+/// A permit that names nobody is a permit for everybody.
+fn opens_to_everybody(program: &Program, warn: &mut Warn<'_>) {
+    for rule in program.readings.iter().flatten().filter(|rule| rule.effect == Effect::Permit) {
+        let names_somebody = |criterion: &Criterion| {
+            matches!(criterion.known(), Criterion::Actor(_) | Criterion::Payer | Criterion::Environment(_))
+        };
+        if rule.criteria.iter().any(names_somebody) {
+            continue;
+        }
+        let is_whole = rule.criteria.iter().all(|criterion| {
+            matches!(criterion.known(), Criterion::Period(_) | Criterion::Purpose(_) | Criterion::Action(_))
+        });
+        let message = match is_whole {
+            true => "opens the whole file to everybody: no actor is named",
+            false => "opens a part of the file to everybody: no actor is named",
+        };
+        warn(IssueCode::BusinessRule, message.to_owned(), &rule.path);
+        return;
+    }
 }
 
 /// Classes without Patient: who may see the data cannot find whose they are.

@@ -1,61 +1,24 @@
 //! The lens as a search asks it: by the facts of a row where they are enough, by the resource where they are not.
-use std::borrow::Cow;
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
 use crate::auth::Permission;
 use crate::definitions::TypeDef;
-use crate::model::{Millis, Node};
+use crate::model::Node;
 use crate::search::{Facts, Keep, Mask, Scope};
 use crate::store::StoreError;
 
 use super::belonging::depends_on_others;
 use super::data::DataFacts;
-use super::decide::{Basis, Decision, Requester, decide};
-use super::kept::{Asking, Decisions, Known, Span};
+use super::decide::Decision;
+use super::kept::{Alike, Asking, Decisions, Span};
+use super::ladder::{Known, Ruling};
 use super::lens::Lens;
-use super::matching::{Needs, needs};
-use super::program::Program;
+use super::matching::Needs;
 
-/// What facts alone decide.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum ByFacts {
-    Decided(Decision),
-    NeedResource,
-}
-
-impl ByFacts {
-    fn keep(&self) -> Keep {
-        match self {
-            Self::Decided(decision) if decision.permit => Keep::Keep,
-            Self::Decided(_) => Keep::Drop,
-            Self::NeedResource => Keep::NeedResource,
-        }
-    }
-
-    fn refused() -> Self {
-        Self::Decided(Decision { permit: false, basis: Basis::NotGoverned })
-    }
-}
-
-/// What the facts of a row decide, and how far that goes.
-struct Found {
-    decided: ByFacts,
-    /// How much of the facts was needed.
-    needs: Needs,
-    /// Whether it holds for later requests, too.
-    stands: bool,
-    /// The next moment at which a Consent begins or ends.
-    until: Millis,
-}
-
-impl Found {
-    fn by_type(decided: ByFacts) -> Self {
-        Self { decided, needs: Needs::Type, stands: true, until: Millis::MAX }
-    }
-
-    fn failed() -> Self {
-        Self { stands: false, ..Self::by_type(ByFacts::NeedResource) }
+/// What is to become of a row by what its facts decide.
+fn keep(decision: Option<&Decision>) -> Keep {
+    match decision {
+        Some(decision) if decision.permit => Keep::Keep,
+        Some(_) => Keep::Drop,
+        None => Keep::NeedResource,
     }
 }
 
@@ -71,7 +34,7 @@ impl Mask for Lens<'_> {
     }
 
     fn keep(&self, def: &TypeDef, facts: &Facts) -> Keep {
-        self.with_facts(def, facts, &ByFacts::keep)
+        self.with_facts(def, facts, &keep)
     }
 
     fn keep_resource(&self, _: &TypeDef, resource: Node<'_>) -> bool {
@@ -169,39 +132,36 @@ impl Lens<'_> {
 
     /// What the facts of a row decide; `None` if it takes the resource.
     pub(super) fn decided_by_facts(&self, def: &TypeDef, facts: &Facts) -> Option<Decision> {
-        self.with_facts(def, facts, &|decided| match decided {
-            ByFacts::Decided(decision) => Some(decision.clone()),
-            ByFacts::NeedResource => None,
-        })
+        self.with_facts(def, facts, &|decision| decision.cloned())
     }
 
     /// Hands over what the facts of a row decide. Without labels all resources of a type about the same patient are alike,
     /// as far as no Consent asks for more.
-    fn with_facts<T>(&self, def: &TypeDef, facts: &Facts, take: &dyn Fn(&ByFacts) -> T) -> T {
+    fn with_facts<T>(&self, def: &TypeDef, facts: &Facts, take: &dyn Fn(Option<&Decision>) -> T) -> T {
         let patient = match facts.patients.as_slice() {
             [] if facts.labels.is_empty() => "",
             [patient] if facts.labels.is_empty() => patient,
-            _ => return take(&self.by_facts(def, facts).decided),
+            _ => return take(self.by_facts(def, facts).decision.as_ref()),
         };
         let now = self.requester.now;
         let standing = self.standing();
-        let known = |known: &Known| match known {
-            Known::Alike(decided) => Some(take(decided)),
-            Known::ByFacts => None,
+        let known = |known: &Alike| match known {
+            Alike::All(decision) => Some(take(decision.as_ref())),
+            Alike::ByFacts => None,
         };
         for decisions in [standing, &self.passing] {
             match decisions.get((def.id, patient), now, known) {
                 Some(Some(taken)) => return taken,
                 // It is known that the facts are needed.
-                Some(None) => return take(&self.by_facts(def, facts).decided),
+                Some(None) => return take(self.by_facts(def, facts).decision.as_ref()),
                 None => {}
             }
         }
-        let found = self.by_facts(def, facts);
-        let taken = take(&found.decided);
-        let known = if found.needs == Needs::Facts { Known::ByFacts } else { Known::Alike(found.decided) };
-        let kept = if found.stands { standing } else { &self.passing };
-        kept.insert((def.id, patient), (known, Span { from: now, until: found.until }));
+        let Ruling { decision, needs, stands, until } = self.by_facts(def, facts);
+        let taken = take(decision.as_ref());
+        let alike = if needs == Needs::Facts { Alike::ByFacts } else { Alike::All(decision) };
+        let kept = if stands { standing } else { &self.passing };
+        kept.insert((def.id, patient), (alike, Span { from: now, until }));
         taken
     }
 
@@ -212,63 +172,22 @@ impl Lens<'_> {
         })
     }
 
-    /// What the facts of a row decide, and how much of them was needed.
-    fn by_facts(&self, def: &TypeDef, facts: &Facts) -> Found {
-        let by_type = Found::by_type;
+    /// What the facts of a row decide, and how much of them was needed: as far as scopes reach, what the ladder says.
+    fn by_facts(&self, def: &TypeDef, facts: &Facts) -> Ruling {
         if !self.reach.has_scopes(&def.name) {
-            return by_type(ByFacts::refused());
+            return Ruling::refused();
         }
-        // A Location may be somebody's house.
-        if depends_on_others(&def.name) || (&*def.name == "Location" && !self.is_staff()) {
-            return by_type(ByFacts::NeedResource);
+        if depends_on_others(&def.name) {
+            return Ruling::needs_resource();
         }
         let data = DataFacts::of_row(def, facts);
         match self.reach.of(self.reach.letters(&def.name), &def.name, &data.owners, None) {
             Keep::Keep => {}
-            Keep::Drop => return by_type(ByFacts::refused()),
-            Keep::NeedResource => return by_type(ByFacts::NeedResource),
+            Keep::Drop => return Ruling::refused(),
+            Keep::NeedResource => return Ruling::needs_resource(),
         }
-        if self.reach.is_outside_context(&data.owners) {
-            return by_type(ByFacts::refused());
-        }
-        if data.owners.is_empty() {
-            let permit = self.may_see_ungoverned(&def.name);
-            return by_type(ByFacts::Decided(Decision { permit, basis: Basis::NotGoverned }));
-        }
-        let mut all: Vec<(Arc<Vec<Program>>, Cow<'_, Requester>)> = Vec::new();
-        for owner in &data.owners {
-            // What cannot be read now may be read the next time.
-            let Ok(programs) = self.programs(owner) else { return Found::failed() };
-            let Ok(requester) = self.requester_for(owner, &programs, &self.requester) else {
-                return Found::failed();
-            };
-            all.push((programs, requester));
-        }
-        let programs = || all.iter().flat_map(|(programs, _)| programs.iter());
-        let asked = all.iter().flat_map(|(programs, requester)| {
-            programs.iter().map(move |program| needs(program, requester, &self.settings))
-        });
-        let needs = asked.max().unwrap_or(Needs::Type);
-        // Who is in a team may change without a Consent being written.
-        let stands = programs().all(|program| program.teams.is_empty());
-        let until = Span::of(programs(), self.requester.now).until;
-        if needs == Needs::Content {
-            return Found { decided: ByFacts::NeedResource, needs, stands, until };
-        }
-        // Every subject must permit, each by its own Consents.
-        let mut decision = Decision { permit: false, basis: Basis::NotGoverned };
-        let is_one = data.owners.len() == 1;
-        for (owner, (programs, requester)) in data.owners.iter().zip(&all) {
-            decision = if is_one {
-                decide(programs, &data, requester, &self.settings)
-            } else {
-                let data = DataFacts { owners: BTreeSet::from([owner.clone()]), ..data.clone() };
-                decide(programs, &data, requester, &self.settings)
-            };
-            if !decision.permit {
-                break;
-            }
-        }
-        Found { decided: ByFacts::Decided(decision), needs, stands, until }
+        // What cannot be read now may be read the next time.
+        let failed = |_| Ruling { stands: false, ..Ruling::needs_resource() };
+        self.rule(&Known::Row(&data), &self.requester).unwrap_or_else(failed)
     }
 }

@@ -11,6 +11,7 @@ mod decide;
 mod disclosed;
 mod identities;
 mod kept;
+mod ladder;
 mod later;
 mod lens;
 mod lint;

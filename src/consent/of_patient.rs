@@ -22,13 +22,16 @@ impl Lens<'_> {
     /// files that were merged with this one the denials count: what is denied under either number is denied for both.
     pub(super) fn programs(&self, owner: &str) -> Result<Arc<Vec<Program>>, StoreError> {
         let stored = self.stored_programs(owner)?;
-        match &self.supposed {
-            Some(supposed) if supposed.patient.as_deref() == Some(owner) => {
-                let others = stored.iter().filter(|program| program.id != supposed.id).cloned();
-                Ok(Arc::new(others.chain([supposed.clone()]).collect()))
-            }
-            _ => Ok(stored),
+        let Some(supposed) = &self.supposed else { return Ok(stored) };
+        let mut programs: Vec<Program> =
+            stored.iter().filter(|program| program.id != supposed.id).cloned().collect();
+        if let Some(patient) = &supposed.patient
+            && self.files_of_person(owner)?.contains(patient)
+        {
+            let denies_only = patient != owner;
+            programs.push(Program { patient: Some(owner.to_owned()), denies_only, ..supposed.clone() });
         }
+        Ok(Arc::new(programs))
     }
 
     fn stored_programs(&self, owner: &str) -> Result<Arc<Vec<Program>>, StoreError> {

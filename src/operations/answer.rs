@@ -1,7 +1,11 @@
 //! What comes of a request: an answer made of what was disclosed, or a refusal. Status codes are chosen here, once.
+use crate::auth::{RegistryError, SignedToken};
 use crate::consent::{Disclosed, Withheld};
-use crate::model::{Issue, IssueCode, Millis, Outcome};
+use crate::model::{Issue, IssueCode, Millis, Outcome, ResourceId};
 use crate::store::{CommitError, StoreError};
+
+use super::capabilities::Statement;
+use super::parameters::Parameters;
 
 /// What an answer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +29,8 @@ impl Kind {
     }
 }
 
-/// Texts that hold nothing of anybody. The constructors are all there are.
+/// Texts that hold nothing of anybody. The constructors are all there are, and each takes a type that the text of a stored
+/// resource cannot become; an outcome says what is wrong in words of the server's own.
 #[derive(Clone, Debug)]
 pub struct Public {
     json: String,
@@ -37,14 +42,19 @@ impl Public {
         Self { json: outcome.to_json() }
     }
 
-    /// The CapabilityStatement, which is computed from tables.
-    pub(super) fn capabilities(json: String) -> Self {
-        Self { json }
+    /// The CapabilityStatement, which only its own file makes, of tables.
+    pub(super) fn capabilities(statement: &Statement) -> Self {
+        Self { json: statement.json() }
     }
 
-    /// A token that its owner has asked for.
-    pub(super) fn token(json: String) -> Self {
-        Self { json }
+    /// A token that its owner has asked for, for one patient: only an issuer makes a [`SignedToken`].
+    pub(super) fn token(token: &SignedToken, expires_in_seconds: i64, patient: &ResourceId) -> Self {
+        let out = Parameters::default()
+            .string("access_token", token.text())
+            .string("token_type", "Bearer")
+            .string("expires_in", &expires_in_seconds.to_string())
+            .reference("patient", &format!("Patient/{patient}"));
+        Self { json: out.json() }
     }
 
     #[must_use]
@@ -227,6 +237,18 @@ impl From<StoreError> for Refusal {
                 let outcome =
                     Outcome::error(IssueCode::Exception, "the store failed").because(error.to_string());
                 Self::new(RefusalKind::Internal, outcome)
+            }
+        }
+    }
+}
+
+impl From<RegistryError> for Refusal {
+    fn from(error: RegistryError) -> Self {
+        let outcome = Outcome::error(IssueCode::Transient, error.to_string());
+        match error {
+            RegistryError::Store(why) => Self::new(RefusalKind::Busy, outcome.because(why)),
+            RegistryError::Exists | RegistryError::Absent | RegistryError::Invalid(_) => {
+                Self::new(RefusalKind::Unprocessable, outcome)
             }
         }
     }

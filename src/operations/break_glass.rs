@@ -3,21 +3,20 @@
 use serde_json::json;
 
 use crate::audit::{self, Action, BREAK_GLASS};
-use crate::auth::{AccessToken, BreakGlass, Confirmation};
+use crate::auth::{AccessToken, BreakGlass, Confirmation, SignedToken};
 use crate::consent::BreakGlassMode;
-use crate::model::{Issue, IssueCode};
+use crate::model::IssueCode;
 use crate::store::Draft;
 
 use super::answer::{Answer, Body, Kind, Public, Refusal, RefusalKind};
-use super::parameters::{Call, Parameters};
+use super::parameters::Call;
 use super::session::Session;
 use super::work::{Work, task};
 
 /// How long the glass stays broken, in seconds: with the minute that clocks may differ by, 15 minutes.
 const SECONDS: i64 = 14 * 60;
-/// A reason has at least so many letters, and at most so many.
+/// A reason has at least so many letters.
 const REASON_LEN_MIN: usize = 10;
-const REASON_LEN_MAX: usize = 1_000;
 
 /// `reason` (text). Answers with `access_token` and `expires_in` (seconds).
 pub(super) fn break_glass(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
@@ -33,11 +32,7 @@ pub(super) fn break_glass(session: &Session<'_>, call: &Call<'_>) -> Result<Answ
     if !may {
         return Err(Refusal::forbidden("the party may not break the glass"));
     }
-    let reason = call.required("reason")?;
-    if !(REASON_LEN_MIN..=REASON_LEN_MAX).contains(&reason.chars().count()) {
-        let message = format!("the reason has {REASON_LEN_MIN} to {REASON_LEN_MAX} letters");
-        return Err(Refusal::new(RefusalKind::Unprocessable, Issue::error(IssueCode::Value, message)));
-    }
+    let reason = call.reason(REASON_LEN_MIN)?;
     let id = call.id()?;
     super::consent::known(session, id)?;
     let patient = format!("Patient/{id}");
@@ -59,18 +54,13 @@ pub(super) fn break_glass(session: &Session<'_>, call: &Call<'_>) -> Result<Answ
     draft.batch.writes.extend(audit::writes(&access, 0));
     session.engine.kv.commit(draft.batch).wait()?;
 
-    let out = Parameters::default()
-        .string("access_token", &signed)
-        .string("token_type", "Bearer")
-        .string("expires_in", &SECONDS.to_string())
-        .reference("patient", &patient);
-    let mut answer = Answer::new(Kind::Ok, Body::Public(Public::token(out.json())));
+    let mut answer = Answer::new(Kind::Ok, Body::Public(Public::token(&signed, SECONDS, id)));
     answer.recorded = true;
     Ok(answer)
 }
 
 /// A token of the same party for the one patient and the purpose BTG.
-fn token(session: &Session<'_>, patient: &str, reason: &str) -> Result<String, Refusal> {
+fn token(session: &Session<'_>, patient: &str, reason: &str) -> Result<SignedToken, Refusal> {
     let party = session.lens.party();
     let engine = session.engine;
     let now = engine.now() / 1_000;
@@ -97,7 +87,7 @@ fn token(session: &Session<'_>, patient: &str, reason: &str) -> Result<String, R
         // What ends the party's tokens ends this one too.
         grant: party.grant.clone(),
     };
-    engine.issuer().sign(&token).map_err(|error| {
+    engine.issuer().signed(&token).map_err(|error| {
         let outcome =
             crate::model::Outcome::error(IssueCode::Exception, "no token could be signed").because(error);
         Refusal::new(RefusalKind::Internal, outcome)

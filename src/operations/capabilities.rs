@@ -13,6 +13,15 @@ use super::engine::Engine;
 use super::operation::{Operation, operations_of};
 use super::table::{INTERACTIONS, Level};
 
+/// A CapabilityStatement. Nobody else can make one, so that no other text becomes public by its name.
+pub(super) struct Statement(Value);
+
+impl Statement {
+    pub(super) fn json(&self) -> String {
+        self.0.to_string()
+    }
+}
+
 pub(super) fn capabilities(engine: &Engine) -> Result<Answer, Refusal> {
     let snapshot = engine.kv.snapshot(At::Latest)?;
     let params = engine.index.params(&*snapshot)?;
@@ -43,7 +52,7 @@ pub(super) fn capabilities(engine: &Engine) -> Result<Answer, Refusal> {
             }).collect::<Vec<Value>>(),
         }],
     });
-    let statement = Public::capabilities(statement.to_string());
+    let statement = Public::capabilities(&Statement(statement));
     *kept = Some((params, statement.clone()));
     Ok(Answer::new(Kind::Ok, Body::Public(statement)))
 }

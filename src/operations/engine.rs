@@ -62,6 +62,9 @@ impl EngineOptions {
     }
 }
 
+/// Whom a registration names: role, `Organization/id`, and who it is.
+type Registered = (Role, Option<String>, Option<String>);
+
 /// The engine.
 pub struct Engine {
     pub options: EngineOptions,
@@ -225,6 +228,24 @@ impl Engine {
             return Err(refuse("the access token needs the certificate that it is bound to".to_owned()));
         }
         Ok(party)
+    }
+
+    /// Whom registrations name, here and of other issuers: role, organization and user.
+    pub(super) fn registered(&self) -> Result<Vec<Registered>, Refusal> {
+        let registry = &self.authorization.registry;
+        let mut found = Vec::new();
+        for client in registry.clients()?.into_iter().filter(|client| !client.disabled) {
+            let role = client.role.as_deref().and_then(Role::parse);
+            found.extend(role.map(|role| (role, client.organization, client.fhir_user)));
+        }
+        for user in registry.users()?.into_iter().filter(|user| !user.disabled) {
+            found.extend(Role::parse(&user.role).map(|role| (role, user.organization, user.fhir_user)));
+        }
+        let of_others = self.trust.iter().flat_map(Trust::registered);
+        found.extend(of_others.map(|(role, organization, user)| {
+            (role, organization.map(str::to_owned), user.map(str::to_owned))
+        }));
+        Ok(found)
     }
 
     /// Whether somebody else may have to be asked to know a token, which takes its time: another server, or a database.

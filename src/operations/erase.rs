@@ -5,15 +5,13 @@ use std::sync::Arc;
 
 use crate::audit::{self, Action, ERASE, Erased};
 use crate::definitions::r4;
-use crate::model::{Issue, IssueCode, JsonKind, Reference, ReferenceTarget, ResourceId, parse};
-use crate::store::{At, CommitError, Current, Draft, Expectation, Key, KeyRange, Space, Stored};
+use crate::model::{Issue, IssueCode, JsonKind, Node, Reference, ReferenceTarget, ResourceId, parse};
+use crate::store::{At, CommitError, Current, Draft, Expectation, Key, KeyRange, Space};
 
 use super::answer::{Answer, Refusal, RefusalKind};
 use super::parameters::{Call, Parameters};
 use super::session::Session;
 
-/// A reason has at most so many letters.
-const REASON_LEN_MAX: usize = 1_000;
 /// More is not erased with one commit, in bytes of its keys.
 const ERASED_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Types whose resources may be about a patient by what they name alone.
@@ -26,11 +24,7 @@ pub(super) fn erase(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Re
     if !engine.may_administer(party) {
         return Err(Refusal::forbidden("this is for administrators"));
     }
-    let reason = call.required("reason")?;
-    if reason.chars().count() > REASON_LEN_MAX {
-        let message = format!("the reason has more than {REASON_LEN_MAX} letters");
-        return Err(Refusal::new(RefusalKind::Unprocessable, Issue::error(IssueCode::Value, message)));
-    }
+    let reason = call.reason(1)?;
     let mut conflict = CommitError::Busy;
     for _ in 0..=engine.options.retries_max {
         let snapshot = engine.kv.snapshot(At::Latest)?;
@@ -149,9 +143,9 @@ impl Plan {
         let mut named = BTreeSet::new();
         for row in self.erased.keys() {
             for sequence in session.repository().versions(*row)? {
-                named.extend(
-                    session.repository().version(*row, sequence)?.map(binaries_of).unwrap_or_default(),
-                );
+                let stored = session.repository().version(*row, sequence)?;
+                let tree = stored.and_then(|stored| parse(stored.text.into_bytes()).ok());
+                named.extend(tree.map(|tree| binaries_of(tree.root())).unwrap_or_default());
             }
         }
         for id in named {
@@ -168,10 +162,9 @@ impl Plan {
     }
 }
 
-/// The ids of the Binaries that a version refers to, by a reference or an address.
-fn binaries_of(stored: Stored) -> Vec<ResourceId> {
-    let Ok(tree) = parse(stored.text.into_bytes()) else { return Vec::new() };
-    let texts = tree.root().subtree().filter(|node| node.kind() == JsonKind::String);
+/// The ids of the Binaries that a resource refers to, by a reference or an address.
+pub(super) fn binaries_of(resource: Node<'_>) -> Vec<ResourceId> {
+    let texts = resource.subtree().filter(|node| node.kind() == JsonKind::String);
     texts
         .filter(|node| matches!(node.key(), "reference" | "url"))
         .filter_map(|node| match Reference::parse(node.text()).target {

@@ -8,9 +8,6 @@ use super::answer::{Answer, Refusal, RefusalKind};
 use super::parameters::{Call, Parameters};
 use super::session::Session;
 
-/// A reason has at most so many letters.
-const REASON_LEN_MAX: usize = 1_000;
-
 fn key(patient: &str) -> Vec<u8> {
     Key::new(Space::Meta).text(b"hold").text(patient.as_bytes()).into_bytes()
 }
@@ -38,11 +35,7 @@ pub(super) fn not_held<'p>(
 /// `reason` (text).
 pub(super) fn hold(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
     call.takes_only(&["reason"])?;
-    let reason = call.required("reason")?;
-    if reason.chars().count() > REASON_LEN_MAX {
-        let message = format!("the reason has more than {REASON_LEN_MAX} letters");
-        return Err(Refusal::new(RefusalKind::Unprocessable, Issue::error(IssueCode::Value, message)));
-    }
+    let reason = call.reason(1)?;
     let since = Temporal::from_millis(session.engine.now()).to_text();
     let by = &session.lens.party().subject;
     let value = serde_json::json!({"reason": reason, "since": since, "by": by}).to_string();

@@ -7,19 +7,21 @@ use serde_json::{Value, json};
 
 use crate::audit::{self, Action};
 use crate::auth::Permission;
-use crate::consent::{Code, Criterion, Status, compile};
-use crate::definitions::{TypeDef, r4};
+use crate::consent::{Code, CodeSystem, Criterion, Status, compile};
+use crate::definitions::r4;
 use crate::model::{Issue, IssueCode, Millis, Node, ResourceId, parse};
-use crate::search::{Everything, Filter, fold};
-use crate::store::{Draft, Report, Search, View, Way};
+use crate::search::{Everything, Filter, fold, parse_query};
+use crate::store::{Current, Draft, Report, Search, View, Way};
 
 use super::answer::{Answer, Body, Kind, Refusal, RefusalKind};
 use super::parameters::Call;
 use super::session::Session;
 use super::work::made;
 
-/// Coverages of one number that are looked at.
-const COVERAGES_MAX: usize = 16;
+/// So many Patients of one name and birth date are looked at.
+const NAMESAKES_MAX: usize = 256;
+/// Types of identifiers (HL7 v2 table 0203).
+const IDENTIFIER_TYPE: &str = "http://terminology.hl7.org/CodeSystem/v2-0203";
 
 /// The one answer to all that does not match: whether the member is absent, there more than once, or refuses, and whether
 /// the client may ask.
@@ -28,7 +30,8 @@ fn no_match() -> Refusal {
     Refusal::new(RefusalKind::Unprocessable, issue)
 }
 
-/// `MemberPatient`, `CoverageToMatch`, `CoverageToLink` and `Consent`, all of them resources.
+/// `MemberPatient`, `CoverageToMatch`, `CoverageToLink` and `Consent`, all of them resources. What is wrong with the request itself
+/// is told before any data is looked at; what concerns data has one answer.
 pub(super) fn member_match(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
     call.takes_only(&["MemberPatient", "CoverageToMatch", "CoverageToLink", "Consent"])?;
     let given = |name: &str, type_name: &str| {
@@ -44,14 +47,22 @@ pub(super) fn member_match(session: &Session<'_>, call: &Call<'_>) -> Result<Ans
     given("CoverageToLink", "Coverage")?;
     let consent = given("Consent", "Consent")?;
     let party = session.lens.party();
-    let may_file = party.files_consent && party.scopes.permit(Permission::Create, Some("Consent"));
-    if !may_file || !session.engine.member_matches.may_try(&party.client, session.engine.now()) {
-        return Err(no_match());
+    if !party.files_consent || party.organization.is_none() {
+        return Err(Refusal::forbidden("the registration of the client does not let it hand in Consents"));
+    }
+    if !party.scopes.permit(Permission::Create, Some("Consent")) {
+        return Err(Refusal::forbidden("the token has no scope to create Consents"));
     }
     is_hrex(session, consent)?;
+    if !session.engine.member_matches.may_try(&party.client, session.engine.now()) {
+        return Err(no_match());
+    }
     let found = matching(session, member, coverage)?;
     let [(id, identifier)] = found.as_slice() else { return Err(no_match()) };
     let patient = format!("Patient/{id}");
+    if session.lens.is_denied_by(&patient)? {
+        return Err(no_match());
+    }
     file(session, call, consent, &patient)?;
     let text = json!({
         "resourceType": "Parameters",
@@ -66,48 +77,88 @@ pub(super) fn member_match(session: &Session<'_>, call: &Call<'_>) -> Result<Ans
     Ok(answer)
 }
 
+/// Labels whose disclosure the law ties to a form of its own (42 CFR 2.31, 45 CFR 164.508(a)(2)).
+const SEPARATE_FORMS: [&str; 2] = ["42CFRPart2", "PSYTHPN"];
+
 /// The shape that HRex gives the Consent of a member match: a permit in a period, by one of its two policies, for the client's
-/// own organization and purposes that its role has, and nothing beside. Whatever else is no consent that an insurer hands in.
+/// own organization alone and purposes that its role has, and nothing beside. Whatever else is no consent that an insurer hands in.
 fn is_hrex(session: &Session<'_>, consent: Node<'_>) -> Result<(), Refusal> {
-    let provision = consent.get("provision").ok_or_else(no_match)?;
-    let policies = || consent.items_at("policy").filter_map(|policy| policy.str_at("uri"));
-    let has_policy = policies().any(|uri| {
+    let wrong = |at: &str, message: &str| {
+        let issue = Issue::error(IssueCode::BusinessRule, message).at(format!("Consent.{at}"));
+        Err(Refusal::new(RefusalKind::Unprocessable, issue))
+    };
+    let Some(provision) = consent.get("provision") else {
+        return wrong("provision", "the Consent has no provision");
+    };
+    let mut policies = consent.items_at("policy").filter_map(|policy| policy.str_at("uri"));
+    let is_policy = |uri: &str| {
         uri.ends_with("hrex-consent.html#regular") || uri.ends_with("hrex-consent.html#sensitive")
-    });
-    let has_period = provision
-        .get("period")
-        .is_some_and(|period| period.get("start").is_some() && period.get("end").is_some());
-    let is_simple = provision.str_at("type") == Some("permit") && provision.get("provision").is_none();
+    };
+    if !policies.any(is_policy) {
+        return wrong("policy", "the policy is neither that of HRex for regular nor that for sensitive data");
+    }
     let program = compile(consent);
-    let own = session.lens.party().organization.as_deref();
+    match program.status {
+        Status::Enforceable if program.readings.len() == 1 => {}
+        Status::Enforceable | Status::Ambiguous => {
+            return wrong("provision", "the Consent can be read in two ways");
+        }
+        Status::Unsupported(reason) => {
+            return wrong("provision", &format!("the Consent cannot be enforced: {reason}"));
+        }
+    }
+    if !program.active {
+        return wrong("status", "the Consent is not active");
+    }
+    if provision.str_at("type") != Some("permit") || provision.get("provision").is_some() {
+        return wrong("provision", "the Consent is no plain permit");
+    }
+    let bound = |name: &str| provision.get("period").and_then(|period| period.get(name));
+    if bound("start").is_none() || bound("end").is_none() {
+        return wrong("provision.period", "the Consent has no period with a start and an end");
+    }
+    if program.period.end <= session.engine.now() {
+        return wrong("provision.period", "the period of the Consent is over");
+    }
     let mut names_own = false;
     for criterion in program.readings.iter().flatten().flat_map(|rule| &rule.criteria) {
-        let fits = match criterion {
+        match criterion {
             Criterion::Actor(actors) => {
-                actors.iter().filter(|actor| actor.role != "performer").all(|actor| {
-                    names_own = names_own || actor.reference.as_deref() == own;
-                    actor.reference.is_some() && actor.reference.as_deref() == own
-                })
+                for actor in actors.iter().filter(|actor| actor.role != "performer") {
+                    if !session.lens.is_exactly_own(actor) {
+                        return wrong(
+                            "provision.actor",
+                            "an actor is another than the organization of the client",
+                        );
+                    }
+                    names_own = true;
+                }
             }
             Criterion::Purpose(purposes) => {
                 let allowed = session.lens.party().role.row().purposes;
-                purposes
-                    .iter()
-                    .all(|purpose| allowed.iter().any(|code| purpose.is_within(&Code::purpose(code))))
+                let is_allowed =
+                    |purpose: &Code| allowed.iter().any(|code| purpose.is_within(&Code::purpose(code)));
+                if !purposes.iter().all(is_allowed) {
+                    return wrong("provision.purpose", "a purpose is none that the client may have");
+                }
             }
-            Criterion::Partly(_) => false,
-            _ => true,
-        };
-        if !fits {
-            return Err(no_match());
+            Criterion::Label(labels) => {
+                let covers = |label: &Code| {
+                    let is_covered =
+                        |code: &&str| Code::new(CodeSystem::ActCode, (*code).to_owned()).is_within(label);
+                    SEPARATE_FORMS.iter().any(is_covered)
+                };
+                if labels.iter().any(covers) {
+                    return wrong("provision.securityLabel", "a label needs a consent of its own form");
+                }
+            }
+            Criterion::Partly(_) => {
+                return wrong("provision", "a value has no code and no reference that can be computed");
+            }
+            _ => {}
         }
     }
-    let is_one = program.status == Status::Enforceable && program.readings.len() == 1;
-    if has_policy && has_period && is_simple && is_one && names_own && program.active {
-        Ok(())
-    } else {
-        Err(no_match())
-    }
+    if names_own { Ok(()) } else { wrong("provision.actor", "no actor is the organization of the client") }
 }
 
 /// How often one client may try, and in which time: so nobody finds members by trying numbers.
@@ -131,51 +182,77 @@ impl MemberMatches {
     }
 }
 
-/// The Patients whose coverage has the number and who are called and born as the member is.
+/// The Patients who are called and born as the member is and have a coverage of the number.
 fn matching(
     session: &Session<'_>,
     member: Node<'_>,
     coverage: Node<'_>,
 ) -> Result<Vec<(ResourceId, Value)>, Refusal> {
-    let (Some(patients), Some(coverages)) = (r4().resource("Patient"), r4().resource("Coverage")) else {
-        return Ok(Vec::new());
-    };
-    let view = View::new(session.repository(), None, &Everything);
-    let mut ids = BTreeSet::new();
-    for filter in numbers(session, coverages, coverage) {
-        let report = Report::default();
-        let rows =
-            Search::new(&view, coverages, &filter, &[], &report)?.page(None, Way::Onward, COVERAGES_MAX)?;
-        for row in rows {
-            let current = session.repository().current_of_row(row)?.filter(|current| !current.deleted);
-            ids.extend(current.into_iter().flat_map(|current| current.facts.patients));
-        }
-    }
     let mut found = Vec::new();
-    for id in ids.iter().filter_map(|id| ResourceId::parse(id)) {
-        let Some(current) = session.repository().current(patients, &id)?.filter(|current| !current.deleted)
-        else {
-            continue;
-        };
+    for current in namesakes(session, member)? {
         let text = session.repository().newest(&current)?.text;
         let Ok(tree) = parse(text.into_bytes()) else { continue };
-        if is_same_person(member, tree.root()) {
-            let identifier = member_identifier(tree.root(), &id, session);
-            found.push((id, identifier));
+        if is_same_person(member, tree.root()) && is_covered(session, &current.id, coverage)? {
+            let identifier = member_identifier(tree.root(), &current.id, session);
+            found.push((current.id, identifier));
         }
     }
     Ok(found)
 }
 
-/// The numbers of a coverage: its identifiers, and the number of the subscriber.
-fn numbers(session: &Session<'_>, def: &TypeDef, coverage: Node<'_>) -> Vec<Filter> {
-    let Some(param) = session.params.find(def, "identifier") else { return Vec::new() };
-    let identifiers = coverage.items_at("identifier").filter_map(|identifier| {
-        let system = identifier.str_at("system").map(str::to_owned);
-        Some(Filter::codes(param, &[(system, identifier.str_at("value")?.to_owned())]))
-    });
-    // The number of the subscriber has no search parameter of its own: coverages are found by their identifiers.
-    identifiers.collect()
+/// The Patients of a birth date and family name, whoever may see them; none if they are too many to tell apart.
+fn namesakes(session: &Session<'_>, member: Node<'_>) -> Result<Vec<Current>, Refusal> {
+    let Some(patients) = r4().resource("Patient") else { return Ok(Vec::new()) };
+    let view = View::new(session.repository(), None, &Everything);
+    let reading = session.reading(session.engine.now(), false);
+    let mut rows = BTreeSet::new();
+    let families = member.items_at("name").filter_map(|name| name.str_at("family"));
+    for family in families.filter(|family| !family.trim().is_empty()) {
+        let Some(birth) = member.str_at("birthDate") else { continue };
+        let escaped = family.replace(['\\', ',', '|', '$'], " ");
+        let criteria = [("birthdate".to_owned(), birth.to_owned()), ("family".to_owned(), escaped)];
+        let Ok(query) = parse_query(&reading, patients, &criteria) else { continue };
+        let (filter, report) = (Filter::all(query.filters), Report::default());
+        rows.extend(Search::new(&view, patients, &filter, &[], &report)?.page(
+            None,
+            Way::Onward,
+            NAMESAKES_MAX + 1,
+        )?);
+    }
+    if rows.len() > NAMESAKES_MAX {
+        return Ok(Vec::new());
+    }
+    let mut found = Vec::new();
+    for row in rows {
+        found.extend(session.repository().current_of_row(row)?.filter(|current| !current.deleted));
+    }
+    Ok(found)
+}
+
+/// Whether a coverage of the patient has one of the numbers: the same identifier, or the same number of the subscriber.
+fn is_covered(session: &Session<'_>, patient: &ResourceId, asked: Node<'_>) -> Result<bool, Refusal> {
+    let found =
+        r4().resource("Coverage").and_then(|def| Some((def, session.params.find(def, "beneficiary")?)));
+    let Some((def, param)) = found else { return Ok(false) };
+    for row in session.repository().referrers(def, param, "Patient", patient.as_str())? {
+        let current = session.repository().current_of_row(row)?.filter(|current| !current.deleted);
+        let Some(current) = current else { continue };
+        let text = session.repository().newest(&current)?.text;
+        let Ok(tree) = parse(text.into_bytes()) else { continue };
+        let known = tree.root();
+        let numbers = |coverage: Node<'_>| -> Vec<(String, String)> {
+            let text = |node: Node<'_>, name: &str| node.str_at(name).unwrap_or_default().to_owned();
+            let pairs =
+                coverage.items_at("identifier").map(|node| (text(node, "system"), text(node, "value")));
+            pairs.filter(|(_, value)| !value.is_empty()).collect()
+        };
+        let subscriber = |coverage: Node<'_>| coverage.str_at("subscriberId").map(str::to_owned);
+        let has_number = numbers(known).iter().any(|number| numbers(asked).contains(number));
+        if has_number || (subscriber(asked).is_some() && subscriber(asked) == subscriber(known)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Family name, one given name and date of birth agree; and the administrative gender where both tell it.
@@ -200,11 +277,20 @@ fn is_same_person(member: Node<'_>, patient: Node<'_>) -> bool {
         && gender.is_none_or(|(asked, known)| asked == known)
 }
 
-/// The member's number here: its first identifier, else its id on this server.
+/// The member's number: its member number (MB), else the hospital's record number (MR), else its id on this server. No other
+/// identifier is anybody's to hand out.
 fn member_identifier(patient: Node<'_>, id: &ResourceId, session: &Session<'_>) -> Value {
-    let kind = json!({"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "MB"}]});
-    let first = patient.items_at("identifier").find(|identifier| identifier.str_at("value").is_some());
-    let (system, value) = match first {
+    let kind = json!({"coding": [{"system": IDENTIFIER_TYPE, "code": "MB"}]});
+    let of_type = |code: &str| {
+        patient.items_at("identifier").find(|identifier| {
+            let codings = identifier.get("type").into_iter().flat_map(|kind| kind.items_at("coding"));
+            let is_type = |coding: Node<'_>| {
+                coding.str_at("system") == Some(IDENTIFIER_TYPE) && coding.str_at("code") == Some(code)
+            };
+            identifier.str_at("value").is_some() && codings.into_iter().any(is_type)
+        })
+    };
+    let (system, value) = match of_type("MB").or_else(|| of_type("MR")) {
         Some(identifier) => (
             identifier.str_at("system").map(str::to_owned),
             identifier.str_at("value").unwrap_or_default().to_owned(),

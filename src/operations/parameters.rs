@@ -3,12 +3,15 @@
 use serde_json::{Map, Value, json};
 
 use crate::fhirpath::encode_base64;
-use crate::model::{IssueCode, Millis, Node, ResourceId, Temporal};
+use crate::model::{Issue, IssueCode, Millis, Node, ResourceId, Temporal};
 
-use super::answer::Refusal;
+use super::answer::{Refusal, RefusalKind};
 use super::request::{Payload, Request};
 use super::route::Place;
 use super::session::Session;
+
+/// A reason has at most so many letters.
+const REASON_LEN_MAX: usize = 1_000;
 
 /// A call of an operation.
 pub(super) struct Call<'r> {
@@ -88,6 +91,21 @@ impl<'r> Call<'r> {
         self.text(name)?.ok_or_else(missing)
     }
 
+    /// Why something is done that has to be accounted for: `reason`, of so many letters at least, blanks around it not counted.
+    ///
+    /// # Errors
+    /// 400 if there is none, 422 if it says nothing or too much.
+    pub(super) fn reason(&self, letters_min: usize) -> Result<String, Refusal> {
+        let reason = self.required("reason")?.trim().to_owned();
+        let letters = reason.chars().filter(|letter| !letter.is_whitespace()).count();
+        if letters < letters_min || reason.chars().count() > REASON_LEN_MAX {
+            let message =
+                format!("the reason has {letters_min} to {REASON_LEN_MAX} letters, blanks not counted");
+            return Err(Refusal::new(RefusalKind::Unprocessable, Issue::error(IssueCode::Value, message)));
+        }
+        Ok(reason)
+    }
+
     /// The resource of a parameter; or the body itself, which may stand for the only resource that is asked for
     /// (R4 operations.html#request).
     pub(super) fn resource(&self, name: &str, type_name: Option<&str>) -> Option<Node<'r>> {
@@ -155,6 +173,12 @@ impl Parameters {
 
     pub(super) fn reference(mut self, name: &str, reference: &str) -> Self {
         self.0.push(json!({"name": name, "valueReference": {"reference": reference}}));
+        self
+    }
+
+    /// Somebody who is no resource.
+    pub(super) fn display(mut self, name: &str, display: &str) -> Self {
+        self.0.push(json!({"name": name, "valueReference": {"display": display}}));
         self
     }
 

@@ -40,6 +40,7 @@ mod parameters;
 mod patch_suite;
 mod policy;
 mod postgres;
+mod preview;
 mod process;
 mod reindex;
 mod rest;

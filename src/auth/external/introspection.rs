@@ -23,7 +23,7 @@ pub struct Introspection {
     audience: String,
     /// Whether it may leave that out.
     audience_is_optional: bool,
-    registrations: Registrations,
+    pub(super) registrations: Registrations,
     /// Tokens that are not active, by digest, and until when that is believed.
     refused: quick_cache::sync::Cache<[u8; 32], Millis>,
 }

@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::auth::issuer::{LEEWAY_SECONDS, TokenError};
 use crate::auth::party::Party;
+use crate::auth::role::Role;
 use crate::model::Millis;
 
 use super::apart::{Apart, is_signed};
@@ -93,6 +94,29 @@ impl Trust {
         let party = Arc::new(party);
         self.verified.insert(digest, Verified { party: party.clone(), until: now.saturating_add(kept) });
         Ok(party)
+    }
+
+    /// Whom registrations of others' clients and users name: role, `Organization/id`, and who it is (`Practitioner/id` and the
+    /// like).
+    pub fn registered(&self) -> impl Iterator<Item = (Role, Option<&str>, Option<&str>)> {
+        let of_issuers = self.issuers.iter().map(|issuer| &issuer.registrations);
+        let of_introspection = self.introspection.iter().map(|asked| &asked.registrations);
+        let of_tokens = of_issuers.chain(of_introspection).flat_map(|registrations| {
+            let clients = registrations
+                .clients
+                .iter()
+                .map(|client| (client.role, client.organization.as_deref(), None));
+            let users = registrations
+                .users
+                .iter()
+                .map(|user| (user.role, user.organization.as_deref(), user.fhir_user.as_deref()));
+            clients.chain(users)
+        });
+        let of_certificates = self
+            .certificates
+            .iter()
+            .map(|(_, party)| (party.role, party.organization.as_deref(), party.fhir_user.as_deref()));
+        of_tokens.chain(of_certificates)
     }
 
     /// The party of a client that shows this certificate and no token.

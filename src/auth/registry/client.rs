@@ -8,6 +8,7 @@ use crate::model::{Millis, ResourceId};
 use super::super::granted::{SCOPE_BYTES_MAX, is_served};
 use super::super::jwk::read_keys;
 use super::super::role::Role;
+use super::super::scope::{Permission, Scopes};
 
 const ACT_REASON: &str = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
 /// Ids of clients and names of users are no longer.
@@ -148,12 +149,34 @@ impl Client {
         let role = self.role.as_deref().map(role_of).transpose()?;
         check_actor(self.organization.as_deref(), self.fhir_user.as_deref(), self.patient.as_deref())?;
         check_purposes(&self.purposes, role)?;
+        self.check_filing()?;
         match &self.default_purpose {
             Some(purpose) if !self.purposes.contains(purpose) => {
                 Err("default_purpose must be one of purposes".to_owned())
             }
             _ => Ok(()),
         }
+    }
+
+    /// Who hands in Consents has an organization that they name, and scopes for it: without them every try would be refused.
+    fn check_filing(&self) -> Result<(), String> {
+        if !self.files_consent {
+            return Ok(());
+        }
+        if self.role.is_none() || self.organization.is_none() {
+            return Err(
+                "files_consent needs a role, and the organization that the Consents permit".to_owned()
+            );
+        }
+        let scopes = Scopes::parse(&self.scope);
+        if !scopes.permit(Permission::Create, Some("Consent"))
+            || !scopes.permit(Permission::Search, Some("Patient"))
+        {
+            return Err("files_consent needs scopes to create Consents and to search for Patients, such as \
+                        system/Consent.c and system/Patient.rs"
+                .to_owned());
+        }
+        Ok(())
     }
 
     fn check_keys(&self) -> Result<(), String> {

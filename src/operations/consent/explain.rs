@@ -2,17 +2,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::consent::Lens;
-use crate::model::Tree;
+use crate::model::{Issue, IssueCode, Tree};
 
-use super::super::answer::{Answer, Refusal};
+use super::super::answer::{Answer, Refusal, RefusalKind};
 use super::super::parameters::{Call, Parameters};
 use super::super::session::Session;
 use super::describe::{described, rule_of};
 use super::file::{file_of, known};
-use super::standing::{Somebody, may_ask_about, parties_of};
+use super::parties::parties_of;
+use super::standing::{Somebody, may_ask_about};
 
-/// `actor` and `purpose` narrow the explanation to one party; without them everybody is explained whom a Consent names, and
-/// the own organization.
+/// `actor` and `purpose` narrow the explanation to one party; without them anybody is explained, whom Consents and registrations
+/// name, and each role of the own house.
 pub(in super::super) fn explain_access(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
     call.takes_only(&["actor", "purpose"])?;
     let id = call.id()?;
@@ -21,25 +22,36 @@ pub(in super::super) fn explain_access(session: &Session<'_>, call: &Call<'_>) -
     known(session, id)?;
     let parties = match call.text("actor")? {
         Some(actor) => vec![Somebody::of_actor(&actor, None, call.texts("purpose"))?],
-        None => {
-            let own: Vec<String> = session.engine.settings.own.iter().cloned().collect();
-            parties_of(&session.lens.consents_of(&patient)?, &own)
-        }
+        None => parties_of(session, id, &session.lens.consents_of(&patient)?)?,
     };
     let file = file_of(session, id)?;
+    is_affordable(parties.len(), file.len())?;
     let mut out = Parameters::default();
     for somebody in parties {
         let lens = session.lens_of(somebody.party())?;
         for ((type_name, ..), (decision, count)) in decisions(&lens, &file)? {
-            let access = Parameters::default()
-                .reference("actor", &somebody.name())
-                .code("purpose", &somebody.purposes.join(","))
-                .code("type", &type_name)
-                .count("count", count);
+            let access = somebody.told(Parameters::default()).code("type", &type_name).count("count", count);
             out = out.parts("access", described(session, &decision, access)?);
         }
     }
     session.about(out.json(), BTreeSet::from([patient]))
+}
+
+/// More decisions than this are not made for one answer.
+const DECISIONS_MAX: usize = 2_000_000;
+
+/// That so many parties and resources are not too many to decide about each.
+///
+/// # Errors
+/// `too-costly` if they are.
+pub(super) fn is_affordable(parties: usize, resources: usize) -> Result<(), Refusal> {
+    if parties.saturating_mul(resources) <= DECISIONS_MAX {
+        return Ok(());
+    }
+    let message = format!(
+        "{parties} parties and {resources} resources are too many at once; ask about one party with `actor`"
+    );
+    Err(Refusal::new(RefusalKind::Unprocessable, Issue::error(IssueCode::TooCostly, message)))
 }
 
 type Grouped = BTreeMap<(String, bool, &'static str, String), (crate::consent::Decision, usize)>;

@@ -1,10 +1,12 @@
 //! Everything that is on file about a patient, whoever may see it: what explanations are about.
-use crate::definitions::r4;
+use std::collections::BTreeSet;
+
+use crate::definitions::{ParamType, TypeDef, r4};
 use crate::model::{Issue, IssueCode, ResourceId, Tree, parse};
-use crate::search::{Everything, Mask, compartment};
-use crate::store::{Report, Search, View, Way};
+use crate::search::Param;
 
 use super::super::answer::{Refusal, RefusalKind};
+use super::super::erase::binaries_of;
 use super::super::session::Session;
 
 /// More resources of one patient are not explained at once.
@@ -20,35 +22,105 @@ pub(in super::super) fn known(session: &Session<'_>, id: &ResourceId) -> Result<
     current.map(drop).ok_or_else(Refusal::not_found)
 }
 
-/// The resources whose data subject the patient is.
+/// What names others has their subjects: by these parameters it is found from what it names.
+const BY_NAMING: [(&str, &str); 7] = [
+    ("Provenance", "target"),
+    ("Provenance", "entity"),
+    ("Task", "focus"),
+    ("Task", "based-on"),
+    ("Task", "part-of"),
+    ("Consent", "source-reference"),
+    ("Consent", "data"),
+];
+
+/// The resources whose data subject the patient is, by themselves or by what they name; of Bundles and Binaries those alone that
+/// these refer to.
 ///
 /// # Errors
 /// `too-costly` if they are too many.
 pub(super) fn file_of(session: &Session<'_>, id: &ResourceId) -> Result<Vec<Tree>, Refusal> {
-    // A patient is told of what the patient sees.
-    let mask: &dyn Mask = if session.lens.may_audit() { &Everything } else { &session.lens };
-    let view = View::new(session.repository(), None, mask);
-    let patient = r4().resource("Patient").ok_or_else(Refusal::not_found)?;
-    let report = Report::default();
-    let mut found = Vec::new();
+    let patients = r4().resource("Patient").ok_or_else(Refusal::not_found)?;
+    let mut gathering =
+        Gathering { session, patient: format!("Patient/{id}"), seen: BTreeSet::new(), found: Vec::new() };
+    if let Some(row) = session.repository().row_of(patients, id)? {
+        gathering.add(row)?;
+    }
     for def in r4().resources() {
-        let Some(filter) = compartment(&session.params, patient, id, def) else { continue };
-        let rows =
-            Search::new(&view, def, &filter, &[], &report)?.page(None, Way::Onward, FILE_LEN_MAX + 1)?;
-        for row in rows {
-            let Some(current) = session.repository().current_of_row(row)? else { continue };
-            // Compartments also list what the patient has recorded about others.
-            if !current.facts.patients.iter().any(|patient| patient == id.as_str()) {
-                continue;
+        gathering.add_referring(def, "Patient", id.as_str(), &|param| param.targets.contains(&"Patient"))?;
+    }
+    // What is found may itself be named.
+    let mut next = 0;
+    while let Some((type_name, id, binaries)) = gathering.found.get(next).map(named_by) {
+        next += 1;
+        for (name, code) in BY_NAMING {
+            let def = r4().resource(name).ok_or_else(Refusal::not_found)?;
+            gathering.add_referring(def, &type_name, &id, &|param| &*param.code == code)?;
+        }
+        for binary in binaries {
+            let def = r4().resource("Binary").ok_or_else(Refusal::not_found)?;
+            if let Some(row) = session.repository().row_of(def, &binary)? {
+                gathering.add(row)?;
             }
-            if found.len() >= FILE_LEN_MAX {
-                let message = format!("the file has more than {FILE_LEN_MAX} resources");
-                let issue = Issue::error(IssueCode::TooCostly, message);
-                return Err(Refusal::new(RefusalKind::Unprocessable, issue));
-            }
-            let stored = session.repository().newest(&current)?;
-            found.extend(parse(stored.text.into_bytes()));
         }
     }
-    Ok(found)
+    Ok(gathering.found)
+}
+
+/// Type and id of a resource, and the Binaries that it refers to.
+fn named_by(tree: &Tree) -> (String, String, Vec<ResourceId>) {
+    let text = |name: &str| tree.root().str_at(name).unwrap_or_default().to_owned();
+    (text("resourceType"), text("id"), binaries_of(tree.root()))
+}
+
+struct Gathering<'g, 's> {
+    session: &'g Session<'s>,
+    patient: String,
+    /// Rows that have been looked at.
+    seen: BTreeSet<u64>,
+    found: Vec<Tree>,
+}
+
+impl Gathering<'_, '_> {
+    /// Adds what refers to a resource by some of its parameters.
+    fn add_referring(
+        &mut self,
+        def: &'static TypeDef,
+        type_name: &str,
+        id: &str,
+        by: &dyn Fn(&Param) -> bool,
+    ) -> Result<(), Refusal> {
+        let params = self.session.params.clone();
+        for param in params.of(def).iter().filter(|param| param.kind == ParamType::Reference && by(param)) {
+            for row in self.session.repository().referrers(def, param, type_name, id)? {
+                self.add(row)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a row whose subject is the patient. A patient is told of what the patient sees.
+    fn add(&mut self, row: u64) -> Result<(), Refusal> {
+        let session = self.session;
+        if !self.seen.insert(row) {
+            return Ok(());
+        }
+        let Some(current) = session.repository().current_of_row(row)?.filter(|current| !current.deleted)
+        else {
+            return Ok(());
+        };
+        let stored = session.repository().newest(&current)?;
+        let Ok(tree) = parse(stored.text.into_bytes()) else { return Ok(()) };
+        if !session.lens.subjects_of(tree.root())?.contains(&self.patient)
+            || (!session.lens.may_audit() && !session.lens.may_see(tree.root())?)
+        {
+            return Ok(());
+        }
+        if self.found.len() >= FILE_LEN_MAX {
+            let message = format!("the file has more than {FILE_LEN_MAX} resources");
+            let issue = Issue::error(IssueCode::TooCostly, message);
+            return Err(Refusal::new(RefusalKind::Unprocessable, issue));
+        }
+        self.found.push(tree);
+        Ok(())
+    }
 }

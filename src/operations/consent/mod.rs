@@ -4,6 +4,7 @@ mod decide;
 mod describe;
 mod explain;
 mod file;
+mod parties;
 mod preview;
 mod standing;
 mod status;

@@ -2,13 +2,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::consent::{Lens, compile};
-use crate::model::{IssueCode, ResourceId, Tree};
+use crate::model::{IssueCode, Node, ResourceId, Tree};
 
 use super::super::answer::{Answer, Refusal};
 use super::super::parameters::{Call, Parameters};
 use super::super::session::Session;
+use super::explain::is_affordable;
 use super::file::{file_of, known};
-use super::standing::{may_ask_about, parties_of};
+use super::parties::parties_of;
+use super::standing::may_ask_about;
 use super::status::remarks;
 
 /// The body is the Consent, or Parameters with it as `consent`. With the id of a stored one it takes that one's place.
@@ -25,18 +27,17 @@ pub(in super::super) fn preview(session: &Session<'_>, call: &Call<'_>) -> Resul
     known(session, &id)?;
     let mut programs = session.lens.consents_of(&patient)?;
     programs.push(supposed.clone());
-    let own: Vec<String> = session.engine.settings.own.iter().cloned().collect();
-    let file = file_of(session, &id)?;
+    let mut file = file_of(session, &id)?;
+    // One that is stored already, and what it may have been about, is of the file as it is now.
+    file.retain(|tree| !is_version_of(tree.root(), consent));
+    let parties = parties_of(session, &id, &programs)?;
+    is_affordable(parties.len(), file.len())?;
     let mut out = Parameters::default();
-    for somebody in parties_of(&programs, &own) {
+    for somebody in parties {
         let before = session.lens_of(somebody.party())?;
         let after = session.lens_of(somebody.party())?.supposing(supposed.clone());
         for ((change, type_name), count) in changes(&before, &after, &file)? {
-            let part = Parameters::default()
-                .reference("actor", &somebody.name())
-                .code("purpose", &somebody.purposes.join(","))
-                .code("type", &type_name)
-                .count("count", count);
+            let part = somebody.told(Parameters::default()).code("type", &type_name).count("count", count);
             out = out.parts(change, part);
         }
     }
@@ -44,6 +45,12 @@ pub(in super::super) fn preview(session: &Session<'_>, call: &Call<'_>) -> Resul
         out = out.string("remark", &remark.diagnostics);
     }
     session.about(out.json(), BTreeSet::from([patient]))
+}
+
+/// Whether a resource is what another takes the place of.
+fn is_version_of(stored: Node<'_>, other: Node<'_>) -> bool {
+    let same = |name: &str| stored.str_at(name).is_some() && stored.str_at(name) == other.str_at(name);
+    same("resourceType") && same("id")
 }
 
 /// How many resources of each type are gained or lost.

@@ -1,11 +1,11 @@
-//! Who may ask about decisions, and the parties that they are asked about.
+//! Who may ask about decisions, and somebody about whom they are asked.
 use std::sync::Arc;
 
 use crate::auth::{Party, Role, Scopes};
-use crate::consent::{Actor, Criterion, Program};
 use crate::model::{IssueCode, Millis, ResourceKey};
 
 use super::super::answer::Refusal;
+use super::super::parameters::Parameters;
 use super::super::session::Session;
 
 /// Lets those pass who may ask about decisions at all.
@@ -30,8 +30,11 @@ pub(in super::super) fn may_ask_about(session: &Session<'_>, patient: &str) -> R
     if is_open && session.lens.reaches_file(patient) { Ok(()) } else { Err(Refusal::not_found()) }
 }
 
+/// Who is of no organization and nobody in particular.
+const ANYBODY: &str = "anybody";
+
 /// Somebody about whom a decision is asked: as a token would have it, with every scope.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Somebody {
     /// `Organization/id`.
     pub(super) organization: Option<String>,
@@ -85,56 +88,16 @@ impl Somebody {
         })
     }
 
-    /// What people call it: `Organization/id` or the user.
-    pub(super) fn name(&self) -> String {
-        self.user.clone().or_else(|| self.organization.clone()).unwrap_or_default()
-    }
-}
-
-/// More parties than this are not asked about at once.
-pub(super) const PARTIES_MAX: usize = 64;
-
-/// Everybody whom Consents name, for the purposes that they name beside them; and the own organization for treatment,
-/// payment and operations.
-pub(super) fn parties_of(programs: &[Program], own: &[String]) -> Vec<Somebody> {
-    let mut found: Vec<Somebody> = Vec::new();
-    let mut add = |actor: &str, purposes: &[String]| {
-        for purpose in purposes {
-            let Ok(somebody) = Somebody::of_actor(actor, None, vec![purpose.clone()]) else { continue };
-            if !found.contains(&somebody) && found.len() < PARTIES_MAX {
-                found.push(somebody);
-            }
-        }
-    };
-    let usual = ["TREAT", "HPAYMT", "HOPERAT"].map(str::to_owned);
-    for organization in own {
-        add(organization, &usual);
-    }
-    let rules = programs.iter().flat_map(|program| program.readings.iter().flatten());
-    for rule in rules {
-        let mut purposes: Vec<String> = rule.criteria.iter().flat_map(purposes_of).collect();
-        if purposes.is_empty() {
-            purposes = usual.to_vec();
-        }
-        for actor in rule.criteria.iter().flat_map(actors_of) {
-            if let Some(reference) = &actor.reference {
-                add(reference, &purposes);
-            }
-        }
-    }
-    found
-}
-
-fn purposes_of(criterion: &Criterion) -> Vec<String> {
-    match criterion {
-        Criterion::Purpose(codes) => codes.iter().map(|code| code.code.clone()).collect(),
-        _ => Vec::new(),
-    }
-}
-
-fn actors_of(criterion: &Criterion) -> Vec<&Actor> {
-    match criterion {
-        Criterion::Actor(actors) => actors.iter().collect(),
-        _ => Vec::new(),
+    /// The parameters with who it is: the user or else the organization by a reference, or anybody; its role and purposes.
+    pub(super) fn told(&self, out: Parameters) -> Parameters {
+        let out = match self.user.as_ref().or(self.organization.as_ref()) {
+            Some(actor) => out.reference("actor", actor),
+            None => out.display("actor", ANYBODY),
+        };
+        let out = match (&self.user, &self.organization) {
+            (Some(_), Some(organization)) => out.reference("organization", organization),
+            _ => out,
+        };
+        out.code("role", self.role.code()).code("purpose", &self.purposes.join(","))
     }
 }

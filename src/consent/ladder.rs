@@ -1,0 +1,213 @@
+//! The ladder of a decision, in one place: what is asked first, and what then. It is climbed with what is known, the facts of a
+//! row or the whole resource, and says when the facts are not enough; so no rule can be in force for searches and not for reads.
+use std::borrow::Cow;
+use std::sync::{Arc, PoisonError};
+
+use crate::auth::Writes;
+use crate::model::Millis;
+use crate::store::StoreError;
+
+use super::belonging::depends_on_others;
+use super::codes::{Code, CodeSystem};
+use super::data::DataFacts;
+use super::decide::{Basis, Decision, Requester, decide_for, denies_by_name};
+use super::identities::{Membership, membership};
+use super::kept::Span;
+use super::lens::Lens;
+use super::matching::{Needs, needs};
+use super::program::Program;
+use super::reach::ADMINISTRATIVE;
+
+/// What is known of what is decided about.
+pub(super) enum Known<'d> {
+    /// What is kept of its row.
+    Row(&'d DataFacts),
+    Resource(&'d DataFacts),
+}
+
+/// What the ladder comes to.
+pub(super) struct Ruling {
+    /// `None` if it takes the resource.
+    pub(super) decision: Option<Decision>,
+    /// How much of what is known was needed.
+    pub(super) needs: Needs,
+    /// Whether it holds for later requests, too.
+    pub(super) stands: bool,
+    /// The next moment at which a Consent begins or ends.
+    pub(super) until: Millis,
+}
+
+impl Ruling {
+    /// A ruling that rests on nothing but type, subjects and labels.
+    fn of_type(decision: Decision) -> Self {
+        Self { decision: Some(decision), needs: Needs::Type, stands: true, until: Millis::MAX }
+    }
+
+    pub(super) fn refused() -> Self {
+        Self::of_type(Decision { permit: false, basis: Basis::NotGoverned })
+    }
+
+    pub(super) fn needs_resource() -> Self {
+        Self { decision: None, needs: Needs::Content, stands: true, until: Millis::MAX }
+    }
+}
+
+/// The Consents of a subject, and what the requester is to it.
+struct OfSubject<'r> {
+    programs: Arc<Vec<Program>>,
+    requester: Cow<'r, Requester>,
+}
+
+const PHYSICAL_TYPE: &str = "http://terminology.hl7.org/CodeSystem/location-physical-type";
+
+impl Lens<'_> {
+    /// Decides about a resource for the party as this requester. Scopes are not asked: they are another matter.
+    pub(super) fn rule(&self, known: &Known<'_>, requester: &Requester) -> Result<Ruling, StoreError> {
+        let (data, is_whole) = match known {
+            Known::Row(data) => (*data, false),
+            Known::Resource(data) => (*data, true),
+        };
+        let name = data.type_name.as_str();
+        if name == "AuditEvent" && !self.may_audit() {
+            return Ok(Ruling::refused());
+        }
+        // Whose these are, and whether they are work, only the resource tells.
+        if depends_on_others(name) && !is_whole {
+            return Ok(Ruling::needs_resource());
+        }
+        if data.is_work() && !self.is_staff() {
+            return Ok(Ruling::refused());
+        }
+        if name == "Binary" {
+            return self.decide_binary(data, requester).map(Ruling::of_type);
+        }
+        let data = if is_whole { Cow::Owned(self.with_what_it_names(data)?) } else { Cow::Borrowed(data) };
+        if self.reach.is_outside_context(&data.owners) {
+            return Ok(Ruling::refused());
+        }
+        // Who records Consents for the hospital sees what there is to heed, whomever it denies.
+        if name == "Consent" && self.is_own() && self.party.role.row().records_consents {
+            return Ok(Ruling::of_type(Decision { permit: true, basis: Basis::DefaultPolicy }));
+        }
+        if data.owners.is_empty() {
+            return Ok(self.rule_on_nobodys(&data, is_whole));
+        }
+        self.rule_by_consents(data, is_whole, requester)
+    }
+
+    /// What is of no patient: by its type. A Location may be somebody's house.
+    fn rule_on_nobodys(&self, data: &DataFacts, is_whole: bool) -> Ruling {
+        let is_location = data.type_name == "Location" && !self.is_staff();
+        if is_location && !is_whole {
+            return Ruling::needs_resource();
+        }
+        let house = Code::new(CodeSystem::of(PHYSICAL_TYPE), "ho");
+        let is_house = is_location && data.codes.contains(&house);
+        let permit = !is_house && self.may_see_ungoverned(&data.type_name);
+        Ruling::of_type(Decision { permit, basis: Basis::NotGoverned })
+    }
+
+    /// Every subject must permit, each by its own Consents.
+    fn rule_by_consents(
+        &self,
+        mut data: Cow<'_, DataFacts>,
+        is_whole: bool,
+        requester: &Requester,
+    ) -> Result<Ruling, StoreError> {
+        let mut subjects = Vec::new();
+        for owner in &data.owners {
+            let programs = self.programs(owner)?;
+            let requester = self.requester_for(owner, &programs, requester)?;
+            subjects.push((owner.clone(), OfSubject { programs, requester }));
+        }
+        let programs = || subjects.iter().flat_map(|(_, of)| of.programs.iter());
+        let asked = subjects.iter().flat_map(|(_, of)| {
+            of.programs.iter().map(move |program| needs(program, &of.requester, &self.settings))
+        });
+        let mut ruling = Ruling {
+            decision: None,
+            needs: if is_whole { Needs::Content } else { asked.max().unwrap_or(Needs::Type) },
+            // Who is in a team may change without a Consent being written.
+            stands: programs().all(|program| program.teams.is_empty()),
+            until: Span::of(programs(), requester.now).until,
+        };
+        if is_whole {
+            self.add_incoming(data.to_mut(), programs())?;
+        } else if ruling.needs == Needs::Content {
+            return Ok(ruling);
+        }
+        for (owner, of) in &subjects {
+            let decision = decide_for(owner, &of.programs, &data, &of.requester, &self.settings);
+            let is_refused = !decision.permit;
+            ruling.decision = Some(decision);
+            if is_refused {
+                break;
+            }
+        }
+        Ok(ruling)
+    }
+
+    /// Adds what Consents name as `related` and refers to the resource. CHOICE: everything refers to its patient; who that is
+    /// does not become data of a visit that is named.
+    fn add_incoming<'p>(
+        &self,
+        data: &mut DataFacts,
+        programs: impl Iterator<Item = &'p Program>,
+    ) -> Result<(), StoreError> {
+        if data.type_name == "Patient" {
+            return Ok(());
+        }
+        for related in programs.flat_map(|program| &program.related) {
+            if self.references_of(related)?.contains(&data.reference) {
+                data.incoming.insert(related.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// The requester as the Consents of one patient see it: with the groups and teams that they name and it belongs to.
+    pub(super) fn requester_for<'r>(
+        &self,
+        owner: &str,
+        programs: &[Program],
+        requester: &'r Requester,
+    ) -> Result<Cow<'r, Requester>, StoreError> {
+        let has_teams = programs.iter().any(|program| !program.teams.is_empty());
+        if !has_teams && !requester.represents.contains(owner) {
+            return Ok(Cow::Borrowed(requester));
+        }
+        let mut known = requester.clone();
+        for team in programs.iter().flat_map(|program| &program.teams) {
+            let key = (team.clone(), owner.to_owned());
+            let lock = || self.memberships.lock().unwrap_or_else(PoisonError::into_inner);
+            let found = lock().get(&key).copied();
+            let found = match found {
+                Some(found) => found,
+                None => {
+                    let found = membership(&self.repository, team, owner, requester)?;
+                    lock().insert(key, found);
+                    found
+                }
+            };
+            match found {
+                Membership::Member => drop(known.actors.insert(team.clone())),
+                Membership::Unknown => drop(known.unresolved.insert(team.clone())),
+                Membership::Stranger => {}
+            }
+        }
+        // Whom a denial names acts for the patient no longer (45 CFR 164.502(g)(5)).
+        if known.represents.contains(owner) && denies_by_name(programs, &known, &self.settings) {
+            known.represents.remove(owner);
+        }
+        Ok(Cow::Owned(known))
+    }
+
+    pub(super) fn may_see_ungoverned(&self, type_name: &str) -> bool {
+        ADMINISTRATIVE.contains(&type_name) || self.is_staff()
+    }
+
+    pub(super) fn is_staff(&self) -> bool {
+        let row = self.party.role.row();
+        self.is_own() && matches!(row.writes, Writes::Anything | Writes::Administration | Writes::Work)
+    }
+}

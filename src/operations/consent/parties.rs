@@ -1,0 +1,230 @@
+//! Whom an explanation or a preview is about: anybody; every organization, professional, group and team that Consents of the patient
+//! or a registration name; and each role of the own house. Each for every purpose that its role may assert.
+use std::collections::{BTreeSet, HashSet};
+
+use crate::auth::Role;
+use crate::consent::{Actor, Code, Criterion, Program};
+use crate::definitions::r4;
+use crate::model::{Issue, IssueCode, Node, ResourceId, Tree, parse};
+use crate::search::{Everything, Filter, plain};
+use crate::store::{Report, Search, View, Way};
+
+use super::super::answer::{Refusal, RefusalKind};
+use super::super::session::Session;
+use super::standing::Somebody;
+
+/// More parties than this are not asked about at once.
+const PARTIES_MAX: usize = 10_000;
+/// So many resources that an identifier names are looked at, and so many members of a group.
+const NAMED_MAX: usize = 1_000;
+
+/// Purposes that are asked about beside those that Consents name.
+const USUAL: [&str; 4] = ["TREAT", "HPAYMT", "HOPERAT", "HRESCH"];
+/// What a party outside the own organization may be.
+const OUTSIDE: [Role; 4] = [Role::System, Role::Clinician, Role::Insurer, Role::Researcher];
+/// What anybody may be: somebody else's patient, too.
+const ANYBODY: [Role; 5] = [Role::System, Role::Clinician, Role::Insurer, Role::Researcher, Role::Patient];
+/// The roles of the own house.
+const HOUSE: [Role; 5] =
+    [Role::System, Role::Clinician, Role::Technician, Role::Administrator, Role::PrivacyOfficer];
+
+/// The parties whom these Consents of a patient, or a registration, could let see something; and who is related to the patient.
+///
+/// # Errors
+/// `too-costly` if they are too many.
+pub(super) fn parties_of(
+    session: &Session<'_>,
+    patient: &ResourceId,
+    programs: &[Program],
+) -> Result<Vec<Somebody>, Refusal> {
+    let criteria = || {
+        programs.iter().flat_map(|program| program.readings.iter().flatten()).flat_map(|rule| &rule.criteria)
+    };
+    let mut purposes: BTreeSet<String> = USUAL.iter().map(|code| (*code).to_owned()).collect();
+    let mut actors: Vec<&Actor> = Vec::new();
+    for criterion in criteria() {
+        match criterion.known() {
+            Criterion::Purpose(codes) => purposes.extend(codes.iter().map(|code| code.code.clone())),
+            Criterion::Actor(named) => actors.extend(named.iter().filter(|actor| actor.role != "performer")),
+            _ => {}
+        }
+    }
+    let own: Vec<String> = session.engine.settings.own.iter().cloned().collect();
+    let mut parties = Parties { session, own, purposes, found: Vec::new(), known: HashSet::new() };
+    for role in ANYBODY {
+        parties.add(role, None, None)?;
+    }
+    for organization in parties.own.clone() {
+        for role in HOUSE {
+            parties.add(role, Some(&organization), None)?;
+        }
+    }
+    for actor in actors {
+        for reference in parties.references_of(actor)? {
+            parties.add_named(&reference, &mut BTreeSet::new())?;
+        }
+    }
+    parties.add_related(patient)?;
+    for (role, organization, user) in session.engine.registered()? {
+        parties.add(role, organization.as_deref(), user.as_deref())?;
+    }
+    Ok(parties.found)
+}
+
+struct Parties<'p, 's> {
+    session: &'p Session<'s>,
+    own: Vec<String>,
+    purposes: BTreeSet<String>,
+    found: Vec<Somebody>,
+    known: HashSet<Somebody>,
+}
+
+impl Parties<'_, '_> {
+    /// Somebody of a role, once for each purpose that the role may assert.
+    fn add(&mut self, role: Role, organization: Option<&str>, user: Option<&str>) -> Result<(), Refusal> {
+        let allowed =
+            |purpose: &Code| role.row().purposes.iter().any(|code| purpose.is_within(&Code::purpose(code)));
+        let patients = ["PATRQT".to_owned()];
+        let is_of_patients = matches!(role, Role::Patient | Role::Representative);
+        let purposes: Vec<String> =
+            if is_of_patients { patients.to_vec() } else { self.purposes.iter().cloned().collect() };
+        for purpose in purposes.into_iter().filter(|code| allowed(&Code::purpose(code))) {
+            let somebody = Somebody {
+                organization: organization.map(str::to_owned),
+                user: user.map(str::to_owned),
+                role,
+                purposes: vec![purpose],
+            };
+            if self.known.insert(somebody.clone()) {
+                self.found.push(somebody);
+            }
+        }
+        if self.found.len() > PARTIES_MAX {
+            let message =
+                format!("more than {PARTIES_MAX} parties are named; ask about one of them with `actor`");
+            let issue = Issue::error(IssueCode::TooCostly, message);
+            return Err(Refusal::new(RefusalKind::Unprocessable, issue));
+        }
+        Ok(())
+    }
+
+    /// What an actor names: by its reference, and by its identifiers.
+    fn references_of(&self, actor: &Actor) -> Result<Vec<String>, Refusal> {
+        let mut found: Vec<String> = actor.reference.iter().cloned().collect();
+        let view = View::new(self.session.repository(), None, &Everything);
+        for name in ["Organization", "Practitioner", "PractitionerRole", "RelatedPerson", "Patient"] {
+            let def = r4().resource(name).ok_or_else(Refusal::not_found)?;
+            let Some(param) = self.session.params.find(def, "identifier") else { continue };
+            for (system, value) in actor.identifiers.iter().filter(|(_, value)| !value.is_empty()) {
+                let system = Some(system.clone()).filter(|system| !system.is_empty());
+                let filter = Filter::codes(param, &[(system, value.clone())]);
+                let report = Report::default();
+                let rows =
+                    Search::new(&view, def, &filter, &[], &report)?.page(None, Way::Onward, NAMED_MAX)?;
+                for row in rows {
+                    let current = self.session.repository().current_of_row(row)?;
+                    found.extend(current.map(|current| format!("{name}/{}", current.id)));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whoever acts under a name: an organization in any role, a professional where it works, the members of a group.
+    fn add_named(&mut self, reference: &str, seen: &mut BTreeSet<String>) -> Result<(), Refusal> {
+        if !seen.insert(reference.to_owned()) || seen.len() > NAMED_MAX {
+            return Ok(());
+        }
+        match reference.split('/').next().unwrap_or_default() {
+            "Organization" if self.own.iter().any(|own| own == reference) => Ok(()),
+            "Organization" => {
+                for role in OUTSIDE {
+                    self.add(role, Some(reference), None)?;
+                }
+                Ok(())
+            }
+            "Practitioner" => self.add_practitioner(reference),
+            "PractitionerRole" => {
+                let Some(tree) = self.load(reference)? else { return Ok(()) };
+                let at = |name: &str| reference_at(tree.root(), name);
+                self.add(Role::Clinician, at("organization").as_deref(), at("practitioner").as_deref())
+            }
+            "Group" => self.add_members(reference, "member", "entity", seen),
+            "CareTeam" => self.add_members(reference, "participant", "member", seen),
+            "RelatedPerson" => self.add(Role::Representative, None, Some(reference)),
+            "Patient" => self.add(Role::Patient, None, Some(reference)),
+            "Device" => self.add(Role::System, None, Some(reference)),
+            _ => Ok(()),
+        }
+    }
+
+    fn add_members(
+        &mut self,
+        reference: &str,
+        list: &str,
+        who: &str,
+        seen: &mut BTreeSet<String>,
+    ) -> Result<(), Refusal> {
+        let Some(tree) = self.load(reference)? else { return Ok(()) };
+        let members: Vec<String> =
+            tree.root().items_at(list).filter_map(|entry| reference_at(entry, who)).collect();
+        for member in members {
+            self.add_named(&member, seen)?;
+        }
+        Ok(())
+    }
+
+    /// A professional: for the own house, and for the organizations where it has a role.
+    fn add_practitioner(&mut self, reference: &str) -> Result<(), Refusal> {
+        for own in self.own.clone() {
+            self.add(Role::Clinician, Some(&own), Some(reference))?;
+        }
+        let found = r4()
+            .resource("PractitionerRole")
+            .and_then(|def| Some((def, self.session.params.find(def, "practitioner")?)));
+        let Some(((def, param), (type_name, id))) = found.zip(reference.split_once('/')) else {
+            return Ok(());
+        };
+        for row in self.session.repository().referrers(def, param, type_name, id)? {
+            let current = self.session.repository().current_of_row(row)?.filter(|current| !current.deleted);
+            let Some(current) = current else { continue };
+            if let Some(tree) = self.load(&format!("PractitionerRole/{}", current.id))? {
+                self.add(
+                    Role::Clinician,
+                    reference_at(tree.root(), "organization").as_deref(),
+                    Some(reference),
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Who may act for the patient.
+    fn add_related(&mut self, patient: &ResourceId) -> Result<(), Refusal> {
+        let found = r4().resource("RelatedPerson");
+        let found = found.and_then(|def| Some((def, self.session.params.find(def, "patient")?)));
+        let Some((def, param)) = found else { return Ok(()) };
+        for row in self.session.repository().referrers(def, param, "Patient", patient.as_str())? {
+            let current = self.session.repository().current_of_row(row)?.filter(|current| !current.deleted);
+            if let Some(current) = current {
+                self.add(Role::Representative, None, Some(&format!("RelatedPerson/{}", current.id)))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn load(&self, reference: &str) -> Result<Option<Tree>, Refusal> {
+        let found = reference
+            .split_once('/')
+            .and_then(|(name, id)| Some((r4().resource(name)?, ResourceId::parse(id)?)));
+        let Some((def, id)) = found else { return Ok(None) };
+        let current = self.session.repository().current(def, &id)?.filter(|current| !current.deleted);
+        let Some(current) = current else { return Ok(None) };
+        let text = self.session.repository().newest(&current)?.text;
+        Ok(parse(text.into_bytes()).ok())
+    }
+}
+
+fn reference_at(node: Node<'_>, name: &str) -> Option<String> {
+    node.get(name).and_then(|reference| reference.str_at("reference")).map(plain)
+}
