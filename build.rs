@@ -19,7 +19,43 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         packed.write_all(&std::fs::read(&path)?)?;
         packed.finish()?;
     }
+    every_candidate_has_a_row()?;
     pack_scenarios(Path::new(&out))
+}
+
+/// An element that may name a Patient, directly or by way of another resource, and of which `profiles/data-subjects.ndjson` does
+/// not say whether that Patient is a data subject, fails the build: left out, what it is in would be nobody's data.
+fn every_candidate_has_a_row() -> Result<(), Box<dyn std::error::Error>> {
+    const TARGETS: [&str; 6] = ["Patient", "RelatedPerson", "Group", "Appointment", "Person", "Resource"];
+    let rows = |name: &str| -> Result<Vec<serde_json::Value>, Box<dyn std::error::Error>> {
+        let text = std::fs::read_to_string(Path::new("profiles").join(name))?;
+        Ok(text.lines().map(serde_json::from_str).collect::<Result<_, _>>()?)
+    };
+    let named: Vec<String> = rows("data-subjects.ndjson")?
+        .iter()
+        .map(|row| row["path"].as_str().unwrap_or_default().to_owned())
+        .collect();
+    let list = |value: &serde_json::Value| value.as_array().cloned().unwrap_or_default();
+    for row in rows("types.ndjson")? {
+        if row["abstract"] == true || row["kind"] == "primitive" || row["name"] == "Reference" {
+            continue;
+        }
+        for element in list(&row["elements"]) {
+            let may_name = |of: &serde_json::Value| {
+                let targets = list(&of["targets"]);
+                of["code"] == "Reference"
+                    && (targets.is_empty()
+                        || targets.iter().any(|target| TARGETS.iter().any(|name| target == name)))
+            };
+            let choice = if element["choice"] == true { "[x]" } else { "" };
+            let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+            let path = format!("{}.{}{choice}", text(&row["name"]), text(&element["name"]));
+            if list(&element["types"]).iter().any(may_name) && !named.contains(&path) {
+                return Err(format!("profiles/data-subjects.ndjson has no row for {path}").into());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// All scenario files as one JSON array, in the order of their paths.

@@ -75,8 +75,12 @@ impl Lens<'_> {
         if depends_on_others(name) && !is_whole {
             return Ok(Ruling::needs_resource());
         }
-        if data.is_work() && !self.is_staff() {
-            return Ok(Ruling::refused());
+        // Work names what is hidden from others; whoever does it sees all of it.
+        if data.is_work() {
+            let permit = self.is_own()
+                && self.party.role.row().does_work
+                && !self.reach.is_outside_context(&data.owners);
+            return Ok(Ruling::of_type(Decision { permit, basis: Basis::DefaultPolicy }));
         }
         if name == "Binary" {
             return self.decide_binary(data, requester).map(Ruling::of_type);

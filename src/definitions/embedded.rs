@@ -23,6 +23,7 @@ pub fn r4() -> &'static Registry {
             value_sets: rows(embedded!("value-sets")),
             code_hierarchy: rows(embedded!("code-hierarchy")),
         })
+        .with_subjects(rows(embedded!("data-subjects")))
     });
     &R4
 }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::extract::Tables;
 use super::tables::{
-    CompartmentRow, ElementRow, InvariantRow, Kind, ParamType, SearchParamRow, Strength, TypeRow,
+    CompartmentRow, ElementRow, InvariantRow, Kind, ParamType, SearchParamRow, Strength, SubjectRow, TypeRow,
 };
 
 /// A type of the registry, by its place in it.
@@ -42,6 +42,8 @@ pub struct ElementDef {
     pub types: Box<[(TypeId, Box<[TypeId]>)]>,
     pub binding: Option<(Strength, Box<str>)>,
     pub invariants: Box<[InvariantRow]>,
+    /// Whether a Patient that it names is a data subject of the resource.
+    pub is_subject: bool,
 }
 
 /// What a JSON property of a type stands for: which element, and which of its types.
@@ -61,6 +63,8 @@ pub struct TypeDef {
     pub base: Option<TypeId>,
     pub elements: Box<[ElementDef]>,
     pub invariants: Box<[InvariantRow]>,
+    /// Whether it, or a type below it, has an element that names data subjects or holds a resource.
+    pub has_subjects: bool,
     properties: HashMap<Box<str>, Property>,
 }
 
@@ -118,6 +122,7 @@ pub struct Registry {
     compartments: Vec<CompartmentRow>,
     value_sets: HashMap<Box<str>, ValueSet>,
     parents: HashMap<(Box<str>, Box<str>), Vec<String>>,
+    subjects: Vec<SubjectRow>,
 }
 
 impl Registry {
@@ -156,7 +161,52 @@ impl Registry {
                 *place = Some(number);
             }
         }
-        Self { types, by_name, numbers, numbered, search_params, compartments, value_sets, parents }
+        let subjects = Vec::new();
+        Self { types, by_name, numbers, numbered, search_params, compartments, value_sets, parents, subjects }
+    }
+
+    /// The registry that knows which elements name data subjects.
+    #[must_use]
+    pub fn with_subjects(mut self, rows: Vec<SubjectRow>) -> Self {
+        for row in rows.iter().filter(|row| row.subject) {
+            let Some((of, name)) = row.path.trim_end_matches("[x]").rsplit_once('.') else { continue };
+            let Some(id) = self.by_name.get(of) else { continue };
+            let def = self.types.get_mut(usize::from(id.0));
+            let element = def.and_then(|def| def.elements.iter_mut().find(|element| &*element.name == name));
+            if let Some(element) = element {
+                element.is_subject = true;
+            }
+        }
+        // Until no type learns of another that is below it.
+        loop {
+            let reaches = |def: &TypeDef| {
+                def.elements.iter().any(|element| {
+                    element.is_subject
+                        || element.types.iter().any(|(id, _)| {
+                            self.get(*id).is_some_and(|of| of.has_subjects || of.kind == Kind::Resource)
+                        })
+                })
+            };
+            let found: Vec<usize> = (0..self.types.len())
+                .filter(|at| self.types.get(*at).is_some_and(|def| !def.has_subjects && reaches(def)))
+                .collect();
+            if found.is_empty() {
+                break;
+            }
+            for at in found {
+                if let Some(def) = self.types.get_mut(at) {
+                    def.has_subjects = true;
+                }
+            }
+        }
+        self.subjects = rows;
+        self
+    }
+
+    /// Of every element that may name a Patient whether that Patient is a data subject, and why.
+    #[must_use]
+    pub fn subjects(&self) -> &[SubjectRow] {
+        &self.subjects
     }
 
     /// The type of that name: a resource type, a datatype, or the path of a backbone element.
@@ -279,6 +329,7 @@ fn resolve_type(row: TypeRow, id: TypeId, by_name: &HashMap<Box<str>, TypeId>) -
         is_abstract: row.is_abstract,
         elements,
         invariants: row.invariants.into(),
+        has_subjects: false,
         properties,
     }
 }
@@ -303,6 +354,7 @@ fn resolve(row: ElementRow, by_name: &HashMap<Box<str>, TypeId>) -> ElementDef {
         types,
         binding: row.binding.map(|binding| (binding.strength, binding.value_set.into())),
         invariants: row.invariants.into(),
+        is_subject: false,
     }
 }
 

@@ -17,6 +17,19 @@ pub enum Kind {
     Resource,
 }
 
+/// `data-subjects.ndjson`: whether a Patient that an element names is a data subject of the resource. There is a row for every
+/// element that may name a Patient, directly or by way of another resource. Ours, not the standard's.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubjectRow {
+    /// The type or backbone type and the element, a choice with `[x]`.
+    pub path: String,
+    /// Whether the standard permits a reference to a Patient itself.
+    pub patient: bool,
+    pub subject: bool,
+    pub why: String,
+}
+
 /// `types.ndjson`: one type with its elements in the order of the standard, inherited ones included.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TypeRow {

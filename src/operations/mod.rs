@@ -22,6 +22,7 @@ mod integrity;
 mod lookup;
 mod member_match;
 mod operation;
+mod own_base;
 mod parameters;
 mod patch;
 mod read;

@@ -21,6 +21,7 @@ use crate::validate::{Incoming, Rules, Valid};
 use super::answer::{Answer, Body, Kind, Public, Refusal, RefusalKind};
 use super::derive::SearchIndex;
 use super::engine::{Engine, fill, prepare_write};
+use super::own_base::OwnBase;
 use super::request::{Headers, Payload, Preference, Request};
 use super::route::Place;
 use super::session::Session;
@@ -289,11 +290,11 @@ fn awaited(
 /// labels that the version before had stay. Labels are taken off by those who may, with an operation of its own. `None`
 /// if nothing changes.
 fn amended(valid: &Valid, text: &str, before: Option<&str>, session: &Session<'_>) -> Option<String> {
-    let own = format!("{}/", session.engine.options.base_url);
+    let own = OwnBase::of(&session.engine.options.base_url);
     let has_labels = before.is_some_and(|before| before.contains("\"security\""));
     // By the text of the nodes: in the JSON the slashes of a reference may be escaped.
     let names_own =
-        |node: Node<'_>| matches!(node.key(), "reference" | "url") && node.text().starts_with(&own);
+        |node: Node<'_>| matches!(node.key(), "reference" | "url") && own.below(node.text()).is_some();
     if !has_labels && !valid.root().subtree().any(names_own) {
         return None;
     }
@@ -319,18 +320,17 @@ fn amended(valid: &Valid, text: &str, before: Option<&str>, session: &Session<'_
     Some(json.to_string())
 }
 
-fn relative(json: &mut serde_json::Value, own: &str) {
+fn relative(json: &mut serde_json::Value, own: &OwnBase<'_>) {
     match json {
         serde_json::Value::Object(members) => {
             for (name, member) in members.iter_mut() {
                 match member {
                     // Of addresses only those of a Binary are references.
-                    serde_json::Value::String(text)
-                        if name == "reference"
-                            || (name == "url" && text.starts_with(&format!("{own}Binary/"))) =>
-                    {
-                        if let Some(rest) = text.strip_prefix(own) {
-                            *text = rest.to_owned();
+                    serde_json::Value::String(text) if matches!(name.as_str(), "reference" | "url") => {
+                        let below =
+                            own.below(text).filter(|rest| name == "reference" || rest.starts_with("Binary/"));
+                        if let Some(rest) = below.map(str::to_owned) {
+                            *text = rest;
                         }
                     }
                     other => relative(other, own),

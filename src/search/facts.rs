@@ -1,5 +1,5 @@
 //! What most disclosure decisions need of a resource: whom it is about, its labels, its date, its author.
-use crate::definitions::TypeDef;
+use crate::definitions::{Kind, TypeDef, r4};
 use crate::model::{Interval, JsonKind, Node, Reference, ReferenceTarget, Temporal};
 
 /// What is kept with every version, so that a search can decide without the resource.
@@ -50,39 +50,15 @@ const AUTHOR_ELEMENTS: [&str; 10] = [
     "provider",
 ];
 
-/// The elements whose references to a Patient make that Patient a data subject. Who performed, recorded or asserted
-/// something does not become its subject, although compartments list them.
-const SUBJECT_ELEMENTS: [&str; 10] = [
-    "subject",
-    "patient",
-    "individual",
-    "beneficiary",
-    "for",
-    "participant",
-    "member",
-    "entity",
-    "target",
-    "link",
-];
-
 impl Facts {
     /// The facts of a resource.
     #[must_use]
     pub fn of(def: &TypeDef, resource: Node<'_>) -> Self {
         let mut patients = Vec::new();
-        match &*def.name {
-            "Patient" => patients.extend(resource.str_at("id").map(str::to_owned)),
-            // A Person is an index of who somebody is; every patient it links to is a subject.
-            "Bundle" | "Parameters" => carried(resource, Carried::Entry, &mut patients),
-            _ => {
-                for child in resource.children().filter(|child| SUBJECT_ELEMENTS.contains(&child.key())) {
-                    references(child, &mut patients);
-                }
-                for contained in resource.items_at("contained") {
-                    carried(contained, Carried::Contained, &mut patients);
-                }
-            }
+        if &*def.name == "Patient" {
+            patients.extend(resource.str_at("id").map(str::to_owned));
         }
+        subjects(resource, def, &mut patients);
         patients.sort();
         patients.dedup();
         let mut facts = Self { patients, ..Self::default() };
@@ -157,22 +133,28 @@ fn references(node: Node<'_>, out: &mut Vec<String>) {
     }
 }
 
-/// How a resource is within another.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Carried {
-    Contained,
-    Entry,
-}
-
-/// Whatever a container carries is about whom its parts are about.
-fn carried(node: Node<'_>, how: Carried, out: &mut Vec<String>) {
-    let is_contained = how == Carried::Contained;
-    for below in node.subtree().filter(|below| SUBJECT_ELEMENTS.contains(&below.key())) {
-        references(below, out);
-    }
-    // The id of what is contained is of its container alone (R4 references.html#contained).
-    let is_patient = |below: &Node<'_>| below.str_at("resourceType") == Some("Patient");
-    for below in node.subtree().filter(is_patient).filter(|_| !is_contained) {
-        out.extend(below.str_at("id").map(str::to_owned));
+/// The Patients whom elements name that `profiles/data-subjects.ndjson` calls subjects. Whatever a resource contains or carries is
+/// about whom its parts are about. Patients that a Bundle or Parameters carry are subjects themselves; the id of what is
+/// contained is of its container alone (R4 references.html#contained).
+fn subjects(node: Node<'_>, def: &TypeDef, out: &mut Vec<String>) {
+    for child in node.children() {
+        let Some(property) = def.property(child.key()) else { continue };
+        let Some(of) = r4().get(property.type_id) else { continue };
+        if def.element_at(property.element).is_some_and(|element| element.is_subject) {
+            references(child, out);
+        }
+        if of.kind == Kind::Resource {
+            for item in child.items() {
+                let Some(inner) = item.str_at("resourceType").and_then(|name| r4().resource(name)) else {
+                    continue;
+                };
+                if &*inner.name == "Patient" && child.key() != "contained" {
+                    out.extend(item.str_at("id").map(str::to_owned));
+                }
+                subjects(item, inner, out);
+            }
+        } else if of.has_subjects {
+            child.items().for_each(|item| subjects(item, of, out));
+        }
     }
 }

@@ -263,10 +263,17 @@ impl<'r: 't, 't> Walk<'r, 't> {
     /// A literal reference names a type; it must be one that the element permits.
     fn reference(&mut self, element: &ElementDef, of: &TypeDef, value: Node<'t>) {
         let Some(literal) = value.str_at("reference") else { return };
-        let (ReferenceTarget::Relative(key) | ReferenceTarget::Absolute { key, .. }) =
-            Reference::parse(literal).target
-        else {
-            return;
+        let key = match Reference::parse(literal).target {
+            ReferenceTarget::Relative(key) | ReferenceTarget::Absolute { key, .. } => key,
+            ReferenceTarget::Fragment(_) | ReferenceTarget::Urn(_) => return,
+            ReferenceTarget::Other(text) => {
+                if !is_address(text) {
+                    // R4 references.html#literal. Taken as it is, it would be nobody's: `/Patient/1` or `Patient/1#a`.
+                    let message = "it is no reference such as Type/id, an absolute URL, #id or a urn";
+                    self.report_child("reference", IssueCode::Value, message.to_owned());
+                }
+                return;
+            }
         };
         let Some(target) = self.registry.find(key.type_name) else { return };
         let permitted = element.types.iter().any(|(type_id, targets)| {
@@ -287,4 +294,13 @@ impl<'r: 't, 't> Walk<'r, 't> {
             self.report(IssueCode::CodeInvalid, message);
         }
     }
+}
+
+/// Whether a text begins with the scheme of an address (RFC 3986 section 3.1) and has no blanks.
+fn is_address(text: &str) -> bool {
+    let is_scheme = |scheme: &str| {
+        scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+            && scheme.chars().all(|letter| letter.is_ascii_alphanumeric() || "+-.".contains(letter))
+    };
+    text.split_once(':').is_some_and(|(scheme, _)| is_scheme(scheme)) && !text.contains(char::is_whitespace)
 }

@@ -53,6 +53,7 @@ mod shipped;
 mod signer;
 mod standby;
 mod store_faults;
+mod subjects;
 mod synthea;
 mod tidy;
 mod tokens;

@@ -1,0 +1,111 @@
+//! Whose data a resource is: for every type the elements that name its data subjects, as a golden file that people read, made of
+//! `profiles/data-subjects.ndjson`, which has the reasons. `BLESS=1 cargo test subjects` writes it anew.
+use std::fmt::Write as _;
+
+use chartward::definitions::{TypeDef, r4};
+use chartward::model::parse;
+use chartward::search::Facts;
+use serde_json::json;
+
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/subjects.txt");
+
+/// The elements below a type that name subjects, by their path.
+fn below(def: &'static TypeDef, path: &str, seen: &mut Vec<String>, found: &mut Vec<String>) {
+    if seen.contains(&def.name.to_string()) {
+        return;
+    }
+    seen.push(def.name.to_string());
+    for element in &def.elements {
+        let at = format!("{path}.{}", element.name);
+        if element.is_subject {
+            found.push(at.clone());
+        }
+        for (id, _) in &element.types {
+            let of = r4().get(*id).unwrap();
+            // What is contained is looked at by its own type.
+            if of.has_subjects && of.kind != chartward::definitions::Kind::Resource {
+                below(of, &at, seen, found);
+            }
+        }
+    }
+    seen.pop();
+}
+
+#[test]
+fn subjects_are_what_the_golden_file_says() {
+    let mut table = String::from(
+        "The elements of each type that name its data subjects; why, in profiles/data-subjects.ndjson.\n\n",
+    );
+    for def in r4().resources() {
+        let mut found = Vec::new();
+        below(def, &def.name, &mut Vec::new(), &mut found);
+        let nobody = if &*def.name == "Patient" { "itself" } else { "-" };
+        writeln!(
+            table,
+            "{:32}{}",
+            def.name,
+            if found.is_empty() { nobody.to_owned() } else { found.join(", ") }
+        )
+        .unwrap();
+    }
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(GOLDEN, &table).unwrap();
+    }
+    let golden = std::fs::read_to_string(GOLDEN).unwrap_or_default();
+    for (number, (expected, got)) in golden.lines().zip(table.lines()).enumerate() {
+        assert_eq!(expected, got, "line {}", number + 1);
+    }
+    assert_eq!(golden.lines().count(), table.lines().count());
+}
+
+#[test]
+fn every_reason_is_told_and_every_path_exists() {
+    for row in r4().subjects() {
+        let (of, name) = row.path.trim_end_matches("[x]").rsplit_once('.').unwrap();
+        let def = r4().find(of).unwrap_or_else(|| panic!("{}", row.path));
+        let element = def.element(name).unwrap_or_else(|| panic!("{}", row.path));
+        assert_eq!(element.choice, row.path.ends_with("[x]"), "{}", row.path);
+        assert!(row.why.len() > 10, "{}", row.path);
+    }
+}
+
+#[test]
+fn subjects_are_found_by_elements_not_by_names() {
+    let check = |resource: serde_json::Value, expected: &[&str]| {
+        let tree = parse(resource.to_string().into_bytes()).unwrap();
+        let def = r4().resource(tree.root().str_at("resourceType").unwrap()).unwrap();
+        assert_eq!(Facts::of(def, tree.root()).patients, expected, "{resource}");
+    };
+    let to = |id: &str| json!({"reference": format!("Patient/{id}")});
+    check(json!({"resourceType": "AppointmentResponse", "actor": to("a")}), &["a"]);
+    check(json!({"resourceType": "Schedule", "actor": [to("a"), {"reference": "Practitioner/b"}]}), &["a"]);
+    check(json!({"resourceType": "EnrollmentRequest", "candidate": to("a")}), &["a"]);
+    check(
+        json!({"resourceType": "Appointment", "participant": [{"actor": to("a")}, {"actor": to("b")}]}),
+        &["a", "b"],
+    );
+    check(
+        json!({"resourceType": "AllergyIntolerance", "patient": to("a"), "asserter": to("mother")}),
+        &["a"],
+    );
+    check(
+        json!({"resourceType": "Coverage", "beneficiary": to("a"), "payor": [to("b")], "policyHolder": to("c")}),
+        &["a"],
+    );
+    check(
+        json!({"resourceType": "Observation", "subject": to("a"), "focus": [to("b")], "performer": [to("c")]}),
+        &["a"],
+    );
+    check(
+        json!({"resourceType": "Observation", "contained": [
+        {"resourceType": "Patient", "id": "p"}, {"resourceType": "Condition", "id": "c", "subject": to("b")}]}),
+        &["b"],
+    );
+    check(
+        json!({"resourceType": "Bundle", "type": "collection", "entry": [
+        {"resource": {"resourceType": "Patient", "id": "p"}},
+        {"resource": {"resourceType": "EnrollmentRequest", "candidate": to("b")}}]}),
+        &["b", "p"],
+    );
+    check(json!({"resourceType": "Task", "for": to("a"), "requester": to("b"), "owner": to("c")}), &["a"]);
+}
