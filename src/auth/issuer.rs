@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use crate::fhirpath::decode_base64;
 use crate::fhirpath::decode_base64_url;
 use crate::model::Millis;
 
@@ -154,6 +155,16 @@ pub(super) fn id_of(public: &[u8]) -> String {
     Sha256::digest(public).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Whether the header of a token names extensions that whoever reads it must know; none is known here.
+fn has_critical(token: &str) -> bool {
+    let header = token.split('.').next().unwrap_or_default();
+    let padded =
+        format!("{}{}", header.replace('-', "+").replace('_', "/"), "=".repeat((4 - header.len() % 4) % 4));
+    let json =
+        decode_base64(&padded).and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
+    json.is_some_and(|json| json.get("crit").is_some())
+}
+
 /// An access token as its issuer has signed it.
 #[derive(Clone)]
 pub struct SignedToken(String);
@@ -283,6 +294,12 @@ impl Issuer {
         rules.set_required_spec_claims(&["exp", "aud", "iss", "sub"]);
         // The time is checked at every use, by the clock of the house.
         rules.validate_exp = false;
+        rules.validate_nbf = true;
+        if has_critical(token) {
+            return Err(TokenError::Untrusted(
+                "a critical header that is not known (RFC 7515 section 4.1.11)".to_owned(),
+            ));
+        }
         let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Malformed)?;
         let keys = self.keys();
         let key_id = header.kid.as_deref().unwrap_or_default();

@@ -203,7 +203,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         house.as_ref().and_then(|house| house.sled.as_ref()).map_or(0, |sled| sled.figures().sled_bytes)
     };
     let before = bytes_on_disk(&house);
-    let tally = load_all(&sink, &arguments.paths, parallel)?;
+    let tally = load_all(&sink, &arguments.paths, parallel, config.body_bytes_max)?;
     drop(sink);
     let per_second = if tally.seconds > 0.0 { rate(tally.accepted, tally.seconds) } else { 0 };
     let summary = format!(
@@ -275,7 +275,12 @@ impl Drop for Taken<'_> {
 
 /// Loads files one after the other, the documents of each at once. What fails is tried again at the end of its file,
 /// when what it refers to may have come.
-pub(super) fn load_all(sink: &Sink, paths: &[PathBuf], parallel: usize) -> Result<Tally, String> {
+pub(super) fn load_all(
+    sink: &Sink,
+    paths: &[PathBuf],
+    parallel: usize,
+    bytes_max: usize,
+) -> Result<Tally, String> {
     let started = Instant::now();
     let (accepted, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
     let mut rejected = 0;
@@ -302,7 +307,7 @@ pub(super) fn load_all(sink: &Sink, paths: &[PathBuf], parallel: usize) -> Resul
                     }
                 });
             }
-            let result = documents(&file, &mut |text| {
+            let result = documents(&file, bytes_max, &mut |text| {
                 if last_word.elapsed() > Duration::from_secs(5) {
                     last_word = Instant::now();
                     report(&format!("{} resources so far", accepted.load(Ordering::Relaxed)));

@@ -18,6 +18,9 @@ pub struct ConsentConfig {
     /// Whether a Consent that is ambiguous, or cannot be enforced, is refused when it is written (422); else it is stored with a
     /// warning.
     pub strict: bool,
+    /// Whether a denial for an actor that nobody can compute (a name without reference or identifier) spares the own clinicians who
+    /// treat; else it denies them, too.
+    pub spares_treatment: bool,
     /// Consent scopes that are enforced.
     pub scopes: Vec<String>,
     /// Sensitivity labels that the right of access does not reach (45 CFR 164.524(a)(1)(i)).
@@ -36,6 +39,7 @@ impl Default for ConsentConfig {
             any_purpose_is_enough: false,
             unsupported_denies: false,
             strict: false,
+            spares_treatment: true,
             scopes: defaults.scopes,
             no_self_labels: defaults.no_self_labels,
             part2_programs: Vec::new(),
@@ -60,6 +64,7 @@ pub(super) fn settings(config: &Config) -> Result<Settings, String> {
         any_purpose_is_enough: config.consent.any_purpose_is_enough,
         unsupported_denies: config.consent.unsupported_denies,
         strict: config.consent.strict,
+        spares_treatment: config.consent.spares_treatment,
         scopes,
         no_self_labels,
         part2_programs: part2_programs.into_iter().collect(),

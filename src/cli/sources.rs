@@ -1,4 +1,5 @@
 //! Files to import: folders walked in order, compression undone, NDJSON taken apart.
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -10,15 +11,24 @@ use lzma_rust2::XzReader;
 /// # Errors
 /// If a path cannot be read.
 pub(super) fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
+    walk(paths, &mut BTreeSet::new())
+}
+
+/// A folder that links lead back to is walked once.
+fn walk(paths: &[PathBuf], seen: &mut BTreeSet<PathBuf>) -> Result<Vec<PathBuf>, String> {
     let mut found = Vec::new();
     for path in paths {
         if path.is_dir() {
+            let real = path.canonicalize().map_err(|error| format!("{}: {error}", path.display()))?;
+            if !seen.insert(real) {
+                continue;
+            }
             let entries = std::fs::read_dir(path).map_err(|error| format!("{}: {error}", path.display()))?;
             let mut inside: Vec<PathBuf> =
                 entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
             inside.sort();
             inside.retain(|path| path.is_dir() || is_data(path));
-            found.extend(files(&inside)?);
+            found.extend(walk(&inside, seen)?);
         } else if path.exists() {
             found.push(path.clone());
         } else {
@@ -41,26 +51,30 @@ fn plain_name(path: &Path) -> String {
     stem.map_or(name.clone(), str::to_owned)
 }
 
-/// Hands on every JSON document of a file.
+/// Hands on every JSON document of a file. No document is larger than `bytes_max`, however small its compression makes it.
 ///
 /// # Errors
-/// If the file cannot be read.
-pub(super) fn documents(path: &Path, visit: &mut dyn FnMut(String)) -> Result<(), String> {
+/// If the file cannot be read, or a document is larger.
+pub(super) fn documents(path: &Path, bytes_max: usize, visit: &mut dyn FnMut(String)) -> Result<(), String> {
     let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let mut reader = open(path).map_err(|error| failed(&error))?;
-    if !plain_name(path).ends_with(".ndjson") {
-        let mut text = String::new();
-        reader.read_to_string(&mut text).map_err(|error| failed(&error))?;
-        visit(text);
-        return Ok(());
-    }
-    for line in reader.lines() {
-        let line = line.map_err(|error| failed(&error))?;
-        if !line.trim().is_empty() {
-            visit(line);
+    let is_lines = plain_name(path).ends_with(".ndjson");
+    let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX);
+    loop {
+        let mut text = Vec::new();
+        let mut within = (&mut reader).take(limit.saturating_add(1));
+        let read = if is_lines { within.read_until(b'\n', &mut text) } else { within.read_to_end(&mut text) };
+        if read.map_err(|error| failed(&error))? == 0 {
+            return Ok(());
+        }
+        if text.len() > bytes_max {
+            return Err(failed(&format!("a document is larger than {bytes_max} bytes (body_bytes_max)")));
+        }
+        let text = String::from_utf8(text).map_err(|error| failed(&error))?;
+        if !text.trim().is_empty() {
+            visit(text);
         }
     }
-    Ok(())
 }
 
 fn open(path: &Path) -> std::io::Result<Box<dyn BufRead>> {

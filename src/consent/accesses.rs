@@ -3,9 +3,10 @@ use crate::model::Node;
 use crate::store::{Repository, Snapshot, StoreError};
 
 use super::data::DataFacts;
-use super::decide::{Basis, Settings, may_be_denied};
+use super::decide::{Basis, may_be_denied};
 use super::identities::actors;
 use super::lens::Lens;
+use super::policy::Settings;
 use super::program::Actor;
 
 impl Lens<'_> {

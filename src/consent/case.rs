@@ -9,9 +9,8 @@ use crate::search::plain;
 
 use super::codes::{Code, CodeSystem};
 use super::data::DataFacts;
-use super::decide::{
-    Basis, BreakGlassMode, Combining, Counting, Decision, DefaultPolicy, Requester, Settings, decide,
-};
+use super::decide::{Basis, Counting, Decision, Requester, decide};
+use super::policy::{BreakGlassMode, Combining, DefaultPolicy, Settings};
 use super::program::{Program, compile};
 
 /// A case, read.
@@ -133,6 +132,7 @@ fn settings(json: &Json) -> Settings {
         unsupported_denies: text(json, "unsupported") == "deny",
         scopes: if scopes.is_empty() { vec!["patient-privacy".to_owned()] } else { scopes },
         break_glass: BreakGlassMode::parse(text(json, "btg")).unwrap_or_default(),
+        spares_treatment: false,
     }
 }
 
@@ -206,5 +206,9 @@ fn requester(case: &Json, own: &BTreeSet<String>) -> Result<Requester, String> {
             .collect(),
         unresolved: texts(context, "unresolved").into_iter().collect(),
         break_glass: breaks.then(|| glass_of.to_owned()),
+        treats_here: false,
+        house_identifiers: BTreeSet::new(),
+        person: BTreeSet::new(),
+        person_identifiers: BTreeSet::new(),
     })
 }

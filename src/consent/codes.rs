@@ -127,10 +127,20 @@ impl Code {
     }
 }
 
+/// Confidentiality codes by the kind of information: each is the sensitivity of that name as well (v3-Confidentiality).
+pub const BY_KIND: [&str; 4] = ["HIV", "PSY", "ETH", "SDV"];
+/// Confidentiality codes by who may have it, and modifiers (business, clinician, individual, celebrity, sensitive, taboo): restricted.
+const BY_ACCESS: [&str; 6] = ["B", "D", "I", "C", "S", "T"];
+/// Labels that the law protects, whatever system they are said to be of.
+pub const OF_ANY_SYSTEM: [&str; 2] = ["PSYTHPN", "42CFRPart2"];
+
 /// The place of a confidentiality code in its order; `None` for a code that is none.
 #[must_use]
 pub fn confidentiality_rank(code: &str) -> Option<u8> {
     const ORDER: [&str; 6] = ["U", "L", "M", "N", "R", "V"];
+    if BY_KIND.contains(&code) || BY_ACCESS.contains(&code) {
+        return Some(RESTRICTED_RANK);
+    }
     ORDER.iter().zip(0..).find(|(known, _)| **known == code).map(|(_, rank)| rank)
 }
 

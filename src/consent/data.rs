@@ -7,7 +7,10 @@ use crate::model::{Interval, JsonKind, Node};
 use crate::search::{Facts, plain};
 
 use super::belonging::names;
-use super::codes::{Code, CodeSystem, NORMAL_RANK, RESTRICTED_RANK, STIGMATIZING, confidentiality_rank};
+use super::codes::{
+    BY_KIND, Code, CodeSystem, NORMAL_RANK, OF_ANY_SYSTEM, RESTRICTED_RANK, STIGMATIZING,
+    confidentiality_rank,
+};
 
 /// The facts of a resource for decisions. References are `Type/id`.
 #[derive(Clone, Debug, Default)]
@@ -30,12 +33,17 @@ pub struct DataFacts {
     /// What it is about, where it has the subjects and labels of others.
     pub named: BTreeSet<String>,
     pub codes: BTreeSet<Code>,
+    /// Whether a concept that says what it is has a text and no code.
+    pub is_uncoded: bool,
     pub mime_types: BTreeSet<String>,
     pub when: Option<Interval>,
 }
 
 /// The system of the codes of Tasks that the server makes: work for the own staff alone.
 pub const WORK_SYSTEM: &str = "urn:chartward:work";
+
+/// Elements whose concept says what a resource is about, beside those that are named `...CodeableConcept`.
+const SAYS_WHAT: [&str; 6] = ["code", "type", "category", "vaccineCode", "reasonCode", "substance"];
 
 impl DataFacts {
     /// The facts of a resource. What it contains or carries counts as its own: whose it is, and its labels.
@@ -85,7 +93,14 @@ impl DataFacts {
     fn read_facts(&mut self, known: &Facts) {
         self.owners = known.patients.iter().map(|id| format!("Patient/{id}")).collect();
         let labels = known.labels.iter().filter(|(_, code)| !code.is_empty());
-        self.labels.extend(labels.map(|(system, code)| Code::new(CodeSystem::of(system), code.as_str())));
+        for (system, code) in labels {
+            let system = CodeSystem::of(system);
+            let is_sensitivity = system == CodeSystem::Confidentiality && BY_KIND.contains(&code.as_str());
+            if is_sensitivity || OF_ANY_SYSTEM.contains(&code.as_str()) {
+                self.labels.insert(Code::new(CodeSystem::ActCode, code.as_str()));
+            }
+            self.labels.insert(Code::new(system, code.as_str()));
+        }
         self.authors.extend(known.authors.iter().cloned());
         self.custodians.extend(known.custodians.iter().cloned());
         self.when = known.when;
@@ -130,6 +145,14 @@ impl DataFacts {
     fn read_element(&mut self, child: Node<'_>) {
         let name = child.key();
         for node in child.subtree() {
+            let is_concept = SAYS_WHAT.contains(&node.key()) || node.key().ends_with("CodeableConcept");
+            if is_concept {
+                let mut concepts = node.items().filter(|concept| concept.kind() == JsonKind::Object);
+                self.is_uncoded |= concepts.any(|concept| {
+                    concept.get("text").is_some()
+                        && concept.items_at("coding").all(|coding| coding.get("code").is_none())
+                });
+            }
             match node.key() {
                 "reference" if node.kind() == JsonKind::String => {
                     self.outgoing.insert(plain(node.text()));

@@ -7,6 +7,7 @@ use crate::model::Millis;
 use super::codes::{Code, CodeSystem};
 use super::data::DataFacts;
 use super::matching::{Answer, is_narrower_or_equal, matches};
+use super::policy::{BreakGlassMode, Combining, DefaultPolicy, Settings};
 use super::program::{Criterion, Effect, Program, Rule};
 
 /// Which rules of Consents count for what is done.
@@ -59,6 +60,13 @@ pub struct Requester {
     pub unresolved: BTreeSet<String>,
     /// The patient for whom the glass is broken, by one who may.
     pub break_glass: Option<String>,
+    /// Whether it is a clinician of the own organization who treats.
+    pub treats_here: bool,
+    /// Identifiers of the own organization, which discloses.
+    pub house_identifiers: BTreeSet<(String, String)>,
+    /// Those of its actors and identifiers that are the person itself, not an organization.
+    pub person: BTreeSet<String>,
+    pub person_identifiers: BTreeSet<(String, String)>,
 }
 
 impl Requester {
@@ -76,7 +84,8 @@ impl Requester {
             self_patient,
             ..
         } = self;
-        let Self { directory, counting, collects, represents, unresolved, break_glass, .. } = self;
+        let Self { directory, counting, collects, represents, unresolved, break_glass, treats_here, .. } =
+            self;
         *actors == other.actors
             && *identifiers == other.identifiers
             && *purposes == other.purposes
@@ -89,119 +98,10 @@ impl Requester {
             && *represents == other.represents
             && *unresolved == other.unresolved
             && *break_glass == other.break_glass
-    }
-}
-
-/// What applies where no Consent does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum DefaultPolicy {
-    Deny,
-    /// Treatment, payment and operations by the own organization.
-    #[default]
-    OwnTpo,
-    OwnTreatment,
-    TreatmentOnly,
-    Tpo,
-    PermitAll,
-}
-
-impl DefaultPolicy {
-    /// The policy of that name.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        Some(match name {
-            "deny" => Self::Deny,
-            "own-tpo" => Self::OwnTpo,
-            "own-treat" => Self::OwnTreatment,
-            "treat-only" => Self::TreatmentOnly,
-            "tpo" => Self::Tpo,
-            "permit-all" => Self::PermitAll,
-            _ => return None,
-        })
-    }
-}
-
-/// How several Consents of one patient combine.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Combining {
-    #[default]
-    DenyOverrides,
-    MostRecent,
-    PermitOverrides,
-}
-
-impl Combining {
-    /// The way of that name (R5 Permission.combining).
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        Some(match name {
-            "deny-overrides" => Self::DenyOverrides,
-            "most-recent" => Self::MostRecent,
-            "permit-overrides" => Self::PermitOverrides,
-            _ => return None,
-        })
-    }
-}
-
-/// What it means to break the glass.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum BreakGlassMode {
-    /// A denial yields (45 CFR 164.312(a)(2)(ii)), but for one that names emergencies.
-    #[default]
-    Override,
-    /// Only what a Consent permits for BTG is shown (IHE PCF).
-    ConsentOnly,
-    Off,
-}
-
-impl BreakGlassMode {
-    /// The mode of that name.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        Some(match name {
-            "override" => Self::Override,
-            "consent-only" => Self::ConsentOnly,
-            "off" => Self::Off,
-            _ => return None,
-        })
-    }
-}
-
-/// The policy of a deployment.
-#[derive(Clone, Debug, Default)]
-pub struct Settings {
-    pub default_policy: DefaultPolicy,
-    pub combining: Combining,
-    pub any_purpose_is_enough: bool,
-    /// The own organization and its parts.
-    pub own: BTreeSet<String>,
-    /// Labels that the right of access does not reach.
-    pub no_self_labels: Vec<String>,
-    /// Programs that hold data under 42 CFR Part 2.
-    pub part2_programs: BTreeSet<String>,
-    /// Whether a general consent to treatment, payment and operations covers Part 2 data (the rule of 2024).
-    pub part2_general: bool,
-    /// Whether Consents that cannot be enforced deny.
-    pub unsupported_denies: bool,
-    /// Whether Consents that are ambiguous or cannot be enforced are refused when they are written.
-    pub strict: bool,
-    /// Consent scopes that are enforced.
-    pub scopes: Vec<String>,
-    /// What broken glass does to a denial.
-    pub break_glass: BreakGlassMode,
-}
-
-impl Settings {
-    /// The policy of a new deployment of this organization.
-    #[must_use]
-    pub fn of(own: BTreeSet<String>) -> Self {
-        Self {
-            own,
-            scopes: vec!["patient-privacy".to_owned()],
-            // 45 CFR 164.524(a)(1)(i).
-            no_self_labels: vec!["PSYTHPN".to_owned()],
-            ..Self::default()
-        }
+            && *treats_here == other.treats_here
+            && self.house_identifiers == other.house_identifiers
+            && self.person == other.person
+            && self.person_identifiers == other.person_identifiers
     }
 }
 
@@ -303,8 +203,10 @@ pub(super) fn decide_for(
     requester: &Requester,
     settings: &Settings,
 ) -> Decision {
-    let excluded =
-        |label: &Code| label.system == CodeSystem::ActCode && settings.no_self_labels.contains(&label.code);
+    let excluded = |label: &Code| {
+        let is_taboo = label.system == CodeSystem::Confidentiality && label.code == "T";
+        (label.system == CodeSystem::ActCode || is_taboo) && settings.no_self_labels.contains(&label.code)
+    };
     if requester.self_patient.as_deref() == Some(owner) && !data.labels.iter().any(excluded) {
         return Decision { permit: true, basis: Basis::RightOfAccess };
     }
@@ -503,7 +405,7 @@ fn of_rules<'p>(
     settings: &Settings,
 ) -> Verdict<'p> {
     let answer = |rule: &Rule| {
-        if !requester.counting.counts(rule) {
+        if !requester.counting.counts(rule) || names_disclosers_alone(rule) {
             return Answer::No;
         }
         let of = |criterion| matches(criterion, rule.effect, data, requester, settings);
@@ -548,6 +450,14 @@ fn of_rules<'p>(
     }
 }
 
+/// A permit whose only actors are those who disclose permits nobody to receive.
+fn names_disclosers_alone(rule: &Rule) -> bool {
+    let has = |is: fn(&Criterion) -> bool| rule.criteria.iter().any(|criterion| is(criterion.known()));
+    rule.effect == Effect::Permit
+        && has(|criterion| matches!(criterion, Criterion::Discloser(_)))
+        && !has(|criterion| matches!(criterion, Criterion::Actor(_)))
+}
+
 /// Nothing matched: a permit that is bounded by its data denies what lies outside, for those whom it names.
 fn outside<'p>(
     rules: &'p [Rule],
@@ -555,7 +465,8 @@ fn outside<'p>(
     requester: &Requester,
     settings: &Settings,
 ) -> Verdict<'p> {
-    let Some(root) = rules.first().filter(|root| requester.counting.counts(root)) else {
+    let counts = |root: &&Rule| requester.counting.counts(root) && !names_disclosers_alone(root);
+    let Some(root) = rules.first().filter(counts) else {
         return Verdict::NotApplicable;
     };
     let bounds_data = root.criteria.iter().any(|criterion| !criterion.is_of_requester());

@@ -10,6 +10,7 @@ use crate::store::{Repository, StoreError, Stored};
 
 use super::codes::Code;
 use super::decide::Requester;
+use super::program::identifier;
 use super::programs::{Actors, OfState};
 
 /// How many organizations above the own one are asked for.
@@ -39,6 +40,10 @@ pub(super) fn requester(
         let is_kept = actor.starts_with("Organization/") || actor.starts_with("Practitioner/");
         let found = || actors(repository, actor);
         let found = if is_kept { of_state.organization(actor, found)? } else { Arc::new(found()?) };
+        if !actor.starts_with("Organization/") {
+            requester.person.extend(found.references.iter().cloned());
+            requester.person_identifiers.extend(found.identifiers.iter().cloned());
+        }
         requester.actors.extend(found.references.iter().cloned());
         requester.identifiers.extend(found.identifiers.iter().cloned());
     }
@@ -63,10 +68,7 @@ pub(super) fn actors(repository: &Repository<'_>, actor: &str) -> Result<Actors,
         }
         let Some(stored) = load(repository, &actor)? else { break };
         let Ok(tree) = parse(stored.text.into_bytes()) else { break };
-        for identifier in tree.root().items_at("identifier") {
-            let text = |name: &str| identifier.str_at(name).unwrap_or_default().to_owned();
-            found.identifiers.insert((text("system"), text("value")));
-        }
+        found.identifiers.extend(tree.root().items_at("identifier").filter_map(identifier));
         next = reference_at(tree.root(), "partOf");
     }
     Ok(found)
@@ -88,7 +90,14 @@ fn add_roles(repository: &Repository<'_>, user: &str, requester: &mut Requester)
         let is_here = reference_at(tree.root(), "organization")
             .is_none_or(|organization| requester.actors.contains(&organization));
         if is_here && is_in_force(tree.root(), requester.now) {
-            requester.actors.insert(format!("PractitionerRole/{}", current.id));
+            let role = format!("PractitionerRole/{}", current.id);
+            requester.person.insert(role.clone());
+            requester.actors.insert(role);
+            let identifiers = tree.root().items_at("identifier").filter_map(identifier);
+            for identifier in identifiers {
+                requester.person_identifiers.insert(identifier.clone());
+                requester.identifiers.insert(identifier);
+            }
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use crate::auth::{Party, Permission};
+use crate::auth::{Party, Permission, Role};
 use crate::definitions::TypeDef;
 use crate::model::{Millis, Node, parse};
 use crate::search::Keep;
@@ -11,14 +11,15 @@ use crate::store::{Current, Fingerprint, Repository, Snapshot, StoreError, Store
 
 use super::codes::Code;
 use super::data::DataFacts;
-use super::decide::{Basis, Decision, Requester, Settings};
+use super::decide::{Basis, Decision, Requester};
 use super::disclosed::{Disclosed, Shown};
-use super::identities::{Membership, load, requester};
+use super::identities::{Membership, actors, load, requester};
 use super::kept::Decisions;
 use super::ladder::Known;
 use super::later::Later;
 use super::masking::{Accompaniment, Named, accompanied, masked, telling_references};
 use super::obligations::of_data;
+use super::policy::Settings;
 use super::program::Program;
 use super::programs::{OfState, Programs, Telling};
 use super::reach::Reach;
@@ -64,6 +65,15 @@ impl<'s> Lens<'s> {
         let of_state = programs.of(snapshot)?;
         let mut requester = requester(&repository, &of_state, &party, now)?;
         let is_own = !requester.actors.is_disjoint(&settings.own);
+        let treats = |purpose: &Code| purpose.is_within(&Code::purpose("TREAT"));
+        requester.treats_here = is_own
+            && party.role == Role::Clinician
+            && !requester.purposes.is_empty()
+            && requester.purposes.iter().all(treats);
+        for own in &settings.own {
+            let house = of_state.organization(own, || actors(&repository, own))?;
+            requester.house_identifiers.extend(house.identifiers.iter().cloned());
+        }
         requester.actions = if is_own { vec!["access", "use"] } else { vec!["access", "use", "disclose"] };
         Ok(Self {
             repository,

@@ -3,8 +3,8 @@ use crate::definitions::r4;
 use crate::model::{Issue, IssueCode, Millis, Node, Reference, ReferenceTarget};
 
 use super::codes::{Code, CodeSystem, confidentiality_rank};
-use super::decide::Settings;
 use super::matching::is_narrower_or_equal;
+use super::policy::Settings;
 use super::program::{Criterion, Effect, Program, Rule, Status};
 
 /// The remarks, as warnings. `is_known` tells whether a local reference (`Type/id`) leads to something.

@@ -3,7 +3,8 @@ use crate::model::Interval;
 
 use super::codes::{Code, CodeSystem, confidentiality_rank};
 use super::data::DataFacts;
-use super::decide::{Requester, Settings};
+use super::decide::Requester;
+use super::policy::Settings;
 use super::program::{Actor, Criterion, Effect, Program, Rule};
 
 /// Whether a criterion is met.
@@ -33,7 +34,14 @@ pub(super) fn matches(
     settings: &Settings,
 ) -> Answer {
     let answer = of_computable(criterion.known(), effect, data, requester, settings);
+    let is_actor = matches!(criterion.known(), Criterion::Actor(_));
     match (criterion, answer) {
+        // A name that nobody can compute must not lock out the emergency room.
+        (Criterion::Partly(_), Answer::No)
+            if is_actor && requester.treats_here && settings.spares_treatment =>
+        {
+            Answer::No
+        }
         (Criterion::Partly(_), Answer::No) => Answer::Maybe,
         (_, answer) => answer,
     }
@@ -47,7 +55,19 @@ fn of_computable(
     settings: &Settings,
 ) -> Answer {
     match criterion {
-        Criterion::Actor(actors) => any(actors.iter().map(|actor| recipient(actor, effect, requester))),
+        Criterion::Actor(actors) => any(actors.iter().map(|actor| recipient(actor, requester))),
+        // Who discloses is always this house; a case that names no house means it.
+        Criterion::Discloser(actors) => {
+            let is_own =
+                |actor: &Actor| actor.reference.as_ref().is_some_and(|named| settings.own.contains(named));
+            let is_own_by_number = |actor: &Actor| {
+                actor.identifiers.iter().any(|identifier| requester.house_identifiers.contains(identifier))
+            };
+            yes_if(
+                settings.own.is_empty()
+                    || actors.iter().any(|actor| is_own(actor) || is_own_by_number(actor)),
+            )
+        }
         Criterion::DataActor(actors) => any(actors.iter().map(|actor| data_actor(actor, data))),
         Criterion::Purpose(purposes) => purpose(purposes, effect, requester, settings),
         Criterion::Action(actions) => {
@@ -58,7 +78,7 @@ fn of_computable(
         Criterion::Code(codes) => {
             if data.codes.iter().any(|code| codes.iter().any(|wanted| code.is_within(wanted))) {
                 Answer::Yes
-            } else if data.codes.is_empty() {
+            } else if data.codes.is_empty() || data.is_uncoded {
                 Answer::Maybe
             } else {
                 Answer::No
@@ -103,6 +123,7 @@ fn needs_of(criterion: &Criterion) -> Needs {
         | Criterion::Label(_)
         | Criterion::Period(_)
         | Criterion::Environment(_)
+        | Criterion::Discloser(_)
         | Criterion::Payer => Needs::Type,
         Criterion::Class(classes) if classes.iter().all(|class| class.system == CodeSystem::ResourceType) => {
             Needs::Type
@@ -132,11 +153,7 @@ pub(super) fn needs(program: &Program, requester: &Requester, settings: &Setting
     rules.flat_map(|rule| &rule.criteria).map(needs_of).max().unwrap_or(Needs::Type)
 }
 
-fn recipient(actor: &Actor, effect: Effect, requester: &Requester) -> Answer {
-    if actor.role == "performer" {
-        // The one who discloses: it names nobody who may receive.
-        return yes_if(effect == Effect::Deny);
-    }
+fn recipient(actor: &Actor, requester: &Requester) -> Answer {
     let named = actor.reference.as_ref();
     if named.is_some_and(|reference| requester.actors.contains(reference)) {
         return Answer::Yes;
@@ -260,9 +277,9 @@ pub(super) fn is_narrower_or_equal(a: &Criterion, b: &Criterion) -> bool {
         | (Criterion::Class(a), Criterion::Class(b))
         | (Criterion::Code(a), Criterion::Code(b))
         | (Criterion::Action(a), Criterion::Action(b)) => within(a, b),
-        (Criterion::Actor(a), Criterion::Actor(b)) | (Criterion::DataActor(a), Criterion::DataActor(b)) => {
-            a.iter().all(|actor| b.contains(actor))
-        }
+        (Criterion::Actor(a), Criterion::Actor(b))
+        | (Criterion::DataActor(a), Criterion::DataActor(b))
+        | (Criterion::Discloser(a), Criterion::Discloser(b)) => a.iter().all(|actor| b.contains(actor)),
         (Criterion::Data(a), Criterion::Data(b)) => a.iter().all(|value| b.contains(value)),
         (a, b) => a == b,
     }

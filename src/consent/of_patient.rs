@@ -11,8 +11,9 @@ use super::identities::{load, reference_at};
 use super::lens::Lens;
 use super::program::{Program, compile};
 
-/// A person has no more files than this; where there are more, nothing is decided and so nothing is shown.
-const FILES_MAX: usize = 64;
+/// A person has no more files than this: a Patient whose links would join more is refused when it is written. What is stored is
+/// followed to its end.
+pub const FILES_MAX: usize = 64;
 
 /// More policies of the house are not read.
 const POLICIES_MAX: usize = 10_000;
@@ -87,6 +88,19 @@ impl Lens<'_> {
         Ok(self.programs(patient)?.to_vec())
     }
 
+    /// How many files are one person's once a Patient is written with its links.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn files_joined_by(&self, patient: Node<'_>) -> Result<usize, StoreError> {
+        let own = format!("Patient/{}", patient.str_at("id").unwrap_or_default());
+        let mut joined = self.files_of_person(&own)?;
+        for other in merged_with(patient) {
+            joined.extend(self.files_of_person(&other)?);
+        }
+        Ok(joined.len())
+    }
+
     /// The patient itself, and the Patients that it replaces or is replaced by, however many links away (R4
     /// patient.html#links).
     fn files_of_person(&self, owner: &str) -> Result<BTreeSet<String>, StoreError> {
@@ -103,11 +117,6 @@ impl Lens<'_> {
                 }
             }
             for other in linked {
-                if found.len() >= FILES_MAX {
-                    return Err(StoreError::Corrupt(format!(
-                        "{owner} is linked to more than {FILES_MAX} files"
-                    )));
-                }
                 if found.insert(other.clone()) {
                     open.push(other);
                 }

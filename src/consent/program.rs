@@ -1,5 +1,5 @@
 //! A Consent compiled: its provisions as flat rules, each with the criteria that hold for it, inherited ones included.
-use crate::model::{Interval, Millis, Node, Temporal};
+use crate::model::{Interval, Millis, Node, Reference, ReferenceTarget, Temporal};
 use crate::search::plain;
 
 use super::codes::{Code, CodeSystem};
@@ -40,10 +40,22 @@ pub struct Actor {
 }
 
 impl Actor {
-    /// Whether it tells who is meant.
+    /// Whether it can be computed who is meant: by a reference to a resource, here or elsewhere, or by an identifier with a value.
     #[must_use]
     pub fn is_somebody(&self) -> bool {
-        self.reference.is_some() || !self.identifiers.is_empty()
+        let is_resource = |reference: &String| {
+            matches!(
+                Reference::parse(reference).target,
+                ReferenceTarget::Relative(_) | ReferenceTarget::Absolute { .. }
+            )
+        };
+        self.reference.as_ref().is_some_and(is_resource) || !self.identifiers.is_empty()
+    }
+
+    /// Whether it names who discloses, not who receives (HRex).
+    #[must_use]
+    pub fn is_discloser(&self) -> bool {
+        self.role == "performer"
     }
 }
 
@@ -66,6 +78,8 @@ pub enum Criterion {
     DataSource(Vec<String>),
     DataTag(Vec<Vec<(String, String)>>),
     Payer,
+    /// Who discloses: the rule is about what these disclose.
+    Discloser(Vec<Actor>),
     /// Some of its values cannot be computed: where the others do not match, it may.
     Partly(Box<Self>),
 }
@@ -89,6 +103,7 @@ impl Criterion {
             Self::DataSource(_) => 11,
             Self::DataTag(_) => 12,
             Self::Payer => 13,
+            Self::Discloser(_) => 14,
             Self::Partly(known) => known.kind(),
         }
     }
@@ -111,6 +126,7 @@ impl Criterion {
             | Self::Action(_)
             | Self::Period(_)
             | Self::Environment(_)
+            | Self::Discloser(_)
             | Self::Payer => true,
             Self::Partly(known) => known.is_of_requester(),
             Self::DataActor(_)
@@ -167,6 +183,15 @@ pub struct Program {
 }
 
 impl Program {
+    /// Whether it names somebody as a recipient who cannot be computed.
+    #[must_use]
+    pub fn has_actors_unknown(&self) -> bool {
+        let mut criteria = self.readings.iter().flatten().flat_map(|rule| &rule.criteria);
+        criteria.any(|criterion| {
+            matches!(criterion, Criterion::Partly(known) if matches!(**known, Criterion::Actor(_)))
+        })
+    }
+
     /// The moments at which what it says may change: where it, or one of its rules, begins or ends.
     pub(super) fn bounds(&self) -> impl Iterator<Item = Millis> {
         let criteria = self.readings.iter().flatten().flat_map(|rule| &rule.criteria);
@@ -265,7 +290,7 @@ fn readings(consent: Node<'_>) -> (Status, Vec<Vec<Rule>>) {
         return (Status::Enforceable, vec![emergency_only()]);
     }
     if root_type.is_none() && has(&["hipaa-self-pay"]) {
-        return (Status::Enforceable, vec![vec![self_pay(provision)]]);
+        return (Status::Enforceable, vec![vec![self_pay(provision, consent)]]);
     }
     let Some(provision) = provision else {
         return match base {
@@ -281,7 +306,7 @@ fn readings(consent: Node<'_>) -> (Status, Vec<Vec<Rule>>) {
         .any(|uri| uri.ends_with("hrex-consent.html#regular"));
     match (root_type, base) {
         (Some(effect), _) => {
-            let mut reading = match tree(provision, effect) {
+            let mut reading = match tree(provision, effect, consent) {
                 Ok(reading) => reading,
                 Err(why) => return unsupported(why),
             };
@@ -291,24 +316,25 @@ fn readings(consent: Node<'_>) -> (Status, Vec<Vec<Rule>>) {
             (Status::Enforceable, vec![reading])
         }
         (None, None) => unsupported("its root has no type and no policy rule can be computed"),
-        (None, Some(base)) => typeless(provision, base),
+        (None, Some(base)) => typeless(provision, base, consent),
     }
 }
 
 /// R4's own examples leave the root without a type: what its criteria mean then is open.
-fn typeless(provision: Node<'_>, base: Effect) -> (Status, Vec<Vec<Rule>>) {
-    let unbounded = criteria(provision).iter().all(|criterion| matches!(criterion, Criterion::Period(_)));
+fn typeless(provision: Node<'_>, base: Effect, consent: Node<'_>) -> (Status, Vec<Vec<Rule>>) {
+    let unbounded =
+        criteria(provision, consent).iter().all(|criterion| matches!(criterion, Criterion::Period(_)));
     let mut children = provision.items_at("provision").peekable();
     let only_permits =
         children.peek().is_some() && children.all(|child| child.str_at("type") == Some("permit"));
     let built = if unbounded && base == Effect::Permit && only_permits {
         // Exceptions that change nothing: read as "only these".
-        tree(provision, Effect::Deny).map(|reading| (Status::Ambiguous, vec![reading]))
+        tree(provision, Effect::Deny, consent).map(|reading| (Status::Ambiguous, vec![reading]))
     } else if unbounded {
-        tree(provision, base).map(|reading| (Status::Enforceable, vec![reading]))
+        tree(provision, base, consent).map(|reading| (Status::Enforceable, vec![reading]))
     } else {
-        tree(provision, base).and_then(|constraint| {
-            let exception = exception(provision, base)?;
+        tree(provision, base, consent).and_then(|constraint| {
+            let exception = exception(provision, base, consent)?;
             Ok((Status::Ambiguous, vec![constraint, exception]))
         })
     };
@@ -327,8 +353,8 @@ fn emergency_only() -> Vec<Rule> {
     ]
 }
 
-fn self_pay(provision: Option<Node<'_>>) -> Rule {
-    let mut own = provision.map(criteria).unwrap_or_default();
+fn self_pay(provision: Option<Node<'_>>, consent: Node<'_>) -> Rule {
+    let mut own = provision.map(|provision| criteria(provision, consent)).unwrap_or_default();
     own.retain(|criterion| !matches!(criterion, Criterion::Purpose(_) | Criterion::Period(_)));
     own.push(Criterion::Purpose(vec![Code::purpose("HPAYMT"), Code::purpose("HOPERAT")]));
     own.push(Criterion::Payer);
@@ -345,14 +371,14 @@ fn limit_to_normal(reading: &mut [Rule]) {
     }
 }
 
-fn tree(root: Node<'_>, effect: Effect) -> Result<Vec<Rule>, &'static str> {
+fn tree(root: Node<'_>, effect: Effect, consent: Node<'_>) -> Result<Vec<Rule>, &'static str> {
     let mut rules = Vec::new();
-    walk(root, effect, None, "provision".to_owned(), 0, &mut rules)?;
+    walk((root, consent), effect, None, "provision".to_owned(), 0, &mut rules)?;
     Ok(rules)
 }
 
 fn walk(
-    provision: Node<'_>,
+    (provision, consent): (Node<'_>, Node<'_>),
     effect: Effect,
     parent: Option<usize>,
     path: String,
@@ -364,7 +390,7 @@ fn walk(
     }
     let inherited =
         parent.and_then(|parent| rules.get(parent)).map(|rule| rule.criteria.clone()).unwrap_or_default();
-    let own = criteria(provision);
+    let own = criteria(provision, consent);
     let number = rules.len();
     // The period of the root bounds the whole Consent and is checked once.
     let kept = inherited.into_iter().filter(|criterion| {
@@ -376,18 +402,18 @@ fn walk(
     rules.push(rule(effect, criteria, parent, path.clone()));
     for (child, index) in provision.items_at("provision").zip(0_usize..) {
         let effect = child.str_at("type").and_then(Effect::of).unwrap_or(effect.opposite());
-        walk(child, effect, Some(number), format!("{path}.provision[{index}]"), depth + 1, rules)?;
+        walk((child, consent), effect, Some(number), format!("{path}.provision[{index}]"), depth + 1, rules)?;
     }
     Ok(())
 }
 
 /// The reading in which the root's criteria are themselves an exception to the policy rule.
-fn exception(provision: Node<'_>, base: Effect) -> Result<Vec<Rule>, &'static str> {
+fn exception(provision: Node<'_>, base: Effect, consent: Node<'_>) -> Result<Vec<Rule>, &'static str> {
     let mut rules = vec![rule(base, Vec::new(), None, "policyRule".to_owned())];
-    let own = criteria(provision);
+    let own = criteria(provision, consent);
     rules.push(rule(base.opposite(), own.clone(), Some(0), "provision".to_owned()));
     for (child, index) in provision.items_at("provision").zip(0_usize..) {
-        let stated = criteria(child);
+        let stated = criteria(child, consent);
         let kept =
             own.iter().filter(|criterion| !stated.iter().any(|other| other.kind() == criterion.kind()));
         let criteria = kept.chain(&stated).cloned().collect();
@@ -402,10 +428,13 @@ const DATA_ROLES: [&str; 4] = ["CST", "AUT", "AUTHEN", "LA"];
 
 /// The criteria that a provision itself states. An element that is there and yields no value that can be computed is a
 /// criterion all the same: passed over, it would widen a permit and end a denial.
-fn criteria(provision: Node<'_>) -> Vec<Criterion> {
+fn criteria(provision: Node<'_>, consent: Node<'_>) -> Vec<Criterion> {
     let mut out = Vec::new();
-    let (data, recipients): (Vec<Actor>, Vec<Actor>) =
-        provision.items_at("actor").map(actor).partition(|actor| DATA_ROLES.contains(&actor.role.as_str()));
+    let actors = provision.items_at("actor").map(|node| actor(node, consent));
+    let (data, others): (Vec<Actor>, Vec<Actor>) =
+        actors.partition(|actor| DATA_ROLES.contains(&actor.role.as_str()));
+    let (disclosers, recipients): (Vec<Actor>, Vec<Actor>) =
+        others.into_iter().partition(Actor::is_discloser);
     let mut push = |present: bool, is_whole: bool, criterion: Criterion| match (present, is_whole) {
         (false, _) => {}
         (true, true) => out.push(criterion),
@@ -413,6 +442,8 @@ fn criteria(provision: Node<'_>) -> Vec<Criterion> {
     };
     push(!recipients.is_empty(), recipients.iter().all(Actor::is_somebody), Criterion::Actor(recipients));
     push(!data.is_empty(), data.iter().all(Actor::is_somebody), Criterion::DataActor(data));
+    let is_whole = disclosers.iter().all(Actor::is_somebody);
+    push(!disclosers.is_empty(), is_whole, Criterion::Discloser(disclosers));
     let codings = |name: &str| -> (bool, Vec<Code>) {
         let codes: Vec<Option<Code>> = provision.items_at(name).map(Code::of_coding).collect();
         (codes.iter().all(Option::is_some), codes.into_iter().flatten().collect())
@@ -496,21 +527,37 @@ fn extensions(provision: Node<'_>, out: &mut Vec<Criterion>) {
     }
 }
 
-fn actor(node: Node<'_>) -> Actor {
+/// An actor; one that the Consent contains is whom its identifiers, or what it refers to, say.
+fn actor(node: Node<'_>, consent: Node<'_>) -> Actor {
     let role = node
         .get("role")
         .and_then(|role| role.items_at("coding").find_map(|coding| coding.str_at("code")))
         .unwrap_or("_default");
     let reference = node.get("reference");
-    let identifiers = reference
+    let mut identifiers: Vec<(String, String)> = reference
         .and_then(|reference| reference.get("identifier"))
-        .map(|identifier| {
-            let text = |name: &str| identifier.str_at(name).unwrap_or_default().to_owned();
-            vec![(text("system"), text("value"))]
-        })
-        .unwrap_or_default();
-    let reference = reference.and_then(|reference| reference.str_at("reference")).map(plain);
-    Actor { role: role.to_owned(), reference, identifiers }
+        .into_iter()
+        .filter_map(identifier)
+        .collect();
+    let mut literal = reference.and_then(|reference| reference.str_at("reference")).map(plain);
+    if let Some(id) =
+        literal.as_deref().and_then(|literal| literal.strip_prefix('#')).filter(|id| !id.is_empty())
+    {
+        let contained = consent.items_at("contained").find(|inner| inner.str_at("id") == Some(id));
+        identifiers.extend(
+            contained.into_iter().flat_map(|inner| inner.items_at("identifier")).filter_map(identifier),
+        );
+        // A role that is contained says which person or organization has it.
+        let named = |name: &str| contained?.get(name)?.str_at("reference").map(plain);
+        literal = named("practitioner").or_else(|| named("organization"));
+    }
+    Actor { role: role.to_owned(), reference: literal, identifiers }
+}
+
+/// System and value of an identifier that has a value.
+pub(super) fn identifier(node: Node<'_>) -> Option<(String, String)> {
+    let value = node.str_at("value").filter(|value| !value.trim().is_empty())?;
+    Some((node.str_at("system").unwrap_or_default().to_owned(), value.to_owned()))
 }
 
 /// From the first instant of its start to the last instant of its end.

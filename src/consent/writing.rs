@@ -5,7 +5,9 @@ use crate::store::StoreError;
 
 use super::data::DataFacts;
 use super::decide::{Basis, Counting, Requester};
+use super::identities::{Membership, membership};
 use super::lens::Lens;
+use super::matching::{Answer, matches};
 use super::program::{Criterion, Effect, compile};
 
 /// What feeds identities and subjects of decisions is written by those of the own staff who keep it.
@@ -60,7 +62,7 @@ impl Lens<'_> {
             _ if name == "Consent" && row.administers => {
                 Ok(self.is_own() && self.party.may_administer() && resource.get("patient").is_none())
             }
-            _ if name == "Consent" => Ok(self.may_record(resource)),
+            _ if name == "Consent" => self.may_record(resource),
             Writes::Work => Ok(false),
             Writes::Administration => Ok(self.is_own() && data.owners.is_empty()),
             Writes::Anything if data.owners.is_empty() => Ok(self.is_own()),
@@ -83,21 +85,47 @@ impl Lens<'_> {
     }
 
     /// Consents that are recorded for a patient. Nobody records a permit for himself.
-    fn may_record(&self, consent: Node<'_>) -> bool {
+    fn may_record(&self, consent: Node<'_>) -> Result<bool, StoreError> {
         let row = self.party.role.row();
-        self.is_own() && row.records_consents && !self.permits_itself(consent)
+        Ok(self.is_own() && row.records_consents && !self.permits_itself(consent)?)
     }
 
-    fn permits_itself(&self, consent: Node<'_>) -> bool {
-        let Some(user) = &self.party.fhir_user else { return false };
-        let rules = compile(consent).readings;
-        let mut permits = rules.iter().flatten().filter(|rule| rule.effect == Effect::Permit);
-        permits.any(|rule| {
-            rule.criteria.iter().any(|criterion| match criterion {
-                Criterion::Actor(actors) => actors.iter().any(|actor| actor.reference.as_ref() == Some(user)),
-                _ => false,
-            })
-        })
+    /// Whether a permit picks out the party as a person, by the very matching that decides: by its user, an identifier, a role of its
+    /// own, or a group or team of which it is a member itself. A permit for the organization, or for anybody, is none for oneself.
+    fn permits_itself(&self, consent: Node<'_>) -> Result<bool, StoreError> {
+        let person = Requester {
+            actors: self.requester.person.clone(),
+            identifiers: self.requester.person_identifiers.clone(),
+            ..self.requester.clone()
+        };
+        self.is_picked_out(consent, &person, Some(Effect::Permit))
+    }
+
+    /// Whether a rule of a Consent names somebody as a recipient.
+    fn is_picked_out(
+        &self,
+        consent: Node<'_>,
+        somebody: &Requester,
+        effect: Option<Effect>,
+    ) -> Result<bool, StoreError> {
+        let program = compile(consent);
+        let owner = program.patient.clone().unwrap_or_default();
+        let mut known = somebody.clone();
+        for team in &program.teams {
+            if membership(&self.repository, team, &owner, somebody)? == Membership::Member {
+                known.actors.insert(team.clone());
+            }
+        }
+        let nothing = DataFacts::default();
+        let mut rules = program.readings.iter().flatten();
+        Ok(rules.any(|rule| {
+            let names = |criterion: &Criterion| {
+                matches!(criterion.known(), Criterion::Actor(_))
+                    && matches(criterion.known(), rule.effect, &nothing, &known, &self.settings)
+                        == Answer::Yes
+            };
+            effect.is_none_or(|effect| rule.effect == effect) && rule.criteria.iter().any(names)
+        }))
     }
 
     /// What patients, and who acts for them, write: about the one patient alone.
@@ -112,25 +140,14 @@ impl Lens<'_> {
         if name == "Consent" {
             // Who is named by a Consent does not write it: the patient does, or the own staff that records it. Who acts for
             // the patient neither gives nor takes rights of the own.
-            let is_named = self.party.role == Role::Representative && self.is_named(resource);
+            let is_named = self.party.role == Role::Representative
+                && self.is_picked_out(resource, &self.requester, None)?;
             return Ok(is_own && !is_named);
         }
         if !is_own || writing == Writing::Change || !PATIENTS_WRITE.contains(&name) {
             return Ok(false);
         }
         self.may_collect(data, writing)
-    }
-
-    /// Whether a Consent names the party.
-    fn is_named(&self, consent: Node<'_>) -> bool {
-        let rules = compile(consent).readings;
-        rules.iter().flatten().flat_map(|rule| &rule.criteria).any(|criterion| match criterion {
-            Criterion::Actor(actors) => actors.iter().any(|actor| {
-                let is_identity = |reference: &String| self.requester.actors.contains(reference);
-                actor.reference.as_ref().is_some_and(is_identity)
-            }),
-            _ => false,
-        })
     }
 
     /// Whether the party keeps the record: what it writes, and by which criteria, is judged on what is stored, whether it may

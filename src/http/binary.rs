@@ -42,6 +42,16 @@ pub(super) fn wrap(path: &[String], headers: &HeaderMap, bytes: &[u8]) -> Result
         quote(id, &mut text);
         text.push(',');
     }
+    if let Some(context) = headers.get("x-security-context") {
+        // R4 binary.html#security-context.
+        let wrong = || {
+            let issue = crate::model::Issue::error(IssueCode::Value, "X-Security-Context is no reference");
+            Refusal::new(RefusalKind::BadRequest, issue)
+        };
+        text.push_str("\"securityContext\":{\"reference\":");
+        quote(context.to_str().ok().filter(|context| !context.is_empty()).ok_or_else(wrong)?, &mut text);
+        text.push_str("},");
+    }
     text.push_str("\"contentType\":");
     quote(content_type, &mut text);
     text.push_str(",\"data\":");

@@ -9,6 +9,7 @@ mod negotiate;
 mod oauth;
 mod observe;
 mod respond;
+mod same_origin;
 mod service;
 mod tls;
 

@@ -31,6 +31,7 @@ use super::negotiate::{self, Content, Format};
 use super::oauth;
 use super::observe::{Label, Observed, observe};
 use super::respond::{self, Manner};
+use super::same_origin::guard;
 
 /// The limits of the wire, each with its default.
 #[derive(Clone, Copy, Debug)]
@@ -96,6 +97,7 @@ struct App {
 /// The router of a server. The API is below `/fhir`.
 pub fn router(engine: Arc<Engine>, limits: Limits, tasks: Tasks, observed: Arc<Observed>) -> Router {
     let authorization = oauth::routes(engine.clone());
+    let guarded = engine.clone();
     let app = App { engine, tasks, limits, observed: observed.clone(), heavy: heavy() };
     let timeout = Duration::from_secs(limits.request_seconds_max);
     Router::new()
@@ -113,6 +115,7 @@ pub fn router(engine: Arc<Engine>, limits: Limits, tasks: Tasks, observed: Arc<O
         .layer(RequestBodyTimeoutLayer::new(limits.patience.body))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, timeout))
         .layer(CatchPanicLayer::new())
+        .layer(from_fn_with_state(guarded, guard))
         .layer(from_fn_with_state(observed, observe))
 }
 

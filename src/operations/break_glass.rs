@@ -45,7 +45,7 @@ pub(super) fn break_glass(session: &Session<'_>, call: &Call<'_>) -> Result<Answ
         "description": format!("review: {who} has broken the glass"),
         "reasonCode": {"text": reason},
     });
-    draft.push(session.snapshot(), &mut task(session, Work::ReviewBreakGlass, &patient, more)?)?;
+    draft.push(session.snapshot(), &mut task(session, Work::ReviewBreakGlass, Some(&patient), more)?)?;
     let asked = call.request.asked();
     let mut access = session.engine.begin_record(party, (BREAK_GLASS, Action::Execute), asked)?;
     access.purposes = vec!["BTG".to_owned()];

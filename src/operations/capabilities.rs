@@ -45,7 +45,7 @@ pub(super) fn capabilities(engine: &Engine) -> Result<Answer, Refusal> {
         "rest": [{
             "mode": "server",
             "security": security(engine),
-            "resource": r4().resources().map(|def| resource(&params, def)).collect::<Vec<Value>>(),
+            "resource": served().map(|def| resource(&params, def)).collect::<Vec<Value>>(),
             "interaction": system_interactions(),
             "searchParam": CONTROLS.iter().filter(|(name, ..)| *name != "_cursor").map(|(name, _, says)| {
                 json!({"name": name, "type": "special", "documentation": says})
@@ -55,6 +55,11 @@ pub(super) fn capabilities(engine: &Engine) -> Result<Answer, Refusal> {
     let statement = Public::capabilities(&Statement(statement));
     *kept = Some((params, statement.clone()));
     Ok(Answer::new(Kind::Ok, Body::Public(statement)))
+}
+
+/// The types that are stored: Parameters is for operations.
+fn served() -> impl Iterator<Item = &'static TypeDef> {
+    r4().resources().filter(|def| &*def.name != "Parameters")
 }
 
 /// How clients get access (SMART App Launch 2.2, "Conformance": the older form beside the well-known one).

@@ -254,6 +254,12 @@ impl Engine {
         !self.kv.is_local() || self.trust.as_ref().is_some_and(|trust| trust.may_ask(token, self.now()))
     }
 
+    /// Whether everybody who reaches the server is taken for the hospital's own system.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// Whether a party runs the server: an administrator of the own organization, or an app that one has let do so.
     #[must_use]
     pub fn may_administer(&self, party: &Party) -> bool {
@@ -511,6 +517,11 @@ pub(super) fn prepare_write(
         // Before any data is looked at: no such event can be changed or deleted by anybody.
         let message = "the record of accesses is never changed; events of other systems are added by POST";
         let issue = Issue::error(IssueCode::NotSupported, message);
+        return Err(Refusal::new(RefusalKind::MethodNotAllowed, issue));
+    }
+    if place.def().is_some_and(|def| &*def.name == "Parameters") {
+        let issue =
+            Issue::error(IssueCode::NotSupported, "Parameters are for operations; they are not stored");
         return Err(Refusal::new(RefusalKind::MethodNotAllowed, issue));
     }
     let prepared = match (row.code, place) {

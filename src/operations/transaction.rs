@@ -151,6 +151,7 @@ fn attempt(
         let message = "the match of this entry is deleted by another entry of the transaction";
         return Err(at_entry(Refusal::bad_request(IssueCode::Conflict, message), *index));
     }
+    reads_succeed(&session, routed, &deleted)?;
     planned.iter().for_each(|(_, _, plan, _)| super::audit::add_change(&mut access, &plan.change));
     answers.values().for_each(|answer| add_to_record(&mut access, answer));
     access.withhold(&session.lens.take_withheld());
@@ -167,6 +168,36 @@ fn attempt(
     let mut answer = answer(engine, BundleKind::TransactionResponse, entries)?;
     answer.recorded = true;
     Ok(Ok(answer))
+}
+
+/// That no read among the entries fails: then the transaction does (R4 http.html#transaction). They are tried on the state before
+/// it; what the transaction itself makes is there afterwards, what it deletes is not.
+fn reads_succeed(
+    session: &Session<'_>,
+    routed: &[Routed<'_>],
+    deleted: &HashSet<String>,
+) -> Result<(), Refusal> {
+    for (Routed { entry, row, place }, index) in routed.iter().zip(0_usize..) {
+        if is_write(row) || matches!(row.code, Code::Capabilities) {
+            continue;
+        }
+        let target = match place {
+            Place::Instance(def, id) | Place::Version(def, id, _) => Some(format!("{}/{id}", def.name)),
+            Place::System | Place::Type(_) | Place::Compartment(..) => None,
+        };
+        if target.as_ref().is_some_and(|target| deleted.contains(target)) {
+            return Err(at_entry(Refusal::gone(), index));
+        }
+        if target.is_some_and(|target| session.coming.contains(&target)) {
+            continue;
+        }
+        let party = Arc::new(session.lens.party().clone());
+        let trial = Session::new(session.engine, party, session.snapshot())?.for_reading(row, place);
+        let request = entry.request(None)?;
+        answer_read(&trial, row, place, &request)
+            .map_err(|refusal| at_entry(refusal.withholding(&trial), index))?;
+    }
+    Ok(())
 }
 
 /// Reads come last and see the state that the transaction left.

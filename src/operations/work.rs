@@ -23,6 +23,8 @@ pub(super) enum Work {
     AwaitPatient,
     /// A Patient came whose Consents were here before.
     PatientCame,
+    /// A Consent names somebody whom nobody can compute.
+    ClarifyConsent,
 }
 
 impl Work {
@@ -32,21 +34,27 @@ impl Work {
             Self::ReviewBreakGlass => "review-break-glass",
             Self::AwaitPatient => "consent-awaits-patient",
             Self::PatientCame => "patient-came-after-consent",
+            Self::ClarifyConsent => "clarify-consent",
         }
     }
 }
 
-/// A Task about a patient (`Patient/id`), requested now. `more` are further members of the resource.
-pub(super) fn task(session: &Session<'_>, work: Work, patient: &str, more: Value) -> Result<Change, Refusal> {
+/// A Task, about a patient (`Patient/id`) where it is about one, requested now. `more` are further members of the resource.
+pub(super) fn task(
+    session: &Session<'_>,
+    work: Work,
+    patient: Option<&str>,
+    more: Value,
+) -> Result<Change, Refusal> {
     let mut task = json!({
         "resourceType": "Task",
         "status": "requested",
         "intent": "order",
         "code": {"coding": [{"system": WORK_SYSTEM, "code": work.code()}]},
-        "for": {"reference": patient},
         "authoredOn": Temporal::from_millis(session.engine.now()).to_text(),
     });
     if let (Some(task), Value::Object(more)) = (task.as_object_mut(), more) {
+        task.extend(patient.map(|patient| ("for".to_owned(), json!({"reference": patient}))));
         task.extend(more);
     }
     made(session, &task)
@@ -110,7 +118,7 @@ pub(super) fn merges(
             "focus": {"reference": twin},
             "description": "two files have the same identifier",
         });
-        changes.push(task(session, Work::MergePatients, &own, more)?);
+        changes.push(task(session, Work::MergePatients, Some(&own), more)?);
     }
     Ok(changes)
 }

@@ -3,16 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use serde_json::json;
-
 use crate::audit::{self, Access};
 use crate::auth::{Party, Permission};
-use crate::consent::{DataFacts, Disclosed, Writing};
+use crate::consent::{DataFacts, Disclosed, FILES_MAX, Writing};
 use crate::definitions::{TypeDef, r4};
-use crate::model::{
-    Issue, IssueCode, Node, Normalized, Outcome, Reference, ReferenceTarget, ResourceId, ResourceKey,
-    SyntaxError, normalize, parse,
-};
+use crate::model::{Issue, IssueCode, Node, Normalized, Outcome, ResourceId, SyntaxError, normalize, parse};
 use crate::store::{
     At, Change, CommitError, Committed, Current, Derive as _, Draft, Expectation, Method, Stored,
 };
@@ -26,7 +21,6 @@ use super::request::{Headers, Payload, Preference, Request};
 use super::route::Place;
 use super::session::Session;
 use super::table::{Code, Interaction};
-use super::work::Work;
 
 /// A write as it was sent, its body checked.
 pub(super) struct Input {
@@ -146,7 +140,13 @@ pub(super) fn put(
         session.lens.refuse_to_write(format!("{}/{id}", def.name), tree.root());
         return Err(Refusal::forbidden("the party may not write this"));
     }
-    check_consent(session, def, tree.root())?;
+    super::consent::check_patient(session, def, tree.root())?;
+    let is_linked = &*def.name == "Patient" && tree.root().get("link").is_some();
+    if is_linked && session.lens.files_joined_by(tree.root())? > FILES_MAX {
+        let message = format!("the links would join more than {FILES_MAX} files of one person");
+        let issue = Issue::error(IssueCode::TooCostly, message).at("Patient.link");
+        return Err(Refusal::new(RefusalKind::Unprocessable, issue));
+    }
     super::integrity::check_references(session, tree.root())?;
     let derived = SearchIndex { params: session.params.clone() }.derive(def, tree.root());
     let is_new = prior.as_ref().is_none_or(|prior| prior.deleted);
@@ -161,7 +161,7 @@ pub(super) fn put(
     }
     let mut also = if is_new { super::work::merges(session, def, tree.root())? } else { Vec::new() };
     if is_new || &*def.name == "Consent" {
-        let (remarks, tasks) = awaited(session, def, tree.root())?;
+        let (remarks, tasks) = super::consent::awaited(session, def, tree.root())?;
         warnings.extend(remarks);
         also.extend(tasks);
     }
@@ -208,84 +208,6 @@ pub(super) fn check_scope(
 
 /// A Consent binds only a patient who is known here; one about nobody, or about somebody elsewhere, would bind nobody and
 /// look as if it did.
-/// Whom a Consent is about must be clear when it is written: a Patient that the writer sees; for who keeps the record any id,
-/// here or still to come; nobody at all for an administrator, whose policy it then is. The answer to all others is the same
-/// for hidden and for absent.
-fn check_consent(session: &Session<'_>, def: &TypeDef, consent: Node<'_>) -> Result<(), Refusal> {
-    if &*def.name != "Consent" {
-        return Ok(());
-    }
-    let refused = |message: &str| {
-        let issue = Issue::error(IssueCode::BusinessRule, message).at("Consent.patient");
-        Err(Refusal::new(RefusalKind::Unprocessable, issue))
-    };
-    let Some(patient) = consent.get("patient") else {
-        return match session.engine.may_administer(session.lens.party()) {
-            true => Ok(()),
-            false => {
-                refused("a Consent names its patient; only administrators write policies that name none")
-            }
-        };
-    };
-    if let Some(key) = patient_key(patient)
-        && (session.lens.keeps_record() || session.is_seen(&key)?)
-    {
-        return Ok(());
-    }
-    refused("a Consent names its patient by a reference to a Patient of this server")
-}
-
-/// The Patient that a reference element names on this server.
-fn patient_key(reference: Node<'_>) -> Option<ResourceKey> {
-    match Reference::parse(reference.str_at("reference")?).target {
-        ReferenceTarget::Relative(key) => Some(key).filter(|key| key.type_name == "Patient"),
-        _ => None,
-    }
-}
-
-/// What is to be said, and done, where a Consent is written before its Patient, or a Patient comes after its Consents: a
-/// mistyped id must not silently switch a denial off.
-fn awaited(
-    session: &Session<'_>,
-    def: &TypeDef,
-    resource: Node<'_>,
-) -> Result<(Vec<Issue>, Vec<Change>), Refusal> {
-    let warning = |message: String, at: &str| Issue::warning(IssueCode::NotFound, message).at(at);
-    let id = resource.str_at("id").unwrap_or_default();
-    match &*def.name {
-        "Consent" => {
-            let patient = resource.get("patient").and_then(patient_key);
-            let Some(key) = patient.filter(|_| session.lens.keeps_record()) else {
-                return Ok(Default::default());
-            };
-            if session.exists(&key)? {
-                return Ok(Default::default());
-            }
-            let message = format!("{key} is not here: nothing is governed until it comes");
-            let more = json!({"focus": {"reference": format!("Consent/{id}")}, "description": message});
-            let task = super::work::task(session, Work::AwaitPatient, &key.to_string(), more)?;
-            Ok((vec![warning(message, "Consent.patient")], vec![task]))
-        }
-        "Patient" if session.lens.is_own() => {
-            let patient = format!("Patient/{id}");
-            let (mut warnings, mut tasks) = (Vec::new(), Vec::new());
-            for program in session.lens.consents_of(&patient)? {
-                if program.patient.as_ref() != Some(&patient) || !program.active || program.denies_only {
-                    continue;
-                }
-                let consent = format!("Consent/{}", program.id);
-                let message =
-                    format!("{consent} was recorded before {patient} came, and governs it from now on");
-                let more = json!({"focus": {"reference": consent}, "description": message});
-                tasks.push(super::work::task(session, Work::PatientCame, &patient, more)?);
-                warnings.push(warning(message, "Patient"));
-            }
-            Ok((warnings, tasks))
-        }
-        _ => Ok(Default::default()),
-    }
-}
-
 /// The text with what the server keeps or makes its own: references under the own base become relative, and security
 /// labels that the version before had stay. Labels are taken off by those who may, with an operation of its own. `None`
 /// if nothing changes.

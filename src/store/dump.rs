@@ -105,7 +105,9 @@ pub fn read_dump_without(
     if &magic != MAGIC {
         return Err(corrupt("it is none, or of another format"));
     }
-    let mut stream = Hashed { input: zstd::Decoder::new(input)?, hasher: Sha256::new() };
+    // One frame: what stands behind it is not part of the dump.
+    let decoder = zstd::Decoder::new(&mut *input)?.single_frame();
+    let mut stream = Hashed { input: decoder, hasher: Sha256::new() };
     let sequence = Sequence(stream.number()?);
     let row = stream.number()?;
     let mut start = Some(Start { sequence, row });
@@ -135,6 +137,10 @@ pub fn read_dump_without(
     stream.input.read_exact(&mut expected)?;
     if counted != keys || *digest != expected {
         return Err(corrupt("it was damaged; what was restored from it is not to be used"));
+    }
+    let mut rest = stream.input.finish();
+    if !rest.buffer().is_empty() || rest.read(&mut [0])? != 0 {
+        return Err(corrupt("there is more behind its end"));
     }
     // Rows that came after the dump will be given to others.
     let since = erased.range(..row).map(|row| erased_key(*row));

@@ -83,10 +83,11 @@ impl<'r: 't, 't> Walk<'r, 't> {
 
     fn members(&mut self, node: Node<'t>, def: &'r TypeDef) {
         let mut found: Vec<(&'t str, u16, TypeId, Found<'t>)> = Vec::with_capacity(8);
+        let mut has_type = false;
         for child in node.children() {
             let key = child.key();
             if key == "resourceType" && def.kind == Kind::Resource {
-                if found.iter().any(|(name, ..)| *name == key) {
+                if std::mem::replace(&mut has_type, true) {
                     self.report_child(key, IssueCode::Structure, "the member stands twice");
                 }
                 continue;

@@ -24,7 +24,15 @@ pub const PARTIES: [Party; 11] = [
     ("insurer", None, "insurer", "Organization/scenario-acme", "HPAYMT", "system/*.rs", false),
     ("other", None, "system", "Organization/scenario-other", "TREAT", "user/*.cruds", false),
     ("payer", None, "insurer", "Organization/scenario-acme", "HPAYMT", "system/*.rs system/Consent.c", false),
-    ("technician", None, "technician", "Organization/hospital", "HOPERAT", "user/*.cruds", false),
+    (
+        "technician",
+        Some("Practitioner/scenario-technician"),
+        "technician",
+        "Organization/hospital",
+        "HOPERAT",
+        "user/*.cruds",
+        false,
+    ),
     ("officer", None, "privacy-officer", "Organization/hospital", "HOPERAT", "user/*.cruds", false),
     (
         "emergency",

@@ -13,6 +13,9 @@ use crate::model::encode;
 
 use super::sample::Samples;
 
+/// A document that is sent is no larger.
+const DOCUMENT_BYTES_MAX: usize = 256 * 1024 * 1024;
+
 /// Kinds of shapes, as `--shapes` names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Group {
@@ -468,7 +471,7 @@ impl Import {
             });
         }
         for file in files(paths)? {
-            documents(&file, &mut |text| texts.push(text))?;
+            documents(&file, DOCUMENT_BYTES_MAX, &mut |text| texts.push(text))?;
         }
         let counted = |text: String| {
             let bundle: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;

@@ -8,6 +8,7 @@ mod parties;
 mod preview;
 mod standing;
 mod status;
+mod written;
 
 pub(super) use decide::decide;
 pub(super) use explain::explain_access;
@@ -15,3 +16,4 @@ pub(super) use file::known;
 pub(super) use preview::preview;
 pub(super) use standing::may_ask_about;
 pub(super) use status::{check_strictly, enforcement_status, remarks};
+pub(super) use written::{awaited, check_patient};

@@ -1,0 +1,118 @@
+//! The policy of a deployment: what Consents mean here where the standard leaves it open.
+use std::collections::BTreeSet;
+
+/// What applies where no Consent does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DefaultPolicy {
+    Deny,
+    /// Treatment, payment and operations by the own organization.
+    #[default]
+    OwnTpo,
+    OwnTreatment,
+    TreatmentOnly,
+    Tpo,
+    PermitAll,
+}
+
+impl DefaultPolicy {
+    /// The policy of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "deny" => Self::Deny,
+            "own-tpo" => Self::OwnTpo,
+            "own-treat" => Self::OwnTreatment,
+            "treat-only" => Self::TreatmentOnly,
+            "tpo" => Self::Tpo,
+            "permit-all" => Self::PermitAll,
+            _ => return None,
+        })
+    }
+}
+
+/// How several Consents of one patient combine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Combining {
+    #[default]
+    DenyOverrides,
+    MostRecent,
+    PermitOverrides,
+}
+
+impl Combining {
+    /// The way of that name (R5 Permission.combining).
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "deny-overrides" => Self::DenyOverrides,
+            "most-recent" => Self::MostRecent,
+            "permit-overrides" => Self::PermitOverrides,
+            _ => return None,
+        })
+    }
+}
+
+/// What it means to break the glass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BreakGlassMode {
+    /// A denial yields (45 CFR 164.312(a)(2)(ii)), but for one that names emergencies.
+    #[default]
+    Override,
+    /// Only what a Consent permits for BTG is shown (IHE PCF).
+    ConsentOnly,
+    Off,
+}
+
+impl BreakGlassMode {
+    /// The mode of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "override" => Self::Override,
+            "consent-only" => Self::ConsentOnly,
+            "off" => Self::Off,
+            _ => return None,
+        })
+    }
+}
+
+/// The policy of a deployment.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    pub default_policy: DefaultPolicy,
+    pub combining: Combining,
+    pub any_purpose_is_enough: bool,
+    /// The own organization and its parts.
+    pub own: BTreeSet<String>,
+    /// Labels that the right of access does not reach.
+    pub no_self_labels: Vec<String>,
+    /// Programs that hold data under 42 CFR Part 2.
+    pub part2_programs: BTreeSet<String>,
+    /// Whether a general consent to treatment, payment and operations covers Part 2 data (the rule of 2024).
+    pub part2_general: bool,
+    /// Whether Consents that cannot be enforced deny.
+    pub unsupported_denies: bool,
+    /// Whether Consents that are ambiguous or cannot be enforced are refused when they are written.
+    pub strict: bool,
+    /// Consent scopes that are enforced.
+    pub scopes: Vec<String>,
+    /// What broken glass does to a denial.
+    pub break_glass: BreakGlassMode,
+    /// Whether a denial for an actor that cannot be computed spares the own clinicians who treat.
+    pub spares_treatment: bool,
+}
+
+impl Settings {
+    /// The policy of a new deployment of this organization.
+    #[must_use]
+    pub fn of(own: BTreeSet<String>) -> Self {
+        Self {
+            own,
+            scopes: vec!["patient-privacy".to_owned()],
+            // 45 CFR 164.524(a)(1)(i).
+            no_self_labels: vec!["PSYTHPN".to_owned()],
+            spares_treatment: true,
+            ..Self::default()
+        }
+    }
+}
