@@ -3,8 +3,10 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use crate::audit::{Examination, Examined};
+use crate::audit::{Examination, Examined, SignedRoot};
 use crate::store::{Chain, Sequence, read_chain};
+
+use super::anchor::{Noted, Restored, read, read_beside_journal, restore_told};
 
 /// Offline work on the record of accesses.
 #[derive(clap::Args)]
@@ -23,6 +25,9 @@ enum Command {
         /// Public audit keys as `keys/audit.pub` has them, one a line, where they are kept apart from the directory
         #[arg(long)]
         key: Option<PathBuf>,
+        /// A file to which the server has appended its signed roots (`audit.anchor`): the records must lead to each
+        #[arg(long)]
+        anchor: Option<PathBuf>,
         /// A root that was noted earlier, as SIZE:ROOT: the records must still lead to it
         #[arg(long)]
         root: Option<String>,
@@ -30,7 +35,10 @@ enum Command {
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), String> {
-    let Command::Verify { data, key, root } = &arguments.command;
+    let Command::Verify { data, key, anchor, root } = &arguments.command;
+    let mut noted = read_beside_journal(data)?;
+    noted.extend(anchor.as_deref().map(read).transpose()?.unwrap_or_default());
+    let noted = Expected::of(noted);
     let keys = public_keys(data, key.as_deref())?;
     let mut examination = Examination::default();
     if let Some(noted) = root {
@@ -38,8 +46,13 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         let size = size.parse().map_err(|_| "the size of a noted root is a number")?;
         examination.note(size, root.to_ascii_lowercase());
     }
-    let chain = read_chain(data, &mut |commit, key, value| examination.tell(commit, key, value))
-        .map_err(|error| error.to_string())?;
+    noted.roots.iter().for_each(|root| examination.note(root.size, root.root.clone()));
+    let mut restored = noted.restored.clone();
+    let chain = read_chain(data, &mut |commit, key, value| {
+        restored.extend(restore_told(key, value).filter(|told| !noted.restored.contains(told)));
+        examination.tell(commit, key, value);
+    })
+    .map_err(|error| error.to_string())?;
     let examined = examination.finish(&keys);
     let mut out = std::io::stdout().lock();
     let mut say = |text: String| writeln!(out, "{text}").map_err(|error| error.to_string());
@@ -58,15 +71,55 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         }
         None => say("no root over the records has been signed yet".to_owned())?,
     }
+    for restored in &restored {
+        say(restored.told())?;
+    }
+    if anchor.is_none() {
+        say("without --anchor nobody can tell whether the directory as a whole is an older copy".to_owned())?;
+    }
+    let cut = noted.count.filter(|count| *count > examined.records).map(|count| {
+        format!("the record was cut: {count} access records were signed, {} are here", examined.records)
+    });
     let unexplained = chain
         .unexplained
         .iter()
         .map(|row| format!("what commits said of row {row} is gone, and no erasure names it"));
-    let faults: Vec<String> = examined.faults.iter().cloned().chain(unexplained).collect();
+    let faults: Vec<String> = examined.faults.iter().cloned().chain(cut).chain(unexplained).collect();
     for fault in &faults {
         say(format!("fault: {fault}"))?;
     }
     if faults.is_empty() { Ok(()) } else { Err("the record of accesses is not as it was".to_owned()) }
+}
+
+/// What was noted of the record outside of it.
+struct Expected {
+    roots: Vec<SignedRoot>,
+    /// At least so many records.
+    count: Option<u64>,
+    restored: Vec<Restored>,
+}
+
+impl Expected {
+    /// What is to be expected after all that was noted, in its order: a restore ends what was noted of later records.
+    fn of(noted: Vec<Noted>) -> Self {
+        let mut expected = Self { roots: Vec::new(), count: None, restored: Vec::new() };
+        for noted in noted {
+            match noted {
+                Noted::Root(root) => {
+                    expected.count = expected.count.max(Some(root.size));
+                    expected.roots.push(root);
+                }
+                Noted::Restored(restored) => {
+                    expected.roots.retain(|root| root.size <= restored.to);
+                    expected.count = Some(restored.to);
+                    if !expected.restored.contains(&restored) {
+                        expected.restored.push(restored);
+                    }
+                }
+            }
+        }
+        expected
+    }
 }
 
 /// Tells which files were erased, and what is gone from the commits of before.

@@ -15,6 +15,7 @@ use crate::store::{
     make_private_folder, read_chain, read_dump_without, write_dump,
 };
 
+use super::anchor::{Anchor, Noted};
 use super::config::{Common, Config};
 use super::house::{claims, open_store, secret_key};
 use super::token::base_url;
@@ -230,11 +231,14 @@ pub fn restore(arguments: &RestoreArguments) -> Result<(), String> {
     let later = arguments.later()?;
     let store = Sled::open(&SledOptions::new(&part.data), Arc::new(SystemClock));
     let store = store.map_err(|error| error.to_string())?;
-    let read = arguments.read_into(&store, &later);
+    let anchor = Anchor { data: Some(config.data.clone()), file: config.audit.anchor.clone() };
+    let read = arguments
+        .read_into(&store, &later)
+        .and_then(|said| Ok((said, anchor.note_restore(&store, anchor.count())?)));
     store.close().map_err(|error| error.to_string())?;
     drop(store);
-    let said = match read {
-        Ok(said) => said,
+    let (said, restored) = match read {
+        Ok(read) => read,
         Err(reason) => {
             std::fs::remove_dir_all(&part.data).map_err(|error| error.to_string())?;
             return Err(reason);
@@ -244,6 +248,7 @@ pub fn restore(arguments: &RestoreArguments) -> Result<(), String> {
     let _ = std::fs::remove_dir(&config.data);
     std::fs::rename(&part.data, &config.data)
         .map_err(|error| format!("{}: {error}", config.data.display()))?;
+    anchor.note(&Noted::Restored(restored));
     say(&format!("{said} are in {}", config.data.display()))
 }
 
@@ -260,10 +265,16 @@ fn into_database(arguments: &RestoreArguments, config: &Config) -> Result<(), St
             options.schema
         ));
     }
-    let read = arguments.read_into(&store, &later);
+    let anchor = Anchor { data: None, file: config.audit.anchor.clone() };
+    let read = arguments
+        .read_into(&store, &later)
+        .and_then(|said| Ok((said, anchor.note_restore(&store, anchor.count())?)));
     drop(store);
     match read {
-        Ok(said) => say(&format!("{said} are in the schema {}", options.schema)),
+        Ok((said, restored)) => {
+            anchor.note(&Noted::Restored(restored));
+            say(&format!("{said} are in the schema {}", options.schema))
+        }
         Err(reason) => {
             Postgres::destroy(&options).map_err(|error| words(&error))?;
             Err(reason)

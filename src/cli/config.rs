@@ -80,11 +80,14 @@ pub struct AuditConfig {
     pub reads: String,
     /// How often the record is sealed and its root signed, in seconds.
     pub seal_seconds: u64,
+    /// A file to which every signed root is appended. On another machine it lets `audit verify --anchor` tell a record that was cut.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub anchor: Option<PathBuf>,
 }
 
 impl Default for AuditConfig {
     fn default() -> Self {
-        Self { reads: "prompt".to_owned(), seal_seconds: 60 }
+        Self { reads: "prompt".to_owned(), seal_seconds: 60, anchor: None }
     }
 }
 

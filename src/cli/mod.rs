@@ -1,5 +1,6 @@
 //! The door: one file per subcommand, and the table of them.
 
+mod anchor;
 mod args;
 mod audit;
 mod backup;

@@ -4,9 +4,10 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::audit::{Signer, seal};
+use crate::audit::{SignedRoot, Signer, seal};
 use crate::store::Kv;
 
+use super::anchor::{Anchor, Noted};
 use super::house::{House, now};
 
 /// The thread, which also seals when it ends.
@@ -16,15 +17,16 @@ pub(super) struct Sealing {
 }
 
 impl Sealing {
-    pub(super) fn start(house: &House, every: Duration) -> Result<Self, String> {
+    pub(super) fn start(house: &House, every: Duration, anchor: Anchor) -> Result<Self, String> {
         let (kv, signer) = (house.kv().clone(), house.audit_signer().clone());
         let (stop, stopped) = channel::<()>();
         let work = move || {
             // A sender that is gone means the same as a word from it.
+            let mut noted = None;
             while stopped.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
-                seal_now(&kv, &signer);
+                seal_now(&kv, &signer, &anchor, &mut noted);
             }
-            seal_now(&kv, &signer);
+            seal_now(&kv, &signer, &anchor, &mut noted);
         };
         let thread = std::thread::Builder::new().name("seal".to_owned()).spawn(work);
         Ok(Self { stop, thread: thread.map_err(|error| error.to_string())? })
@@ -38,8 +40,14 @@ impl Sealing {
     }
 }
 
-fn seal_now(kv: &Arc<dyn Kv>, signer: &Signer) {
-    if let Err(error) = seal(&**kv, signer, now()) {
-        tracing::error!(%error, "the record of accesses could not be sealed");
+fn seal_now(kv: &Arc<dyn Kv>, signer: &Signer, anchor: &Anchor, noted: &mut Option<SignedRoot>) {
+    match seal(&**kv, signer, now()) {
+        Ok(root) => {
+            if let Some(root) = root.filter(|root| noted.as_ref() != Some(root)) {
+                anchor.note(&Noted::Root(root.clone()));
+                *noted = Some(root);
+            }
+        }
+        Err(error) => tracing::error!(%error, "the record of accesses could not be sealed"),
     }
 }

@@ -18,6 +18,7 @@ use crate::operations::Engine;
 
 use crate::store::{Figure, make_private_file};
 
+use super::anchor::Anchor;
 use super::config::{Common, Config};
 use super::house::House;
 use super::reindex::Indexing;
@@ -254,7 +255,8 @@ pub fn start(
     });
     let thread = thread.map_err(|error| error.to_string())?;
     let indexing = Some(Indexing::start(house)?);
-    let sealing = Some(Sealing::start(house, Duration::from_secs(config.audit.seal_seconds.max(1)))?);
+    let anchor = Anchor { data: is_kept.then(|| config.data.clone()), file: config.audit.anchor.clone() };
+    let sealing = Some(Sealing::start(house, Duration::from_secs(config.audit.seal_seconds.max(1)), anchor)?);
     Ok(Running { base_url, end: Some(end), thread: Some(thread), indexing, sealing, runtime: Some(runtime) })
 }
 

@@ -175,6 +175,68 @@ fn what_is_restored_is_proved_by_the_key_that_signed_it() {
     assert!(!verify(&path("restored"), &[]).0, "the restored directory has another key");
 }
 
+#[test]
+fn a_record_that_was_cut_is_told_from_one_that_was_restored() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let text = |name: &str| path(name).to_str().unwrap().to_owned();
+    let anchor = path("elsewhere.ndjson");
+    let variables = [("CHARTWARD_AUDIT__ANCHOR", anchor.to_str().unwrap())];
+    let chartward = |arguments: &[&str]| {
+        let mut command = Command::new(crate::shipped::binary());
+        let ran = command.args(arguments).envs(variables).output().unwrap();
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    };
+    let agent = crate::process::agent();
+    let read = |data: &Path, count: usize| {
+        let mut process = crate::process::Process::start_with(data, "", &["--open"], &variables);
+        for number in 0..count {
+            let url = format!("{}/Patient?_id=n{number}", process.base);
+            assert_eq!(agent.get(url).call().unwrap().status(), 200);
+        }
+        process.stop();
+    };
+    read(&path("data"), 20);
+    chartward(&["backup", &text("backup.cwdump"), "--data", &text("data")]);
+    read(&path("data"), 20);
+    let with_anchor = ["--anchor", anchor.to_str().unwrap()];
+    for more in [&[][..], &with_anchor] {
+        let (is_content, said) = verify(&path("data"), more);
+        assert!(is_content, "{said}");
+    }
+    // The journal cut at its end, and emptied: what is left is a whole chain.
+    let file = journal(&path("data"));
+    let whole = std::fs::read(&file).unwrap();
+    for kept in [whole.len() / 2, 0] {
+        std::fs::write(&file, &whole[..kept]).unwrap();
+        if kept == 0 {
+            std::fs::remove_file(&file).unwrap();
+        }
+        let (is_content, said) = verify(&path("data"), &[]);
+        assert!(
+            !is_content && (said.contains("the record was cut") || said.contains("journal")),
+            "{kept}: {said}"
+        );
+    }
+    // A directory that was put back to an earlier state as a whole is known by what lies elsewhere alone.
+    std::fs::write(&file, &whole).unwrap();
+    chartward(&["restore", &text("backup.cwdump"), "--data", &text("restored")]);
+    std::fs::create_dir_all(path("restored/keys")).unwrap();
+    for name in ["audit.p8", "audit.pub", "issuer.p8"] {
+        std::fs::copy(path("data/keys").join(name), path("restored/keys").join(name)).unwrap();
+    }
+    for more in [&[][..], &with_anchor] {
+        let (is_content, said) = verify(&path("restored"), more);
+        assert!(is_content && said.contains("restored from a backup"), "{said}");
+    }
+    // What is cut after the restore is known, too.
+    read(&path("restored"), 20);
+    std::fs::remove_file(path("restored/audit-count.json")).unwrap();
+    assert!(verify(&path("restored"), &with_anchor).0);
+    let (is_content, said) = verify(&path("data"), &with_anchor);
+    assert!(!is_content, "the other directory is not what the anchor has noted since: {said}");
+}
+
 /// The commits, and where in them access records are: commit and write.
 fn accesses(commits: &[Commit]) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
@@ -253,13 +315,19 @@ fn changes_removals_and_exchanges_are_found_and_named() {
         assert!(at + 1 >= 256 || (text.contains(&own) && text.contains(&other)), "{at}: {text}");
     }
 
-    // Everything after a moment cut off, signed roots included: the chain cannot tell, a root that was noted can.
-    let (is_content, _) = after(&|commits| commits.truncate(records[20].0));
-    assert!(is_content);
+    // Everything after a moment cut off, signed roots included: the chain cannot tell, the count beside it can; and a root that was
+    // noted elsewhere, where the count is gone as well.
+    let (is_content, text) = after(&|commits| commits.truncate(records[20].0));
+    assert!(!is_content && text.contains("the record was cut"), "{text}");
+    let count = data.join("audit-count.json");
+    let counted = std::fs::read(&count).unwrap();
+    std::fs::remove_file(&count).unwrap();
+    assert!(verify(&data, &[]).0);
     let (is_content, text) = verify(&data, &["--root", &noted]);
     assert!(!is_content && text.contains("are missing"), "{text}");
 
     // Roots that another key has signed are none.
+    std::fs::write(&count, counted).unwrap();
     std::fs::write(&path, &original).unwrap();
     let other = folder.path().join("other");
     drop(House::open(&Config { data: other.clone(), ..Config::default() }).unwrap());
