@@ -47,13 +47,15 @@ pub struct RoleRow {
     pub does_work: bool,
     /// Whether it records Consents for patients.
     pub records_consents: bool,
+    /// Whether it takes security labels off.
+    pub lowers_labels: bool,
     /// Whether it writes what decisions about identities rest on: organizations, practitioners, groups, teams, kin, links.
     pub feeds_identities: bool,
 }
 
 macro_rules! roles {
     ($($name:ident = $code:literal: $says:literal, $purposes:expr, $reads:literal, $writes:ident, $recording:ident, $audits:literal,
-       $administers:literal, $glass:literal, $work:literal, $records:literal, $feeds:literal;)+) => {
+       $administers:literal, $glass:literal, $work:literal, $records:literal, $lowers:literal, $feeds:literal;)+) => {
         /// What a party is to the hospital.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Role { $(#[doc = $says] $name),+ }
@@ -82,6 +84,7 @@ macro_rules! roles {
                         breaks_glass: $glass,
                         does_work: $work,
                         records_consents: $records,
+                        lowers_labels: $lowers,
                         feeds_identities: $feeds,
                     }),+
                 }
@@ -92,25 +95,25 @@ macro_rules! roles {
 
 roles! {
     // code: what it is; purposes; reads files, writes, how Consents bind that, audits, administers, breaks the glass, does work, records Consents,
-    // feeds identities
+    // lowers labels, feeds identities
     System = "system": "A system of a hospital, such as its EHR",
-        ["TREAT", "HPAYMT", "HOPERAT", "PUBHLTH", "HRESCH"], true, Anything, KeepsRecord, false, false, false, false, true, true;
+        ["TREAT", "HPAYMT", "HOPERAT", "PUBHLTH", "HRESCH"], true, Anything, KeepsRecord, false, false, false, false, true, true, true;
     Clinician = "clinician": "A professional who treats",
-        ["TREAT", "ETREAT", "BTG", "HOPERAT"], true, Anything, AddsData, false, false, true, false, false, false;
+        ["TREAT", "ETREAT", "BTG", "HOPERAT"], true, Anything, AddsData, false, false, true, false, false, false, false;
     Technician = "technician": "A health-records technician",
-        ["HOPERAT", "HPAYMT", "TREAT"], true, Anything, KeepsRecord, false, false, false, true, true, true;
+        ["HOPERAT", "HPAYMT", "TREAT"], true, Anything, KeepsRecord, false, false, false, true, true, true, true;
     Administrator = "administrator": "Who runs the server and its registrations",
-        ["HOPERAT"], false, Administration, AsConsented, true, true, false, true, false, true;
+        ["HOPERAT"], false, Administration, AsConsented, true, true, false, true, false, false, true;
     PrivacyOfficer = "privacy-officer": "Who watches over disclosures",
-        ["HOPERAT"], true, Work, AsConsented, true, false, false, true, true, false;
+        ["HOPERAT"], true, Work, AsConsented, true, false, false, true, true, false, false;
     Patient = "patient": "The patient",
-        ["PATRQT"], false, OwnMatters, AsConsented, false, false, false, false, false, false;
+        ["PATRQT"], false, OwnMatters, AsConsented, false, false, false, false, false, false, false;
     Representative = "representative": "Who acts for a patient",
-        ["PATRQT", "FAMRQT", "PWATRNY"], false, OwnMatters, AsConsented, false, false, false, false, false, false;
+        ["PATRQT", "FAMRQT", "PWATRNY"], false, OwnMatters, AsConsented, false, false, false, false, false, false, false;
     Insurer = "insurer": "A payer",
-        ["HPAYMT", "HOPERAT", "COVERAGE", "ELIGDTRM"], false, Nothing, AsConsented, false, false, false, false, false, false;
+        ["HPAYMT", "HOPERAT", "COVERAGE", "ELIGDTRM"], false, Nothing, AsConsented, false, false, false, false, false, false, false;
     Researcher = "researcher": "Who does research",
-        ["HRESCH"], false, Nothing, AsConsented, false, false, false, false, false, false;
+        ["HRESCH"], false, Nothing, AsConsented, false, false, false, false, false, false, false;
 }
 
 impl Role {

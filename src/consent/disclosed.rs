@@ -79,6 +79,21 @@ impl Disclosed {
         Self { text, reference, version_id, time, patients, releases, is_whole: true }
     }
 
+    /// The Meta of the resource alone, as an operation gives it back.
+    #[must_use]
+    pub fn meta(&self) -> Self {
+        let Ok(tree) = parse(self.text.clone().into_bytes()) else { return self.clone() };
+        let mut meta = String::new();
+        match tree.root().get("meta") {
+            Some(node) => crate::model::minify(node, &mut meta),
+            None => meta.push_str("{}"),
+        }
+        let text = format!(
+            "{{\"resourceType\":\"Parameters\",\"parameter\":[{{\"name\":\"return\",\"valueMeta\":{meta}}}]}}"
+        );
+        Self { text, ..self.clone() }
+    }
+
     /// A resource that this one contains, and its type.
     #[must_use]
     pub fn contained(&self, id: &str) -> Option<(Self, &'static TypeDef)> {

@@ -111,6 +111,9 @@ fn system_interactions() -> Vec<Value> {
 /// CHOICE: the operations are Chartward's own; their definitions are named by where they would be read.
 fn operation(operation: &'static Operation) -> Value {
     let name = operation.name().trim_start_matches('$');
+    if operation.on == "Resource" {
+        return json!({"name": name, "definition": format!("http://hl7.org/fhir/OperationDefinition/Resource-{name}")});
+    }
     json!({"name": name, "definition": format!("https://chartward.org/fhir/OperationDefinition/{}-{name}", operation.on)})
 }
 

@@ -21,6 +21,7 @@ mod index;
 mod integrity;
 mod lookup;
 mod member_match;
+mod meta_delete;
 mod operation;
 mod own_base;
 mod parameters;

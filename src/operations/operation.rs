@@ -11,6 +11,7 @@ use super::consent;
 use super::erase::erase;
 use super::hold::{hold, release_hold};
 use super::member_match::member_match;
+use super::meta_delete::meta_delete;
 use super::parameters::Call;
 use super::request::Verb;
 use super::route::Place;
@@ -22,7 +23,7 @@ type Act = for<'s> fn(&Session<'s>, &Call<'_>) -> Result<Answer, Refusal>;
 
 /// A row of the table.
 pub struct Operation {
-    /// The type that it belongs to.
+    /// The type that it belongs to; `Resource` for all.
     pub on: &'static str,
     /// By POST, and by GET where it changes nothing.
     rows: &'static [Interaction],
@@ -48,7 +49,9 @@ macro_rules! operation {
 }
 
 /// Every operation that is served. Their names are Chartward's own where no comment says whose they are.
-pub static OPERATIONS: [Operation; 15] = [
+pub static OPERATIONS: [Operation; 16] = [
+    // R4, of every type.
+    operation!("Resource", Instance, "$meta-delete", Update, [Post], Update, meta_delete),
     operation!("Consent", Type, "$decide", Read, [Get, Post], Execute, consent::decide),
     operation!("Consent", Type, "$preview", Read, [Post], Execute, consent::preview),
     operation!("Patient", Instance, "$explain-access", Read, [Get, Post], Execute, consent::explain_access),
@@ -116,7 +119,7 @@ impl Operation {
 
 /// The operations of a type.
 pub fn operations_of(def: &TypeDef) -> impl Iterator<Item = &'static Operation> {
-    OPERATIONS.iter().filter(move |operation| operation.on == &*def.name)
+    OPERATIONS.iter().filter(move |operation| operation.on == &*def.name || operation.on == "Resource")
 }
 
 /// The operation of that name at a place.

@@ -2,6 +2,7 @@
 //! the body; and the Parameters of an answer.
 use serde_json::{Map, Value, json};
 
+use crate::definitions::TypeDef;
 use crate::fhirpath::encode_base64;
 use crate::model::{Issue, IssueCode, Millis, Node, ResourceId, Temporal};
 
@@ -40,6 +41,19 @@ impl<'r> Call<'r> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Type and id of the resource that the operation is asked of.
+    pub(super) fn instance(&self) -> Result<(&'static TypeDef, &'r ResourceId), Refusal> {
+        match self.place {
+            Place::Instance(def, id) => Ok((def, id)),
+            _ => Err(Refusal::not_found()),
+        }
+    }
+
+    /// The value of a parameter of that type (`valueMeta`).
+    pub(super) fn value(&self, name: &str, of: &str) -> Option<Node<'r>> {
+        self.parameters(name).find_map(|parameter| parameter.get(of))
     }
 
     fn body(&self) -> Option<Node<'r>> {

@@ -1,6 +1,6 @@
 //! What all writes have in common: the body checked before any data is looked at, a change prepared on a snapshot, one
 //! commit with the record of the access, and a new try where the ground has changed meanwhile.
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::audit::{self, Access};
@@ -80,6 +80,14 @@ pub(super) struct Planned {
     pub(super) also: Vec<Change>,
     /// Whether it deletes what its writer may not read.
     pub(super) is_unread: bool,
+}
+
+impl Planned {
+    /// A change with nothing beside it.
+    pub(super) fn of(change: Change, kind: Kind) -> Self {
+        let (expectations, warnings, also) = (Vec::new(), Vec::new(), Vec::new());
+        Self { change, kind, expectations, warnings, also, is_unread: false }
+    }
 }
 
 /// Plans the writing of a resource under an id.
@@ -222,16 +230,15 @@ fn amended(valid: &Valid, text: &str, before: Option<&str>, session: &Session<'_
     }
     let mut json: serde_json::Value = serde_json::from_str(text).ok()?;
     relative(&mut json, &own);
-    let labels = |json: &serde_json::Value| {
-        json.pointer("/meta/security").and_then(serde_json::Value::as_array).cloned().unwrap_or_default()
-    };
     let before: serde_json::Value =
         before.and_then(|before| serde_json::from_str(before).ok()).unwrap_or_default();
-    let mut kept = labels(&json);
-    let key = |label: &serde_json::Value| (label.get("system").cloned(), label.get("code").cloned());
-    for label in labels(&before) {
-        if !kept.iter().any(|other| key(other) == key(&label)) {
-            kept.push(label);
+    let mut kept =
+        json.pointer("/meta/security").and_then(serde_json::Value::as_array).cloned().unwrap_or_default();
+    let repeated = labels_of(&json);
+    for ((place, label), whole) in labels_of(&before) {
+        let is_there = kept.iter().any(|other| label_key(other) == label);
+        if !is_there && !repeated.contains_key(&(place, label)) {
+            kept.push(whole);
         }
     }
     if !kept.is_empty()
@@ -240,6 +247,42 @@ fn amended(valid: &Valid, text: &str, before: Option<&str>, session: &Session<'_
         meta.insert("security".to_owned(), kept.into());
     }
     Some(json.to_string())
+}
+
+/// System and code of a label.
+type LabelKey = (Option<String>, Option<String>);
+
+fn label_key(label: &serde_json::Value) -> LabelKey {
+    let text = |name: &str| label.get(name).and_then(serde_json::Value::as_str).map(str::to_owned);
+    (text("system"), text("code"))
+}
+
+/// The labels of a resource, and of what it contains or carries, with whose they are: a label of one part is not repeated by that of
+/// another.
+fn labels_of(json: &serde_json::Value) -> BTreeMap<(String, LabelKey), serde_json::Value> {
+    let mut found = BTreeMap::new();
+    let mut open = vec![(String::new(), json)];
+    while let Some((place, value)) = open.pop() {
+        match value {
+            serde_json::Value::Object(members) => {
+                let security = members.get("meta").and_then(|meta| meta.get("security"));
+                for label in security.and_then(serde_json::Value::as_array).into_iter().flatten() {
+                    found.insert((place.clone(), label_key(label)), label.clone());
+                }
+                open.extend(members.iter().map(|(name, member)| (format!("{place}.{name}"), member)));
+            }
+            serde_json::Value::Array(items) => {
+                for (item, number) in items.iter().zip(0_usize..) {
+                    // What has an id keeps it where its place in a list changes.
+                    let id = item.get("id").and_then(serde_json::Value::as_str);
+                    let name = id.map_or_else(|| number.to_string(), |id| format!("#{id}"));
+                    open.push((format!("{place}[{name}]"), item));
+                }
+            }
+            _ => {}
+        }
+    }
+    found
 }
 
 fn relative(json: &mut serde_json::Value, own: &OwnBase<'_>) {
