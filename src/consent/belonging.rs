@@ -1,11 +1,12 @@
 //! Resources that are about others: they have the subjects and labels of what they name. And Binary, which is shown only
 //! where all that refers to it is.
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use crate::definitions::{TypeDef, r4};
-use crate::model::{Node, ResourceId};
-use crate::search::{Everything, Filter, search_params};
-use crate::store::{Report, Search, StoreError, Stored, View, Way};
+use crate::model::{JsonKind, Node, ResourceId};
+use crate::search::{Everything, Filter, plain, search_params};
+use crate::store::{Report, Search, StoreError, Stored, View, Way, Writer};
 
 use super::data::DataFacts;
 use super::decide::{Basis, Decision, Requester};
@@ -38,6 +39,16 @@ pub(super) fn names(child: Node<'_>, type_name: &str) -> bool {
     }
 }
 
+/// `Binary/id` of the Binaries that a resource refers to, by a reference or an address.
+pub(super) fn binaries_named(resource: Node<'_>) -> Vec<String> {
+    let texts = resource.subtree().filter(|node| node.kind() == JsonKind::String);
+    let named = texts.filter(|node| matches!(node.key(), "reference" | "url")).map(|node| plain(node.text()));
+    let mut found: Vec<String> = named.filter(|reference| reference.starts_with("Binary/")).collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
 impl Lens<'_> {
     /// The facts of a resource with the subjects and labels of what it names.
     pub(super) fn with_what_it_names(&self, data: &DataFacts) -> Result<DataFacts, StoreError> {
@@ -54,6 +65,11 @@ impl Lens<'_> {
         } else {
             self.add_named(data, &mut whole, 0)?;
             whole.level();
+        }
+        // Whose it was by what has referred to it, or by what it has named, it stays.
+        if depends_on_others(&data.type_name) {
+            let kept = self.repository.subjects_kept(&data.reference)?;
+            whole.owners.extend(kept.iter().map(|id| format!("Patient/{id}")));
         }
         Ok(whole)
     }
@@ -80,6 +96,7 @@ impl Lens<'_> {
     ) -> Result<Decision, StoreError> {
         let refuse = || Decision { permit: false, basis: Basis::NotGoverned };
         let mut last = None;
+        let mut covered = BTreeSet::new();
         let mut seen = BTreeSet::from([data.reference.clone()]);
         let mut left = vec![data.clone()];
         while let Some(binary) = left.pop() {
@@ -102,11 +119,26 @@ impl Lens<'_> {
                     }
                     continue;
                 }
+                covered.extend(other.owners.iter().cloned());
                 let decision = self.decide_as(&other, requester)?;
                 if !decision.permit {
                     return Ok(decision);
                 }
                 last.get_or_insert(decision);
+            }
+            let kept = self.repository.subjects_kept(&binary.reference)?;
+            let kept = kept.iter().map(|id| format!("Patient/{id}"));
+            let others: BTreeSet<String> = kept.filter(|owner| !covered.contains(owner)).collect();
+            if !others.is_empty() {
+                is_of_something = true;
+                // What referred to it is gone; whose it is has stayed.
+                let owned = DataFacts { owners: others, ..binary.clone() };
+                let ruling = self.rule_by_consents(Cow::Owned(owned), true, requester)?;
+                match ruling.decision {
+                    Some(decision) if decision.permit => drop(last.get_or_insert(decision)),
+                    Some(decision) => return Ok(decision),
+                    None => return Ok(refuse()),
+                }
             }
             if seen.len() > BINARIES_MAX || (!is_of_something && !self.may_see_ungoverned("Binary")) {
                 return Ok(refuse());
@@ -124,8 +156,55 @@ impl Lens<'_> {
         for row in self.repository.rows_with_binary(&id)? {
             let current = self.repository.current_of_row(row)?.filter(|current| !current.deleted);
             if let Some(current) = current {
-                found.push(self.repository.newest(&current)?);
+                let stored = self.repository.newest(&current)?;
+                if self.counts_for(&stored, &id)? {
+                    found.push(stored);
+                }
             }
+        }
+        Ok(found)
+    }
+
+    /// Whether a reference to a Binary decides who reads it: one by the own organization, by who may see the Binary, or by who has
+    /// written the Binary as well. Others take it from nobody.
+    fn counts_for(&self, referring: &Stored, binary: &ResourceId) -> Result<bool, StoreError> {
+        let Some(writer) = self.repository.writer(referring.row, referring.sequence)? else {
+            return Ok(true);
+        };
+        if writer.sees_binaries {
+            return Ok(true);
+        }
+        let def = r4().resource("Binary");
+        let current = def.map(|def| self.repository.current(def, binary)).transpose()?.flatten();
+        let Some(current) = current else { return Ok(false) };
+        let of_binary = self.repository.writer(current.row, current.sequence)?;
+        Ok(of_binary.is_some_and(|of_binary| of_binary.fingerprint == writer.fingerprint))
+    }
+
+    /// The resources (`Type/id`) of which this one makes patients (ids) subjects: itself, where it has the subjects of what it names;
+    /// and the Binaries that it refers to, unless its writer may not see them.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn belongings(
+        &self,
+        resource: Node<'_>,
+        writer: Option<&Writer>,
+    ) -> Result<Vec<(String, String)>, StoreError> {
+        let data = DataFacts::of(resource);
+        let binaries = binaries_named(resource);
+        let is_dependent = depends_on_others(&data.type_name);
+        if !is_dependent && binaries.is_empty() {
+            return Ok(Vec::new());
+        }
+        let owners = self.with_what_it_names(&data)?.owners;
+        let counts = writer.is_none_or(|writer| writer.sees_binaries) && data.type_name != "Binary";
+        let mut targets: Vec<String> = if counts { binaries } else { Vec::new() };
+        targets.extend(is_dependent.then(|| data.reference.clone()));
+        let mut found = Vec::new();
+        for target in targets {
+            let ids = owners.iter().filter_map(|owner| owner.strip_prefix("Patient/"));
+            found.extend(ids.map(|id| (target.clone(), id.to_owned())));
         }
         Ok(found)
     }

@@ -112,7 +112,7 @@ impl Lens<'_> {
     }
 
     /// Every subject must permit, each by its own Consents.
-    fn rule_by_consents(
+    pub(super) fn rule_by_consents(
         &self,
         mut data: Cow<'_, DataFacts>,
         is_whole: bool,

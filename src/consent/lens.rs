@@ -7,8 +7,9 @@ use crate::auth::{Party, Permission, Role};
 use crate::definitions::TypeDef;
 use crate::model::{Millis, Node, parse};
 use crate::search::Keep;
-use crate::store::{Current, Fingerprint, Repository, Snapshot, StoreError, Stored};
+use crate::store::{Current, Fingerprint, Repository, Snapshot, StoreError, Stored, Writer};
 
+use super::belonging::binaries_named;
 use super::codes::Code;
 use super::data::DataFacts;
 use super::decide::{Basis, Decision, Requester};
@@ -282,10 +283,17 @@ impl<'s> Lens<'s> {
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
-    pub fn writer_of(&self, resource: Node<'_>) -> Result<Option<Fingerprint>, StoreError> {
+    pub fn writer_of(&self, resource: Node<'_>) -> Result<Option<Writer>, StoreError> {
         let is_consent = resource.str_at("resourceType") == Some("Consent");
         let is_needed = !self.is_own || is_consent || !self.hidden_targets(resource)?.is_empty();
-        Ok(is_needed.then(|| self.fingerprint()))
+        if !is_needed {
+            return Ok(None);
+        }
+        let mut sees_binaries = true;
+        for binary in binaries_named(resource) {
+            sees_binaries &= self.look_for(&Named::Resource(binary))? == Target::Shown;
+        }
+        Ok(Some(Writer { fingerprint: self.fingerprint(), sees_binaries }))
     }
 
     fn fingerprint(&self) -> Fingerprint {
@@ -298,7 +306,8 @@ impl<'s> Lens<'s> {
 
     /// Whether the party has written this version itself: what it names tells its writer nothing.
     pub(super) fn has_written(&self, stored: &Stored) -> Result<bool, StoreError> {
-        Ok(self.repository.writer(stored.row, stored.sequence)? == Some(self.fingerprint()))
+        let writer = self.repository.writer(stored.row, stored.sequence)?;
+        Ok(writer.is_some_and(|writer| writer.fingerprint == self.fingerprint()))
     }
 
     /// Whether the party reads the record of accesses: privacy officers and administrators of the own organization.

@@ -42,6 +42,7 @@ pub(super) fn prepare(
         body: None,
         derived,
         writer: None,
+        belongs: session.lens.belongings(tree.root(), None)?,
     };
     let planned = Planned {
         change,

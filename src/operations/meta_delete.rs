@@ -49,7 +49,16 @@ pub(super) fn meta_delete(session: &Session<'_>, call: &Call<'_>) -> Result<Answ
     let subjects: BTreeSet<String> = session.lens.subjects_of(tree.root())?;
     let writer = session.lens.writer_of(tree.root())?;
     let (id, prior) = (id.clone(), Some(*current));
-    let mut change = Change { def, id, method: Method::Update, prior, body: Some(body), derived, writer };
+    let mut change = Change {
+        def,
+        id,
+        method: Method::Update,
+        prior,
+        body: Some(body),
+        derived,
+        writer,
+        belongs: Vec::new(),
+    };
     let mut draft = Draft::packed(&session.engine.packing);
     draft.push(session.snapshot(), &mut change)?;
     let mut access =

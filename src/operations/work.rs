@@ -71,6 +71,7 @@ pub(super) fn made(session: &Session<'_>, resource: &Value) -> Result<Change, Re
     let body = normalize(valid.root(), id.as_str());
     let tree = parse(body.text.clone().into_bytes()).map_err(|error| failed(error.to_string()))?;
     let derived = SearchIndex { params: session.params.clone() }.derive(valid.def(), tree.root());
+    let belongs = session.lens.belongings(tree.root(), None)?;
     Ok(Change {
         def: valid.def(),
         id,
@@ -79,6 +80,7 @@ pub(super) fn made(session: &Session<'_>, resource: &Value) -> Result<Change, Re
         body: Some(body),
         derived,
         writer: None,
+        belongs,
     })
 }
 

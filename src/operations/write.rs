@@ -160,7 +160,11 @@ pub(super) fn put(
     let is_new = prior.as_ref().is_none_or(|prior| prior.deleted);
     let method = if prior.is_none() { Method::Create } else { Method::Update };
     let writer = session.lens.writer_of(tree.root())?;
-    let change = Change { def, id, method, prior, body: Some(body), derived, writer };
+    let mut belongs = session.lens.belongings(tree.root(), writer.as_ref())?;
+    if let Some(old) = &before_tree {
+        belongs.extend(session.lens.belongings(old.root(), None)?);
+    }
+    let change = Change { def, id, method, prior, body: Some(body), derived, writer, belongs };
     let kind = if is_new { Kind::Created } else { Kind::Ok };
     let mut warnings = valid.warnings().to_vec();
     if &*def.name == "Consent" {

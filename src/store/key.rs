@@ -13,6 +13,7 @@
 //! | meta | 08 | `erased`, 00 00, row | nothing: the row was erased |
 //! | meta | 08 | `packing`, 00 00 | number of the dictionary that is in use, rows when it was made |
 //! | meta | 08 | `packing-dictionary`, 00 00, number (4) | a dictionary |
+//! | meta | 08 | `belongs`, 00 00, type/id, 00 00, patient id, 00 00 | nothing: a version that is or was stored makes the patient a subject of that resource |
 //! | meta | 08 | `writer`, 00 00, row, sequence | the fingerprint of the party that wrote the version, where references in it may be masked for that party |
 //! | registry | 09 | kind, 00 00, id, 00 00 | a registration or what came of one (clients, users, grants), as JSON |
 //! | registry | 09 | `expiry`, 00 00, time, kind, 00 00, id, 00 00 | nothing: when the record of that kind and id ends |
@@ -222,6 +223,12 @@ pub fn erased_key(row: u64) -> Vec<u8> {
 pub fn erased_row(key: &[u8]) -> Option<u64> {
     let row = row_of(key)?;
     (Space::of(key) == Some(Space::Meta) && key == erased_key(row)).then_some(row)
+}
+
+/// What the keys begin with that say whose a resource (`Type/id`) is, by whatever has ever referred to it.
+#[must_use]
+pub fn belongs_prefix(reference: &str) -> Key {
+    Key::new(Space::Meta).text(b"belongs").text(reference.as_bytes())
 }
 
 /// What the keys begin with that say who wrote a version.

@@ -35,6 +35,6 @@ pub use private::{make_private_file, make_private_folder};
 pub use resource::{
     Change, Current, Derive, Derived, Draft, File, Findings, Fingerprint, HistoryEntry, HistoryPlace,
     HistoryRange, HistoryScope, Method, Packing, Report, ReportStep, Repository, Search, Stored,
-    VersionCipher, View, Way, compare_values,
+    VersionCipher, View, Way, Writer, compare_values,
 };
 pub use ticket::{Resolver, Ticket};

@@ -5,7 +5,9 @@ use bytes::Bytes;
 use crate::definitions::{TypeDef, r4};
 use crate::model::{Node, Normalized, ResourceId};
 use crate::search::{EVERY, Entry, Facts, param_id};
-use crate::store::key::{Key, Space, consents_key, definitions_key, governing_key, persons_key, writers};
+use crate::store::key::{
+    Key, Space, belongs_prefix, consents_key, definitions_key, governing_key, persons_key, writers,
+};
 use crate::store::kv::{Batch, Expectation, Place, Snapshot, Stamp, Stamped, StoreError, Write};
 
 use super::current::{self, Current};
@@ -34,7 +36,17 @@ pub struct Change {
     pub body: Option<Normalized>,
     pub derived: Derived,
     /// Who writes it, where references in it may be masked for that party.
-    pub writer: Option<Fingerprint>,
+    pub writer: Option<Writer>,
+    /// Resources (`Type/id`) and patients (ids) that are their subjects from now on, whatever becomes of this one.
+    pub belongs: Vec<(String, String)>,
+}
+
+/// Who writes a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Writer {
+    pub fingerprint: Fingerprint,
+    /// Whether it may see every Binary that the version refers to: only then does the reference decide who reads the Binary.
+    pub sees_binaries: bool,
 }
 
 /// The first half of the SHA-256 of who a party is: enough to know it again, and nothing to find it by.
@@ -162,7 +174,15 @@ impl Draft {
             let (key, row_at) = writers().stamped();
             let (key, sequence_at) = key.stamped();
             let stamps = [stamp_row(Place::Key, row_at, row), sequence(Place::Key, sequence_at)];
-            self.put_row(key, row_at, row, writer.to_vec(), &stamps);
+            let mut value = writer.fingerprint.to_vec();
+            value.push(u8::from(writer.sees_binaries));
+            self.put_row(key, row_at, row, value, &stamps);
+        }
+        for (reference, patient) in &change.belongs {
+            let key = belongs_prefix(reference).text(patient.as_bytes()).into_bytes();
+            if !self.batch.writes.iter().any(|write| write.key == key) {
+                self.put(Key::from_bytes(key), Vec::new(), &[]);
+            }
         }
 
         let (key, row_at) = Key::new(Space::Current).stamped();

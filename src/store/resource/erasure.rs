@@ -5,7 +5,8 @@ use crate::definitions::{TypeDef, r4};
 use crate::model::{ResourceId, parse};
 use crate::search::Facts;
 use crate::store::key::{
-    Key, Space, consents_key, erased_key, governing_key, number_at, persons_key, row_of, writers_of_row,
+    Key, Space, belongs_prefix, consents_key, erased_key, governing_key, number_at, persons_key, row_of,
+    writers_of_row,
 };
 use crate::store::kv::{Direction, Expectation, Flow, KeyRange, Snapshot, StoreError, Write};
 
@@ -150,6 +151,10 @@ impl Draft {
         for entry in entries_of(snapshot, row)? {
             let key = Key::new(Space::Posting).short(posting_type(number, &entry)).word(entry.param);
             keys.push(key.bytes(&entry.value).number(row));
+        }
+        let reference = format!("{}/{}", current.def.name, current.id);
+        for patient in Repository::new(snapshot).subjects_kept(&reference)? {
+            keys.push(belongs_prefix(&reference).text(patient.as_bytes()));
         }
         let removals = keys.into_iter().map(|key| Write { key: key.into_bytes(), ..Write::default() });
         self.batch.writes.extend(removals);

@@ -12,7 +12,7 @@ mod repository;
 mod verify;
 mod version_id;
 
-pub use change::{Change, Derive, Derived, Draft, Fingerprint};
+pub use change::{Change, Derive, Derived, Draft, Fingerprint, Writer};
 pub use current::Current;
 pub use erasure::File;
 pub use history::{HistoryEntry, HistoryPlace, HistoryRange, HistoryScope};

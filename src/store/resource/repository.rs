@@ -2,10 +2,10 @@
 use crate::definitions::{TypeDef, r4};
 use crate::model::ResourceId;
 use crate::search::Entry;
-use crate::store::key::{Key, Space, number_at, writers_of_row};
+use crate::store::key::{Key, Space, belongs_prefix, number_at, writers_of_row};
 use crate::store::kv::{Direction, Expectation, Flow, KeyRange, Sequence, Snapshot, StoreError};
 
-use super::change::{Fingerprint, entries_of};
+use super::change::{Writer, entries_of};
 use super::current::{self, Current};
 use super::record::{self, Stored};
 
@@ -72,9 +72,30 @@ impl<'s> Repository<'s> {
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
-    pub fn writer(&self, row: u64, sequence: Sequence) -> Result<Option<Fingerprint>, StoreError> {
+    pub fn writer(&self, row: u64, sequence: Sequence) -> Result<Option<Writer>, StoreError> {
         let key = writers_of_row(row).number(sequence.0).into_bytes();
-        Ok(self.snapshot.get(&key)?.and_then(|(writer, _)| writer.first_chunk().copied()))
+        let Some((value, _)) = self.snapshot.get(&key)? else { return Ok(None) };
+        let writer = value.split_first_chunk().map(|(fingerprint, rest)| Writer {
+            fingerprint: *fingerprint,
+            sees_binaries: rest.first() == Some(&1),
+        });
+        Ok(writer)
+    }
+
+    /// The ids of the patients that are subjects of a resource (`Type/id`) by what refers to it, or ever did.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn subjects_kept(&self, reference: &str) -> Result<Vec<String>, StoreError> {
+        let prefix = belongs_prefix(reference).into_bytes();
+        let mut found = Vec::new();
+        self.snapshot.scan(&KeyRange::prefix(prefix.clone()), Direction::Forward, &mut |key, _| {
+            // Ids have no zero bytes: what is behind the prefix is the id and its end.
+            let id = key.get(prefix.len()..key.len().saturating_sub(2));
+            found.extend(id.and_then(|id| std::str::from_utf8(id).ok()).map(str::to_owned));
+            Flow::Next
+        })?;
+        Ok(found)
     }
 
     /// Expects that nobody writes what is current.

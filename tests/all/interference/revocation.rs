@@ -1,7 +1,7 @@
 //! A revocation holds for the next request: read, search or next page; a Consent's period ends on its last instant.
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chartward::auth::Party;
 use chartward::operations::{Headers, Payload, Verb};
@@ -31,6 +31,8 @@ pub fn observation(number: usize) -> Value {
 
 const OBSERVATIONS: usize = 6;
 const ROUNDS: usize = 40;
+/// How long a state lasts at most.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is asked for, again and again, and whether the answer shows data.
 const REQUESTS: [&str; 5] = [
@@ -114,12 +116,18 @@ fn nothing_is_shown_after_a_revocation_is_acknowledged() {
                 phase.fetch_add(1, Ordering::SeqCst);
                 put(&consent(status, &json!({"start": "2020-01-01"})));
                 phase.fetch_add(1, Ordering::SeqCst);
+                // A state lasts until a request has been answered within it, however busy the machine is.
+                let within = if status == "active" { &shown } else { &withheld };
+                let (before, began) = (within.load(Ordering::SeqCst), Instant::now());
                 std::thread::sleep(Duration::from_millis(15));
+                while within.load(Ordering::SeqCst) == before && began.elapsed() < PATIENCE {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
             }
         }
     });
     let counts = (shown.into_inner(), withheld.into_inner());
-    assert!(counts.0 > ROUNDS && counts.1 > ROUNDS, "{counts:?} requests were within one state");
+    assert!(counts.0 >= ROUNDS && counts.1 >= ROUNDS, "{counts:?} requests were within one state");
 }
 
 /// 10 July 2026, 00:00 UTC.

@@ -44,7 +44,16 @@ fn change(number: u64) -> Change {
     let body = normalize(tree.root(), id.as_str());
     let patients = vec![format!("secret-of-{}-only", number % PATIENTS)];
     let derived = Derived { entries: entries(number), facts: Facts { patients, ..Facts::default() } };
-    Change { def, id, method: Method::Create, prior: None, body: Some(body), derived, writer: None }
+    Change {
+        def,
+        id,
+        method: Method::Create,
+        prior: None,
+        body: Some(body),
+        derived,
+        writer: None,
+        belongs: Vec::new(),
+    }
 }
 
 /// Writes resources; gives the bytes of their records and entries, and notes the newest row.
