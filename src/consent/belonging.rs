@@ -81,6 +81,7 @@ impl Lens<'_> {
             let Some(stored) = load(&self.repository, reference)? else { continue };
             let target = self.data(&stored)?;
             whole.owners.extend(target.owners.iter().cloned());
+            whole.of_unknown |= target.of_unknown;
             whole.labels.extend(target.labels.iter().cloned());
             self.add_named(&target, whole, depth + 1)?;
         }

@@ -25,6 +25,8 @@ pub struct DataFacts {
     pub confidentiality: u8,
     /// `Patient/id` of every data subject.
     pub owners: BTreeSet<String>,
+    /// Whether a data subject is a patient that cannot be told: named by an identifier alone, or as a resource elsewhere.
+    pub of_unknown: bool,
     pub authors: BTreeSet<String>,
     pub custodians: BTreeSet<String>,
     /// What it refers to, and what is known to refer to it.
@@ -91,6 +93,7 @@ impl DataFacts {
     }
 
     fn read_facts(&mut self, known: &Facts) {
+        self.of_unknown = known.of_unknown;
         self.owners = known.patients.iter().map(|id| format!("Patient/{id}")).collect();
         let labels = known.labels.iter().filter(|(_, code)| !code.is_empty());
         for (system, code) in labels {

@@ -93,6 +93,10 @@ impl Lens<'_> {
         if name == "Consent" && self.is_own() && self.party.role.row().records_consents {
             return Ok(Ruling::of_type(Decision { permit: true, basis: Basis::DefaultPolicy }));
         }
+        // An unknown patient may have denied it to anybody: it waits for who finds out whose it is.
+        if data.of_unknown && name != "AuditEvent" && !self.keeps_record() {
+            return Ok(Ruling::refused());
+        }
         if data.owners.is_empty() {
             return Ok(self.rule_on_nobodys(&data, is_whole));
         }

@@ -15,6 +15,7 @@ use super::lens::Lens;
 pub struct Later {
     labels: BTreeSet<Code>,
     owners: BTreeSet<String>,
+    of_unknown: bool,
     /// Whether no scope reaches one of them.
     is_unreached: bool,
 }
@@ -28,6 +29,7 @@ impl Lens<'_> {
         let (data, is_reached) = self.reached(self.reach.letters(&stored.def.name), stored)?;
         later.labels.extend(data.labels);
         later.owners.extend(data.owners);
+        later.of_unknown |= data.of_unknown;
         later.is_unreached |= !is_reached;
         Ok(())
     }
@@ -79,9 +81,11 @@ impl Lens<'_> {
         let (mut data, is_reached) = self.reached(letters, stored)?;
         later.labels.extend(data.labels);
         later.owners.extend(data.owners);
+        later.of_unknown |= data.of_unknown;
         later.is_unreached |= !is_reached;
         data.labels = later.labels.clone();
         data.owners = later.owners.clone();
+        data.of_unknown = later.of_unknown;
         data.level();
         let refused = Decision { permit: false, basis: Basis::NotGoverned };
         let decision = if later.is_unreached { refused } else { self.decide(&data)? };

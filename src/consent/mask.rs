@@ -139,6 +139,7 @@ impl Lens<'_> {
     /// as far as no Consent asks for more.
     fn with_facts<T>(&self, def: &TypeDef, facts: &Facts, take: &dyn Fn(Option<&Decision>) -> T) -> T {
         let patient = match facts.patients.as_slice() {
+            _ if facts.of_unknown => return take(self.by_facts(def, facts).decision.as_ref()),
             [] if facts.labels.is_empty() => "",
             [patient] if facts.labels.is_empty() => patient,
             _ => return take(self.by_facts(def, facts).decision.as_ref()),

@@ -64,7 +64,7 @@ impl Lens<'_> {
             }
             _ if name == "Consent" => self.may_record(resource),
             Writes::Work => Ok(false),
-            Writes::Administration => Ok(self.is_own() && data.owners.is_empty()),
+            Writes::Administration => Ok(self.is_own() && data.owners.is_empty() && !data.of_unknown),
             Writes::Anything if data.owners.is_empty() => Ok(self.is_own()),
             // Somebody else's new file is theirs to make; whether it may be seen is decided when it is read.
             Writes::Anything if !self.is_own() && name == "Patient" => {

@@ -7,13 +7,13 @@ use serde_json::Value;
 use crate::audit::{self, Action};
 use crate::auth::Permission;
 use crate::consent::Writing;
-use crate::model::{IssueCode, Node, minify, normalize, parse};
-use crate::store::{Change, Derive as _, Draft, Method};
+use crate::model::{IssueCode, Node, minify, parse};
+use crate::store::Draft;
 
 use super::answer::{Answer, Body, Kind, Refusal};
-use super::derive::SearchIndex;
 use super::parameters::Call;
 use super::session::{Session, Writable};
+use super::work::remade;
 use super::write::{Planned, finish};
 
 /// The parts of Meta that are taken off.
@@ -42,23 +42,8 @@ pub(super) fn meta_delete(session: &Session<'_>, call: &Call<'_>) -> Result<Answ
     }
     let mut resource: Value = serde_json::from_str(&stored.text).map_err(|_| unreadable())?;
     take_off(&mut resource, given);
-    let tree = parse(resource.to_string().into_bytes()).map_err(|_| unreadable())?;
-    let body = normalize(tree.root(), id.as_str());
-    let tree = parse(body.text.clone().into_bytes()).map_err(|_| unreadable())?;
-    let derived = SearchIndex { params: session.params.clone() }.derive(def, tree.root());
-    let subjects: BTreeSet<String> = session.lens.subjects_of(tree.root())?;
-    let writer = session.lens.writer_of(tree.root())?;
-    let (id, prior) = (id.clone(), Some(*current));
-    let mut change = Change {
-        def,
-        id,
-        method: Method::Update,
-        prior,
-        body: Some(body),
-        derived,
-        writer,
-        belongs: Vec::new(),
-    };
+    let subjects: BTreeSet<String> = session.lens.subjects_of(before.root())?;
+    let mut change = remade(session, *current, &resource)?;
     let mut draft = Draft::packed(&session.engine.packing);
     draft.push(session.snapshot(), &mut change)?;
     let mut access =

@@ -1,5 +1,5 @@
 //! One request's view: its snapshot, its party, its lens.
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::auth::{Party, Permission};
@@ -24,6 +24,8 @@ pub(super) struct Session<'s> {
     pub(super) params: Arc<SearchParams>,
     /// `Type/id` of what the same transaction makes.
     pub(super) coming: BTreeSet<String>,
+    /// Identifiers (system, value) of the Patients among them, and the ids of who has them.
+    pub(super) coming_identifiers: BTreeMap<(String, String), Vec<String>>,
 }
 
 impl<'s> Session<'s> {
@@ -33,7 +35,13 @@ impl<'s> Session<'s> {
         snapshot: &'s dyn Snapshot,
     ) -> Result<Self, Refusal> {
         let lens = Lens::new(snapshot, party, (engine.settings.clone(), &engine.programs), engine.now())?;
-        Ok(Self { engine, lens, params: engine.index.params(snapshot)?, coming: BTreeSet::new() })
+        Ok(Self {
+            engine,
+            lens,
+            params: engine.index.params(snapshot)?,
+            coming: BTreeSet::new(),
+            coming_identifiers: BTreeMap::new(),
+        })
     }
 
     /// The lens of somebody else on the same state, for explanations.

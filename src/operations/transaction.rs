@@ -86,7 +86,7 @@ fn attempt(
     let mut session = Session::new(engine, party.clone(), &*snapshot)?;
     let ids = choose_ids(&session, routed)?;
     for (index, id) in &ids.by_index {
-        let Some(Routed { row, place, .. }) = routed.get(*index) else { continue };
+        let Some(Routed { entry, row, place }) = routed.get(*index) else { continue };
         let Some(def) = place.def() else { continue };
         // A PUT makes something only for who may choose ids, and changes only what is seen.
         let comes = row.code != Code::Update
@@ -94,6 +94,14 @@ fn attempt(
             || !matches!(session.look_to_write(&[Permission::Update], def, id)?, Writable::Nothing { .. });
         if comes {
             session.coming.insert(format!("{}/{id}", def.name));
+            let patient = entry.resource.filter(|_| &*def.name == "Patient");
+            for identifier in patient.into_iter().flat_map(|patient| patient.items_at("identifier")) {
+                let (system, value) = (identifier.str_at("system"), identifier.str_at("value"));
+                if let (Some(system), Some(value)) = (system, value) {
+                    let known = (system.to_owned(), value.to_owned());
+                    session.coming_identifiers.entry(known).or_default().push(id.to_string());
+                }
+            }
         }
     }
     let (steps, references) = read_bodies(&session, routed, &ids)?;

@@ -5,7 +5,7 @@ use crate::consent::WORK_SYSTEM;
 use crate::definitions::{TypeDef, r4};
 use crate::model::{Issue, IssueCode, Node, Temporal, normalize, parse};
 use crate::search::{Everything, Filter};
-use crate::store::{Change, Derive as _, Method, Report, Search, View, Way};
+use crate::store::{Change, Current, Derive as _, Method, Report, Search, View, Way};
 use crate::validate::{Incoming, Rules, Valid};
 
 use super::answer::{Refusal, RefusalKind};
@@ -25,16 +25,19 @@ pub(super) enum Work {
     PatientCame,
     /// A Consent names somebody whom nobody can compute.
     ClarifyConsent,
+    /// Whose data a resource is cannot be told.
+    ResolveSubject,
 }
 
 impl Work {
-    fn code(self) -> &'static str {
+    pub(super) fn code(self) -> &'static str {
         match self {
             Self::MergePatients => "merge-patients",
             Self::ReviewBreakGlass => "review-break-glass",
             Self::AwaitPatient => "consent-awaits-patient",
             Self::PatientCame => "patient-came-after-consent",
             Self::ClarifyConsent => "clarify-consent",
+            Self::ResolveSubject => "resolve-subject",
         }
     }
 }
@@ -82,6 +85,21 @@ pub(super) fn made(session: &Session<'_>, resource: &Value) -> Result<Change, Re
         writer: None,
         belongs,
     })
+}
+
+/// A resource that is stored, as the server itself changes it. Who wrote it stays its writer.
+pub(super) fn remade(session: &Session<'_>, current: Current, resource: &Value) -> Result<Change, Refusal> {
+    let failed =
+        |message: String| Refusal::new(RefusalKind::Internal, Issue::error(IssueCode::Exception, message));
+    let (def, id) = (current.def, current.id.clone());
+    let tree = parse(resource.to_string().into_bytes()).map_err(|error| failed(error.to_string()))?;
+    let body = normalize(tree.root(), id.as_str());
+    let tree = parse(body.text.clone().into_bytes()).map_err(|error| failed(error.to_string()))?;
+    let derived = SearchIndex { params: session.params.clone() }.derive(def, tree.root());
+    let writer = session.repository().writer(current.row, current.sequence)?;
+    let belongs = session.lens.belongings(tree.root(), writer.as_ref())?;
+    let prior = Some(current);
+    Ok(Change { def, id, method: Method::Update, prior, body: Some(body), derived, writer, belongs })
 }
 
 /// More files with the same number are not listed.

@@ -177,6 +177,9 @@ pub(super) fn put(
         warnings.extend(remarks);
         also.extend(tasks);
     }
+    let (remarks, changes) = super::subject::held(session, tree.root(), known)?;
+    warnings.extend(remarks);
+    also.extend(changes);
     Ok(Planned { change, kind, expectations, warnings, also, is_unread: false })
 }
 

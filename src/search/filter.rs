@@ -7,7 +7,9 @@ use crate::model::{Interval, ResourceId};
 use super::entry::{Encoded, Form, cut};
 use super::fold::fold;
 use super::matcher::{Ask, Check, Matcher};
-use super::param::{Asking, asks, modifiers, overlapping, sounds, to_resource, to_url, token_ask, word};
+use super::param::{
+    Asking, asks, modifiers, overlapping, sounds, to_identifier, to_resource, to_url, token_ask, word,
+};
 use super::params::{Param, SearchParams, param_id};
 use super::text::Prefix;
 
@@ -127,6 +129,12 @@ impl Filter {
     #[must_use]
     pub fn refers(param: &Param, type_name: &str, id: &str) -> Self {
         Self::Entries(to_resource(type_name, id).matchers(param.id, param.kind))
+    }
+
+    /// A reference by the parameter that has this identifier of its own.
+    #[must_use]
+    pub fn identifies(param: &Param, system: &str, value: &str) -> Self {
+        Self::Entries(to_identifier(system, value).matchers(param.id, param.kind))
     }
 
     /// Whatever has no value of the parameter.

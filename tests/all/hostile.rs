@@ -43,7 +43,7 @@ fn sent(address: &str, request: &[u8]) -> String {
 /// Others are served, and soon.
 fn is_served(address: &str) {
     let since = Instant::now();
-    let line = sent(address, b"GET /fhir/metadata HTTP/1.1\r\nHost: h\r\n\r\n");
+    let line = sent(address, b"GET /fhir/metadata HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_eq!(line, "HTTP/1.1 200 OK");
     assert!(since.elapsed() < Duration::from_secs(5));
 }
@@ -51,7 +51,7 @@ fn is_served(address: &str) {
 fn post(body: &[u8], more: &str) -> Vec<u8> {
     let len = body.len();
     let head = format!(
-        "POST /fhir/Patient HTTP/1.1\r\nHost: h\r\nContent-Type: application/fhir+json\r\nContent-Length: {len}\r\n{more}\r\n"
+        "POST /fhir/Patient HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/fhir+json\r\nContent-Length: {len}\r\n{more}\r\n"
     );
     [head.as_bytes(), body].concat()
 }
@@ -59,8 +59,9 @@ fn post(body: &[u8], more: &str) -> Vec<u8> {
 #[test]
 fn heads_have_their_limits() {
     let (_running, address) = server();
-    let head =
-        |line: &str, headers: &str| format!("GET {line} HTTP/1.1\r\nHost: h\r\n{headers}\r\n").into_bytes();
+    let head = |line: &str, headers: &str| {
+        format!("GET {line} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n").into_bytes()
+    };
     let long = format!("X-Long: {}\r\n", "x".repeat(1_000_000));
     let many: String = (0..1_000).map(|number| format!("X-{number}: 1\r\n")).collect();
     for (request, expected) in [
@@ -80,12 +81,12 @@ fn heads_have_their_limits() {
 fn bodies_have_their_limits() {
     let (_running, address) = server();
     // What is declared too large is not read.
-    let request = b"POST /fhir/Patient HTTP/1.1\r\nHost: h\r\nContent-Type: application/fhir+json\r\nContent-Length: 1073741824\r\n\r\n{";
+    let request = b"POST /fhir/Patient HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/fhir+json\r\nContent-Length: 1073741824\r\n\r\n{";
     assert_eq!(sent(&address, request), "HTTP/1.1 413 Payload Too Large");
     // What does not declare its length is read up to the limit.
     let mut stream = connect(&address);
     stream
-        .write_all(b"POST /fhir/Patient HTTP/1.1\r\nHost: h\r\nContent-Type: application/fhir+json\r\nTransfer-Encoding: chunked\r\n\r\n")
+        .write_all(b"POST /fhir/Patient HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/fhir+json\r\nTransfer-Encoding: chunked\r\n\r\n")
         .unwrap();
     let chunk = [&b"10000\r\n"[..], &[b' '; 0x10000], b"\r\n"].concat();
     for _ in 0..40 {
@@ -125,7 +126,7 @@ fn slow_and_idle_clients_do_not_hold_up_others() {
     }
     let mut unread = connect(&address);
     for _ in 0..200 {
-        unread.write_all(b"GET /fhir/metadata HTTP/1.1\r\nHost: h\r\n\r\n").ok();
+        unread.write_all(b"GET /fhir/metadata HTTP/1.1\r\nHost: localhost\r\n\r\n").ok();
     }
     is_served(&address);
     for number in 0..2_000 {
@@ -136,7 +137,7 @@ fn slow_and_idle_clients_do_not_hold_up_others() {
         }
         let stream = kept.last_mut().unwrap();
         let request =
-            format!("GET /fhir/Patient HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {token}\r\n\r\n");
+            format!("GET /fhir/Patient HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\r\n");
         stream.write_all(request.as_bytes()).ok();
     }
     is_served(&address);
@@ -260,10 +261,10 @@ fn patience_with_slow_clients_has_an_end() {
     let put = agent.put(&url).header("Content-Type", "application/fhir+json").send(large).unwrap();
     assert_eq!(put.status().as_u16(), 201);
     let mut unread = connect(&address);
-    let ask = b"GET /fhir/Patient/large HTTP/1.1\r\nHost: h\r\n\r\n".repeat(40);
+    let ask = b"GET /fhir/Patient/large HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(40);
     let since = Instant::now();
     unread.write_all(&ask).unwrap();
-    while unread.write_all(b"GET /fhir/Patient/large HTTP/1.1\r\nHost: h\r\n\r\n").is_ok()
+    while unread.write_all(b"GET /fhir/Patient/large HTTP/1.1\r\nHost: localhost\r\n\r\n").is_ok()
         && since.elapsed() < soon
     {
         std::thread::sleep(Duration::from_millis(100));

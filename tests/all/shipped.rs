@@ -1,5 +1,5 @@
 //! What ships is what is tested: the suites and scenarios against the program that users run, built as `cargo build --release`
-//! builds it when the tests run with `--release`. `CHARTWARD_BINARY` names another build of it.
+//! builds it when the tests run with `--release`. `TEST_BINARY` names another build of it.
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::rest::{PARTIES, token};
 
 /// The program.
 pub fn binary() -> PathBuf {
-    std::env::var_os("CHARTWARD_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_chartward").into(), PathBuf::from)
+    std::env::var_os("TEST_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_chartward").into(), PathBuf::from)
 }
 
 /// Runs the program to its end.

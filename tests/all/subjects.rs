@@ -109,3 +109,36 @@ fn subjects_are_found_by_elements_not_by_names() {
     );
     check(json!({"resourceType": "Task", "for": to("a"), "requester": to("b"), "owner": to("c")}), &["a"]);
 }
+
+#[test]
+fn a_patient_who_cannot_be_told_is_seen_in_every_element() {
+    let identifier = json!({"system": "urn:example", "value": "1"});
+    let cases = [
+        (json!({"type": "Patient", "identifier": identifier}), true),
+        (json!({"type": "http://hl7.org/fhir/StructureDefinition/Patient", "identifier": identifier}), true),
+        (json!({"reference": "https://elsewhere.example/fhir/Patient/1"}), true),
+        (json!({"reference": "https://elsewhere.example/fhir/RelatedPerson/1"}), true),
+        (json!({"type": "Patient", "reference": "urn:uuid:5c7e0ed7-2f2c-4a0e-8b51-0f8c3f6d1f11"}), true),
+        (json!({"type": "Device", "identifier": identifier}), false),
+        (json!({"reference": "https://elsewhere.example/fhir/Group/1"}), false),
+        (json!({"reference": "Patient/1"}), false),
+        (json!({"display": "somebody"}), false),
+    ];
+    let mut looked_at = 0;
+    for row in r4().subjects().iter().filter(|row| row.subject) {
+        let (of, name) = row.path.split_once('.').unwrap();
+        // Deeper elements are reached by the same walk.
+        let Some(def) = r4().resource(of).filter(|_| !name.contains('.')) else { continue };
+        let element = def.element(name.trim_end_matches("[x]")).unwrap();
+        let name = name.replace("[x]", "Reference");
+        for (reference, is_unknown) in &cases {
+            let is_list = element.max.is_list();
+            let value = if is_list { json!([reference]) } else { reference.clone() };
+            let resource = json!({"resourceType": of, name.as_str(): value});
+            let tree = parse(resource.to_string().into_bytes()).unwrap();
+            assert_eq!(Facts::of(def, tree.root()).of_unknown, *is_unknown, "{resource}");
+            looked_at += 1;
+        }
+    }
+    assert!(looked_at > 500, "{looked_at}");
+}

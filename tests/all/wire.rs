@@ -51,7 +51,7 @@ fn a_binary_goes_in_and_out_as_bytes() {
 #[test]
 fn answers_are_packed_pretty_and_open_to_other_origins_as_asked() {
     let house = crate::shared::house();
-    let running = start(&config(), &house, true, None).unwrap();
+    let running = start(&config(), &house, false, None).unwrap();
     let url = format!("{}/metadata", running.base_url);
     for packing in ["gzip", "br"] {
         let answer = agent().get(&url).header("Accept-Encoding", packing).call().unwrap();
@@ -77,6 +77,34 @@ fn answers_are_packed_pretty_and_open_to_other_origins_as_asked() {
     let before = agent().run(request.body(()).unwrap()).unwrap();
     assert!(before.headers()["access-control-allow-methods"].to_str().unwrap().contains("PUT"));
     assert!(before.headers()["access-control-allow-headers"].to_str().unwrap().contains("If-Match"));
+}
+
+#[test]
+fn an_open_server_takes_nothing_from_pages_of_other_sites() {
+    let house = crate::shared::house();
+    let running = start(&config(), &house, true, None).unwrap();
+    let url = format!("{}/metadata", running.base_url);
+    let own = running.base_url.strip_suffix("/fhir").unwrap().to_owned();
+    let cases: [(&[(&str, &str)], u16); 9] = [
+        (&[], 200),
+        (&[("Origin", own.as_str())], 200),
+        (&[("Origin", "https://app.example")], 403),
+        (&[("Origin", "null")], 403),
+        (&[("Sec-Fetch-Site", "none")], 200),
+        (&[("Sec-Fetch-Site", "same-origin")], 200),
+        (&[("Sec-Fetch-Site", "same-site")], 403),
+        (&[("Sec-Fetch-Site", "cross-site")], 403),
+        (&[("Host", "rebound.example")], 403),
+    ];
+    for (headers, status) in cases {
+        let mut request = agent().get(&url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = request.call().unwrap();
+        assert_eq!(answer.status().as_u16(), status, "{headers:?}");
+        assert!(answer.headers().get("access-control-allow-origin").is_none(), "{headers:?}");
+    }
 }
 
 #[test]

@@ -26,7 +26,7 @@ use super::params::Param;
 pub(super) use composite::{decode as decode_composite, extract as extract_composite};
 pub use date::date_interval;
 pub(super) use date::{about, overlapping};
-pub(super) use reference::{to_resource, to_url};
+pub(super) use reference::{to_identifier, to_resource, to_url};
 pub(super) use special::{distance_m, point_of};
 pub(super) use string::sounds;
 pub(super) use token::ask as token_ask;

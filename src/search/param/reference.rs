@@ -89,14 +89,21 @@ fn by_identifier(value: &str) -> Ask {
         Some((system, code)) => (Some(unescape(system)), unescape(code)),
         None => (None, unescape(value)),
     };
-    let tail = |system: &str| {
-        let mut tail = Vec::new();
-        push_text(&mut tail, cut(system));
-        vec![tail]
-    };
     match system {
         Some(system) if code.is_empty() => Ask::all(Form::Identifier).with_tails(tail(&system)),
-        Some(system) => Ask::key(Encoded::new(Form::Identifier).text(cut(&code))).with_tails(tail(&system)),
+        Some(system) => to_identifier(&system, &code),
         None => Ask::key(Encoded::new(Form::Identifier).text(cut(&code))),
     }
+}
+
+/// The references that have this identifier of their own.
+pub(in crate::search) fn to_identifier(system: &str, value: &str) -> Ask {
+    Ask::key(Encoded::new(Form::Identifier).text(cut(value))).with_tails(tail(system))
+}
+
+/// What stands behind the value of an identifier.
+fn tail(system: &str) -> Vec<Vec<u8>> {
+    let mut tail = Vec::new();
+    push_text(&mut tail, cut(system));
+    vec![tail]
 }

@@ -1,6 +1,6 @@
 //! What is true of the newest version of a row: which it is, whether it is a deletion, and the facts that decisions need.
 //!
-//! `sequence (8) | flags (1): 1 deleted, 2 has a date | type (2) | id | date: start (8), end (8) | patients | labels: system,
+//! `sequence (8) | flags (1): 1 deleted, 2 has a date, 4 of an unknown patient | type (2) | id | date: start (8), end (8) | patients | labels: system,
 //! code | authors | custodians`. Texts have their length before them, lists their number: seven bits a byte, the lowest first.
 //! Of systems that are common their number stands instead of their text.
 use crate::definitions::{TypeDef, r4};
@@ -26,6 +26,7 @@ pub(super) const SEQUENCE_OFFSET: usize = 0;
 
 const DELETED: u8 = 1;
 const HAS_DATE: u8 = 2;
+const OF_UNKNOWN: u8 = 4;
 
 /// Systems of labels that stand as numbers. What is stored names their places: the order must never change.
 const SYSTEMS: [&str; 3] = [
@@ -36,7 +37,10 @@ const SYSTEMS: [&str; 3] = [
 
 pub(super) fn encode(deleted: bool, def: &TypeDef, id: &ResourceId, facts: &Facts) -> Vec<u8> {
     let mut out = vec![0; 8];
-    out.push(if deleted { DELETED } else { 0 } | if facts.when.is_some() { HAS_DATE } else { 0 });
+    let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+    out.push(
+        flag(deleted, DELETED) | flag(facts.when.is_some(), HAS_DATE) | flag(facts.of_unknown, OF_UNKNOWN),
+    );
     out.extend_from_slice(&r4().resource_number(def.id).unwrap_or(u16::MAX).to_be_bytes());
     put_text(&mut out, id.as_str());
     if let Some(Interval { start, end }) = facts.when {
@@ -158,6 +162,7 @@ fn parts(row: u64, value: &[u8], written: Sequence) -> Option<Current> {
             labels: rest.labels()?,
             authors: rest.list()?,
             custodians: rest.list()?,
+            of_unknown: flags & OF_UNKNOWN == OF_UNKNOWN,
         },
     })
 }
@@ -180,6 +185,7 @@ mod tests {
             when: Some(Interval { start: -5, end: i64::MAX }),
             authors: texts(&["Practitioner/d", &long]),
             custodians: texts(&["Organization/o"]),
+            of_unknown: true,
         };
         let (def, id) = (r4().resource("Observation").unwrap(), ResourceId::parse("o1").unwrap());
         for facts in [facts, Facts::default()] {
