@@ -41,6 +41,8 @@ impl Sealing {
 }
 
 fn seal_now(kv: &Arc<dyn Kv>, signer: &Signer, anchor: &Anchor, noted: &mut Option<SignedRoot>) {
+    // What was answered is sealed with it: the records of reads may be on their way yet.
+    kv.settle();
     match seal(&**kv, signer, now()) {
         Ok(root) => {
             if let Some(root) = root.filter(|root| noted.as_ref() != Some(root)) {
