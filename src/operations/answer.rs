@@ -221,6 +221,12 @@ impl Refusal {
         Self::bad_request(IssueCode::NotSupported, message)
     }
 
+    /// One answer for all that a party may not write: whether scopes or a denial stopped it tells of the denial.
+    #[must_use]
+    pub fn may_not_write() -> Self {
+        Self::forbidden("the token's scopes, or who the party is, do not permit to write this")
+    }
+
     #[must_use]
     pub fn forbidden(message: impl Into<String>) -> Self {
         Self::new(RefusalKind::Forbidden, Issue::error(IssueCode::Forbidden, message))

@@ -38,7 +38,7 @@ pub(super) fn meta_delete(session: &Session<'_>, call: &Call<'_>) -> Result<Answ
     let unreadable = || Refusal::bad_request(IssueCode::Structure, "the resource cannot be read");
     let before = parse(stored.text.clone().into_bytes()).map_err(|_| unreadable())?;
     if !is_whole || !session.lens.may_write(before.root(), Writing::Change)? {
-        return Err(Refusal::forbidden("the party may not write this"));
+        return Err(Refusal::may_not_write());
     }
     let mut resource: Value = serde_json::from_str(&stored.text).map_err(|_| unreadable())?;
     take_off(&mut resource, given);

@@ -56,7 +56,7 @@ pub(super) fn planned(
             put(session, valid, id.clone(), None)
         }
         // The one place where something hidden or erased is told of, to those whom the server lets choose ids.
-        Writable::Nothing { .. } if assigns => Err(Refusal::forbidden("the party may not write this")),
+        Writable::Nothing { .. } if assigns => Err(Refusal::may_not_write()),
         Writable::Nothing { .. } => {
             let message = "ids are given by the server: create the resource by POST";
             Err(Refusal::new(RefusalKind::MethodNotAllowed, Issue::error(IssueCode::NotSupported, message)))

@@ -146,7 +146,7 @@ pub(super) fn put(
     may_write = may_write || (is_about_new && session.lens.may_write_about_new(tree.root()));
     if !may_write {
         session.lens.refuse_to_write(format!("{}/{id}", def.name), tree.root());
-        return Err(Refusal::forbidden("the party may not write this"));
+        return Err(Refusal::may_not_write());
     }
     super::consent::check_patient(session, def, tree.root())?;
     let is_linked = &*def.name == "Patient" && tree.root().get("link").is_some();
@@ -217,7 +217,7 @@ pub(super) fn check_scope(
     if session.lens.is_reached(letter.as_slice(), tree.root()) {
         Ok(())
     } else {
-        Err(Refusal::forbidden("the token's scopes do not permit this"))
+        Err(Refusal::may_not_write())
     }
 }
 

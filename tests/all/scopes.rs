@@ -421,6 +421,46 @@ fn a_patient_whose_launch_is_for_another_sees_neither() {
 }
 
 #[test]
+fn an_app_launched_for_another_patient_is_told_nothing_of_denials() {
+    let server = server();
+    let denial = json!({
+        "resourceType": "Consent", "id": "c", "status": "active", "patient": {"reference": "Patient/q"},
+        "scope": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy"}]},
+        "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
+        "policy": [{"uri": "urn:example:policy"}],
+        "provision": {"type": "deny", "action": [{"coding": [
+            {"system": "http://terminology.hl7.org/CodeSystem/consentaction", "code": "collect"}]}]},
+    });
+    server
+        .send(
+            Verb::Put,
+            "Patient/free",
+            Headers::default(),
+            Some(&json!({"resourceType": "Patient", "id": "free"})),
+        )
+        .unwrap();
+    server.send(Verb::Put, "Consent/c", Headers::default(), Some(&denial)).unwrap();
+    let doctor = Arc::new(Party {
+        role: Role::Clinician,
+        fhir_user: Some("Practitioner/d".to_owned()),
+        scopes: Scopes::parse("patient/*.cruds"),
+        patient_context: Some("p".to_owned()),
+        assign_ids: false,
+        ..Party::open("Organization/hospital")
+    });
+    let refused = |patient: &str| {
+        let about = observation("new", patient, "laboratory");
+        let answer = ask(&server, &doctor, Verb::Post, "Observation", Some(&about)).unwrap_err();
+        format!("{:?} {:?}", answer.kind, answer.outcome)
+    };
+    assert!(
+        ask(&server, &doctor, Verb::Post, "Observation", Some(&observation("new", "p", "laboratory")))
+            .is_ok()
+    );
+    assert_eq!(refused("q"), refused("free"), "one denies it, the other does not");
+}
+
+#[test]
 fn leniency_of_a_registration_is_for_searches_alone() {
     let server = server();
     let strict = party("user/*.cruds");
