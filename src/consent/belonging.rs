@@ -169,12 +169,11 @@ impl Lens<'_> {
     /// Whether a reference to a Binary decides who reads it: one by the own organization, by who may see the Binary, or by who has
     /// written the Binary as well. Others take it from nobody.
     fn counts_for(&self, referring: &Stored, binary: &ResourceId) -> Result<bool, StoreError> {
-        let Some(writer) = self.repository.writer(referring.row, referring.sequence)? else {
-            return Ok(true);
-        };
-        if writer.sees_binaries {
-            return Ok(true);
-        }
+        self.opens(self.repository.writer(referring.row, referring.sequence)?.as_ref(), binary)
+    }
+
+    fn opens(&self, writer: Option<&Writer>, binary: &ResourceId) -> Result<bool, StoreError> {
+        let Some(writer) = writer.filter(|writer| !writer.sees_binaries) else { return Ok(true) };
         let def = r4().resource("Binary");
         let current = def.map(|def| self.repository.current(def, binary)).transpose()?.flatten();
         let Some(current) = current else { return Ok(false) };
@@ -199,9 +198,13 @@ impl Lens<'_> {
             return Ok(Vec::new());
         }
         let owners = self.with_what_it_names(&data)?.owners;
-        let counts = writer.is_none_or(|writer| writer.sees_binaries) && data.type_name != "Binary";
-        let mut targets: Vec<String> = if counts { binaries } else { Vec::new() };
-        targets.extend(is_dependent.then(|| data.reference.clone()));
+        let mut targets: Vec<String> = is_dependent.then(|| data.reference.clone()).into_iter().collect();
+        for binary in binaries.into_iter().filter(|_| data.type_name != "Binary") {
+            let id = binary.strip_prefix("Binary/").and_then(ResourceId::parse);
+            if id.map(|id| self.opens(writer, &id)).transpose()?.unwrap_or(false) {
+                targets.push(binary);
+            }
+        }
         let mut found = Vec::new();
         for target in targets {
             let ids = owners.iter().filter_map(|owner| owner.strip_prefix("Patient/"));

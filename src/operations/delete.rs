@@ -34,6 +34,8 @@ pub(super) fn prepare(
     let expectations = super::hold::not_held(session, &session.lens.subjects_of(tree.root())?)?;
     // The facts stay: they say for whom the deletion itself is news.
     let derived = Derived { entries: Vec::new(), facts: current.facts.clone() };
+    let writer = session.repository().writer(current.row, current.sequence)?;
+    let belongs = session.lens.belongings(tree.root(), writer.as_ref())?;
     let change = Change {
         def,
         id: id.clone(),
@@ -42,7 +44,7 @@ pub(super) fn prepare(
         body: None,
         derived,
         writer: None,
-        belongs: session.lens.belongings(tree.root(), None)?,
+        belongs,
     };
     let planned = Planned {
         change,

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use crate::consent::WORK_SYSTEM;
 use crate::definitions::{TypeDef, r4};
-use crate::model::{Issue, IssueCode, Node, Temporal, normalize, parse};
+use crate::model::{Issue, IssueCode, Node, ResourceId, Temporal, normalize, parse};
 use crate::search::{Everything, Filter};
 use crate::store::{Change, Current, Derive as _, Method, Report, Search, View, Way};
 use crate::validate::{Incoming, Rules, Valid};
@@ -65,41 +65,40 @@ pub(super) fn task(
 
 /// A resource that the server itself makes, as a change. What is made is checked like what is sent.
 pub(super) fn made(session: &Session<'_>, resource: &Value) -> Result<Change, Refusal> {
-    let failed =
-        |message: String| Refusal::new(RefusalKind::Internal, Issue::error(IssueCode::Exception, message));
     let tree = parse(resource.to_string().into_bytes()).map_err(|error| failed(error.to_string()))?;
     let valid = Valid::check(Incoming::new(tree), r4(), Rules::default())
         .map_err(|outcome| Refusal::new(RefusalKind::Unprocessable, outcome))?;
-    let id = session.engine.fresh_id()?;
-    let body = normalize(valid.root(), id.as_str());
-    let tree = parse(body.text.clone().into_bytes()).map_err(|error| failed(error.to_string()))?;
-    let derived = SearchIndex { params: session.params.clone() }.derive(valid.def(), tree.root());
-    let belongs = session.lens.belongings(tree.root(), None)?;
-    Ok(Change {
-        def: valid.def(),
-        id,
-        method: Method::Create,
-        prior: None,
-        body: Some(body),
-        derived,
-        writer: None,
-        belongs,
-    })
+    let text = resource.to_string();
+    as_server(session, valid.def(), session.engine.fresh_id()?, None, text)
 }
 
-/// A resource that is stored, as the server itself changes it. Who wrote it stays its writer.
+/// A resource that is stored, as the server itself changes it.
 pub(super) fn remade(session: &Session<'_>, current: Current, resource: &Value) -> Result<Change, Refusal> {
-    let failed =
-        |message: String| Refusal::new(RefusalKind::Internal, Issue::error(IssueCode::Exception, message));
     let (def, id) = (current.def, current.id.clone());
-    let tree = parse(resource.to_string().into_bytes()).map_err(|error| failed(error.to_string()))?;
+    as_server(session, def, id, Some(current), resource.to_string())
+}
+
+/// A change by the server. Who wrote the version before stays the writer: references are masked for others as they were.
+fn as_server(
+    session: &Session<'_>,
+    def: &'static TypeDef,
+    id: ResourceId,
+    prior: Option<Current>,
+    text: String,
+) -> Result<Change, Refusal> {
+    let tree = parse(text.into_bytes()).map_err(|error| failed(error.to_string()))?;
     let body = normalize(tree.root(), id.as_str());
     let tree = parse(body.text.clone().into_bytes()).map_err(|error| failed(error.to_string()))?;
     let derived = SearchIndex { params: session.params.clone() }.derive(def, tree.root());
-    let writer = session.repository().writer(current.row, current.sequence)?;
+    let written = |prior: &Current| session.repository().writer(prior.row, prior.sequence);
+    let writer = prior.as_ref().map(written).transpose()?.flatten();
     let belongs = session.lens.belongings(tree.root(), writer.as_ref())?;
-    let prior = Some(current);
-    Ok(Change { def, id, method: Method::Update, prior, body: Some(body), derived, writer, belongs })
+    let method = if prior.is_some() { Method::Update } else { Method::Create };
+    Ok(Change { def, id, method, prior, body: Some(body), derived, writer, belongs })
+}
+
+fn failed(message: String) -> Refusal {
+    Refusal::new(RefusalKind::Internal, Issue::error(IssueCode::Exception, message))
 }
 
 /// More files with the same number are not listed.

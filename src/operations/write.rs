@@ -161,8 +161,9 @@ pub(super) fn put(
     let method = if prior.is_none() { Method::Create } else { Method::Update };
     let writer = session.lens.writer_of(tree.root())?;
     let mut belongs = session.lens.belongings(tree.root(), writer.as_ref())?;
-    if let Some(old) = &before_tree {
-        belongs.extend(session.lens.belongings(old.root(), None)?);
+    if let (Some(old), Some(prior)) = (&before_tree, &prior) {
+        let of_old = session.repository().writer(prior.row, prior.sequence)?;
+        belongs.extend(session.lens.belongings(old.root(), of_old.as_ref())?);
     }
     let change = Change { def, id, method, prior, body: Some(body), derived, writer, belongs };
     let kind = if is_new { Kind::Created } else { Kind::Ok };
@@ -221,8 +222,6 @@ pub(super) fn check_scope(
     }
 }
 
-/// A Consent binds only a patient who is known here; one about nobody, or about somebody elsewhere, would bind nobody and
-/// look as if it did.
 /// The text with what the server keeps or makes its own: references under the own base become relative, and security
 /// labels that the version before had stay. Labels are taken off by those who may, with an operation of its own. `None`
 /// if nothing changes.
