@@ -43,11 +43,22 @@ fn transaction_entity(access: &Access) -> Option<Value> {
 
 /// What was asked, as far as the reader may know: values may name other patients.
 fn asked(part: &Part<'_>) -> String {
-    let line = &part.access.request;
-    match part.making.reader {
+    let (line, criteria) = (&part.access.request, &part.access.criteria);
+    let mut text = match part.making.reader {
         Reader::Auditor => line.clone(),
         Reader::Subject => without_values(line),
+    };
+    for (criteria, number) in criteria.iter().zip(0_usize..) {
+        text.push_str(if number == 0 { " where " } else { "; " });
+        match part.making.reader {
+            Reader::Auditor => text.push_str(criteria),
+            Reader::Subject => {
+                // The record keeps them as a type and a query, which are read as a request's are.
+                text.push_str(without_values(&format!("/{criteria}")).trim_start_matches([' ', '/']));
+            }
+        }
     }
+    text
 }
 
 /// The method, the type and the names of the parameters of a request.

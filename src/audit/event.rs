@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::model::Temporal;
 use crate::store::Sequence;
 
+use super::addition::Manner;
 use super::agents;
 use super::entities;
 use super::log::RecordPlace;
@@ -48,14 +49,23 @@ fn event_id((sequence, number): RecordPlace, index: usize, kind: &str, making: &
     format!("{}-{}{kind}", (making.version_id)(sequence), (making.version_id)(within))
 }
 
-/// The record that an event of this id is made of. `sequence_of` undoes the permutation of version ids.
+/// Set in the number of a patient that is the patient's row: of records of many, which list none.
+const BY_ROW: u64 = 1 << 31;
+
+/// The record that an event of this id is made of, and the row of the patient where it is a record of many. `sequence_of` undoes
+/// the permutation of version ids.
 #[must_use]
-pub fn record_of_event(id: &str, sequence_of: &dyn Fn(&str) -> Option<Sequence>) -> Option<RecordPlace> {
+pub fn record_of_event(
+    id: &str,
+    sequence_of: &dyn Fn(&str) -> Option<Sequence>,
+) -> Option<(RecordPlace, Option<u64>)> {
     let mut parts = id.split('-');
     let sequence = sequence_of(parts.next()?)?;
     let Sequence(within) = sequence_of(parts.next()?)?;
-    let number = u32::try_from((within ^ sequence.0.rotate_left(32)) >> 32).ok()?;
-    Some((sequence, number))
+    let within = within ^ sequence.0.rotate_left(32);
+    let number = u32::try_from(within >> 32).ok()?;
+    let row = (within & BY_ROW == BY_ROW).then_some(within & (BY_ROW - 1));
+    Some(((sequence, number), row))
 }
 
 /// One patient's part of a record, or the whole of one that concerns nobody.
@@ -104,7 +114,9 @@ pub fn audit_events(place: RecordPlace, access: &Access, making: &Making<'_>) ->
         access.patients.iter().enumerate().map(|(number, patient)| Some((number, patient.as_str()))).collect()
     };
     let mut events = Vec::new();
-    for (patient, index) in patients.into_iter().zip(0_usize..) {
+    let by_row = access.row_of_part().map(|row| usize::try_from(row | BY_ROW).unwrap_or(usize::MAX));
+    for (patient, number) in patients.into_iter().zip(0_usize..) {
+        let index = by_row.unwrap_or(number);
         let part = Part { access, sequence, patient, making };
         let mut add = |kind: &str, event: Value| {
             let id = event_id(place, index, kind, making);
@@ -216,8 +228,22 @@ fn request_event(part: &Part<'_>, items: &[&Item], done: Option<Action>) -> Valu
         "source": agents::source(part.making),
         "entity": entities::of_request(part, items, action),
     });
-    if let (Some(erased), Some(members)) = (access.erased, event.as_object_mut()) {
+    let Some(members) = event.as_object_mut() else { return event };
+    if let Some(erased) = access.erased {
         members.insert("outcomeDesc".to_owned(), json!(erasure(erased, access)));
+    }
+    if let Some(addition) = &access.addition {
+        let moment = |time| json!(Temporal::from_millis(time).to_text());
+        members.insert(
+            "period".to_owned(),
+            json!({"start": moment(addition.first), "end": moment(addition.last)}),
+        );
+        let what = match addition.manner {
+            Manner::Counted => "data were counted and not shown",
+            Manner::Sought => "a value picks out the patient alone, of whom nothing was shown",
+        };
+        members
+            .insert("outcomeDesc".to_owned(), json!(format!("{what}; requests alike: {}", addition.times)));
     }
     event
 }

@@ -157,7 +157,7 @@ fn a_search_is_an_event_for_each_patient_and_a_disclosure_of_what_is_theirs() {
             value.to_string().contains(&format!("Observation/{own}/_history"))
         );
         let sequence_of = |id: &str| id.strip_prefix('v')?.parse().ok().map(Sequence);
-        assert_eq!(record_of_event(&event.id, &sequence_of), Some(PLACE));
+        assert_eq!(record_of_event(&event.id, &sequence_of), Some((PLACE, None)));
     }
     assert_eq!(made[1].1["outcomeDesc"], "permitted by Consent/c, provision");
     assert_eq!(made[2].1["entity"][1]["securityLabel"][0]["code"], "R");

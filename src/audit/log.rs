@@ -1,12 +1,14 @@
 //! The log: access records as writes of a batch, with the keys by which a patient's are found, and the ways to read them.
 //!
 //! A record stands under its commit and its number in it. For every patient that it concerns, and for a patient who asked,
-//! there is a key `patient id, sequence, number` without a value.
+//! there is a key `patient id, sequence, number` without a value. A record that concerns very many lists none of them: it has one key
+//! under the empty id, by which the records of every patient look whether they are among them.
 use crate::store::{
     At, Batch, Direction, Expectation, Flow, Key, KeyRange, Kv, Place, Sequence, Snapshot, Space, Stamp,
     Stamped, StoreError, Write,
 };
 
+use super::addition::row_of_patient;
 use super::record::Access;
 
 /// Where a record stands: the commit, and its number within it.
@@ -42,6 +44,8 @@ fn concerned(access: &Access) -> Vec<&str> {
     let about = access.patients.iter().map(String::as_str);
     let mut ids: Vec<&str> =
         about.chain(access.fhir_user.as_deref()).filter_map(|user| user.strip_prefix("Patient/")).collect();
+    // The empty id is that of records of many.
+    ids.extend(access.is_of_many().then_some(""));
     ids.sort_unstable();
     ids.dedup();
     ids
@@ -129,18 +133,47 @@ impl<'s> Records<'s> {
         corrupt.map_or(Ok(found), Err)
     }
 
-    fn of_patient(&self, id: &str, from: RecordPlace) -> Result<Vec<(RecordPlace, Access)>, StoreError> {
+    /// The places under an id, not further than `end` (in the direction, itself included).
+    fn places(
+        &self,
+        id: &str,
+        from: RecordPlace,
+        end: Option<RecordPlace>,
+        len: usize,
+    ) -> Result<Vec<RecordPlace>, StoreError> {
         let mut places = Vec::new();
         let prefix = Key::new(Space::AuditPatient).text(id.as_bytes()).into_bytes();
         self.snapshot.scan(&self.range(prefix, from), self.direction, &mut |key, _| {
-            places.extend(place_of(key));
-            if places.len() >= RECORDS_READ { Flow::Stop } else { Flow::Next }
+            let place = place_of(key).filter(|place| match (self.direction, end) {
+                (_, None) => true,
+                (Direction::Forward, Some(end)) => *place <= end,
+                (Direction::Reverse, Some(end)) => *place >= end,
+            });
+            places.extend(place);
+            if place.is_none() || places.len() >= len { Flow::Stop } else { Flow::Next }
         })?;
+        Ok(places)
+    }
+
+    fn of_patient(&self, id: &str, from: RecordPlace) -> Result<Vec<(RecordPlace, Access)>, StoreError> {
+        let read = |place| record(self.snapshot, place)?.ok_or_else(|| unreadable(Some(place)));
         let mut found = Vec::new();
-        for place in places {
-            let access = record(self.snapshot, place)?.ok_or_else(|| unreadable(Some(place)))?;
-            found.push((place, access));
+        let own = self.places(id, from, None, RECORDS_READ)?;
+        let end = own.last().copied().filter(|_| own.len() >= RECORDS_READ);
+        for place in own {
+            found.push((place, read(place)?));
         }
+        if let Some(row) = row_of_patient(self.snapshot, id)? {
+            let patient = format!("Patient/{id}");
+            for place in self.places("", from, end, usize::MAX)? {
+                found.extend(read(place)?.part_of_row(row, &patient).map(|part| (place, part)));
+            }
+        }
+        found.sort_by_key(|(place, _)| *place);
+        if self.direction == Direction::Reverse {
+            found.reverse();
+        }
+        found.truncate(RECORDS_READ);
         Ok(found)
     }
 }

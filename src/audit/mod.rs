@@ -2,6 +2,7 @@
 //! are made of it when somebody asks.
 
 mod accounting;
+mod addition;
 mod agents;
 mod entities;
 mod event;
@@ -19,6 +20,7 @@ mod who_saw;
 mod words;
 
 pub use accounting::{ACCOUNTED_MS, Accounting, Disclosure};
+pub use addition::{Due, Manner, Patients, done, due};
 pub use event::{Event, Making, Reader, audit_events, record_of_event};
 pub use examine::{Examination, Examined};
 pub use log::{RecordPlace, Records, index_patients, record, verify_index, writes};
@@ -27,6 +29,6 @@ pub use page::Page;
 pub use record::{Access, Action, BREAK_GLASS, ERASE, Erased, Ground, Item, Label, Standing};
 pub use sealed::{LogTree, SEGMENT_LEN, seal, signed_root};
 pub use signer::{SignedRoot, Signer, hex, key_name};
-pub use suspension::{SPOKEN_DAYS_MAX, Suspension, suspended};
+pub use suspension::{SPOKEN_DAYS_MAX, Suspension, is_told, suspended};
 pub use who_saw::{Deed, Names, Viewing, Viewings};
 pub use words::{day_in_words, ground_in_words, kind_in_words, listed, purpose_in_words, role_in_words};

@@ -8,6 +8,8 @@ use crate::auth::Party;
 use crate::consent::{Basis, Release, Withheld};
 use crate::model::Millis;
 
+use super::addition::Addition;
+
 /// What was done (R4 valueset-audit-event-action.html).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
@@ -183,6 +185,12 @@ pub struct Access {
     pub reason: Option<String>,
     /// Method and path with query, as it was asked.
     pub request: String,
+    /// What was asked beside that, as `Type?criteria`: the conditions of writes, and references by criteria.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub criteria: Vec<String>,
+    /// What the record adds to that of an earlier request, if it is such a one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub addition: Option<Addition>,
     /// `X-Request-Id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
@@ -225,6 +233,8 @@ impl Access {
             token_id: party.token_id.clone(),
             reason: party.break_glass.as_ref().map(|glass| glass.reason.clone()),
             request,
+            criteria: Vec::new(),
+            addition: None,
             request_id: None,
             peer: None,
             released: Vec::new(),

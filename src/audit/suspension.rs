@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::model::Millis;
 use crate::store::{Direction, Flow, Key, KeyRange, Snapshot, Space, StoreError, Write};
 
+use super::record::Access;
+
 /// A statement that was only spoken suspends for no longer, in days (45 CFR 164.528(a)(2)(ii)).
 pub const SPOKEN_DAYS_MAX: Millis = 30;
 
@@ -31,6 +33,17 @@ impl Suspension {
         // INVARIANT: a struct of texts and numbers always has a JSON form.
         Write { key, value: Some(serde_json::to_vec(self).unwrap_or_default()), stamps: Vec::new() }
     }
+}
+
+/// The interaction by which one is entered.
+pub const SUSPEND_ACCOUNTING: &str = "$suspend-accounting";
+
+/// Whether the patient is told of an access, while it is not told of what these agencies do: neither of that nor that it is so.
+#[must_use]
+pub fn is_told(access: &Access, agencies: &[String]) -> bool {
+    let mut actors = [&access.organization, &access.fhir_user].into_iter().flatten();
+    let is_suspending = access.interaction == SUSPEND_ACCOUNTING && !agencies.is_empty();
+    !is_suspending && !actors.any(|actor| agencies.contains(actor))
 }
 
 /// The agencies to which disclosures of a patient's data (by id) are not told at a moment.

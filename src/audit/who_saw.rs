@@ -3,6 +3,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::model::Millis;
 
+use super::addition::Manner;
 use super::record::{Access, Action, Ground, Item, Standing};
 use super::words::{
     clock_in_words, day_in_words, ground_in_words, kind_in_words, listed, purpose_in_words, role_in_words,
@@ -18,6 +19,10 @@ pub enum Deed {
     Changed,
     /// It was asked for and refused.
     Refused,
+    /// It was among what was counted.
+    Counted,
+    /// It was searched for by a value of this patient alone, and nothing of it was shown.
+    Sought,
 }
 
 impl Deed {
@@ -27,6 +32,8 @@ impl Deed {
             Self::Read => "read",
             Self::Changed => "changed",
             Self::Refused => "refused",
+            Self::Counted => "counted",
+            Self::Sought => "sought",
         }
     }
 }
@@ -73,6 +80,15 @@ impl Viewings {
         let Some(number) = access.patients.iter().position(|patient| *patient == self.patient) else {
             return;
         };
+        if let Some(addition) = &access.addition {
+            let deed = match addition.manner {
+                Manner::Counted => Deed::Counted,
+                Manner::Sought => Deed::Sought,
+            };
+            let times = (addition.first, addition.last, addition.times);
+            return self.group(access, deed, &[], times);
+        }
+        let once = (access.time, access.time, 1);
         let items = |list: &'_ [Item]| -> Vec<Item> {
             list.iter().filter(|item| item.is_about(number)).cloned().collect()
         };
@@ -83,7 +99,7 @@ impl Viewings {
         let is_without_items = deeds.iter().all(|(_, items)| items.is_empty());
         for (deed, items) in deeds {
             if !items.is_empty() {
-                self.group(access, deed, &items);
+                self.group(access, deed, &items, once);
             }
         }
         if is_without_items {
@@ -92,14 +108,21 @@ impl Viewings {
                 (false, Action::Read | Action::Execute) => Deed::Read,
                 (false, Action::Create | Action::Update | Action::Delete) => Deed::Changed,
             };
-            self.group(access, deed, &[]);
+            self.group(access, deed, &[], once);
         }
     }
 
-    fn group(&mut self, access: &Access, deed: Deed, items: &[Item]) {
+    /// Adds a deed with its first and last time, and how many times it was done.
+    fn group(
+        &mut self,
+        access: &Access,
+        deed: Deed,
+        items: &[Item],
+        (first, last, times): (Millis, Millis, usize),
+    ) {
         let ground = items.first().map(|item| item.ground.clone()).unwrap_or_default();
         let alike = (
-            access.time.div_euclid(DAY_MS),
+            first.div_euclid(DAY_MS),
             access.fhir_user.clone(),
             access.client.clone(),
             access.organization.clone(),
@@ -111,17 +134,17 @@ impl Viewings {
         let kinds = kinds(access, items);
         let known = self.known.get(&alike).and_then(|at| self.found.get_mut(*at));
         if let Some(viewing) = known {
-            viewing.first = viewing.first.min(access.time);
-            viewing.last = viewing.last.max(access.time);
-            viewing.count += 1;
+            viewing.first = viewing.first.min(first);
+            viewing.last = viewing.last.max(last);
+            viewing.count += times;
             viewing.kinds.extend(kinds);
             return;
         }
         self.known.insert(alike, self.found.len());
         self.found.push(Viewing {
-            first: access.time,
-            last: access.time,
-            count: 1,
+            first,
+            last,
+            count: times,
             user: access.fhir_user.clone(),
             client: access.client.clone(),
             organization: access.organization.clone(),
@@ -232,6 +255,8 @@ impl Viewing {
             Deed::Read => format!(" saw {what}"),
             Deed::Changed => format!(" wrote {what}"),
             Deed::Refused => format!(" asked for {what} and was refused"),
+            Deed::Counted => format!(" counted records, {what} among them"),
+            Deed::Sought => format!(" searched for {what} and was shown nothing of it"),
         });
         if self.count > 1 {
             sentence.push_str(&format!(", {} times", self.count));

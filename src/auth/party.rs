@@ -15,7 +15,7 @@ pub struct BreakGlass {
 }
 
 /// Who asks. Comes only of our own registration or issue; what a token claims beyond it only narrows.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Party {
     /// The subject of the token.
     pub subject: String,

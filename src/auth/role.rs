@@ -1,4 +1,6 @@
 //! What each role may do, in one table: the lens, the issuer and the operations read it and nothing else.
+use serde::{Deserialize, Serialize};
+
 use Recording::{AddsData, AsConsented, KeepsRecord};
 use Writes::{Administration, Anything, Nothing, OwnMatters, Work};
 
@@ -57,8 +59,8 @@ macro_rules! roles {
     ($($name:ident = $code:literal: $says:literal, $purposes:expr, $reads:literal, $writes:ident, $recording:ident, $audits:literal,
        $administers:literal, $glass:literal, $work:literal, $records:literal, $lowers:literal, $feeds:literal;)+) => {
         /// What a party is to the hospital.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum Role { $(#[doc = $says] $name),+ }
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum Role { $(#[doc = $says] #[serde(rename = $code)] $name),+ }
 
         impl Role {
             /// Every role.

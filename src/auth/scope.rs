@@ -2,6 +2,8 @@
 //! token permits (SMART App Launch 2, "Scopes for requesting FHIR resources").
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::definitions::r4;
 use crate::search::Filter;
 
@@ -119,7 +121,8 @@ impl fmt::Display for Scope {
 }
 
 /// The scopes of a token: what any of them permits is permitted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
 pub struct Scopes {
     scopes: Vec<Scope>,
     text: String,
@@ -194,6 +197,18 @@ impl Scopes {
     #[must_use]
     pub fn permits_anything(&self) -> bool {
         !self.scopes.is_empty()
+    }
+}
+
+impl From<String> for Scopes {
+    fn from(text: String) -> Self {
+        Self::parse(&text)
+    }
+}
+
+impl From<Scopes> for String {
+    fn from(scopes: Scopes) -> Self {
+        scopes.text
     }
 }
 

@@ -14,6 +14,7 @@ mod house;
 mod import;
 mod keys;
 mod load;
+mod looking_up;
 mod patch;
 mod policy;
 mod profiles;

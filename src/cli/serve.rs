@@ -21,6 +21,7 @@ use crate::store::{Figure, make_private_file};
 use super::anchor::Anchor;
 use super::config::{Common, Config};
 use super::house::House;
+use super::looking_up::LookingUp;
 use super::reindex::Indexing;
 use super::sealing::Sealing;
 use super::selftest;
@@ -123,6 +124,7 @@ pub struct Running {
     end: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
     indexing: Option<Indexing>,
+    looking_up: Option<LookingUp>,
     sealing: Option<Sealing>,
     runtime: Option<Arc<Runtime>>,
 }
@@ -155,6 +157,9 @@ impl Running {
             Some(thread) => thread.join().map_err(|_| "the server failed".to_owned()),
             None => Ok(()),
         };
+        if let Some(looking_up) = self.looking_up.take() {
+            looking_up.stop();
+        }
         if let Some(sealing) = self.sealing.take() {
             sealing.stop();
         }
@@ -244,6 +249,7 @@ pub fn start(
         let router = watching(engine.clone(), observed.clone());
         runtime.spawn(serve(listening, router, patience, std::future::pending()));
     }
+    let looking_up = Some(LookingUp::start(engine.clone())?);
     let (on, ending) = (runtime.clone(), engine.clone());
     let thread = std::thread::Builder::new().name("server".to_owned()).spawn(move || {
         let until = async {
@@ -257,7 +263,8 @@ pub fn start(
     let indexing = Some(Indexing::start(house)?);
     let anchor = Anchor { data: is_kept.then(|| config.data.clone()), file: config.audit.anchor.clone() };
     let sealing = Some(Sealing::start(house, Duration::from_secs(config.audit.seal_seconds.max(1)), anchor)?);
-    Ok(Running { base_url, end: Some(end), thread: Some(thread), indexing, sealing, runtime: Some(runtime) })
+    let (end, thread, runtime) = (Some(end), Some(thread), Some(runtime));
+    Ok(Running { base_url, end, thread, indexing, looking_up, sealing, runtime })
 }
 
 /// What there is to watch: the store, the indexing, the process.

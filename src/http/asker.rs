@@ -1,14 +1,17 @@
 //! Who asks: the bearer token of a request and its party, and the administrators to whom `/admin` is open.
 use std::sync::Arc;
 
+use axum::body::Body as WireBody;
 use axum::http::header::AUTHORIZATION;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Response, StatusCode};
+use axum::response::IntoResponse;
 
 use crate::auth::Party;
 use crate::model::{Issue, IssueCode};
 use crate::operations::{Engine, Refusal, RefusalKind};
 
 use super::listen::ShownCertificate;
+use super::unknown::on_record as marked_on_record;
 
 fn refuse(kind: RefusalKind, code: IssueCode, message: &str) -> Refusal {
     Refusal::new(kind, Issue::error(code, message))
@@ -50,7 +53,34 @@ pub(super) fn by_own_key(engine: &Engine, headers: &HeaderMap) -> Option<Arc<Par
 }
 
 /// Why somebody does not pass.
-pub(super) type Stopped = (StatusCode, &'static str);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stopped {
+    pub(super) status: StatusCode,
+    pub(super) message: &'static str,
+    /// Whether it is on record, as the refusal of a known party.
+    pub(super) on_record: bool,
+}
+
+impl Stopped {
+    pub(super) fn unknown(status: StatusCode, message: &'static str) -> Self {
+        Self { status, message, on_record: false }
+    }
+
+    pub(super) fn known(status: StatusCode, message: &'static str) -> Self {
+        Self { status, message, on_record: true }
+    }
+
+    /// An answer that says so, with what it needs for who counts refusals.
+    pub(super) fn noted(self, response: Response<WireBody>) -> Response<WireBody> {
+        if self.on_record { marked_on_record(response) } else { response }
+    }
+}
+
+impl IntoResponse for Stopped {
+    fn into_response(self) -> Response<WireBody> {
+        self.noted((self.status, self.message).into_response())
+    }
+}
 
 /// Puts on record what a party did beside the API, before it is told what came of it.
 pub(super) async fn on_record(
@@ -63,7 +93,22 @@ pub(super) async fn on_record(
     let record = move || engine.record_beside(&party, line, status.as_u16());
     match tokio::task::spawn_blocking(record).await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(_)) | Err(_) => Err((StatusCode::SERVICE_UNAVAILABLE, "the access cannot be recorded")),
+        Ok(Err(_)) | Err(_) => {
+            Err(Stopped::known(StatusCode::SERVICE_UNAVAILABLE, "the access cannot be recorded"))
+        }
+    }
+}
+
+/// A party that is refused something, on record.
+pub(super) async fn refused(
+    engine: &Arc<Engine>,
+    party: &Arc<Party>,
+    line: String,
+    (status, message): (StatusCode, &'static str),
+) -> Stopped {
+    match on_record(engine, party, line, status).await {
+        Ok(()) => Stopped::known(status, message),
+        Err(stopped) => stopped,
     }
 }
 
@@ -74,11 +119,11 @@ pub(super) async fn administrator(
     line: &str,
 ) -> Result<Arc<Party>, Stopped> {
     let Ok(party) = party(engine, headers, None).await else {
-        return Err((StatusCode::UNAUTHORIZED, "an access token is needed"));
+        return Err(Stopped::unknown(StatusCode::UNAUTHORIZED, "an access token is needed"));
     };
     if engine.may_administer(&party) {
         return Ok(party);
     }
-    on_record(engine, &party, line.to_owned(), StatusCode::FORBIDDEN).await?;
-    Err((StatusCode::FORBIDDEN, "this is for administrators, and for apps that one has let administer"))
+    let message = "this is for administrators, and for apps that one has let administer";
+    Err(refused(engine, &party, line.to_owned(), (StatusCode::FORBIDDEN, message)).await)
 }

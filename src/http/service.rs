@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body as WireBody;
-use axum::extract::{Path, Request as WireRequest, State};
-use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use axum::extract::{FromRef, Request as WireRequest, State};
+use axum::http::header::CONTENT_ENCODING;
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use axum::middleware::from_fn_with_state;
-use axum::response::IntoResponse as _;
-use axum::routing::{get, post};
+use axum::routing::get;
 use http_body_util::BodyExt as _;
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -20,11 +19,12 @@ use crate::auth::Party;
 use crate::model::{Issue, IssueCode, Outcome, from_xml, parse};
 use crate::operations::{
     Answer, Engine, Headers, Payload, Preference, Refusal, RefusalKind, Request, Verb, allowed, decode,
-    decode_pairs, named,
+    decode_pairs, named, query_text,
 };
 use crate::store::{Sequence, StoreError};
 
-use super::asker::{Stopped, administrator, by_own_key, on_record, party};
+use super::administration;
+use super::asker::party;
 use super::binary;
 use super::listen::{Patience, address, shown};
 use super::negotiate::{self, Content, Format};
@@ -32,6 +32,7 @@ use super::oauth;
 use super::observe::{Label, Observed, observe};
 use super::respond::{self, Manner};
 use super::same_origin::guard;
+use super::unknown::{self, on_record};
 
 /// The limits of the wire, each with its default.
 #[derive(Clone, Copy, Debug)]
@@ -85,12 +86,18 @@ pub struct Tasks {
     pub rotate_keys: Option<Task>,
 }
 
+impl FromRef<App> for Arc<Engine> {
+    fn from_ref(app: &App) -> Self {
+        app.engine.clone()
+    }
+}
+
 #[derive(Clone)]
-struct App {
-    engine: Arc<Engine>,
-    tasks: Tasks,
+pub(super) struct App {
+    pub(super) engine: Arc<Engine>,
+    pub(super) tasks: Tasks,
     limits: Limits,
-    observed: Arc<Observed>,
+    pub(super) observed: Arc<Observed>,
     heavy: Arc<Semaphore>,
 }
 
@@ -103,11 +110,7 @@ pub fn router(engine: Arc<Engine>, limits: Limits, tasks: Tasks, observed: Arc<O
     Router::new()
         .route("/health/live", get(|| async { "ok" }))
         .route("/health/ready", get(ready))
-        .route("/metrics", get(metrics))
-        .route("/admin/backup", post(back_up))
-        .route("/admin/keys/rotate", post(rotate_keys))
-        .route("/admin/journal/{after}", get(journal))
-        .route("/admin/reindex", get(indexing).post(index_anew))
+        .merge(administration::routes())
         .fallback(handle)
         .with_state(app)
         .merge(authorization)
@@ -115,7 +118,8 @@ pub fn router(engine: Arc<Engine>, limits: Limits, tasks: Tasks, observed: Arc<O
         .layer(RequestBodyTimeoutLayer::new(limits.patience.body))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, timeout))
         .layer(CatchPanicLayer::new())
-        .layer(from_fn_with_state(guarded, guard))
+        .layer(from_fn_with_state(guarded.clone(), guard))
+        .layer(from_fn_with_state(guarded, unknown::count))
         .layer(from_fn_with_state(observed, observe))
 }
 
@@ -134,114 +138,10 @@ fn heavy() -> Arc<Semaphore> {
     Arc::new(Semaphore::new(HEAVY_MAX))
 }
 
-/// Figures for Prometheus, for administrators.
-async fn metrics(State(app): State<App>, headers: HeaderMap) -> Response<WireBody> {
-    match administrator(&app.engine, &headers, "GET /metrics").await {
-        Ok(_) => app.observed.page(),
-        Err(stopped) => stopped.into_response(),
-    }
-}
-
 async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
     match app.engine.kv().health() {
         Ok(()) => (StatusCode::OK, "ok"),
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the store accepts no writes"),
-    }
-}
-
-/// How far the indexing is, as JSON.
-async fn indexing(State(app): State<App>, headers: HeaderMap) -> (StatusCode, String) {
-    match administrator(&app.engine, &headers, "GET /admin/reindex").await {
-        Ok(_) => (StatusCode::OK, serde_json::json!(app.engine.index.progress()).to_string()),
-        Err((status, message)) => (status, message.to_owned()),
-    }
-}
-
-/// Has everything indexed anew while the server goes on serving.
-async fn index_anew(State(app): State<App>, headers: HeaderMap) -> (StatusCode, String) {
-    let line = "POST /admin/reindex";
-    let party = match administrator(&app.engine, &headers, line).await {
-        Ok(party) => party,
-        Err((status, message)) => return (status, message.to_owned()),
-    };
-    app.engine.index.ask_for_all();
-    let accepted = StatusCode::ACCEPTED;
-    match on_record(&app.engine, &party, line.to_owned(), accepted).await {
-        Ok(()) => (accepted, String::new()),
-        Err((status, message)) => (status, message.to_owned()),
-    }
-}
-
-/// Has the server write a backup beside its data.
-async fn back_up(State(app): State<App>, headers: HeaderMap) -> (StatusCode, String) {
-    let task = app.tasks.backup.clone();
-    have_done(app, headers, task, "backup").await
-}
-
-/// Has the server sign with new keys from here on.
-async fn rotate_keys(State(app): State<App>, headers: HeaderMap) -> (StatusCode, String) {
-    let task = app.tasks.rotate_keys.clone();
-    have_done(app, headers, task, "keys/rotate").await
-}
-
-/// The scope of the one token that opens the journal: it is granted to nobody, and made only with the server's own key.
-pub const FOLLOW_SCOPE: &str = "chartward/follow";
-
-/// What was committed after a commit, for a standby. It is everything that the store holds, so it is for who has the
-/// server's own key alone, and no administrator.
-async fn journal(
-    State(app): State<App>,
-    Path(after): Path<u64>,
-    headers: HeaderMap,
-) -> Result<Response<WireBody>, Stopped> {
-    let forbidden = (StatusCode::FORBIDDEN, "the journal is for a standby that has the server's keys");
-    let party = by_own_key(&app.engine, &headers).filter(|party| party.scopes.has(FOLLOW_SCOPE));
-    let party = party.ok_or(forbidden)?;
-    let task = app.tasks.committed_after.clone();
-    let task = task.ok_or((StatusCode::NOT_FOUND, "the server has no journal"))?;
-    if after == 0 {
-        on_record(&app.engine, &party, "GET /admin/journal".to_owned(), StatusCode::OK).await?;
-    }
-    match tokio::task::spawn_blocking(move || task(Sequence(after))).await {
-        Ok(Ok(Some(bytes))) => Ok(([(CONTENT_TYPE, "application/octet-stream")], bytes).into_response()),
-        Ok(Ok(None)) => Ok(StatusCode::NO_CONTENT.into_response()),
-        Ok(Err(StoreError::Expired)) => Err((StatusCode::GONE, "the journal does not go back so far")),
-        Ok(Err(_)) | Err(_) => Err((StatusCode::INTERNAL_SERVER_ERROR, "the journal cannot be read")),
-    }
-}
-
-/// Has it done to the end, and on record, also where who asked for it hangs up.
-async fn have_done(
-    app: App,
-    headers: HeaderMap,
-    task: Option<Task>,
-    what: &'static str,
-) -> (StatusCode, String) {
-    let done = tokio::spawn(async move { done_and_recorded(&app, &headers, task, what).await }).await;
-    done.unwrap_or_else(|_| (StatusCode::INTERNAL_SERVER_ERROR, format!("{what} failed")))
-}
-
-async fn done_and_recorded(
-    app: &App,
-    headers: &HeaderMap,
-    task: Option<Task>,
-    what: &str,
-) -> (StatusCode, String) {
-    let line = format!("POST /admin/{what}");
-    let party = match administrator(&app.engine, headers, &line).await {
-        Ok(party) => party,
-        Err((status, message)) => return (status, message.to_owned()),
-    };
-    let (status, text) = match task {
-        None => (StatusCode::NOT_FOUND, "the server has nothing on disk".to_owned()),
-        Some(task) => match tokio::task::spawn_blocking(move || task()).await {
-            Ok(Ok(text)) => (StatusCode::OK, text),
-            Ok(Err(_)) | Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{what} failed")),
-        },
-    };
-    match on_record(&app.engine, &party, line, status).await {
-        Ok(()) => (status, text),
-        Err((status, message)) => (status, message.to_owned()),
     }
 }
 
@@ -251,13 +151,10 @@ async fn handle(State(app): State<App>, request: WireRequest) -> Response<WireBo
     let mut manner =
         Manner { request_id, without_body: request.method() == Method::HEAD, ..Manner::default() };
     let answer = answer(&app, request, &mut manner).await;
-    if let Err(refusal) = &answer
-        && let Some(cause) = &refusal.outcome.internal
-    {
-        // The words of the disk or the database, which the client is not told.
-        tracing::error!(request_id = manner.request_id, cause, "refused");
-    }
-    let mut response = answer.unwrap_or_else(|refusal| respond::refusal(&refusal, &manner));
+    let mut response = answer.unwrap_or_else(|refusal| {
+        log_cause(&refusal, &manner);
+        respond::refusal(&refusal, &manner)
+    });
     response.extensions_mut().insert(manner.label);
     response
 }
@@ -266,58 +163,64 @@ fn refuse(kind: RefusalKind, code: IssueCode, message: impl Into<String>) -> Ref
     Refusal::new(kind, Issue::error(code, message))
 }
 
-/// The order of work of every request: path and method, who asks, what it wants back, the body; then the engine.
+/// The order of work of every request: path and method, who asks, what it wants back, the body; then the engine. What a known
+/// party is refused is on record, wherever that happens.
 async fn answer(app: &App, request: WireRequest, manner: &mut Manner) -> Result<Response<WireBody>, Refusal> {
     let (parts, body) = request.into_parts();
     let query = decode_pairs(parts.uri.query().unwrap_or_default());
-    few_enough(&query)?;
     let format = query.iter().find(|(name, _)| name == "_format").map(|(_, value)| value.as_str());
     let negotiated = negotiate::answer(&parts.headers, format.filter(|value| !value.is_empty()));
     manner.format = negotiated.unwrap_or_default();
     manner.pretty = query.iter().any(|(name, value)| name == "_pretty" && value == "true");
-    let path = path(parts.uri.path())?;
-    if let Some((interaction, kind)) = Verb::parse(parts.method.as_str()).and_then(|verb| named(verb, &path))
+    let is_raw = |path: &[String]| binary::is_raw_read(&parts.method, path, &parts.headers, format.is_some());
+    let path = path(parts.uri.path());
+    let is_raw_read = path.as_ref().is_ok_and(|path| is_raw(path));
+    let verb = Verb::parse(parts.method.as_str());
+    if let (Some(verb), Ok(path)) = (verb, &path)
+        && let Some((interaction, kind)) = named(verb, path)
     {
         manner.label = Label { interaction, kind };
     }
-    let is_public = path.as_slice() == ["metadata"];
-    if parts.method == Method::OPTIONS {
-        let mut methods = allowed(&path);
+    if let (&Method::OPTIONS, Ok(path)) = (&parts.method, &path) {
+        let mut methods = allowed(path);
         if methods.contains(&"GET") {
             methods.insert(1, "HEAD");
         }
         methods.push("OPTIONS");
         return Ok(respond::options(&methods, manner));
     }
-    let is_packed = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"identity");
-    if parts.headers.get_all(CONTENT_ENCODING).iter().any(is_packed) {
-        let message = "bodies are taken as they are, without a content encoding";
-        return Err(refuse(RefusalKind::UnsupportedMediaType, IssueCode::NotSupported, message));
-    }
-    let shown = shown(&parts.extensions);
-    let party = match party(&app.engine, &parts.headers, shown).await {
-        Err(_) if is_public => Arc::new(Party::nobody()),
-        party => party?,
+    let is_public = path.as_ref().is_ok_and(|path| path.as_slice() == ["metadata"]);
+    let party = match (party(&app.engine, &parts.headers, shown(&parts.extensions)).await, &path) {
+        (Err(_), _) if is_public => Arc::new(Party::nobody()),
+        // What is nothing of the API is that for everybody.
+        (Err(_), Err(refusal)) => return Err(refusal.clone()),
+        (party, _) => party?,
     };
-    let Some(verb) = Verb::parse(parts.method.as_str()) else {
-        let refusal =
-            refuse(RefusalKind::MethodNotAllowed, IssueCode::NotSupported, "the method is not of FHIR");
-        return Ok(respond::with_allow(respond::refusal(&refusal, manner), &allowed(&path)));
+    let peer = address(&parts.extensions);
+    let line = line(&parts.method, parts.uri.path(), &query);
+    let read = match path {
+        Ok(path) if negotiated.is_none() && !is_raw_read && verb.is_some() => Err((
+            refuse(RefusalKind::NotAcceptable, IssueCode::NotSupported, "answers are JSON or XML"),
+            path,
+        )),
+        Ok(path) => read_request(app, (verb, path, query), &parts.method, &parts.headers, body).await,
+        Err(refusal) => Err((refusal, Vec::new())),
     };
-    let is_raw_read = binary::is_raw_read(&parts.method, &path, &parts.headers, format.is_some());
-    if negotiated.is_none() && !is_raw_read {
-        return Err(refuse(RefusalKind::NotAcceptable, IssueCode::NotSupported, "answers are JSON or XML"));
-    }
-    let payload = if binary::is_raw_write(&parts.method, &path, &parts.headers) {
-        let bytes = bytes(app, &parts.headers, body).await?;
-        Payload::Resource(binary::wrap(&path, &parts.headers, &bytes)?)
-    } else {
-        payload(app, verb, &path, &parts.headers, body).await?
+    let mut request = match read {
+        Ok(request) => request,
+        Err((refusal, path)) => {
+            let (engine, known) = (app.engine.clone(), party.clone());
+            let wire = (Some(manner.request_id.clone()), peer);
+            let refusal = tokio::task::spawn_blocking(move || {
+                engine.record_unrouted(&known, line, wire, &refusal).err().unwrap_or(refusal)
+            });
+            let failed = |_| refuse(RefusalKind::Internal, IssueCode::Exception, "the request failed");
+            return Ok(refused(&refusal.await.unwrap_or_else(failed), &path, manner));
+        }
     };
-    let mut headers = headers(&parts.headers)?;
-    headers.request_id = Some(manner.request_id.clone());
-    headers.peer = address(&parts.extensions);
-    let request = Request { verb, path: path.clone(), query, headers, payload };
+    request.headers.request_id = Some(manner.request_id.clone());
+    request.headers.peer = peer;
+    let (verb, path) = (request.verb, request.path.clone());
     let engine = app.engine.clone();
     let handled = if engine.answers_at_once(&party, &request) {
         engine.handle(&party, request)
@@ -351,10 +254,69 @@ async fn answer(app: &App, request: WireRequest, manner: &mut Manner) -> Result<
             })
         }
         Ok(answer) => Ok(respond::answer(&answer, manner)),
-        Err(refusal) if refusal.kind == RefusalKind::MethodNotAllowed => {
-            Ok(respond::with_allow(respond::refusal(&refusal, manner), &allowed(&path)))
+        Err(refusal) => Ok(refused(&refusal, &path, manner)),
+    }
+}
+
+/// The answer to a known party that was refused something, which is on record.
+fn refused(refusal: &Refusal, path: &[String], manner: &Manner) -> Response<WireBody> {
+    log_cause(refusal, manner);
+    let mut response = respond::refusal(refusal, manner);
+    if refusal.kind == RefusalKind::MethodNotAllowed {
+        response = respond::with_allow(response, &allowed(path));
+    }
+    on_record(response)
+}
+
+/// Logs the words of the disk or the database, which the client is not told.
+fn log_cause(refusal: &Refusal, manner: &Manner) {
+    if let Some(cause) = &refusal.outcome.internal {
+        tracing::error!(request_id = manner.request_id, cause, "refused");
+    }
+}
+
+/// What was asked, for the record of a refusal: cut where it is very long.
+fn line(method: &Method, path: &str, query: &[(String, String)]) -> String {
+    const LINE_CHARS_MAX: usize = 2_000;
+    let below = path.strip_prefix("/fhir").unwrap_or(path);
+    let query = query_text(query);
+    let separator = if query.is_empty() { "" } else { "?" };
+    format!("{method} {}{separator}{query}", decode(&below.replace('+', "%2B")))
+        .chars()
+        .take(LINE_CHARS_MAX)
+        .collect()
+}
+
+/// A request with its body, as far as the wire can read it; else the refusal, with the path.
+async fn read_request(
+    app: &App,
+    (verb, path, query): (Option<Verb>, Vec<String>, Vec<(String, String)>),
+    method: &Method,
+    headers: &HeaderMap,
+    body: WireBody,
+) -> Result<Request, (Refusal, Vec<String>)> {
+    let is_packed = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"identity");
+    let read = async {
+        few_enough(&query)?;
+        if headers.get_all(CONTENT_ENCODING).iter().any(is_packed) {
+            let message = "bodies are taken as they are, without a content encoding";
+            return Err(refuse(RefusalKind::UnsupportedMediaType, IssueCode::NotSupported, message));
         }
-        Err(refusal) => Err(refusal),
+        let Some(verb) = verb else {
+            let message = "the method is not of FHIR";
+            return Err(refuse(RefusalKind::MethodNotAllowed, IssueCode::NotSupported, message));
+        };
+        let payload = if binary::is_raw_write(method, &path, headers) {
+            let bytes = bytes(app, headers, body).await?;
+            Payload::Resource(binary::wrap(&path, headers, &bytes)?)
+        } else {
+            payload(app, verb, &path, headers, body).await?
+        };
+        Ok((verb, payload, conditions(headers)?))
+    };
+    match read.await {
+        Ok((verb, payload, headers)) => Ok(Request { verb, path, query, headers, payload }),
+        Err(refusal) => Err((refusal, path)),
     }
 }
 
@@ -376,7 +338,7 @@ fn path(path: &str) -> Result<Vec<String>, Refusal> {
 }
 
 /// A condition that cannot be read is refused: passed over, it would widen what is done.
-fn headers(headers: &HeaderMap) -> Result<Headers, Refusal> {
+fn conditions(headers: &HeaderMap) -> Result<Headers, Refusal> {
     let text = |name: &str| -> Result<Option<String>, Refusal> {
         let mut values = headers.get_all(name).iter();
         let wrong =

@@ -2,7 +2,7 @@
 use crate::auth::{RegistryError, SignedToken};
 use crate::consent::{Disclosed, Withheld};
 use crate::model::{Issue, IssueCode, Millis, Outcome, ResourceId};
-use crate::store::{CommitError, StoreError};
+use crate::store::{CommitError, Sequence, StoreError};
 
 use super::capabilities::Statement;
 use super::parameters::Parameters;
@@ -84,6 +84,15 @@ impl Body {
     }
 }
 
+/// What is to be looked up after the answer for the record of accesses: whom it concerned beyond what it showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unshown {
+    /// Whether it counted more than it showed.
+    pub(super) counted: bool,
+    /// The state that was searched.
+    pub(super) searched: Sequence,
+}
+
 /// The answer to a request that succeeded.
 #[derive(Clone, Debug)]
 pub struct Answer {
@@ -99,6 +108,9 @@ pub struct Answer {
     pub recorded: bool,
     /// What was asked for and not shown. It goes into the record and never onto the wire.
     pub(super) withheld: Vec<Withheld>,
+    /// By which criteria things were looked for (`Type?criteria`), for the record alone.
+    pub(super) criteria: Vec<String>,
+    pub(super) unshown: Option<Unshown>,
 }
 
 impl Answer {
@@ -113,6 +125,8 @@ impl Answer {
             written: None,
             recorded: false,
             withheld: Vec::new(),
+            criteria: Vec::new(),
+            unshown: None,
         }
     }
 
@@ -120,14 +134,9 @@ impl Answer {
     #[must_use]
     pub fn of(kind: Kind, disclosed: Disclosed) -> Self {
         Self {
-            kind,
             version_id: Some(disclosed.version_id().to_owned()),
             last_modified: Some(disclosed.time()),
-            location: None,
-            written: None,
-            recorded: false,
-            withheld: Vec::new(),
-            body: Body::Disclosed(disclosed),
+            ..Self::new(kind, Body::Disclosed(disclosed))
         }
     }
 }
@@ -186,12 +195,14 @@ pub struct Refusal {
     pub outcome: Outcome,
     /// What was asked for and not shown. It goes into the record and never onto the wire.
     pub(super) withheld: Vec<Withheld>,
+    /// By which criteria things were looked for (`Type?criteria`), for the record alone.
+    pub(super) criteria: Vec<String>,
 }
 
 impl Refusal {
     #[must_use]
     pub fn new(kind: RefusalKind, outcome: impl Into<Outcome>) -> Self {
-        Self { kind, outcome: outcome.into(), withheld: Vec::new() }
+        Self { kind, outcome: outcome.into(), withheld: Vec::new(), criteria: Vec::new() }
     }
 
     #[must_use]

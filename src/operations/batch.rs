@@ -30,30 +30,40 @@ pub(super) fn bundle(engine: &Engine, party: &Arc<Party>, request: Request) -> R
 
 fn batch(engine: &Engine, party: &Arc<Party>, root: Node<'_>, headers: &Headers) -> Result<Answer, Refusal> {
     let mut entries = Vec::new();
-    for node in root.items_at("entry") {
-        let answer = Entry::parse(node, &engine.options.base_url).and_then(|entry| {
-            let mut text = None;
-            if let Some(resource) = entry.resource {
-                crate::model::minify(resource, text.insert(String::new()));
+    for (node, index) in root.items_at("entry").zip(0_usize..) {
+        let answer = match request_of(engine, node, headers) {
+            Ok(request) => engine.handle(party, request),
+            Err(refusal) => {
+                let line = format!("POST / entry {index}");
+                let wire = (headers.request_id.clone(), headers.peer.clone());
+                engine.record_unrouted(party, line, wire, &refusal)?;
+                Err(refusal)
             }
-            let mut request = entry.request(text)?;
-            request.headers.preference = headers.preference;
-            request.headers.request_id.clone_from(&headers.request_id);
-            request.headers.peer.clone_from(&headers.peer);
-            if request.path.is_empty() && request.verb == Verb::Post {
-                return Err(Refusal::bad_request(
-                    IssueCode::Invalid,
-                    "a Bundle holds no other batch or transaction",
-                ));
-            }
-            engine.handle(party, request)
-        });
+        };
         entries.push(response_entry(answer, headers.preference));
     }
     let mut answer = answer(engine, BundleKind::BatchResponse, entries)?;
     // Every entry has left its own record.
     answer.recorded = true;
     Ok(answer)
+}
+
+/// The request of an entry, as if it had come alone.
+fn request_of(engine: &Engine, node: Node<'_>, headers: &Headers) -> Result<Request, Refusal> {
+    let entry = Entry::parse(node, &engine.options.base_url)?;
+    let mut text = None;
+    if let Some(resource) = entry.resource {
+        crate::model::minify(resource, text.insert(String::new()));
+    }
+    let mut request = entry.request(text)?;
+    request.headers.preference = headers.preference;
+    request.headers.request_id.clone_from(&headers.request_id);
+    request.headers.peer.clone_from(&headers.peer);
+    if request.path.is_empty() && request.verb == Verb::Post {
+        let message = "a Bundle holds no other batch or transaction";
+        return Err(Refusal::bad_request(IssueCode::Invalid, message));
+    }
+    Ok(request)
 }
 
 /// The entry that answers an entry.

@@ -9,6 +9,7 @@ use crate::store::{Expectation, Report, Search, View, Way};
 
 use super::answer::{Answer, Body, Kind, Refusal, RefusalKind};
 use super::lookup::looked_up;
+use super::request::query_text;
 use super::search::finding;
 use super::session::Session;
 use super::write::{Input, Prepared};
@@ -60,6 +61,10 @@ pub(super) fn matches(
     let filter = looked_up(session, &view, def, filter)?;
     let report = Report::default();
     let rows = Search::new(&view, def, &filter, &[], &report)?.page(None, Way::Onward, 2)?;
+    // Where all that is stored was looked through by one criterion and there is nothing, it is nobody's.
+    if !(rows.is_empty() && criteria.len() == 1 && finding == Finding::Stored) {
+        session.looked_for(format!("{}?{}", def.name, query_text(criteria)));
+    }
     let since = session.snapshot().sequence();
     let read = session.repository().ranges_read(def, &filter);
     let expectations: Vec<Expectation> =

@@ -2,15 +2,15 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::audit::{Access, Action, Ground, Signer, writes};
+use crate::audit::{Access, Action, Due, Ground, Signer};
 use crate::auth::{AuthorizationServer, Desk, Issuer, Party, Permission, Role, TokenError, Trust};
 use crate::consent::{Programs, Settings};
 use crate::model::{Issue, IssueCode, Millis, Outcome, ResourceId};
 use crate::search::SearchParams;
-use crate::store::{At, Batch, Clock, Kv, Packing, VersionCipher};
+use crate::store::{At, Batch, Clock, Kv, Packing, Sequence, VersionCipher};
 
 use super::answer::{Answer, Body, Public, Refusal, RefusalKind};
-use super::audit::{Refusals, Refused};
+use super::audit::Refusals;
 use super::index::Index;
 use super::member_match::MemberMatches;
 use super::operation::operation_at;
@@ -93,6 +93,8 @@ pub struct Engine {
     pub(super) statement: Mutex<Option<(Arc<SearchParams>, Public)>>,
     /// Who was refused and is not known.
     pub(super) refusals: Refusals,
+    /// Held by who looks up whom answered requests concerned.
+    pub(super) looking_up: Mutex<()>,
     /// Who asks without a token; only where the server is open.
     open: Option<Arc<Party>>,
 }
@@ -129,6 +131,7 @@ impl Engine {
             audit_signer: None,
             statement: Mutex::default(),
             refusals: Refusals::default(),
+            looking_up: Mutex::default(),
             open: open.map(Arc::new),
         }
     }
@@ -193,15 +196,6 @@ impl Engine {
         token: Option<&str>,
         certificate: Option<&[u8; 32]>,
     ) -> Result<Arc<Party>, Refusal> {
-        let known = self.known(token, certificate);
-        let is_refused = known.as_ref().is_err_and(|refusal| refusal.kind == RefusalKind::Unauthorized);
-        if token.is_some() && is_refused {
-            self.count_refusal(Refused::AccessToken, None);
-        }
-        known
-    }
-
-    fn known(&self, token: Option<&str>, certificate: Option<&[u8; 32]>) -> Result<Arc<Party>, Refusal> {
         let refuse = |message: String| {
             Refusal::new(RefusalKind::Unauthorized, Issue::error(IssueCode::Login, message))
         };
@@ -288,8 +282,14 @@ impl Engine {
     /// # Errors
     /// The refusal with its outcome.
     pub fn handle(&self, party: &Arc<Party>, request: Request) -> Result<Answer, Refusal> {
-        let (row, place) = route(request.verb, &request.path)?;
         self.record_refusals_due();
+        let (row, place) = match route(request.verb, &request.path) {
+            Ok(routed) => routed,
+            Err(refusal) => {
+                self.record_refusal(party, request.asked(), &refusal)?;
+                return Err(refusal);
+            }
+        };
         if let Err(failure) = self.kv.health() {
             // What cannot be recorded is not released.
             let outcome = Outcome::error(IssueCode::NoStore, "accesses cannot be recorded").because(failure);
@@ -325,8 +325,9 @@ impl Engine {
         let is_of_accesses = place.def().is_some_and(|def| &*def.name == "AuditEvent")
             || matches!(row.name, "$who-saw" | "$accounting-of-disclosures");
         if is_of_accesses {
-            // Who looks for accesses finds all that were let through before.
+            // Who looks for accesses finds all that were let through before, and whom they concerned.
             self.kv.settle();
+            self.look_up_unshown()?;
         }
         let snapshot = self.kv.snapshot(At::Latest)?;
         let session = Session::new(self, party.clone(), &*snapshot)?.for_reading(row, place);
@@ -348,17 +349,44 @@ impl Engine {
         }
         let named = asked.named.clone();
         let mut access = self.begin_record(party, (row.name, row.action), asked)?;
+        let mut due = None;
         match result {
             Ok(answer) => {
                 fill(&mut access, answer);
                 access.concern(&named);
+                access.criteria.clone_from(&answer.criteria);
+                due = answer.unshown.map(|unshown| Due {
+                    counted_for: unshown.counted.then(|| party.clone()),
+                    searched: unshown.searched.0,
+                });
             }
             Err(refusal) => {
                 access.status = refusal.kind.status();
                 access.withhold(&refusal.withheld);
+                access.criteria.clone_from(&refusal.criteria);
             }
         }
-        self.store_record(party, &access)
+        self.store_record(party, &access, due)
+    }
+
+    /// Stores a record of a party's request that came to no interaction: `line` is its method, path and query.
+    ///
+    /// # Errors
+    /// 503, if it cannot be recorded.
+    pub fn record_unrouted(
+        &self,
+        party: &Party,
+        line: String,
+        (request_id, peer): (Option<String>, Option<String>),
+        refusal: &Refusal,
+    ) -> Result<(), Refusal> {
+        self.record_refusal(party, Asked { line, named: Vec::new(), request_id, peer }, refusal)
+    }
+
+    fn record_refusal(&self, party: &Party, asked: Asked, refusal: &Refusal) -> Result<(), Refusal> {
+        let mut access = self.begin_record(party, ("operation", Action::Execute), asked)?;
+        access.status = refusal.kind.status();
+        self.store_record(party, &access, None)
     }
 
     /// Stores a record of what somebody did beside the API: registered, signed in, granted.
@@ -368,7 +396,7 @@ impl Engine {
     pub fn record_beside(&self, party: &Party, line: String, status: u16) -> Result<(), Refusal> {
         let mut access = Access::of(party, "operation", Action::Execute, line, self.now());
         access.status = status;
-        self.store_record(party, &access)
+        self.store_record(party, &access, None)
     }
 
     /// Whether what a party reads is released before the record of it is durable: the own staff's.
@@ -392,8 +420,8 @@ impl Engine {
     }
 
     /// Stores a record of what is about to be released.
-    pub(super) fn store_record(&self, party: &Party, access: &Access) -> Result<(), Refusal> {
-        let batch = Batch { writes: writes(access, 0), ..Batch::default() };
+    fn store_record(&self, party: &Party, access: &Access, due: Option<Due>) -> Result<(), Refusal> {
+        let batch = Batch { writes: self.record_writes(access, due, Sequence(u64::MAX)), ..Batch::default() };
         let is_emergency = access.released.iter().any(|item| item.ground == Ground::BreakGlass);
         if self.releases_at_once(party) && !is_emergency {
             self.kv.commit_soon(batch);
@@ -486,11 +514,7 @@ pub(super) fn answer_read(
     match (row.code, place) {
         (Code::Read, Place::Instance(def, id)) => read::read(session, def, id, request),
         (Code::Vread, Place::Version(def, id, version)) => read::vread(session, def, id, version),
-        (Code::Search | Code::SearchByPost, Place::Type(def)) => search::search_type(session, def, request),
-        (Code::Search | Code::SearchByPost, Place::System) => search::search_system(session, request),
-        (Code::Search | Code::SearchByPost, Place::Compartment(def, id, member)) => {
-            search::search_compartment(session, def, id, *member, request)
-        }
+        (Code::Search | Code::SearchByPost, place) => search::search(session, place, request),
         (Code::HistoryInstance | Code::HistoryType | Code::HistorySystem, place) => {
             history::history(session, place, request)
         }

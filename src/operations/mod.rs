@@ -39,11 +39,11 @@ mod work;
 mod write;
 
 pub use answer::{Answer, Body, Kind, Public, Refusal, RefusalKind};
-pub use audit::Refused;
+pub use audit::{Refused, Unknown};
 pub use derive::SearchIndex;
 pub use engine::{Engine, EngineOptions};
 pub use index::{Index, Progress};
 pub use operation::{OPERATIONS, Operation, operations_of};
-pub use request::{Headers, Payload, Preference, Request, Verb, decode, decode_pairs, encode};
+pub use request::{Headers, Payload, Preference, Request, Verb, decode, decode_pairs, encode, query_text};
 pub use route::{Place, allowed, named, route};
 pub use table::{INTERACTIONS, Interaction, Level};

@@ -98,14 +98,76 @@ impl Request {
             Payload::Form(form) => form.as_slice(),
             Payload::None | Payload::Resource(_) | Payload::JsonPatch(_) => &[],
         };
-        for ((name, value), number) in self.query.iter().chain(form).zip(0_usize..) {
-            line.push(if number == 0 { '?' } else { '&' });
-            line.push_str(name);
-            line.push('=');
-            line.push_str(value);
+        let query = query_text(self.query.iter().chain(form));
+        if !query.is_empty() {
+            line.push('?');
+            line.push_str(&query);
         }
         line
     }
+
+    /// The search that a line of the record of accesses was made of; `None` if it is none.
+    #[must_use]
+    pub(super) fn of_line(line: &str) -> Option<Self> {
+        let (target, query) = line.split_once('?').unwrap_or((line, ""));
+        let (verb, path) = target.split_once(' ')?;
+        Some(Self {
+            verb: Verb::parse(verb)?,
+            path: path.split('/').filter(|segment| !segment.is_empty()).map(str::to_owned).collect(),
+            query: decode_pairs(query),
+            headers: Headers { lenient: true, ..Headers::default() },
+            payload: Payload::None,
+        })
+    }
+}
+
+/// `Patient/id` of those whom a path or the values of a query name by their ids.
+pub(super) fn patients_named<'n>(
+    mut path: impl Iterator<Item = &'n str>,
+    query: impl IntoIterator<Item = &'n (String, String)>,
+) -> Vec<String> {
+    let mut found = Vec::new();
+    let is_of_patients = path.next() == Some("Patient");
+    if let (true, Some(id)) = (is_of_patients, path.next().and_then(ResourceId::parse)) {
+        found.push(format!("Patient/{id}"));
+    }
+    for (name, value) in query {
+        let last = name.rsplit(['.', ':']).next().unwrap_or_default();
+        let may_be_id = OF_PATIENTS.contains(&last)
+            || last == "Patient"
+            || (last == "_id" && (is_of_patients || name != "_id"));
+        for part in value.split(',') {
+            let id = match part.strip_prefix("Patient/") {
+                Some(id) => ResourceId::parse(id),
+                None => ResourceId::parse(part).filter(|_| may_be_id),
+            };
+            found.extend(id.map(|id| format!("Patient/{id}")));
+        }
+    }
+    found.sort();
+    found.dedup();
+    found.truncate(NAMED_MAX);
+    found
+}
+
+/// A query in the record of accesses: to be read by people, so that no more is encoded than tells one part from the next.
+#[must_use]
+pub fn query_text<'p>(pairs: impl IntoIterator<Item = &'p (String, String)>) -> String {
+    let pair =
+        |(name, value): &(String, String)| format!("{}={}", plain(name).replace('=', "%3D"), plain(value));
+    pairs.into_iter().map(pair).collect::<Vec<_>>().join("&")
+}
+
+fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for sign in text.chars() {
+        match sign {
+            '%' | '&' | '+' | '#' => out.push_str(&format!("%{:02X}", u32::from(sign))),
+            sign if sign.is_control() => out.push_str(&encode(sign.encode_utf8(&mut [0; 4]))),
+            sign => out.push(sign),
+        }
+    }
+    out
 }
 
 /// What the record of accesses keeps of a request itself.
@@ -127,32 +189,11 @@ impl Request {
     /// The patients whom a request is about by its own words: what is asked about them is told even where nothing is shown,
     /// as by a count.
     fn named_patients(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        let is_of_patients = self.path.first().is_some_and(|name| name == "Patient");
-        if let (true, Some(id)) = (is_of_patients, self.path.get(1).and_then(|id| ResourceId::parse(id))) {
-            found.push(format!("Patient/{id}"));
-        }
         let form = match &self.payload {
             Payload::Form(form) => form.as_slice(),
             Payload::None | Payload::Resource(_) | Payload::JsonPatch(_) => &[],
         };
-        for (name, value) in self.query.iter().chain(form) {
-            let last = name.rsplit(['.', ':']).next().unwrap_or_default();
-            let may_be_id = OF_PATIENTS.contains(&last)
-                || last == "Patient"
-                || (last == "_id" && (is_of_patients || name != "_id"));
-            for part in value.split(',') {
-                let id = match part.strip_prefix("Patient/") {
-                    Some(id) => ResourceId::parse(id),
-                    None => ResourceId::parse(part).filter(|_| may_be_id),
-                };
-                found.extend(id.map(|id| format!("Patient/{id}")));
-            }
-        }
-        found.sort();
-        found.dedup();
-        found.truncate(NAMED_MAX);
-        found
+        patients_named(self.path.iter().map(String::as_str), self.query.iter().chain(form))
     }
 
     pub(super) fn asked(&self) -> Asked {

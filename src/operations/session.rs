@@ -1,4 +1,5 @@
 //! One request's view: its snapshot, its party, its lens.
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -26,6 +27,8 @@ pub(super) struct Session<'s> {
     pub(super) coming: BTreeSet<String>,
     /// Identifiers (system, value) of the Patients among them, and the ids of who has them.
     pub(super) coming_identifiers: BTreeMap<(String, String), Vec<String>>,
+    /// By which criteria things were looked for (`Type?criteria`), for the record of accesses.
+    criteria: RefCell<BTreeSet<String>>,
 }
 
 impl<'s> Session<'s> {
@@ -41,7 +44,18 @@ impl<'s> Session<'s> {
             params: engine.index.params(snapshot)?,
             coming: BTreeSet::new(),
             coming_identifiers: BTreeMap::new(),
+            criteria: RefCell::default(),
         })
+    }
+
+    /// Remembers that something was looked for by criteria.
+    pub(super) fn looked_for(&self, criteria: String) {
+        self.criteria.borrow_mut().insert(criteria);
+    }
+
+    /// The criteria by which things were looked for since they were last taken.
+    pub(super) fn take_criteria(&self) -> Vec<String> {
+        self.criteria.take().into_iter().collect()
     }
 
     /// The lens of somebody else on the same state, for explanations.

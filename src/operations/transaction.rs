@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::audit::{self, Action};
+use crate::audit::Action;
 use crate::auth::{Party, Permission};
 use crate::consent::{BundleEntry, BundleKind};
 use crate::definitions::r4;
@@ -84,7 +84,18 @@ fn attempt(
 ) -> Result<Result<Answer, CommitError>, Refusal> {
     let snapshot = engine.kv.snapshot(At::Latest)?;
     let mut session = Session::new(engine, party.clone(), &*snapshot)?;
-    let ids = choose_ids(&session, routed)?;
+    let attempted = attempt_in(&mut session, routed, headers);
+    attempted.map_err(|refusal| refusal.withholding(&session))
+}
+
+fn attempt_in(
+    session: &mut Session<'_>,
+    routed: &[Routed<'_>],
+    headers: &Headers,
+) -> Result<Result<Answer, CommitError>, Refusal> {
+    let (engine, snapshot) = (session.engine, session.snapshot());
+    let party = &Arc::new(session.lens.party().clone());
+    let ids = choose_ids(session, routed)?;
     for (index, id) in &ids.by_index {
         let Some(Routed { entry, row, place }) = routed.get(*index) else { continue };
         let Some(def) = place.def() else { continue };
@@ -104,7 +115,7 @@ fn attempt(
             }
         }
     }
-    let (steps, references) = read_bodies(&session, routed, &ids)?;
+    let (steps, references) = read_bodies(session, routed, &ids)?;
     let asked = Asked {
         named: Vec::new(),
         line: "POST /".to_owned(),
@@ -121,8 +132,8 @@ fn attempt(
     let mut deleted = HashSet::new();
     for Step { index, input } in steps {
         let Some(Routed { row, place, .. }) = routed.get(index) else { continue };
-        let prepared = prepare_write(&session, row, place, &input)
-            .map_err(|refusal| at_entry(refusal.withholding(&session), index))?;
+        let prepared = prepare_write(session, row, place, &input)
+            .map_err(|refusal| at_entry(refusal.withholding(session), index))?;
         match prepared {
             Prepared::Nothing(answer, expectations) => {
                 expectations.into_iter().for_each(|expectation| draft.expect(expectation));
@@ -144,7 +155,7 @@ fn attempt(
                 }
                 plan.expectations.iter().for_each(|expectation| draft.expect(expectation.clone()));
                 let number = draft.batch.rows;
-                draft.push(&*snapshot, &mut plan.change)?;
+                draft.push(snapshot, &mut plan.change)?;
                 let mut headers_of_entry = input.headers;
                 headers_of_entry.preference = headers.preference;
                 planned.push((index, number, plan, headers_of_entry));
@@ -153,24 +164,25 @@ fn attempt(
     }
     // After all entries, whose places in the batch are known by now.
     for change in planned.iter_mut().flat_map(|(_, _, plan, _)| &mut plan.also) {
-        draft.push(&*snapshot, change)?;
+        draft.push(snapshot, change)?;
     }
     if let Some((index, _)) = needed.iter().find(|(_, reference)| deleted.contains(reference)) {
         let message = "the match of this entry is deleted by another entry of the transaction";
         return Err(at_entry(Refusal::bad_request(IssueCode::Conflict, message), *index));
     }
-    reads_succeed(&session, routed, &deleted)?;
+    reads_succeed(session, routed, &deleted)?;
     planned.iter().for_each(|(_, _, plan, _)| super::audit::add_change(&mut access, &plan.change));
     answers.values().for_each(|answer| add_to_record(&mut access, answer));
     access.withhold(&session.lens.take_withheld());
-    draft.batch.writes.extend(audit::writes(&access, 0));
+    access.criteria = session.take_criteria();
+    draft.batch.writes.extend(engine.record_writes(&access, None, snapshot.sequence()));
     let committed = match engine.kv.commit(draft.batch).wait() {
         Ok(committed) => committed,
         Err(error @ CommitError::Conflict { .. }) => return Ok(Err(error)),
         Err(error) => return Err(error.into()),
     };
     for (index, number, plan, headers) in planned {
-        answers.insert(index, finish(&session, *plan, committed, number, &headers)?);
+        answers.insert(index, finish(session, *plan, committed, number, &headers)?);
     }
     let entries = respond(engine, party, routed, answers, headers)?;
     let mut answer = answer(engine, BundleKind::TransactionResponse, entries)?;

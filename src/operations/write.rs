@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::audit::{self, Access};
+use crate::audit::Access;
 use crate::auth::{Party, Permission};
 use crate::consent::{DataFacts, Disclosed, FILES_MAX, Writing};
 use crate::definitions::{TypeDef, r4};
@@ -340,6 +340,7 @@ pub(super) fn with_retries(
         let mut planned = match prepared.map_err(|refusal| refusal.withholding(&session))? {
             Prepared::Nothing(mut answer, _) => {
                 answer.withheld = session.lens.take_withheld();
+                answer.criteria = session.take_criteria();
                 return Ok(*answer);
             }
             Prepared::Change(planned) => planned,
@@ -353,7 +354,8 @@ pub(super) fn with_retries(
         let mut access = engine.begin_record(party, (row.name, row.action), asked.clone())?;
         access.status = planned.kind.status();
         super::audit::add_change(&mut access, &planned.change);
-        draft.batch.writes.extend(audit::writes(&access, 0));
+        access.criteria = session.take_criteria();
+        draft.batch.writes.extend(engine.record_writes(&access, None, snapshot.sequence()));
         match engine.kv.commit(draft.batch).wait() {
             Ok(committed) => return finish(&session, *planned, committed, 0, &input.headers),
             Err(error @ CommitError::Conflict { .. }) => conflict = error,

@@ -15,6 +15,7 @@ mod matcher;
 mod param;
 mod params;
 mod query;
+mod sought;
 mod text;
 mod word_query;
 
@@ -33,4 +34,5 @@ pub use query::{
     CHAIN_DEPTH_MAX, Contained, Include, Query, QueryError, Reading, Sort, SortKey, Summary, TotalMode,
     parse_query,
 };
+pub use sought::{Sought, sought};
 pub use text::{Prefix, unescape};

@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 
 use crate::in_process::Server;
 
-const HOSPITAL: &str = "Organization/hospital";
+pub const HOSPITAL: &str = "Organization/hospital";
 
-fn party(role: Role, organization: Option<&str>, user: Option<&str>, purpose: &str) -> Arc<Party> {
+pub fn party(role: Role, organization: Option<&str>, user: Option<&str>, purpose: &str) -> Arc<Party> {
     Arc::new(Party {
         subject: user.unwrap_or("somebody").to_owned(),
         client: "client".to_owned(),
@@ -28,23 +28,23 @@ fn party(role: Role, organization: Option<&str>, user: Option<&str>, purpose: &s
     })
 }
 
-fn officer() -> Arc<Party> {
+pub fn officer() -> Arc<Party> {
     party(Role::PrivacyOfficer, Some(HOSPITAL), Some("Practitioner/officer"), "HOPERAT")
 }
 
-fn patient(id: &str) -> Arc<Party> {
+pub fn patient(id: &str) -> Arc<Party> {
     party(Role::Patient, None, Some(&format!("Patient/{id}")), "PATRQT")
 }
 
-fn doctor() -> Arc<Party> {
+pub fn doctor() -> Arc<Party> {
     party(Role::Clinician, Some(HOSPITAL), Some("Practitioner/day"), "TREAT")
 }
 
-fn department() -> Arc<Party> {
+pub fn department() -> Arc<Party> {
     party(Role::System, Some("Organization/department"), None, "PUBHLTH")
 }
 
-fn ask(
+pub fn ask(
     server: &Server,
     party: &Arc<Party>,
     verb: Verb,
@@ -56,7 +56,7 @@ fn ask(
     server.send_as(party, verb, url, Headers::default(), payload)
 }
 
-fn get(server: &Server, party: &Arc<Party>, url: &str) -> Value {
+pub fn get(server: &Server, party: &Arc<Party>, url: &str) -> Value {
     let answer = ask(server, party, Verb::Get, url, None);
     let answer = answer.unwrap_or_else(|refusal| panic!("{url}: {}", refusal.outcome.to_json()));
     serde_json::from_str(answer.body.json().unwrap()).unwrap()
@@ -69,7 +69,7 @@ fn status(server: &Server, party: &Arc<Party>, verb: Verb, url: &str, body: Opti
     }
 }
 
-fn put(server: &Server, resource: &Value) {
+pub fn put(server: &Server, resource: &Value) {
     let url = format!("{}/{}", resource["resourceType"].as_str().unwrap(), resource["id"].as_str().unwrap());
     server.send(Verb::Put, &url, Headers::default(), Some(resource)).unwrap();
 }
@@ -112,7 +112,7 @@ fn consent(purpose: &str) -> Value {
             "purpose": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": purpose}]}})
 }
 
-fn events(bundle: &Value) -> Vec<&Value> {
+pub fn events(bundle: &Value) -> Vec<&Value> {
     bundle["entry"].as_array().into_iter().flatten().map(|entry| &entry["resource"]).collect()
 }
 
@@ -331,12 +331,12 @@ fn what_cannot_be_recorded_is_not_released() {
     }
 }
 
-fn parts<'p>(parameters: &'p Value, name: &str) -> Vec<&'p Value> {
+pub fn parts<'p>(parameters: &'p Value, name: &str) -> Vec<&'p Value> {
     let all = parameters["parameter"].as_array().into_iter().flatten();
     all.filter(|parameter| parameter["name"] == name).collect()
 }
 
-fn part<'p>(parameter: &'p Value, name: &str) -> &'p str {
+pub fn part<'p>(parameter: &'p Value, name: &str) -> &'p str {
     let found = parameter["part"].as_array().unwrap().iter().find(|part| part["name"] == name);
     let found = found.unwrap_or_else(|| panic!("{name} in {parameter}")).as_object().unwrap();
     found.iter().find(|(key, _)| key.starts_with("value")).unwrap().1.as_str().unwrap()
@@ -422,8 +422,18 @@ fn disclosures_are_accounted_for_and_may_be_suspended() {
     assert!(
         get(&server, &officer(), "AuditEvent?_count=200").to_string().contains("Organization/department")
     );
+    // Nor is it told that it is so.
+    let tells = |party: &Arc<Party>, url: &str| get(&server, party, url).to_string().contains("suspend");
+    assert!(!tells(&patient("a"), "AuditEvent?_count=200") && tells(&officer(), "AuditEvent?_count=200"));
+    let told_times = |times: &str| {
+        let told = get(&server, &patient("a"), "Patient/a/$who-saw").to_string();
+        told.contains(&format!("(a privacy officer) of General Hospital saw who saw the file, {times} times"))
+    };
+    assert!(told_times("2"), "the officer's two searches of the record");
     suspend(&officer(), "2020-01-01", "written").unwrap();
     assert_eq!(parts(&account(&patient("a")), "disclosure").len(), 1);
+    assert!(tells(&patient("a"), "AuditEvent?_count=200"), "when it has ended it is told");
+    assert!(told_times("4"), "and both times that the officer has entered it");
 }
 
 fn value<'p>(parameters: &'p Value, name: &str) -> &'p str {

@@ -208,9 +208,9 @@ fn what_is_asked_beside_the_api_and_what_is_refused_is_on_record() {
         "8 GET /Observation/o1",
         "0 POST /auth/token authorization_code openid user/*.rs",
         "0 POST /auth/token client_credentials system/Patient.rs",
-        "8 POST /auth/token refused: 1, of acme 1",
-        "8 POST /auth/login refused: 1, of ann 1",
-        "8 access tokens refused: 1",
+        "8 POST /auth/token refused: 1, of acme 1, from 127.0.0.1 1",
+        "8 POST /auth/login refused: 1, of ann 1, from 127.0.0.1 1",
+        "8 access tokens refused: 1, from 127.0.0.1 1",
     ] {
         assert!(lines.iter().any(|line| line == expected), "{expected} in {lines:#?}");
     }

@@ -14,6 +14,7 @@ use crate::auth::{Desk, Fields, OauthCode, OauthError};
 use crate::operations::{Engine, Refused};
 
 use super::super::listen::shown;
+use super::super::unknown::Noted;
 use super::form;
 
 /// How long what is public may be kept, in seconds.
@@ -80,40 +81,42 @@ async fn dealt_with(
     let work = move || {
         let desk = engine.desk().shown(certificate);
         let result = deal(&desk, authorization.as_deref(), &fields);
-        on_record(&engine, result, (authorization.as_deref(), &fields))
+        let claimed = Desk::claimed_client(authorization.as_deref(), &fields);
+        (on_record(&engine, result, &fields), claimed)
     };
     match tokio::task::spawn_blocking(work).await {
-        Ok(Ok(answer)) => answered(StatusCode::OK, &answer, NO_CACHE),
-        Ok(Err(error)) => failed(&error),
+        Ok((Ok(answer), _)) => answered(StatusCode::OK, &answer, NO_CACHE),
+        Ok((Err(error), claimed)) => {
+            let is_unproven = matches!(
+                error.code,
+                OauthCode::InvalidClient | OauthCode::InvalidGrant | OauthCode::TemporarilyUnavailable
+            );
+            let mut response = failed(&error);
+            if is_unproven {
+                response.extensions_mut().insert(Noted::Counted(Refused::Client, claimed));
+            }
+            response
+        }
         Err(_) => failed(&OauthError::new(OauthCode::ServerError, "the request failed")),
     }
 }
 
-/// Puts on record that a token was issued, before it is told, and counts those who have not proven what they said.
+/// Puts on record that a token was issued, before it is told.
 fn on_record(
     engine: &Engine,
     result: Result<Value, OauthError>,
-    (authorization, fields): (Option<&str>, &Fields),
+    fields: &Fields,
 ) -> Result<Value, OauthError> {
-    match &result {
-        Ok(answer) => {
-            let text = |name: &str| answer.get(name).and_then(Value::as_str);
-            let Some(token) = text("access_token") else { return result };
-            let failed = || OauthError::new(OauthCode::ServerError, "the token cannot be recorded");
-            let party = engine.issuer().verify(token, engine.desk().now()).map_err(|_| failed())?;
-            let grant_type = fields.one("grant_type").ok().flatten().unwrap_or_default();
-            let line = format!("POST /auth/token {grant_type} {}", text("scope").unwrap_or_default());
-            engine.record_beside(&party, line, StatusCode::OK.as_u16()).map_err(|_| failed())?;
-        }
-        Err(error) => match error.code {
-            OauthCode::InvalidClient | OauthCode::InvalidGrant | OauthCode::TemporarilyUnavailable => {
-                let claimed = Desk::claimed_client(authorization, fields);
-                engine.count_refusal(Refused::Client, claimed.as_deref());
-            }
-            _ => {}
-        },
+    let answer = result?;
+    let text = |name: &str| answer.get(name).and_then(Value::as_str);
+    if let Some(token) = text("access_token") {
+        let failed = || OauthError::new(OauthCode::ServerError, "the token cannot be recorded");
+        let party = engine.issuer().verify(token, engine.desk().now()).map_err(|_| failed())?;
+        let grant_type = fields.one("grant_type").ok().flatten().unwrap_or_default();
+        let line = format!("POST /auth/token {grant_type} {}", text("scope").unwrap_or_default());
+        engine.record_beside(&party, line, StatusCode::OK.as_u16()).map_err(|_| failed())?;
     }
-    result
+    Ok(answer)
 }
 
 pub(super) async fn token(State(engine): State<Arc<Engine>>, request: WireRequest) -> Response<WireBody> {

@@ -10,6 +10,7 @@ use crate::auth::{LaunchContext, OauthCode, OauthError, Party};
 use crate::operations::Engine;
 
 use super::super::asker::party;
+use super::super::unknown::on_record;
 use super::endpoints::{answered, failed};
 use super::form;
 
@@ -18,20 +19,20 @@ pub(super) async fn register(
     headers: HeaderMap,
     body: WireBody,
 ) -> Response<WireBody> {
-    let text = match form::text(body).await {
-        Ok(text) => text,
-        Err(error) => return failed(&error),
-    };
+    let text = form::text(body).await;
     let Ok(party) = party(&engine, &headers, None).await else {
         let body = json!({"error": "invalid_token", "error_description": "an access token is needed"});
         return answered(StatusCode::UNAUTHORIZED, &body, "no-store");
     };
     // Launches name patients: who registers one, or tries, is on record.
     let work = move || {
-        let response = registered(&engine, &party, &text);
+        let response = match &text {
+            Ok(text) => registered(&engine, &party, text),
+            Err(error) => failed(error),
+        };
         let line = "POST /auth/launch".to_owned();
         match engine.record_beside(&party, line, response.status().as_u16()) {
-            Ok(()) => response,
+            Ok(()) => on_record(response),
             Err(_) => failed(&OauthError::new(OauthCode::ServerError, "the access cannot be recorded")),
         }
     };

@@ -12,6 +12,7 @@ use crate::auth::{
 use crate::model::ResourceId;
 use crate::operations::{Engine, Refused, decode_pairs};
 
+use super::super::unknown::Noted;
 use super::encounters::{is_of, latest};
 use super::endpoints::RETRY_SECONDS;
 use super::form;
@@ -167,10 +168,8 @@ pub(super) async fn login(
         let field = |name: &str| fields.one(name).ok().flatten().unwrap_or_default();
         let name = field("name");
         let result = desk.log_in(dialogue.clone(), name, field("password"));
-        if matches!(result, Err(LoginError::Wrong | LoginError::TooOften | LoginError::Busy)) {
-            engine.count_refusal(Refused::Password, Some(name));
-        }
-        match result {
+        let is_refused = matches!(result, Err(LoginError::Wrong | LoginError::TooOften | LoginError::Busy));
+        let mut response = match result {
             Ok(dialogue) => {
                 if on_record(engine, &dialogue, "POST /auth/login".to_owned()) {
                     show(engine, &dialogue)
@@ -194,7 +193,11 @@ pub(super) async fn login(
                 response
             }
             Err(LoginError::Failed) => failed(),
+        };
+        if is_refused {
+            response.extensions_mut().insert(Noted::Counted(Refused::Password, Some(name.to_owned())));
         }
+        response
     })
     .await
 }

@@ -12,6 +12,7 @@ use crate::model::Millis;
 use crate::operations::Engine;
 
 use super::super::asker::administrator;
+use super::super::unknown::on_record;
 use super::endpoints::answered;
 use super::form;
 
@@ -69,15 +70,20 @@ async fn dealt_with(
     status: StatusCode,
     deal: impl FnOnce(&Registry, &Asked, Millis) -> Result<Value, RegistryError> + Send + 'static,
 ) -> Response<WireBody> {
-    let Some(asked) = Asked::of(&uri) else { return refused(&RegistryError::Absent) };
-    let verb = if status == StatusCode::CREATED || !asked.change.is_empty() { "POST" } else { "GET" };
+    let asked = Asked::of(&uri);
+    let changes = asked.as_ref().is_some_and(|asked| !asked.change.is_empty());
+    let verb = if status == StatusCode::CREATED || changes { "POST" } else { "GET" };
     let line = format!("{verb} {}", uri.path());
     let party = match administrator(&engine, &headers, &line).await {
         Ok(party) => party,
-        Err((status, message)) => return told(status, message),
+        Err(stopped) => return stopped.noted(told(stopped.status, stopped.message)),
     };
     let work = move || {
-        let result = deal(&engine.authorization.registry, &asked, engine.desk().now());
+        let registry = &engine.authorization.registry;
+        let result = match &asked {
+            Some(asked) => deal(registry, asked, engine.desk().now()),
+            None => Err(RegistryError::Absent),
+        };
         let response = match &result {
             Ok(answer) => answered(status, answer, "no-store"),
             Err(error) => refused(error),
@@ -85,7 +91,7 @@ async fn dealt_with(
         let made = result.as_ref().ok().filter(|_| status == StatusCode::CREATED).and_then(id_of);
         let line = made.map_or_else(|| line.clone(), |id| format!("{line} {id}"));
         match engine.record_beside(&party, line, response.status().as_u16()) {
-            Ok(()) => response,
+            Ok(()) => on_record(response),
             Err(_) => told(StatusCode::SERVICE_UNAVAILABLE, "the access cannot be recorded"),
         }
     };
@@ -131,13 +137,10 @@ pub(super) async fn add(
     headers: HeaderMap,
     body: WireBody,
 ) -> Response<WireBody> {
-    let text = match form::text(body).await {
-        Ok(text) => text,
-        Err(error) => return told(StatusCode::BAD_REQUEST, &error.description),
-    };
+    let text = form::text(body).await.map_err(|error| RegistryError::Invalid(error.description));
     dealt_with(engine, (headers, uri), StatusCode::CREATED, move |registry, asked, _| match asked.kind {
-        Kind::Client => registry.register_client(&text),
-        Kind::User => registry.register_user(&text),
+        Kind::Client => registry.register_client(&text?),
+        Kind::User => registry.register_user(&text?),
     })
     .await
 }
@@ -148,13 +151,10 @@ pub(super) async fn change(
     headers: HeaderMap,
     body: WireBody,
 ) -> Response<WireBody> {
-    let text = match form::text(body).await {
-        Ok(text) => text,
-        Err(error) => return told(StatusCode::BAD_REQUEST, &error.description),
-    };
+    let text = form::text(body).await.map_err(|error| RegistryError::Invalid(error.description));
     dealt_with(engine, (headers, uri), StatusCode::OK, move |registry, asked, now| {
         if asked.kind == Kind::User && asked.change == "password" {
-            registry.change_password(&asked.id, &text, now)?;
+            registry.change_password(&asked.id, &text?, now)?;
             return Ok(json!({"id": asked.id}));
         }
         let enabling = match asked.change.as_str() {

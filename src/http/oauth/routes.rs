@@ -6,6 +6,7 @@ use axum::routing::{get, post};
 
 use crate::operations::Engine;
 
+use super::super::administration::no_such_method;
 use super::{endpoints, launch, pages, registrations};
 
 /// The router of everything that is about clients, users and their tokens.
@@ -32,10 +33,12 @@ pub(in crate::http) fn routes(engine: Arc<Engine>) -> Router {
             .route(&format!("{base}/.well-known/openid-configuration"), openid);
     }
     for kind in ["clients", "users"] {
+        let list = get(registrations::list).post(registrations::add).fallback(no_such_method);
+        let change = post(registrations::change).fallback(no_such_method);
         router = router
-            .route(&format!("/admin/{kind}"), get(registrations::list).post(registrations::add))
-            .route(&format!("/admin/{kind}/{{id}}"), get(registrations::show))
-            .route(&format!("/admin/{kind}/{{id}}/{{change}}"), post(registrations::change));
+            .route(&format!("/admin/{kind}"), list)
+            .route(&format!("/admin/{kind}/{{id}}"), get(registrations::show).fallback(no_such_method))
+            .route(&format!("/admin/{kind}/{{id}}/{{change}}"), change);
     }
     router.with_state(engine)
 }

@@ -7,6 +7,7 @@ mod proof;
 mod recording;
 mod refusals;
 mod suspend;
+mod unshown;
 mod who_saw;
 mod without_relation;
 
@@ -14,7 +15,7 @@ pub(super) use accounting::accounting_of_disclosures;
 pub(super) use proof::{consistency_proof, event_proof};
 pub(super) use recording::{add_change, from_outside};
 pub(super) use refusals::Refusals;
-pub use refusals::Refused;
+pub use refusals::{Refused, Unknown};
 pub(super) use suspend::suspend_accounting;
 pub(super) use who_saw::who_saw;
 pub(super) use without_relation::without_relation;

@@ -22,7 +22,7 @@ pub(in super::super) fn event_proof(session: &Session<'_>, call: &Call<'_>) -> R
     let Body::Disclosed(event) = &read.body else { return Err(Refusal::not_found()) };
     let patients: BTreeSet<String> = event.patients().clone();
     let sequence_of = |id: &str| session.engine.cipher.sequence(id);
-    let place = record_of_event(id.as_str(), &sequence_of).ok_or_else(Refusal::not_found)?;
+    let (place, _) = record_of_event(id.as_str(), &sequence_of).ok_or_else(Refusal::not_found)?;
     let out = included(session, place)?;
     session.about(out.json(), patients)
 }

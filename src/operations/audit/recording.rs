@@ -1,8 +1,8 @@
 //! What is put on record of every request, beyond what its answer tells.
-use crate::audit::{Access, Action, Standing};
+use crate::audit::{Access, Action, Due, Standing, writes};
 use crate::auth::{Party, Role};
 use crate::consent::is_own;
-use crate::store::{At, Change};
+use crate::store::{At, Change, Sequence, Write};
 
 use super::super::answer::Refusal;
 use super::super::engine::Engine;
@@ -31,6 +31,20 @@ impl Engine {
         Ok(access)
     }
 
+    /// The record as writes of a batch, with the note that a look-up is due where one is: a search's, or that of criteria on the
+    /// state of a commit.
+    pub(in super::super) fn record_writes(
+        &self,
+        access: &Access,
+        due: Option<Due>,
+        Sequence(searched): Sequence,
+    ) -> Vec<Write> {
+        let mut out = writes(access, 0);
+        let by_criteria = || (!access.criteria.is_empty()).then(|| Due { searched, ..Due::default() });
+        out.extend(due.or_else(by_criteria).map(|due| due.write(0)));
+        out
+    }
+
     /// What a party is to the hospital.
     pub(in super::super) fn standing(&self, party: &Party) -> Result<Standing, Refusal> {
         if matches!(party.role, Role::Patient | Role::Representative) {
@@ -47,9 +61,10 @@ impl Engine {
 }
 
 impl Refusal {
-    /// The refusal with what the session has withheld, for the record alone.
+    /// The refusal with what the session has withheld and looked for, for the record alone.
     pub(in super::super) fn withholding(mut self, session: &Session<'_>) -> Self {
-        self.withheld = session.lens.take_withheld();
+        self.withheld.extend(session.lens.take_withheld());
+        self.criteria.extend(session.take_criteria());
         self
     }
 }

@@ -1,6 +1,7 @@
-//! Who was refused without being known: wrong secrets, tokens of nobody. The first is put on record at once, those that
-//! follow are counted and put on record together a minute later, so that nobody fills the disk with them.
-use std::collections::BTreeMap;
+//! Who was refused without being known: wrong secrets, tokens of nobody, requests that no interaction has seen. The first is put on
+//! record at once, those that follow are counted by kind and source address and put on record together a minute later, so that
+//! nobody fills the disk with them. And what is done so often that it is put on record once a day.
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -9,18 +10,24 @@ use crate::auth::Party;
 use crate::model::Millis;
 use crate::store::Batch;
 
+use super::super::answer::Refusal;
 use super::super::engine::Engine;
 
 /// For how long refusals are counted before they are put on record, in milliseconds.
 const COUNTED_MS: Millis = 60_000;
-/// How many names are told apart in one record.
+/// How many names, and how many addresses, are told apart in one record.
 const NAMES_MAX: usize = 64;
-/// The status of all of them.
-const STATUS: u16 = 401;
+const DAY_MS: Millis = 24 * 60 * 60 * 1_000;
+/// How many clients are known to be on record today.
+const DAILY_MAX: usize = 10_000;
 
 /// What somebody was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Refused {
+    /// No access token where one is needed.
+    NoToken,
+    /// A request that came to no interaction: HTTP or its path refused it.
+    Request,
     /// An access token that is none, has ended or is not trusted.
     AccessToken,
     /// A client that has not proven who it is, or has a grant that is none.
@@ -32,38 +39,63 @@ pub enum Refused {
 impl Refused {
     fn line(self) -> &'static str {
         match self {
+            Self::NoToken => "requests without an access token",
+            Self::Request => "requests that came to no interaction",
             Self::AccessToken => "access tokens",
             Self::Client => "POST /auth/token",
             Self::Password => "POST /auth/login",
         }
     }
+
+    /// The status that stands for all that were refused so.
+    fn status(self) -> u16 {
+        match self {
+            Self::NoToken | Self::AccessToken | Self::Client | Self::Password => 401,
+            Self::Request => 400,
+        }
+    }
 }
 
-/// Refusals of one sort since some moment, by the name that they were for where it is a registered one.
+/// Somebody who was refused: the name that it was said to be, where it is a registered one, and the network address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unknown<'u> {
+    pub name: Option<&'u str>,
+    pub address: Option<&'u str>,
+}
+
+/// Refusals of one sort since some moment, by the name that they were for where it is a registered one, and by address.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Counted {
     since: Millis,
     times: u64,
     names: BTreeMap<String, u64>,
+    addresses: BTreeMap<String, u64>,
 }
 
 impl Counted {
-    fn add(&mut self, name: Option<String>) {
+    fn add(&mut self, who: Unknown<'_>) {
         self.times += 1;
-        let Some(name) = name else { return };
-        if self.names.len() < NAMES_MAX || self.names.contains_key(&name) {
-            *self.names.entry(name).or_default() += 1;
+        for (known, one) in [(&mut self.names, who.name), (&mut self.addresses, who.address)] {
+            let Some(one) = one else { continue };
+            if let Some(times) = known.get_mut(one) {
+                *times += 1;
+            } else if known.len() < NAMES_MAX {
+                known.insert(one.to_owned(), 1);
+            }
         }
     }
 
     /// What is to go on record, if there is anything; from now on it is counted anew.
     fn take(&mut self, refused: Refused, now: Millis) -> Option<String> {
-        let Self { times, names, .. } = std::mem::replace(self, Self { since: now, ..Self::default() });
+        let fresh = Self { since: now, ..Self::default() };
+        let Self { times, names, addresses, .. } = std::mem::replace(self, fresh);
         if times == 0 {
             return None;
         }
         let of: String = names.iter().map(|(name, times)| format!(", of {name} {times}")).collect();
-        Some(format!("{} refused: {times}{of}", refused.line()))
+        let from: String =
+            addresses.iter().map(|(address, times)| format!(", from {address} {times}")).collect();
+        Some(format!("{} refused: {times}{of}{from}", refused.line()))
     }
 }
 
@@ -71,21 +103,23 @@ impl Counted {
 pub(in super::super) struct Refusals {
     counted: Mutex<BTreeMap<Refused, Counted>>,
     due: AtomicI64,
+    /// The day on which a client was put on record for what is recorded once a day.
+    daily: Mutex<HashMap<(String, String), Millis>>,
 }
 
 impl Default for Refusals {
     fn default() -> Self {
-        Self { counted: Mutex::default(), due: AtomicI64::new(Millis::MAX) }
+        Self { counted: Mutex::default(), due: AtomicI64::new(Millis::MAX), daily: Mutex::default() }
     }
 }
 
 impl Refusals {
     /// Counts one; gives what is to go on record now.
-    fn count(&self, refused: Refused, name: Option<String>, now: Millis) -> Option<String> {
+    fn count(&self, refused: Refused, who: Unknown<'_>, now: Millis) -> Option<String> {
         let mut all = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         let counted =
             all.entry(refused).or_insert_with(|| Counted { since: Millis::MIN, ..Counted::default() });
-        counted.add(name);
+        counted.add(who);
         if now.saturating_sub(counted.since) >= COUNTED_MS {
             return counted.take(refused, now);
         }
@@ -94,7 +128,7 @@ impl Refusals {
     }
 
     /// What is to go on record at a moment.
-    fn due(&self, now: Millis) -> Vec<String> {
+    fn due(&self, now: Millis) -> Vec<(Refused, String)> {
         if now < self.due.load(Ordering::Relaxed) {
             return Vec::new();
         }
@@ -103,74 +137,120 @@ impl Refusals {
         let mut lines = Vec::new();
         for (refused, counted) in all.iter_mut().filter(|(_, counted)| counted.times > 0) {
             if now.saturating_sub(counted.since) >= COUNTED_MS {
-                lines.extend(counted.take(*refused, now));
+                lines.extend(counted.take(*refused, now).map(|line| (*refused, line)));
             } else {
                 self.due.fetch_min(counted.since.saturating_add(COUNTED_MS), Ordering::Relaxed);
             }
         }
         lines
     }
+
+    /// Whether a client does something for the first time today, as far as is known.
+    fn is_first_today(&self, client: &str, line: &str, now: Millis) -> bool {
+        let today = now.div_euclid(DAY_MS);
+        let mut daily = self.daily.lock().unwrap_or_else(PoisonError::into_inner);
+        if daily.len() >= DAILY_MAX {
+            daily.retain(|_, day| *day == today);
+        }
+        daily.insert((client.to_owned(), line.to_owned()), today) != Some(today)
+    }
 }
 
 impl Engine {
-    /// Counts a refusal of somebody who is not known. `name` is who it was said to be: it is kept if it is registered.
-    pub fn count_refusal(&self, refused: Refused, name: Option<&str>) {
+    /// Counts a refusal of somebody who is not known. Who it was said to be is kept if it is registered.
+    pub fn count_refusal(&self, refused: Refused, who: Unknown<'_>) {
         let registry = &self.authorization.registry;
         let is_registered = |name: &&str| match refused {
-            Refused::AccessToken => false,
+            Refused::AccessToken | Refused::NoToken | Refused::Request => false,
             Refused::Client => registry.client(name).is_ok_and(|client| client.is_some()),
             Refused::Password => registry.user(name).is_ok_and(|user| user.is_some()),
         };
-        let name = name.filter(is_registered).map(str::to_owned);
-        if let Some(line) = self.refusals.count(refused, name, self.now()) {
-            self.record_refused(line);
+        let who = Unknown { name: who.name.filter(is_registered), ..who };
+        if let Some(line) = self.refusals.count(refused, who, self.now()) {
+            self.record_refused(refused, line);
         }
     }
 
     /// Puts on record what was counted a minute ago.
     pub(in super::super) fn record_refusals_due(&self) {
-        self.refusals.due(self.now()).into_iter().for_each(|line| self.record_refused(line));
+        self.refusals
+            .due(self.now())
+            .into_iter()
+            .for_each(|(refused, line)| self.record_refused(refused, line));
     }
 
     /// Puts on record what was counted and is not, before a server ends.
     pub fn record_refusals(&self) {
         let at_the_end = self.now().saturating_add(COUNTED_MS);
-        self.refusals.due(at_the_end).into_iter().for_each(|line| self.record_refused(line));
+        self.refusals
+            .due(at_the_end)
+            .into_iter()
+            .for_each(|(refused, line)| self.record_refused(refused, line));
     }
 
     /// Nothing is released by a refusal, so nobody waits for its record.
-    fn record_refused(&self, line: String) {
+    fn record_refused(&self, refused: Refused, line: String) {
         let mut access = Access::of(&Party::nobody(), "operation", Action::Execute, line, self.now());
-        access.status = STATUS;
+        access.status = refused.status();
         access.role = access.subject.clone();
         drop(self.kv().commit(Batch { writes: writes(&access, 0), ..Batch::default() }));
+    }
+
+    /// Stores a record of what a client does all the time, such as reading figures: one a day.
+    ///
+    /// # Errors
+    /// 503, if it cannot be recorded.
+    pub fn record_daily(&self, party: &Party, line: &str, status: u16) -> Result<(), Refusal> {
+        if !self.refusals.is_first_today(&party.client, line, self.now()) {
+            return Ok(());
+        }
+        self.record_beside(party, line.to_owned(), status)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Refusals, Refused};
+    use super::{DAY_MS, Refusals, Refused, Unknown};
 
     #[test]
     fn the_first_is_told_at_once_and_the_others_together() {
         let refusals = Refusals::default();
-        let count = |name: Option<&str>, now| refusals.count(Refused::Password, name.map(str::to_owned), now);
-        assert_eq!(count(Some("ann"), 5).as_deref(), Some("POST /auth/login refused: 1, of ann 1"));
+        let count =
+            |name, now| refusals.count(Refused::Password, Unknown { name, address: Some("10.0.0.1") }, now);
+        let line = "POST /auth/login refused: 1, of ann 1, from 10.0.0.1 1";
+        assert_eq!(count(Some("ann"), 5).as_deref(), Some(line));
         for now in 6..1_000 {
             assert_eq!(count(Some(if now % 2 == 0 { "ann" } else { "doc" }), now), None);
         }
-        assert_eq!(refusals.count(Refused::AccessToken, None, 30_005).map(|_| ()), Some(()));
-        assert_eq!(refusals.count(Refused::AccessToken, None, 30_006), None);
+        let nobody = Unknown::default();
+        assert!(refusals.count(Refused::AccessToken, nobody, 30_005).is_some());
+        assert_eq!(refusals.count(Refused::AccessToken, nobody, 30_006), None);
         assert!(refusals.due(60_004).is_empty());
-        let line = "POST /auth/login refused: 994, of ann 497, of doc 497";
-        assert_eq!(refusals.due(60_005), [line]);
+        let line = "POST /auth/login refused: 994, of ann 497, of doc 497, from 10.0.0.1 994";
+        assert_eq!(refusals.due(60_005), [(Refused::Password, line.to_owned())]);
         assert!(refusals.due(90_004).is_empty());
-        assert_eq!(refusals.due(90_005), ["access tokens refused: 1"]);
+        assert_eq!(refusals.due(90_005), [(Refused::AccessToken, "access tokens refused: 1".to_owned())]);
         assert!(refusals.due(1_000_000).is_empty());
-        // However many names there are, a record stays short.
+        // However many names and addresses there are, a record stays short.
         assert!(count(None, 2_000_000).is_some());
-        (0..10_000).for_each(|number| drop(count(Some(&format!("n{number}")), 2_000_001)));
-        let line = refusals.due(2_060_000).pop().unwrap();
-        assert!(line.contains("refused: 10000,") && line.len() < 1_000, "{line}");
+        for number in 0..10_000 {
+            let (name, address) = (format!("n{number}"), format!("10.0.{}.{}", number / 256, number % 256));
+            let who = Unknown { name: Some(&name), address: Some(&address) };
+            assert_eq!(refusals.count(Refused::Password, who, 2_000_001), None);
+        }
+        let (_, line) = refusals.due(2_060_000).pop().unwrap();
+        assert!(line.contains("refused: 10000,") && line.len() < 3_000, "{line}");
+    }
+
+    #[test]
+    fn what_is_done_all_the_time_is_on_record_once_a_day() {
+        let refusals = Refusals::default();
+        let first = |client: &str, now| refusals.is_first_today(client, "GET /metrics", now);
+        assert!(first("a", 5) && first("b", 6) && !first("a", DAY_MS - 1));
+        assert!(first("a", DAY_MS) && !first("a", DAY_MS + 1));
+        for number in 0..100_000 {
+            first(&format!("c{number}"), 3 * DAY_MS);
+        }
+        assert!(refusals.daily.lock().unwrap().len() <= 100_002);
     }
 }

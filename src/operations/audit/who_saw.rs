@@ -1,7 +1,7 @@
 //! `Patient/[id]/$who-saw`: who saw a patient's file, when, why and by what right, in words that a patient understands.
 use std::collections::BTreeSet;
 
-use crate::audit::{Page, Records, Viewing, Viewings, ground_in_words, role_in_words, suspended};
+use crate::audit::{Page, Records, Viewing, Viewings, ground_in_words, is_told, role_in_words, suspended};
 use crate::model::{Interval, IssueCode, ResourceId};
 use crate::store::Direction;
 
@@ -68,9 +68,7 @@ fn viewings(
         if access.time < asked.start.saturating_sub(LATE_MS_MAX) {
             break;
         }
-        let mut actors = [&access.organization, &access.fhir_user].into_iter().flatten();
-        let is_told = !actors.any(|actor| agencies.contains(actor));
-        if is_told && asked.start <= access.time && access.time < asked.end {
+        if is_told(&access, &agencies) && asked.start <= access.time && access.time < asked.end {
             viewings.add(&access);
         }
     }

@@ -78,6 +78,8 @@ pub(in super::super) fn without_relation(session: &Session<'_>, call: &Call<'_>)
 fn treating(access: &Access) -> Option<&str> {
     let treats = access.role == Role::Clinician.code()
         && access.purposes.iter().any(|purpose| purpose == "TREAT")
+        // Of whom somebody counted or searched nothing was shown.
+        && access.addition.is_none()
         && !access.has_failed();
     access.fhir_user.as_deref().filter(|_| treats)
 }

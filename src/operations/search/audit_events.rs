@@ -1,6 +1,9 @@
 //! AuditEvents: made of access records when they are asked for, the newest first, a page at a time.
+use std::collections::BTreeSet;
+
 use crate::audit::{
-    Access, Action, Making, Reader, RecordPlace, Records, audit_events, record, record_of_event, suspended,
+    Access, Action, Making, Patients, Reader, RecordPlace, Records, audit_events, is_told, record,
+    record_of_event, suspended,
 };
 use crate::consent::{Bundle, BundleEntry, BundleKind, SearchMode};
 use crate::definitions::{TypeDef, r4};
@@ -11,7 +14,9 @@ use crate::store::{At, Direction, Sequence, Snapshot, Way, compare_values};
 use super::super::answer::{Answer, Body, Kind, Refusal, RefusalKind};
 use super::super::cursor::Cursor;
 use super::super::session::Session;
+use super::page::Part;
 use super::reduce::reduce_by;
+use super::searching::unshown;
 use super::target::self_text;
 
 /// What is searched for, and where.
@@ -70,6 +75,8 @@ struct Found {
     place: (RecordPlace, usize),
     id: String,
     patient: Option<String>,
+    /// The row of the patient as whose part a record of many was read.
+    part: Option<u64>,
     text: String,
     time: Millis,
     /// What it is sorted by.
@@ -117,7 +124,31 @@ impl AuditSearch<'_, '_> {
             links,
             entries: page.events.into_iter().filter_map(|found| self.entry(found)).collect(),
         };
-        Ok(Answer::new(Kind::Ok, Body::Disclosed(bundle.disclose())))
+        let shown = bundle.entries.len();
+        let mut answer = Answer::new(Kind::Ok, Body::Disclosed(bundle.disclose()));
+        let part = Part { def: self.def, filters: self.filters.to_vec(), sort: Vec::new() };
+        let request = (self.path, query.used.as_slice());
+        answer.unshown = unshown(session, &[part], request, (shown, total), then.sequence());
+        Ok(answer)
+    }
+
+    /// Whom all matches are about, on whatever page.
+    pub(super) fn patients(&self) -> Result<Patients, Refusal> {
+        let snapshot = self.session.snapshot();
+        let mut patients = Patients::default();
+        if let Some(patient) = self.patient() {
+            patients.add(snapshot, &patient)?;
+            return Ok(patients);
+        }
+        let mut ids = BTreeSet::new();
+        self.walk(snapshot, None, Way::Onward, &mut |found| {
+            ids.extend(found.patient);
+            true
+        })?;
+        for patient in ids {
+            patients.add(snapshot, patient.strip_prefix("Patient/").unwrap_or(&patient))?;
+        }
+        Ok(patients)
     }
 
     fn entry(&self, found: Found) -> Option<BundleEntry> {
@@ -190,7 +221,16 @@ impl AuditSearch<'_, '_> {
             };
             if let Some(values) = values.filter(|_| is_shown()) {
                 let (id, patient, text) = (event.id, event.patient, event.text);
-                found.push(Found { place: (place, number), id, patient, text, time: access.time, values });
+                let part = access.row_of_part();
+                found.push(Found {
+                    place: (place, number),
+                    id,
+                    patient,
+                    part,
+                    text,
+                    time: access.time,
+                    values,
+                });
             }
         }
         Ok(found)
@@ -284,7 +324,11 @@ impl AuditSearch<'_, '_> {
         let (offset, total) = (cursor.map_or(0, |cursor| cursor.offset), found.len());
         let mut events: Vec<Found> = found.into_iter().skip(offset).take(len).collect();
         for event in &mut events {
-            let access = record(then, event.place.0)?.ok_or_else(Refusal::not_found)?;
+            let mut access = record(then, event.place.0)?.ok_or_else(Refusal::not_found)?;
+            if let Some(row) = event.part {
+                let patient = event.patient.clone().unwrap_or_default();
+                access = access.part_of_row(row, &patient).ok_or_else(Refusal::not_found)?;
+            }
             let again = made(self.session, event.place.0, &access)?.into_iter().nth(event.place.1);
             event.text = again.map(|event| event.text).unwrap_or_default();
         }
@@ -369,8 +413,7 @@ fn is_suspended(session: &Session<'_>, patient: &str, access: &Access) -> Result
     }
     let id = patient.strip_prefix("Patient/").unwrap_or(patient);
     let agencies = suspended(session.snapshot(), id, session.engine.now())?;
-    let mut actors = [&access.organization, &access.fhir_user].into_iter().flatten();
-    Ok(actors.any(|actor| agencies.contains(actor)))
+    Ok(!is_told(access, &agencies))
 }
 
 /// The events of a record, as the party may read them: those that are made of it, and those of other systems that it added.
@@ -416,11 +459,24 @@ fn may_read(
     Ok(session.lens.may_see_accesses_to(patient) && !is_suspended)
 }
 
+/// A record, or of one of many the part about the patient of a row.
+fn record_part(
+    session: &Session<'_>,
+    place: RecordPlace,
+    row: Option<u64>,
+) -> Result<Option<Access>, Refusal> {
+    let access = record(session.snapshot(), place)?;
+    let Some(row) = row else { return Ok(access) };
+    let current = session.repository().current_of_row(row)?;
+    let patient = current.map(|current| format!("Patient/{}", current.id)).unwrap_or_default();
+    Ok(access.and_then(|access| access.part_of_row(row, &patient)))
+}
+
 /// One AuditEvent by its id.
 pub(in super::super) fn audit_event(session: &Session<'_>, wanted: &str) -> Result<Answer, Refusal> {
     let sequence_of = |id: &str| session.engine.cipher.sequence(id);
-    if let Some(place) = record_of_event(wanted, &sequence_of)
-        && let Some(access) = record(session.snapshot(), place)?
+    if let Some((place, row)) = record_of_event(wanted, &sequence_of)
+        && let Some(access) = record_part(session, place, row)?
         && let Some(event) = made(session, place, &access)?.into_iter().find(|event| event.id == wanted)
         && !event.patient.as_ref().map_or(Ok(false), |patient| is_suspended(session, patient, &access))?
         && let Some(shown) =

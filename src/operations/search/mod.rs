@@ -8,8 +8,9 @@ mod include;
 mod listed;
 mod page;
 mod reduce;
+mod searching;
 mod target;
 
 pub(super) use audit_events::audit_event;
 pub(super) use reduce::reduce;
-pub(super) use target::{finding, search_compartment, search_system, search_type};
+pub(super) use target::{finding, patients_found, search};

@@ -1,6 +1,8 @@
 //! A page of a search: the rows that are on it, what they include, the links to the pages beside it.
+use std::collections::HashSet;
 use std::time::Instant;
 
+use crate::audit::Patients;
 use crate::consent::{Bundle, BundleEntry, BundleKind, Finding, SearchMode};
 use crate::definitions::TypeDef;
 use crate::model::{Issue, IssueCode, Millis, Outcome};
@@ -14,6 +16,7 @@ use super::super::session::Session;
 use super::explain::explanation;
 use super::include::included;
 use super::reduce::reduce_by;
+use super::searching::unshown;
 use super::target::{finding, self_text};
 
 /// What every answer to a party whose view rests on consent says, so that saying it tells nothing.
@@ -117,10 +120,11 @@ impl<'p, 's> Page<'p, 's> {
         let then = std::mem::replace(&mut self.then, self.session.engine.kv.snapshot(At::Latest)?);
         let repository = Repository::new(&*then);
         let parts = std::mem::take(&mut self.parts);
-        let asks = |part: &Part| finding(&self.session.params, &part.filters, &part.sort);
-        let is_whole = parts.iter().any(|part| asks(part) == Finding::Whole);
-        let sight = self.session.lens.finding(if is_whole { Finding::Whole } else { Finding::Visible });
+        let sight = self.session.lens.finding(self.finding(&parts));
         let view = View::new(&repository, Some(self.session.repository()), &sight);
+        let asked =
+            parts.iter().map(|part| Part { sort: Vec::new(), filters: part.filters.clone(), ..*part });
+        let asked: Vec<Part> = asked.collect();
         for part in parts {
             let filter = looked_up(self.session, &view, part.def, Filter::all(part.filters))?;
             self.parts.push(Part { filters: vec![filter], ..part });
@@ -149,7 +153,51 @@ impl<'p, 's> Page<'p, 's> {
         if !is_count || explained.is_some() || !self.query.ignored.is_empty() {
             bundle.entries.extend(self.remarks(explained.unwrap_or_default(), is_count));
         }
-        Ok(Answer::new(Kind::Ok, Body::Disclosed(bundle.disclose())))
+        let shown = if is_count { 0 } else { found.hits.len() };
+        let mut answer = Answer::new(Kind::Ok, Body::Disclosed(bundle.disclose()));
+        let request = (self.path.as_str(), self.query.used.as_slice());
+        answer.unshown = unshown(self.session, &asked, request, (shown, found.total), then.sequence());
+        Ok(answer)
+    }
+
+    /// Whom all matches are about, on whatever page.
+    pub(super) fn patients(mut self) -> Result<Patients, Refusal> {
+        let then = std::mem::replace(&mut self.then, self.session.engine.kv.snapshot(At::Latest)?);
+        let repository = Repository::new(&*then);
+        let parts = std::mem::take(&mut self.parts);
+        let sight = self.session.lens.finding(self.finding(&parts));
+        let view = View::new(&repository, Some(self.session.repository()), &sight);
+        for part in parts {
+            let filter = looked_up(self.session, &view, part.def, Filter::all(part.filters))?;
+            self.parts.push(Part { filters: vec![filter], sort: Vec::new(), ..part });
+        }
+        let report = Report::default();
+        let mut whose =
+            Whose { repository: &repository, known: HashSet::new(), patients: Patients::default() };
+        if self.query.contained != Contained::False {
+            let hits = self.contained(&view, &report)?;
+            whose.add(&hits.into_iter().map(|hit| hit.row).collect::<Vec<_>>())?;
+            return Ok(whose.patients);
+        }
+        for part in &self.parts {
+            let search = Search::new(&view, part.def, part.filters.first().unwrap_or(&ALL), &[], &report)?;
+            let mut from = None;
+            loop {
+                let rows = search.page(from, Way::Onward, ROWS_AT_ONCE)?;
+                whose.add(&rows)?;
+                from = rows.last().copied();
+                if rows.len() < ROWS_AT_ONCE {
+                    break;
+                }
+            }
+        }
+        Ok(whose.patients)
+    }
+
+    /// What the parts find: of all only what is shown whole, where one asks for what a mask may leave out.
+    fn finding(&self, parts: &[Part]) -> Finding {
+        let asks = |part: &Part| finding(&self.session.params, &part.filters, &part.sort);
+        if parts.iter().any(|part| asks(part) == Finding::Whole) { Finding::Whole } else { Finding::Visible }
     }
 
     fn find(&self, view: &View<'_>, report: &Report, is_count: bool) -> Result<Found, Refusal> {
@@ -302,6 +350,32 @@ impl<'p, 's> Page<'p, 's> {
             mode: Some(SearchMode::Outcome),
             ..BundleEntry::default()
         })
+    }
+}
+
+/// So many matches are asked at once whom they are about.
+const ROWS_AT_ONCE: usize = 65_536;
+
+/// Gathers whom rows are about.
+struct Whose<'w> {
+    repository: &'w Repository<'w>,
+    /// The ids that were added.
+    known: HashSet<String>,
+    patients: Patients,
+}
+
+impl Whose<'_> {
+    fn add(&mut self, rows: &[u64]) -> Result<(), Refusal> {
+        for row in rows {
+            let Some(current) = self.repository.current_of_row(*row)? else { continue };
+            for id in current.facts.patients {
+                if !self.known.contains(&id) {
+                    self.patients.add(self.repository.snapshot(), &id)?;
+                    self.known.insert(id);
+                }
+            }
+        }
+        Ok(())
     }
 }
 

@@ -1,4 +1,5 @@
 //! What a search is of: one type, several, or the members of a compartment.
+use crate::audit::Patients;
 use crate::auth::Permission;
 use crate::consent::Finding;
 use crate::definitions::{TypeDef, r4};
@@ -7,18 +8,51 @@ use crate::search::{Filter, Query, QueryError, SearchParams, Sort, SortKey, comp
 
 use super::super::answer::{Answer, Refusal};
 use super::super::request::{Payload, Request, encode};
+use super::super::route::Place;
 use super::super::session::{Seen, Session};
 use super::audit_events::AuditSearch;
 use super::page::{Page, Part};
+use super::searching::Searching;
 
 /// The types of which compartments there are (R4 compartmentdefinition.html).
 const COMPARTMENTS: [&str; 5] = ["Patient", "Encounter", "RelatedPerson", "Practitioner", "Device"];
 
-pub(in super::super) fn search_type(
+/// What is done with a search once it has been read.
+type Then<'t, T> = &'t dyn Fn(Searching<'_, '_>) -> Result<T, Refusal>;
+
+/// Answers a search.
+pub(in super::super) fn search(
+    session: &Session<'_>,
+    place: &Place,
+    request: &Request,
+) -> Result<Answer, Refusal> {
+    at(session, place, request, &|searching| searching.answer())
+}
+
+/// The patients whom all matches of a search are about, as the party sees them, on whatever page.
+pub(in super::super) fn patients_found(
+    session: &Session<'_>,
+    place: &Place,
+    request: &Request,
+) -> Result<Patients, Refusal> {
+    at(session, place, request, &|searching| searching.patients())
+}
+
+fn at<T>(session: &Session<'_>, place: &Place, request: &Request, then: Then<'_, T>) -> Result<T, Refusal> {
+    match place {
+        Place::Type(def) => search_type(session, def, request, then),
+        Place::System => several(session, request, String::new(), (&|_| true, &|_, part| Some(part)), then),
+        Place::Compartment(def, id, member) => search_compartment(session, (def, id, *member), request, then),
+        Place::Instance(..) | Place::Version(..) => Err(Refusal::not_found()),
+    }
+}
+
+fn search_type<T>(
     session: &Session<'_>,
     def: &'static TypeDef,
     request: &Request,
-) -> Result<Answer, Refusal> {
+    then: Then<'_, T>,
+) -> Result<T, Refusal> {
     let query = read(session, def, &def.name, &pairs(request), request)?;
     if !query.types.is_empty() {
         let message = "`_type` is for a search of the whole server or of a compartment";
@@ -26,25 +60,20 @@ pub(in super::super) fn search_type(
     }
     if &*def.name == "AuditEvent" {
         let (path, filters) = (&*def.name, query.filters.as_slice());
-        return AuditSearch { session, def, path, filters, compartment: None, query: &query }.answer();
+        let search = AuditSearch { session, def, path, filters, compartment: None, query: &query };
+        return then(Searching::Accesses(search));
     }
     let parts = vec![part_of(session, def, &query)];
-    Page::new(session, def.name.to_string(), parts, query)?.answer()
-}
-
-/// R4 http.html#search, the whole system: the parameters are those that all types have.
-pub(in super::super) fn search_system(session: &Session<'_>, request: &Request) -> Result<Answer, Refusal> {
-    several(session, request, String::new(), &|_| true, &|_, part| Some(part))
+    then(Searching::Resources(Box::new(Page::new(session, def.name.to_string(), parts, query)?)))
 }
 
 /// R4 search.html#variant2: what belongs to a resource, of one type or of all.
-pub(in super::super) fn search_compartment(
+fn search_compartment<T>(
     session: &Session<'_>,
-    of: &'static TypeDef,
-    id: &ResourceId,
-    member: Option<&'static TypeDef>,
+    (of, id, member): (&'static TypeDef, &ResourceId, Option<&'static TypeDef>),
     request: &Request,
-) -> Result<Answer, Refusal> {
+    then: Then<'_, T>,
+) -> Result<T, Refusal> {
     if !COMPARTMENTS.contains(&&*of.name) {
         let message = format!("{} has no compartment; {} have", of.name, COMPARTMENTS.join(", "));
         return Err(Refusal::not_supported(message));
@@ -59,7 +88,7 @@ pub(in super::super) fn search_compartment(
         part.filters.insert(0, compartment(&session.params, of, id, def)?);
         Some(part)
     };
-    let Some(def) = member else { return several(session, request, path, &is_member, &inside) };
+    let Some(def) = member else { return several(session, request, path, (&is_member, &inside), then) };
     let query = read(session, def, &path, &pairs(request), request)?;
     let part = part_of(session, def, &query);
     let Some(part) = inside(def, part) else {
@@ -69,19 +98,24 @@ pub(in super::super) fn search_compartment(
     if &*def.name == "AuditEvent" {
         let compartment = Some(id).filter(|_| &*of.name == "Patient");
         let (path, filters) = (path.as_str(), part.filters.as_slice());
-        return AuditSearch { session, def, path, filters, compartment, query: &query }.answer();
+        let search = AuditSearch { session, def, path, filters, compartment, query: &query };
+        return then(Searching::Accesses(search));
     }
-    Page::new(session, path, vec![part], query)?.answer()
+    then(Searching::Resources(Box::new(Page::new(session, path, vec![part], query)?)))
 }
 
-/// A search of several types: those asked for, as far as the token's scopes reach.
-fn several(
+/// Which types are meant, and what is asked of each beside the query; `None` where a type cannot be asked that.
+type Meant<'m> = (&'m dyn Fn(&'static TypeDef) -> bool, &'m dyn Fn(&'static TypeDef, Part) -> Option<Part>);
+
+/// A search of several types: those asked for, as far as the token's scopes reach (R4 http.html#search, the whole system: the
+/// parameters are those that all types have).
+fn several<T>(
     session: &Session<'_>,
     request: &Request,
     path: String,
-    is_meant: &dyn Fn(&'static TypeDef) -> bool,
-    make: &dyn Fn(&'static TypeDef, Part) -> Option<Part>,
-) -> Result<Answer, Refusal> {
+    (is_meant, make): Meant<'_>,
+    then: Then<'_, T>,
+) -> Result<T, Refusal> {
     let pairs = pairs(request);
     let scopes = &session.lens.party().scopes;
     let named: Vec<(String, String)> = pairs.iter().filter(|(name, _)| name == "_type").cloned().collect();
@@ -106,7 +140,7 @@ fn several(
         parts.extend(make(def, part));
         first.get_or_insert(query);
     }
-    Page::new(session, path, parts, first.unwrap_or_default())?.answer()
+    then(Searching::Resources(Box::new(Page::new(session, path, parts, first.unwrap_or_default())?)))
 }
 
 /// The search of one type. The constraints of the scopes are asked for with the criteria: the lens would drop the rest row

@@ -1,0 +1,236 @@
+//! What is added later to the record of a request: of whom it asked, or whom it counted, beyond what its answer showed. A look-up
+//! finds that out after the answer; until it is done a key beside the record says that it is due, so that a crash loses none.
+//!
+//! Key in `meta`: `audit-due`, sequence and number of the record; value: what the look-up needs, in JSON.
+use std::collections::BTreeSet;
+
+use roaring::RoaringTreemap;
+use serde::{Deserialize, Serialize};
+
+use crate::auth::Party;
+use crate::definitions::r4;
+use crate::fhirpath::{decode_base64, encode_base64};
+use crate::model::{Millis, ResourceId};
+use crate::store::{
+    Direction, Expectation, Flow, Key, KeyRange, Place, Repository, Sequence, Snapshot, Space, Stamp,
+    Stamped, StoreError, Write,
+};
+
+use super::log::{RecordPlace, place_of};
+use super::record::{Access, Action};
+
+/// More patients than this stand in an addition by their rows, not by their ids.
+const LISTED_MAX: usize = 64;
+
+/// How a request concerned patients of whom it showed nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Manner {
+    /// Data of theirs were counted.
+    Counted,
+    /// A value that was asked for is an id or identifier, or something else, of nobody but the patient.
+    Sought,
+}
+
+/// What an addition says of the requests that it is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Addition {
+    pub manner: Manner,
+    /// How many requests there were that were alike.
+    pub times: usize,
+    /// Milliseconds since 1970 of the first and the last of them.
+    pub first: Millis,
+    pub last: Millis,
+    /// Commit and number of the record of the first.
+    pub of: (u64, u32),
+    /// The rows of the patients, where they are many: a Roaring treemap in its portable form, in base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rows: Option<String>,
+    /// The row of the one patient as whose part the record was read.
+    #[serde(skip)]
+    part: Option<u64>,
+}
+
+/// Patients by their rows, and by their ids (`Patient/id`) where nobody of that id is stored.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Patients {
+    pub rows: RoaringTreemap,
+    pub ids: BTreeSet<String>,
+}
+
+impl Patients {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.ids.is_empty()
+    }
+
+    /// Adds a patient by id.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn add(&mut self, snapshot: &dyn Snapshot, id: &str) -> Result<(), StoreError> {
+        match row_of_patient(snapshot, id)? {
+            Some(row) => drop(self.rows.insert(row)),
+            None => drop(self.ids.insert(format!("Patient/{id}"))),
+        }
+        Ok(())
+    }
+
+    /// Takes those out whom a record (`Patient/id`) tells already.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn remove(&mut self, snapshot: &dyn Snapshot, known: &[String]) -> Result<(), StoreError> {
+        for patient in known {
+            self.ids.remove(patient);
+            let id = patient.strip_prefix("Patient/").unwrap_or(patient);
+            if let Some(row) = row_of_patient(snapshot, id)? {
+                self.rows.remove(row);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The row of a patient by id, also of one that was deleted or erased.
+pub(super) fn row_of_patient(snapshot: &dyn Snapshot, id: &str) -> Result<Option<u64>, StoreError> {
+    match (r4().resource("Patient"), ResourceId::parse(id)) {
+        (Some(def), Some(id)) => Repository::new(snapshot).row_of(def, &id),
+        _ => Ok(None),
+    }
+}
+
+impl Access {
+    /// The record that adds to those of requests alike, of which this is the first, whom else they concerned. `now` is when it is
+    /// added, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn added(
+        &self,
+        (manner, times, last): (Manner, usize, Millis),
+        (Sequence(sequence), number): RecordPlace,
+        patients: &Patients,
+        (snapshot, now): (&dyn Snapshot, Millis),
+    ) -> Result<Self, StoreError> {
+        let mut added = Self {
+            time: now,
+            interaction: "search-type".to_owned(),
+            action: Action::Execute,
+            released: Vec::new(),
+            withheld: Vec::new(),
+            patients: patients.ids.iter().cloned().collect(),
+            consents: Vec::new(),
+            criteria: self.criteria.clone(),
+            status: 200,
+            ..self.clone()
+        };
+        let mut rows = None;
+        if patients.rows.len() > u64::try_from(LISTED_MAX).unwrap_or(u64::MAX) {
+            let mut bytes = Vec::new();
+            patients.rows.serialize_into(&mut bytes).map_err(|error| StoreError::Io(error.to_string()))?;
+            rows = Some(encode_base64(&bytes));
+        } else {
+            let repository = Repository::new(snapshot);
+            for row in &patients.rows {
+                let current = repository.current_of_row(row)?;
+                added.patients.extend(current.map(|current| format!("Patient/{}", current.id)));
+            }
+        }
+        let (of, first) = ((sequence, number), self.time);
+        added.addition = Some(Addition { manner, times, first, last, of, rows, part: None });
+        Ok(added)
+    }
+
+    /// Whether it stands for patients whom it does not list.
+    pub(super) fn is_of_many(&self) -> bool {
+        self.addition.as_ref().is_some_and(|addition| addition.rows.is_some())
+    }
+
+    /// Whether a row is among those of the patients whom it does not list.
+    fn has_row(&self, row: u64) -> bool {
+        let rows =
+            self.addition.as_ref().and_then(|addition| addition.rows.as_deref()).and_then(decode_base64);
+        let rows = rows.and_then(|bytes| RoaringTreemap::deserialize_from(bytes.as_slice()).ok());
+        rows.is_some_and(|rows| rows.contains(row))
+    }
+
+    /// The part of a record of many that is about the patient of a row (`Patient/id`), if one is.
+    #[must_use]
+    pub fn part_of_row(&self, row: u64, patient: &str) -> Option<Self> {
+        if !self.has_row(row) {
+            return None;
+        }
+        let mut part = self.clone();
+        part.patients = vec![patient.to_owned()];
+        if let Some(addition) = &mut part.addition {
+            addition.part = Some(row);
+        }
+        Some(part)
+    }
+
+    /// The row of the patient as whose part the record was read, where it is one of many.
+    #[must_use]
+    pub fn row_of_part(&self) -> Option<u64> {
+        self.addition.as_ref().and_then(|addition| addition.part)
+    }
+}
+
+/// What a look-up needs beside the record.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Due {
+    /// Who asked, where data were counted: only what the party may see was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted_for: Option<Party>,
+    /// The commit whose state was searched; 0 where it does not matter.
+    pub searched: u64,
+}
+
+impl Due {
+    /// That a look-up is due, as a write of the batch that the record stands in; `number` is that of the record.
+    #[must_use]
+    pub fn write(&self, number: u32) -> Write {
+        let (key, offset) = Key::new(Space::Meta).text(DUE).stamped();
+        let stamp = Stamp { place: Place::Key, offset, what: Stamped::Sequence };
+        // INVARIANT: a struct of texts and numbers always has a JSON form.
+        let value = serde_json::to_vec(self).unwrap_or_default();
+        Write { key: key.word(number).into_bytes(), value: Some(value), stamps: vec![stamp] }
+    }
+}
+
+const DUE: &[u8] = b"audit-due";
+
+fn due_key((Sequence(sequence), number): RecordPlace) -> Vec<u8> {
+    Key::new(Space::Meta).text(DUE).number(sequence).word(number).into_bytes()
+}
+
+/// Some of the look-ups that are due, the oldest first, at most `len`.
+///
+/// # Errors
+/// [`StoreError`] if the disk fails or one cannot be read.
+pub fn due(snapshot: &dyn Snapshot, len: usize) -> Result<Vec<(RecordPlace, Due)>, StoreError> {
+    let mut found = Vec::new();
+    let mut is_corrupt = false;
+    let range = KeyRange::prefix(Key::new(Space::Meta).text(DUE).into_bytes());
+    snapshot.scan(&range, Direction::Forward, &mut |key, value| {
+        match (place_of(key), serde_json::from_slice(value)) {
+            (Some(place), Ok(due)) => found.push((place, due)),
+            _ => is_corrupt = true,
+        }
+        if is_corrupt || found.len() >= len { Flow::Stop } else { Flow::Next }
+    })?;
+    if is_corrupt {
+        return Err(StoreError::Corrupt("a look-up that is due for the record of accesses".to_owned()));
+    }
+    Ok(found)
+}
+
+/// That a look-up is done: the write, and that nobody else has done it meanwhile.
+///
+/// # Errors
+/// [`StoreError`] if the disk fails.
+pub fn done(snapshot: &dyn Snapshot, place: RecordPlace) -> Result<(Write, Expectation), StoreError> {
+    let key = due_key(place);
+    let sequence = snapshot.get(&key)?.map(|(_, sequence)| sequence);
+    Ok((Write { key: key.clone(), ..Write::default() }, Expectation::Key { key, sequence }))
+}

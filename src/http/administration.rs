@@ -1,0 +1,172 @@
+//! What administrators do beside the API: figures, indexing, backups, keys; and the journal, for a standby.
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body as WireBody;
+use axum::extract::{Path, Request as WireRequest, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, Response, StatusCode};
+use axum::response::IntoResponse as _;
+use axum::routing::{MethodRouter, get, post};
+
+use crate::auth::Party;
+use crate::operations::Engine;
+use crate::store::{Sequence, StoreError};
+
+use super::asker::{Stopped, administrator, by_own_key, on_record, party, refused};
+use super::service::{App, Task};
+
+/// The routes of administration; a method that a path does not have is refused like anything else, on record.
+pub(super) fn routes() -> Router<App> {
+    let route = |methods: MethodRouter<App>| methods.fallback(no_such_method);
+    Router::new()
+        .route("/metrics", route(get(metrics)))
+        .route("/admin/backup", route(post(back_up)))
+        .route("/admin/keys/rotate", route(post(rotate_keys)))
+        .route("/admin/journal/{after}", route(get(journal)))
+        .route("/admin/reindex", route(get(indexing).post(index_anew)))
+}
+
+/// Refuses a method that a path of administration does not have.
+pub(super) async fn no_such_method(State(engine): State<Arc<Engine>>, request: WireRequest) -> Stopped {
+    let line = format!("{} {}", request.method(), request.uri().path());
+    let headers = request.headers().clone();
+    // What the request holds besides is not needed, and its body must not be kept across the wait.
+    drop(request);
+    match administrator(&engine, &headers, &line).await {
+        Ok(party) => {
+            let why = (StatusCode::METHOD_NOT_ALLOWED, "the path has no such method");
+            refused(&engine, &party, line, why).await
+        }
+        Err(stopped) => stopped,
+    }
+}
+
+/// Figures for Prometheus, for administrators. Who watches asks all the time, and is on record once a day.
+async fn metrics(State(app): State<App>, headers: HeaderMap) -> Response<WireBody> {
+    const LINE: &str = "GET /metrics";
+    match administrator(&app.engine, &headers, LINE).await {
+        Ok(party) => match daily(&app.engine, &party, LINE).await {
+            Ok(()) => app.observed.page(),
+            Err(stopped) => stopped.into_response(),
+        },
+        Err(stopped) => stopped.into_response(),
+    }
+}
+
+async fn daily(engine: &Arc<Engine>, party: &Arc<Party>, line: &'static str) -> Result<(), Stopped> {
+    let (engine, party) = (engine.clone(), party.clone());
+    let record = move || engine.record_daily(&party, line, StatusCode::OK.as_u16());
+    match tokio::task::spawn_blocking(record).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => {
+            Err(Stopped::known(StatusCode::SERVICE_UNAVAILABLE, "the access cannot be recorded"))
+        }
+    }
+}
+
+/// How far the indexing is, as JSON.
+async fn indexing(State(app): State<App>, headers: HeaderMap) -> Result<String, Stopped> {
+    const LINE: &str = "GET /admin/reindex";
+    let party = administrator(&app.engine, &headers, LINE).await?;
+    // Who waits for its end asks every second.
+    daily(&app.engine, &party, LINE).await?;
+    Ok(serde_json::json!(app.engine.index.progress()).to_string())
+}
+
+/// Has everything indexed anew while the server goes on serving.
+async fn index_anew(State(app): State<App>, headers: HeaderMap) -> Result<StatusCode, Stopped> {
+    let line = "POST /admin/reindex";
+    let party = administrator(&app.engine, &headers, line).await?;
+    app.engine.index.ask_for_all();
+    on_record(&app.engine, &party, line.to_owned(), StatusCode::ACCEPTED).await?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+/// Has the server write a backup beside its data.
+async fn back_up(State(app): State<App>, headers: HeaderMap) -> Response<WireBody> {
+    let task = app.tasks.backup.clone();
+    have_done(app, headers, task, "backup").await
+}
+
+/// Has the server sign with new keys from here on.
+async fn rotate_keys(State(app): State<App>, headers: HeaderMap) -> Response<WireBody> {
+    let task = app.tasks.rotate_keys.clone();
+    have_done(app, headers, task, "keys/rotate").await
+}
+
+/// The scope of the one token that opens the journal: it is granted to nobody, and made only with the server's own key.
+pub const FOLLOW_SCOPE: &str = "chartward/follow";
+
+/// What was committed after a commit, for a standby. It is everything that the store holds, so it is for who has the
+/// server's own key alone, and no administrator. A standby asks all the time: its first question, and one a day, are on record.
+async fn journal(
+    State(app): State<App>,
+    Path(after): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response<WireBody>, Stopped> {
+    const LINE: &str = "GET /admin/journal";
+    let engine = &app.engine;
+    let Some(standby) = by_own_key(engine, &headers).filter(|party| party.scopes.has(FOLLOW_SCOPE)) else {
+        let why = (StatusCode::FORBIDDEN, "the journal is for a standby that has the server's keys");
+        return Err(match party(engine, &headers, None).await {
+            Ok(party) => refused(engine, &party, LINE.to_owned(), why).await,
+            Err(_) => Stopped::unknown(why.0, why.1),
+        });
+    };
+    let Ok(after) = after.parse::<u64>() else {
+        let why = (StatusCode::BAD_REQUEST, "the journal is asked for by the number of a commit");
+        return Err(refused(engine, &standby, LINE.to_owned(), why).await);
+    };
+    let Some(task) = app.tasks.committed_after.clone() else {
+        let why = (StatusCode::NOT_FOUND, "the server has no journal");
+        return Err(refused(engine, &standby, LINE.to_owned(), why).await);
+    };
+    if after == 0 {
+        on_record(engine, &standby, LINE.to_owned(), StatusCode::OK).await?;
+    } else {
+        daily(engine, &standby, LINE).await?;
+    }
+    let failed = |status, message| Err(Stopped::known(status, message));
+    match tokio::task::spawn_blocking(move || task(Sequence(after))).await {
+        Ok(Ok(Some(bytes))) => Ok(([(CONTENT_TYPE, "application/octet-stream")], bytes).into_response()),
+        Ok(Ok(None)) => Ok(StatusCode::NO_CONTENT.into_response()),
+        Ok(Err(StoreError::Expired)) => {
+            let why = (StatusCode::GONE, "the journal does not go back so far");
+            Err(refused(engine, &standby, LINE.to_owned(), why).await)
+        }
+        Ok(Err(_)) | Err(_) => failed(StatusCode::INTERNAL_SERVER_ERROR, "the journal cannot be read"),
+    }
+}
+
+/// Has it done to the end, and on record, also where who asked for it hangs up.
+async fn have_done(
+    app: App,
+    headers: HeaderMap,
+    task: Option<Task>,
+    what: &'static str,
+) -> Response<WireBody> {
+    let done = tokio::spawn(async move { done_and_recorded(&app, &headers, task, what).await }).await;
+    let failed = |_| (StatusCode::INTERNAL_SERVER_ERROR, format!("{what} failed")).into_response();
+    done.map_or_else(failed, |done| done.unwrap_or_else(|stopped| stopped.into_response()))
+}
+
+async fn done_and_recorded(
+    app: &App,
+    headers: &HeaderMap,
+    task: Option<Task>,
+    what: &str,
+) -> Result<Response<WireBody>, Stopped> {
+    let line = format!("POST /admin/{what}");
+    let party = administrator(&app.engine, headers, &line).await?;
+    let Some(task) = task else {
+        let why = (StatusCode::NOT_FOUND, "the server has nothing on disk");
+        return Err(refused(&app.engine, &party, line, why).await);
+    };
+    let (status, text) = match tokio::task::spawn_blocking(move || task()).await {
+        Ok(Ok(text)) => (StatusCode::OK, text),
+        Ok(Err(_)) | Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{what} failed")),
+    };
+    on_record(&app.engine, &party, line, status).await?;
+    Ok((status, text).into_response())
+}

@@ -1,0 +1,57 @@
+//! A search that was read and is to be answered, or whose matches are asked whom they are about.
+use crate::audit::Patients;
+use crate::search::{Sought, sought};
+use crate::store::Sequence;
+
+use super::super::answer::{Answer, Refusal, Unshown};
+use super::super::request::patients_named;
+use super::super::session::Session;
+use super::audit_events::AuditSearch;
+use super::page::{Page, Part};
+
+pub(super) enum Searching<'p, 's> {
+    Resources(Box<Page<'p, 's>>),
+    Accesses(AuditSearch<'p, 's>),
+}
+
+impl Searching<'_, '_> {
+    pub(super) fn answer(self) -> Result<Answer, Refusal> {
+        match self {
+            Self::Resources(page) => page.answer(),
+            Self::Accesses(search) => search.answer(),
+        }
+    }
+
+    pub(super) fn patients(self) -> Result<Patients, Refusal> {
+        match self {
+            Self::Resources(page) => page.patients(),
+            Self::Accesses(search) => search.patients(),
+        }
+    }
+}
+
+/// What an answer is to be looked up for, if there is anything: `shown` matches of `total` are on it.
+pub(super) fn unshown(
+    session: &Session<'_>,
+    parts: &[Part],
+    (path, used): (&str, &[(String, String)]),
+    (shown, total): (usize, Option<usize>),
+    searched: Sequence,
+) -> Option<Unshown> {
+    let counted = total.is_some_and(|total| total > shown);
+    let named = patients_named(path.split('/'), used);
+    let mut values = Vec::new();
+    for Part { def, filters, .. } in parts {
+        values.extend(filters.iter().flat_map(|filter| sought(&session.params, def, filter)));
+    }
+    values.retain(|value| match value {
+        // Whom the request names by id the record tells as it is written.
+        Sought::Resource(types, id) => {
+            types.as_slice() != ["Patient"] || !named.contains(&format!("Patient/{id}"))
+        }
+        _ => true,
+    });
+    // A value that was the only criterion is either of whom it has shown, or of several.
+    let is_told = shown > 0 && values.len() == 1 && parts.iter().all(|part| part.filters.len() == 1);
+    (counted || !(values.is_empty() || is_told)).then_some(Unshown { counted, searched })
+}

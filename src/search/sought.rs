@@ -1,0 +1,135 @@
+//! Which values of a query may be those of one person alone: ids, references, identifiers, and of Patients names and ways to reach
+//! them. Whether they are is for the store to say.
+use crate::definitions::{ParamType, TypeDef};
+
+use super::entry::{Form, text_end};
+use super::filter::{Filter, Lookup};
+use super::matcher::{Check, Matcher};
+use super::params::{Param, SearchParams};
+
+/// A value that may be of one person alone.
+#[derive(Clone, Debug)]
+pub enum Sought {
+    /// The resource of that id, of one of these types.
+    Resource(Vec<&'static str>, String),
+    /// The Patients of that identifier, with or without a system.
+    Identifier(Option<String>, String),
+    /// The resources of a type that fulfil the condition.
+    Resources(&'static TypeDef, Filter),
+}
+
+/// Parameters of Patient, beside identifiers, whose values may be one person's alone.
+const OF_PERSONS: [&str; 7] = ["name", "family", "given", "phonetic", "telecom", "phone", "email"];
+
+/// The values of a condition on resources of a type, however deep in chains and alternatives they stand.
+#[must_use]
+pub fn sought(params: &SearchParams, def: &'static TypeDef, filter: &Filter) -> Vec<Sought> {
+    let mut found = Vec::new();
+    collect(params, def, filter, &mut found);
+    found
+}
+
+fn collect(params: &SearchParams, def: &'static TypeDef, filter: &Filter, out: &mut Vec<Sought>) {
+    match filter {
+        Filter::Entries(matchers) => {
+            for matcher in matchers {
+                let param = params.of(def).iter().find(|param| param.id == matcher.param);
+                out.extend(param.and_then(|param| of_entry(def, param, matcher)));
+            }
+        }
+        Filter::Id(ids) => {
+            out.extend(ids.iter().map(|id| Sought::Resource(vec![&*def.name], id.to_string())));
+        }
+        Filter::Lookup(Lookup::List(id)) => out.push(Sought::Resource(vec!["List"], id.to_string())),
+        Filter::Chain(_, links) => {
+            links.iter().for_each(|link| collect(params, link.def, &link.filter, out));
+        }
+        Filter::Has(_, link) => collect(params, link.def, &link.filter, out),
+        Filter::All(filters) | Filter::Any(filters) => {
+            filters.iter().for_each(|filter| collect(params, def, filter, out));
+        }
+        Filter::Not(filter) => collect(params, def, filter, out),
+        Filter::Phrase(..) | Filter::LastUpdated(..) | Filter::Lookup(_) => {}
+    }
+}
+
+fn of_entry(def: &'static TypeDef, param: &Param, matcher: &Matcher) -> Option<Sought> {
+    let form = *matcher.start.first()?;
+    if param.kind == ParamType::Reference {
+        let value = matcher.start.get(1..)?;
+        let end = text_end(value)?;
+        let text = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(str::to_owned);
+        let first = text(value.get(..end - 2)?)?;
+        let second = value.get(end..).and_then(|rest| text(rest.strip_suffix(&[0, 0])?));
+        if form == Form::Identifier.byte() {
+            return Some(Sought::Identifier(second, first));
+        }
+        let types = match second {
+            // Without a type it is the id of a resource of any.
+            None => param.targets.clone(),
+            Some(name) => param.targets.iter().copied().filter(|target| *target == name).collect(),
+        };
+        return (form == Form::Value.byte()).then_some(Sought::Resource(types, first));
+    }
+    let is_of_persons = &*def.name == "Patient" && OF_PERSONS.contains(&&*param.code);
+    // That there is a value at all is nobody's alone.
+    let has_value = matcher.start.len() > 1 || matcher.check != Check::None;
+    (has_value && (is_of_persons || &*param.code == "identifier"))
+        .then(|| Sought::Resources(def, Filter::Entries(vec![matcher.clone()])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Sought, sought};
+    use crate::definitions::r4;
+    use crate::search::param::Asking;
+    use crate::search::params::search_params;
+    use crate::search::{Reading, parse_query};
+
+    fn of(type_name: &str, query: &str) -> Vec<String> {
+        let asking = Asking { now: 0, base_url: "http://here/fhir" };
+        let reading = Reading { params: search_params(), asking, lenient: false };
+        let def = r4().resource(type_name).unwrap();
+        let query = parse_query(&reading, def, &crate::model::decode_pairs(query)).unwrap();
+        let all = query.filters.iter().flat_map(|filter| sought(search_params(), def, filter));
+        let mut texts: Vec<String> = all
+            .map(|sought| match sought {
+                Sought::Resource(types, id) => format!("{}/{id}", types.join("|")),
+                Sought::Identifier(system, value) => format!("identifier {system:?} {value}"),
+                Sought::Resources(def, _) => format!("{} that fulfil", def.name),
+            })
+            .collect();
+        texts.sort();
+        texts.dedup();
+        texts
+    }
+
+    #[test]
+    fn values_of_persons_are_found_wherever_they_stand() {
+        let check = |type_name: &str, query: &str, expected: &[&str]| {
+            assert_eq!(of(type_name, query), expected, "{type_name}?{query}");
+        };
+        check("Patient", "_id=a,b", &["Patient/a", "Patient/b"]);
+        check("Patient", "identifier=urn:s|1", &["Patient that fulfil"]);
+        check("Patient", "family=Day&gender=female&birthdate=1970", &["Patient that fulfil"]);
+        check("Patient", "name:missing=true", &[]);
+        check("Patient", "gender=female&birthdate=1970&address-city=Bonn", &[]);
+        check("Patient", "_filter=_id eq \"a\" or family co \"b\"", &["Patient that fulfil", "Patient/a"]);
+        check("Observation", "code=x&status=final", &[]);
+        check("Observation", "identifier=x", &["Observation that fulfil"]);
+        check("Observation", "_id=o", &["Observation/o"]);
+        check("Observation", "subject=Patient/a", &["Patient/a"]);
+        check("Observation", "patient=a", &["Patient/a"]);
+        check("Observation", "encounter=Encounter/e", &["Encounter/e"]);
+        check("Observation", "encounter=e", &["Encounter|EpisodeOfCare/e"]);
+        check("Observation", "patient.identifier=urn:s|1", &["Patient that fulfil"]);
+        check("Observation", "subject:identifier=urn:s|1", &["identifier Some(\"urn:s\") 1"]);
+        check("Observation", "subject:identifier=1", &["identifier None 1"]);
+        check("Observation", "subject:Patient.family=Day", &["Patient that fulfil"]);
+        check("Patient", "_has:Observation:patient:_id=o", &["Observation/o"]);
+        check("Patient", "_has:Coverage:beneficiary:identifier=1", &["Coverage that fulfil"]);
+        check("Patient", "_id:not=a", &["Patient/a"]);
+        check("Observation", "_list=l", &["List/l"]);
+        check("Practitioner", "name=Day", &[]);
+    }
+}
