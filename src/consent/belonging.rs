@@ -13,6 +13,7 @@ use super::decide::{Basis, Decision, Requester};
 use super::identities::load;
 use super::lens::{Lens, Target};
 use super::masking::Named;
+use super::written_by::Confinement;
 
 /// How far what is named may itself name something.
 const NAMED_DEPTH_MAX: usize = 4;
@@ -23,7 +24,7 @@ const BINARIES_MAX: usize = 16;
 const IDENTIFIED_MAX: usize = 8;
 
 /// Whether facts alone cannot tell of a type's resources who may see them.
-pub(super) fn depends_on_others(type_name: &str) -> bool {
+pub fn depends_on_others(type_name: &str) -> bool {
     matches!(type_name, "Provenance" | "Consent" | "Task" | "Binary")
 }
 
@@ -101,10 +102,16 @@ impl Lens<'_> {
         let mut seen = BTreeSet::from([data.reference.clone()]);
         let mut left = vec![data.clone()];
         while let Some(binary) = left.pop() {
-            let mut is_of_something = false;
+            let is_confined = match self.confinement(&binary.reference)? {
+                Some(Confinement::ToOthers) => return Ok(refuse()),
+                Some(Confinement::ToOwnHouse) => true,
+                None => false,
+            };
+            let mut is_of_something = is_confined;
             let mut around = self.referring_to_binary(&binary)?;
-            // The security context is another resource that it refers to (R4 binary.html#security-context).
-            for reference in &binary.outgoing {
+            // The security context is another resource that it refers to (R4 binary.html#security-context); one that its writer could
+            // not see decides nothing but that it is for the writer's organization alone.
+            for reference in binary.outgoing.iter().filter(|_| !is_confined) {
                 match load(&self.repository, reference)? {
                     Some(stored) => around.push(stored),
                     None if self.is_staff() => is_of_something = true,
@@ -150,6 +157,33 @@ impl Lens<'_> {
         Ok(last.unwrap_or_else(of_nothing))
     }
 
+    /// The resources that make a patient (`Patient/id`) a subject of another one as they are now: what refers to a Binary, or what a
+    /// resource names that has the subjects of that.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails or something cannot be read.
+    pub fn made_subject_by(&self, resource: Node<'_>, patient: &str) -> Result<Vec<String>, StoreError> {
+        let data = DataFacts::of(resource);
+        let mut around =
+            if data.type_name == "Binary" { self.referring_to_binary(&data)? } else { Vec::new() };
+        for reference in data.outgoing.iter().chain(&data.named) {
+            around.extend(load(&self.repository, reference)?);
+        }
+        let mut found = Vec::new();
+        if data.owners.contains(patient) {
+            found.push(data.reference.clone());
+        }
+        for stored in around {
+            let other = self.data(&stored)?;
+            if self.with_what_it_names(&other)?.owners.contains(patient) {
+                found.push(other.reference);
+            }
+        }
+        found.sort();
+        found.dedup();
+        Ok(found)
+    }
+
     fn referring_to_binary(&self, data: &DataFacts) -> Result<Vec<Stored>, StoreError> {
         let mut found = Vec::new();
         let id = data.reference.strip_prefix("Binary/").and_then(ResourceId::parse);
@@ -193,7 +227,9 @@ impl Lens<'_> {
     ) -> Result<Vec<(String, String)>, StoreError> {
         let data = DataFacts::of(resource);
         let binaries = binaries_named(resource);
-        let is_dependent = depends_on_others(&data.type_name);
+        // A security context that the writer could not see decides nothing, and gives no subjects.
+        let is_confined = writer.is_some_and(|writer| writer.confined_to.is_some());
+        let is_dependent = depends_on_others(&data.type_name) && !is_confined;
         if !is_dependent && binaries.is_empty() {
             return Ok(Vec::new());
         }

@@ -7,9 +7,8 @@ use crate::auth::{Party, Permission, Role};
 use crate::definitions::TypeDef;
 use crate::model::{Millis, Node, parse};
 use crate::search::Keep;
-use crate::store::{Current, Fingerprint, Repository, Snapshot, StoreError, Stored, Writer};
+use crate::store::{Current, Repository, Snapshot, StoreError, Stored};
 
-use super::belonging::binaries_named;
 use super::codes::Code;
 use super::data::DataFacts;
 use super::decide::{Basis, Decision, Requester};
@@ -276,38 +275,6 @@ impl<'s> Lens<'s> {
         let found = self.look_for(named)?;
         lock().insert(named.clone(), found);
         Ok(found)
-    }
-
-    /// What the party is known by to be the writer of a version, where references of that version may be masked for it: always for
-    /// parties outside the own organization, for others where a target is hidden when it is written, or by what is written.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the disk fails.
-    pub fn writer_of(&self, resource: Node<'_>) -> Result<Option<Writer>, StoreError> {
-        let is_consent = resource.str_at("resourceType") == Some("Consent");
-        let is_needed = !self.is_own || is_consent || !self.hidden_targets(resource)?.is_empty();
-        if !is_needed {
-            return Ok(None);
-        }
-        let mut sees_binaries = true;
-        for binary in binaries_named(resource) {
-            sees_binaries &= self.look_for(&Named::Resource(binary))? == Target::Shown;
-        }
-        Ok(Some(Writer { fingerprint: self.fingerprint(), sees_binaries }))
-    }
-
-    fn fingerprint(&self) -> Fingerprint {
-        use sha2::Digest as _;
-        let Party { client, subject, .. } = &*self.party;
-        let hash =
-            sha2::Sha256::new().chain_update(client).chain_update([0]).chain_update(subject).finalize();
-        hash.first_chunk().copied().unwrap_or_default()
-    }
-
-    /// Whether the party has written this version itself: what it names tells its writer nothing.
-    pub(super) fn has_written(&self, stored: &Stored) -> Result<bool, StoreError> {
-        let writer = self.repository.writer(stored.row, stored.sequence)?;
-        Ok(writer.is_some_and(|writer| writer.fingerprint == self.fingerprint()))
     }
 
     /// Whether the party reads the record of accesses: privacy officers and administrators of the own organization.

@@ -26,6 +26,7 @@ mod programs;
 mod reach;
 mod release;
 mod writing;
+mod written_by;
 
 pub use case::{Case, CaseDecision};
 pub use codes::{Code, CodeSystem};
@@ -34,6 +35,7 @@ pub use decide::{Basis, Decision, Requester, decide};
 pub use policy::{BreakGlassMode, Combining, DefaultPolicy, Settings};
 
 pub use accesses::is_own;
+pub use belonging::depends_on_others;
 pub use bundle::{Bundle, BundleEntry, BundleKind, EntryResponse, SearchMode};
 pub use disclosed::Disclosed;
 pub use later::Later;

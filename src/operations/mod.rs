@@ -27,6 +27,7 @@ mod own_base;
 mod parameters;
 mod patch;
 mod read;
+mod remove_subject;
 mod request;
 mod route;
 mod search;

@@ -13,6 +13,7 @@ use super::hold::{hold, release_hold};
 use super::member_match::member_match;
 use super::meta_delete::meta_delete;
 use super::parameters::Call;
+use super::remove_subject::remove_subject;
 use super::request::Verb;
 use super::route::Place;
 use super::session::Session;
@@ -49,7 +50,7 @@ macro_rules! operation {
 }
 
 /// Every operation that is served. Their names are Chartward's own where no comment says whose they are.
-pub static OPERATIONS: [Operation; 16] = [
+pub static OPERATIONS: [Operation; 17] = [
     // R4, of every type.
     operation!("Resource", Instance, "$meta-delete", Update, [Post], Update, meta_delete),
     operation!("Consent", Type, "$decide", Read, [Get, Post], Execute, consent::decide),
@@ -86,6 +87,7 @@ pub static OPERATIONS: [Operation; 16] = [
         Execute,
         audit::suspend_accounting
     ),
+    operation!("Resource", Instance, "$remove-subject", Update, [Post], Execute, remove_subject),
     operation!("Patient", Instance, "$erase", Delete, [Post], Execute, erase),
     operation!("Patient", Instance, "$hold", Update, [Post], Execute, hold),
     operation!("Patient", Instance, "$release-hold", Update, [Post], Execute, release_hold),

@@ -163,7 +163,13 @@ pub(super) fn put(
     let mut belongs = session.lens.belongings(tree.root(), writer.as_ref())?;
     if let (Some(old), Some(prior)) = (&before_tree, &prior) {
         let of_old = session.repository().writer(prior.row, prior.sequence)?;
-        belongs.extend(session.lens.belongings(old.root(), of_old.as_ref())?);
+        for (reference, patient) in session.lens.belongings(old.root(), of_old.as_ref())? {
+            // Of an earlier version no subject comes back that was taken off as a mistake.
+            let ever = session.repository().subjects_ever(&reference)?;
+            if !ever.contains(&(patient.clone(), true)) {
+                belongs.push((reference, patient));
+            }
+        }
     }
     let change = Change { def, id, method, prior, body: Some(body), derived, writer, belongs };
     let kind = if is_new { Kind::Created } else { Kind::Ok };

@@ -10,6 +10,9 @@ use crate::store::key::{
 };
 use crate::store::kv::{Batch, Expectation, Place, Snapshot, Stamp, Stamped, StoreError, Write};
 
+/// The value under the key of a subject that was taken off.
+pub(super) const TAKEN_OFF: &[u8] = &[1];
+
 use super::current::{self, Current};
 use super::packing::{Dictionary, Packing, Sort, dictionary_numbered};
 use super::record::{self, Method};
@@ -47,6 +50,8 @@ pub struct Writer {
     pub fingerprint: Fingerprint,
     /// Whether it may see every Binary that the version refers to: only then does the reference decide who reads the Binary.
     pub sees_binaries: bool,
+    /// The organization (or party of none) to which alone a Binary is shown, because its writer may not see its security context.
+    pub confined_to: Option<Fingerprint>,
 }
 
 /// The first half of the SHA-256 of who a party is: enough to know it again, and nothing to find it by.
@@ -119,6 +124,24 @@ impl Draft {
         self.entries(snapshot, (&entries, change.body.is_some()), number, row)
     }
 
+    /// Takes a patient (by id) off the subjects of a resource (`Type/id`), until a version that is written later makes it one again. The
+    /// batch fails if that happens meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn take_off(
+        &mut self,
+        snapshot: &dyn Snapshot,
+        reference: &str,
+        patient: &str,
+    ) -> Result<(), StoreError> {
+        let key = belongs_prefix(reference).text(patient.as_bytes());
+        let sequence = snapshot.get(&key.clone().into_bytes())?.map(|(_, sequence)| sequence);
+        self.expect(Expectation::Key { key: key.clone().into_bytes(), sequence });
+        self.put(key, TAKEN_OFF.to_vec(), &[]);
+        Ok(())
+    }
+
     /// Says that what was made of something before may be out of date.
     pub(super) fn outdate(&mut self, key: Vec<u8>) {
         for key in [key, governing_key()] {
@@ -176,6 +199,7 @@ impl Draft {
             let stamps = [stamp_row(Place::Key, row_at, row), sequence(Place::Key, sequence_at)];
             let mut value = writer.fingerprint.to_vec();
             value.push(u8::from(writer.sees_binaries));
+            value.extend(writer.confined_to.into_iter().flatten());
             self.put_row(key, row_at, row, value, &stamps);
         }
         for (reference, patient) in &change.belongs {

@@ -153,7 +153,7 @@ impl Draft {
             keys.push(key.bytes(&entry.value).number(row));
         }
         let reference = format!("{}/{}", current.def.name, current.id);
-        for patient in Repository::new(snapshot).subjects_kept(&reference)? {
+        for (patient, _) in Repository::new(snapshot).subjects_ever(&reference)? {
             keys.push(belongs_prefix(&reference).text(patient.as_bytes()));
         }
         let removals = keys.into_iter().map(|key| Write { key: key.into_bytes(), ..Write::default() });

@@ -1,4 +1,5 @@
 //! Reads of resources from a snapshot.
+use super::change::TAKEN_OFF;
 use crate::definitions::{TypeDef, r4};
 use crate::model::ResourceId;
 use crate::search::Entry;
@@ -78,6 +79,7 @@ impl<'s> Repository<'s> {
         let writer = value.split_first_chunk().map(|(fingerprint, rest)| Writer {
             fingerprint: *fingerprint,
             sees_binaries: rest.first() == Some(&1),
+            confined_to: rest.get(1..).and_then(<[u8]>::first_chunk).copied(),
         });
         Ok(writer)
     }
@@ -87,12 +89,22 @@ impl<'s> Repository<'s> {
     /// # Errors
     /// [`StoreError`] if the disk fails.
     pub fn subjects_kept(&self, reference: &str) -> Result<Vec<String>, StoreError> {
+        let all = self.subjects_ever(reference)?;
+        Ok(all.into_iter().filter(|(_, taken_off)| !taken_off).map(|(id, _)| id).collect())
+    }
+
+    /// The same with the patients who were taken off as a mistake, each with whether that is so.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn subjects_ever(&self, reference: &str) -> Result<Vec<(String, bool)>, StoreError> {
         let prefix = belongs_prefix(reference).into_bytes();
         let mut found = Vec::new();
-        self.snapshot.scan(&KeyRange::prefix(prefix.clone()), Direction::Forward, &mut |key, _| {
+        self.snapshot.scan(&KeyRange::prefix(prefix.clone()), Direction::Forward, &mut |key, value| {
             // Ids have no zero bytes: what is behind the prefix is the id and its end.
             let id = key.get(prefix.len()..key.len().saturating_sub(2));
-            found.extend(id.and_then(|id| std::str::from_utf8(id).ok()).map(str::to_owned));
+            let id = id.and_then(|id| std::str::from_utf8(id).ok());
+            found.extend(id.map(|id| (id.to_owned(), value == TAKEN_OFF)));
             Flow::Next
         })?;
         Ok(found)

@@ -1,0 +1,100 @@
+//! `[type]/[id]/$remove-subject`: takes a patient off the subjects of a resource that has them of others, where that was a mistake: a
+//! paper that was filed under the wrong name. Whose a Binary is stays whatever becomes of what referred to it; this ends it.
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use crate::audit::{self, Action};
+use crate::auth::{Permission, Recording};
+use crate::consent::depends_on_others;
+use crate::model::{Issue, IssueCode, Outcome, ResourceKey, Temporal, parse};
+use crate::store::Draft;
+
+use super::answer::{Answer, Body, Kind, Refusal, RefusalKind};
+use super::parameters::Call;
+use super::session::{Session, Writable};
+use super::work::made;
+
+/// `patient` (`Patient/id`) and `reason` (text), for records staff of the own organization. What makes the patient a subject as it
+/// stands has to be corrected first, and somebody has to be left whose the resource is. Leaves a Provenance: its address is the
+/// answer's `Location`.
+pub(super) fn remove_subject(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
+    call.takes_only(&["patient", "reason"])?;
+    let party = session.lens.party();
+    let role = party.role.row();
+    if !(session.lens.is_own() && role.does_work && role.recording == Recording::KeepsRecord) {
+        return Err(Refusal::forbidden("this is for records staff"));
+    }
+    let (def, id) = call.instance()?;
+    if !depends_on_others(&def.name) {
+        let message = format!(
+            "the subjects of a {} are what its elements say: they are corrected by an update",
+            def.name
+        );
+        return Err(Refusal::not_supported(message));
+    }
+    let reason = call.reason(1)?;
+    let patient = call.required("patient")?;
+    let wrong = || Refusal::bad_request(IssueCode::Value, "`patient` is no reference such as Patient/id");
+    let key =
+        patient.strip_prefix("Patient/").and_then(|id| ResourceKey::new("Patient", id)).ok_or_else(wrong)?;
+    let Writable::Resource { current, stored, .. } = session.look_to_write(&[Permission::Update], def, id)?
+    else {
+        return Err(Refusal::not_found());
+    };
+    let tree = parse(stored.text.clone().into_bytes()).map_err(|_| Refusal::not_found())?;
+    let reference = format!("{}/{id}", def.name);
+    let kept = session.repository().subjects_kept(&reference)?;
+    let subjects: BTreeSet<String> = session.lens.subjects_of(tree.root())?;
+    if !subjects.contains(&patient) {
+        let message = format!("{patient} is no subject of {reference}");
+        return Err(Refusal::new(RefusalKind::Unprocessable, Issue::error(IssueCode::Invalid, message)));
+    }
+    let by = session.lens.made_subject_by(tree.root(), &patient)?;
+    if !by.is_empty() {
+        let issue = |by: &String| {
+            let message =
+                format!("{by} makes {patient} a subject of {reference} as it stands: correct that first");
+            Issue::error(IssueCode::BusinessRule, message)
+        };
+        let issues: Vec<Issue> = by.iter().map(issue).collect();
+        return Err(Refusal::new(RefusalKind::Conflict, Outcome::from(issues)));
+    }
+    if !kept.iter().any(|other| *other != *key.id.as_str()) && subjects.len() < 2 {
+        let message =
+            format!("{reference} would be of nobody: refer to it from the right patient's file first");
+        return Err(Refusal::new(RefusalKind::Conflict, Issue::error(IssueCode::BusinessRule, message)));
+    }
+    let provenance = json!({
+        "resourceType": "Provenance",
+        "target": [{"reference": reference}],
+        "recorded": Temporal::from_millis(session.engine.now()).to_text(),
+        "reason": [{"text": reason}],
+        "activity": {"coding": [{
+            "system": "http://terminology.hl7.org/CodeSystem/v3-DataOperation", "code": "UPDATE", "display": "revise"
+        }], "text": "a wrong subject was taken off"},
+        "agent": [{"who": match &party.fhir_user {
+            Some(user) => json!({"reference": user}),
+            None => json!({"identifier": {"value": party.subject}}),
+        }}],
+    });
+    let mut change = made(session, &provenance)?;
+    let made = format!("Provenance/{}", change.id);
+    // It is about those whose the resource still is.
+    change.belongs.retain(|(_, subject)| *subject != *key.id.as_str());
+    let mut draft = Draft::packed(&session.engine.packing);
+    draft.expect(session.repository().unchanged(&current));
+    draft.push(session.snapshot(), &mut change)?;
+    draft.take_off(session.snapshot(), &reference, key.id.as_str())?;
+    let asked = call.request.asked();
+    let mut access = session.engine.begin_record(party, ("$remove-subject", Action::Update), asked)?;
+    access.reason = Some(reason);
+    access.concern(&subjects);
+    super::audit::add_change(&mut access, &change);
+    draft.batch.writes.extend(audit::writes(&access, 0));
+    session.engine.kv.commit(draft.batch).wait()?;
+    let mut answer = Answer::new(Kind::Created, Body::None);
+    answer.location = Some(format!("{}/{made}", session.engine.options.base_url));
+    answer.recorded = true;
+    Ok(answer)
+}
