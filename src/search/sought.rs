@@ -119,10 +119,10 @@ mod tests {
         check("Observation", "identifier=x", &["Observation that fulfil"]);
         check("Observation", "_id=o", &["Observation/o"]);
         check("Observation", "subject=Patient/a", &["Patient/a"]);
-        check("Observation", "patient=a", &["Patient/a"]);
+        check("Observation", "patient=a", &["Patient|Group/a"]);
         check("Observation", "encounter=Encounter/e", &["Encounter/e"]);
         check("Observation", "encounter=e", &["Encounter|EpisodeOfCare/e"]);
-        check("Observation", "patient.identifier=urn:s|1", &["Patient that fulfil"]);
+        check("Observation", "patient.identifier=urn:s|1", &["Group that fulfil", "Patient that fulfil"]);
         check("Observation", "subject:identifier=urn:s|1", &["identifier Some(\"urn:s\") 1"]);
         check("Observation", "subject:identifier=1", &["identifier None 1"]);
         check("Observation", "subject:Patient.family=Day", &["Patient that fulfil"]);

@@ -47,7 +47,7 @@ pub(super) fn unshown(
     values.retain(|value| match value {
         // Whom the request names by id the record tells as it is written.
         Sought::Resource(types, id) => {
-            types.as_slice() != ["Patient"] || !named.contains(&format!("Patient/{id}"))
+            !types.contains(&"Patient") || !named.contains(&format!("Patient/{id}"))
         }
         _ => true,
     });
