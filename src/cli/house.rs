@@ -104,6 +104,7 @@ impl House {
             referential_integrity: config.referential_integrity,
             durable_reads: config.audit.is_durable()?,
             slow_search: Duration::from_millis(config.log.slow_millis),
+            answer_grid: Duration::from_millis(config.consent.answer_grid_millis),
             ..EngineOptions::new(base_url)
         };
         let settings = settings(config)?;

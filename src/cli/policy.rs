@@ -29,6 +29,8 @@ pub struct ConsentConfig {
     pub part2_programs: Vec<String>,
     /// Whether a general consent to treatment, payment and operations covers Part 2 data (the rule of 2024).
     pub part2_general: bool,
+    /// The grid, in milliseconds, on which answers are given that show nothing of anybody; 0 gives them at once.
+    pub answer_grid_millis: u64,
 }
 
 impl Default for ConsentConfig {
@@ -44,6 +46,7 @@ impl Default for ConsentConfig {
             no_self_labels: defaults.no_self_labels,
             part2_programs: Vec::new(),
             part2_general: false,
+            answer_grid_millis: 4,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The service: one handler for every path below the base, because the table of interactions is the router.
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body as WireBody;
@@ -19,7 +19,7 @@ use crate::auth::Party;
 use crate::model::{Issue, IssueCode, Outcome, from_xml, parse};
 use crate::operations::{
     Answer, Engine, Headers, Payload, Preference, Refusal, RefusalKind, Request, Verb, allowed, decode,
-    decode_pairs, named, query_text,
+    decode_pairs, named, query_text, until_the_grid,
 };
 use crate::store::{Sequence, StoreError};
 
@@ -221,7 +221,7 @@ async fn answer(app: &App, request: WireRequest, manner: &mut Manner) -> Result<
     request.headers.request_id = Some(manner.request_id.clone());
     request.headers.peer = peer;
     let (verb, path) = (request.verb, request.path.clone());
-    let engine = app.engine.clone();
+    let (engine, begun) = (app.engine.clone(), Instant::now());
     let handled = if engine.answers_at_once(&party, &request) {
         engine.handle(&party, request)
     } else {
@@ -232,8 +232,9 @@ async fn answer(app: &App, request: WireRequest, manner: &mut Manner) -> Result<
             true => app.heavy.clone().acquire_owned().await.ok(),
             false => None,
         };
+        let of = party.clone();
         let handled = tokio::task::spawn_blocking(move || {
-            let handled = engine.handle(&party, request);
+            let handled = engine.handle(&of, request);
             drop(permit);
             handled
         })
@@ -242,6 +243,10 @@ async fn answer(app: &App, request: WireRequest, manner: &mut Manner) -> Result<
             Err(refuse(RefusalKind::Internal, IssueCode::Exception, "the request failed"))
         })
     };
+    if let Some(grid) = app.engine.grid(&party, (verb, &path), &handled) {
+        // How long it took would tell what is hidden from what is not there.
+        tokio::time::sleep(until_the_grid(grid, begun.elapsed())).await;
+    }
     match handled {
         Ok(answer) if is_raw_read => {
             Ok(binary::unwrapped(&answer, respond::answer(&answer, manner), manner.without_body))

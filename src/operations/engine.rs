@@ -42,6 +42,8 @@ pub struct EngineOptions {
     pub durable_reads: bool,
     /// A search that takes longer is logged with its plan.
     pub slow_search: Duration,
+    /// The grid on which answers are given that show nothing of anybody.
+    pub answer_grid: Duration,
 }
 
 impl EngineOptions {
@@ -58,6 +60,7 @@ impl EngineOptions {
             referential_integrity: false,
             durable_reads: false,
             slow_search: Duration::from_secs(1),
+            answer_grid: Duration::from_millis(4),
         }
     }
 }

@@ -23,6 +23,7 @@ mod erasure;
 mod examples;
 mod faults;
 mod fhirpath_suite;
+mod grid;
 mod hidden;
 mod history;
 mod hostile;

@@ -2,7 +2,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use chartward::auth::{Party, Role, Scopes};
+use chartward::auth::{Party, Role};
 use chartward::cli::generated;
 use chartward::model::parse;
 use chartward::operations::{Headers, Payload, Verb};
@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::in_process::Server;
 use crate::oracle::Random;
+use crate::who_writes::party;
 
 const ACT_REASON: &str = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
 const ACT_CODE: &str = "http://terminology.hl7.org/CodeSystem/v3-ActCode";
@@ -34,17 +35,6 @@ const READERS: [Reader; 14] = [
     ("Practitioner/d2", Role::Clinician, "TREAT", Some("Organization/hospital"), Some("Practitioner/d2")),
     ("RelatedPerson/kin", Role::Representative, "PATRQT", None, Some("RelatedPerson/kin")),
 ];
-
-fn party(role: Role, purpose: &str, organization: Option<&str>, user: Option<&str>) -> Arc<Party> {
-    Arc::new(Party {
-        role,
-        organization: organization.map(str::to_owned),
-        fhir_user: user.map(str::to_owned),
-        purposes: vec![purpose.to_owned()],
-        scopes: Scopes::parse("user/*.cruds"),
-        ..Party::nobody()
-    })
-}
 
 struct Hospital {
     server: Server,
@@ -100,7 +90,7 @@ impl Hospital {
 
     /// What would change, by who, role, purpose and, for a person, organization: gains and losses by type.
     fn preview(&self, consent: &Value) -> BTreeMap<[String; 4], BTreeMap<(String, String), usize>> {
-        let officer = party(Role::PrivacyOfficer, "HOPERAT", Some("Organization/hospital"), None);
+        let officer = party(Role::PrivacyOfficer, Some("Organization/hospital"), None, "HOPERAT");
         let payload = Payload::Resource(parse(consent.to_string().into_bytes()).unwrap());
         let answer =
             self.server.send_as(&officer, Verb::Post, "Consent/$preview", Headers::default(), payload);
@@ -174,7 +164,7 @@ fn previews_say_what_reads_say() {
     let mut hospital = Hospital::new(5);
     let mut random = Random::new(17);
     let readers: Vec<(Reader, Arc<Party>)> =
-        READERS.into_iter().map(|reader| (reader, party(reader.1, reader.2, reader.3, reader.4))).collect();
+        READERS.into_iter().map(|reader| (reader, party(reader.1, reader.3, reader.4, reader.2))).collect();
     let mut changed = 0;
     for round in 0..rounds {
         let consent = json!({

@@ -10,7 +10,6 @@ use chartward::model::parse;
 use chartward::store::At;
 use serde_json::{Value, json};
 
-const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/roles.txt");
 const PURPOSES: [&str; 6] = ["TREAT", "HPAYMT", "HOPERAT", "PATRQT", "HRESCH", "BTG"];
 
 fn resources() -> Vec<(&'static str, Value)> {
@@ -112,13 +111,5 @@ fn roles_see_and_write_what_the_golden_file_says() {
             }
         }
     }
-    if std::env::var_os("BLESS").is_some() {
-        std::fs::create_dir_all(std::path::Path::new(GOLDEN).parent().unwrap()).unwrap();
-        std::fs::write(GOLDEN, &table).unwrap();
-    }
-    let golden = std::fs::read_to_string(GOLDEN).unwrap();
-    for (number, (expected, got)) in golden.lines().zip(table.lines()).enumerate() {
-        assert_eq!(expected, got, "line {}", number + 1);
-    }
-    assert_eq!(golden.lines().count(), table.lines().count());
+    crate::shared::assert_golden("roles.txt", &table);
 }

@@ -23,6 +23,19 @@ pub fn find(what: &str, needed_by: &str) -> Option<PathBuf> {
     None
 }
 
+/// Compares a text with the golden file of that name, line by line. With `BLESS=1` the file is written first.
+pub fn assert_golden(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&path, text).unwrap();
+    }
+    let golden = std::fs::read_to_string(&path).unwrap_or_default();
+    for (number, (expected, got)) in golden.lines().zip(text.lines()).enumerate() {
+        assert_eq!(expected, got, "{name}, line {}", number + 1);
+    }
+    assert_eq!(golden.lines().count(), text.lines().count(), "{name}");
+}
+
 /// The lines of an `.xz` file, unpacked by the `xz` command.
 pub fn xz_lines(path: &Path, needed_by: &str) -> Vec<String> {
     let unpacked = Command::new("xz").arg("-dc").arg(path).stdout(Stdio::piped()).spawn();

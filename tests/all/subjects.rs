@@ -7,8 +7,6 @@ use chartward::model::parse;
 use chartward::search::Facts;
 use serde_json::json;
 
-const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/subjects.txt");
-
 /// The elements below a type that name subjects, by their path.
 fn below(def: &'static TypeDef, path: &str, seen: &mut Vec<String>, found: &mut Vec<String>) {
     if seen.contains(&def.name.to_string()) {
@@ -48,14 +46,7 @@ fn subjects_are_what_the_golden_file_says() {
         )
         .unwrap();
     }
-    if std::env::var_os("BLESS").is_some() {
-        std::fs::write(GOLDEN, &table).unwrap();
-    }
-    let golden = std::fs::read_to_string(GOLDEN).unwrap_or_default();
-    for (number, (expected, got)) in golden.lines().zip(table.lines()).enumerate() {
-        assert_eq!(expected, got, "line {}", number + 1);
-    }
-    assert_eq!(golden.lines().count(), table.lines().count());
+    crate::shared::assert_golden("subjects.txt", &table);
 }
 
 #[test]

@@ -10,8 +10,6 @@ use serde_json::{Value, json};
 
 use crate::in_process::Server;
 
-const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/writes.txt");
-
 /// What is written about: a patient whose file is open to the party, one who denies everybody, one that is not there.
 const SITUATIONS: [&str; 3] = ["visible", "hidden", "absent"];
 
@@ -27,7 +25,8 @@ const INTERACTIONS: [&str; 9] = [
     "delete, by criteria",
 ];
 
-fn party(role: Role, organization: Option<&str>, user: Option<&str>, purpose: &str) -> Arc<Party> {
+/// A party of a role, that may do all that its role may.
+pub fn party(role: Role, organization: Option<&str>, user: Option<&str>, purpose: &str) -> Arc<Party> {
     Arc::new(Party {
         subject: role.code().to_owned(),
         client: role.code().to_owned(),
@@ -171,12 +170,5 @@ fn everybody_writes_what_the_golden_file_says() {
         }
         assert_eq!(server.house.verify().unwrap().faults, Vec::<String>::new());
     }
-    if std::env::var_os("BLESS").is_some() {
-        std::fs::write(GOLDEN, &table).unwrap();
-    }
-    let golden = std::fs::read_to_string(GOLDEN).unwrap_or_default();
-    for (number, (expected, got)) in golden.lines().zip(table.lines()).enumerate() {
-        assert_eq!(expected, got, "line {}", number + 1);
-    }
-    assert_eq!(golden.lines().count(), table.lines().count());
+    crate::shared::assert_golden("writes.txt", &table);
 }
