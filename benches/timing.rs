@@ -1,6 +1,7 @@
 //! Whether the time of an answer tells what is hidden from what is not there: `cargo bench --bench timing -- [PAIRS] [RUNS]`. The same
 //! requests, once for something hidden and once for something absent, in alternating pairs over one connection; printed are the medians
-//! in microseconds and z, the difference of the means over its standard error, without the grid of answers and with it.
+//! in microseconds and two z, without the grid of answers and with it: the difference of the means over its standard error, and that of
+//! the ranks (Mann and Whitney), which outliers do not blur.
 #![allow(
     clippy::unwrap_used,
     clippy::as_conversions,
@@ -89,6 +90,17 @@ fn mean_and_variance(times: &[f64]) -> (f64, f64) {
     let count = times.len() as f64;
     let mean = times.iter().sum::<f64>() / count;
     (mean, times.iter().map(|time| (time - mean).powi(2)).sum::<f64>() / (count - 1.0))
+}
+
+/// z of the sum of the ranks of one sample among both.
+fn rank_z(one: &[f64], other: &[f64]) -> f64 {
+    let mut all: Vec<(f64, bool)> = one.iter().map(|time| (*time, true)).collect();
+    all.extend(other.iter().map(|time| (*time, false)));
+    all.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let ranks = all.iter().zip(1..).filter(|((_, of_one), _)| *of_one).map(|(_, rank)| f64::from(rank));
+    let (m, n) = (one.len() as f64, other.len() as f64);
+    let expected = m * (m + n + 1.0) / 2.0;
+    (ranks.sum::<f64>() - expected) / (m * n * (m + n + 1.0) / 12.0).sqrt()
 }
 
 fn median(times: &[f64]) -> f64 {
@@ -201,7 +213,12 @@ fn main() {
                     (mean_and_variance(&absent), mean_and_variance(&hidden));
                 let error = ((variance + of_hidden_variance) / pairs as f64).sqrt();
                 let z = (of_hidden - mean) / error;
-                line.push_str(&format!(" {:.0}/{:.0} z {z:.1};", median(&hidden), median(&absent)));
+                let ranks = rank_z(&hidden, &absent);
+                line.push_str(&format!(
+                    " {:.0}/{:.0} z {z:.1} {ranks:.1};",
+                    median(&hidden),
+                    median(&absent)
+                ));
             }
             println!("{line}");
         }
