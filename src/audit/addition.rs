@@ -182,8 +182,9 @@ pub struct Due {
     /// Who asked, where data were counted: only what the party may see was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counted_for: Option<Party>,
-    /// The commit whose state was searched; 0 where it does not matter.
-    pub searched: u64,
+    /// The commit whose state was searched; where nothing is said the newest is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub searched: Option<u64>,
 }
 
 impl Due {
@@ -207,21 +208,16 @@ fn due_key((Sequence(sequence), number): RecordPlace) -> Vec<u8> {
 /// Some of the look-ups that are due, the oldest first, at most `len`.
 ///
 /// # Errors
-/// [`StoreError`] if the disk fails or one cannot be read.
+/// [`StoreError`] if the disk fails.
 pub fn due(snapshot: &dyn Snapshot, len: usize) -> Result<Vec<(RecordPlace, Due)>, StoreError> {
     let mut found = Vec::new();
-    let mut is_corrupt = false;
     let range = KeyRange::prefix(Key::new(Space::Meta).text(DUE).into_bytes());
     snapshot.scan(&range, Direction::Forward, &mut |key, value| {
-        match (place_of(key), serde_json::from_slice(value)) {
-            (Some(place), Ok(due)) => found.push((place, due)),
-            _ => is_corrupt = true,
-        }
-        if is_corrupt || found.len() >= len { Flow::Stop } else { Flow::Next }
+        // A value that another release has written in another form must not stop all that come after it: then only what the record
+        // itself says is looked up.
+        found.extend(place_of(key).map(|place| (place, serde_json::from_slice(value).unwrap_or_default())));
+        if found.len() >= len { Flow::Stop } else { Flow::Next }
     })?;
-    if is_corrupt {
-        return Err(StoreError::Corrupt("a look-up that is due for the record of accesses".to_owned()));
-    }
     Ok(found)
 }
 

@@ -7,7 +7,7 @@ use crate::auth::{AuthorizationServer, Desk, Issuer, Party, Permission, Role, To
 use crate::consent::{Programs, Settings};
 use crate::model::{Issue, IssueCode, Millis, Outcome, ResourceId};
 use crate::search::SearchParams;
-use crate::store::{At, Batch, Clock, Kv, Packing, Sequence, VersionCipher};
+use crate::store::{At, Batch, Clock, Kv, Packing, VersionCipher};
 
 use super::answer::{Answer, Body, Public, Refusal, RefusalKind};
 use super::audit::Refusals;
@@ -360,7 +360,7 @@ impl Engine {
                 access.criteria.clone_from(&answer.criteria);
                 due = answer.unshown.map(|unshown| Due {
                     counted_for: unshown.counted.then(|| party.clone()),
-                    searched: unshown.searched.0,
+                    searched: Some(unshown.searched.0),
                 });
             }
             Err(refusal) => {
@@ -424,7 +424,7 @@ impl Engine {
 
     /// Stores a record of what is about to be released.
     fn store_record(&self, party: &Party, access: &Access, due: Option<Due>) -> Result<(), Refusal> {
-        let batch = Batch { writes: self.record_writes(access, due, Sequence(u64::MAX)), ..Batch::default() };
+        let batch = Batch { writes: self.record_writes(access, due, None), ..Batch::default() };
         let is_emergency = access.released.iter().any(|item| item.ground == Ground::BreakGlass);
         if self.releases_at_once(party) && !is_emergency {
             self.kv.commit_soon(batch);

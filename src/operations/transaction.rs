@@ -175,7 +175,7 @@ fn attempt_in(
     answers.values().for_each(|answer| add_to_record(&mut access, answer));
     access.withhold(&session.lens.take_withheld());
     access.criteria = session.take_criteria();
-    draft.batch.writes.extend(engine.record_writes(&access, None, snapshot.sequence()));
+    draft.batch.writes.extend(engine.record_writes(&access, None, Some(snapshot.sequence())));
     let committed = match engine.kv.commit(draft.batch).wait() {
         Ok(committed) => committed,
         Err(error @ CommitError::Conflict { .. }) => return Ok(Err(error)),

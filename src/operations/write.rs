@@ -361,7 +361,7 @@ pub(super) fn with_retries(
         access.status = planned.kind.status();
         super::audit::add_change(&mut access, &planned.change);
         access.criteria = session.take_criteria();
-        draft.batch.writes.extend(engine.record_writes(&access, None, snapshot.sequence()));
+        draft.batch.writes.extend(engine.record_writes(&access, None, Some(snapshot.sequence())));
         match engine.kv.commit(draft.batch).wait() {
             Ok(committed) => return finish(&session, *planned, committed, 0, &input.headers),
             Err(error @ CommitError::Conflict { .. }) => conflict = error,

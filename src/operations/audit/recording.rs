@@ -37,10 +37,13 @@ impl Engine {
         &self,
         access: &Access,
         due: Option<Due>,
-        Sequence(searched): Sequence,
+        searched: Option<Sequence>,
     ) -> Vec<Write> {
         let mut out = writes(access, 0);
-        let by_criteria = || (!access.criteria.is_empty()).then(|| Due { searched, ..Due::default() });
+        let by_criteria = || {
+            (!access.criteria.is_empty())
+                .then(|| Due { searched: searched.map(|Sequence(sequence)| sequence), ..Due::default() })
+        };
         out.extend(due.or_else(by_criteria).map(|due| due.write(0)));
         out
     }

@@ -111,10 +111,8 @@ impl Engine {
 
     /// The state that was searched; where it is gone, that of now.
     fn searched(&self, due: &Due) -> Result<Box<dyn Snapshot>, Refusal> {
-        match self.kv.snapshot(At::Sequence(Sequence(due.searched))) {
-            Ok(snapshot) => Ok(snapshot),
-            Err(_) => Ok(self.kv.snapshot(At::Latest)?),
-        }
+        let then = due.searched.and_then(|sequence| self.kv.snapshot(At::Sequence(Sequence(sequence))).ok());
+        then.map_or_else(|| Ok(self.kv.snapshot(At::Latest)?), Ok)
     }
 
     /// The patients whom a value of the request picks out alone, whether anything of them was found or not.
