@@ -95,7 +95,7 @@ impl Patients {
 /// The row of a patient by id, also of one that was deleted or erased.
 pub(super) fn row_of_patient(snapshot: &dyn Snapshot, id: &str) -> Result<Option<u64>, StoreError> {
     match (r4().resource("Patient"), ResourceId::parse(id)) {
-        (Some(def), Some(id)) => Repository::new(snapshot).row_of(def, &id),
+        (Some(def), Some(id)) => Repository::new(snapshot).row_ever(def, &id),
         _ => Ok(None),
     }
 }
@@ -157,16 +157,15 @@ impl Access {
 
     /// The part of a record of many that is about the patient of a row (`Patient/id`), if one is.
     #[must_use]
-    pub fn part_of_row(&self, row: u64, patient: &str) -> Option<Self> {
+    pub fn part_of_row(mut self, row: u64, patient: &str) -> Option<Self> {
         if !self.has_row(row) {
             return None;
         }
-        let mut part = self.clone();
-        part.patients = vec![patient.to_owned()];
-        if let Some(addition) = &mut part.addition {
-            addition.part = Some(row);
+        self.patients = vec![patient.to_owned()];
+        if let Some(addition) = &mut self.addition {
+            (addition.rows, addition.part) = (None, Some(row));
         }
-        Some(part)
+        Some(self)
     }
 
     /// The row of the patient as whose part the record was read, where it is one of many.
@@ -179,9 +178,12 @@ impl Access {
 /// What a look-up needs beside the record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Due {
-    /// Who asked, where data were counted: only what the party may see was.
+    /// Who searched: what the party may see was counted, and types that its scopes reach were searched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub counted_for: Option<Party>,
+    pub party: Option<Party>,
+    /// Whether more was counted than shown.
+    #[serde(default)]
+    pub counted: bool,
     /// The commit whose state was searched; where nothing is said the newest is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub searched: Option<u64>,
@@ -205,13 +207,21 @@ fn due_key((Sequence(sequence), number): RecordPlace) -> Vec<u8> {
     Key::new(Space::Meta).text(DUE).number(sequence).word(number).into_bytes()
 }
 
-/// Some of the look-ups that are due, the oldest first, at most `len`.
+/// Some of the look-ups that are due, the oldest first, at most `len` after a place.
 ///
 /// # Errors
 /// [`StoreError`] if the disk fails.
-pub fn due(snapshot: &dyn Snapshot, len: usize) -> Result<Vec<(RecordPlace, Due)>, StoreError> {
+pub fn due(
+    snapshot: &dyn Snapshot,
+    after: Option<RecordPlace>,
+    len: usize,
+) -> Result<Vec<(RecordPlace, Due)>, StoreError> {
     let mut found = Vec::new();
-    let range = KeyRange::prefix(Key::new(Space::Meta).text(DUE).into_bytes());
+    let mut range = KeyRange::prefix(Key::new(Space::Meta).text(DUE).into_bytes());
+    if let Some(after) = after {
+        range.start = due_key(after);
+        range.start.push(0);
+    }
     snapshot.scan(&range, Direction::Forward, &mut |key, value| {
         // A value that another release has written in another form must not stop all that come after it: then only what the record
         // itself says is looked up.

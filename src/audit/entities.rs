@@ -54,7 +54,8 @@ fn asked(part: &Part<'_>) -> String {
             Reader::Auditor => text.push_str(criteria),
             Reader::Subject => {
                 // The record keeps them as a type and a query, which are read as a request's are.
-                text.push_str(without_values(&format!("/{criteria}")).trim_start_matches([' ', '/']));
+                let names = without_values(&format!("GET /{criteria}"));
+                text.push_str(names.strip_prefix("GET /").unwrap_or(&names));
             }
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! A record stands under its commit and its number in it. For every patient that it concerns, and for a patient who asked,
 //! there is a key `patient id, sequence, number` without a value. A record that concerns very many lists none of them: it has one key
-//! under the empty id, by which the records of every patient look whether they are among them.
+//! under an id that no patient has, by which the records of every patient look whether they are among them.
 use crate::store::{
     At, Batch, Direction, Expectation, Flow, Key, KeyRange, Kv, Place, Sequence, Snapshot, Space, Stamp,
     Stamped, StoreError, Write,
@@ -10,6 +10,9 @@ use crate::store::{
 
 use super::addition::row_of_patient;
 use super::record::Access;
+
+/// The id under which records of many patients are found; no id has such a sign.
+const OF_MANY: &str = "*";
 
 /// Where a record stands: the commit, and its number within it.
 pub type RecordPlace = (Sequence, u32);
@@ -44,8 +47,7 @@ fn concerned(access: &Access) -> Vec<&str> {
     let about = access.patients.iter().map(String::as_str);
     let mut ids: Vec<&str> =
         about.chain(access.fhir_user.as_deref()).filter_map(|user| user.strip_prefix("Patient/")).collect();
-    // The empty id is that of records of many.
-    ids.extend(access.is_of_many().then_some(""));
+    ids.extend(access.is_of_many().then_some(OF_MANY));
     ids.sort_unstable();
     ids.dedup();
     ids
@@ -60,6 +62,9 @@ pub struct Records<'s> {
     next: Option<RecordPlace>,
     read: std::vec::IntoIter<(RecordPlace, Access)>,
 }
+
+/// Records, and the place up to which was looked where there may be more.
+type Looked = (Vec<(RecordPlace, Access)>, Option<RecordPlace>);
 
 const FIRST: RecordPlace = (Sequence(0), 0);
 const LAST: RecordPlace = (Sequence(u64::MAX), u32::MAX);
@@ -88,17 +93,14 @@ impl<'s> Records<'s> {
                 return Ok(Some(record));
             }
             let Some(from) = self.next else { return Ok(None) };
-            let found = match &self.patient {
+            let (found, looked_at) = match &self.patient {
                 Some(patient) => self.of_patient(patient, from)?,
                 None => self.of_all(from)?,
             };
-            self.next = found.last().filter(|_| found.len() >= RECORDS_READ).and_then(|(place, _)| {
-                let (Sequence(sequence), number) = *place;
-                match self.direction {
-                    Direction::Forward => Some((Sequence(sequence), number.checked_add(1)?)),
-                    Direction::Reverse if number > 0 => Some((Sequence(sequence), number - 1)),
-                    Direction::Reverse => Some((Sequence(sequence.checked_sub(1)?), u32::MAX)),
-                }
+            self.next = looked_at.and_then(|(Sequence(sequence), number)| match self.direction {
+                Direction::Forward => Some((Sequence(sequence), number.checked_add(1)?)),
+                Direction::Reverse if number > 0 => Some((Sequence(sequence), number - 1)),
+                Direction::Reverse => Some((Sequence(sequence.checked_sub(1)?), u32::MAX)),
             });
             self.read = found.into_iter();
         }
@@ -119,7 +121,7 @@ impl<'s> Records<'s> {
         range
     }
 
-    fn of_all(&self, from: RecordPlace) -> Result<Vec<(RecordPlace, Access)>, StoreError> {
+    fn of_all(&self, from: RecordPlace) -> Result<Looked, StoreError> {
         let mut found = Vec::new();
         let mut corrupt = None;
         let range = self.range(vec![Space::Audit.byte()], from);
@@ -130,51 +132,63 @@ impl<'s> Records<'s> {
             }
             if corrupt.is_some() || found.len() >= RECORDS_READ { Flow::Stop } else { Flow::Next }
         })?;
-        corrupt.map_or(Ok(found), Err)
+        let end = found.last().map(|(place, _)| *place).filter(|_| found.len() >= RECORDS_READ);
+        corrupt.map_or(Ok((found, end)), Err)
     }
 
-    /// The places under an id, not further than `end` (in the direction, itself included).
+    /// Some places under an id, not further than `end` (in the direction, itself included).
     fn places(
         &self,
         id: &str,
         from: RecordPlace,
         end: Option<RecordPlace>,
-        len: usize,
     ) -> Result<Vec<RecordPlace>, StoreError> {
         let mut places = Vec::new();
         let prefix = Key::new(Space::AuditPatient).text(id.as_bytes()).into_bytes();
         self.snapshot.scan(&self.range(prefix, from), self.direction, &mut |key, _| {
-            let place = place_of(key).filter(|place| match (self.direction, end) {
-                (_, None) => true,
-                (Direction::Forward, Some(end)) => *place <= end,
-                (Direction::Reverse, Some(end)) => *place >= end,
-            });
+            let place = place_of(key).filter(|place| end.is_none_or(|end| self.is_within(*place, end)));
             places.extend(place);
-            if place.is_none() || places.len() >= len { Flow::Stop } else { Flow::Next }
+            if place.is_none() || places.len() >= RECORDS_READ { Flow::Stop } else { Flow::Next }
         })?;
         Ok(places)
     }
 
-    fn of_patient(&self, id: &str, from: RecordPlace) -> Result<Vec<(RecordPlace, Access)>, StoreError> {
+    /// Whether a place is not further than another one, in the direction.
+    fn is_within(&self, place: RecordPlace, end: RecordPlace) -> bool {
+        match self.direction {
+            Direction::Forward => place <= end,
+            Direction::Reverse => place >= end,
+        }
+    }
+
+    fn of_patient(&self, id: &str, from: RecordPlace) -> Result<Looked, StoreError> {
+        let full = |places: &[RecordPlace]| places.last().copied().filter(|_| places.len() >= RECORDS_READ);
+        let mut own = self.places(id, from, None)?;
+        let mut end = full(&own);
+        let mut of_many = Vec::new();
+        let row = row_of_patient(self.snapshot, id)?;
+        if row.is_some() {
+            of_many = self.places(OF_MANY, from, end)?;
+            end = full(&of_many).or(end);
+            own.retain(|place| end.is_none_or(|end| self.is_within(*place, end)));
+        }
+        let patient = format!("Patient/{id}");
         let read = |place| record(self.snapshot, place)?.ok_or_else(|| unreadable(Some(place)));
         let mut found = Vec::new();
-        let own = self.places(id, from, None, RECORDS_READ)?;
-        let end = own.last().copied().filter(|_| own.len() >= RECORDS_READ);
         for place in own {
             found.push((place, read(place)?));
         }
-        if let Some(row) = row_of_patient(self.snapshot, id)? {
-            let patient = format!("Patient/{id}");
-            for place in self.places("", from, end, usize::MAX)? {
-                found.extend(read(place)?.part_of_row(row, &patient).map(|part| (place, part)));
-            }
+        for place in of_many {
+            // Of a record of many no more is kept than the part of the one.
+            let part =
+                row.map(|row| read(place).map(|access| access.part_of_row(row, &patient))).transpose()?;
+            found.extend(part.flatten().map(|part| (place, part)));
         }
         found.sort_by_key(|(place, _)| *place);
         if self.direction == Direction::Reverse {
             found.reverse();
         }
-        found.truncate(RECORDS_READ);
-        Ok(found)
+        Ok((found, end))
     }
 }
 

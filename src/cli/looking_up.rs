@@ -1,10 +1,12 @@
 //! The thread of a server that adds to the record of accesses whom requests concerned beyond what they showed.
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::operations::Engine;
+use crate::store::Sequence;
 
 /// How often it looks whether something is due.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -44,10 +46,15 @@ impl LookingUp {
 
 /// Whether the store let it. What it did not let is due as before.
 fn look_up(engine: &Engine) -> bool {
-    let result = engine.look_up_unshown();
-    if let Err(refusal) = &result {
-        let cause = refusal.outcome.internal.as_deref().unwrap_or("the store takes no writes");
-        tracing::error!(cause, "whom requests concerned could not be looked up; it is tried again");
+    let look_up = AssertUnwindSafe(|| engine.look_up_unshown(Sequence(u64::MAX), None));
+    // A fault of one look-up must not end all that come after it.
+    match catch_unwind(look_up) {
+        Ok(Ok(_)) => true,
+        Ok(Err(refusal)) => {
+            let cause = refusal.outcome.internal.as_deref().unwrap_or("the store takes no writes");
+            tracing::error!(cause, "whom requests concerned could not be looked up; it is tried again");
+            false
+        }
+        Err(_) => false,
     }
-    result.is_ok()
 }

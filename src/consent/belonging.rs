@@ -58,7 +58,8 @@ impl Lens<'_> {
             for stored in self.referring_to_binary(data)? {
                 whole.owners.extend(self.data(&stored)?.owners);
             }
-            for reference in &data.outgoing {
+            let is_confined = self.confinement(&data.reference)?.is_some();
+            for reference in data.outgoing.iter().filter(|_| !is_confined) {
                 if let Some(stored) = load(&self.repository, reference)? {
                     whole.owners.extend(self.data(&stored)?.owners);
                 }
@@ -166,7 +167,8 @@ impl Lens<'_> {
         let data = DataFacts::of(resource);
         let mut around =
             if data.type_name == "Binary" { self.referring_to_binary(&data)? } else { Vec::new() };
-        for reference in data.outgoing.iter().chain(&data.named) {
+        let is_confined = data.type_name == "Binary" && self.confinement(&data.reference)?.is_some();
+        for reference in data.outgoing.iter().filter(|_| !is_confined).chain(&data.named) {
             around.extend(load(&self.repository, reference)?);
         }
         let mut found = Vec::new();

@@ -79,8 +79,8 @@ impl Lens<'_> {
             return Ok(None);
         };
         let Some(current) = self.repository.current(def, &id)? else { return Ok(None) };
-        let writer = self.repository.writer(current.row, current.sequence)?;
-        let house = writer.and_then(|writer| writer.confined_to);
+        // Of whichever version it was: a later one does not open those before it.
+        let house = self.repository.writers(current.row)?.into_iter().find_map(|writer| writer.confined_to);
         Ok(house.map(|house| match house == self.house() {
             true => Confinement::ToOwnHouse,
             false => Confinement::ToOthers,

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::Body as WireBody;
 use axum::extract::{FromRef, Request as WireRequest, State};
 use axum::http::header::CONTENT_ENCODING;
-use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use http_body_util::BodyExt as _;
@@ -189,15 +189,19 @@ async fn answer(app: &App, request: WireRequest, manner: &mut Manner) -> Result<
         methods.push("OPTIONS");
         return Ok(respond::options(&methods, manner));
     }
-    let is_public = path.as_ref().is_ok_and(|path| path.as_slice() == ["metadata"]);
+    let is_read = matches!(verb, Some(Verb::Get | Verb::Head));
+    let is_public = is_read && path.as_ref().is_ok_and(|path| path.as_slice() == ["metadata"]);
+    let mut is_known = true;
     let party = match (party(&app.engine, &parts.headers, shown(&parts.extensions)).await, &path) {
-        (Err(_), _) if is_public => Arc::new(Party::nobody()),
+        (Err(_), _) if is_public => {
+            is_known = false;
+            Arc::new(Party::nobody())
+        }
         // What is nothing of the API is that for everybody.
         (Err(_), Err(refusal)) => return Err(refusal.clone()),
         (party, _) => party?,
     };
     let peer = address(&parts.extensions);
-    let line = line(&parts.method, parts.uri.path(), &query);
     let read = match path {
         Ok(path) if negotiated.is_none() && !is_raw_read && verb.is_some() => Err((
             refuse(RefusalKind::NotAcceptable, IssueCode::NotSupported, "answers are JSON or XML"),
@@ -208,7 +212,10 @@ async fn answer(app: &App, request: WireRequest, manner: &mut Manner) -> Result<
     };
     let mut request = match read {
         Ok(request) => request,
+        // Who is not known is counted.
+        Err((refusal, _)) if !is_known => return Err(refusal),
         Err((refusal, path)) => {
+            let line = line(&parts.method, &parts.uri);
             let (engine, known) = (app.engine.clone(), party.clone());
             let wire = (Some(manner.request_id.clone()), peer);
             let refusal = tokio::task::spawn_blocking(move || {
@@ -221,6 +228,7 @@ async fn answer(app: &App, request: WireRequest, manner: &mut Manner) -> Result<
     request.headers.request_id = Some(manner.request_id.clone());
     request.headers.peer = peer;
     let (verb, path) = (request.verb, request.path.clone());
+    let entries = entries_of(&request);
     let (engine, begun) = (app.engine.clone(), Instant::now());
     let handled = if engine.answers_at_once(&party, &request) {
         engine.handle(&party, request)
@@ -244,10 +252,10 @@ async fn answer(app: &App, request: WireRequest, manner: &mut Manner) -> Result<
         })
     };
     if let Some(grid) = app.engine.grid(&party, (verb, &path), &handled) {
-        // How long it took would tell what is hidden from what is not there. A thread of its own sleeps: the runtime's timer counts whole
-        // milliseconds from when it is asked, by which the answer would come as much later as the work had taken.
-        let wait = move || std::thread::sleep(until_the_grid(grid, begun.elapsed()));
-        let _ = tokio::task::spawn_blocking(wait).await;
+        // How long it took would tell what is hidden from what is not there. Who asks for the same often enough in one Bundle waits as often.
+        let grid = grid
+            .saturating_mul(handled.as_ref().map_or(entries, |answer| answer.on_the_grid.unwrap_or(entries)));
+        wait_for_the_grid(begun, grid).await;
     }
     match handled {
         Ok(answer) if is_raw_read => {
@@ -263,6 +271,29 @@ async fn answer(app: &App, request: WireRequest, manner: &mut Manner) -> Result<
         Ok(answer) => Ok(respond::answer(&answer, manner)),
         Err(refusal) => Ok(refused(&refusal, &path, manner)),
     }
+}
+
+/// How many requests a Bundle holds; one of any other request.
+fn entries_of(request: &Request) -> u32 {
+    match &request.payload {
+        Payload::Resource(tree) if request.path.is_empty() => {
+            u32::try_from(tree.root().items_at("entry").count()).unwrap_or(u32::MAX).max(1)
+        }
+        _ => 1,
+    }
+}
+
+/// Waits for the next moment of a grid. The end of it is slept by a thread of its own: the runtime's timer counts whole milliseconds
+/// from when it is asked, by which the answer would come as much later as the work had taken.
+async fn wait_for_the_grid(begun: Instant, grid: Duration) {
+    const END: Duration = Duration::from_millis(20);
+    let long = until_the_grid(grid, begun.elapsed()).saturating_sub(END);
+    if !long.is_zero() {
+        tokio::time::sleep(long).await;
+    }
+    let wait = move || std::thread::sleep(until_the_grid(grid, begun.elapsed()));
+    // That the thread could not sleep takes nothing from the answer.
+    let _ = tokio::task::spawn_blocking(wait).await;
 }
 
 /// The answer to a known party that was refused something, which is on record.
@@ -282,16 +313,12 @@ fn log_cause(refusal: &Refusal, manner: &Manner) {
     }
 }
 
-/// What was asked, for the record of a refusal: cut where it is very long.
-fn line(method: &Method, path: &str, query: &[(String, String)]) -> String {
-    const LINE_CHARS_MAX: usize = 2_000;
-    let below = path.strip_prefix("/fhir").unwrap_or(path);
-    let query = query_text(query);
+/// What was asked, for the record of a refusal.
+fn line(method: &Method, uri: &Uri) -> String {
+    let below = uri.path().strip_prefix("/fhir").unwrap_or(uri.path());
+    let query = query_text(&decode_pairs(uri.query().unwrap_or_default()));
     let separator = if query.is_empty() { "" } else { "?" };
     format!("{method} {}{separator}{query}", decode(&below.replace('+', "%2B")))
-        .chars()
-        .take(LINE_CHARS_MAX)
-        .collect()
 }
 
 /// A request with its body, as far as the wire can read it; else the refusal, with the path.

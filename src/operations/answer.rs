@@ -111,6 +111,8 @@ pub struct Answer {
     /// By which criteria things were looked for (`Type?criteria`), for the record alone.
     pub(super) criteria: Vec<String>,
     pub(super) unshown: Option<Unshown>,
+    /// How many of a Bundle's entries are answered as if alone on the grid of time; none is said of what is no Bundle.
+    pub on_the_grid: Option<u32>,
 }
 
 impl Answer {
@@ -127,6 +129,7 @@ impl Answer {
             withheld: Vec::new(),
             criteria: Vec::new(),
             unshown: None,
+            on_the_grid: None,
         }
     }
 

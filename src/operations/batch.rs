@@ -29,20 +29,26 @@ pub(super) fn bundle(engine: &Engine, party: &Arc<Party>, request: Request) -> R
 }
 
 fn batch(engine: &Engine, party: &Arc<Party>, root: Node<'_>, headers: &Headers) -> Result<Answer, Refusal> {
+    let requests: Vec<Result<Request, Refusal>> =
+        root.items_at("entry").map(|node| request_of(engine, node, headers)).collect();
+    let unreadable = requests.iter().filter_map(|request| request.as_ref().err());
+    if let (count, Some(refusal)) = (unreadable.clone().count(), unreadable.clone().next()) {
+        let line = format!("POST / entries that cannot be read: {count}");
+        engine.record_unrouted(party, line, (headers.request_id.clone(), headers.peer.clone()), refusal)?;
+    }
     let mut entries = Vec::new();
-    for (node, index) in root.items_at("entry").zip(0_usize..) {
-        let answer = match request_of(engine, node, headers) {
-            Ok(request) => engine.handle(party, request),
-            Err(refusal) => {
-                let line = format!("POST / entry {index}");
-                let wire = (headers.request_id.clone(), headers.peer.clone());
-                engine.record_unrouted(party, line, wire, &refusal)?;
-                Err(refusal)
-            }
-        };
+    let mut on_the_grid = 0;
+    for request in requests {
+        let answer = request.and_then(|request| {
+            let (verb, path) = (request.verb, request.path.clone());
+            let answer = engine.handle(party, request);
+            on_the_grid += u32::from(engine.grid(party, (verb, &path), &answer).is_some());
+            answer
+        });
         entries.push(response_entry(answer, headers.preference));
     }
     let mut answer = answer(engine, BundleKind::BatchResponse, entries)?;
+    answer.on_the_grid = Some(on_the_grid.max(1));
     // Every entry has left its own record.
     answer.recorded = true;
     Ok(answer)

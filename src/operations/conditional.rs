@@ -4,7 +4,7 @@ use crate::auth::Permission;
 use crate::consent::Finding;
 use crate::definitions::TypeDef;
 use crate::model::{Issue, IssueCode, ResourceId};
-use crate::search::{Filter, parse_query};
+use crate::search::{Filter, Sought, parse_query, sought};
 use crate::store::{Expectation, Report, Search, View, Way};
 
 use super::answer::{Answer, Body, Kind, Refusal, RefusalKind};
@@ -57,12 +57,17 @@ pub(super) fn matches(
     let view = View::new(session.repository(), None, &sight);
     // Whatever is to be done with the match, it is found by a search.
     let scope = session.lens.party().scopes.search_filter(&def.name);
+    let values: Vec<Sought> =
+        query.filters.iter().flat_map(|filter| sought(&session.params, def, filter)).collect();
     let filter = Filter::all(query.filters.into_iter().chain(scope).collect());
     let filter = looked_up(session, &view, def, filter)?;
     let report = Report::default();
     let rows = Search::new(&view, def, &filter, &[], &report)?.page(None, Way::Onward, 2)?;
-    // Where all that is stored was looked through by one criterion and there is nothing, it is nobody's.
-    if !(rows.is_empty() && criteria.len() == 1 && finding == Finding::Stored) {
+    // Where all that is stored was looked through by a value of the type itself and there is nothing, it is nobody's.
+    let is_nobodys = rows.is_empty()
+        && finding == Finding::Stored
+        && values.iter().all(|value| matches!(value, Sought::Resources(of, _) if of.id == def.id));
+    if !is_nobodys {
         session.looked_for(format!("{}?{}", def.name, query_text(criteria)));
     }
     let since = session.snapshot().sequence();

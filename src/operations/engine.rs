@@ -1,6 +1,6 @@
 //! The engine: everything that a request needs, and the way that every request takes through it.
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::audit::{Access, Action, Due, Ground, Signer};
 use crate::auth::{AuthorizationServer, Desk, Issuer, Party, Permission, Role, TokenError, Trust};
@@ -64,6 +64,11 @@ impl EngineOptions {
         }
     }
 }
+
+/// How much of a refused request is put on record.
+const REFUSED_CHARS_MAX: usize = 2_000;
+/// How long who looks for accesses waits for what is to be looked up of earlier ones.
+const LOOK_UP_MAX: Duration = Duration::from_secs(5);
 
 /// Whom a registration names: role, `Organization/id`, and who it is.
 type Registered = (Role, Option<String>, Option<String>);
@@ -325,16 +330,28 @@ impl Engine {
         if is_write(row) {
             return super::write::with_retries(self, party, row, place, request);
         }
-        let is_of_accesses = place.def().is_some_and(|def| &*def.name == "AuditEvent")
-            || matches!(row.name, "$who-saw" | "$accounting-of-disclosures");
-        if is_of_accesses {
-            // Who looks for accesses finds all that were let through before, and whom they concerned.
-            self.kv.settle();
-            self.look_up_unshown()?;
-        }
+        self.settle_accesses(row, place)?;
         let snapshot = self.kv.snapshot(At::Latest)?;
         let session = Session::new(self, party.clone(), &*snapshot)?.for_reading(row, place);
         answer_read(&session, row, place, &request).map_err(|refusal| refusal.withholding(&session))
+    }
+
+    /// Who looks for accesses finds all that were let through before, and whom they concerned, as far as a few seconds are enough to
+    /// find that out.
+    pub(super) fn settle_accesses(&self, row: &Interaction, place: &Place) -> Result<(), Refusal> {
+        let is_of_accesses = place.def().is_some_and(|def| &*def.name == "AuditEvent")
+            || matches!(row.name, "$who-saw" | "$accounting-of-disclosures");
+        if !is_of_accesses {
+            return Ok(());
+        }
+        self.kv.settle();
+        let now = self.kv.snapshot(At::Latest)?.sequence();
+        if let Err(refusal) = self.look_up_unshown(now, Some(Instant::now() + LOOK_UP_MAX)) {
+            // What is on record is told all the same.
+            let cause = refusal.outcome.internal.as_deref().unwrap_or("the store takes no writes");
+            tracing::error!(cause, "whom requests concerned could not be looked up");
+        }
+        Ok(())
     }
 
     /// Writes down who saw what. What the own staff reads is released at once and on record with the next sync; what
@@ -359,7 +376,8 @@ impl Engine {
                 access.concern(&named);
                 access.criteria.clone_from(&answer.criteria);
                 due = answer.unshown.map(|unshown| Due {
-                    counted_for: unshown.counted.then(|| party.clone()),
+                    party: Some(party.clone()),
+                    counted: unshown.counted,
                     searched: Some(unshown.searched.0),
                 });
             }
@@ -387,6 +405,9 @@ impl Engine {
     }
 
     fn record_refusal(&self, party: &Party, asked: Asked, refusal: &Refusal) -> Result<(), Refusal> {
+        // Refused requests may be of any length.
+        let line = asked.line.chars().take(REFUSED_CHARS_MAX).collect();
+        let asked = Asked { line, ..asked };
         let mut access = self.begin_record(party, ("operation", Action::Execute), asked)?;
         access.status = refusal.kind.status();
         self.store_record(party, &access, None)

@@ -65,6 +65,8 @@ pub(super) fn remove_subject(session: &Session<'_>, call: &Call<'_>) -> Result<A
             format!("{reference} would be of nobody: refer to it from the right patient's file first");
         return Err(Refusal::new(RefusalKind::Conflict, Issue::error(IssueCode::BusinessRule, message)));
     }
+    // To take a resource out of a file is to delete it there.
+    let expectations = super::hold::not_held(session, [&patient])?;
     let provenance = json!({
         "resourceType": "Provenance",
         "target": [{"reference": reference}],
@@ -84,8 +86,9 @@ pub(super) fn remove_subject(session: &Session<'_>, call: &Call<'_>) -> Result<A
     change.belongs.retain(|(_, subject)| *subject != *key.id.as_str());
     let mut draft = Draft::packed(&session.engine.packing);
     draft.expect(session.repository().unchanged(&current));
+    expectations.into_iter().for_each(|expectation| draft.expect(expectation));
     draft.push(session.snapshot(), &mut change)?;
-    draft.take_off(session.snapshot(), &reference, key.id.as_str())?;
+    draft.take_off(session.snapshot().sequence(), &reference, key.id.as_str());
     let asked = call.request.asked();
     let mut access = session.engine.begin_record(party, ("$remove-subject", Action::Update), asked)?;
     access.reason = Some(reason);

@@ -228,6 +228,9 @@ fn respond(
     mut answers: HashMap<usize, Answer>,
     headers: &Headers,
 ) -> Result<Vec<BundleEntry>, Refusal> {
+    for Routed { row, place, .. } in routed.iter().filter(|routed| !is_write(routed.row)) {
+        engine.settle_accesses(row, place)?;
+    }
     let snapshot = engine.kv.snapshot(At::Latest)?;
     let mut entries = Vec::new();
     for (Routed { entry, row, place }, index) in routed.iter().zip(0_usize..) {

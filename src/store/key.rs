@@ -18,7 +18,7 @@
 //! | meta | 08 | `audit-due`, 00 00, sequence, number (4) | what is to be looked up yet for that access record, as JSON |
 //! | registry | 09 | kind, 00 00, id, 00 00 | a registration or what came of one (clients, users, grants), as JSON |
 //! | registry | 09 | `expiry`, 00 00, time, kind, 00 00, id, 00 00 | nothing: when the record of that kind and id ends |
-//! | audit by patient | 0a | patient id, 00 00, sequence, number (4) | nothing: the access record concerns the patient; under the empty id it is one of many patients, whom it holds by their rows |
+//! | audit by patient | 0a | patient id, 00 00, sequence, number (4) | nothing: the access record concerns the patient; under the id `*` it is one of many patients, whom it holds by their rows |
 //!
 //! Rows and sequences are 8 bytes. All numbers are big-endian, so that keys sort as their numbers do. Texts have their
 //! zero bytes escaped as `00 ff` and end with `00 00`, so that a text sorts before every longer one that begins with it.

@@ -10,7 +10,7 @@ use chartward::operations::{Headers, Payload, Verb};
 use chartward::store::{At, Direction, Sequence};
 use serde_json::{Value, json};
 
-use crate::audit::{ask, doctor, events, get, officer, parts, patient, put};
+use crate::audit::{HOSPITAL, ask, doctor, events, get, officer, parts, patient, put};
 use crate::in_process::Server;
 
 const NAMES: [&str; 4] = ["ann", "bob", "cyd", "dan"];
@@ -40,6 +40,15 @@ fn hospital(server: &Server) {
     }
     put(
         server,
+        &json!({"resourceType": "Binary", "id": "paper", "contentType": "text/plain", "data": "eA=="}),
+    );
+    put(
+        server,
+        &json!({"resourceType": "DocumentReference", "id": "of-cyd", "status": "current", "subject": {"reference": "Patient/cyd"},
+            "content": [{"attachment": {"url": "Binary/paper"}}]}),
+    );
+    put(
+        server,
         &json!({"resourceType": "List", "id": "of-bob", "status": "current", "mode": "working",
             "subject": {"reference": "Patient/bob"}, "entry": [{"item": {"reference": "Observation/of-bob"}}]}),
     );
@@ -54,7 +63,7 @@ fn told(server: &Server, act: impl FnOnce()) -> Vec<(String, String)> {
     let Sequence(before) = server.house.kv().snapshot(At::Latest).unwrap().sequence();
     act();
     server.house.kv().settle();
-    server.engine.look_up_unshown().unwrap();
+    server.engine.look_up_unshown(Sequence(u64::MAX), None).unwrap();
     let snapshot = server.house.kv().snapshot(At::Latest).unwrap();
     let mut told = Vec::new();
     for id in NAMES {
@@ -126,6 +135,9 @@ fn a_search_stands_in_the_record_of_whom_it_counted_and_of_whom_it_picks_out() {
             "Patient?_id:not=ann&_summary=count",
             &[("ann", "sought"), ("bob", "counted"), ("cyd", "counted"), ("dan", "counted")],
         ),
+        (&ours, "Patient?_id:not=ann", &[("ann", "sought")]),
+        (&ours, "Patient?_filter=identifier eq urn:mrn|1 or family eq Smith", &[]),
+        (&theirs, "Binary?_id=paper", &[("cyd", "sought")]),
         // Values with signs of their own come back from the record as they were.
         (&theirs, "Patient?identifier=urn:mrn%7C1%262&name=a%3Db%25", &[]),
     ];
@@ -196,8 +208,8 @@ fn a_count_of_many_is_told_to_each_of_them_and_no_crash_loses_it() {
         // Nobody has looked it up when the server ends.
     }
     let server = Server::at(folder.path());
-    assert_eq!(server.engine.look_up_unshown().unwrap(), 3);
-    assert_eq!(server.engine.look_up_unshown().unwrap(), 0);
+    assert_eq!(server.engine.look_up_unshown(Sequence(u64::MAX), None).unwrap(), 3);
+    assert_eq!(server.engine.look_up_unshown(Sequence(u64::MAX), None).unwrap(), 0);
     let mut ids = BTreeSet::new();
     for id in &many {
         let found = get(&server, &officer(), &format!("AuditEvent?patient={id}"));
@@ -224,6 +236,14 @@ fn a_count_of_many_is_told_to_each_of_them_and_no_crash_loses_it() {
         texts.iter().any(|text| text.contains("counted records, the file among them, 3 times")),
         "{texts:?}"
     );
+    // Who was deleted, or is erased, is found by the record as before.
+    server.send(Verb::Delete, "Patient/p8", Headers::default(), None).unwrap();
+    let administrator = crate::audit::party(Role::Administrator, Some(HOSPITAL), None, "HOPERAT");
+    ask(&server, &administrator, Verb::Post, "Patient/p9/$erase?reason=wish", None).unwrap();
+    for id in ["p8", "p9"] {
+        let found = get(&server, &officer(), &format!("AuditEvent?patient={id}")).to_string();
+        assert!(found.contains("data were counted"), "{id}: {found}");
+    }
     // In other orders, and page by page in both directions.
     for sort in ["date", "-date", "agent"] {
         let url = format!("AuditEvent?patient=p7&_sort={sort}&_count=1");

@@ -116,7 +116,7 @@ fn every_refusal_of_a_known_party_is_on_record() {
     let before = newest(&site);
     assert_eq!(send(&site, &ask("POST", "/fhir", &[JSON], batch), Some(&system)), 200);
     let lines: Vec<String> = records(&site, before).into_iter().map(|access| access.request).collect();
-    assert_eq!(lines, ["POST / entry 0", "POST / entry 1"]);
+    assert_eq!(lines, ["POST / entries that cannot be read: 2"]);
 }
 
 #[test]
@@ -131,6 +131,8 @@ fn who_is_not_known_is_counted_and_fills_no_disk() {
         (Some("nonsense"), ask("GET", "/fhir/Patient/1", &[], ""), 401),
         (Some("nonsense"), ask("GET", "/admin/clients", &[], ""), 401),
         (Some("nonsense"), ask("GET", "/admin/journal/0", &[], ""), 403),
+        (None, ask("DELETE", "/fhir/metadata", &[], ""), 401),
+        (None, ask("GET", "/fhir/metadata", &[("Accept", "text/csv")], ""), 406),
         (None, ask("GET", "/elsewhere", &[], ""), 404),
         (None, ask("GET", "/auth/token", &[], ""), 405),
     ];
@@ -157,9 +159,9 @@ fn who_is_not_known_is_counted_and_fills_no_disk() {
         };
         (lines.iter().filter(of).count(), lines.iter().filter(of).map(number).sum::<u64>())
     };
-    assert_eq!(count("401 requests without an access token refused"), (2, 60), "{lines:?}");
+    assert_eq!(count("401 requests without an access token refused"), (2, 80), "{lines:?}");
     assert_eq!(count("401 access tokens refused"), (2, 40), "{lines:?}");
-    assert_eq!(count("400 requests that came to no interaction refused"), (2, 60), "{lines:?}");
+    assert_eq!(count("400 requests that came to no interaction refused"), (2, 80), "{lines:?}");
     assert_eq!(count("401 POST /auth/token refused"), (2, 2), "{lines:?}");
     assert!(lines.iter().all(|line| line.contains(", from 127.0.0.1 ")), "{lines:?}");
     assert_eq!(lines.len(), 8, "{lines:?}");

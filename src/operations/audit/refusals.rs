@@ -147,12 +147,18 @@ impl Refusals {
 
     /// Whether a client does something for the first time today, as far as is known.
     fn is_first_today(&self, client: &str, line: &str, now: Millis) -> bool {
+        let daily = self.daily.lock().unwrap_or_else(PoisonError::into_inner);
+        daily.get(&(client.to_owned(), line.to_owned())) != Some(&now.div_euclid(DAY_MS))
+    }
+
+    /// Remembers that it is on record today that a client does something.
+    fn is_on_record(&self, client: &str, line: &str, now: Millis) {
         let today = now.div_euclid(DAY_MS);
         let mut daily = self.daily.lock().unwrap_or_else(PoisonError::into_inner);
         if daily.len() >= DAILY_MAX {
             daily.retain(|_, day| *day == today);
         }
-        daily.insert((client.to_owned(), line.to_owned()), today) != Some(today)
+        daily.insert((client.to_owned(), line.to_owned()), today);
     }
 }
 
@@ -204,7 +210,9 @@ impl Engine {
         if !self.refusals.is_first_today(&party.client, line, self.now()) {
             return Ok(());
         }
-        self.record_beside(party, line.to_owned(), status)
+        self.record_beside(party, line.to_owned(), status)?;
+        self.refusals.is_on_record(&party.client, line, self.now());
+        Ok(())
     }
 }
 
@@ -245,7 +253,13 @@ mod tests {
     #[test]
     fn what_is_done_all_the_time_is_on_record_once_a_day() {
         let refusals = Refusals::default();
-        let first = |client: &str, now| refusals.is_first_today(client, "GET /metrics", now);
+        let first = |client: &str, now| {
+            let first = refusals.is_first_today(client, "GET /metrics", now);
+            // What could not be stored is due as before.
+            assert_eq!(refusals.is_first_today(client, "GET /metrics", now), first);
+            refusals.is_on_record(client, "GET /metrics", now);
+            first
+        };
         assert!(first("a", 5) && first("b", 6) && !first("a", DAY_MS - 1));
         assert!(first("a", DAY_MS) && !first("a", DAY_MS + 1));
         for number in 0..100_000 {

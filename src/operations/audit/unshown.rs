@@ -1,16 +1,18 @@
 //! Whom an answered request concerned beyond what it showed: whose data it counted, and whom one of its values picks out alone.
 //! Found out after the answer and added to the record of accesses; nobody waits for it but who reads that record.
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError};
+use std::time::Instant;
 
 use crate::audit::{Access, Due, Manner, Patients, RecordPlace, done, due, record, writes};
-use crate::auth::Party;
+use crate::auth::{Party, Permission};
+use crate::consent::depends_on_others;
 use crate::definitions::{TypeDef, r4};
-use crate::model::{Millis, ResourceId};
+use crate::model::{Millis, ResourceId, parse};
 use crate::search::{Everything, Filter, Sought, parse_query, sought};
-use crate::store::{At, Batch, CommitError, Report, Search, Sequence, Snapshot, View, Way};
+use crate::store::{At, Batch, CommitError, Current, Report, Search, Sequence, Snapshot, View, Way};
 
-use super::super::answer::Refusal;
+use super::super::answer::{Refusal, RefusalKind};
 use super::super::engine::Engine;
 use super::super::request::{Request, decode_pairs};
 use super::super::route::{Place, route};
@@ -18,94 +20,135 @@ use super::super::search::patients_found;
 use super::super::session::Session;
 use super::super::table::{Code, Interaction};
 
-/// So many look-ups are written with one commit.
+/// So many look-ups are looked at together.
 const LOOKED_UP_MAX: usize = 256;
+/// So many bytes are written with one commit, or what comes of one look-up.
+const WRITTEN_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// A value that finds more resources of one patient is taken for that patient's alone.
 const ALIKE_MAX: usize = 1_000;
+/// More values of one request are not looked up.
+const VALUES_MAX: usize = 10_000;
 
 /// Requests alike: of the same party, for the same.
 struct Alike {
     first: Access,
-    place: RecordPlace,
+    /// The records, the oldest first.
+    places: Vec<RecordPlace>,
     due: Due,
-    times: usize,
     last: Millis,
+    /// The newest state that one of them searched.
+    searched: Option<u64>,
 }
 
 impl Engine {
-    /// Adds to the record of accesses what is due. Gives how many requests that was about.
+    /// Adds to the record of accesses what is due of the records up to a commit, until a moment. Gives how many requests that was
+    /// about. What cannot be looked up is due as before, and holds up nothing else.
     ///
     /// # Errors
-    /// If the store fails.
-    pub fn look_up_unshown(&self) -> Result<usize, Refusal> {
+    /// If the store takes no writes, or what is due cannot be read.
+    pub fn look_up_unshown(&self, up_to: Sequence, until: Option<Instant>) -> Result<usize, Refusal> {
         let _one_at_a_time = self.looking_up.lock().unwrap_or_else(PoisonError::into_inner);
         let mut looked_up = 0;
+        let mut after = None;
         loop {
             let snapshot = self.kv.snapshot(At::Latest)?;
-            let found = due(&*snapshot, LOOKED_UP_MAX)?;
-            if found.is_empty() {
-                return Ok(looked_up);
+            let mut found = due(&*snapshot, after, LOOKED_UP_MAX)?;
+            found.retain(|(place, _)| place.0 <= up_to);
+            let Some((last, _)) = found.last() else { return Ok(looked_up) };
+            after = Some(*last);
+            let mut batch = Batch::default();
+            let mut number = 0;
+            for alike in alike(&*snapshot, found)? {
+                if until.is_some_and(|until| Instant::now() >= until) {
+                    self.commit_additions(batch)?;
+                    return Ok(looked_up);
+                }
+                match self.additions(&*snapshot, &alike, &mut number) {
+                    Ok(added) => {
+                        looked_up += alike.places.len();
+                        batch.writes.extend(added.writes);
+                        batch.expectations.extend(added.expectations);
+                    }
+                    Err(refusal) => {
+                        let cause = refusal.outcome.internal.as_deref().unwrap_or("it was refused");
+                        tracing::error!(cause, "whom a request concerned could not be looked up");
+                    }
+                }
+                if batch.bytes() > WRITTEN_BYTES_MAX {
+                    self.commit_additions(std::mem::take(&mut batch))?;
+                    number = 0;
+                }
             }
-            let count = found.len();
-            match self.kv.commit(self.additions(&*snapshot, found)?).wait() {
-                Ok(_) => looked_up += count,
-                // Another server over the same database has looked it up.
-                Err(CommitError::Conflict { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
+            self.commit_additions(batch)?;
         }
     }
 
-    /// What is added for some look-ups, and that they are done.
-    fn additions(&self, snapshot: &dyn Snapshot, found: Vec<(RecordPlace, Due)>) -> Result<Batch, Refusal> {
+    fn commit_additions(&self, batch: Batch) -> Result<(), Refusal> {
+        if batch.writes.is_empty() {
+            return Ok(());
+        }
+        match self.kv.commit(batch).wait() {
+            // Where it conflicts another server over the same database has looked it up.
+            Ok(_) | Err(CommitError::Conflict { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What is added for requests alike, and that their look-ups are done; `number` is that of the next record of the batch.
+    fn additions(&self, snapshot: &dyn Snapshot, alike: &Alike, number: &mut u32) -> Result<Batch, Refusal> {
+        let Alike { first, places, due, last, searched } = alike;
         let mut batch = Batch::default();
-        let mut groups: BTreeMap<String, Alike> = BTreeMap::new();
-        for (place, due) in found {
-            let (write, expectation) = done(snapshot, place)?;
+        for place in places {
+            let (write, expectation) = done(snapshot, *place)?;
             batch.writes.push(write);
             batch.expectations.push(expectation);
-            let Some(access) = record(snapshot, place)? else { continue };
-            let group = groups.entry(likeness(&access, &due)).or_insert_with(|| Alike {
-                last: access.time,
-                first: access,
-                place,
-                due: due.clone(),
-                times: 0,
-            });
-            group.times += 1;
-            // What was counted last is looked up for all.
-            group.due.searched = group.due.searched.max(due.searched);
         }
-        let mut number = 0;
-        for Alike { first, place, due, times, last } in groups.into_values() {
-            let mut told = first.patients.clone();
-            for (manner, mut patients) in
-                [(Manner::Counted, self.counted(&first, &due)?), (Manner::Sought, self.sought(&first, &due)?)]
-            {
-                patients.remove(snapshot, &told)?;
-                if patients.is_empty() {
-                    continue;
-                }
-                let added = first.added((manner, times, last), place, &patients, (snapshot, self.now()))?;
-                told.extend(added.patients.iter().cloned());
-                batch.writes.extend(writes(&added, number));
-                number += 1;
+        let mut counted = self.counted(first, due)?;
+        if *searched != due.searched {
+            // Meanwhile somebody may have come, or gone.
+            let newest = self.counted(first, &Due { searched: *searched, ..due.clone() })?;
+            counted.rows |= newest.rows;
+            counted.ids.extend(newest.ids);
+        }
+        let mut told = first.patients.clone();
+        let sought = self.sought(first, due)?;
+        let Some(place) = places.first() else { return Ok(batch) };
+        for (manner, mut patients) in [(Manner::Counted, counted), (Manner::Sought, sought)] {
+            patients.remove(snapshot, &told)?;
+            if patients.is_empty() {
+                continue;
             }
+            let of = (manner, places.len(), *last);
+            let added = first.added(of, *place, &patients, (snapshot, self.now()))?;
+            told.extend(added.patients.iter().cloned());
+            batch.writes.extend(writes(&added, *number));
+            *number += 1;
         }
         Ok(batch)
     }
 
     /// The patients whose data a search counted, as its party saw them.
     fn counted(&self, access: &Access, due: &Due) -> Result<Patients, Refusal> {
-        let Some(party) = &due.counted_for else { return Ok(Patients::default()) };
-        let Some((row, place, request)) = search_of(access) else { return Ok(Patients::default()) };
-        let snapshot = self.searched(due)?;
-        let session = Session::new(self, Arc::new(party.clone()), &*snapshot)?.for_reading(row, &place);
-        match patients_found(&session, &place, &request) {
-            Ok(found) => Ok(found),
+        let (Some(party), Some((row, place, request))) = (&due.party, search_of(access)) else {
+            return Ok(Patients::default());
+        };
+        if !due.counted {
+            return Ok(Patients::default());
+        }
+        let party = Arc::new(party.clone());
+        let found_in = |snapshot: &dyn Snapshot| {
+            let session = Session::new(self, party.clone(), snapshot)?.for_reading(row, &place);
+            patients_found(&session, &place, &request)
+        };
+        let mut found = found_in(&*self.searched(due)?);
+        if found.as_ref().is_err_and(|refusal| refusal.kind == RefusalKind::Gone) {
+            // That state has gone between two steps.
+            found = found_in(&*self.kv.snapshot(At::Latest)?);
+        }
+        match found {
             // What the party may no longer ask, or asked otherwise, was not counted for it now.
             Err(refusal) if refusal.kind.status() < 500 => Ok(Patients::default()),
-            Err(refusal) => Err(refusal),
+            found => found,
         }
     }
 
@@ -120,35 +163,63 @@ impl Engine {
         let snapshot = self.searched(due)?;
         let snapshot = &*snapshot;
         let session = Session::new(self, Arc::new(Party::nobody()), snapshot)?;
-        let mut values = Vec::new();
+        let mut found = Patients::default();
+        let mut left = VALUES_MAX;
+        let mut tell = |values: Vec<Sought>| -> Result<(), Refusal> {
+            for value in values {
+                if left == 0 {
+                    break;
+                }
+                left -= 1;
+                let persons = session.persons_of(&value)?;
+                if let (1, Some(id)) = (persons.len(), persons.first()) {
+                    found.add(snapshot, id)?;
+                }
+            }
+            Ok(())
+        };
         if let Some((_, place, request)) = search_of(access) {
             if let Place::Compartment(def, id, _) = &place {
-                values.push(Sought::Resource(vec![&*def.name], id.to_string()));
+                tell(vec![Sought::Resource(vec![&*def.name], id.to_string())])?;
             }
-            for def in types_of(&place, &request) {
-                values.extend(session.values_of(def, &request.query));
+            for def in types_of(&place, &request, due.party.as_ref()) {
+                tell(session.values_of(def, &request.query))?;
             }
         }
         for criteria in &access.criteria {
             let (name, query) = criteria.split_once('?').unwrap_or((criteria, ""));
-            let def = r4().resource(name);
-            values.extend(def.into_iter().flat_map(|def| session.values_of(def, &decode_pairs(query))));
-        }
-        let mut found = Patients::default();
-        for value in values {
-            let persons = session.persons_of(&value)?;
-            if let (1, Some(id)) = (persons.len(), persons.first()) {
-                found.add(snapshot, id)?;
+            if let Some(def) = r4().resource(name) {
+                tell(session.values_of(def, &decode_pairs(query)))?;
             }
         }
         Ok(found)
     }
 }
 
+/// The requests by what they are alike in, in the order of the first of each.
+fn alike(snapshot: &dyn Snapshot, found: Vec<(RecordPlace, Due)>) -> Result<Vec<Alike>, Refusal> {
+    let mut groups: Vec<Alike> = Vec::new();
+    let mut known: HashMap<String, usize> = HashMap::new();
+    for (place, due) in found {
+        let Some(access) = record(snapshot, place)? else { continue };
+        let likeness = likeness(&access, &due);
+        if let Some(group) = known.get(&likeness).and_then(|at| groups.get_mut(*at)) {
+            group.places.push(place);
+            group.last = group.last.max(access.time);
+            group.searched = group.searched.max(due.searched);
+            continue;
+        }
+        known.insert(likeness, groups.len());
+        let (last, searched) = (access.time, due.searched);
+        groups.push(Alike { first: access, places: vec![place], due, last, searched });
+    }
+    Ok(groups)
+}
+
 /// What is the same of requests alike.
 fn likeness(access: &Access, due: &Due) -> String {
     let who = (&access.issuer, &access.subject, &access.client, &access.role, &access.organization);
-    let how = (&access.fhir_user, &access.purposes, &access.reason, &due.counted_for, &access.patients);
+    let how = (&access.fhir_user, &access.purposes, &access.reason, &due.party, &access.patients);
     serde_json::json!([who, how, access.request, access.criteria]).to_string()
 }
 
@@ -161,15 +232,18 @@ fn search_of(access: &Access) -> Option<(&'static Interaction, Place, Request)> 
     matches!(row.code, Code::Search | Code::SearchByPost).then_some((row, place, request))
 }
 
-/// The types that a search is of.
-fn types_of(place: &Place, request: &Request) -> Vec<&'static TypeDef> {
+/// The types that a search is of: of several those that the scopes of its party reach.
+fn types_of(place: &Place, request: &Request, party: Option<&Party>) -> Vec<&'static TypeDef> {
+    let is_reached =
+        |def: &TypeDef| party.is_some_and(|party| party.scopes.permit(Permission::Search, Some(&def.name)));
     if let Some(def) = place.def() {
         return vec![def];
     }
     let named =
         request.query.iter().filter(|(name, _)| name == "_type").flat_map(|(_, value)| value.split(','));
     let named: BTreeSet<&str> = named.collect();
-    r4().resources().filter(|def| named.is_empty() || named.contains(&*def.name)).collect()
+    let is_meant = |def: &&'static TypeDef| named.is_empty() || named.contains(&*def.name);
+    r4().resources().filter(is_meant).filter(|def| is_reached(def)).collect()
 }
 
 impl Session<'_> {
@@ -188,7 +262,7 @@ impl Session<'_> {
                 let Some(id) = ResourceId::parse(id) else { return Ok(persons) };
                 for def in types.iter().filter_map(|name| r4().resource(name)) {
                     if let Some(current) = self.repository().current(def, &id)? {
-                        persons.extend(current.facts.patients);
+                        persons.extend(self.patients_of(&current)?);
                         persons.extend((&*def.name == "Patient").then(|| id.to_string()));
                     }
                 }
@@ -204,14 +278,31 @@ impl Session<'_> {
         Ok(persons)
     }
 
+    /// The ids of the patients whom a resource is about; where it has them of others, by what these say.
+    pub(in super::super) fn patients_of(&self, current: &Current) -> Result<Vec<String>, Refusal> {
+        if !depends_on_others(&current.def.name) {
+            return Ok(current.facts.patients.clone());
+        }
+        let Some(Ok(tree)) = self.newest_text(current)?.map(|stored| parse(stored.text.into_bytes())) else {
+            return Ok(current.facts.patients.clone());
+        };
+        let subjects = self.lens.subjects_of(tree.root())?;
+        Ok(subjects
+            .iter()
+            .filter_map(|subject| subject.strip_prefix("Patient/"))
+            .map(str::to_owned)
+            .collect())
+    }
+
     fn persons_with(&self, def: &'static TypeDef, filter: &Filter) -> Result<BTreeSet<String>, Refusal> {
         let mut persons = BTreeSet::new();
         let view = View::new(self.repository(), None, &Everything);
         let report = Report::default();
         let rows = Search::new(&view, def, filter, &[], &report)?.page(None, Way::Onward, ALIKE_MAX)?;
         for row in rows {
-            let current = self.repository().current_of_row(row)?;
-            persons.extend(current.into_iter().flat_map(|current| current.facts.patients));
+            if let Some(current) = self.repository().current_of_row(row)? {
+                persons.extend(self.patients_of(&current)?);
+            }
             if persons.len() > 1 {
                 break;
             }

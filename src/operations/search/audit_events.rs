@@ -467,9 +467,8 @@ fn record_part(
 ) -> Result<Option<Access>, Refusal> {
     let access = record(session.snapshot(), place)?;
     let Some(row) = row else { return Ok(access) };
-    let current = session.repository().current_of_row(row)?;
-    let patient = current.map(|current| format!("Patient/{}", current.id)).unwrap_or_default();
-    Ok(access.and_then(|access| access.part_of_row(row, &patient)))
+    let Some(current) = session.repository().current_of_row(row)? else { return Ok(None) };
+    Ok(access.and_then(|access| access.part_of_row(row, &format!("Patient/{}", current.id))))
 }
 
 /// One AuditEvent by its id.

@@ -172,8 +172,12 @@ impl<'p, 's> Page<'p, 's> {
             self.parts.push(Part { filters: vec![filter], sort: Vec::new(), ..part });
         }
         let report = Report::default();
-        let mut whose =
-            Whose { repository: &repository, known: HashSet::new(), patients: Patients::default() };
+        let mut whose = Whose {
+            session: self.session,
+            repository: &repository,
+            known: HashSet::new(),
+            patients: Patients::default(),
+        };
         if self.query.contained != Contained::False {
             let hits = self.contained(&view, &report)?;
             whose.add(&hits.into_iter().map(|hit| hit.row).collect::<Vec<_>>())?;
@@ -357,18 +361,19 @@ impl<'p, 's> Page<'p, 's> {
 const ROWS_AT_ONCE: usize = 65_536;
 
 /// Gathers whom rows are about.
-struct Whose<'w> {
+struct Whose<'w, 's> {
+    session: &'w Session<'s>,
     repository: &'w Repository<'w>,
     /// The ids that were added.
     known: HashSet<String>,
     patients: Patients,
 }
 
-impl Whose<'_> {
+impl Whose<'_, '_> {
     fn add(&mut self, rows: &[u64]) -> Result<(), Refusal> {
         for row in rows {
             let Some(current) = self.repository.current_of_row(*row)? else { continue };
-            for id in current.facts.patients {
+            for id in self.session.patients_of(&current)? {
                 if !self.known.contains(&id) {
                     self.patients.add(self.repository.snapshot(), &id)?;
                     self.known.insert(id);

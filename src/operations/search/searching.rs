@@ -1,6 +1,6 @@
 //! A search that was read and is to be answered, or whose matches are asked whom they are about.
 use crate::audit::Patients;
-use crate::search::{Sought, sought};
+use crate::search::{Filter, Sought, sought};
 use crate::store::Sequence;
 
 use super::super::answer::{Answer, Refusal, Unshown};
@@ -51,7 +51,17 @@ pub(super) fn unshown(
         }
         _ => true,
     });
-    // A value that was the only criterion is either of whom it has shown, or of several.
-    let is_told = shown > 0 && values.len() == 1 && parts.iter().all(|part| part.filters.len() == 1);
+    // A value of what is searched for that was the only criterion is either of whom it has shown, or of several.
+    let is_only = match parts {
+        [Part { filters, .. }] => match filters.as_slice() {
+            [Filter::Entries(matchers)] => {
+                matchers.len() == 1 && matches!(values.as_slice(), [Sought::Resources(..)])
+            }
+            [Filter::Id(ids)] => ids.len() == 1,
+            _ => false,
+        },
+        _ => false,
+    };
+    let is_told = shown > 0 && is_only;
     (counted || !(values.is_empty() || is_told)).then_some(Unshown { counted, searched })
 }

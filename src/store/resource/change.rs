@@ -8,14 +8,16 @@ use crate::search::{EVERY, Entry, Facts, param_id};
 use crate::store::key::{
     Key, Space, belongs_prefix, consents_key, definitions_key, governing_key, persons_key, writers,
 };
-use crate::store::kv::{Batch, Expectation, Place, Snapshot, Stamp, Stamped, StoreError, Write};
-
-/// The value under the key of a subject that was taken off.
-pub(super) const TAKEN_OFF: &[u8] = &[1];
+use crate::store::kv::{
+    Batch, Expectation, KeyRange, Place, Sequence, Snapshot, Stamp, Stamped, StoreError, Write,
+};
 
 use super::current::{self, Current};
 use super::packing::{Dictionary, Packing, Sort, dictionary_numbered};
 use super::record::{self, Method};
+
+/// The value under the key of a subject that was taken off.
+pub(super) const TAKEN_OFF: &[u8] = &[1];
 
 /// What is derived from a resource when it is written. Commit, reindex and verification use the same one.
 pub trait Derive: Send + Sync {
@@ -125,21 +127,12 @@ impl Draft {
     }
 
     /// Takes a patient (by id) off the subjects of a resource (`Type/id`), until a version that is written later makes it one again. The
-    /// batch fails if that happens meanwhile.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the disk fails.
-    pub fn take_off(
-        &mut self,
-        snapshot: &dyn Snapshot,
-        reference: &str,
-        patient: &str,
-    ) -> Result<(), StoreError> {
-        let key = belongs_prefix(reference).text(patient.as_bytes());
-        let sequence = snapshot.get(&key.clone().into_bytes())?.map(|(_, sequence)| sequence);
-        self.expect(Expectation::Key { key: key.clone().into_bytes(), sequence });
-        self.put(key, TAKEN_OFF.to_vec(), &[]);
-        Ok(())
+    /// batch fails if the subjects of the resource have changed since a commit.
+    pub fn take_off(&mut self, since: Sequence, reference: &str, patient: &str) {
+        let prefix = belongs_prefix(reference);
+        let range = KeyRange::prefix(prefix.clone().into_bytes());
+        self.expect(Expectation::Unchanged { range, since });
+        self.put(prefix.text(patient.as_bytes()), TAKEN_OFF.to_vec(), &[]);
     }
 
     /// Says that what was made of something before may be out of date.

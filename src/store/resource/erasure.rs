@@ -112,15 +112,22 @@ impl Repository<'_> {
         Ok(())
     }
 
+    /// The row of an id, whatever has become of the resource: also of one that was deleted or erased.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn row_ever(&self, def: &TypeDef, id: &ResourceId) -> Result<Option<u64>, StoreError> {
+        let number = r4().resource_number(def.id).unwrap_or(u16::MAX);
+        let key = Key::new(Space::Id).short(number).text(id.as_str().as_bytes()).into_bytes();
+        Ok(self.snapshot.get(&key)?.and_then(|(row, _)| number_at(&row, 0)))
+    }
+
     /// Whether a resource of this id was erased: the id is taken and nothing is under it.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
     pub fn is_erased(&self, def: &TypeDef, id: &ResourceId) -> Result<bool, StoreError> {
-        let number = r4().resource_number(def.id).unwrap_or(u16::MAX);
-        let key = Key::new(Space::Id).short(number).text(id.as_str().as_bytes()).into_bytes();
-        let row = self.snapshot.get(&key)?.and_then(|(row, _)| number_at(&row, 0));
-        Ok(match row {
+        Ok(match self.row_ever(def, id)? {
             Some(row) => self.snapshot.get(&erased_key(row))?.is_some(),
             None => false,
         })

@@ -76,12 +76,21 @@ impl<'s> Repository<'s> {
     pub fn writer(&self, row: u64, sequence: Sequence) -> Result<Option<Writer>, StoreError> {
         let key = writers_of_row(row).number(sequence.0).into_bytes();
         let Some((value, _)) = self.snapshot.get(&key)? else { return Ok(None) };
-        let writer = value.split_first_chunk().map(|(fingerprint, rest)| Writer {
-            fingerprint: *fingerprint,
-            sees_binaries: rest.first() == Some(&1),
-            confined_to: rest.get(1..).and_then(<[u8]>::first_chunk).copied(),
-        });
-        Ok(writer)
+        Ok(writer_of(&value))
+    }
+
+    /// Who wrote the versions of a row, as far as references in them may be masked for that party.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn writers(&self, row: u64) -> Result<Vec<Writer>, StoreError> {
+        let mut found = Vec::new();
+        let range = KeyRange::prefix(writers_of_row(row).into_bytes());
+        self.snapshot.scan(&range, Direction::Forward, &mut |_, value| {
+            found.extend(writer_of(value));
+            Flow::Next
+        })?;
+        Ok(found)
     }
 
     /// The ids of the patients that are subjects of a resource (`Type/id`) by what refers to it, or ever did.
@@ -148,4 +157,12 @@ impl<'s> Repository<'s> {
     pub fn entries(&self, row: u64) -> Result<Vec<Entry>, StoreError> {
         entries_of(self.snapshot, row)
     }
+}
+
+fn writer_of(value: &[u8]) -> Option<Writer> {
+    value.split_first_chunk().map(|(fingerprint, rest)| Writer {
+        fingerprint: *fingerprint,
+        sees_binaries: rest.first() == Some(&1),
+        confined_to: rest.get(1..).and_then(<[u8]>::first_chunk).copied(),
+    })
 }
