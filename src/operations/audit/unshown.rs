@@ -1,8 +1,8 @@
 //! Whom an answered request concerned beyond what it showed: whose data it counted, and whom one of its values picks out alone.
 //! Found out after the answer and added to the record of accesses; nobody waits for it but who reads that record.
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, MutexGuard, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
 
 use crate::audit::{Access, Due, Manner, Patients, RecordPlace, done, due, record, writes};
 use crate::auth::{Party, Permission};
@@ -45,16 +45,16 @@ impl Engine {
     /// about. What cannot be looked up is due as before, and holds up nothing else.
     ///
     /// # Errors
-    /// If the store takes no writes, or what is due cannot be read.
+    /// If the store takes no writes, or something of what was due could not be looked up.
     pub fn look_up_unshown(&self, up_to: Sequence, until: Option<Instant>) -> Result<usize, Refusal> {
-        let _one_at_a_time = self.looking_up.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut looked_up = 0;
+        let Some(_one_at_a_time) = self.only_one(until) else { return Ok(0) };
+        let (mut looked_up, mut failed) = (0, None);
         let mut after = None;
         loop {
             let snapshot = self.kv.snapshot(At::Latest)?;
             let mut found = due(&*snapshot, after, LOOKED_UP_MAX)?;
             found.retain(|(place, _)| place.0 <= up_to);
-            let Some((last, _)) = found.last() else { return Ok(looked_up) };
+            let Some((last, _)) = found.last() else { return failed.map_or(Ok(looked_up), Err) };
             after = Some(*last);
             let mut batch = Batch::default();
             let mut number = 0;
@@ -69,10 +69,7 @@ impl Engine {
                         batch.writes.extend(added.writes);
                         batch.expectations.extend(added.expectations);
                     }
-                    Err(refusal) => {
-                        let cause = refusal.outcome.internal.as_deref().unwrap_or("it was refused");
-                        tracing::error!(cause, "whom a request concerned could not be looked up");
-                    }
+                    Err(refusal) => failed = Some(refusal),
                 }
                 if batch.bytes() > WRITTEN_BYTES_MAX {
                     self.commit_additions(std::mem::take(&mut batch))?;
@@ -80,6 +77,22 @@ impl Engine {
                 }
             }
             self.commit_additions(batch)?;
+        }
+    }
+
+    /// The right to look up, which one has at a time; `None` if another has it until that moment.
+    fn only_one(&self, until: Option<Instant>) -> Option<MutexGuard<'_, ()>> {
+        const PAUSE: Duration = Duration::from_millis(2);
+        let Some(until) = until else {
+            return Some(self.looking_up.lock().unwrap_or_else(PoisonError::into_inner));
+        };
+        loop {
+            match self.looking_up.try_lock() {
+                Ok(guard) => return Some(guard),
+                Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) if Instant::now() >= until => return None,
+                Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
+            }
         }
     }
 

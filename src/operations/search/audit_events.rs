@@ -1,9 +1,7 @@
 //! AuditEvents: made of access records when they are asked for, the newest first, a page at a time.
-use std::collections::BTreeSet;
-
 use crate::audit::{
-    Access, Action, Making, Patients, Reader, RecordPlace, Records, audit_events, is_told, record,
-    record_of_event, suspended,
+    Access, Action, Making, Reader, RecordPlace, Records, audit_events, is_told, record, record_of_event,
+    suspended,
 };
 use crate::consent::{Bundle, BundleEntry, BundleKind, SearchMode};
 use crate::definitions::{TypeDef, r4};
@@ -128,27 +126,10 @@ impl AuditSearch<'_, '_> {
         let mut answer = Answer::new(Kind::Ok, Body::Disclosed(bundle.disclose()));
         let part = Part { def: self.def, filters: self.filters.to_vec(), sort: Vec::new() };
         let request = (self.path, query.used.as_slice());
-        answer.unshown = unshown(session, &[part], request, (shown, total), then.sequence());
+        // CHOICE: a count of accesses stands in the record of whom it names, not of all whose accesses it counted: to find those out
+        // takes as long as the count, and tells patients of the work of who watches over accesses.
+        answer.unshown = unshown(session, &[part], request, (shown, None), then.sequence());
         Ok(answer)
-    }
-
-    /// Whom all matches are about, on whatever page.
-    pub(super) fn patients(&self) -> Result<Patients, Refusal> {
-        let snapshot = self.session.snapshot();
-        let mut patients = Patients::default();
-        if let Some(patient) = self.patient() {
-            patients.add(snapshot, &patient)?;
-            return Ok(patients);
-        }
-        let mut ids = BTreeSet::new();
-        self.walk(snapshot, None, Way::Onward, &mut |found| {
-            ids.extend(found.patient);
-            true
-        })?;
-        for patient in ids {
-            patients.add(snapshot, patient.strip_prefix("Patient/").unwrap_or(&patient))?;
-        }
-        Ok(patients)
     }
 
     fn entry(&self, found: Found) -> Option<BundleEntry> {
