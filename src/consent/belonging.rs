@@ -13,7 +13,6 @@ use super::decide::{Basis, Decision, Requester};
 use super::identities::load;
 use super::lens::{Lens, Target};
 use super::masking::Named;
-use super::written_by::Confinement;
 
 /// How far what is named may itself name something.
 const NAMED_DEPTH_MAX: usize = 4;
@@ -58,8 +57,7 @@ impl Lens<'_> {
             for stored in self.referring_to_binary(data)? {
                 whole.owners.extend(self.data(&stored)?.owners);
             }
-            let is_confined = self.confinement(&data.reference)?.is_some();
-            for reference in data.outgoing.iter().filter(|_| !is_confined) {
+            for reference in &data.outgoing {
                 if let Some(stored) = load(&self.repository, reference)? {
                     whole.owners.extend(self.data(&stored)?.owners);
                 }
@@ -103,16 +101,14 @@ impl Lens<'_> {
         let mut seen = BTreeSet::from([data.reference.clone()]);
         let mut left = vec![data.clone()];
         while let Some(binary) = left.pop() {
-            let is_confined = match self.confinement(&binary.reference)? {
-                Some(Confinement::ToOthers) => return Ok(refuse()),
-                Some(Confinement::ToOwnHouse) => true,
-                None => false,
-            };
-            let mut is_of_something = is_confined;
+            // Whose context its writer could not see is for nobody outside; within the house the context decides as ever.
+            if self.is_confined_to_others(&binary.reference)? {
+                return Ok(refuse());
+            }
+            let mut is_of_something = false;
             let mut around = self.referring_to_binary(&binary)?;
-            // The security context is another resource that it refers to (R4 binary.html#security-context); one that its writer could
-            // not see decides nothing but that it is for the writer's organization alone.
-            for reference in binary.outgoing.iter().filter(|_| !is_confined) {
+            // The security context is another resource that it refers to (R4 binary.html#security-context).
+            for reference in &binary.outgoing {
                 match load(&self.repository, reference)? {
                     Some(stored) => around.push(stored),
                     None if self.is_staff() => is_of_something = true,
@@ -167,8 +163,7 @@ impl Lens<'_> {
         let data = DataFacts::of(resource);
         let mut around =
             if data.type_name == "Binary" { self.referring_to_binary(&data)? } else { Vec::new() };
-        let is_confined = data.type_name == "Binary" && self.confinement(&data.reference)?.is_some();
-        for reference in data.outgoing.iter().filter(|_| !is_confined).chain(&data.named) {
+        for reference in data.outgoing.iter().chain(&data.named) {
             around.extend(load(&self.repository, reference)?);
         }
         let mut found = Vec::new();
@@ -229,9 +224,7 @@ impl Lens<'_> {
     ) -> Result<Vec<(String, String)>, StoreError> {
         let data = DataFacts::of(resource);
         let binaries = binaries_named(resource);
-        // A security context that the writer could not see decides nothing, and gives no subjects.
-        let is_confined = writer.is_some_and(|writer| writer.confined_to.is_some());
-        let is_dependent = depends_on_others(&data.type_name) && !is_confined;
+        let is_dependent = depends_on_others(&data.type_name);
         if !is_dependent && binaries.is_empty() {
             return Ok(Vec::new());
         }

@@ -9,13 +9,6 @@ use super::data::DataFacts;
 use super::lens::{Lens, Target};
 use super::masking::Named;
 
-/// For which organization alone a Binary is, as one party sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Confinement {
-    ToOwnHouse,
-    ToOthers,
-}
-
 impl Lens<'_> {
     /// What the party is known by to be the writer of a version, where references of that version may be masked for it: always for
     /// parties outside the own organization, for others where a target is hidden when it is written, or by what is written.
@@ -68,23 +61,21 @@ impl Lens<'_> {
         }
     }
 
-    /// For whom alone a Binary is, where its writer could not see the security context that it gave it.
+    /// Whether a Binary is for another organization alone, because the writer of one of its versions could not see the security context
+    /// that it gave it.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
-    pub(super) fn confinement(&self, reference: &str) -> Result<Option<Confinement>, StoreError> {
+    pub(super) fn is_confined_to_others(&self, reference: &str) -> Result<bool, StoreError> {
         let (Some(def), Some(id)) =
             (r4().resource("Binary"), reference.strip_prefix("Binary/").and_then(ResourceId::parse))
         else {
-            return Ok(None);
+            return Ok(false);
         };
-        let Some(current) = self.repository.current(def, &id)? else { return Ok(None) };
+        let Some(current) = self.repository.current(def, &id)? else { return Ok(false) };
         // Of whichever version it was: a later one does not open those before it.
         let house = self.repository.writers(current.row)?.into_iter().find_map(|writer| writer.confined_to);
-        Ok(house.map(|house| match house == self.house() {
-            true => Confinement::ToOwnHouse,
-            false => Confinement::ToOthers,
-        }))
+        Ok(house.is_some_and(|house| house != self.house()))
     }
 
     /// Whether the party has written this version itself: what it names tells its writer nothing.
