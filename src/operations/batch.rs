@@ -1,5 +1,6 @@
 //! batch (R4 http.html#transaction): every entry by itself, as if it had come alone; one that fails changes nothing for
 //! the others.
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::auth::Party;
@@ -8,7 +9,9 @@ use crate::model::{IssueCode, Node};
 
 use super::answer::{Answer, Body, Kind, Refusal};
 use super::bundle_entry::Entry;
+use super::bundle_references::{Bundled, Meaning, Place, rewritten};
 use super::engine::Engine;
+use super::own_base::OwnBase;
 use super::request::{Headers, Payload, Preference, Request, Verb};
 use super::transaction;
 
@@ -29,8 +32,17 @@ pub(super) fn bundle(engine: &Engine, party: &Arc<Party>, request: Request) -> R
 }
 
 fn batch(engine: &Engine, party: &Arc<Party>, root: Node<'_>, headers: &Headers) -> Result<Answer, Refusal> {
+    let parsed: Vec<Result<Entry<'_>, Refusal>> =
+        root.items_at("entry").map(|node| Entry::parse(node, &engine.options.base_url)).collect();
+    // Entries know nothing of what the others write, but where it says itself.
+    let by_full_url: HashMap<String, String> = parsed
+        .iter()
+        .flatten()
+        .filter_map(|entry| Some((entry.full_url?.to_owned(), put_target(entry)?)))
+        .collect();
+    let bundled = Bundled { by_full_url: &by_full_url, own: OwnBase::of(&engine.options.base_url) };
     let requests: Vec<Result<Request, Refusal>> =
-        root.items_at("entry").map(|node| request_of(engine, node, headers)).collect();
+        parsed.into_iter().map(|entry| request_of(&entry?, &bundled, headers)).collect();
     let unreadable = requests.iter().filter_map(|request| request.as_ref().err());
     if let (count, Some(refusal)) = (unreadable.clone().count(), unreadable.clone().next()) {
         let line = format!("POST / entries that cannot be read: {count}");
@@ -54,13 +66,21 @@ fn batch(engine: &Engine, party: &Arc<Party>, root: Node<'_>, headers: &Headers)
     Ok(answer)
 }
 
-/// The request of an entry, as if it had come alone.
-fn request_of(engine: &Engine, node: Node<'_>, headers: &Headers) -> Result<Request, Refusal> {
-    let entry = Entry::parse(node, &engine.options.base_url)?;
-    let mut text = None;
-    if let Some(resource) = entry.resource {
-        crate::model::minify(resource, text.insert(String::new()));
+/// `Type/id` of what an entry puts.
+fn put_target(entry: &Entry<'_>) -> Option<String> {
+    match entry.path.as_slice() {
+        [type_name, id] if entry.verb == Verb::Put => Some(format!("{type_name}/{id}")),
+        _ => None,
     }
+}
+
+/// The request of an entry, as if it had come alone.
+fn request_of(entry: &Entry<'_>, bundled: &Bundled<'_>, headers: &Headers) -> Result<Request, Refusal> {
+    let mut replace = |_: Place, text: &str, _: &str| match bundled.meaning(text, entry.full_url) {
+        Meaning::Text(text) => Some(text),
+        Meaning::AsWritten | Meaning::Conditional(_) | Meaning::UnknownUrn => None,
+    };
+    let text = entry.resource.map(|resource| rewritten(resource, &mut replace));
     let mut request = entry.request(text)?;
     request.headers.preference = headers.preference;
     request.headers.request_id.clone_from(&headers.request_id);

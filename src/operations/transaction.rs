@@ -6,16 +6,18 @@ use std::sync::Arc;
 use crate::audit::Action;
 use crate::auth::{Party, Permission};
 use crate::consent::{BundleEntry, BundleKind};
-use crate::definitions::r4;
-use crate::model::{Issue, IssueCode, JsonKind, Node, Outcome, ResourceId, Severity, quote};
+use crate::model::{Issue, IssueCode, Node, Outcome, ResourceId, Severity};
 use crate::store::{At, CommitError, Draft, Expectation};
 
 use super::answer::{Answer, Refusal, RefusalKind};
 use super::batch::{answer, response_entry};
 use super::bundle_entry::Entry;
+use super::bundle_references::{Bundled, Meaning, Place as Site, rewritten};
 use super::conditional::{Matches, matches};
+use super::conditional_reference::{Coming, ConditionalReferences};
 use super::engine::{Engine, answer_read, is_write, permit, prepare_write};
-use super::request::{Asked, Headers, Verb, decode_pairs};
+use super::own_base::OwnBase;
+use super::request::{Asked, Headers, Request, Verb, decode_pairs, query_text};
 use super::route::{Place, route};
 use super::session::{Session, Writable};
 use super::table::{Code, Interaction};
@@ -66,8 +68,10 @@ pub(super) fn transaction(
 /// Says which entry a refusal is about.
 fn at_entry(mut refusal: Refusal, index: usize) -> Refusal {
     for issue in &mut refusal.outcome.issues {
-        let within = match &issue.expression {
-            Some(expression) => format!("Bundle.entry[{index}].resource.ofType({expression})"),
+        let within = match issue.expression.as_deref().map(|text| text.split_once('.').unwrap_or((text, "")))
+        {
+            Some((name, "")) => format!("Bundle.entry[{index}].resource.ofType({name})"),
+            Some((name, rest)) => format!("Bundle.entry[{index}].resource.ofType({name}).{rest}"),
             None => format!("Bundle.entry[{index}]"),
         };
         issue.expression = Some(within);
@@ -170,7 +174,7 @@ fn attempt_in(
         let message = "the match of this entry is deleted by another entry of the transaction";
         return Err(at_entry(Refusal::bad_request(IssueCode::Conflict, message), *index));
     }
-    reads_succeed(session, routed, &deleted)?;
+    reads_succeed(session, (routed, &ids), &deleted)?;
     planned.iter().for_each(|(_, _, plan, _)| super::audit::add_change(&mut access, &plan.change));
     answers.values().for_each(|answer| add_to_record(&mut access, answer));
     access.withhold(&session.lens.take_withheld());
@@ -184,7 +188,7 @@ fn attempt_in(
     for (index, number, plan, headers) in planned {
         answers.insert(index, finish(session, *plan, committed, number, &headers)?);
     }
-    let entries = respond(engine, party, routed, answers, headers)?;
+    let entries = respond(engine, party, (routed, &ids), answers, headers)?;
     let mut answer = answer(engine, BundleKind::TransactionResponse, entries)?;
     answer.recorded = true;
     Ok(Ok(answer))
@@ -194,7 +198,7 @@ fn attempt_in(
 /// it; what the transaction itself makes is there afterwards, what it deletes is not.
 fn reads_succeed(
     session: &Session<'_>,
-    routed: &[Routed<'_>],
+    (routed, ids): (&[Routed<'_>], &Ids),
     deleted: &HashSet<String>,
 ) -> Result<(), Refusal> {
     for (Routed { entry, row, place }, index) in routed.iter().zip(0_usize..) {
@@ -213,7 +217,8 @@ fn reads_succeed(
         }
         let party = Arc::new(session.lens.party().clone());
         let trial = Session::new(session.engine, party, session.snapshot())?.for_reading(row, place);
-        let request = entry.request(None)?;
+        let mut request = entry.request(None)?;
+        ids.place(index, &mut request);
         answer_read(&trial, row, place, &request)
             .map_err(|refusal| at_entry(refusal.withholding(&trial), index))?;
     }
@@ -224,7 +229,7 @@ fn reads_succeed(
 fn respond(
     engine: &Engine,
     party: &Arc<Party>,
-    routed: &[Routed<'_>],
+    (routed, ids): (&[Routed<'_>], &Ids),
     mut answers: HashMap<usize, Answer>,
     headers: &Headers,
 ) -> Result<Vec<BundleEntry>, Refusal> {
@@ -239,7 +244,9 @@ fn respond(
             None if row.code == Code::Capabilities => super::capabilities::capabilities(engine),
             None => {
                 let session = Session::new(engine, party.clone(), &*snapshot)?.for_reading(row, place);
-                read(&session, row, place, entry, headers)
+                let mut request = entry.request(None)?;
+                ids.place(index, &mut request);
+                read(&session, row, place, request, headers)
             }
         };
         entries.push(response_entry(answer, headers.preference));
@@ -252,10 +259,9 @@ fn read(
     session: &Session<'_>,
     row: &Interaction,
     place: &Place,
-    entry: &Entry<'_>,
+    mut request: Request,
     headers: &Headers,
 ) -> Result<Answer, Refusal> {
-    let mut request = entry.request(None)?;
     request.headers.request_id.clone_from(&headers.request_id);
     request.headers.peer.clone_from(&headers.peer);
     let answer = answer_read(session, row, place, &request).map_err(|refusal| refusal.withholding(session));
@@ -269,59 +275,144 @@ fn read(
 struct Ids {
     by_full_url: HashMap<String, String>,
     by_index: HashMap<usize, ResourceId>,
+    /// The criteria of entries, with the full URLs of other entries in them resolved.
+    criteria: HashMap<usize, Vec<(String, String)>>,
+}
+
+impl Ids {
+    /// Puts the resolved criteria of an entry into its request.
+    fn place(&self, index: usize, request: &mut Request) {
+        if let Some(criteria) = self.criteria.get(&index) {
+            request.query.clone_from(criteria);
+        }
+    }
 }
 
 fn choose_ids(session: &Session<'_>, routed: &[Routed<'_>]) -> Result<Ids, Refusal> {
-    let mut ids = Ids { by_full_url: HashMap::new(), by_index: HashMap::new() };
+    let mut ids = Ids { by_full_url: HashMap::new(), by_index: HashMap::new(), criteria: HashMap::new() };
     let mut criteria_seen = HashSet::new();
-    for (Routed { entry, row, place }, index) in routed.iter().zip(0_usize..) {
-        let Some(def) = place.def() else { continue };
-        let criteria = match row.code {
-            Code::Create => entry
-                .headers
-                .if_none_exist
-                .as_deref()
-                .map(|text| decode_pairs(text.rsplit('?').next().unwrap_or_default())),
-            Code::ConditionalUpdate => Some(entry.query.clone()),
-            _ => None,
-        };
-        if let Some(criteria) = criteria
-            && !criteria_seen.insert((&def.name, criteria))
-        {
-            // Both would find nothing and both would create.
-            let refusal = Refusal::bad_request(IssueCode::Duplicate, "another entry has the same criteria");
-            return Err(at_entry(refusal, index));
-        }
-        let id = match (row.code, place) {
-            (Code::Create, _) => {
-                let found = entry.headers.if_none_exist.as_deref().map(|criteria| {
-                    matches(session, def, &decode_pairs(criteria.rsplit('?').next().unwrap_or_default()))
-                });
-                match found.transpose().map_err(|refusal| at_entry(refusal, index))? {
-                    Some(Matches::One { id, .. }) => id,
-                    _ => session.engine.fresh_id()?,
+    let mut left: Vec<usize> = (0..routed.len()).collect();
+    while !left.is_empty() {
+        // Criteria may name entries that come later: those wait until the others have their ids.
+        let waiting: HashSet<&str> = left
+            .iter()
+            .filter_map(|index| routed.get(*index))
+            .filter_map(|routed| routed.entry.full_url)
+            .collect();
+        let (before, mut waits) = (left.len(), Vec::new());
+        for index in std::mem::take(&mut left) {
+            let Some(one) = routed.get(index) else { continue };
+            let known = |url: &str| ids.by_full_url.get(url).cloned();
+            match criteria_of(one).map(|criteria| placed(criteria, &known, &waiting)) {
+                Some(None) => waits.push(index),
+                Some(Some(criteria)) => {
+                    choose_id(session, (index, one), Some(&criteria), &mut ids, &mut criteria_seen)?;
+                    ids.criteria.insert(index, criteria);
                 }
-            }
-            (Code::ConditionalUpdate, _) => {
-                match matches(session, def, &entry.query).map_err(|refusal| at_entry(refusal, index))? {
-                    Matches::One { id, .. } => id,
-                    Matches::None { .. } | Matches::Several => session.engine.fresh_id()?,
-                }
-            }
-            (Code::Update, Place::Instance(_, id)) => id.clone(),
-            _ => continue,
-        };
-        if let Some(url) = entry.full_url {
-            let earlier = ids.by_full_url.insert(url.to_owned(), format!("{}/{id}", def.name));
-            if earlier.is_some() {
-                let refusal =
-                    Refusal::bad_request(IssueCode::Duplicate, "another entry has the same fullUrl");
-                return Err(at_entry(refusal, index));
+                None => choose_id(session, (index, one), None, &mut ids, &mut criteria_seen)?,
             }
         }
-        ids.by_index.insert(index, id);
+        if let (Some(index), true) = (waits.first(), waits.len() == before) {
+            let message = "the criteria name an entry whose id depends on them";
+            return Err(at_entry(Refusal::bad_request(IssueCode::Invalid, message), *index));
+        }
+        left = waits;
     }
     Ok(ids)
+}
+
+/// The criteria of a conditional write, or of a search.
+fn criteria_of(Routed { entry, row, .. }: &Routed<'_>) -> Option<Vec<(String, String)>> {
+    match row.code {
+        Code::Create => {
+            let criteria = entry.headers.if_none_exist.as_deref()?;
+            Some(decode_pairs(criteria.rsplit('?').next().unwrap_or_default()))
+        }
+        Code::ConditionalUpdate | Code::ConditionalPatch | Code::ConditionalDelete | Code::Search => {
+            Some(entry.query.clone())
+        }
+        _ => None,
+    }
+}
+
+/// Criteria with the full URLs of entries in their values replaced; `None` if one of them has no id yet.
+fn placed(
+    criteria: Vec<(String, String)>,
+    known: &dyn Fn(&str) -> Option<String>,
+    waiting: &HashSet<&str>,
+) -> Option<Vec<(String, String)>> {
+    let mut placed = Vec::new();
+    for (name, value) in criteria {
+        let mut parts = Vec::new();
+        for part in value.split(',') {
+            match known(part) {
+                Some(target) => parts.push(target),
+                None if waiting.contains(part) => return None,
+                None => parts.push(part.to_owned()),
+            }
+        }
+        placed.push((name, parts.join(",")));
+    }
+    Some(placed)
+}
+
+/// Chooses the id of what an entry writes.
+fn choose_id(
+    session: &Session<'_>,
+    (index, Routed { entry, row, place }): (usize, &Routed<'_>),
+    criteria: Option<&Vec<(String, String)>>,
+    ids: &mut Ids,
+    criteria_seen: &mut HashSet<(String, Vec<(String, String)>)>,
+) -> Result<(), Refusal> {
+    let Some(def) = place.def() else { return Ok(()) };
+    if let (Code::Create | Code::ConditionalUpdate, Some(criteria)) = (row.code, criteria)
+        && !criteria_seen.insert((def.name.to_string(), criteria.clone()))
+    {
+        // Both would find nothing and both would create.
+        let refusal = Refusal::bad_request(IssueCode::Duplicate, "another entry has the same criteria");
+        return Err(at_entry(refusal, index));
+    }
+    let id = match (row.code, place, criteria) {
+        (Code::Create | Code::ConditionalUpdate, _, Some(criteria)) => {
+            match matches(session, def, criteria).map_err(|refusal| at_entry(refusal, index))? {
+                Matches::One { id, .. } => id,
+                Matches::None { .. } | Matches::Several => session.engine.fresh_id()?,
+            }
+        }
+        (Code::Create, _, None) => session.engine.fresh_id()?,
+        (Code::Update, Place::Instance(_, id), _) => id.clone(),
+        _ => return Ok(()),
+    };
+    if let Some(url) = entry.full_url {
+        let earlier = ids.by_full_url.insert(url.to_owned(), format!("{}/{id}", def.name));
+        if earlier.is_some() {
+            let refusal = Refusal::bad_request(IssueCode::Duplicate, "another entry has the same fullUrl");
+            return Err(at_entry(refusal, index));
+        }
+    }
+    ids.by_index.insert(index, id);
+    Ok(())
+}
+
+/// What the transaction writes: not what an entry would have created that is there already.
+fn coming<'t>(
+    session: &Session<'_>,
+    routed: &'t [Routed<'t>],
+    ids: &Ids,
+) -> Result<Vec<Coming<'t>>, Refusal> {
+    let mut found = Vec::new();
+    for (Routed { entry, row, place }, index) in routed.iter().zip(0_usize..) {
+        let is_written = matches!(row.code, Code::Create | Code::Update | Code::ConditionalUpdate);
+        let (Some(def), Some(resource), Some(id)) = (place.def(), entry.resource, ids.by_index.get(&index))
+        else {
+            continue;
+        };
+        let is_there = row.code == Code::Create && session.repository().current(def, id)?.is_some();
+        if is_written && !is_there {
+            found.push(Coming { def, resource, target: format!("{}/{id}", def.name) });
+        }
+    }
+    Ok(found)
 }
 
 /// The order of work within a transaction (R4 http.html#trules): deletions, creations, updates; reads come after.
@@ -340,135 +431,64 @@ fn read_bodies(
     routed: &[Routed<'_>],
     ids: &Ids,
 ) -> Result<(Vec<Step>, Vec<Expectation>), Refusal> {
-    let mut rewriter = Rewriter { session, ids, conditional: HashMap::new(), expectations: Vec::new() };
+    let own = OwnBase::of(&session.engine.options.base_url);
+    let bundled = Bundled { by_full_url: &ids.by_full_url, own };
+    let mut conditional = ConditionalReferences::new(session, coming(session, routed, ids)?);
     let mut findings: Vec<Issue> = Vec::new();
     let mut steps = Vec::new();
     for (Routed { entry, row, .. }, index) in routed.iter().zip(0_usize..) {
         if !is_write(row) {
             continue;
         }
-        let mut text = None;
-        if let Some(resource) = entry.resource {
-            rewriter
-                .write(resource, text.insert(String::new()))
-                .map_err(|refusal| at_entry(refusal, index))?;
+        let mut failed: Vec<Refusal> = Vec::new();
+        let mut replace = |at: Site, text: &str, path: &str| match bundled.meaning(text, entry.full_url) {
+            Meaning::AsWritten => None,
+            Meaning::Text(text) => Some(text),
+            Meaning::Conditional(criteria) if at == Site::Reference => {
+                conditional.target(&criteria, path).unwrap_or_else(|refusal| {
+                    failed.push(refusal);
+                    None
+                })
+            }
+            Meaning::UnknownUrn if at == Site::Reference => {
+                let message = format!("no entry has the fullUrl `{text}`");
+                failed.push(Refusal::new(
+                    RefusalKind::Unprocessable,
+                    Issue::error(IssueCode::NotFound, message).at(path),
+                ));
+                None
+            }
+            Meaning::Conditional(_) | Meaning::UnknownUrn => None,
+        };
+        let text = entry.resource.map(|resource| rewritten(resource, &mut replace));
+        for refusal in failed {
+            // A fault of the store is no finding about the Bundle.
+            if refusal.kind.status() >= 500 || refusal.kind == RefusalKind::Forbidden {
+                return Err(at_entry(refusal, index));
+            }
+            findings.extend(at_entry(refusal, index).outcome.issues);
         }
         let request = entry.request(text).map_err(|refusal| at_entry(refusal, index))?;
         match Input::new(request) {
             Ok(mut input) => {
                 input.assigned = ids.by_index.get(&index).cloned();
+                if let Some(criteria) = ids.criteria.get(&index) {
+                    match row.code {
+                        Code::Create => input.headers.if_none_exist = Some(query_text(criteria)),
+                        _ => input.query.clone_from(criteria),
+                    }
+                }
                 steps.push(Step { index, input });
             }
             Err(refusal) => findings.extend(at_entry(refusal, index).outcome.issues),
         }
     }
+    if conditional.has_failed && findings.iter().any(|issue| issue.severity >= Severity::Error) {
+        return Err(Refusal::new(RefusalKind::PreconditionFailed, Outcome::from(findings)));
+    }
     if findings.iter().any(|issue| issue.severity >= Severity::Error) {
         return Err(Refusal::new(RefusalKind::Unprocessable, Outcome::from(findings)));
     }
     steps.sort_by_key(|step| routed.get(step.index).map_or(u8::MAX, |routed| order(routed.row)));
-    Ok((steps, rewriter.expectations))
-}
-
-/// Elements whose value may be the address of another entry: references, and uri, url, oid and uuid where they stand for
-/// one. The value of an Identifier is a name and stays what it is.
-fn may_refer(key: &str) -> bool {
-    matches!(
-        key,
-        "reference" | "url" | "uri" | "valueUri" | "valueUrl" | "valueOid" | "valueUuid" | "valueReference"
-    )
-}
-
-/// Writes a resource with its references to other entries, and conditional references, resolved.
-struct Rewriter<'r, 's> {
-    session: &'r Session<'s>,
-    ids: &'r Ids,
-    conditional: HashMap<String, String>,
-    expectations: Vec<Expectation>,
-}
-
-impl Rewriter<'_, '_> {
-    fn write(&mut self, node: Node<'_>, out: &mut String) -> Result<(), Refusal> {
-        match node.kind() {
-            JsonKind::Object | JsonKind::Array => {
-                let is_object = node.kind() == JsonKind::Object;
-                out.push(if is_object { '{' } else { '[' });
-                for (child, number) in node.children().zip(0_usize..) {
-                    if number > 0 {
-                        out.push(',');
-                    }
-                    if is_object {
-                        out.push('"');
-                        out.push_str(child.raw_key());
-                        out.push_str("\":");
-                    }
-                    self.write(child, out)?;
-                }
-                out.push(if is_object { '}' } else { ']' });
-            }
-            JsonKind::String => match self.replaced(node)? {
-                Some(text) => quote(&text, out),
-                None => crate::model::minify(node, out),
-            },
-            JsonKind::Null | JsonKind::Bool | JsonKind::Number => crate::model::minify(node, out),
-        }
-        Ok(())
-    }
-
-    fn replaced(&mut self, node: Node<'_>) -> Result<Option<String>, Refusal> {
-        let text = node.text();
-        if !may_refer(node.key()) {
-            return self.narrative(node);
-        }
-        if let Some(target) = self.ids.by_full_url.get(text) {
-            return Ok(Some(target.clone()));
-        }
-        if node.key() == "reference" {
-            if let Some((url, version)) = text.split_once("/_history/")
-                && let Some(target) = self.ids.by_full_url.get(url)
-            {
-                return Ok(Some(format!("{target}/_history/{version}")));
-            }
-            if text.contains('?') && !text.contains(':') | text.starts_with(char::is_uppercase) {
-                return self.conditional_reference(text);
-            }
-        }
-        Ok(None)
-    }
-
-    /// Narrative may link to entries too.
-    fn narrative(&self, node: Node<'_>) -> Result<Option<String>, Refusal> {
-        if node.key() != "div" || !node.text().contains("urn:") {
-            return Ok(None);
-        }
-        let mut div = node.text().to_owned();
-        for (url, target) in self.ids.by_full_url.iter().filter(|(url, _)| url.starts_with("urn:")) {
-            div = div.replace(url.as_str(), target);
-        }
-        Ok(Some(div))
-    }
-
-    /// `Type?criteria` stands for the one resource that it finds (R4 http.html#trules).
-    fn conditional_reference(&mut self, text: &str) -> Result<Option<String>, Refusal> {
-        if let Some(known) = self.conditional.get(text) {
-            return Ok(Some(known.clone()));
-        }
-        let Some((name, criteria)) = text.split_once('?') else { return Ok(None) };
-        let Some(def) = r4().resource(name) else { return Ok(None) };
-        let refuse = |message: &str| {
-            Refusal::new(
-                RefusalKind::PreconditionFailed,
-                Issue::error(IssueCode::NotFound, format!("the reference `{name}?...` {message}")),
-            )
-        };
-        match matches(self.session, def, &decode_pairs(criteria))? {
-            Matches::One { id, expectations } => {
-                self.expectations.extend(expectations);
-                let target = format!("{name}/{id}");
-                self.conditional.insert(text.to_owned(), target.clone());
-                Ok(Some(target))
-            }
-            Matches::None { .. } => Err(refuse("finds nothing")),
-            Matches::Several => Err(refuse("finds more than one resource")),
-        }
-    }
+    Ok((steps, conditional.expectations))
 }

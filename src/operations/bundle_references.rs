@@ -1,0 +1,320 @@
+//! What the references of a Bundle's entries mean (R4 bundle.html#references, http.html#trules): another entry, this server, or another
+//! one. A reference is read against the full URL of the entry that it stands in, not as text: `Patient/7` in an entry of
+//! `http://vendor/fhir` is that server's Patient, never the one of that number here.
+use std::collections::HashMap;
+
+use crate::definitions::{TypeDef, r4};
+use crate::model::{JsonKind, Node, Reference, ReferenceTarget, quote};
+
+use super::own_base::OwnBase;
+
+/// What a reference becomes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// It stays as it is written.
+    AsWritten,
+    /// Another entry's resource here, or the absolute form of another server's.
+    Text(String),
+    /// `Type?criteria`, below the own base.
+    Conditional(String),
+    /// A urn that no entry has.
+    UnknownUrn,
+}
+
+/// Where references stand, and what entries they may mean.
+pub(super) struct Bundled<'b> {
+    /// `Type/id` by full URL, of entries whose id is known.
+    pub(super) by_full_url: &'b HashMap<String, String>,
+    pub(super) own: OwnBase<'b>,
+}
+
+impl Bundled<'_> {
+    /// What a text means in an entry of that full URL.
+    pub(super) fn meaning(&self, text: &str, full_url: Option<&str>) -> Meaning {
+        if text.starts_with('#') {
+            return Meaning::AsWritten;
+        }
+        if let Some(target) = self.by_full_url.get(text) {
+            return Meaning::Text(target.clone());
+        }
+        if let Some((path, criteria)) = text.split_once('?') {
+            // In criteria stand addresses, fragments and all.
+            let path = if path.contains("://") { self.own.below(path) } else { Some(path) };
+            return match path.filter(|path| !path.starts_with("urn:")) {
+                Some(path) => Meaning::Conditional(format!("{path}?{criteria}")),
+                None => Meaning::AsWritten,
+            };
+        }
+        let (whole, fragment) =
+            text.split_once('#').map_or((text, None), |(whole, rest)| (whole, Some(rest)));
+        let (url, version) =
+            whole.split_once("/_history/").map_or((whole, None), |(url, rest)| (url, Some(rest)));
+        let with_fragment = |target: &str| match fragment {
+            Some(fragment) => format!("{target}#{fragment}"),
+            None => target.to_owned(),
+        };
+        // The entry's version here has another id than it had there.
+        if let Some(target) = self.by_full_url.get(url) {
+            return Meaning::Text(with_fragment(target));
+        }
+        if url.starts_with("urn:") {
+            return Meaning::UnknownUrn;
+        }
+        if !matches!(Reference::parse(url).target, ReferenceTarget::Relative(_)) {
+            return Meaning::AsWritten;
+        }
+        let Some(root) = full_url.and_then(root_of) else { return Meaning::AsWritten };
+        let absolute = format!("{root}/{url}");
+        if let Some(target) = self.by_full_url.get(&absolute) {
+            return Meaning::Text(with_fragment(target));
+        }
+        if self.own.below(&absolute).is_some() {
+            return Meaning::AsWritten;
+        }
+        let versioned =
+            version.map_or_else(|| absolute.clone(), |version| format!("{absolute}/_history/{version}"));
+        Meaning::Text(with_fragment(&versioned))
+    }
+}
+
+/// The base of the server that an entry's full URL is of, where it is a RESTful one (`base/Type/id`).
+fn root_of(full_url: &str) -> Option<&str> {
+    match Reference::parse(full_url).target {
+        ReferenceTarget::Absolute { base, .. } => Some(base),
+        _ => None,
+    }
+}
+
+/// Where a text stands that may refer to another entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// `Reference.reference`.
+    Reference,
+    /// A uri, url, oid or uuid; a link of a narrative.
+    Address,
+}
+
+/// Gives what a text becomes at a place, which is told with its path; `None` if it stays.
+pub(super) type Replace<'r> = dyn FnMut(Place, &str, &str) -> Option<String> + 'r;
+
+/// Writes a resource with what may refer to other entries replaced.
+pub(super) fn rewritten(resource: Node<'_>, replace: &mut Replace<'_>) -> String {
+    let mut out = String::new();
+    let def = resource.str_at("resourceType").and_then(|name| r4().resource(name));
+    let path = def.map(|def| def.name.to_string()).unwrap_or_default();
+    write(resource, def, &path, replace, &mut out);
+    out
+}
+
+fn write(
+    node: Node<'_>,
+    def: Option<&'static TypeDef>,
+    path: &str,
+    replace: &mut Replace<'_>,
+    out: &mut String,
+) {
+    match node.kind() {
+        JsonKind::Object => {
+            out.push('{');
+            for (child, number) in node.children().zip(0_usize..) {
+                if number > 0 {
+                    out.push(',');
+                }
+                out.push('"');
+                out.push_str(child.raw_key());
+                out.push_str("\":");
+                let of = def.and_then(|def| def.property(child.key())).and_then(|of| r4().get(of.type_id));
+                member(child, (def, of), &format!("{path}.{}", child.key()), replace, out);
+            }
+            out.push('}');
+        }
+        JsonKind::Array | JsonKind::String | JsonKind::Null | JsonKind::Bool | JsonKind::Number => {
+            crate::model::minify(node, out);
+        }
+    }
+}
+
+/// Writes the value of an element, `of` being its type and `within` the type that has it.
+fn member(
+    node: Node<'_>,
+    (within, of): (Option<&'static TypeDef>, Option<&'static TypeDef>),
+    path: &str,
+    replace: &mut Replace<'_>,
+    out: &mut String,
+) {
+    match node.kind() {
+        JsonKind::Array => {
+            out.push('[');
+            for (item, number) in node.children().zip(0_usize..) {
+                if number > 0 {
+                    out.push(',');
+                }
+                member(item, (within, of), &format!("{path}[{number}]"), replace, out);
+            }
+            out.push(']');
+        }
+        JsonKind::Object => {
+            let inner = node.str_at("resourceType").and_then(|name| r4().resource(name));
+            write(node, inner.or(of), path, replace, out);
+        }
+        JsonKind::String => {
+            let text = node.text();
+            let replaced = match (within.map(|def| &*def.name), of.map(|def| &*def.name)) {
+                (Some("Reference"), _) if node.key() == "reference" || path.ends_with(".reference") => {
+                    replace(Place::Reference, text, path)
+                }
+                (_, Some("uri" | "url" | "oid" | "uuid")) => replace(Place::Address, text, path),
+                (_, Some("xhtml")) => links_replaced(text, path, replace),
+                _ => None,
+            };
+            match replaced {
+                Some(text) => quote(&text, out),
+                None => crate::model::minify(node, out),
+            }
+        }
+        JsonKind::Null | JsonKind::Bool | JsonKind::Number => crate::model::minify(node, out),
+    }
+}
+
+/// A narrative with its links (`a/@href`, `img/@src`) replaced; `None` if none is.
+fn links_replaced(div: &str, path: &str, replace: &mut Replace<'_>) -> Option<String> {
+    let mut out = String::with_capacity(div.len());
+    let (mut done, mut is_changed) = (0, false);
+    while let Some((begin, end)) = next_link(div, done) {
+        let (Some(before), Some(value)) = (div.get(done..begin), div.get(begin..end)) else { break };
+        out.push_str(before);
+        // Of the escapes of XML an address has no other than that of the ampersand.
+        match replace(Place::Address, &value.replace("&amp;", "&"), path) {
+            Some(text) => {
+                out.push_str(&text.replace('&', "&amp;"));
+                is_changed = true;
+            }
+            None => out.push_str(value),
+        }
+        done = end;
+    }
+    out.push_str(div.get(done..).unwrap_or_default());
+    is_changed.then_some(out)
+}
+
+/// Where the value of the next link begins and ends, from a place on.
+fn next_link(div: &str, from: usize) -> Option<(usize, usize)> {
+    let of = |name: &str| {
+        let mut from = from;
+        loop {
+            let at = from + div.get(from..)?.find(name)?;
+            from = at + name.len();
+            let (before, after) = (div.get(..at)?, div.get(from..)?.trim_start());
+            let is_in_tag = before.rfind('<') > before.rfind('>');
+            if is_in_tag && before.ends_with(char::is_whitespace) && after.starts_with('=') {
+                let value = after.strip_prefix('=')?.trim_start();
+                let mark = value.chars().next().filter(|mark| matches!(mark, '"' | '\''))?;
+                let value = value.strip_prefix(mark)?;
+                let begin = div.len() - value.len();
+                return Some((begin, begin + value.find(mark)?));
+            }
+        }
+    };
+    [of("href"), of("src")].into_iter().flatten().min()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::{Bundled, Meaning, OwnBase, links_replaced, rewritten};
+    use crate::model::parse;
+
+    const UUID: &str = "urn:uuid:11111111-1111-4111-8111-111111111110";
+
+    fn check(text: &str, full_url: Option<&str>, expected: Option<&str>) {
+        let entries = [
+            ("http://vendor/fhir/Patient/7", "Patient/new"),
+            ("http://us/fhir/Patient/8", "Patient/8"),
+            (UUID, "Task/t"),
+        ];
+        let by_full_url: HashMap<String, String> =
+            entries.iter().map(|(url, target)| ((*url).to_owned(), (*target).to_owned())).collect();
+        let bundled = Bundled { by_full_url: &by_full_url, own: OwnBase::of("http://us/fhir") };
+        let meant = match bundled.meaning(text, full_url) {
+            Meaning::AsWritten => None,
+            Meaning::Text(text) => Some(text),
+            Meaning::Conditional(text) => Some(format!("conditional {text}")),
+            Meaning::UnknownUrn => Some("unknown urn".to_owned()),
+        };
+        assert_eq!(meant.as_deref(), expected, "{text} in {full_url:?}");
+    }
+
+    #[test]
+    fn a_reference_is_read_against_the_full_url_of_its_entry() {
+        let vendor = Some("http://vendor/fhir/Observation/9");
+        check("Patient/7", vendor, Some("Patient/new"));
+        check("Patient/7/_history/3", vendor, Some("Patient/new"));
+        check("Patient/7#name", vendor, Some("Patient/new#name"));
+        check("http://vendor/fhir/Patient/7", vendor, Some("Patient/new"));
+        check("http://vendor/fhir/Patient/7/_history/3", None, Some("Patient/new"));
+        check("Patient/8", vendor, Some("http://vendor/fhir/Patient/8"));
+        check("Practitioner/5/_history/2", vendor, Some("http://vendor/fhir/Practitioner/5/_history/2"));
+        check("http://other/fhir/Patient/7", vendor, None);
+        check("#contained", vendor, None);
+        for criteria in [
+            "Patient?identifier=1",
+            "Patient?identifier=http://mrn.example/x#y|1",
+            "Patient?identifier=urn:mrn|1",
+        ] {
+            check(criteria, vendor, Some(&format!("conditional {criteria}")));
+        }
+        check("http://us/fhir/Patient?identifier=1", vendor, Some("conditional Patient?identifier=1"));
+        check("http://vendor/fhir/Patient?identifier=1", vendor, None);
+        // The own server's entries, entries of urns, and entries that say nothing of where they are from.
+        let own = Some("http://us/fhir/Observation/9");
+        check("Patient/8", own, Some("Patient/8"));
+        check("Patient/7", own, None);
+        for full_url in [Some(UUID), None] {
+            check("Patient/7", full_url, None);
+            check(UUID, full_url, Some("Task/t"));
+            check("urn:uuid:11111111-1111-4111-8111-111111111119", full_url, Some("unknown urn"));
+            check("urn:oid:1.2.3", full_url, Some("unknown urn"));
+        }
+    }
+
+    #[test]
+    fn texts_are_replaced_where_their_type_says_that_they_may_refer() {
+        let resource = parse(
+            br#"{"resourceType":"Observation","id":"x","subject":{"reference":"x","display":"x"},"code":{"text":"x"},
+                "derivedFrom":[{"reference":"x"},{"identifier":{"system":"x","value":"x"}}],
+                "text":{"status":"generated","div":"<div>x <a href=\"x\">x</a> <img alt='x' src = 'x'/> href=\"x\"</div>"},
+                "contained":[{"resourceType":"Patient","link":[{"other":{"reference":"x"},"type":"seealso"}]}],
+                "extension":[{"url":"y","valueUuid":"x"},{"url":"y","valueString":"x"}]}"#
+                .to_vec(),
+        )
+        .unwrap();
+        let mut paths = Vec::new();
+        let text = rewritten(resource.root(), &mut |_, text, path| {
+            (text == "x").then(|| {
+                paths.push(path.to_owned());
+                "NEW".to_owned()
+            })
+        });
+        assert_eq!(
+            paths,
+            [
+                "Observation.subject.reference",
+                "Observation.derivedFrom[0].reference",
+                "Observation.derivedFrom[1].identifier.system",
+                "Observation.text.div",
+                "Observation.text.div",
+                "Observation.contained[0].link[0].other.reference",
+                "Observation.extension[0].valueUuid",
+            ]
+        );
+        assert!(
+            text.contains(r#"<div>x <a href=\"NEW\">x</a> <img alt='x' src = 'NEW'/> href=\"x\"</div>"#),
+            "{text}"
+        );
+        assert_eq!(
+            links_replaced("<a href=\"a&amp;b\">", "", &mut |_, text, _| Some(format!("{text}&c"))).unwrap(),
+            "<a href=\"a&amp;b&amp;c\">"
+        );
+    }
+}
