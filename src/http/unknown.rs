@@ -50,8 +50,8 @@ pub(super) async fn count(
         engine.count_refusal(refused, Unknown { name: name.as_deref(), address: address.as_deref() });
     };
     if is_named {
-        // A name may have to be looked up in a database; nobody waits for what is only counted.
-        drop(tokio::task::spawn_blocking(count));
+        // A name may have to be looked up in a database. That it could not be counted takes nothing from the answer.
+        let _ = tokio::task::spawn_blocking(count).await;
     } else {
         count();
     }

@@ -57,7 +57,7 @@ fn every_refusal_of_a_known_party_is_on_record() {
     let many: String = (0..1_001).map(|number| format!("a{number}=1&")).collect();
     let many = format!("/fhir/Patient?{many}");
     let ask = |method, path, headers, body| Asked { method, path, headers, body };
-    let cases: Vec<(&str, Asked<'_>, u16)> = vec![
+    let mut cases: Vec<(&str, Asked<'_>, u16)> = vec![
         (&system, ask("GET", "/fhir/Patient?nonsense=1", &[], ""), 400),
         (&system, ask("GET", &many, &[], ""), 400),
         (&system, ask("POST", "/fhir/Patient", &[JSON], "{"), 400),
@@ -91,13 +91,16 @@ fn every_refusal_of_a_known_party_is_on_record() {
         (&administrator, ask("GET", "/admin/users/nobody", &[], ""), 404),
         (&administrator, ask("POST", "/admin/users/nobody/disable", &[], ""), 404),
         (&administrator, ask("GET", "/admin/nothing", &[], ""), 404),
-        (&administrator, ask("POST", "/admin/backup", &[], ""), 404),
         (&administrator, ask("GET", "/admin/journal/0", &[], ""), 403),
         (&doctor, ask("GET", "/admin/journal/0", &[], ""), 403),
         (&follower, ask("GET", "/admin/journal/0", &[], ""), 404),
         (&follower, ask("GET", "/admin/journal/x", &[], ""), 400),
         (&doctor, ask("POST", "/auth/launch", &[], "no json"), 400),
     ];
+    // What is in memory alone has nowhere to put a backup.
+    if std::env::var_os("TEST_HOUSES").is_none() {
+        cases.push((&administrator, ask("POST", "/admin/backup", &[], ""), 404));
+    }
     for (token, asked, status) in &cases {
         let before = newest(&site);
         assert_eq!(send(&site, asked, Some(token)), *status, "{} {}", asked.method, asked.path);
