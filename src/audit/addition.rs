@@ -25,7 +25,7 @@ const LISTED_MAX: usize = 64;
 /// How a request concerned patients of whom it showed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Manner {
+pub enum Concern {
     /// Data of theirs were counted.
     Counted,
     /// A value that was asked for is an id or identifier, or something else, of nobody but the patient.
@@ -35,7 +35,7 @@ pub enum Manner {
 /// What an addition says of the requests that it is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Addition {
-    pub manner: Manner,
+    pub concern: Concern,
     /// How many requests there were that were alike.
     pub times: usize,
     /// Milliseconds since 1970 of the first and the last of them.
@@ -108,7 +108,7 @@ impl Access {
     /// [`StoreError`] if the disk fails.
     pub fn added(
         &self,
-        (manner, times, last): (Manner, usize, Millis),
+        (concern, times, last): (Concern, usize, Millis),
         (Sequence(sequence), number): RecordPlace,
         patients: &Patients,
         (snapshot, now): (&dyn Snapshot, Millis),
@@ -138,7 +138,7 @@ impl Access {
             }
         }
         let (of, first) = ((sequence, number), self.time);
-        added.addition = Some(Addition { manner, times, first, last, of, rows, part: None });
+        added.addition = Some(Addition { concern, times, first, last, of, rows, part: None });
         Ok(added)
     }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::model::Temporal;
 use crate::store::Sequence;
 
-use super::addition::Manner;
+use super::addition::Concern;
 use super::agents;
 use super::entities;
 use super::log::RecordPlace;
@@ -238,9 +238,9 @@ fn request_event(part: &Part<'_>, items: &[&Item], done: Option<Action>) -> Valu
             "period".to_owned(),
             json!({"start": moment(addition.first), "end": moment(addition.last)}),
         );
-        let what = match addition.manner {
-            Manner::Counted => "data were counted and not shown",
-            Manner::Sought => "a value picks out the patient alone, of whom nothing was shown",
+        let what = match addition.concern {
+            Concern::Counted => "data were counted and not shown",
+            Concern::Sought => "a value picks out the patient alone, of whom nothing was shown",
         };
         members
             .insert("outcomeDesc".to_owned(), json!(format!("{what}; requests alike: {}", addition.times)));

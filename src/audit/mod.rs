@@ -20,7 +20,7 @@ mod who_saw;
 mod words;
 
 pub use accounting::{ACCOUNTED_MS, Accounting, Disclosure};
-pub use addition::{Due, Manner, Patients, done, due};
+pub use addition::{Concern, Due, Patients, done, due};
 pub use event::{Event, Making, Reader, audit_events, record_of_event};
 pub use examine::{Examination, Examined};
 pub use log::{RecordPlace, Records, index_patients, record, verify_index, writes};

@@ -3,7 +3,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::model::Millis;
 
-use super::addition::Manner;
+use super::addition::Concern;
 use super::record::{Access, Action, Ground, Item, Standing};
 use super::words::{
     clock_in_words, day_in_words, ground_in_words, kind_in_words, listed, purpose_in_words, role_in_words,
@@ -81,9 +81,9 @@ impl Viewings {
             return;
         };
         if let Some(addition) = &access.addition {
-            let deed = match addition.manner {
-                Manner::Counted => Deed::Counted,
-                Manner::Sought => Deed::Sought,
+            let deed = match addition.concern {
+                Concern::Counted => Deed::Counted,
+                Concern::Sought => Deed::Sought,
             };
             let times = (addition.first, addition.last, addition.times);
             return self.group(access, deed, &[], times);

@@ -287,11 +287,13 @@ fn entries_of(request: &Request) -> u32 {
 /// from when it is asked, by which the answer would come as much later as the work had taken.
 async fn wait_for_the_grid(begun: Instant, grid: Duration) {
     const END: Duration = Duration::from_millis(20);
-    let long = until_the_grid(grid, begun.elapsed()).saturating_sub(END);
-    if !long.is_zero() {
-        tokio::time::sleep(long).await;
+    // Chosen once: looked at again after a sleep that was a little too long, it would be a whole step of the grid later.
+    let moment = Instant::now() + until_the_grid(grid, begun.elapsed());
+    let left = move || moment.saturating_duration_since(Instant::now());
+    if left() > END {
+        tokio::time::sleep(left().saturating_sub(END)).await;
     }
-    let wait = move || std::thread::sleep(until_the_grid(grid, begun.elapsed()));
+    let wait = move || std::thread::sleep(left());
     // That the thread could not sleep takes nothing from the answer.
     let _ = tokio::task::spawn_blocking(wait).await;
 }

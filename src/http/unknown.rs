@@ -1,5 +1,6 @@
-//! Refusals of who is not known, counted where every answer passes: a handler that has put a refusal on record says so, or says as
-//! whom it is to be counted; what says nothing came to no interaction.
+//! Counts the refusals of requests whose sender is not known. Every answer passes here. A handler that has put a refusal on record marks
+//! its answer so, or marks it with the name that the sender has claimed; a refusal without a mark is one of a request that no
+//! handler has seen.
 use std::sync::Arc;
 
 use axum::body::Body as WireBody;

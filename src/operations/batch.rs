@@ -9,7 +9,7 @@ use crate::model::{IssueCode, Node};
 
 use super::answer::{Answer, Body, Kind, Refusal};
 use super::bundle_entry::Entry;
-use super::bundle_references::{Bundled, Meaning, Place, rewritten};
+use super::bundle_references::{Bundled, Meaning, Site, rewritten};
 use super::engine::Engine;
 use super::own_base::OwnBase;
 use super::request::{Headers, Payload, Preference, Request, Verb};
@@ -76,7 +76,7 @@ fn put_target(entry: &Entry<'_>) -> Option<String> {
 
 /// The request of an entry, as if it had come alone.
 fn request_of(entry: &Entry<'_>, bundled: &Bundled<'_>, headers: &Headers) -> Result<Request, Refusal> {
-    let mut replace = |_: Place, text: &str, _: &str| match bundled.meaning(text, entry.full_url) {
+    let mut replace = |_: Site, text: &str, _: &str| match bundled.meaning(text, entry.full_url) {
         Meaning::Text(text) => Some(text),
         Meaning::AsWritten | Meaning::Conditional(_) | Meaning::UnknownUrn => None,
     };

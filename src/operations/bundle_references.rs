@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use crate::definitions::{TypeDef, r4};
-use crate::model::{JsonKind, Node, Reference, ReferenceTarget, quote};
+use crate::model::{JsonKind, Node, Reference, ReferenceTarget, minify, quote};
 
 use super::own_base::OwnBase;
 
@@ -87,92 +87,81 @@ fn root_of(full_url: &str) -> Option<&str> {
 
 /// Where a text stands that may refer to another entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Site {
     /// `Reference.reference`.
     Reference,
     /// A uri, url, oid or uuid; a link of a narrative.
     Address,
 }
 
-/// Gives what a text becomes at a place, which is told with its path; `None` if it stays.
-pub(super) type Replace<'r> = dyn FnMut(Place, &str, &str) -> Option<String> + 'r;
+/// Gives what a text becomes at a site, which is told with its path; `None` if it stays.
+pub(super) type Replace<'r> = dyn FnMut(Site, &str, &str) -> Option<String> + 'r;
 
 /// Writes a resource with what may refer to other entries replaced.
 pub(super) fn rewritten(resource: Node<'_>, replace: &mut Replace<'_>) -> String {
-    let mut out = String::new();
     let def = resource.str_at("resourceType").and_then(|name| r4().resource(name));
     let path = def.map(|def| def.name.to_string()).unwrap_or_default();
-    write(resource, def, &path, replace, &mut out);
-    out
+    let mut rewriting = Rewriting { replace, path, out: String::new() };
+    rewriting.element(resource, None, def);
+    rewriting.out
 }
 
-fn write(
-    node: Node<'_>,
-    def: Option<&'static TypeDef>,
-    path: &str,
-    replace: &mut Replace<'_>,
-    out: &mut String,
-) {
-    match node.kind() {
-        JsonKind::Object => {
-            out.push('{');
-            for (child, number) in node.children().zip(0_usize..) {
-                if number > 0 {
-                    out.push(',');
-                }
-                out.push('"');
-                out.push_str(child.raw_key());
-                out.push_str("\":");
-                let of = def.and_then(|def| def.property(child.key())).and_then(|of| r4().get(of.type_id));
-                member(child, (def, of), &format!("{path}.{}", child.key()), replace, out);
+/// A resource being written.
+struct Rewriting<'w, 'r> {
+    replace: &'w mut Replace<'r>,
+    /// The path of the element at hand.
+    path: String,
+    out: String,
+}
+
+impl Rewriting<'_, '_> {
+    /// Writes the value of an element; `within` is the type that has the element and `of` its own.
+    fn element(&mut self, node: Node<'_>, within: Option<&'static TypeDef>, of: Option<&'static TypeDef>) {
+        let is_object = node.kind() == JsonKind::Object;
+        match node.kind() {
+            JsonKind::Object | JsonKind::Array => {}
+            JsonKind::String => return self.text(node, within, of),
+            JsonKind::Null | JsonKind::Bool | JsonKind::Number => return minify(node, &mut self.out),
+        }
+        // What is contained or carried says itself what it is.
+        let inner = node.str_at("resourceType").and_then(|name| r4().resource(name)).or(of);
+        self.out.push(if is_object { '{' } else { '[' });
+        for (child, number) in node.children().zip(0_usize..) {
+            if number > 0 {
+                self.out.push(',');
             }
-            out.push('}');
+            let path_len = self.path.len();
+            if is_object {
+                self.out.push('"');
+                self.out.push_str(child.raw_key());
+                self.out.push_str("\":");
+                self.path.push('.');
+                self.path.push_str(child.key());
+                let property = inner.and_then(|def| def.property(child.key()));
+                self.element(child, inner, property.and_then(|property| r4().get(property.type_id)));
+            } else {
+                self.path.push_str(&format!("[{number}]"));
+                self.element(child, within, of);
+            }
+            self.path.truncate(path_len);
         }
-        JsonKind::Array | JsonKind::String | JsonKind::Null | JsonKind::Bool | JsonKind::Number => {
-            crate::model::minify(node, out);
-        }
+        self.out.push(if is_object { '}' } else { ']' });
     }
-}
 
-/// Writes the value of an element, `of` being its type and `within` the type that has it.
-fn member(
-    node: Node<'_>,
-    (within, of): (Option<&'static TypeDef>, Option<&'static TypeDef>),
-    path: &str,
-    replace: &mut Replace<'_>,
-    out: &mut String,
-) {
-    match node.kind() {
-        JsonKind::Array => {
-            out.push('[');
-            for (item, number) in node.children().zip(0_usize..) {
-                if number > 0 {
-                    out.push(',');
-                }
-                member(item, (within, of), &format!("{path}[{number}]"), replace, out);
+    fn text(&mut self, node: Node<'_>, within: Option<&'static TypeDef>, of: Option<&'static TypeDef>) {
+        let text = node.text();
+        let replaced = match (within.map(|def| &*def.name), of.map(|def| &*def.name)) {
+            (Some("Reference"), _) if node.key() == "reference" => {
+                (self.replace)(Site::Reference, text, &self.path)
             }
-            out.push(']');
+            (_, Some("uri" | "url" | "oid" | "uuid")) => (self.replace)(Site::Address, text, &self.path),
+            (_, Some("xhtml")) => links_replaced(text, &self.path, self.replace),
+            _ => None,
+        };
+        match replaced {
+            Some(text) => quote(&text, &mut self.out),
+            None => minify(node, &mut self.out),
         }
-        JsonKind::Object => {
-            let inner = node.str_at("resourceType").and_then(|name| r4().resource(name));
-            write(node, inner.or(of), path, replace, out);
-        }
-        JsonKind::String => {
-            let text = node.text();
-            let replaced = match (within.map(|def| &*def.name), of.map(|def| &*def.name)) {
-                (Some("Reference"), _) if node.key() == "reference" || path.ends_with(".reference") => {
-                    replace(Place::Reference, text, path)
-                }
-                (_, Some("uri" | "url" | "oid" | "uuid")) => replace(Place::Address, text, path),
-                (_, Some("xhtml")) => links_replaced(text, path, replace),
-                _ => None,
-            };
-            match replaced {
-                Some(text) => quote(&text, out),
-                None => crate::model::minify(node, out),
-            }
-        }
-        JsonKind::Null | JsonKind::Bool | JsonKind::Number => crate::model::minify(node, out),
     }
 }
 
@@ -184,7 +173,7 @@ fn links_replaced(div: &str, path: &str, replace: &mut Replace<'_>) -> Option<St
         let (Some(before), Some(value)) = (div.get(done..begin), div.get(begin..end)) else { break };
         out.push_str(before);
         // Of the escapes of XML an address has no other than that of the ampersand.
-        match replace(Place::Address, &value.replace("&amp;", "&"), path) {
+        match replace(Site::Address, &value.replace("&amp;", "&"), path) {
             Some(text) => {
                 out.push_str(&text.replace('&', "&amp;"));
                 is_changed = true;

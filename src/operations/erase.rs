@@ -130,11 +130,7 @@ impl Plan {
         if !BY_NAMING.contains(&&*current.def.name) {
             return Ok(BTreeSet::new());
         }
-        let tree = session.newest_text(current)?.map(|stored| parse(stored.text.into_bytes()));
-        match tree {
-            Some(Ok(tree)) => Ok(session.lens.subjects_of(tree.root())?),
-            Some(Err(_)) | None => Ok(BTreeSet::new()),
-        }
+        session.subjects_of(current)
     }
 
     /// Adds what only versions that are erased refer to: a Binary has no subject of its own.

@@ -1,6 +1,6 @@
 //! `Patient/$member-match` (HRex 1.0): an insurer finds its new member by what it knows of the person and of the coverage that
 //! went before, and hands in the member's Consent.
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Value, json};
@@ -10,8 +10,8 @@ use crate::auth::Permission;
 use crate::consent::{Code, CodeSystem, Criterion, Status, compile};
 use crate::definitions::r4;
 use crate::model::{Issue, IssueCode, Millis, Node, ResourceId, parse};
-use crate::search::{Everything, Filter, fold, parse_query};
-use crate::store::{Current, Draft, Report, Search, View, Way};
+use crate::search::{Filter, fold, parse_query};
+use crate::store::{Current, Draft};
 
 use super::answer::{Answer, Body, Kind, Refusal, RefusalKind};
 use super::parameters::Call;
@@ -203,30 +203,21 @@ fn matching(
 /// The Patients of a birth date and family name, whoever may see them; none if they are too many to tell apart.
 fn namesakes(session: &Session<'_>, member: Node<'_>) -> Result<Vec<Current>, Refusal> {
     let Some(patients) = r4().resource("Patient") else { return Ok(Vec::new()) };
-    let view = View::new(session.repository(), None, &Everything);
     let reading = session.reading(session.engine.now(), false);
-    let mut rows = BTreeSet::new();
+    let mut found = BTreeMap::new();
     let families = member.items_at("name").filter_map(|name| name.str_at("family"));
     for family in families.filter(|family| !family.trim().is_empty()) {
         let Some(birth) = member.str_at("birthDate") else { continue };
         let escaped = family.replace(['\\', ',', '|', '$'], " ");
         let criteria = [("birthdate".to_owned(), birth.to_owned()), ("family".to_owned(), escaped)];
         let Ok(query) = parse_query(&reading, patients, &criteria) else { continue };
-        let (filter, report) = (Filter::all(query.filters), Report::default());
-        rows.extend(Search::new(&view, patients, &filter, &[], &report)?.page(
-            None,
-            Way::Onward,
-            NAMESAKES_MAX + 1,
-        )?);
+        let stored = session.stored(patients, &Filter::all(query.filters), NAMESAKES_MAX + 1)?;
+        found.extend(stored.into_iter().map(|current| (current.row, current)));
     }
-    if rows.len() > NAMESAKES_MAX {
+    if found.len() > NAMESAKES_MAX {
         return Ok(Vec::new());
     }
-    let mut found = Vec::new();
-    for row in rows {
-        found.extend(session.repository().current_of_row(row)?.filter(|current| !current.deleted));
-    }
-    Ok(found)
+    Ok(found.into_values().collect())
 }
 
 /// Whether a coverage of the patient has one of the numbers: the same identifier, or the same number of the subscriber.

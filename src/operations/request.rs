@@ -205,3 +205,32 @@ impl Request {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Headers, Payload, Request, Verb};
+
+    #[test]
+    fn a_line_of_the_record_is_read_back_as_the_search_that_it_is_of() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let query = vec![
+            pair("identifier", "urn:mrn|1&2"),
+            pair("name:contains", "a=b%26 +c#d"),
+            pair("a=b&c", ""),
+            pair("_filter", "name co \"Müller, O\u{2019}Brien\" or id eq 1"),
+            pair("code", "http://loinc.org|1-2,x\ny"),
+        ];
+        let path = vec!["Patient".to_owned(), "_search".to_owned()];
+        let (headers, payload) = (Headers::default(), Payload::Form(query[2..].to_vec()));
+        let request =
+            Request { verb: Verb::Post, path: path.clone(), query: query[..2].to_vec(), headers, payload };
+        let read = Request::of_line(&request.line()).unwrap();
+        assert_eq!((read.verb, &read.path, &read.query), (Verb::Post, &path, &query));
+        assert!(
+            request.line().starts_with("POST /Patient/_search?identifier=urn:mrn|1%262&"),
+            "{}",
+            request.line()
+        );
+        assert!(Request::of_line("access tokens refused: 1").is_none());
+    }
+}

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::auth::{Party, Permission};
-use crate::consent::{Disclosed, Later, Lens};
+use crate::consent::{Disclosed, Later, Lens, depends_on_others};
 use crate::definitions::{TypeDef, r4};
 use crate::model::{Millis, ResourceId, ResourceKey, parse};
-use crate::search::{Asking, Reading, SearchParams};
-use crate::store::{Current, HistoryPlace, Repository, Sequence, Snapshot, StoreError, Stored};
+use crate::search::{Asking, Everything, Filter, Reading, SearchParams};
+use crate::store::{
+    Current, HistoryPlace, Report, Repository, Search, Sequence, Snapshot, StoreError, Stored, View, Way,
+};
 
 use super::answer::{Answer, Body, Kind, Refusal};
 use super::engine::Engine;
@@ -117,6 +119,42 @@ impl<'s> Session<'s> {
             }
         }
         Ok(later)
+    }
+
+    /// What is stored of a type and fulfils a condition, whoever may see it; of more than `most` the first. For what the server finds
+    /// out for itself, never for an answer.
+    pub(super) fn stored(
+        &self,
+        def: &'static TypeDef,
+        filter: &Filter,
+        most: usize,
+    ) -> Result<Vec<Current>, Refusal> {
+        let view = View::new(self.repository(), None, &Everything);
+        let report = Report::default();
+        let rows = Search::new(&view, def, filter, &[], &report)?.page(None, Way::Onward, most)?;
+        let mut found = Vec::new();
+        for row in rows {
+            found.extend(self.repository().current_of_row(row)?);
+        }
+        Ok(found)
+    }
+
+    /// The patients (`Patient/id`) whom the newest version of a resource is about, by itself and by what it names.
+    pub(super) fn subjects_of(&self, current: &Current) -> Result<BTreeSet<String>, Refusal> {
+        match self.newest_text(current)?.map(|stored| parse(stored.text.into_bytes())) {
+            Some(Ok(tree)) => Ok(self.lens.subjects_of(tree.root())?),
+            Some(Err(_)) | None => Ok(BTreeSet::new()),
+        }
+    }
+
+    /// The ids of the patients whom a resource is about: by the facts of its row, where these say it.
+    pub(super) fn patients_of(&self, current: &Current) -> Result<Vec<String>, Refusal> {
+        if !depends_on_others(&current.def.name) {
+            return Ok(current.facts.patients.clone());
+        }
+        let subjects = self.subjects_of(current)?;
+        let ids = subjects.iter().filter_map(|subject| subject.strip_prefix("Patient/"));
+        Ok(ids.map(str::to_owned).collect())
     }
 
     /// Whether a reference leads to a resource that is there, or will be with the same transaction.

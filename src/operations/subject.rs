@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::consent::{DataFacts, WORK_SYSTEM};
-use crate::definitions::{TypeDef, r4};
+use crate::definitions::r4;
 use crate::model::{Issue, IssueCode, Node, Reference, ReferenceTarget, minify};
-use crate::search::{Everything, Filter};
-use crate::store::{Change, Current, Report, Search, View, Way};
+use crate::search::Filter;
+use crate::store::{Change, Current};
 
 use super::answer::Refusal;
 use super::session::Session;
@@ -67,23 +67,7 @@ fn patients_with(session: &Session<'_>, known: &(String, String)) -> Result<Vec<
     let def = r4().resource("Patient").ok_or_else(Refusal::not_found)?;
     let Some(param) = session.params.find(def, "identifier") else { return Ok(Vec::new()) };
     let filter = Filter::codes(param, &[(Some(known.0.clone()), known.1.clone())]);
-    let found = found(session, def, &filter, 2)?;
-    Ok(found.into_iter().map(|current| current.id.to_string()).collect())
-}
-
-/// What is found by a filter, whoever may see it.
-fn found(
-    session: &Session<'_>,
-    def: &'static TypeDef,
-    filter: &Filter,
-    most: usize,
-) -> Result<Vec<Current>, Refusal> {
-    let view = View::new(session.repository(), None, &Everything);
-    let report = Report::default();
-    let rows = Search::new(&view, def, filter, &[], &report)?.page(None, Way::Onward, most)?;
-    let current = |row| session.repository().current_of_row(row);
-    let found: Result<Vec<Option<Current>>, _> = rows.into_iter().map(current).collect();
-    Ok(found?.into_iter().flatten().collect())
+    Ok(session.stored(def, &filter, 2)?.into_iter().map(|current| current.id.to_string()).collect())
 }
 
 /// As many resources at most find their patient when that one is written; the others with its next write.
@@ -149,7 +133,7 @@ fn waited_for(session: &Session<'_>, patient: Node<'_>) -> Result<Vec<Change>, R
         };
         let known = (system.to_owned(), value.to_owned());
         let filter = Filter::identifies(param, system, value);
-        let waiting = found(session, tasks, &filter, RESOLVED_MAX)?;
+        let waiting = session.stored(tasks, &filter, RESOLVED_MAX)?;
         let mut others = patients_with(session, &known)?;
         others.extend(session.coming_identifiers.get(&known).into_iter().flatten().cloned());
         if waiting.is_empty() || others.iter().any(|other| other != id) {

@@ -12,7 +12,7 @@ use crate::store::{At, CommitError, Draft, Expectation};
 use super::answer::{Answer, Refusal, RefusalKind};
 use super::batch::{answer, response_entry};
 use super::bundle_entry::Entry;
-use super::bundle_references::{Bundled, Meaning, Place as Site, rewritten};
+use super::bundle_references::{Bundled, Meaning, Site, rewritten};
 use super::conditional::{Matches, matches};
 use super::conditional_reference::{Coming, ConditionalReferences};
 use super::engine::{Engine, answer_read, is_write, permit, prepare_write};

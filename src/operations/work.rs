@@ -1,11 +1,13 @@
 //! Tasks that the server makes for the own staff: files to merge, emergencies to review. Nobody else sees them.
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::consent::WORK_SYSTEM;
 use crate::definitions::{TypeDef, r4};
 use crate::model::{Issue, IssueCode, Node, ResourceId, Temporal, normalize, parse};
-use crate::search::{Everything, Filter};
-use crate::store::{Change, Current, Derive as _, Method, Report, Search, View, Way};
+use crate::search::Filter;
+use crate::store::{Change, Current, Derive as _, Method};
 use crate::validate::{Incoming, Rules, Valid};
 
 use super::answer::{Refusal, RefusalKind};
@@ -114,21 +116,17 @@ pub(super) fn merges(
     let Some(param) = session.params.find(def, "identifier").filter(|_| &*def.name == "Patient") else {
         return Ok(Vec::new());
     };
-    let view = View::new(session.repository(), None, &Everything);
-    let report = Report::default();
-    let mut rows = Vec::new();
+    let mut twins = BTreeMap::new();
     for identifier in patient.items_at("identifier") {
         let system = identifier.str_at("system").map(str::to_owned);
         let Some(value) = identifier.str_at("value") else { continue };
         let filter = Filter::codes(param, &[(system, value.to_owned())]);
-        rows.extend(Search::new(&view, def, &filter, &[], &report)?.page(None, Way::Onward, TWINS_MAX)?);
+        let found = session.stored(def, &filter, TWINS_MAX)?;
+        twins.extend(found.into_iter().map(|current| (current.row, current)));
     }
-    rows.sort_unstable();
-    rows.dedup();
     let own = format!("Patient/{}", patient.str_at("id").unwrap_or_default());
     let mut changes = Vec::new();
-    for row in rows {
-        let Some(current) = session.repository().current_of_row(row)? else { continue };
+    for current in twins.into_values() {
         let twin = format!("Patient/{}", current.id);
         if twin == own || !matches!(session.look(def, &current.id)?, Seen::Nothing { .. }) {
             continue;

@@ -14,7 +14,7 @@
 //! | meta | 08 | `packing`, 00 00 | number of the dictionary that is in use, rows when it was made |
 //! | meta | 08 | `packing-dictionary`, 00 00, number (4) | a dictionary |
 //! | meta | 08 | `belongs`, 00 00, type/id, 00 00, patient id, 00 00 | nothing: a version that is or was stored makes the patient a subject of that resource; 01: no longer, it was a mistake |
-//! | meta | 08 | `writer`, 00 00, row, sequence | the fingerprint of the party that wrote the version, where references in it may be masked for that party; 01 if it sees the Binaries that the version refers to; the fingerprint of the organization to which a Binary is confined |
+//! | meta | 08 | `writer`, 00 00, row, sequence | where references of the version may be masked for the party that wrote it: the fingerprint of that party (16); 01 if it may see the Binaries that the version refers to, else 00; of a Binary that is for one organization alone the fingerprint of that (16) |
 //! | meta | 08 | `audit-due`, 00 00, sequence, number (4) | what is to be looked up yet for that access record, as JSON |
 //! | registry | 09 | kind, 00 00, id, 00 00 | a registration or what came of one (clients, users, grants), as JSON |
 //! | registry | 09 | `expiry`, 00 00, time, kind, 00 00, id, 00 00 | nothing: when the record of that kind and id ends |

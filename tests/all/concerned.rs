@@ -70,8 +70,8 @@ fn told(server: &Server, act: impl FnOnce()) -> Vec<(String, String)> {
         let from = Some((Sequence(before + 1), 0));
         let mut records = Records::new(&*snapshot, Some(id), Direction::Forward, from);
         while let Some((_, access)) = records.read().unwrap() {
-            let manner = access.addition.map(|addition| addition.manner);
-            told.extend(manner.map(|manner| (id.to_owned(), format!("{manner:?}").to_lowercase())));
+            let concern = access.addition.map(|addition| addition.concern);
+            told.extend(concern.map(|concern| (id.to_owned(), format!("{concern:?}").to_lowercase())));
         }
     }
     told.sort();
@@ -170,6 +170,12 @@ fn conditions_of_writes_stand_in_the_record_of_whom_they_pick_out() {
         drop(server.send_as(&clinic(), Verb::Post, "Patient", headers, payload(&new(value))));
     };
     assert_eq!(told(&server, || create("identifier=urn:mrn|1", "7")), expected(&[("ann", "sought")]));
+    // The patient reads of it what was asked, and no value.
+    let own = get(&server, &patient("ann"), "AuditEvent?_count=100").to_string();
+    assert!(
+        own.contains("\"POST /Patient where Patient by identifier\"") && !own.contains("urn:mrn"),
+        "{own}"
+    );
     assert_eq!(told(&server, || create("Patient?identifier=urn:mrn|3", "8")), expected(&[]));
     assert_eq!(told(&server, || create("identifier=urn:mrn|none", "9")), expected(&[]));
     let sent = |verb: Verb, url: &str, body: Option<&Value>| {

@@ -82,8 +82,14 @@ fn hidden_and_absent_are_answered_on_the_same_grid() {
         let of = |id: &str| asked(&server, party, Verb::Delete, &format!("Observation/{id}"), None);
         assert_eq!(of("hidden"), of("absent"), "{}", party.role.code());
         assert!(of("hidden").0, "{}", party.role.code());
-        let bundle = json!({"resourceType": "Bundle", "type": "batch", "entry": [{"request": {"method": "GET", "url": "Patient"}}]});
+        let entry = |url: &str| json!({"request": {"method": "GET", "url": url}});
+        let entries =
+            [entry("Patient/hidden"), entry("Patient/absent"), entry("metadata"), entry("Patient/hidden")];
+        let bundle = json!({"resourceType": "Bundle", "type": "batch", "entry": entries});
         assert!(asked(&server, party, Verb::Post, "", Some(&bundle)).0, "{}", party.role.code());
+        let payload = Payload::Resource(parse(bundle.to_string().into_bytes()).unwrap());
+        let answer = server.send_as(party, Verb::Post, "", Headers::default(), payload).unwrap();
+        assert_eq!(answer.on_the_grid, Some(3), "one step for each that shows nothing");
         assert!(!asked(&server, party, Verb::Get, "metadata", None).0, "{}", party.role.code());
     }
     // What shows something is given at once, and to who keeps the record everything is.

@@ -1,7 +1,8 @@
 //! Who was refused without being known: wrong secrets, tokens of nobody, requests that no interaction has seen. The first is put on
 //! record at once, those that follow are counted by kind and source address and put on record together a minute later, so that
-//! nobody fills the disk with them. And what is done so often that it is put on record once a day.
-use std::collections::{BTreeMap, HashMap};
+//! nobody fills the disk with them. Here too is remembered which clients are on record today for what they do all the time, such as
+//! reading figures: one record a day tells of that.
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -18,8 +19,6 @@ const COUNTED_MS: Millis = 60_000;
 /// How many names, and how many addresses, are told apart in one record.
 const NAMES_MAX: usize = 64;
 const DAY_MS: Millis = 24 * 60 * 60 * 1_000;
-/// How many clients are known to be on record today.
-const DAILY_MAX: usize = 10_000;
 
 /// What somebody was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,8 +102,8 @@ impl Counted {
 pub(in super::super) struct Refusals {
     counted: Mutex<BTreeMap<Refused, Counted>>,
     due: AtomicI64,
-    /// The day on which a client was put on record for what is recorded once a day.
-    daily: Mutex<HashMap<(String, String), Millis>>,
+    /// Today, and which clients are on record today for what is recorded once a day.
+    daily: Mutex<(Millis, HashSet<(String, String)>)>,
 }
 
 impl Default for Refusals {
@@ -148,17 +147,17 @@ impl Refusals {
     /// Whether a client does something for the first time today, as far as is known.
     fn is_first_today(&self, client: &str, line: &str, now: Millis) -> bool {
         let daily = self.daily.lock().unwrap_or_else(PoisonError::into_inner);
-        daily.get(&(client.to_owned(), line.to_owned())) != Some(&now.div_euclid(DAY_MS))
+        daily.0 != now.div_euclid(DAY_MS) || !daily.1.contains(&(client.to_owned(), line.to_owned()))
     }
 
     /// Remembers that it is on record today that a client does something.
     fn is_on_record(&self, client: &str, line: &str, now: Millis) {
         let today = now.div_euclid(DAY_MS);
         let mut daily = self.daily.lock().unwrap_or_else(PoisonError::into_inner);
-        if daily.len() >= DAILY_MAX {
-            daily.retain(|_, day| *day == today);
+        if daily.0 != today {
+            *daily = (today, HashSet::new());
         }
-        daily.insert((client.to_owned(), line.to_owned()), today);
+        daily.1.insert((client.to_owned(), line.to_owned()));
     }
 }
 
@@ -262,9 +261,9 @@ mod tests {
         };
         assert!(first("a", 5) && first("b", 6) && !first("a", DAY_MS - 1));
         assert!(first("a", DAY_MS) && !first("a", DAY_MS + 1));
-        for number in 0..100_000 {
-            first(&format!("c{number}"), 3 * DAY_MS);
-        }
-        assert!(refusals.daily.lock().unwrap().len() <= 100_002);
+        // Of the days before nothing is kept.
+        assert!((0..100).all(|number| first(&format!("c{number}"), 3 * DAY_MS)));
+        assert!(first("a", 4 * DAY_MS));
+        assert_eq!(refusals.daily.lock().unwrap().1.len(), 1);
     }
 }

@@ -4,13 +4,12 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-use crate::audit::{Access, Due, Manner, Patients, RecordPlace, done, due, record, writes};
+use crate::audit::{Access, Concern, Due, Patients, RecordPlace, done, due, record, writes};
 use crate::auth::{Party, Permission};
-use crate::consent::depends_on_others;
 use crate::definitions::{TypeDef, r4};
-use crate::model::{Millis, ResourceId, parse};
-use crate::search::{Everything, Filter, Sought, parse_query, sought};
-use crate::store::{At, Batch, CommitError, Current, Report, Search, Sequence, Snapshot, View, Way};
+use crate::model::{Millis, ResourceId};
+use crate::search::{Filter, Sought, parse_query, sought};
+use crate::store::{At, Batch, CommitError, Sequence, Snapshot};
 
 use super::super::answer::{Refusal, RefusalKind};
 use super::super::engine::Engine;
@@ -22,7 +21,7 @@ use super::super::table::{Code, Interaction};
 
 /// So many look-ups are looked at together.
 const LOOKED_UP_MAX: usize = 256;
-/// So many bytes are written with one commit, or what comes of one look-up.
+/// Once so many bytes are to be written they are committed.
 const WRITTEN_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// A value that finds more resources of one patient is taken for that patient's alone.
 const ALIKE_MAX: usize = 1_000;
@@ -126,12 +125,12 @@ impl Engine {
         let mut told = first.patients.clone();
         let sought = self.sought(first, due)?;
         let Some(place) = places.first() else { return Ok(batch) };
-        for (manner, mut patients) in [(Manner::Counted, counted), (Manner::Sought, sought)] {
+        for (concern, mut patients) in [(Concern::Counted, counted), (Concern::Sought, sought)] {
             patients.remove(snapshot, &told)?;
             if patients.is_empty() {
                 continue;
             }
-            let of = (manner, places.len(), *last);
+            let of = (concern, places.len(), *last);
             let added = first.added(of, *place, &patients, (snapshot, self.now()))?;
             told.extend(added.patients.iter().cloned());
             batch.writes.extend(writes(&added, *number));
@@ -267,7 +266,7 @@ impl Session<'_> {
         query.filters.iter().flat_map(|filter| sought(&self.params, def, filter)).collect()
     }
 
-    /// The ids of the patients whom a value is of, among all that is stored; of several no more than two.
+    /// The ids of the patients whom a value is of, among all that is stored; where they are several, not all of them.
     fn persons_of(&self, value: &Sought) -> Result<BTreeSet<String>, Refusal> {
         let mut persons = BTreeSet::new();
         match value {
@@ -291,31 +290,10 @@ impl Session<'_> {
         Ok(persons)
     }
 
-    /// The ids of the patients whom a resource is about; where it has them of others, by what these say.
-    pub(in super::super) fn patients_of(&self, current: &Current) -> Result<Vec<String>, Refusal> {
-        if !depends_on_others(&current.def.name) {
-            return Ok(current.facts.patients.clone());
-        }
-        let Some(Ok(tree)) = self.newest_text(current)?.map(|stored| parse(stored.text.into_bytes())) else {
-            return Ok(current.facts.patients.clone());
-        };
-        let subjects = self.lens.subjects_of(tree.root())?;
-        Ok(subjects
-            .iter()
-            .filter_map(|subject| subject.strip_prefix("Patient/"))
-            .map(str::to_owned)
-            .collect())
-    }
-
     fn persons_with(&self, def: &'static TypeDef, filter: &Filter) -> Result<BTreeSet<String>, Refusal> {
         let mut persons = BTreeSet::new();
-        let view = View::new(self.repository(), None, &Everything);
-        let report = Report::default();
-        let rows = Search::new(&view, def, filter, &[], &report)?.page(None, Way::Onward, ALIKE_MAX)?;
-        for row in rows {
-            if let Some(current) = self.repository().current_of_row(row)? {
-                persons.extend(self.patients_of(&current)?);
-            }
+        for current in self.stored(def, filter, ALIKE_MAX)? {
+            persons.extend(self.patients_of(&current)?);
             if persons.len() > 1 {
                 break;
             }

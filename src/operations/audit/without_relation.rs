@@ -6,8 +6,8 @@ use crate::audit::{Access, Records};
 use crate::auth::Role;
 use crate::definitions::r4;
 use crate::model::{Millis, ResourceId};
-use crate::search::{Everything, Filter};
-use crate::store::{Direction, Report, Search, View, Way};
+use crate::search::Filter;
+use crate::store::Direction;
 
 use super::super::answer::{Answer, Refusal};
 use super::super::parameters::{Call, Parameters};
@@ -57,10 +57,9 @@ pub(in super::super) fn without_relation(session: &Session<'_>, call: &Call<'_>)
             seen.count += 1;
         }
     }
-    let view = View::new(session.repository(), None, &Everything);
     let mut out = Parameters::default();
     for ((user, patient), seen) in found {
-        if is_related(session, &view, &user, &patient)? {
+        if is_related(session, &user, &patient)? {
             continue;
         }
         let part = Parameters::default()
@@ -84,7 +83,7 @@ fn treating(access: &Access) -> Option<&str> {
     access.fhir_user.as_deref().filter(|_| treats)
 }
 
-fn is_related(session: &Session<'_>, view: &View<'_>, user: &str, patient: &str) -> Result<bool, Refusal> {
+fn is_related(session: &Session<'_>, user: &str, patient: &str) -> Result<bool, Refusal> {
     let refers = |def, code: &str, reference: &str| {
         let param = session.params.find(def, code)?;
         let (type_name, id) = reference.split_once('/')?;
@@ -102,8 +101,7 @@ fn is_related(session: &Session<'_>, view: &View<'_>, user: &str, patient: &str)
             continue;
         };
         let filter = Filter::all(vec![of_patient, of_clinician]);
-        let report = Report::default();
-        if !Search::new(view, def, &filter, &[], &report)?.page(None, Way::Onward, 1)?.is_empty() {
+        if !session.stored(def, &filter, 1)?.is_empty() {
             return Ok(true);
         }
     }

@@ -6,8 +6,7 @@ use crate::auth::Role;
 use crate::consent::{Actor, Code, Criterion, Program};
 use crate::definitions::r4;
 use crate::model::{Issue, IssueCode, Node, ResourceId, Tree, parse};
-use crate::search::{Everything, Filter, plain};
-use crate::store::{Report, Search, View, Way};
+use crate::search::{Filter, plain};
 
 use super::super::answer::{Refusal, RefusalKind};
 use super::super::session::Session;
@@ -111,20 +110,14 @@ impl Parties<'_, '_> {
     /// What an actor names: by its reference, and by its identifiers.
     fn references_of(&self, actor: &Actor) -> Result<Vec<String>, Refusal> {
         let mut found: Vec<String> = actor.reference.iter().cloned().collect();
-        let view = View::new(self.session.repository(), None, &Everything);
         for name in ["Organization", "Practitioner", "PractitionerRole", "RelatedPerson", "Patient"] {
             let def = r4().resource(name).ok_or_else(Refusal::not_found)?;
             let Some(param) = self.session.params.find(def, "identifier") else { continue };
             for (system, value) in actor.identifiers.iter().filter(|(_, value)| !value.is_empty()) {
                 let system = Some(system.clone()).filter(|system| !system.is_empty());
                 let filter = Filter::codes(param, &[(system, value.clone())]);
-                let report = Report::default();
-                let rows =
-                    Search::new(&view, def, &filter, &[], &report)?.page(None, Way::Onward, NAMED_MAX)?;
-                for row in rows {
-                    let current = self.session.repository().current_of_row(row)?;
-                    found.extend(current.map(|current| format!("{name}/{}", current.id)));
-                }
+                let stored = self.session.stored(def, &filter, NAMED_MAX)?;
+                found.extend(stored.iter().map(|current| format!("{name}/{}", current.id)));
             }
         }
         Ok(found)

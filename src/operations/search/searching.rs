@@ -25,12 +25,14 @@ impl Searching<'_, '_> {
     pub(super) fn patients(self) -> Result<Patients, Refusal> {
         match self {
             Self::Resources(page) => page.patients(),
+            // A count of accesses is told to whom it names alone, and no look-up of it is due.
             Self::Accesses(_) => Ok(Patients::default()),
         }
     }
 }
 
-/// What an answer is to be looked up for, if there is anything: `shown` matches of `total` are on it.
+/// Whether the record of an answer needs a look-up, and of what: the answer shows `shown` matches of `total`. It needs one where more
+/// was counted than is shown, and where a value may pick out somebody whom neither the answer shows nor the request names by id.
 pub(super) fn unshown(
     session: &Session<'_>,
     parts: &[Part],
