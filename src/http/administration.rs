@@ -13,7 +13,7 @@ use crate::auth::Party;
 use crate::operations::Engine;
 use crate::store::{Sequence, StoreError};
 
-use super::asker::{Stopped, administrator, by_own_key, on_record, party, refused};
+use super::asker::{Stopped, administrator, by_own_key, on_record, party, recorded, refused};
 use super::service::{App, Task};
 
 /// The routes of administration; a method that a path does not have is refused like anything else, on record.
@@ -56,13 +56,7 @@ async fn metrics(State(app): State<App>, headers: HeaderMap) -> Response<WireBod
 
 async fn daily(engine: &Arc<Engine>, party: &Arc<Party>, line: &'static str) -> Result<(), Stopped> {
     let (engine, party) = (engine.clone(), party.clone());
-    let record = move || engine.record_daily(&party, line, StatusCode::OK.as_u16());
-    match tokio::task::spawn_blocking(record).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(_)) | Err(_) => {
-            Err(Stopped::known(StatusCode::SERVICE_UNAVAILABLE, "the access cannot be recorded"))
-        }
-    }
+    recorded(move || engine.record_daily(&party, line, StatusCode::OK.as_u16())).await
 }
 
 /// How far the indexing is, as JSON.

@@ -90,7 +90,13 @@ pub(super) async fn on_record(
     status: StatusCode,
 ) -> Result<(), Stopped> {
     let (engine, party) = (engine.clone(), party.clone());
-    let record = move || engine.record_beside(&party, line, status.as_u16());
+    recorded(move || engine.record_beside(&party, line, status.as_u16())).await
+}
+
+/// Waits for a record to be stored, on a thread that may wait for the disk.
+pub(super) async fn recorded(
+    record: impl FnOnce() -> Result<(), Refusal> + Send + 'static,
+) -> Result<(), Stopped> {
     match tokio::task::spawn_blocking(record).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) | Err(_) => {

@@ -44,7 +44,6 @@ pub(super) fn remove_subject(session: &Session<'_>, call: &Call<'_>) -> Result<A
     };
     let tree = parse(stored.text.clone().into_bytes()).map_err(|_| Refusal::not_found())?;
     let reference = format!("{}/{id}", def.name);
-    let kept = session.repository().subjects_kept(&reference)?;
     let subjects: BTreeSet<String> = session.lens.subjects_of(tree.root())?;
     if !subjects.contains(&patient) {
         let message = format!("{patient} is no subject of {reference}");
@@ -60,7 +59,7 @@ pub(super) fn remove_subject(session: &Session<'_>, call: &Call<'_>) -> Result<A
         let issues: Vec<Issue> = by.iter().map(issue).collect();
         return Err(Refusal::new(RefusalKind::Conflict, Outcome::from(issues)));
     }
-    if !kept.iter().any(|other| *other != *key.id.as_str()) && subjects.len() < 2 {
+    if subjects.len() < 2 {
         let message =
             format!("{reference} would be of nobody: refer to it from the right patient's file first");
         return Err(Refusal::new(RefusalKind::Conflict, Issue::error(IssueCode::BusinessRule, message)));
