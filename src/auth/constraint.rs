@@ -115,7 +115,7 @@ impl Constraint {
 
 fn is_of_the_resource(filter: &Filter) -> bool {
     match filter {
-        Filter::Entries(_) | Filter::Phrase(..) | Filter::Id(_) => true,
+        Filter::Entries(_) | Filter::Text(..) | Filter::Id(_) => true,
         Filter::All(filters) | Filter::Any(filters) => filters.iter().all(is_of_the_resource),
         Filter::Not(filter) => is_of_the_resource(filter),
         Filter::Chain(..) | Filter::Has(..) | Filter::Lookup(_) | Filter::LastUpdated(..) => false,

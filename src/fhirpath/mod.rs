@@ -14,7 +14,7 @@ mod patch;
 mod quantity;
 mod value;
 
-pub use ast::{Expr, Literal, Operator};
+pub use ast::{Expr, Literal, Operator, TypeOperator};
 pub use cost::{COLLECTION_LEN_MAX, TEXT_BYTES_MAX};
 pub use element::Element;
 pub use evaluate::{Environment, EvaluationError, Expression, STEPS_MAX};

@@ -239,7 +239,7 @@ impl Parser {
         let literal = match text.strip_prefix('T') {
             Some(time) => Temporal::parse_time(time).map(Literal::Time),
             None if text.contains('T') => partial_date_time(text).map(Literal::DateTime),
-            None => Temporal::parse(text).map(Literal::Date),
+            None => Temporal::parse_partial(text).map(Literal::Date),
         };
         literal.ok_or_else(|| self.fault("the date or time does not exist"))
     }
@@ -303,8 +303,8 @@ impl Parser {
 /// `@2015T` and `@2015-02T` are partial dateTimes, which the grammar of FHIR itself does not have.
 fn partial_date_time(text: &str) -> Option<Temporal> {
     match text.strip_suffix('T') {
-        Some(date) => Temporal::parse(date).filter(|date| date.precision <= Precision::Day),
-        None => Temporal::parse(text),
+        Some(date) => Temporal::parse_partial(date).filter(|date| date.precision <= Precision::Day),
+        None => Temporal::parse_partial(text),
     }
 }
 

@@ -5,6 +5,11 @@ use std::cmp::Ordering;
 /// Milliseconds since 1970-01-01T00:00:00Z.
 pub type Millis = i64;
 
+/// Nanoseconds since 1970-01-01T00:00:00Z, from -2^71 up to, not including, 2^71: more than 70,000 years.
+pub type Nanos = i128;
+
+pub const NANOS_PER_MILLI: Nanos = 1_000_000;
+
 /// How much of a date was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Precision {
@@ -39,6 +44,34 @@ impl Interval {
     }
 }
 
+/// A half-open interval of the time line as finely as dates are written, in nanoseconds: from `start` up to, not including,
+/// `end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Span {
+    pub start: Nanos,
+    pub end: Nanos,
+}
+
+impl Span {
+    /// The whole time line.
+    pub const ALWAYS: Self = Self { start: -(1 << 71), end: (1 << 71) - 1 };
+
+    /// The same for moments that are whole milliseconds: it holds those that the span holds.
+    #[must_use]
+    pub fn of_millis(self) -> Interval {
+        Interval { start: ceil_millis(self.start), end: ceil_millis(self.end) }
+    }
+}
+
+fn floor_millis(nanos: Nanos) -> Millis {
+    let millis = nanos.div_euclid(NANOS_PER_MILLI);
+    Millis::try_from(millis).unwrap_or(if millis < 0 { Millis::MIN } else { Millis::MAX })
+}
+
+fn ceil_millis(nanos: Nanos) -> Millis {
+    floor_millis(nanos + NANOS_PER_MILLI - 1)
+}
+
 /// A date, a date with time, or a time alone, as precise as it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Temporal {
@@ -51,6 +84,10 @@ pub struct Temporal {
     /// 60 in a leap second.
     pub second: u8,
     pub millisecond: u16,
+    /// Nanoseconds beyond the millisecond.
+    pub nanosecond: u32,
+    /// How many digits of a fraction of a second were written, up to 9; what goes beyond is cut.
+    pub fraction_digits: u8,
     /// Offset from UTC in minutes, east positive; `None` where none was written.
     pub offset: Option<i16>,
     pub precision: Precision,
@@ -58,9 +95,15 @@ pub struct Temporal {
 
 impl Temporal {
     /// Parses `YYYY[-MM[-DD[Thh:mm[:ss[.fff]][zone]]]]`. `None` for anything else, also for days that no calendar has.
-    /// Hours without minutes, and times without a zone, are accepted: search values and FHIRPath have them.
+    /// Times without a zone are accepted: search values have them.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
+        Self::parse_partial(text).filter(|date| date.precision != Precision::Hour && !text.ends_with('T'))
+    }
+
+    /// As FHIRPath writes a date or a dateTime: also `YYYY-MM-DDThh` and `YYYY-MM-DDT` (N1 spec, Literals).
+    #[must_use]
+    pub fn parse_partial(text: &str) -> Option<Self> {
         let (date, time) = match text.split_once('T') {
             Some((date, time)) => (date, Some(time)),
             None => (text, None),
@@ -90,7 +133,31 @@ impl Temporal {
     }
 
     fn midnight(year: i32, month: u8, day: u8, precision: Precision) -> Self {
-        Self { year, month, day, hour: 0, minute: 0, second: 0, millisecond: 0, offset: None, precision }
+        Self {
+            year,
+            month,
+            day,
+            hour: 0,
+            minute: 0,
+            second: 0,
+            millisecond: 0,
+            nanosecond: 0,
+            fraction_digits: 0,
+            offset: None,
+            precision,
+        }
+    }
+
+    /// Without what is finer than a millisecond.
+    #[must_use]
+    pub fn whole_millis(&self) -> Self {
+        Self { nanosecond: 0, fraction_digits: self.fraction_digits.min(3), ..*self }
+    }
+
+    /// The day without its time and zone, as precise as before, at most to the day.
+    #[must_use]
+    pub fn date(&self) -> Self {
+        Self::midnight(self.year, self.month, self.day, self.precision.min(Precision::Day))
     }
 
     fn parse_date(text: &str) -> Option<Self> {
@@ -130,29 +197,44 @@ impl Temporal {
             if fraction.is_empty() || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
                 return None;
             }
-            let padded: String = fraction.chars().chain("000".chars()).take(3).collect();
-            self.millisecond = padded.parse().ok()?;
+            let padded: String = fraction.chars().chain("000000000".chars()).take(9).collect();
+            let nanos: u32 = padded.parse().ok()?;
+            self.millisecond = u16::try_from(nanos / 1_000_000).ok()?;
+            self.nanosecond = nanos % 1_000_000;
+            self.fraction_digits = u8::try_from(fraction.len().min(9)).ok()?;
             self.precision = Precision::Millisecond;
         }
         Some(())
     }
 
-    /// The interval of the time line. A zone that was not written is taken as UTC.
+    /// The time that it stands for, as finely as it was written: a fraction of more than three digits is as long as its last
+    /// digit, a shorter one a millisecond. A zone that was not written is taken as UTC.
     /// CHOICE: R4 search.html#date leaves the zone to the server; UTC makes answers independent of where it runs.
     #[must_use]
-    pub fn interval(&self) -> Interval {
+    pub fn span(&self) -> Span {
+        let nanos = |millis: Millis| i128::from(millis) * NANOS_PER_MILLI;
         let start = self.start();
+        let from = nanos(start) + i128::from(self.nanosecond);
         let end = match self.precision {
-            Precision::Year => Self { year: self.year + 1, ..*self }.start(),
-            Precision::Month if self.month == 12 => Self { year: self.year + 1, month: 1, ..*self }.start(),
-            Precision::Month => Self { month: self.month + 1, ..*self }.start(),
-            Precision::Day => start + 86_400_000,
-            Precision::Hour => start + 3_600_000,
-            Precision::Minute => start + 60_000,
-            Precision::Second => start + 1_000,
-            Precision::Millisecond => start + 1,
+            Precision::Year => nanos(Self { year: self.year + 1, ..*self }.start()),
+            Precision::Month if self.month == 12 => {
+                nanos(Self { year: self.year + 1, month: 1, ..*self }.start())
+            }
+            Precision::Month => nanos(Self { month: self.month + 1, ..*self }.start()),
+            Precision::Day => nanos(start + 86_400_000),
+            Precision::Hour => nanos(start + 3_600_000),
+            Precision::Minute => nanos(start + 60_000),
+            Precision::Second => nanos(start + 1_000),
+            Precision::Millisecond => from + 10_i128.pow(9 - u32::from(self.fraction_digits.clamp(3, 9))),
         };
-        Interval { start, end }
+        Span { start: from, end }
+    }
+
+    /// The milliseconds of [`Self::span`], begun ones included.
+    #[must_use]
+    pub fn interval(&self) -> Interval {
+        let Span { start, end } = self.span();
+        Interval { start: floor_millis(start), end: ceil_millis(end) }
     }
 
     fn start(&self) -> Millis {
@@ -176,6 +258,8 @@ impl Temporal {
             minute: part(60_000, 60),
             second: part(1_000, 60),
             millisecond: u16::try_from(rest % 1_000).unwrap_or(0),
+            nanosecond: 0,
+            fraction_digits: 3,
             offset: Some(0),
             precision: Precision::Millisecond,
         }
@@ -183,7 +267,7 @@ impl Temporal {
 
     /// The parts that were written, largest first, in the zone that was written.
     #[must_use]
-    pub fn parts(&self) -> [i32; 7] {
+    pub fn parts(&self) -> [i32; 8] {
         [
             self.year,
             i32::from(self.month),
@@ -192,6 +276,7 @@ impl Temporal {
             i32::from(self.minute),
             i32::from(self.second),
             i32::from(self.millisecond),
+            i32::try_from(self.nanosecond).unwrap_or(0),
         ]
     }
 
@@ -210,13 +295,14 @@ impl Temporal {
             Precision::Millisecond => Precision::Second,
             other => other,
         };
-        const ORDER: [Precision; 7] = [
+        const ORDER: [Precision; 8] = [
             Precision::Year,
             Precision::Month,
             Precision::Day,
             Precision::Hour,
             Precision::Minute,
             Precision::Second,
+            Precision::Millisecond,
             Precision::Millisecond,
         ];
         for ((precision, a), b) in ORDER.iter().zip(left.parts()).zip(right.parts()) {
@@ -235,8 +321,18 @@ impl Temporal {
         Some(Ordering::Equal)
     }
 
+    /// Another millisecond in UTC, with the precision and what is finer than a millisecond of this one.
+    fn at(&self, millis: Millis) -> Self {
+        Self {
+            precision: self.precision,
+            nanosecond: self.nanosecond,
+            fraction_digits: self.fraction_digits,
+            ..Self::from_millis(millis)
+        }
+    }
+
     fn in_utc(&self) -> Self {
-        Self { precision: self.precision, ..Self::from_millis(self.start()) }
+        self.at(self.start())
     }
 
     /// Moves the date by whole calendar months, to the last day of the month where the day does not exist.
@@ -252,12 +348,8 @@ impl Temporal {
     #[must_use]
     pub fn plus_millis(&self, millis: i64) -> Option<Self> {
         let zone = i64::from(self.offset.unwrap_or(0)) * 60_000;
-        let moved = Self::from_millis(self.start().checked_add(zone)?.checked_add(millis)?);
-        (1..=9999).contains(&moved.year).then_some(Self {
-            offset: self.offset,
-            precision: self.precision,
-            ..moved
-        })
+        let moved = self.at(self.start().checked_add(zone)?.checked_add(millis)?);
+        (1..=9999).contains(&moved.year).then_some(Self { offset: self.offset, ..moved })
     }
 
     /// The text in the standard's form, as precise as the value.
@@ -289,7 +381,9 @@ impl Temporal {
             text.push_str(&format!(":{:02}", self.second));
         }
         if self.precision >= Precision::Millisecond {
-            text.push_str(&format!(".{:03}", self.millisecond));
+            let fraction = format!("{:03}{:06}", self.millisecond, self.nanosecond);
+            text.push('.');
+            text.extend(fraction.chars().take(usize::from(self.fraction_digits.max(3))));
         }
         text
     }
@@ -393,6 +487,12 @@ mod tests {
         check("1600-02-29", "1600-02-29T00:00:00.000", "1600-03-01T00:00:00.000");
         check("2020-01-01T10:00:00+02:00", "2020-01-01T08:00:00.000", "2020-01-01T08:00:01.000");
         check("2020-01-01T00:30:00.5-01:00", "2020-01-01T01:30:00.500", "2020-01-01T01:30:00.501");
+        // A leap second is filed as the next second.
+        check("2016-12-31T23:59:60Z", "2017-01-01T00:00:00.000", "2017-01-01T00:00:01.000");
+        let fine = Temporal::parse("1970-01-01T00:00:00.00000001Z").unwrap();
+        assert_eq!((fine.span().start, fine.span().end), (10, 20));
+        assert_eq!(fine.to_text(), "1970-01-01T00:00:00.00000001Z");
+        assert_eq!((fine.interval().start, fine.interval().end), (0, 1));
     }
 
     #[test]
@@ -409,6 +509,10 @@ mod tests {
             "2020-01-01T10:00:00z",
             "2020-01T10:00",
             "2020-01-01T10:00:00.Z",
+            "2020-01-01T",
+            "2020-01-01T10",
+            "2020-01-01T10Z",
+            "2020-01-01T10:00:61Z",
         ] {
             assert_eq!(Temporal::parse(text), None, "{text}");
         }
@@ -428,6 +532,7 @@ mod tests {
         check("2012-01-01T10:00:00Z", "2012-01-01T11:00:00+01:00", Some(Ordering::Equal));
         check("2012-01-01T10:00:00", "2012-01-01T10:00:00.000", Some(Ordering::Equal));
         check("2012-01-01T10:00:00Z", "2012-01-01T10:00:00", None);
+        check("2012-01-01T10:00:00.0001Z", "2012-01-01T10:00:00.0002Z", Some(Ordering::Less));
     }
 
     #[test]

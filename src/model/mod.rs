@@ -14,7 +14,7 @@ mod tree;
 mod xml;
 
 pub use id::{ResourceId, ResourceKey, VersionId};
-pub use instant::{Interval, Millis, Precision, Temporal};
+pub use instant::{Interval, Millis, NANOS_PER_MILLI, Nanos, Precision, Span, Temporal};
 pub use json::{JSON_DEPTH_MAX, SyntaxError, parse};
 pub use json_patch::{PATCH_COPIED_BYTES_MAX, PATCH_OPERATIONS_MAX, apply as apply_json_patch};
 pub use normalize::{Normalized, minify, normalize, prettify, quote};

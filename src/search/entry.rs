@@ -1,5 +1,7 @@
 //! An index entry: a parameter, and a value in a form that sorts as searches ask for it.
 //!
+//! Of a text that is longer than 512 bytes an entry has the beginning and a hash of the whole.
+//!
 //! A value is its key, which searches give ranges of, and a tail, which they may check. A composite is the keys of its parts
 //! and then their tails, so that the last part can be a range where those before it are given whole.
 //!
@@ -15,7 +17,15 @@
 //! | Unit, UnitRange | | | | | | code or unit, number(s); system | | |
 //! | Canonical, CanonicalRange | | | | | | canonical unit, number(s); code | | |
 //! | Long | | | | start, end of a long interval, too | | | | |
+//! | Word | | of a name: folded, from a later word on | | | | | | |
+//! | Cut | | of long ones, too: nothing | | | | | of long ones, too: nothing | |
 //! | Composite | the keys of the parts; their tails | | | | | | | |
+
+use std::borrow::Cow;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::model::{Nanos, Span};
 
 /// In which form a value stands in an entry; the first byte of its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +43,8 @@ pub enum Form {
     UnitRange,
     CanonicalRange,
     Long,
+    Word,
+    Cut,
 }
 
 impl Form {
@@ -52,6 +64,8 @@ impl Form {
             Self::UnitRange => 0x1a,
             Self::CanonicalRange => 0x1b,
             Self::Long => 0x1c,
+            Self::Word => 0x1d,
+            Self::Cut => 0x1e,
         }
     }
 }
@@ -115,13 +129,13 @@ impl Encoded {
         Self { key: vec![form.byte()], tail: Vec::new() }
     }
 
-    pub(super) fn text(mut self, text: &[u8]) -> Self {
-        push_text(&mut self.key, text);
+    pub(super) fn text(mut self, text: impl AsRef<[u8]>) -> Self {
+        push_text(&mut self.key, text.as_ref());
         self
     }
 
-    pub(super) fn time(mut self, millis: i64) -> Self {
-        push_time(&mut self.key, millis);
+    pub(super) fn time(mut self, nanos: Nanos) -> Self {
+        push_time(&mut self.key, nanos);
         self
     }
 
@@ -130,8 +144,8 @@ impl Encoded {
         self
     }
 
-    pub(super) fn tail(mut self, text: &[u8]) -> Self {
-        push_text(&mut self.tail, text);
+    pub(super) fn tail(mut self, text: impl AsRef<[u8]>) -> Self {
+        push_text(&mut self.tail, text.as_ref());
         self
     }
 
@@ -141,13 +155,43 @@ impl Encoded {
     }
 }
 
-/// A text in an index is cut at this many bytes; what is longer is found by its beginning.
+/// Of a longer text so many bytes are in the index, and a hash of the whole.
 pub(super) const TEXT_BYTES_MAX: usize = 512;
 
-/// The part of a text that is indexed. Entries and queries are cut alike.
-pub(super) fn cut(text: &str) -> &[u8] {
+/// Stands between the beginning of a long text and its hash: no text has such a byte.
+const CUT: u8 = 0xff;
+
+/// How many bytes of a hash are kept.
+const HASH_BYTES: usize = 16;
+
+/// What the index has of a text: itself; of a long one the beginning and a hash, so that different texts are different, however
+/// far they agree. Entries and queries have the same.
+pub(super) fn cut(text: &str) -> Cow<'_, [u8]> {
+    let bytes = text.as_bytes();
+    match bytes.get(..TEXT_BYTES_MAX) {
+        Some(start) if bytes.len() > TEXT_BYTES_MAX => {
+            let hash = Sha256::digest(bytes);
+            let hash = hash.iter().copied().take(HASH_BYTES);
+            Cow::Owned(start.iter().copied().chain([CUT]).chain(hash).collect())
+        }
+        _ => Cow::Borrowed(bytes),
+    }
+}
+
+/// The entry that tells, beside its own, of a text that is not in the index as a whole.
+pub(super) fn cut_mark(text: &str) -> Option<Encoded> {
+    (text.len() > TEXT_BYTES_MAX).then(|| Encoded::new(Form::Cut).text(b""))
+}
+
+/// What the index has of the beginning of a text that begins so.
+pub(super) fn cut_open(text: &str) -> &[u8] {
     let bytes = text.as_bytes();
     bytes.get(..TEXT_BYTES_MAX).unwrap_or(bytes)
+}
+
+/// The text of an entry as far as it is there, without the hash of the rest.
+pub(super) fn without_hash(text: &[u8]) -> &[u8] {
+    text.split(|byte| *byte == CUT).next().unwrap_or(text)
 }
 
 /// Zero bytes become `00 ff`, the end is `00 00`: a text sorts before every longer one that begins with it.
@@ -170,12 +214,57 @@ pub(super) fn text_end(bytes: &[u8]) -> Option<usize> {
     bytes.windows(2).position(|pair| pair == [0, 0]).map(|at| at + 2)
 }
 
-/// Big-endian with the sign turned round, so that times before 1970 sort before those after.
-pub(super) fn push_time(out: &mut Vec<u8>, millis: i64) {
-    out.extend_from_slice(&(millis ^ i64::MIN).to_be_bytes());
+/// How many bytes a time takes.
+pub(super) const TIME_BYTES: usize = 9;
+
+/// Nanoseconds, big-endian with the sign turned round, so that times before 1970 sort before those after.
+pub(super) fn push_time(out: &mut Vec<u8>, nanos: Nanos) {
+    let Span { start: first, end: last } = Span::ALWAYS;
+    let bytes = (nanos.clamp(first, last) - first).to_be_bytes();
+    out.extend(bytes.iter().skip(bytes.len() - TIME_BYTES));
 }
 
 /// The time that such bytes stand for.
-pub(super) fn time_of(bytes: &[u8]) -> Option<i64> {
-    bytes.first_chunk::<8>().map(|bytes| i64::from_be_bytes(*bytes) ^ i64::MIN)
+pub(super) fn time_of(bytes: &[u8]) -> Option<Nanos> {
+    let bytes = bytes.first_chunk::<TIME_BYTES>()?;
+    Some(bytes.iter().fold(0, |nanos, byte| nanos << 8 | Nanos::from(*byte)) + Span::ALWAYS.start)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{TEXT_BYTES_MAX, TIME_BYTES, cut, cut_open, push_time, time_of, without_hash};
+    use crate::model::{Span, Temporal};
+
+    #[test]
+    fn long_texts_are_different_however_far_they_agree() {
+        let of = |len: usize, end: &str| format!("{}{end}", "ä".repeat(len));
+        let long = of(TEXT_BYTES_MAX / 2, "1");
+        assert_ne!(cut(&long), cut(&of(TEXT_BYTES_MAX / 2, "2")));
+        assert_ne!(cut(&long), cut(&of(TEXT_BYTES_MAX / 2, "")));
+        assert_eq!(without_hash(&cut(&long)), cut_open(&long));
+        assert!(cut(&long).starts_with(cut_open(&of(TEXT_BYTES_MAX, ""))));
+        let short = of(TEXT_BYTES_MAX / 2, "");
+        assert_eq!((&*cut(&short), without_hash(&cut(&short))), (short.as_bytes(), short.as_bytes()));
+    }
+
+    #[test]
+    fn times_sort_as_they_are_and_come_back() {
+        let of = |text: &str| Temporal::parse(text).unwrap().span();
+        let times = [
+            Span::ALWAYS.start,
+            of("0001").start,
+            of("1969-12-31T23:59:59.999999999Z").start,
+            of("1970").start,
+            of("1970-01-01T00:00:00.000000001Z").start,
+            of("9999").end,
+            Span::ALWAYS.end,
+        ];
+        let keys = times.map(|time| {
+            let mut key = Vec::new();
+            push_time(&mut key, time);
+            assert_eq!((key.len(), time_of(&key)), (TIME_BYTES, Some(time)));
+            key
+        });
+        assert!(keys.is_sorted());
+    }
 }

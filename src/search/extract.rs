@@ -126,13 +126,3 @@ fn of_texts(texts: impl Iterator<Item = String>, out: &mut Vec<Encoded>) {
     let found: BTreeSet<String> = texts.flat_map(|text| words(&text)).collect();
     out.extend(found.iter().map(|text| word(text)));
 }
-
-/// The texts in which a phrase is looked for.
-#[must_use]
-pub fn texts(source: &Source, resource: Node<'_>) -> Vec<String> {
-    match source {
-        Source::Narrative => narrative(resource).into_iter().collect(),
-        Source::Content => Element::resource(resource).map(content).unwrap_or_default(),
-        Source::Expressions(_) => Vec::new(),
-    }
-}

@@ -2,24 +2,25 @@
 use std::sync::Arc;
 
 use crate::definitions::{ParamType, TypeDef, r4};
-use crate::model::{Interval, ResourceId};
+use crate::model::{Interval, ResourceId, Span};
 
-use super::entry::{Encoded, Form, cut};
+use super::entry::{Encoded, Form, TEXT_BYTES_MAX, cut};
 use super::fold::fold;
 use super::matcher::{Ask, Check, Matcher};
 use super::param::{
     Asking, asks, modifiers, overlapping, sounds, to_identifier, to_resource, to_url, token_ask, word,
 };
 use super::params::{Param, SearchParams, param_id};
-use super::text::Prefix;
+use super::text::{Prefix, unescape};
+use super::whole_text::TextCheck;
 
 /// A condition on a resource.
 #[derive(Clone, Debug)]
 pub enum Filter {
     /// It has an entry that one of these finds.
     Entries(Vec<Matcher>),
-    /// One of its texts has these words one after the other.
-    Phrase(Arc<Param>, Vec<String>),
+    /// One of its texts for the parameter is so, as the resource alone tells.
+    Text(Arc<Param>, TextCheck),
     Id(Vec<ResourceId>),
     LastUpdated(Prefix, Interval),
     /// It refers by the parameter to a resource that one of the links describes.
@@ -96,7 +97,8 @@ impl Filter {
             Self::Entries(matchers) => matchers.iter().any(|matcher| {
                 of_words(matcher.param) || matcher.start.first() == Some(&Form::Identifier.byte())
             }),
-            Self::Phrase(..) => true,
+            Self::Text(_, TextCheck::Phrase(_)) => true,
+            Self::Text(param, _) => of_words(param.id),
             Self::All(filters) | Self::Any(filters) => {
                 filters.iter().any(|filter| filter.asks_for_texts(is_masked))
             }
@@ -157,7 +159,7 @@ impl Filter {
 
     /// A date that has an instant in common with the interval.
     #[must_use]
-    pub fn overlapping(param: &Param, asked: Interval) -> Self {
+    pub fn overlapping(param: &Param, asked: Span) -> Self {
         let asks = overlapping(asked).into_iter();
         Self::Entries(asks.flat_map(|ask| ask.matchers(param.id, param.kind)).collect())
     }
@@ -170,14 +172,7 @@ impl Filter {
 
     /// That a resource has the word.
     pub(super) fn word(param: &Param, text: &str, is_beginning: bool) -> Self {
-        let value = word(text);
-        let ask = if is_beginning {
-            let mut start = value.key;
-            start.truncate(start.len() - 2);
-            Ask::beginning(start)
-        } else {
-            Ask::key(value)
-        };
+        let ask = if is_beginning { Ask::text_from(Form::Value, text) } else { Ask::key(word(text)) };
         Self::Entries(ask.matchers(param.id, param.kind))
     }
 }
@@ -191,20 +186,46 @@ pub(super) enum TextMatch {
     Ends,
 }
 
-/// Texts compared as the filter language does.
-pub(super) fn text_filter(param: &Param, how: TextMatch, text: &str) -> Filter {
-    let value = if param.kind == ParamType::String { fold(text) } else { text.to_owned() };
-    let ask = match how {
-        TextMatch::Whole => Ask::key(Encoded::new(Form::Value).text(cut(&value))),
+/// Texts in a form compared with a text that is folded where theirs are. Entries have the beginning of a long text only: how it
+/// goes on the resource tells.
+pub(super) fn text_filter(param: &Arc<Param>, form: Form, how: TextMatch, text: &str) -> Filter {
+    let entries = |ask: Ask| Filter::Entries(ask.matchers(param.id, param.kind));
+    let whole = |check: TextCheck| Filter::Text(param.clone(), check);
+    let (held, check) = match how {
+        TextMatch::Whole => return entries(Ask::key(Encoded::new(form).text(cut(text)))),
         TextMatch::Begins => {
-            let mut start = Encoded::new(Form::Value).text(cut(&value)).key;
-            start.truncate(start.len() - 2);
-            Ask::beginning(start)
+            let beginning = entries(Ask::text_from(form, text));
+            return if text.len() > TEXT_BYTES_MAX {
+                Filter::All(vec![beginning, whole(TextCheck::Begins(text.to_owned()))])
+            } else {
+                beginning
+            };
         }
-        TextMatch::Holds => Ask::all(Form::Value).with(Check::Holds(value.into_bytes())),
-        TextMatch::Ends => Ask::all(Form::Value).with(Check::Ends(value.into_bytes())),
+        TextMatch::Holds => (Check::Holds(text.as_bytes().to_vec()), TextCheck::Holds(text.to_owned())),
+        TextMatch::Ends => (Check::Ends(text.as_bytes().to_vec()), TextCheck::Ends(text.to_owned())),
     };
-    Filter::Entries(ask.matchers(param.id, param.kind))
+    // Looked for like the texts themselves, so that the plan knows at once where there is none.
+    let is_cut = entries(Ask::all(Form::Cut).with(Check::Holds(Vec::new())));
+    Filter::Any(vec![entries(Ask::all(form).with(held)), Filter::All(vec![is_cut, whole(check)])])
+}
+
+/// A string with several words: it begins so, or each of the words begins one of the values or a word of a name.
+fn string_filter(param: &Arc<Param>, text: &str) -> Filter {
+    let begins = |text: &str| {
+        let asks = [Form::Value, Form::Word].map(|form| Ask::text_from(form, text)).into_iter();
+        let entries = Filter::Entries(asks.flat_map(|ask| ask.matchers(param.id, param.kind)).collect());
+        if text.len() > TEXT_BYTES_MAX {
+            Filter::All(vec![entries, Filter::Text(param.clone(), TextCheck::Begins(text.to_owned()))])
+        } else {
+            entries
+        }
+    };
+    if text.contains(' ') {
+        let words = Filter::All(text.split(' ').map(begins).collect());
+        Filter::Any(vec![begins(text), words])
+    } else {
+        begins(text)
+    }
 }
 
 /// The filter for a parameter with a modifier and alternatives.
@@ -241,6 +262,22 @@ pub(super) fn term(
         };
         return Ok(Filter::any(values.iter().map(each).collect()));
     }
+    let text_of = |value: &String| match (param.kind, modifier) {
+        (ParamType::String, None) => Some(string_filter(param, &fold(&unescape(value)))),
+        (ParamType::String, Some("contains")) => {
+            Some(text_filter(param, Form::Value, TextMatch::Holds, &fold(&unescape(value))))
+        }
+        (ParamType::Token, Some("text")) => {
+            Some(text_filter(param, Form::Text, TextMatch::Begins, &fold(&unescape(value))))
+        }
+        (ParamType::Uri, Some("below")) => {
+            Some(text_filter(param, Form::Value, TextMatch::Begins, &unescape(value)))
+        }
+        _ => None,
+    };
+    if let Some(filters) = values.iter().map(text_of).collect() {
+        return Ok(joined(filters));
+    }
     let asked_with = modifier.filter(|name| *name != "not");
     let mut matchers = Vec::new();
     for value in values {
@@ -249,6 +286,22 @@ pub(super) fn term(
         }
     }
     Ok(Filter::Entries(matchers).negated_if(modifier == Some("not")))
+}
+
+/// Any of them; entries together, because they are read together.
+fn joined(filters: Vec<Filter>) -> Filter {
+    let mut matchers = Vec::new();
+    let mut others = Vec::new();
+    for filter in filters {
+        match filter {
+            Filter::Entries(some) => matchers.extend(some),
+            other => others.push(other),
+        }
+    }
+    if !matchers.is_empty() || others.is_empty() {
+        others.push(Filter::Entries(matchers));
+    }
+    Filter::any(others)
 }
 
 /// The modifiers that ask for other resources.

@@ -3,8 +3,10 @@ use std::sync::Arc;
 
 use crate::definitions::{ParamType, TypeDef};
 
+use super::entry::Form;
 use super::filter::{Filter, Link, Lookup, TextMatch, Way, text_filter};
-use super::param::{Asking, date_interval};
+use super::fold::fold;
+use super::param::{Asking, date_span};
 use super::params::Param;
 use super::query::{Reading, chain_targets, id_of, last_updated};
 
@@ -271,7 +273,7 @@ impl Parser<'_> {
                 _ => Err(not_served(operator, &param.code)),
             },
             ParamType::Date if operator == "po" => {
-                let asked = date_interval(&value)?;
+                let asked = date_span(&value)?;
                 Ok(Filter::overlapping(param, asked))
             }
             ParamType::Date | ParamType::Number | ParamType::Quantity => {
@@ -314,7 +316,8 @@ fn by_text(param: &Arc<Param>, operator: &str, value: &str) -> Result<Filter, St
         "ew" => TextMatch::Ends,
         _ => return Err(not_served(operator, &param.code)),
     };
-    Ok(text_filter(param, how, value).negated_if(operator == "ne"))
+    let text = if param.kind == ParamType::String { fold(value) } else { value.to_owned() };
+    Ok(text_filter(param, Form::Value, how, &text).negated_if(operator == "ne"))
 }
 
 fn by_token(param: &Arc<Param>, operator: &str, value: &str, asking: Asking<'_>) -> Result<Filter, String> {

@@ -1,22 +1,87 @@
-//! Text as string search compares it: without case, accents and superfluous white space (R4 search.html#string).
+//! Text as string search compares it: without case, accents, punctuation and superfluous white space (R4
+//! search.html#string).
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 
-/// The folded form of a text.
+/// The folded form of a text: its words with one space between. An apostrophe parts no words, other punctuation does. What
+/// consists of punctuation alone is compared as it stands.
 #[must_use]
 pub fn fold(text: &str) -> String {
+    let folded = words_of(text, |letter| !letter.is_whitespace() && !is_punctuation(letter));
+    if folded.is_empty() { words_of(text, |letter| !letter.is_whitespace()) } else { folded }
+}
+
+fn words_of(text: &str, is_part: impl Fn(char) -> bool) -> String {
     let mut out = String::with_capacity(text.len());
-    for word in text.split_whitespace() {
-        if !out.is_empty() {
-            out.push(' ');
-        }
-        if word.is_ascii() {
-            out.extend(word.chars().map(|letter| letter.to_ascii_lowercase()));
-        } else {
-            out.extend(word.nfkd().filter(|letter| !is_combining_mark(*letter)).flat_map(char::to_lowercase));
+    let mut is_between = false;
+    for letter in text.chars() {
+        if is_part(letter) {
+            if is_between && !out.is_empty() {
+                out.push(' ');
+            }
+            is_between = false;
+            fold_letter(letter, &mut out);
+        } else if !is_apostrophe(letter) && !is_combining_mark(letter) {
+            is_between = true;
         }
     }
     out
+}
+
+/// The typewriter's, the typographer's, and what keyboards have beside them.
+fn is_apostrophe(letter: char) -> bool {
+    matches!(
+        letter,
+        '\'' | '\u{2018}' | '\u{2019}' | '`' | '\u{b4}' | '\u{2bc}' | '\u{2bb}' | '\u{2b9}' | '\u{2032}'
+    )
+}
+
+/// Punctuation of Latin, Greek and East Asian texts. Signs that are read aloud, such as `&`, `+` and `%`, are words.
+fn is_punctuation(letter: char) -> bool {
+    const SIGNS: [char; 12] = ['&', '+', '%', '#', '@', '$', '<', '=', '>', '~', '^', '|'];
+    if !letter.is_ascii() && letter.nfkd().all(|part| part.is_ascii_punctuation()) {
+        return letter.nfkd().all(is_punctuation);
+    }
+    is_apostrophe(letter)
+        || is_combining_mark(letter)
+        || (letter.is_ascii_punctuation() && !SIGNS.contains(&letter))
+        || matches!(letter, '\u{a1}' | '\u{a7}' | '\u{ab}' | '\u{b6}' | '\u{b7}' | '\u{bb}' | '\u{bf}')
+        || matches!(letter, '\u{2000}'..='\u{206f}' | '\u{2e00}'..='\u{2e7f}' | '\u{3000}'..='\u{303f}')
+}
+
+/// Appends a letter without case and accents.
+pub(super) fn fold_letter(letter: char, out: &mut String) {
+    if letter.is_ascii() {
+        return out.push(letter.to_ascii_lowercase());
+    }
+    if is_apostrophe(letter) {
+        return;
+    }
+    for letter in letter.nfkd().flat_map(char::to_lowercase).filter(|letter| !is_combining_mark(*letter)) {
+        match plain(letter) {
+            Some(text) => out.push_str(text),
+            None => out.push(letter),
+        }
+    }
+}
+
+/// How letters are written where a keyboard does not have them, of those that Unicode does not take apart.
+fn plain(letter: char) -> Option<&'static str> {
+    Some(match letter {
+        'ß' => "ss",
+        'æ' => "ae",
+        'œ' => "oe",
+        'ø' => "o",
+        'ł' => "l",
+        'đ' | 'ð' => "d",
+        'þ' => "th",
+        'ħ' => "h",
+        'ŧ' => "t",
+        'ı' => "i",
+        // The sigma at the end of a word is the letter that it is within.
+        'ς' => "σ",
+        _ => return None,
+    })
 }
 
 /// The Soundex code of a folded word: its first letter and three digits. `None` for what does not begin with a letter of
@@ -79,5 +144,26 @@ mod tests {
     fn case_accents_and_space_do_not_count() {
         assert_eq!(fold("  Müller\t van  DÉ "), "muller van de");
         assert_eq!(fold("ﬁ"), "fi");
+    }
+
+    #[test]
+    fn punctuation_does_not_count() {
+        for (one, other) in [
+            ("O'Brien", "o\u{2019}brien"),
+            ("O\u{b4}Brien", "OBRIEN"),
+            ("St. John", "st john"),
+            ("St.John", "St  John"),
+            ("Smith-Jones", "smith jones"),
+            ("(Anna)", "anna"),
+            ("Straße", "STRASSE"),
+            ("Łukasz Bjørn Ægir", "lukasz bjorn aegir"),
+            ("İstanbul", "istanbul"),
+            ("Οδυσσεύς", "ΟΔΥΣΣΕΥΣ"),
+        ] {
+            assert_eq!(fold(one), fold(other), "{one}");
+        }
+        assert_eq!(fold(" -- /"), "-- /");
+        assert_eq!(fold("Smith & Sons, 5 %"), "smith & sons 5 %");
+        assert_eq!(fold("  "), "");
     }
 }

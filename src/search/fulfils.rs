@@ -2,9 +2,7 @@
 use crate::model::{Millis, Node};
 
 use super::entry::Entry;
-use super::extract::texts;
 use super::filter::Filter;
-use super::param::holds_phrase;
 use super::text::Prefix;
 
 /// Whether a resource with these entries fulfils a condition.
@@ -29,7 +27,7 @@ pub fn fulfils(
         Filter::Entries(matchers) => {
             Ok(entries.iter().any(|entry| matchers.iter().any(|matcher| matcher.finds(entry))))
         }
-        Filter::Phrase(param, words) => Ok(holds_phrase(&texts(&param.source, resource), words)),
+        Filter::Text(param, check) => Ok(check.accepts(param, resource)),
         Filter::Id(ids) => Ok(ids.iter().any(|id| Some(id.as_str()) == resource.str_at("id"))),
         Filter::LastUpdated(prefix, asked) => Ok(time.is_some_and(|time| match prefix {
             Prefix::Eq | Prefix::Ap => asked.start <= time && time < asked.end,

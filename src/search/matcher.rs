@@ -1,8 +1,11 @@
 //! A filter on entries: a range of the index, and the checks that a range alone does not make.
 use crate::definitions::ParamType;
+use crate::model::Nanos;
 
 use super::decimal::amount_len;
-use super::entry::{Encoded, Entry, Form, text_end, time_of};
+use super::entry::{
+    Encoded, Entry, Form, TIME_BYTES, cut_open, push_open_text, text_end, time_of, without_hash,
+};
 use super::param::{decode_composite, distance_m, point_of};
 
 /// What one value asked for finds: a range of keys, what is asked of the key beside, and of the tail.
@@ -22,8 +25,8 @@ pub struct Ask {
 pub enum Check {
     None,
     /// The second time of a date is not after this.
-    SecondTimeAtMost(i64),
-    SecondTimeAfter(i64),
+    SecondTimeAtMost(Nanos),
+    SecondTimeAfter(Nanos),
     /// The numbers of a range, encoded: the low one at least the first and less than the second, the high one likewise.
     Numbers([Vec<u8>; 4]),
     /// The first text holds this anywhere.
@@ -53,6 +56,13 @@ impl Ask {
     pub(super) fn beginning(start: Vec<u8>) -> Self {
         let end = after(&start);
         Self { start, end, is_whole_key: false, check: Check::None, tails: None }
+    }
+
+    /// The values in a form whose text begins so, as far as the index has it.
+    pub(super) fn text_from(form: Form, text: &str) -> Self {
+        let mut start = vec![form.byte()];
+        push_open_text(&mut start, cut_open(text));
+        Self::beginning(start)
     }
 
     /// The values with this key, whatever their tail.
@@ -149,7 +159,7 @@ impl Check {
     /// Whether a key, or a value that begins with it, passes.
     #[must_use]
     pub fn accepts(&self, value: &[u8]) -> bool {
-        let second_time = || value.get(9..).and_then(time_of);
+        let second_time = || value.get(1 + TIME_BYTES..).and_then(time_of);
         match self {
             Self::None => true,
             Self::SecondTimeAtMost(limit) => second_time().is_some_and(|time| time <= *limit),
@@ -176,7 +186,7 @@ impl Check {
 }
 
 fn first_text(value: &[u8]) -> Option<&[u8]> {
-    value.get(1..text_end(value)? - 2)
+    value.get(1..text_end(value)? - 2).map(without_hash)
 }
 
 /// The two numbers at the end of the key of a range lie inside the bounds.
@@ -207,7 +217,7 @@ pub fn sort_value(kind: ParamType, value: &[u8]) -> Option<Vec<u8>> {
     let (form, rest) = value.split_first()?;
     if *form == Form::Value.byte() {
         return if kind == ParamType::Date {
-            value.get(..9).map(<[u8]>::to_vec)
+            value.get(..1 + TIME_BYTES).map(<[u8]>::to_vec)
         } else {
             Some(value.to_vec())
         };
@@ -223,7 +233,7 @@ pub(super) fn key_len(kind: ParamType, value: &[u8]) -> Option<usize> {
         ParamType::Token | ParamType::String | ParamType::Uri => text_after(1),
         ParamType::Reference if value.first() == Some(&Form::Identifier.byte()) => text_after(1),
         ParamType::Reference => text_after(text_after(1)?),
-        ParamType::Date => Some(17),
+        ParamType::Date => Some(1 + 2 * TIME_BYTES),
         ParamType::Number | ParamType::Quantity => {
             let ranges = [Form::Range, Form::UnitRange, Form::CanonicalRange];
             let mut at = number_at(value)?;

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
 
 use crate::definitions::{ComponentRow, Max, ParamType, Registry, SearchParamRow, TypeDef, TypeId, r4};
-use crate::fhirpath::{Expr, Expression};
+use crate::fhirpath::{Expr, Expression, TypeOperator};
 
 /// A search parameter of one resource type.
 #[derive(Debug)]
@@ -22,6 +22,10 @@ pub struct Param {
     pub components: Vec<Component>,
     /// Whether a resource has at most one value, which is one date or period.
     pub is_single_date: bool,
+    /// Whether elements that it selects may be strings or ways to reach somebody: of a token case does not count then.
+    pub may_be_string: bool,
+    /// Whether it selects parts of people's names, each word of which is looked for by itself (R4 search.html#string).
+    pub is_name_part: bool,
     /// Whether its values are compared by their sound.
     pub is_phonetic: bool,
     /// Whether everything is indexed by it; until then it is not searched by.
@@ -177,6 +181,13 @@ impl<'r> Compiled<'r> {
             }
             Source::Narrative | Source::Content => false,
         };
+        let any = |is_so: fn(&'static Registry, &TypeDef, &Expr) -> bool| match &source {
+            Source::Expressions(expressions) => {
+                expressions.iter().any(|expression| is_so(registry, def, expression.root()))
+            }
+            Source::Narrative | Source::Content => false,
+        };
+        let (may_be_string, is_name_part) = (any(may_be_string), any(is_name_part));
         let components: Vec<Component> =
             row.components.iter().filter_map(|part| component(registry, part, others)).collect();
         if components.len() != row.components.len()
@@ -195,6 +206,8 @@ impl<'r> Compiled<'r> {
             targets,
             components,
             is_single_date,
+            may_be_string,
+            is_name_part,
             is_phonetic: row.usage.as_deref() == Some("phonetic"),
             is_ready: true,
             fingerprint: fingerprint(row),
@@ -261,6 +274,44 @@ fn is_single_date(registry: &'static Registry, def: &TypeDef, expr: &Expr) -> bo
         };
         element.max == Max::Times(1) && element.types.iter().all(is_date)
     })
+}
+
+/// Whether what a path selects may be a string or a ContactPoint; a path that cannot be followed by its names may.
+fn may_be_string(registry: &'static Registry, def: &TypeDef, expr: &Expr) -> bool {
+    selected(registry, def, expr).is_none_or(|types| {
+        types.iter().any(|of| ["string", "markdown", "ContactPoint"].contains(&&*of.name))
+    })
+}
+
+/// Whether a path leads to a part of a HumanName.
+fn is_name_part(registry: &'static Registry, def: &TypeDef, expr: &Expr) -> bool {
+    let Expr::Member { base: Some(base), .. } = expr else { return false };
+    selected(registry, def, base).is_some_and(|types| types.iter().any(|of| &*of.name == "HumanName"))
+}
+
+/// The types of what a path of element names, filters and casts selects; `None` for other paths.
+fn selected<'r>(registry: &'static Registry, def: &'r TypeDef, expr: &Expr) -> Option<Vec<&'r TypeDef>> {
+    match expr {
+        Expr::Member { base: None, name } if registry.find(name).is_some() => Some(vec![def]),
+        Expr::Member { base, name } => {
+            let of = match base {
+                Some(base) => selected(registry, def, base)?,
+                None => vec![def],
+            };
+            let mut types = Vec::new();
+            for of in of {
+                for (id, _) in of.element(name).iter().flat_map(|element| element.types.iter()) {
+                    types.push(registry.get(*id)?);
+                }
+            }
+            Some(types)
+        }
+        Expr::Call { base: Some(base), name, .. } if name == "where" => selected(registry, def, base),
+        Expr::Type { operator: TypeOperator::As, type_name, .. } => {
+            Some(vec![registry.find(&type_name.name)?])
+        }
+        _ => None,
+    }
 }
 
 /// FNV-1a over what decides about the entries of a parameter.

@@ -5,7 +5,7 @@ use crate::definitions::{ParamType, TypeDef};
 use super::entry::{Form, text_end};
 use super::filter::{Filter, Lookup};
 use super::matcher::{Check, Matcher};
-use super::params::{Param, SearchParams};
+use super::params::{Param, SearchParams, param_id};
 
 /// A value that may be of one person alone.
 #[derive(Clone, Debug)]
@@ -47,10 +47,23 @@ fn collect(params: &SearchParams, def: &'static TypeDef, filter: &Filter, out: &
         Filter::Has(_, link) => collect(params, link.def, &link.filter, out),
         Filter::All(filters) | Filter::Any(filters) => {
             filters.iter().for_each(|filter| collect(params, def, filter, out));
+            // The words of a name may be one person's together where none of them is alone.
+            if matches!(filter, Filter::All(_))
+                && !filters.is_empty()
+                && filters.iter().all(|filter| is_of_person(def, filter))
+            {
+                out.push(Sought::Resources(def, filter.clone()));
+            }
         }
         Filter::Not(filter) => collect(params, def, filter, out),
-        Filter::Phrase(..) | Filter::LastUpdated(..) | Filter::Lookup(_) => {}
+        Filter::Text(..) | Filter::LastUpdated(..) | Filter::Lookup(_) => {}
     }
+}
+
+/// Whether a condition on a Patient is one on names or ways to reach it alone.
+fn is_of_person(def: &TypeDef, filter: &Filter) -> bool {
+    let is_of_persons = |matcher: &Matcher| OF_PERSONS.iter().any(|code| param_id(code) == matcher.param);
+    matches!(filter, Filter::Entries(matchers) if &*def.name == "Patient" && matchers.iter().all(is_of_persons))
 }
 
 fn of_entry(def: &'static TypeDef, param: &Param, matcher: &Matcher) -> Option<Sought> {
@@ -112,6 +125,8 @@ mod tests {
         check("Patient", "_id=a,b", &["Patient/a", "Patient/b"]);
         check("Patient", "identifier=urn:s|1", &["Patient that fulfil"]);
         check("Patient", "family=Day&gender=female&birthdate=1970", &["Patient that fulfil"]);
+        // Each word, and both together.
+        check("Patient", "name=Ann Day", &["Patient that fulfil"]);
         check("Patient", "name:missing=true", &[]);
         check("Patient", "gender=female&birthdate=1970&address-city=Bonn", &[]);
         check("Patient", "_filter=_id eq \"a\" or family co \"b\"", &["Patient that fulfil", "Patient/a"]);

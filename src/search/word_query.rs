@@ -4,6 +4,7 @@ use std::sync::Arc;
 use super::filter::Filter;
 use super::param::words;
 use super::params::Param;
+use super::whole_text::TextCheck;
 
 /// Parentheses deeper than this are refused.
 const DEPTH_MAX: usize = 16;
@@ -131,7 +132,7 @@ impl Reader<'_> {
                 let mut all: Vec<Filter> =
                     parts.iter().map(|part| Filter::word(param, part, false)).collect();
                 if parts.len() > 1 {
-                    all.push(Filter::Phrase(param.clone(), parts));
+                    all.push(Filter::Text(param.clone(), TextCheck::Phrase(parts)));
                 }
                 Filter::all(all)
             }

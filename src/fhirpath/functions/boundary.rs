@@ -78,7 +78,7 @@ fn of_date(date: Temporal, digits: i64, end: End, is_date_time: bool) -> Option<
         17 if is_date_time => Precision::Millisecond,
         _ => return None,
     };
-    let mut bound = date;
+    let mut bound = date.whole_millis();
     if end == End::High {
         if date.precision < Precision::Month {
             bound.month = 12;
@@ -94,7 +94,7 @@ fn of_date(date: Temporal, digits: i64, end: End, is_date_time: bool) -> Option<
     }
     bound.precision = precision;
     if precision <= Precision::Day {
-        bound = Temporal { hour: 0, minute: 0, second: 0, millisecond: 0, offset: None, ..bound };
+        bound = bound.date();
     } else if date.offset.is_none() {
         // The earliest zone is 14 hours ahead of UTC, the latest 12 behind.
         bound.offset = Some(if end == End::Low { 14 * 60 } else { -12 * 60 });
@@ -124,7 +124,7 @@ fn of_time(time: Temporal, digits: i64, end: End) -> Option<Temporal> {
         9 => Precision::Millisecond,
         _ => return None,
     };
-    let mut bound = time;
+    let mut bound = time.whole_millis();
     if end == End::High {
         fill_clock(&mut bound, time.precision);
     }

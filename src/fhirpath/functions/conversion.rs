@@ -6,7 +6,7 @@ use crate::fhirpath::equality::number;
 use crate::fhirpath::operators::single;
 use crate::fhirpath::quantity::Quantity;
 use crate::fhirpath::value::{Value, decimal};
-use crate::model::{Precision, Temporal};
+use crate::model::Temporal;
 
 use super::{Answer, Call};
 
@@ -81,17 +81,16 @@ fn to_string<'t>(value: &Value<'t>) -> Option<Value<'t>> {
 fn to_date<'t>(value: &Value<'t>) -> Option<Value<'t>> {
     let date = match value {
         Value::Date(date) | Value::DateTime(date) => *date,
-        Value::String(text) => Temporal::parse(text)?,
+        Value::String(text) => Temporal::parse_partial(text)?,
         _ => return None,
     };
-    let day = Temporal { hour: 0, minute: 0, second: 0, millisecond: 0, offset: None, ..date };
-    Some(Value::Date(Temporal { precision: date.precision.min(Precision::Day), ..day }))
+    Some(Value::Date(date.date()))
 }
 
 fn to_date_time<'t>(value: &Value<'t>) -> Option<Value<'t>> {
     Some(Value::DateTime(match value {
         Value::Date(date) | Value::DateTime(date) => *date,
-        Value::String(text) => Temporal::parse(text)?,
+        Value::String(text) => Temporal::parse_partial(text)?,
         _ => return None,
     }))
 }

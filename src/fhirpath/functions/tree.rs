@@ -8,7 +8,7 @@ use crate::fhirpath::element::Element;
 use crate::fhirpath::evaluate::Evaluated;
 use crate::fhirpath::operators::single;
 use crate::fhirpath::value::{self, Collection, Value};
-use crate::model::{JsonKind, Precision, Reference, ReferenceTarget, Temporal};
+use crate::model::{JsonKind, Reference, ReferenceTarget, Temporal};
 
 use super::{Answer, Call};
 
@@ -29,11 +29,7 @@ pub(super) fn call<'t>(call: &mut Call<'_, '_, '_, 't>) -> Answer<'t> {
         "htmlChecks" => Ok(vec![Value::Boolean(true)]),
         "memberOf" => member_of(call),
         "now" => Ok(vec![Value::DateTime(call.evaluator.environment.now)]),
-        "today" => {
-            let today =
-                Temporal { precision: Precision::Day, offset: None, ..call.evaluator.environment.now };
-            Ok(vec![Value::Date(Temporal { hour: 0, minute: 0, second: 0, millisecond: 0, ..today })])
-        }
+        "today" => Ok(vec![Value::Date(call.evaluator.environment.now.date())]),
         "timeOfDay" => Ok(vec![Value::Time(Temporal { offset: None, ..call.evaluator.environment.now })]),
         _ => return None,
     })

@@ -8,7 +8,7 @@ use crate::search::{Param, SearchParams, search_params};
 use crate::store::{Snapshot, StoreError, Write, indexed_key};
 
 /// Raised when entries are made in another way: what an earlier release has indexed is then indexed again.
-const INDEX_VERSION: u64 = 5;
+const INDEX_VERSION: u64 = 6;
 
 /// By type.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

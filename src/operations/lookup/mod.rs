@@ -58,7 +58,7 @@ impl Lookups<'_> {
                 Lookup::Parts(param, way, value) => self.parts(&param, way, &value)?,
                 Lookup::List(id) => Filter::Id(self.list(def, &id)?),
             },
-            plain @ (Filter::Entries(_) | Filter::Phrase(..) | Filter::Id(_) | Filter::LastUpdated(..)) => {
+            plain @ (Filter::Entries(_) | Filter::Text(..) | Filter::Id(_) | Filter::LastUpdated(..)) => {
                 plain
             }
         })

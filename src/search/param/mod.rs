@@ -16,7 +16,7 @@ mod words;
 mod tests;
 
 use crate::definitions::ParamType;
-use crate::fhirpath::Value;
+use crate::fhirpath::{Element, Value};
 use crate::model::Millis;
 
 use super::entry::Encoded;
@@ -24,14 +24,14 @@ use super::matcher::Ask;
 use super::params::Param;
 
 pub(super) use composite::{decode as decode_composite, extract as extract_composite};
-pub use date::date_interval;
+pub use date::date_span;
 pub(super) use date::{about, overlapping};
 pub(super) use reference::{to_identifier, to_resource, to_url};
 pub(super) use special::{distance_m, point_of};
 pub(super) use string::sounds;
 pub(super) use token::ask as token_ask;
 pub(super) use words::{content, narrative, word};
-pub use words::{holds_phrase, words};
+pub(super) use words::{holds_phrase, words};
 
 /// What the meaning of a value depends on beside the value.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +51,7 @@ pub(super) fn extract(param: &Param, value: &Value<'_>, out: &mut Vec<Encoded>) 
             match param.kind {
                 ParamType::Token => token::extract(def, node, out),
                 ParamType::String if param.is_phonetic => string::extract_phonetic(def, node, out),
-                ParamType::String => string::extract(def, node, out),
+                ParamType::String => string::extract(def, node, param.is_name_part, out),
                 ParamType::Reference => reference::extract(param, def, node, out),
                 ParamType::Date => date::extract(def, node, out),
                 ParamType::Uri => uri::extract(node, out),
@@ -67,6 +67,17 @@ pub(super) fn extract(param: &Param, value: &Value<'_>, out: &mut Vec<Encoded>) 
     }
 }
 
+/// The texts that one FHIRPath result has for a parameter, as they are compared, however long they are.
+pub(super) fn texts(param: &Param, value: &Value<'_>, visit: &mut dyn FnMut(std::string::String)) {
+    let Value::Element(Element { node: Some(node), def, .. }) = value else { return };
+    match param.kind {
+        ParamType::Token => token::texts(def, *node, visit),
+        ParamType::String => string::texts(def, *node, param.is_name_part, visit),
+        ParamType::Uri => visit(node.text().to_owned()),
+        _ => {}
+    }
+}
+
 /// What one value asks for. The modifiers that need no store are known here.
 ///
 /// # Errors
@@ -78,7 +89,7 @@ pub(super) fn asks(
     asking: Asking<'_>,
 ) -> Result<Vec<Ask>, std::string::String> {
     match param.kind {
-        ParamType::Token => token::asks(modifier, value),
+        ParamType::Token => token::asks(modifier, value, param.may_be_string),
         ParamType::String => Ok(string::asks(modifier, value)),
         ParamType::Reference => Ok(reference::asks(modifier, value, asking)),
         ParamType::Date => date::asks(value, asking),

@@ -1,4 +1,6 @@
 //! Quantities (R4 search.html#quantity): numbers with a unit; UCUM units of one dimension are compared with each other.
+use std::borrow::Cow;
+
 use octofhir_ucum::{CanonicalUnit, get_canonical_units};
 
 use crate::definitions::TypeDef;
@@ -69,7 +71,7 @@ fn push(measured: &Measured, units: Units<'_>, out: &mut Vec<Encoded>) {
     let is_point = matches!(measured, Measured::Point(_));
     let form = |point: Form, range: Form| if is_point { point } else { range };
     out.push(encoded(form(Form::Value, Form::Range), measured));
-    let with_unit = |form: Form, unit: &str, measured: &Measured, tail: &[u8]| {
+    let with_unit = |form: Form, unit: &str, measured: &Measured, tail: Cow<'_, [u8]>| {
         Encoded::new(form).text(cut(unit)).bytes(&bytes(measured)).tail(tail)
     };
     if let Some(code) = units.code {
@@ -87,7 +89,7 @@ fn push(measured: &Measured, units: Units<'_>, out: &mut Vec<Encoded>) {
         }
     }
     if let Some(unit) = units.unit.filter(|unit| units.code != Some(unit)) {
-        out.push(with_unit(form(Form::Unit, Form::UnitRange), unit, measured, HUMAN));
+        out.push(with_unit(form(Form::Unit, Form::UnitRange), unit, measured, Cow::Borrowed(HUMAN)));
     }
 }
 
@@ -155,8 +157,8 @@ fn before(unit: &str) -> Vec<u8> {
     tail(cut(unit))
 }
 
-fn tail(text: &[u8]) -> Vec<u8> {
+fn tail(text: impl AsRef<[u8]>) -> Vec<u8> {
     let mut out = Vec::new();
-    push_text(&mut out, text);
+    push_text(&mut out, text.as_ref());
     out
 }

@@ -104,6 +104,6 @@ pub(in crate::search) fn to_identifier(system: &str, value: &str) -> Ask {
 /// What stands behind the value of an identifier.
 fn tail(system: &str) -> Vec<Vec<u8>> {
     let mut tail = Vec::new();
-    push_text(&mut tail, cut(system));
+    push_text(&mut tail, &cut(system));
     vec![tail]
 }

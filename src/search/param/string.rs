@@ -1,40 +1,63 @@
 //! Strings (R4 search.html#string): texts compared from their beginning, without case and accents.
 use crate::definitions::{Kind, TypeDef};
 use crate::model::Node;
-use crate::search::entry::{Encoded, Form, cut, push_open_text};
+use crate::search::entry::{Encoded, Form, cut, cut_mark};
 use crate::search::fold::{fold, soundex};
-use crate::search::matcher::{Ask, Check};
+use crate::search::matcher::Ask;
 use crate::search::text::unescape;
 
-use super::words::split;
-
-pub(super) fn extract(def: &TypeDef, node: Node<'_>, out: &mut Vec<Encoded>) {
-    each_text(def, node, &mut |text| {
-        out.push(Encoded::new(Form::Value).text(cut(&fold(text))).tail(cut(text)));
+/// Of a part of a name, too, each later word is indexed.
+pub(super) fn extract(def: &TypeDef, node: Node<'_>, is_name_part: bool, out: &mut Vec<Encoded>) {
+    each_text(def, node, &mut |text, is_name| {
+        let folded = fold(text);
+        out.push(Encoded::new(Form::Value).text(cut(&folded)).tail(cut(text)));
+        if is_name || is_name_part {
+            out.extend(later_words(&folded).map(|rest| Encoded::new(Form::Word).text(cut(rest))));
+        }
+        out.extend(cut_mark(&folded));
     });
 }
 
 pub(super) fn extract_phonetic(def: &TypeDef, node: Node<'_>, out: &mut Vec<Encoded>) {
-    each_text(def, node, &mut |text| {
-        out.extend(split(text).filter_map(|word| soundex(&word)).map(sound));
+    each_text(def, node, &mut |text, _| out.extend(codes(text).map(sound)));
+}
+
+/// The texts as they are compared; of names also from each later word on.
+pub(super) fn texts(def: &TypeDef, node: Node<'_>, is_name_part: bool, visit: &mut dyn FnMut(String)) {
+    each_text(def, node, &mut |text, is_name| {
+        let folded = fold(text);
+        if is_name || is_name_part {
+            later_words(&folded).for_each(|rest| visit(rest.to_owned()));
+        }
+        visit(folded);
     });
+}
+
+/// What a folded text is from each of its words on but the first.
+fn later_words(folded: &str) -> impl Iterator<Item = &str> {
+    folded.match_indices(' ').filter_map(|(at, _)| folded.get(at + 1..))
+}
+
+fn codes(text: &str) -> impl Iterator<Item = String> {
+    let codes: Vec<String> = fold(text).split(' ').filter_map(soundex).collect();
+    codes.into_iter()
 }
 
 fn sound(code: String) -> Encoded {
     Encoded::new(Form::Value).text(code.as_bytes()).tail(b"")
 }
 
-/// R4 search.html#string: a name or an address is found by any of its parts.
-fn each_text(def: &TypeDef, node: Node<'_>, visit: &mut dyn FnMut(&str)) {
-    let parts: &[&str] = match &*def.name {
-        "HumanName" => &["text", "family", "given", "prefix", "suffix"],
-        "Address" => &["text", "line", "city", "district", "state", "postalCode", "country"],
-        _ if def.kind == Kind::Primitive => return visit(node.text()),
+/// R4 search.html#string: a name or an address is found by any of its parts, and a name by any of its words.
+fn each_text(def: &TypeDef, node: Node<'_>, visit: &mut dyn FnMut(&str, bool)) {
+    let (parts, is_name): (&[&str], bool) = match &*def.name {
+        "HumanName" => (&["text", "family", "given", "prefix", "suffix"], true),
+        "Address" => (&["text", "line", "city", "district", "state", "postalCode", "country"], false),
+        _ if def.kind == Kind::Primitive => return visit(node.text(), false),
         _ => return,
     };
     for part in parts.iter().flat_map(|name| node.items_at(name)) {
         if let Some(text) = part.as_str() {
-            visit(text);
+            visit(text, is_name);
         }
     }
 }
@@ -42,18 +65,13 @@ fn each_text(def: &TypeDef, node: Node<'_>, visit: &mut dyn FnMut(&str)) {
 pub(super) fn asks(modifier: Option<&str>, value: &str) -> Vec<Ask> {
     let value = unescape(value);
     let folded = fold(&value);
-    vec![match modifier {
-        Some("exact") => Ask::exactly(Encoded::new(Form::Value).text(cut(&folded)).tail(cut(&value))),
-        Some("contains") => Ask::all(Form::Value).with(Check::Holds(folded.into_bytes())),
-        _ => {
-            let mut start = vec![Form::Value.byte()];
-            push_open_text(&mut start, cut(&folded));
-            Ask::beginning(start)
-        }
-    }]
+    if modifier == Some("exact") {
+        return vec![Ask::exactly(Encoded::new(Form::Value).text(cut(&folded)).tail(cut(&value)))];
+    }
+    [Form::Value, Form::Word].map(|form| Ask::text_from(form, &folded)).into()
 }
 
 /// The codes of the words of a name, all of which must be there.
 pub(in crate::search) fn sounds(value: &str) -> Vec<Ask> {
-    split(&unescape(value)).filter_map(|word| soundex(&word)).map(|code| Ask::key(sound(code))).collect()
+    codes(&unescape(value)).map(|code| Ask::key(sound(code))).collect()
 }

@@ -57,10 +57,43 @@ fn tokens_match_with_and_without_system() {
 #[test]
 fn strings_match_folded_from_the_start() {
     let json = r#"{"resourceType":"Patient","name":[{"family":"Van der Müll","given":["Robert"]}]}"#;
-    check(json, "family", &[("van DER mull", true), ("mull", false)]);
+    check(
+        json,
+        "family",
+        &[
+            ("van DER mull", true),
+            ("mull", true),
+            ("der", true),
+            ("der m", true),
+            ("er", false),
+            ("mull van", true),
+            ("van mull", true),
+            ("van schmidt", false),
+        ],
+    );
+    check(json, "name", &[("robert mull", true), ("MÜLL, x", true), ("robert smith", false)]);
     check(json, "family:contains", &[("MUL", true), ("xx", false)]);
     check(json, "family:exact", &[("Van der Müll", true), ("van der Müll", false)]);
     check(json, "name", &[("rob", true)]);
+    let names = r#"{"resourceType":"Patient","name":[{"family":"O'Brien-Straße","given":["Łukasz Aage"],"text":"St. John"}]}"#;
+    check(
+        names,
+        "family",
+        &[
+            ("obrien", true),
+            ("O\u{2019}Brien strasse", true),
+            ("o\u{b4}brien", true),
+            ("STRASSE", true),
+            ("brien", false),
+        ],
+    );
+    check(names, "family:exact", &[("O'Brien-Straße", true), ("OBrien Straße", false), ("Straße", false)]);
+    check(names, "family:contains", &[("brien-str", true), ("sse", true), ("x", false)]);
+    check(names, "given", &[("lukasz", true), ("aage", true), ("age", false)]);
+    check(names, "name", &[("st john", true), ("john", true), ("lukasz john", true)]);
+    // What is no name is found from its beginning alone.
+    let title = r#"{"resourceType":"ValueSet","status":"active","title":"Blood sugar"}"#;
+    check(title, "title", &[("blood s", true), ("sugar", false)]);
     check(json, "phonetic", &[("Rupert", true), ("Rupert mul", true), ("Rupert Smith", false)]);
 }
 
@@ -98,6 +131,12 @@ fn dates_are_intervals() {
         ("2020-03", true),
         ("2020-03-10", false),
         ("ge2020-03-11", true),
+        ("ge2020-03-12", true),
+        ("ge2020-03-13", false),
+        ("le2020-03-10", true),
+        ("le2020-03-11", true),
+        ("ge2020-02", true),
+        ("le2020-02", false),
         ("gt2020-03-12", false),
         ("gt2020-03-11", true),
         ("lt2020-03-11", true),
@@ -115,7 +154,79 @@ fn dates_are_intervals() {
     ];
     check(json, "date", &values);
     let open = r#"{"resourceType":"Encounter","status":"finished","class":{"code":"AMB"},"period":{"start":"2020-03-10"}}"#;
-    check(open, "date", &[("gt2030", true), ("2020", false)]);
+    check(
+        open,
+        "date",
+        &[("gt2030", true), ("ge2030", true), ("le2030", true), ("le2020-03-09", false), ("2020", false)],
+    );
+    let fine = r#"{"resourceType":"Observation","status":"final","code":{"text":"x"},"effectiveDateTime":"2020-01-01T10:00:00.1234Z"}"#;
+    check(
+        fine,
+        "date",
+        &[
+            ("2020-01-01T10:00:00.1234Z", true),
+            ("2020-01-01T10:00:00.123Z", true),
+            ("2020-01-01T10:00:00.1235Z", false),
+            ("gt2020-01-01T10:00:00.1233Z", true),
+            ("gt2020-01-01T10:00:00.1234Z", false),
+            ("ge2020-01-01T10:00:00.1234Z", true),
+            ("lt2020-01-01T10:00:00.1235Z", true),
+            ("lt2020-01-01T10:00:00.1234Z", false),
+            ("sa2020-01-01T10:00:00.1233Z", true),
+            ("ne2020-01-01T10:00:00.1234Z", false),
+        ],
+    );
+    let leap = r#"{"resourceType":"Observation","status":"final","code":{"text":"x"},"effectiveDateTime":"2016-12-31T23:59:60Z"}"#;
+    check(leap, "date", &[("2017-01-01T00:00:00Z", true), ("2016", false), ("2016-12-31T23:59:60Z", true)]);
+}
+
+#[test]
+fn long_texts_are_compared_whole() {
+    let long = |end: &str| format!("{}{end}", "A".repeat(600));
+    let json = format!(
+        r#"{{"resourceType":"ValueSet","status":"active","url":"http://x/{0}1","title":"{0}1","identifier":[{{"system":"urn:{0}1","value":"{0}1"}}],"useContext":[{{"code":{{"code":"focus"}},"valueCodeableConcept":{{"text":"{0}1"}}}}]}}"#,
+        long("")
+    );
+    for (name, before) in [
+        ("url", "http://x/"),
+        ("url:below", "http://x/"),
+        ("title", ""),
+        ("title:exact", ""),
+        ("title:contains", ""),
+        ("identifier", ""),
+        ("context:text", ""),
+    ] {
+        assert!(found(&json, name, &format!("{before}{}", long("1"))), "{name}");
+        assert!(!found(&json, name, &format!("{before}{}", long("2"))), "{name}");
+        assert!(!found(&json, name, &format!("{before}{}", long("A1"))), "{name}");
+    }
+    check(&json, "title:contains", &[("a1", true), ("a2", false)]);
+    for (value, expected) in [("1", true), ("2", false)] {
+        assert_eq!(found(&json, "identifier", &format!("urn:{}|", long(value))), expected, "{value}");
+        assert_eq!(found(&json, "_filter", &format!("title ew \"{value}\"")), expected, "{value}");
+        assert_eq!(found(&json, "_filter", &format!("url ew \"{value}\"")), expected, "{value}");
+        assert_eq!(found(&json, "_filter", &format!("url co \"A{value}\"")), expected, "{value}");
+    }
+    let words = format!(r#"{{"resourceType":"Patient","name":[{{"family":"Van {}"}}]}}"#, long("1"));
+    assert!(found(&words, "family", &long("1")));
+    assert!(!found(&words, "family", &long("2")));
+}
+
+#[test]
+fn case_does_not_count_of_strings_and_emails() {
+    let set = r#"{"resourceType":"ValueSet","status":"active","version":"1.0.0-Ballot","identifier":[{"value":"Ab"}]}"#;
+    check(
+        set,
+        "version",
+        &[("1.0.0-ballot", true), ("1.0.0-BALLOT", true), ("1.0.0-Ballot", true), ("1.0.0", false)],
+    );
+    // A code or an identifier is what it is.
+    check(set, "identifier", &[("Ab", true), ("ab", false)]);
+    check(set, "status", &[("active", true), ("ACTIVE", false)]);
+    let patient = r#"{"resourceType":"Patient","telecom":[{"system":"email","value":"A@B.example"}]}"#;
+    check(patient, "email", &[("a@b.example", true), ("A@b.Example", true), ("a@b", false)]);
+    check(patient, "telecom", &[("a@b.example", true), ("A@B.EXAMPLE", true)]);
+    check(patient, "telecom:not", &[("A@B.EXAMPLE", false)]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Tokens (R4 search.html#token): codes, identifiers and the like, with the system that they are of.
 use crate::definitions::{Kind, TypeDef};
 use crate::model::Node;
-use crate::search::entry::{Encoded, Form, IMPLIED_SYSTEM, cut, push_open_text, push_text};
+use crate::search::entry::{Encoded, Form, IMPLIED_SYSTEM, cut, push_text};
 use crate::search::fold::fold;
 use crate::search::matcher::Ask;
 use crate::search::text::{split_escaped, unescape};
@@ -14,9 +14,9 @@ pub(super) fn extract(def: &TypeDef, node: Node<'_>, out: &mut Vec<Encoded>) {
             text(node.str_at("text"), out);
         }
         "Identifier" => identifier(node, out),
-        "ContactPoint" => {
-            push(None, node.str_at("value"), out);
-        }
+        // R4 search.html#token: where the element is a string, and in doubt, case does not count.
+        "ContactPoint" => push(None, node.str_at("value").map(str::to_lowercase).as_deref(), out),
+        "string" | "markdown" => push(None, Some(&node.text().to_lowercase()), out),
         "code" | "boolean" | "id" => implied(node.text(), out),
         _ if def.kind == Kind::Primitive => push(None, Some(node.text()), out),
         _ => {}
@@ -46,6 +46,20 @@ fn coding(node: Node<'_>, out: &mut Vec<Encoded>) {
     text(node.str_at("display"), out);
 }
 
+/// The texts that `:text` compares.
+pub(super) fn texts(def: &TypeDef, node: Node<'_>, visit: &mut dyn FnMut(String)) {
+    let found = match &*def.name {
+        "Coding" => vec![node.str_at("display")],
+        "CodeableConcept" => {
+            let displays = node.items_at("coding").map(|coding| coding.str_at("display"));
+            displays.chain([node.str_at("text")]).collect()
+        }
+        "Identifier" => vec![node.get("type").and_then(|kind| kind.str_at("text"))],
+        _ => return,
+    };
+    found.into_iter().flatten().for_each(|text| visit(fold(text)));
+}
+
 /// R4 search.html#modifiers, `:text`: what stands beside the code for people.
 fn text(text: Option<&str>, out: &mut Vec<Encoded>) {
     if let Some(text) = text {
@@ -65,13 +79,10 @@ fn identifier(node: Node<'_>, out: &mut Vec<Encoded>) {
     }
 }
 
-pub(super) fn asks(modifier: Option<&str>, value: &str) -> Result<Vec<Ask>, String> {
+/// Of a parameter whose values may be strings what is asked for is asked for in small letters too.
+pub(super) fn asks(modifier: Option<&str>, value: &str, may_be_string: bool) -> Result<Vec<Ask>, String> {
     match modifier {
-        Some("text") => {
-            let mut start = vec![Form::Text.byte()];
-            push_open_text(&mut start, cut(&fold(&unescape(value))));
-            Ok(vec![Ask::beginning(start)])
-        }
+        Some("text") => Ok(vec![Ask::text_from(Form::Text, &fold(&unescape(value)))]),
         Some("of-type") => of_type(value).map(|ask| vec![ask]),
         _ => {
             let (system, code) = match split_escaped(value, '|') {
@@ -81,7 +92,9 @@ pub(super) fn asks(modifier: Option<&str>, value: &str) -> Result<Vec<Ask>, Stri
             if system.as_deref() == Some("") && code.is_empty() {
                 return Err(format!("`{value}` is neither a system nor a code"));
             }
-            Ok(vec![ask(system.as_deref(), &code)])
+            let small = code.to_lowercase();
+            let in_small = (may_be_string && small != code).then(|| ask(system.as_deref(), &small));
+            Ok([ask(system.as_deref(), &code)].into_iter().chain(in_small).collect())
         }
     }
 }
@@ -101,7 +114,7 @@ fn tails(system: &str) -> Vec<Vec<u8>> {
         push_text(&mut tail, system);
         tail
     };
-    let mut tails = vec![tail(cut(system))];
+    let mut tails = vec![tail(&cut(system))];
     if !system.is_empty() {
         tails.push(tail(IMPLIED_SYSTEM));
     }

@@ -1,11 +1,12 @@
 //! URIs (R4 search.html#uri): compared as they are written, or by their beginning.
 use crate::model::Node;
-use crate::search::entry::{Encoded, Form, cut, push_open_text};
+use crate::search::entry::{Encoded, Form, cut, cut_mark};
 use crate::search::matcher::Ask;
 use crate::search::text::unescape;
 
 pub(super) fn extract(node: Node<'_>, out: &mut Vec<Encoded>) {
     out.push(whole(node.text()));
+    out.extend(cut_mark(node.text()));
 }
 
 fn whole(text: &str) -> Encoded {
@@ -15,11 +16,7 @@ fn whole(text: &str) -> Encoded {
 pub(super) fn asks(modifier: Option<&str>, value: &str) -> Vec<Ask> {
     let value = unescape(value);
     match modifier {
-        Some("below") => {
-            let mut start = vec![Form::Value.byte()];
-            push_open_text(&mut start, cut(&value));
-            vec![Ask::beginning(start)]
-        }
+        Some("below") => vec![Ask::text_from(Form::Value, &value)],
         Some("above") => above(&value).map(|text| Ask::key(whole(text))).collect(),
         _ => vec![Ask::key(whole(&value))],
     }

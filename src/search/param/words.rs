@@ -1,17 +1,19 @@
 //! Words, for `_text` and `_content` (R4 search.html#content): of the narrative, or of every text of a resource.
-use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 
 use crate::fhirpath::Element;
 use crate::model::Node;
 use crate::search::entry::{Encoded, Form, cut};
+use crate::search::fold::fold_letter;
 
 /// The folded words of a text.
-pub(super) fn split(text: &str) -> impl Iterator<Item = String> {
+fn split(text: &str) -> impl Iterator<Item = String> {
     text.split(|letter: char| !letter.is_alphanumeric() && !is_combining_mark(letter))
         .filter(|word| !word.is_empty())
         .map(|word| {
-            word.nfkd().filter(|letter| !is_combining_mark(*letter)).flat_map(char::to_lowercase).collect()
+            let mut folded = String::with_capacity(word.len());
+            word.chars().for_each(|letter| fold_letter(letter, &mut folded));
+            folded
         })
 }
 

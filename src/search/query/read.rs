@@ -2,11 +2,11 @@
 use std::sync::Arc;
 
 use crate::definitions::{ParamType, TypeDef, r4};
-use crate::model::{Interval, Millis, ResourceId};
+use crate::model::{Millis, ResourceId, Span};
 use crate::search::control::Control;
 use crate::search::filter::{Filter, Link, Lookup, term};
 use crate::search::filter_language::filter_language;
-use crate::search::param::{Asking, about, date_interval};
+use crate::search::param::{Asking, about, date_span};
 use crate::search::params::{Param, SearchParams, Source};
 use crate::search::text::{Prefix, alternatives, prefixed, split_escaped};
 use crate::search::word_query::word_query;
@@ -78,14 +78,14 @@ pub fn parse_query(
 /// Dates that are bounded from both sides. Where a resource has one date at most, both bounds are of the same date: it has an
 /// instant in common with what lies between them. Each bound finds much, what is between them little.
 #[derive(Default)]
-struct Bounds(Vec<(Arc<Param>, Interval)>);
+struct Bounds(Vec<(Arc<Param>, Span)>);
 
 impl Bounds {
     fn add(&mut self, reading: &Reading<'_>, def: &TypeDef, name: &str, value: &str) {
         let param = reading.find(def, name).filter(|param| param.is_single_date);
         let (prefix, text) = prefixed(value);
-        let (Some(param), Ok(asked)) = (param, date_interval(text)) else { return };
-        let Interval { start: first, end: last } = Interval::ALWAYS;
+        let (Some(param), Ok(asked)) = (param, date_span(text)) else { return };
+        let Span { start: first, end: last } = Span::ALWAYS;
         let (start, end) = match prefix {
             Prefix::Gt | Prefix::Ge | Prefix::Sa => (asked.start, last),
             Prefix::Lt | Prefix::Le | Prefix::Eb => (first, asked.end),
@@ -95,12 +95,12 @@ impl Bounds {
             Some((_, known)) => {
                 (known.start, known.end) = (known.start.max(start), known.end.min(end));
             }
-            None => self.0.push((param, Interval { start, end })),
+            None => self.0.push((param, Span { start, end })),
         }
     }
 
     fn filters(self) -> impl Iterator<Item = Filter> {
-        let Interval { start: first, end: last } = Interval::ALWAYS;
+        let Span { start: first, end: last } = Span::ALWAYS;
         let both = self.0.into_iter().filter(move |(_, known)| known.start > first && known.end < last);
         both.map(|(param, known)| Filter::overlapping(&param, known))
     }
@@ -222,11 +222,11 @@ pub(in crate::search) fn id_of(value: &str) -> Option<ResourceId> {
 /// The filter for a time of last update with a prefix.
 pub(in crate::search) fn last_updated(value: &str, now: Millis) -> Result<Filter, String> {
     let (prefix, text) = prefixed(value);
-    let interval = date_interval(text)?;
+    let asked = date_span(text)?;
     Ok(match prefix {
         // A moment overlaps an interval if it is inside.
-        Prefix::Ap => Filter::LastUpdated(Prefix::Eq, about(interval, now)),
-        prefix => Filter::LastUpdated(prefix, interval),
+        Prefix::Ap => Filter::LastUpdated(Prefix::Eq, about(asked, now).of_millis()),
+        prefix => Filter::LastUpdated(prefix, asked.of_millis()),
     })
 }
 

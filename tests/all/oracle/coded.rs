@@ -18,9 +18,8 @@ pub fn tokens(value: &Value<'_>) -> Vec<Token> {
         Some(("Coding", node)) => vec![coding(node)],
         Some(("CodeableConcept", node)) => concept(node),
         Some(("Identifier", node)) => vec![identifier(node)],
-        Some(("ContactPoint", node)) => {
-            node.str_at("value").map(|text| bare(System::None, text)).into_iter().collect()
-        }
+        Some(("ContactPoint", node)) => node.str_at("value").map(caseless).into_iter().collect(),
+        Some(("string" | "markdown", node)) => vec![caseless(node.text())],
         _ => primitive_string(value).map(|text| bare(System::None, text)).into_iter().collect(),
     };
     found.retain(is_searchable);
@@ -35,7 +34,11 @@ fn is_searchable(token: &Token) -> bool {
 }
 
 fn bare(system: System, code: &str) -> Token {
-    Token { system, code: Some(code.to_owned()), texts: Vec::new(), types: Vec::new() }
+    Token { system, code: Some(code.to_owned()), is_caseless: false, texts: Vec::new(), types: Vec::new() }
+}
+
+fn caseless(text: &str) -> Token {
+    Token { is_caseless: true, ..bare(System::None, text) }
 }
 
 fn named(node: Node<'_>) -> System {
@@ -46,6 +49,7 @@ fn coding(node: Node<'_>) -> Token {
     Token {
         system: named(node),
         code: node.str_at("code").map(str::to_owned),
+        is_caseless: false,
         texts: node.str_at("display").map(Written::new).into_iter().collect(),
         types: Vec::new(),
     }
@@ -56,6 +60,7 @@ fn concept(node: Node<'_>) -> Vec<Token> {
     let text = node.str_at("text").map(|text| Token {
         system: System::None,
         code: None,
+        is_caseless: false,
         texts: vec![Written::new(text)],
         types: Vec::new(),
     });
@@ -71,6 +76,7 @@ fn identifier(node: Node<'_>) -> Token {
     Token {
         system: named(node),
         code: node.str_at("value").map(str::to_owned),
+        is_caseless: false,
         texts: of_type.and_then(|of_type| of_type.str_at("text")).map(Written::new).into_iter().collect(),
         types: of_type.into_iter().flat_map(|of_type| of_type.items_at("coding")).filter_map(pair).collect(),
     }

@@ -5,6 +5,7 @@ use super::corpus::{Oracle, Set, param, resource_type};
 use super::date::AskedDate;
 use super::escape::{split, unescape};
 use super::extract::component_row;
+use super::fold::fold;
 use super::hierarchy::AskedKin;
 use super::near::AskedPlace;
 use super::number::AskedNumber;
@@ -77,10 +78,30 @@ impl Oracle {
             .iter()
             .map(|text| self.test(row, modifier, text))
             .collect::<Result<_, String>>()?;
+        if row.kind == ParamType::String && modifier.is_empty() && !is_phonetic(row) {
+            return Ok(self.texts(type_name, row, value));
+        }
         let negated = matches!(modifier, "not" | "not-in");
         Ok(self.keep(type_name, row, |found| {
             found.iter().any(|occurrence| tests.iter().any(|test| test(occurrence))) != negated
         }))
+    }
+
+    /// The resources with a text that begins so, or with one for each of the words asked for.
+    fn texts(&self, type_name: &'static str, row: &'static SearchParamRow, value: &str) -> Set {
+        let each_word = |text: &String| -> Vec<AskedText> {
+            let asked = fold(&unescape(text));
+            asked.split(' ').map(|word| AskedText::new(Manner::Begins, word)).collect()
+        };
+        let whole: Vec<AskedText> =
+            alternatives(value).iter().map(|text| AskedText::new(Manner::Begins, &unescape(text))).collect();
+        let words: Vec<Vec<AskedText>> = alternatives(value).iter().map(each_word).collect();
+        self.keep(type_name, row, |found| {
+            let has = |asked: &AskedText| {
+                found.iter().any(|one| matches!(one, Occurrence::Text(parts) if asked.finds(parts)))
+            };
+            whole.iter().any(has) || words.iter().any(|words| words.iter().all(has))
+        })
     }
 
     /// The resources of a type whose values of a parameter pass.
@@ -159,7 +180,7 @@ impl Oracle {
                 on_token(move |token| asked.finds(token))
             }
             "text" => {
-                let asked = AskedText::new(Manner::Begins, &unescape(text));
+                let asked = AskedText::new(Manner::Starts, &unescape(text));
                 on_token(move |token| asked.finds(&token.texts))
             }
             "in" | "not-in" => {

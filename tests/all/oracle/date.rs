@@ -1,15 +1,15 @@
 //! Dates: intervals of the time line, compared as intervals.
-use chartward::model::{Interval, Temporal};
+use chartward::model::{NANOS_PER_MILLI, Nanos, Span, Temporal};
 
 use super::prefix::Prefix;
 
-const DAY: i64 = 86_400_000;
+const DAY: Nanos = 86_400_000_000_000;
 
 /// A date parameter as it was asked for.
 pub struct AskedDate {
     prefix: Prefix,
-    interval: Interval,
-    near: Interval,
+    interval: Span,
+    near: Span,
 }
 
 impl AskedDate {
@@ -20,33 +20,42 @@ impl AskedDate {
     }
 
     pub fn new(prefix: Prefix, text: &str, now: i64) -> Result<Self, String> {
-        let interval = Temporal::parse(text).ok_or_else(|| format!("`{text}` is no date"))?.interval();
+        let interval = Temporal::parse(text).ok_or_else(|| format!("`{text}` is no date"))?.span();
         Ok(Self { prefix, interval, near: widened(interval, now) })
     }
 
-    pub fn finds(&self, value: Interval) -> bool {
+    pub fn finds(&self, value: Span) -> bool {
         let asked = self.interval;
         match self.prefix {
-            Prefix::Eq => asked.contains(value),
-            Prefix::Ne => !asked.contains(value),
+            Prefix::Eq => contains(asked, value),
+            Prefix::Ne => !contains(asked, value),
             Prefix::Gt => value.end > asked.end,
             Prefix::Lt => value.start < asked.start,
-            Prefix::Ge => value.end > asked.end || asked.contains(value),
-            Prefix::Le => value.start < asked.start || asked.contains(value),
+            Prefix::Ge => value.end > asked.start,
+            Prefix::Le => value.start < asked.end,
             Prefix::Sa => value.start >= asked.end,
             Prefix::Eb => value.end <= asked.start,
-            Prefix::Ap => value.overlaps(self.near),
+            Prefix::Ap => overlap(value, self.near),
         }
     }
 
     /// Whether the value has a moment in common with the interval asked for.
-    pub fn overlaps(&self, value: Interval) -> bool {
-        value.overlaps(self.interval)
+    pub fn overlaps(&self, value: Span) -> bool {
+        overlap(value, self.interval)
     }
 }
 
-fn widened(interval: Interval, now: i64) -> Interval {
+fn contains(whole: Span, part: Span) -> bool {
+    whole.start <= part.start && part.end <= whole.end
+}
+
+fn overlap(one: Span, other: Span) -> bool {
+    one.start < other.end && other.start < one.end
+}
+
+fn widened(interval: Span, now: i64) -> Span {
+    let now = Nanos::from(now) * NANOS_PER_MILLI;
     let distance = (now - interval.start).abs().min((now - interval.end).abs());
     let margin = (distance / 10).max(DAY);
-    Interval { start: interval.start - margin, end: interval.end + margin }
+    Span { start: interval.start - margin, end: interval.end + margin }
 }

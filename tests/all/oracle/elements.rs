@@ -1,7 +1,7 @@
 //! Turns what an expression selects into values of a parameter's type (R4 search.html, the tables of types).
 use chartward::definitions::{Kind, ParamType};
 use chartward::fhirpath::Value;
-use chartward::model::{Interval, JsonKind, Node, Temporal};
+use chartward::model::{JsonKind, Node, Span, Temporal};
 use octofhir_ucum::Number;
 
 use super::coded::{pointer, tokens};
@@ -112,44 +112,44 @@ fn amount(node: Node<'_>) -> Option<Amount> {
     })
 }
 
-fn dates(value: &Value<'_>) -> Vec<Interval> {
+fn dates(value: &Value<'_>) -> Vec<Span> {
     if let Value::Date(date) | Value::DateTime(date) = value {
-        return vec![date.interval()];
+        return vec![date.span()];
     }
     match typed(value) {
         Some(("date" | "dateTime" | "instant", node)) => interval(node).into_iter().collect(),
         Some(("Period", node)) => period(node).into_iter().collect(),
         Some(("Timing", node)) => {
             let bounds = node.get("repeat").and_then(|repeat| repeat.get("boundsPeriod")).and_then(period);
-            let all: Vec<Interval> = node.items_at("event").filter_map(interval).chain(bounds).collect();
+            let all: Vec<Span> = node.items_at("event").filter_map(interval).chain(bounds).collect();
             let start = all.iter().map(|one| one.start).min();
             let end = all.iter().map(|one| one.end).max();
-            start.zip(end).map(|(start, end)| Interval { start, end }).into_iter().collect()
+            start.zip(end).map(|(start, end)| Span { start, end }).into_iter().collect()
         }
         _ => Vec::new(),
     }
 }
 
-fn interval(node: Node<'_>) -> Option<Interval> {
-    node.as_str().and_then(Temporal::parse).map(|date| date.interval())
+fn interval(node: Node<'_>) -> Option<Span> {
+    node.as_str().and_then(Temporal::parse).map(|date| date.span())
 }
 
 /// A missing bound is unbounded; without both there is nothing to find.
-fn period(node: Node<'_>) -> Option<Interval> {
+fn period(node: Node<'_>) -> Option<Span> {
     let start = node.get("start").and_then(interval);
     let end = node.get("end").and_then(interval);
     if start.is_none() && end.is_none() {
         return None;
     }
-    Some(Interval {
-        start: start.map_or(Interval::ALWAYS.start, |start| start.start),
-        end: end.map_or(Interval::ALWAYS.end, |end| end.end),
+    Some(Span {
+        start: start.map_or(Span::ALWAYS.start, |start| start.start),
+        end: end.map_or(Span::ALWAYS.end, |end| end.end),
     })
 }
 
 fn text(value: &Value<'_>) -> Option<Vec<Written>> {
     let parts = match typed(value) {
-        Some(("HumanName", node)) => parts(node, &NAME_PARTS),
+        Some(("HumanName", node)) => parts(node, &NAME_PARTS).into_iter().map(Written::of_name).collect(),
         Some(("Address", node)) => parts(node, &ADDRESS_PARTS),
         _ => vec![Written::new(primitive_string(value)?)],
     };

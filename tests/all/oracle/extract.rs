@@ -1,13 +1,14 @@
 //! Evaluates the expression of a parameter on a resource.
 use chartward::definitions::{ParamType, SearchParamRow, r4};
 use chartward::fhirpath::{Collection, Element, Environment, Expr, Expression, Operator, Value};
-use chartward::model::{Interval, Temporal};
+use chartward::model::{NANOS_PER_MILLI, Nanos, Span, Temporal};
 
 use super::condition::is_phonetic;
 use super::corpus::Resource;
 use super::elements::occurrences;
-use super::fold::{soundex, words};
+use super::fold::{fold, soundex};
 use super::occurrence::Occurrence;
+use super::text::Written;
 
 /// A parameter with its expressions compiled.
 pub struct Extractor {
@@ -34,7 +35,8 @@ impl Extractor {
     /// What the parameter finds in the resource.
     pub fn occurrences(&self, resource: &Resource) -> Vec<Occurrence> {
         if self.row.code == "_lastUpdated" {
-            return vec![Occurrence::Date(Interval { start: resource.updated, end: resource.updated + 1 })];
+            let start = Nanos::from(resource.updated) * NANOS_PER_MILLI;
+            return vec![Occurrence::Date(Span { start, end: start + NANOS_PER_MILLI })];
         }
         let focus = resource.element();
         let environment = Environment::of(focus, Temporal::from_millis(self.now));
@@ -43,7 +45,17 @@ impl Extractor {
             values.iter().filter_map(|value| self.composite(&environment, value)).collect()
         } else {
             let found = values.iter().flat_map(|value| occurrences(self.row.kind, value));
-            found.filter(|one| self.is_searchable(one)).collect()
+            found.filter(|one| self.is_searchable(one)).map(|one| self.as_name(one)).collect()
+        }
+    }
+
+    /// R4 search.html#string: the parts of a name are searched each for itself.
+    fn as_name(&self, one: Occurrence) -> Occurrence {
+        match one {
+            Occurrence::Text(parts) if matches!(self.row.code.as_str(), "family" | "given") => {
+                Occurrence::Text(parts.into_iter().map(Written::of_name).collect())
+            }
+            other => other,
         }
     }
 
@@ -51,7 +63,7 @@ impl Extractor {
     fn is_searchable(&self, one: &Occurrence) -> bool {
         match one {
             Occurrence::Text(parts) if is_phonetic(self.row) => {
-                parts.iter().any(|part| words(&part.text).iter().any(|word| soundex(word).is_some()))
+                parts.iter().any(|part| fold(&part.text).split(' ').any(|word| soundex(word).is_some()))
             }
             Occurrence::Reference(pointer) if self.row.base == ["Bundle"] => {
                 pointer.type_name().is_some_and(|name| self.row.targets.iter().any(|target| target == name))

@@ -140,7 +140,7 @@ fn manner(operator: &str) -> Option<Manner> {
     Some(match operator {
         "eq" | "ne" => Manner::Whole,
         "co" => Manner::Contains,
-        "sw" => Manner::Begins,
+        "sw" => Manner::Starts,
         "ew" => Manner::Ends,
         _ => return None,
     })

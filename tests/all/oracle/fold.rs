@@ -2,16 +2,52 @@
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 
-/// Lower case, without accents, white space runs as one space, trimmed.
+/// Signs that are read aloud; all other punctuation parts words or, if an apostrophe, nothing.
+const READ_ALOUD: &str = "&+%#@$<=>~^|";
+const APOSTROPHES: &str = "'`\u{b4}\u{2018}\u{2019}\u{2b9}\u{2bb}\u{2bc}\u{2032}";
+
+/// Lower case, without accents and punctuation, white space runs as one space, trimmed. What is punctuation alone stays.
 pub fn fold(text: &str) -> String {
+    let without: String = text.chars().filter(|letter| !APOSTROPHES.contains(*letter)).collect();
+    let parts = |is_gap: fn(char) -> bool| {
+        plain(&without).split(is_gap).filter(|word| !word.is_empty()).collect::<Vec<&str>>().join(" ")
+    };
+    let folded = parts(is_gap);
+    if folded.is_empty() { parts(char::is_whitespace) } else { folded }
+}
+
+fn is_gap(letter: char) -> bool {
+    let code = u32::from(letter);
+    letter.is_whitespace()
+        || (letter.is_ascii_punctuation() && !READ_ALOUD.contains(letter))
+        || "\u{a1}\u{a7}\u{ab}\u{b6}\u{b7}\u{bb}\u{bf}".contains(letter)
+        || [0x2000..0x2070, 0x2e00..0x2e80, 0x3000..0x3040].iter().any(|block| block.contains(&code))
+}
+
+/// Lower case without accents, and letters as keyboards without them write them.
+fn plain(text: &str) -> String {
+    const WRITTEN: [(&str, &str); 12] = [
+        ("ß", "ss"),
+        ("æ", "ae"),
+        ("œ", "oe"),
+        ("ø", "o"),
+        ("ł", "l"),
+        ("đ", "d"),
+        ("ð", "d"),
+        ("þ", "th"),
+        ("ħ", "h"),
+        ("ŧ", "t"),
+        ("ı", "i"),
+        ("ς", "σ"),
+    ];
     let lower = text.chars().flat_map(char::to_lowercase);
     let plain: String = lower.nfkd().filter(|letter| !is_combining_mark(*letter)).collect();
-    plain.split_whitespace().collect::<Vec<&str>>().join(" ")
+    WRITTEN.iter().fold(plain, |text, (letter, as_written)| text.replace(letter, as_written))
 }
 
 /// The words of a text, folded.
 pub fn words(text: &str) -> Vec<String> {
-    fold(text)
+    plain(text)
         .split(|letter: char| !letter.is_alphanumeric())
         .filter(|word| !word.is_empty())
         .map(str::to_owned)

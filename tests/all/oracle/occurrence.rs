@@ -1,5 +1,5 @@
 //! One value that a parameter finds in a resource, in the form in which its type compares it.
-use chartward::model::{Interval, ResourceKey};
+use chartward::model::{ResourceKey, Span};
 
 use super::near::Position;
 use super::number::Stretch;
@@ -10,7 +10,7 @@ use super::text::Written;
 pub enum Occurrence {
     Number(Stretch),
     Quantity(Quantity),
-    Date(Interval),
+    Date(Span),
     /// A plain string is one part, a name or an address has several.
     Text(Vec<Written>),
     Token(Token),
@@ -35,6 +35,8 @@ pub enum System {
 pub struct Token {
     pub system: System,
     pub code: Option<String>,
+    /// A string, or a way to reach somebody: case does not count.
+    pub is_caseless: bool,
     pub texts: Vec<Written>,
     /// The codings of an Identifier's type.
     pub types: Vec<(String, String)>,

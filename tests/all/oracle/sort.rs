@@ -3,6 +3,7 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use chartward::definitions::ParamType;
+use chartward::model::Nanos;
 use octofhir_ucum::Number;
 
 use super::corpus::{Oracle, Set, param};
@@ -12,7 +13,7 @@ use super::occurrence::{Occurrence, System};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Key {
     Number(Option<Number>),
-    Date(i64),
+    Date(Nanos),
     Commit(usize),
     Text(String, String),
 }
@@ -104,7 +105,9 @@ fn keys_of(occurrence: &Occurrence) -> Vec<Key> {
                 System::Named(system) => system.clone(),
                 System::None | System::Implied => String::new(),
             };
-            one(token.code.clone().map(|code| Key::Text(code, system)))
+            let code = token.code.as_ref();
+            let code = code.map(|code| if token.is_caseless { code.to_lowercase() } else { code.clone() });
+            one(code.map(|code| Key::Text(code, system)))
         }
         Occurrence::Reference(pointer) => {
             let local = pointer.local.as_ref();

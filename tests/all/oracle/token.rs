@@ -33,7 +33,12 @@ impl AskedToken {
     }
 
     pub fn finds(&self, token: &Token) -> bool {
-        let has = |code: &String| token.code.as_ref() == Some(code);
+        let has = |code: &String| {
+            let same = |own: &String| {
+                own == code || (token.is_caseless && own.to_lowercase() == code.to_lowercase())
+            };
+            token.code.as_ref().is_some_and(same)
+        };
         match self {
             Self::Code(code) => has(code),
             Self::Coded { system, code } => has(code) && token.system.fits(system),

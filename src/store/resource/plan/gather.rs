@@ -34,7 +34,7 @@ impl View<'_> {
             }
             Kind::Rows(rows) => set.extend(rows.iter().copied()),
             Kind::Updated(from, to) => self.gather_updated(def, (*from, *to), &mut set, scanned)?,
-            Kind::Phrase(..) => self.gather_probed(def, step, &mut set, scanned)?,
+            Kind::Text(..) => self.gather_probed(def, step, &mut set, scanned)?,
             Kind::Chain(param, targets) => {
                 for target in targets {
                     self.gather_chain(def, param, target, &mut set, scanned)?;

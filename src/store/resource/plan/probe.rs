@@ -1,11 +1,12 @@
 //! One row asked whether it fulfils a condition: by its entries, by what it refers to, by what refers to it.
 use std::cell::OnceCell;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::definitions::TypeDef;
 use crate::model::{ResourceId, parse};
-use crate::search::{Entry, Filter, Matcher, Param, holds_phrase, search_params, texts};
+use crate::search::{Entry, Filter, Matcher, Param, TextCheck, search_params};
 use crate::store::key::row_of;
 use crate::store::kv::{Direction, Flow, KeyRange, StoreError};
 use crate::store::resource::change::{decode_entries, entries_value, raw_entries};
@@ -88,7 +89,7 @@ impl<'v> RowView<'v> {
             Kind::Updated(from, to) => {
                 Ok(self.current()?.is_some_and(|current| (*from..*to).contains(&current.sequence)))
             }
-            Kind::Phrase(param, words) => self.has_phrase(param, words),
+            Kind::Text(param, check) => self.has_text(param, check),
             Kind::Chain(param, targets) => self.refers(param, targets),
             Kind::Has(param, target) => self.is_referred(param, target),
             Kind::All(steps) => {
@@ -111,12 +112,12 @@ impl<'v> RowView<'v> {
         }
     }
 
-    fn has_phrase(&self, param: &Param, words: &[String]) -> Result<bool, StoreError> {
+    fn has_text(&self, param: &Arc<Param>, check: &TextCheck) -> Result<bool, StoreError> {
         let Some(current) = self.current()? else { return Ok(false) };
         let stored = self.view.repository.newest(current)?;
         let corrupt = |_| StoreError::Corrupt(format!("the text of row {}", self.row));
         let tree = parse(stored.text.into_bytes()).map_err(corrupt)?;
-        Ok(holds_phrase(&texts(&param.source, tree.root()), words))
+        Ok(check.accepts(param, tree.root()))
     }
 
     fn refers(&self, param: &Param, targets: &[Target<'_>]) -> Result<bool, StoreError> {

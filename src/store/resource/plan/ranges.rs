@@ -56,7 +56,7 @@ impl Repository<'_> {
                 matchers.iter().map(|matcher| matcher_range(number(def), matcher)).collect()
             }
             Filter::Id(ids) => ids.iter().map(|id| id_range(def, id)).collect(),
-            Filter::Phrase(..) | Filter::LastUpdated(..) | Filter::Not(_) | Filter::Lookup(_) => {
+            Filter::Text(..) | Filter::LastUpdated(..) | Filter::Not(_) | Filter::Lookup(_) => {
                 vec![history_range(def)]
             }
             Filter::All(filters) | Filter::Any(filters) => {

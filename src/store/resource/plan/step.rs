@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::definitions::TypeDef;
-use crate::search::{Check, Filter, Form, Link, Matcher, Param};
+use crate::search::{Check, Filter, Form, Link, Matcher, Param, TextCheck};
 use crate::store::kv::{Direction, Flow, KeyRange, Sequence, StoreError};
 
 use super::ranges::{every_prefix, matcher_range, number, param_prefix, value_of};
@@ -40,7 +40,7 @@ pub(super) enum Kind<'f> {
     Rows(Vec<u64>),
     /// The newest version came with one of these commits (from, up to).
     Updated(Sequence, Sequence),
-    Phrase(&'f Arc<Param>, &'f [String]),
+    Text(&'f Arc<Param>, &'f TextCheck),
     Chain(&'f Param, Vec<Target<'f>>),
     Has(&'f Param, Box<Target<'f>>),
     All(Vec<Step<'f>>),
@@ -78,6 +78,15 @@ impl Step<'_> {
         }
     }
 
+    /// Whether it is known that it finds nothing.
+    fn is_empty(&self) -> bool {
+        match &self.kind {
+            Kind::Values(prefixes, _) => prefixes.is_empty(),
+            Kind::All(steps) => steps.iter().any(Self::is_empty),
+            _ => false,
+        }
+    }
+
     /// For reports: what sort of step it is.
     pub(super) fn name(&self) -> String {
         match &self.kind {
@@ -85,7 +94,7 @@ impl Step<'_> {
             Kind::Ranges(matchers) => format!("rows of {} ranges", matchers.len()),
             Kind::Rows(rows) => format!("{} ids", rows.len()),
             Kind::Updated(..) => "rows by their last commit".to_owned(),
-            Kind::Phrase(..) => "a phrase in the text".to_owned(),
+            Kind::Text(..) => "what the texts hold".to_owned(),
             Kind::Chain(param, targets) => {
                 let of: Vec<String> = targets
                     .iter()
@@ -130,10 +139,10 @@ impl View<'_> {
     pub(super) fn step<'f>(&self, def: &'static TypeDef, filter: &'f Filter) -> Result<Step<'f>, StoreError> {
         match filter {
             Filter::Entries(matchers) => self.entries_step(def, matchers),
-            Filter::Phrase(param, words) => {
+            Filter::Text(param, check) => {
                 let rows = self.size_of(def)?;
                 let gather_us = rows * RESOURCE_US;
-                Ok(Step { kind: Kind::Phrase(param, words), rows, gather_us, probe_us: RESOURCE_US })
+                Ok(Step { kind: Kind::Text(param, check), rows, gather_us, probe_us: RESOURCE_US })
             }
             Filter::Id(ids) => {
                 let mut rows = Vec::new();
@@ -309,6 +318,7 @@ impl View<'_> {
 }
 
 fn any(mut steps: Vec<Step<'_>>) -> Step<'_> {
+    steps.retain(|step| !step.is_empty());
     if steps.len() == 1
         && let Some(only) = steps.pop()
     {

@@ -1,5 +1,5 @@
 //! Values of what has an order: numbers, quantities, dates, and places.
-use chartward::model::{Interval, Precision, Temporal};
+use chartward::model::{Precision, Span, Temporal};
 use octofhir_ucum::Number;
 
 use super::random::Random;
@@ -125,14 +125,14 @@ fn converted(random: &mut Random, amount: &Amount) -> Option<String> {
     Some(format!("{}|{UCUM}|{to}", number(random, moved)))
 }
 
-/// A moment of the interval or near it, as precisely as chance wants.
-pub fn date(random: &mut Random, interval: Interval) -> Option<String> {
+/// A moment of the span or near it, as precisely as chance wants.
+pub fn date(random: &mut Random, span: Span) -> Option<String> {
     let mut bounds = Vec::new();
-    if interval.start != Interval::ALWAYS.start {
-        bounds.push(interval.start);
+    if span.start != Span::ALWAYS.start {
+        bounds.push(span.of_millis().start);
     }
-    if interval.end != Interval::ALWAYS.end {
-        bounds.push(interval.end - 1);
+    if span.end != Span::ALWAYS.end {
+        bounds.push(span.of_millis().end - 1);
     }
     let mut at = *random.pick(&bounds)?;
     if random.chance(20) {
