@@ -75,7 +75,7 @@ fn evaluated<T>(
     let expression = Expression::compile(expression).map_err(|error| error.to_string())?;
     let is_xml = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'<');
     let tree = if is_xml {
-        from_xml(&bytes).map_err(|outcome| outcome.to_json())?
+        from_xml(&bytes).map_err(|unreadable| unreadable.outcome.to_json())?
     } else {
         parse(bytes).map_err(|error| error.to_string())?
     };

@@ -91,7 +91,7 @@ impl Bundle {
             quote(url, out);
             out.push('}');
         });
-        list(&mut out, "entry", &self.entries, write_entry);
+        list(&mut out, "entry", &self.entries, |out, entry| write_entry(out, entry, &self.id));
         out.push('}');
         let parts = || self.entries.iter().filter_map(|entry| entry.resource.as_ref());
         let patients: BTreeSet<String> = parts().flat_map(|part| part.patients().iter().cloned()).collect();
@@ -115,14 +115,35 @@ fn list<T>(out: &mut String, name: &str, items: &[T], write: impl Fn(&mut String
     out.push(']');
 }
 
-fn write_entry(out: &mut String, entry: &BundleEntry) {
+/// A URN for the outcome of a Bundle, made of the Bundle's own random id: every entry of a searchset has a `fullUrl`, and an
+/// outcome has no URL (R4 bundle.html, bdl-7 and the `fullUrl` of entries).
+fn outcome_urn(id: &str) -> String {
+    let digits: Vec<char> =
+        id.chars().filter(char::is_ascii_hexdigit).chain("0".repeat(32).chars()).collect();
+    let mut urn = "urn:uuid:".to_owned();
+    for (number, digit) in digits.into_iter().take(32).enumerate() {
+        if matches!(number, 8 | 12 | 16 | 20) {
+            urn.push('-');
+        }
+        // Version and variant of a random UUID (RFC 9562 section 5.4).
+        urn.push(match number {
+            12 => '4',
+            16 => '8',
+            _ => digit,
+        });
+    }
+    urn
+}
+
+fn write_entry(out: &mut String, entry: &BundleEntry, bundle_id: &str) {
     out.push('{');
     let mut separator = "";
     let mut member = |out: &mut String, name: &str| {
         let _ = write!(out, "{separator}\"{name}\":");
         separator = ",";
     };
-    if let Some(url) = &entry.full_url {
+    let of_outcome = entry.outcome.as_ref().map(|_| outcome_urn(bundle_id));
+    if let Some(url) = entry.full_url.as_ref().or(of_outcome.as_ref()) {
         member(out, "fullUrl");
         quote(url, out);
     }

@@ -487,8 +487,10 @@ fn read(content: Content, bytes: Vec<u8>) -> Result<Payload, Refusal> {
                 Refusal::new(RefusalKind::BadRequest, Outcome::from(issue))
             })
         }
-        Content::Resource(Format::Xml) => from_xml(&bytes)
-            .map(Payload::Resource)
-            .map_err(|outcome| Refusal::new(RefusalKind::BadRequest, outcome)),
+        Content::Resource(Format::Xml) => from_xml(&bytes).map(Payload::Resource).map_err(|unreadable| {
+            let kind =
+                if unreadable.is_malformed { RefusalKind::BadRequest } else { RefusalKind::Unprocessable };
+            Refusal::new(kind, unreadable.outcome)
+        }),
     }
 }

@@ -1,5 +1,6 @@
 //! JSON in: one pass over the bytes that fills the arena of a [`Tree`]. Written for this tree because no parser of the
 //! ecosystem keeps the digits of decimals, the order of members and the place of every value at once.
+use std::collections::HashSet;
 use std::fmt;
 
 use super::tree::{JsonKind, Slot, Span, Tree, position};
@@ -65,6 +66,19 @@ struct Parser<'i> {
     at: usize,
     slots: Vec<Slot>,
     unescaped: Vec<Box<str>>,
+}
+
+/// Names are compared with each other up to so many in an object; then all are put into a set.
+const MEMBERS_COMPARED_MAX: usize = 32;
+
+/// The names that members of an object have had so far.
+#[derive(Default)]
+struct Names {
+    count: usize,
+    /// A bit for each sort of name that was there, by its length and its letters at both ends.
+    sorts: u64,
+    /// All of them, once they are many.
+    all: HashSet<Vec<u8>>,
 }
 
 /// A name or text: its span in the input, and the number of its unescaped form if it has escapes.
@@ -138,8 +152,9 @@ impl Parser<'_> {
         if self.peek() == Some(close) {
             self.at += 1;
         } else {
+            let mut seen = Names::default();
             loop {
-                self.item(kind, depth)?;
+                self.item(kind, depth, number, &mut seen)?;
                 self.space();
                 match self.peek() {
                     Some(b',') => self.at += 1,
@@ -159,14 +174,20 @@ impl Parser<'_> {
         Ok(())
     }
 
-    fn item(&mut self, kind: JsonKind, depth: usize) -> Result<(), Fault> {
+    /// One member or item of the node of that number.
+    fn item(&mut self, kind: JsonKind, depth: usize, of: usize, seen: &mut Names) -> Result<(), Fault> {
         self.space();
         let mut key = (Span::default(), None);
         if kind == JsonKind::Object {
             if self.peek() != Some(b'"') {
                 return Err((self.at, "expected a member name in quotes"));
             }
+            let start = self.at;
             key = self.string()?;
+            if self.stands_twice(of, key, seen) {
+                // R4 json.html: the names of properties are unique.
+                return Err((start, "the member stands twice"));
+            }
             self.space();
             if self.peek() != Some(b':') {
                 return Err((self.at, "expected `:` after a member name"));
@@ -175,6 +196,39 @@ impl Parser<'_> {
             self.space();
         }
         self.value(key, depth + 1)
+    }
+
+    fn name(&self, (span, unescaped): Text) -> &[u8] {
+        if let Some(text) = unescaped.and_then(|number| self.unescaped.get(usize::try_from(number).ok()?)) {
+            return text.as_bytes();
+        }
+        let start = usize::try_from(span.start).unwrap_or(usize::MAX);
+        let end = start.saturating_add(usize::try_from(span.len).unwrap_or(usize::MAX));
+        self.bytes.get(start..end).unwrap_or_default()
+    }
+
+    /// Whether the node of that number, which is being read, has a member of that name already.
+    fn stands_twice(&self, of: usize, key: Text, seen: &mut Names) -> bool {
+        let name = self.name(key);
+        seen.count += 1;
+        if seen.count > MEMBERS_COMPARED_MAX {
+            if seen.all.is_empty() {
+                seen.all = self.members(of).map(<[u8]>::to_vec).collect();
+            }
+            return !seen.all.insert(name.to_vec());
+        }
+        let byte = |byte: Option<&u8>| byte.map_or(0, |byte| usize::from(*byte));
+        let bit = 1 << ((name.len() * 5 + byte(name.first()) + byte(name.last()) * 3) % 64);
+        let may_be = seen.sorts & bit != 0;
+        seen.sorts |= bit;
+        may_be && self.members(of).any(|member| member == name)
+    }
+
+    /// The names of the members that the node of that number has so far.
+    fn members(&self, of: usize) -> impl Iterator<Item = &[u8]> {
+        let after = |slot: &Slot| usize::try_from(slot.end).unwrap_or(usize::MAX);
+        let slots = std::iter::successors(self.slots.get(of + 1), move |slot| self.slots.get(after(slot)));
+        slots.map(|slot| self.name((slot.key, slot.key_unescaped)))
     }
 
     fn word(&mut self, key: Text, word: &'static [u8], kind: JsonKind) -> Result<(), Fault> {
@@ -356,6 +410,23 @@ mod tests {
         assert_eq!(fault(b"\"ab").0, "the document ends inside a string");
         assert_eq!(fault(b"\"ab\\").0, "the document ends inside a string");
         assert_eq!(fault(b"").0, "the document ends where a value is expected");
+    }
+
+    #[test]
+    fn a_name_stands_once_in_an_object() {
+        for text in [r#"{"a":1,"b":{"a":2},"a":3}"#, r#"{"a":1,"\u0061":1}"#, r#"[{"x":{"":0,"":0}}]"#] {
+            assert_eq!(fault(text.as_bytes()).0, "the member stands twice", "{text}");
+        }
+        assert_eq!(fault(br#"{"a":1, "a":2}"#).2, 9);
+        assert!(parse(br#"{"a":{"a":[{"a":1},{"a":1}]},"b":{"a":1}}"#.to_vec()).is_ok());
+        let many = |last: &str| {
+            let members: Vec<String> = (0..200).map(|number| format!("\"m{number}\":{{\"m0\":0}}")).collect();
+            parse(format!("{{{},\"{last}\":0}}", members.join(",")).into_bytes())
+        };
+        assert!(many("m200").is_ok());
+        for last in ["m0", "m31", "m32", "m33", "m199"] {
+            assert!(many(last).is_err(), "{last}");
+        }
     }
 
     #[test]

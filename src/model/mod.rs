@@ -20,7 +20,7 @@ pub use json_patch::{PATCH_COPIED_BYTES_MAX, PATCH_OPERATIONS_MAX, apply as appl
 pub use normalize::{Normalized, minify, normalize, prettify, quote};
 pub use outcome::{FINDINGS_KEPT_MAX, Findings, Issue, IssueCode, Outcome, Severity};
 pub use percent::{decode, decode_pairs, encode};
-pub use primitive::{PrimitiveFault, check_primitive};
+pub use primitive::{PrimitiveFault, check_primitive, is_xml_char};
 pub use reference::{Reference, ReferenceTarget};
 pub use tree::{JsonKind, Node, Tree};
-pub use xml::{from_xml, to_xml};
+pub use xml::{Unreadable, from_xml, to_xml};

@@ -34,6 +34,9 @@ pub fn check_primitive(type_name: &str, kind: JsonKind, text: &str) -> Result<()
     if text.is_empty() {
         return Err(PrimitiveFault::Empty);
     }
+    if !text.chars().all(is_xml_char) {
+        return Err(PrimitiveFault::Grammar);
+    }
     let is_long = text.len() > STRING_LEN_MAX;
     if is_long && !matches!(type_name, "base64Binary" | "xhtml") {
         return Err(PrimitiveFault::TooLong);
@@ -42,7 +45,7 @@ pub fn check_primitive(type_name: &str, kind: JsonKind, text: &str) -> Result<()
         "integer" => is_integer(text) && text.parse::<i32>().is_ok(),
         "unsignedInt" => is_integer(text) && text.parse::<i32>().is_ok_and(|number| number >= 0),
         "positiveInt" => is_integer(text) && text.parse::<i32>().is_ok_and(|number| number > 0),
-        "string" | "markdown" => is_printable(text),
+        "string" | "markdown" => text.contains(|letter: char| !letter.is_whitespace()),
         "code" => is_code(text),
         "id" => ResourceId::parse(text).is_some(),
         "uri" | "url" | "canonical" => !text.chars().any(char::is_whitespace),
@@ -76,9 +79,10 @@ fn is_integer(text: &str) -> bool {
     text != "-0" && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
 }
 
-/// `[ \r\n\t\S]+`: white space of other kinds is not permitted.
-fn is_printable(text: &str) -> bool {
-    text.bytes().all(|byte| byte >= 0x20 || matches!(byte, b'\r' | b'\n' | b'\t'))
+/// Whether XML 1.0 has the character (section 2.2): what it cannot hold cannot be answered in both formats.
+#[must_use]
+pub fn is_xml_char(letter: char) -> bool {
+    matches!(letter, '\t' | '\n' | '\r' | '\u{20}'..='\u{fffd}' | '\u{10000}'..)
 }
 
 /// `[^\s]+(\s[^\s]+)*`: single white space inside, none at the ends.

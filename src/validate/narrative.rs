@@ -3,6 +3,8 @@
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
+use crate::model::is_xml_char;
+
 const XHTML: &str = "http://www.w3.org/1999/xhtml";
 
 /// The elements of chapters 7 to 11 and 15 of HTML 4.0 without section 4 of chapter 9, plus `a` and `img`.
@@ -66,6 +68,7 @@ pub(super) fn fault(div: &str) -> Option<String> {
     let mut reader = Reader::from_str(div);
     let mut open = 0_usize;
     let mut roots = 0_usize;
+    let mut says_something = false;
     loop {
         let event = match reader.read_event() {
             Ok(event) => event,
@@ -81,8 +84,20 @@ pub(super) fn fault(div: &str) -> Option<String> {
             Event::Text(text) if open == 0 && !text.trim().is_empty() => {
                 return Some("text outside the div of the narrative".to_owned());
             }
-            Event::GeneralRef(entity) if !is_known(entity) => {
-                return Some(format!("XML does not define the entity `{}`", &**entity));
+            Event::GeneralRef(entity) => {
+                let Some(letter) = meant_by(entity) else {
+                    return Some(format!("XML does not define the entity `{}`", &**entity));
+                };
+                says_something |= !letter.is_whitespace();
+                (None, false)
+            }
+            Event::Text(text) => {
+                says_something |= !text.trim().is_empty();
+                (None, false)
+            }
+            Event::CData(text) => {
+                says_something |= !text.trim().is_empty();
+                (None, false)
             }
             Event::DocType(_) | Event::PI(_) => return Some("a narrative has no declarations".to_owned()),
             Event::Eof => break,
@@ -98,17 +113,32 @@ pub(super) fn fault(div: &str) -> Option<String> {
         if let Some(fault) = element_fault(start) {
             return Some(fault);
         }
+        says_something |= start.name().as_ref() == "img";
         open += usize::from(nests);
     }
     if open > 0 {
         return Some("the narrative ends inside an element".to_owned());
     }
-    (roots != 1).then(|| "a narrative is exactly one div".to_owned())
+    if roots != 1 {
+        return Some("a narrative is exactly one div".to_owned());
+    }
+    (!says_something).then(|| "a narrative has a text or an image (txt-2)".to_owned())
 }
 
-/// R4 narrative.html: the XHTML is plain XML, so there are no HTML entities.
-fn is_known(entity: &str) -> bool {
-    matches!(entity, "amp" | "lt" | "gt" | "quot" | "apos") || entity.starts_with('#')
+/// The character that an entity or a reference by number means. R4 narrative.html: the XHTML is plain XML, so there are no HTML
+/// entities; and no characters that XML does not have.
+fn meant_by(entity: &str) -> Option<char> {
+    let code = match entity.strip_prefix('#') {
+        Some(number) => match number.strip_prefix('x') {
+            Some(digits) => u32::from_str_radix(digits, 16).ok()?,
+            None => number.parse().ok()?,
+        },
+        None => {
+            let known = [("amp", '&'), ("lt", '<'), ("gt", '>'), ("quot", '"'), ("apos", '\'')];
+            return known.iter().find(|(name, _)| *name == entity).map(|(_, letter)| *letter);
+        }
+    };
+    char::from_u32(code).filter(|letter| is_xml_char(*letter))
 }
 
 fn is_root(start: &BytesStart<'_>) -> bool {
@@ -126,12 +156,20 @@ fn element_fault(start: &BytesStart<'_>) -> Option<String> {
             return Some(format!("an attribute of `{name}` is not well-formed"));
         };
         let key = attribute.key.as_ref().to_ascii_lowercase();
+        if !references(&attribute.value).all(|entity| meant_by(entity).is_some()) {
+            return Some(format!("an attribute of `{name}` is not well-formed"));
+        }
         let value = attribute.value.trim_start().to_ascii_lowercase();
         if key.starts_with("on") || value.starts_with("javascript:") || value.starts_with("vbscript:") {
             return Some(format!("a narrative may not hold active content (`{key}`)"));
         }
     }
     None
+}
+
+/// What stands between each `&` and the next `;` of a value.
+fn references(value: &str) -> impl Iterator<Item = &str> {
+    value.split('&').skip(1).map(|rest| rest.split(';').next().unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -150,6 +188,23 @@ mod tests {
         check("<p onclick=\"x\">a</p>", false);
         check("<a href=\" javascript:x\">a</a>", false);
         check("<p>a", false);
+        for blank in ["", "  \n", "<p> </p>", "&#160;", "<br/>"] {
+            check(blank, false);
+        }
+        for text in ["a", "<p><b>a</b></p>", "&amp;", "&#65;", "<img src=\"#x\" alt=\"y\"/>", "<![CDATA[a]]>"]
+        {
+            check(text, true);
+        }
+        for character in [
+            "a&#xFFFF;",
+            "a&#0;",
+            "a&#x1;",
+            "<img alt=\"&#xFFFE;\"/>",
+            "a&nbsp;",
+            "<p title=\"&nbsp;\">a</p>",
+        ] {
+            check(character, false);
+        }
         check("<form/>", false);
         assert!(fault("<p>a</p>").is_some());
         assert!(fault("<div>a</div>").is_some());

@@ -1,11 +1,13 @@
 //! The walk over a resource beside its type: unknown elements, cardinality, JSON shape, primitives, bindings,
 //! reference targets. It never stops at a finding.
-use crate::definitions::{ElementDef, Kind, Max, Registry, Strength, TypeDef, TypeId};
+use std::collections::HashSet;
+
+use crate::definitions::{ElementDef, Kind, Max, Property, Registry, Strength, TypeDef, TypeId};
 use crate::model::{
     Findings, Issue, IssueCode, JsonKind, Node, PrimitiveFault, Reference, ReferenceTarget, check_primitive,
 };
 
-use super::path::Path;
+use super::path::{Name, Path};
 use super::{binding, narrative};
 
 /// Where a resource stands: alone, in another's `contained`, or carried (in a Bundle entry or a parameter).
@@ -27,12 +29,14 @@ struct Found<'t> {
 pub(super) struct Walk<'r, 't> {
     registry: &'r Registry,
     path: Path<'t>,
+    /// The ids of what the resource contains that is walked through.
+    contained: HashSet<&'t str>,
     findings: Findings,
 }
 
 impl<'r: 't, 't> Walk<'r, 't> {
     pub(super) fn new(registry: &'r Registry) -> Self {
-        Self { registry, path: Path::default(), findings: Findings::default() }
+        Self { registry, path: Path::default(), contained: HashSet::new(), findings: Findings::default() }
     }
 
     /// Checks a whole resource: its type, if it names one, and all findings.
@@ -43,10 +47,13 @@ impl<'r: 't, 't> Walk<'r, 't> {
 
     fn report(&mut self, code: IssueCode, diagnostics: impl Into<String>) {
         let path = &self.path;
-        self.findings.push(|| Issue::error(code, diagnostics).at(path.to_text()));
+        self.findings.push(|| {
+            let (issue, place) = (Issue::error(code, diagnostics), path.to_text());
+            if place.is_empty() { issue } else { issue.at(place) }
+        });
     }
 
-    fn report_child(&mut self, name: &str, code: IssueCode, diagnostics: impl Into<String>) {
+    fn report_child(&mut self, name: Name<'_>, code: IssueCode, diagnostics: impl Into<String>) {
         let path = &self.path;
         self.findings.push(|| Issue::error(code, diagnostics).at(path.child(name)));
     }
@@ -65,40 +72,67 @@ impl<'r: 't, 't> Walk<'r, 't> {
             return None;
         };
         if place == Place::Root {
-            self.path.push(&def.name, None);
+            self.path.push(Name::unknown(&def.name), None);
+        } else {
+            self.path.is_of_type(&def.name);
         }
         if place == Place::Contained && node.get("contained").is_some() {
             self.report_child(
-                "contained",
+                Name::unknown("contained"),
                 IssueCode::Structure,
                 "a contained resource contains no other (dom-2)",
             );
         }
-        self.members(node, def);
+        if place == Place::Contained {
+            self.members(node, def);
+        } else {
+            // What a Bundle carries contains its own.
+            let own = self.contained_in(node);
+            let outer = std::mem::replace(&mut self.contained, own);
+            self.members(node, def);
+            self.contained = outer;
+        }
         if place == Place::Root {
             self.path.pop();
         }
         Some(def)
     }
 
+    /// The ids of what a resource contains, each once (R4 references.html#contained).
+    fn contained_in(&mut self, node: Node<'t>) -> HashSet<&'t str> {
+        let mut ids = HashSet::new();
+        for (inner, index) in node.items_at("contained").zip(0_usize..) {
+            let Some(id) = inner.str_at("id") else { continue };
+            if !ids.insert(id) {
+                self.path
+                    .push(Name { name: "contained", of_type: inner.str_at("resourceType") }, Some(index));
+                let message = format!("another contained resource has the id `{id}`");
+                self.report_child(Name::unknown("id"), IssueCode::Invariant, message);
+                self.path.pop();
+            }
+        }
+        ids
+    }
+
     fn members(&mut self, node: Node<'t>, def: &'r TypeDef) {
         let mut found: Vec<(&'t str, u16, TypeId, Found<'t>)> = Vec::with_capacity(8);
-        let mut has_type = false;
         for child in node.children() {
             let key = child.key();
             if key == "resourceType" && def.kind == Kind::Resource {
-                if std::mem::replace(&mut has_type, true) {
-                    self.report_child(key, IssueCode::Structure, "the member stands twice");
-                }
                 continue;
             }
             let (name, is_sibling) = key.strip_prefix('_').map_or((key, false), |name| (name, true));
             let Some(property) = def.property(name) else {
-                self.report_child(key, IssueCode::Structure, format!("unknown element `{key}`"));
+                self.report_child(
+                    Name::unknown(name),
+                    IssueCode::Structure,
+                    format!("unknown element `{key}`"),
+                );
                 continue;
             };
             if child.kind() == JsonKind::Null {
-                self.report_child(key, IssueCode::Structure, "null is no value of an element");
+                let known = self.known(def, property, name);
+                self.report_child(known, IssueCode::Structure, "null is no value of an element");
                 continue;
             }
             let slot = match found.iter().position(|(known, ..)| *known == name) {
@@ -110,9 +144,8 @@ impl<'r: 't, 't> Walk<'r, 't> {
             };
             let Some((.., slot)) = found.get_mut(slot) else { continue };
             let place = if is_sibling { &mut slot.sibling } else { &mut slot.value };
-            if place.replace(child).is_some() {
-                self.report_child(key, IssueCode::Structure, format!("the member `{key}` stands twice"));
-            }
+            // The syntax has no member twice.
+            *place = Some(child);
         }
         self.present(def, &found);
         for (name, element, type_id, found) in found {
@@ -123,18 +156,25 @@ impl<'r: 't, 't> Walk<'r, 't> {
         }
     }
 
+    fn known(&self, def: &'r TypeDef, property: Property, name: &'t str) -> Name<'t> {
+        match (def.element_at(property.element), self.registry.get(property.type_id)) {
+            (Some(element), Some(of)) => Name::of(element, of),
+            _ => Name::unknown(name),
+        }
+    }
+
     /// Required elements that are absent, and choices that are made twice.
     fn present(&mut self, def: &'r TypeDef, found: &[(&'t str, u16, TypeId, Found<'t>)]) {
         for (element, number) in def.elements.iter().zip(0_u16..) {
             let count = found.iter().filter(|(_, other, ..)| *other == number).count();
             if count == 0 && element.min > 0 {
                 let message = format!("`{}` is required", element.name);
-                self.report_child(&element.name, IssueCode::Required, message);
+                self.report_child(Name::unknown(&element.name), IssueCode::Required, message);
             }
             if count > 1 {
                 let message =
                     format!("`{}[x]` is a choice: only one of its types may be given", element.name);
-                self.report_child(&element.name, IssueCode::Structure, message);
+                self.report_child(Name::unknown(&element.name), IssueCode::Structure, message);
             }
         }
     }
@@ -142,12 +182,12 @@ impl<'r: 't, 't> Walk<'r, 't> {
     fn element(&mut self, name: &'t str, element: &'r ElementDef, of: &'r TypeDef, found: Found<'t>) {
         if of.kind != Kind::Primitive && found.sibling.is_some() {
             let message = format!("`_{name}` is for primitive elements only");
-            self.report_child(name, IssueCode::Structure, message);
+            self.report_child(Name::of(element, of), IssueCode::Structure, message);
         }
         if element.max.is_list() {
             self.list(name, element, of, found);
         } else {
-            self.path.push(name, None);
+            self.path.push(Name::of(element, of), None);
             self.occurrence(element, of, found.value, found.sibling);
             self.path.pop();
         }
@@ -157,26 +197,26 @@ impl<'r: 't, 't> Walk<'r, 't> {
         for node in [found.value, found.sibling].into_iter().flatten() {
             if node.kind() != JsonKind::Array {
                 let message = format!("`{}` may repeat, so it is an array", element.name);
-                return self.report_child(name, IssueCode::Structure, message);
+                return self.report_child(Name::of(element, of), IssueCode::Structure, message);
             }
         }
         let values: Vec<Node<'t>> = found.value.map(|node| node.children().collect()).unwrap_or_default();
         let siblings: Vec<Node<'t>> = found.sibling.map(|node| node.children().collect()).unwrap_or_default();
         let count = values.len().max(siblings.len());
         if count == 0 || (found.value.is_some() && values.is_empty()) {
-            self.report_child(name, IssueCode::Structure, "an array is not empty");
+            self.report_child(Name::of(element, of), IssueCode::Structure, "an array is not empty");
         }
         if let Max::Times(times) = element.max
             && count > usize::from(times)
         {
             let message = format!("`{name}` occurs {count} times, at most {times} are permitted");
-            self.report_child(name, IssueCode::Structure, message);
+            self.report_child(Name::of(element, of), IssueCode::Structure, message);
         }
         for index in 0..count {
             let some =
                 |nodes: &[Node<'t>]| nodes.get(index).copied().filter(|node| node.kind() != JsonKind::Null);
             let (value, sibling) = (some(&values), some(&siblings));
-            self.path.push(name, Some(index));
+            self.path.push(Name::of(element, of), Some(index));
             if value.is_none() && sibling.is_none() {
                 self.report(IssueCode::Structure, "null stands here without an extension");
             } else {
@@ -205,6 +245,9 @@ impl<'r: 't, 't> Walk<'r, 't> {
         if let Some(sibling) = sibling {
             let Some(plain) = self.registry.find("Element") else { return };
             if sibling.kind() == JsonKind::Object {
+                if value.is_none() && has_id_alone(sibling) {
+                    self.report(IssueCode::Invariant, ID_ALONE);
+                }
                 self.object(plain, sibling);
             } else {
                 self.report(IssueCode::Structure, "the extensions of a primitive are an object");
@@ -248,6 +291,9 @@ impl<'r: 't, 't> Walk<'r, 't> {
             };
             return self.report(IssueCode::Structure, message);
         }
+        if has_id_alone(value) {
+            self.report(IssueCode::Invariant, ID_ALONE);
+        }
         self.object(of, value);
         if &*of.name == "Reference" {
             self.reference(element, of, value);
@@ -266,12 +312,19 @@ impl<'r: 't, 't> Walk<'r, 't> {
         let Some(literal) = value.str_at("reference") else { return };
         let key = match Reference::parse(literal).target {
             ReferenceTarget::Relative(key) | ReferenceTarget::Absolute { key, .. } => key,
-            ReferenceTarget::Fragment(_) | ReferenceTarget::Urn(_) => return,
+            ReferenceTarget::Fragment(id) => {
+                if !id.is_empty() && !self.contained.contains(id) {
+                    let message = format!("nothing that is contained has the id `{id}` (ref-1)");
+                    self.report_child(Name::unknown("reference"), IssueCode::Invariant, message);
+                }
+                return;
+            }
+            ReferenceTarget::Urn(_) => return,
             ReferenceTarget::Other(text) => {
                 if !is_address(text) {
                     // R4 references.html#literal. Taken as it is, it would be nobody's: `/Patient/1` or `Patient/1#a`.
                     let message = "it is no reference such as Type/id, an absolute URL, #id or a urn";
-                    self.report_child("reference", IssueCode::Value, message.to_owned());
+                    self.report_child(Name::unknown("reference"), IssueCode::Value, message);
                 }
                 return;
             }
@@ -284,7 +337,7 @@ impl<'r: 't, 't> Walk<'r, 't> {
         });
         if !permitted {
             let message = format!("`{}` may not refer to a resource of type {}", element.name, key.type_name);
-            self.report_child("reference", IssueCode::Structure, message);
+            self.report_child(Name::unknown("reference"), IssueCode::Structure, message);
         }
     }
 
@@ -295,6 +348,14 @@ impl<'r: 't, 't> Walk<'r, 't> {
             self.report(IssueCode::CodeInvalid, message);
         }
     }
+}
+
+/// R4 element.html, ele-1.
+const ID_ALONE: &str = "an element has a value or children beside its id (ele-1)";
+
+fn has_id_alone(object: Node<'_>) -> bool {
+    let mut children = object.children();
+    children.next().is_some_and(|only| only.key() == "id") && children.next().is_none()
 }
 
 /// Whether a text begins with the scheme of an address (RFC 3986 section 3.1) and has no blanks.

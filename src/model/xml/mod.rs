@@ -17,23 +17,41 @@ pub use write::to_xml;
 
 type R4Element = Element<{ FhirReleases::R4 }>;
 
+/// Why an XML document is no resource.
+#[derive(Debug)]
+pub struct Unreadable {
+    /// All findings of the scan: syntax with line and column, unknown elements and attributes with their path; or what fhirbolt
+    /// finds after it.
+    pub outcome: Outcome,
+    /// Whether it is no XML as FHIR has it at all; else its names or values are not those of a resource.
+    pub is_malformed: bool,
+}
+
+impl Unreadable {
+    fn malformed(outcome: impl Into<Outcome>) -> Self {
+        Self { outcome: outcome.into(), is_malformed: true }
+    }
+}
+
 /// Reads an XML resource into the same tree as its JSON form.
 ///
 /// # Errors
-/// An outcome with all findings of the scan: syntax with line and column, unknown elements and attributes with their
-/// path; or what fhirbolt finds after it.
-pub fn from_xml(input: &[u8]) -> Result<Tree, Outcome> {
+/// [`Unreadable`] if it is none.
+pub fn from_xml(input: &[u8]) -> Result<Tree, Unreadable> {
     let text = std::str::from_utf8(input).map_err(|error| {
         let position = super::tree::position(input, error.valid_up_to());
-        Outcome::from(Issue::error(IssueCode::Structure, "invalid UTF-8").on(position))
+        Unreadable::malformed(Issue::error(IssueCode::Structure, "invalid UTF-8").on(position))
     })?;
     let scanned = scan(text.trim_start_matches('\u{feff}'))?;
-    let mut element: R4Element = fhirbolt::xml::from_str(&scanned.text, None)
-        .map_err(|error| Outcome::error(IssueCode::Structure, error.to_string()))?;
+    let of_structure = |message: String| Unreadable {
+        outcome: Outcome::error(IssueCode::Structure, message),
+        is_malformed: false,
+    };
+    let mut element: R4Element =
+        fhirbolt::xml::from_str(&scanned.text, None).map_err(|error| of_structure(error.to_string()))?;
     restore(&mut element, &scanned.divs);
-    let json = fhirbolt::json::to_vec(&element, None)
-        .map_err(|error| Outcome::error(IssueCode::Structure, error.to_string()))?;
-    parse(json).map_err(|error| Outcome::error(IssueCode::Structure, error.to_string()))
+    let json = fhirbolt::json::to_vec(&element, None).map_err(|error| of_structure(error.to_string()))?;
+    parse(json).map_err(|error| of_structure(error.to_string()))
 }
 
 const DIV_OPEN: &str = "<div xmlns=\"http://www.w3.org/1999/xhtml\">";
@@ -77,7 +95,7 @@ mod tests {
     use crate::model::{Outcome, minify, parse};
 
     fn json_of(xml: &str) -> Result<String, Outcome> {
-        let tree = from_xml(xml.as_bytes())?;
+        let tree = from_xml(xml.as_bytes()).map_err(|unreadable| unreadable.outcome)?;
         let mut out = String::new();
         minify(tree.root(), &mut out);
         Ok(out)
@@ -122,8 +140,8 @@ mod tests {
             findings(xml),
             [
                 "Patient.nam 2:2 unknown element `nam`",
-                "Patient.name.family 4:3 unknown attribute `valu`",
-                "Patient.name 4:21 text stands outside of an attribute",
+                "Patient.name[0].family 4:3 unknown attribute `valu`",
+                "Patient.name[0] 4:21 text stands outside of an attribute",
             ]
         );
         assert_eq!(
@@ -142,6 +160,71 @@ mod tests {
         assert!(findings("<Patient xmlns=\"http://hl7.org/fhir\"><a></b></Patient>")[0].contains("1:"));
         assert!(findings("")[0].contains("no element"));
         assert!(!findings("<Patient xmlns=\"http://hl7.org/fhir\"><multipleBirthInteger value=\"10000000000\"/></Patient>").is_empty());
+    }
+
+    #[test]
+    fn names_are_of_their_namespace_whatever_their_prefix() {
+        let plain = json_of(r#"<Patient xmlns="http://hl7.org/fhir"><text><status value="generated"/><div xmlns="http://www.w3.org/1999/xhtml"><p class="x">a &amp; b</p><br/></div></text><active value="true"/></Patient>"#).unwrap();
+        for xml in [
+            r#"<?xml version="1.0" encoding="utf-8" standalone="yes"?><f:Patient xmlns:f="http://hl7.org/fhir" xmlns:h="http://www.w3.org/1999/xhtml" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:schemaLocation="http://hl7.org/fhir ../patient.xsd"><f:text><f:status value="generated"/><h:div><h:p class="x">a &amp; b</h:p><h:br/></h:div></f:text><f:active value="true"/></f:Patient>"#,
+            r#"<?xml version='1.0'?><Patient xmlns="http://hl7.org/fhir"><text><status value="generated"/><h:div xmlns:h="http://www.w3.org/1999/xhtml"><h:p class='x'>a &amp; b</h:p><h:br/></h:div></text><active value='true'></active></Patient>"#,
+        ] {
+            assert_eq!(json_of(xml).unwrap(), plain);
+        }
+        let other = |inner: &str| {
+            findings(&format!("<Patient xmlns=\"http://hl7.org/fhir\" xmlns:o=\"urn:o\">{inner}</Patient>"))
+        };
+        assert!(other("<o:active value=\"true\"/>")[0].contains("unknown element `o:active`"));
+        assert!(other("<active o:value=\"true\"/>")[0].contains("unknown attribute `o:value`"));
+        assert!(other("<q:active value=\"true\"/>")[0].contains("q:active"));
+        let narrative = |div: &str| other(&format!("<text><status value=\"generated\"/>{div}</text>"));
+        assert!(narrative("<div>a</div>")[0].contains("namespace"));
+        assert!(
+            narrative("<h:div xmlns:h=\"http://www.w3.org/1999/xhtml\"><p/></h:div>")[0]
+                .contains("namespace")
+        );
+        assert!(
+            findings(
+                "<?xml version=\"1.0\" encoding=\"iso-8859-1\"?><Patient xmlns=\"http://hl7.org/fhir\"/>"
+            )[0]
+            .contains("UTF-8")
+        );
+        assert!(findings("<Patient xmlns=\"http://hl7.org/fhir/STU3\"/>")[0].contains("namespace"));
+    }
+
+    #[test]
+    fn values_are_named_that_json_could_not_hold() {
+        for (inner, at) in [
+            ("<active value=\"maybe\"/>", "Patient.active"),
+            (
+                "<contained><Observation><component/><component><valueBoolean value=\"1\"/></component></Observation></contained>",
+                "Patient.contained[0].ofType(Observation).component[1].value.ofType(boolean)",
+            ),
+            ("<multipleBirthInteger value=\"1.5\"/>", "Patient.multipleBirth.ofType(integer)"),
+            (
+                "<extension url=\"u\"><valueDecimal value=\"01\"/></extension>",
+                "Patient.extension[0].value.ofType(decimal)",
+            ),
+            (
+                "<extension url=\"u\"><valueDecimal value=\" 1\"/></extension>",
+                "Patient.extension[0].value.ofType(decimal)",
+            ),
+        ] {
+            let found = findings(&format!("<Patient xmlns=\"http://hl7.org/fhir\">{inner}</Patient>"));
+            assert!(found[0].starts_with(at), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn line_breaks_survive_in_values() {
+        let json =
+            r#"{"resourceType":"Observation","status":"final","code":{"text":"a\n\n* b\tc\r\nd \" < &"}}"#;
+        let xml = to_xml(parse(json.as_bytes().to_vec()).unwrap().root()).unwrap();
+        assert!(xml.contains("a&#10;&#10;* b&#9;c&#13;&#10;d"), "{xml}");
+        assert_eq!(json_of(&xml).unwrap(), json);
+        // What stands there as it is, is a space.
+        let spaced = xml.replace("&#10;", "\n");
+        assert!(json_of(&spaced).unwrap().contains("a  * b"), "{spaced}");
     }
 
     #[test]

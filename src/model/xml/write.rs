@@ -19,7 +19,24 @@ pub fn to_xml(resource: Node<'_>) -> Result<String, Outcome> {
     let element: R4Element =
         fhirbolt::json::from_str(&json, None).map_err(|error| failed(error.to_string()))?;
     let xml = fhirbolt::xml::to_string(&element, None).map_err(|error| failed(error.to_string()))?;
-    Ok(restore(&xml, &divs))
+    Ok(restore(&escape_white_space(&xml), &divs))
+}
+
+/// Line breaks and tabs in the values of attributes are written so that no reader takes them for spaces (XML 1.0, 3.3.3). While
+/// the narratives are aside, quotation marks stand around values alone.
+fn escape_white_space(xml: &str) -> String {
+    let mut out = String::with_capacity(xml.len());
+    for (number, part) in xml.split('"').enumerate() {
+        if number > 0 {
+            out.push('"');
+        }
+        if number % 2 == 0 || !part.contains(['\n', '\r', '\t']) {
+            out.push_str(part);
+        } else {
+            out.push_str(&part.replace('\n', "&#10;").replace('\r', "&#13;").replace('\t', "&#9;"));
+        }
+    }
+    out
 }
 
 /// Writes the JSON form with `resourceType` first in every object, as fhirbolt needs it, and narratives replaced.
