@@ -537,7 +537,7 @@ pub(super) fn answer_read(
 ) -> Result<Answer, Refusal> {
     match (row.code, place) {
         (Code::Read, Place::Instance(def, id)) => read::read(session, def, id, request),
-        (Code::Vread, Place::Version(def, id, version)) => read::vread(session, def, id, version),
+        (Code::Vread, Place::Version(def, id, version)) => read::vread(session, def, id, version, request),
         (Code::Search | Code::SearchByPost, place) => search::search(session, place, request),
         (Code::HistoryInstance | Code::HistoryType | Code::HistorySystem, place) => {
             history::history(session, place, request)

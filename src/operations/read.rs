@@ -69,6 +69,7 @@ pub(super) fn vread(
     def: &'static TypeDef,
     id: &ResourceId,
     version: &VersionId,
+    request: &Request,
 ) -> Result<Answer, Refusal> {
     let repository = session.repository();
     let Some(current) = repository.current(def, id)? else { return Err(Refusal::not_found()) };
@@ -84,7 +85,7 @@ pub(super) fn vread(
     }
     let mut later = session.later(current.row, sequence)?;
     match session.lens.show_before(&stored, version.as_str(), &mut later)? {
-        Some(disclosed) => Ok(Answer::of(Kind::Ok, disclosed)),
+        Some(disclosed) => Ok(Answer::of(Kind::Ok, super::search::reduce(&disclosed, def, &request.query)?)),
         None => Err(Refusal::not_found()),
     }
 }

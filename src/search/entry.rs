@@ -19,6 +19,7 @@
 //! | Long | | | | start, end of a long interval, too | | | | |
 //! | Word | | of a name: folded, from a later word on | | | | | | |
 //! | Cut | | of long ones, too: nothing | | | | | of long ones, too: nothing | |
+//! | Fragment | | | id of what is contained, nothing | | | | | |
 //! | Composite | the keys of the parts; their tails | | | | | | | |
 
 use std::borrow::Cow;
@@ -45,6 +46,7 @@ pub enum Form {
     Long,
     Word,
     Cut,
+    Fragment,
 }
 
 impl Form {
@@ -66,6 +68,7 @@ impl Form {
             Self::Long => 0x1c,
             Self::Word => 0x1d,
             Self::Cut => 0x1e,
+            Self::Fragment => 0x1f,
         }
     }
 }
@@ -98,6 +101,13 @@ impl Entry {
         let text = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(str::to_owned);
         let type_name = rest.get(end..)?.strip_suffix(&[0, 0])?;
         Some((text(type_name)?, text(rest.get(..end - 2)?)?))
+    }
+
+    /// The id of the contained resource, if the entry is a reference to one.
+    #[must_use]
+    pub fn fragment(&self) -> Option<String> {
+        let text = self.value.strip_prefix(&[Form::Fragment.byte()])?.strip_suffix(&[0, 0, 0, 0])?;
+        std::str::from_utf8(text).ok().map(str::to_owned)
     }
 
     /// The text, if the entry is a URI.

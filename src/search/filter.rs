@@ -8,7 +8,8 @@ use super::entry::{Encoded, Form, TEXT_BYTES_MAX, cut};
 use super::fold::fold;
 use super::matcher::{Ask, Check, Matcher};
 use super::param::{
-    Asking, asks, modifiers, overlapping, sounds, to_identifier, to_resource, to_url, token_ask, word,
+    Asking, asks, modifiers, overlapping, sounds, to_contained, to_identifier, to_resource, to_url,
+    to_version, token_ask, word,
 };
 use super::params::{Param, SearchParams, param_id};
 use super::text::{Prefix, unescape};
@@ -123,7 +124,12 @@ impl Filter {
     /// A token that is any of these systems and codes; without a system any will do.
     #[must_use]
     pub fn codes(param: &Param, codes: &[(Option<String>, String)]) -> Self {
-        let asks = codes.iter().map(|(system, code)| token_ask(system.as_deref(), code));
+        let in_case = |code: &str| if param.may_be_string { code.to_lowercase() } else { code.to_owned() };
+        let asks = codes.iter().flat_map(|(system, code)| {
+            let small = in_case(code);
+            let others = (small != *code).then(|| token_ask(system.as_deref(), &small));
+            [token_ask(system.as_deref(), code)].into_iter().chain(others)
+        });
         Self::Entries(asks.flat_map(|ask| ask.matchers(param.id, param.kind)).collect())
     }
 
@@ -149,6 +155,19 @@ impl Filter {
     #[must_use]
     pub fn refers_to_url(param: &Param, url: &str) -> Self {
         Self::Entries(to_url(url).matchers(param.id, param.kind))
+    }
+
+    /// A canonical reference by the parameter to that URL, in this version or without one.
+    #[must_use]
+    pub fn refers_to_version(param: &Param, url: &str, version: &str) -> Self {
+        let asks = to_version(url, version).into_iter();
+        Self::Entries(asks.flat_map(|ask| ask.matchers(param.id, param.kind)).collect())
+    }
+
+    /// A reference by the parameter to a resource that is contained.
+    #[must_use]
+    pub fn refers_within(param: &Param) -> Self {
+        Self::Entries(to_contained().matchers(param.id, param.kind))
     }
 
     /// A URI that is exactly this.

@@ -1,11 +1,11 @@
 //! A page of a search: the rows that are on it, what they include, the links to the pages beside it.
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use crate::audit::Patients;
 use crate::consent::{Bundle, BundleEntry, BundleKind, Finding, SearchMode};
 use crate::definitions::TypeDef;
-use crate::model::{Issue, IssueCode, Millis, Outcome};
+use crate::model::{Issue, IssueCode, Millis, Outcome, Reference, ReferenceTarget, parse};
 use crate::search::{Contained, Filter, Query, Sort, Summary, TotalMode};
 use crate::store::{At, Report, Repository, Search, Sequence, Snapshot, View, Way};
 
@@ -149,10 +149,11 @@ impl<'p, 's> Page<'p, 's> {
                 bundle.entries.extend(self.entry(&repository, &hit, SearchMode::Include)?);
             }
         }
-        let explained = self.query.explain.then(|| explanation(report));
-        if !is_count || explained.is_some() || !self.query.ignored.is_empty() {
-            bundle.entries.extend(self.remarks(explained.unwrap_or_default(), is_count));
+        let mut issues = other_versions(&bundle.entries);
+        if self.query.explain {
+            issues.extend(explanation(report));
         }
+        bundle.entries.extend(self.remarks(issues, is_count));
         let shown = if is_count { 0 } else { found.hits.len() };
         let mut answer = Answer::new(Kind::Ok, Body::Disclosed(bundle.disclose()));
         let request = (self.path.as_str(), self.query.used.as_slice());
@@ -329,7 +330,10 @@ impl<'p, 's> Page<'p, 's> {
             (shown, def) = (inner, inner_def);
             full_url = format!("{full_url}#{id}");
         }
-        let shown = reduce_by(&shown, def, self.query.summary, &self.query.elements);
+        // R4 search.html#elements: the parts that are asked for are those of matches.
+        if mode == SearchMode::Match {
+            shown = reduce_by(&shown, def, self.query.summary, &self.query.elements);
+        }
         Ok(Some(BundleEntry {
             full_url: Some(full_url),
             resource: Some(shown),
@@ -338,12 +342,16 @@ impl<'p, 's> Page<'p, 's> {
         }))
     }
 
-    /// The outcome at the end: what was ignored, how the answer was found, and the constant advisory.
-    fn remarks(&self, explained: Vec<Issue>, is_count: bool) -> Option<BundleEntry> {
+    /// The outcome at the end: what was ignored, what else is to be said, and the constant advisory.
+    fn remarks(&self, others: Vec<Issue>, is_count: bool) -> Option<BundleEntry> {
         let ignored = self.query.ignored.iter().map(|name| {
             Issue::warning(IssueCode::NotSupported, format!("the parameter `{name}` was ignored"))
         });
-        let mut issues: Vec<Issue> = ignored.chain(explained).collect();
+        let unknown = |name: &&String| self.parts.iter().all(|part| part.def.element(name).is_none());
+        let elements = self.query.elements.iter().filter(unknown).map(|name| {
+            Issue::warning(IssueCode::NotSupported, format!("`_elements`: there is no element `{name}`"))
+        });
+        let mut issues: Vec<Issue> = ignored.chain(elements).chain(others).collect();
         // CHOICE: staff of the own organization sees the file as a whole by default, and its software shows every
         // entry; the advisory is for those whose view rests on consent.
         if !self.session.lens.is_own() && !is_count {
@@ -355,6 +363,41 @@ impl<'p, 's> Page<'p, 's> {
             ..BundleEntry::default()
         })
     }
+}
+
+/// Of matches that refer to a version of something of which another version is included: R4 search.html#versions asks for a word
+/// about it.
+fn other_versions(entries: &[BundleEntry]) -> Vec<Issue> {
+    let of_mode = |mode: SearchMode| {
+        entries
+            .iter()
+            .filter(move |entry| entry.mode == Some(mode))
+            .filter_map(|entry| entry.resource.as_ref())
+    };
+    let versions: HashMap<&str, &str> =
+        of_mode(SearchMode::Include).map(|included| (included.reference(), included.version_id())).collect();
+    let mut issues = Vec::new();
+    if versions.is_empty() {
+        return issues;
+    }
+    for shown in of_mode(SearchMode::Match).filter(|shown| shown.text().contains("/_history/")) {
+        let Ok(tree) = parse(shown.text().as_bytes().to_vec()) else { continue };
+        for node in tree.root().subtree().filter(|node| node.key() == "reference") {
+            let Reference { target: ReferenceTarget::Relative(key), version: Some(version) } =
+                Reference::parse(node.text())
+            else {
+                continue;
+            };
+            if versions.get(key.to_string().as_str()).is_some_and(|included| *included != version.as_str()) {
+                let message = format!(
+                    "{} refers to version {version} of {key}; what is included is the version of now",
+                    shown.reference()
+                );
+                issues.push(Issue::warning(IssueCode::Informational, message));
+            }
+        }
+    }
+    issues
 }
 
 /// So many matches are asked at once whom they are about.

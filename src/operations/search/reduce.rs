@@ -6,7 +6,7 @@ use crate::search::{Asking, Query, Reading, Summary, parse_query, search_params}
 
 use super::super::answer::Refusal;
 
-/// `_summary` and `_elements` of a read.
+/// `_summary` and `_elements` of a read or a vread, which take no other parameters but those that say how to answer.
 pub(in super::super) fn reduce(
     disclosed: &Disclosed,
     def: &'static TypeDef,
@@ -32,6 +32,10 @@ pub(in super::super) fn reduce(
             "_elements" => query.elements = parsed.elements,
             _ => {}
         }
+    }
+    if let Some(name) = query.elements.iter().find(|name| def.element(name).is_none()) {
+        let message = format!("`_elements`: {} has no element `{name}`", def.name);
+        return Err(Refusal::bad_request(IssueCode::NotSupported, message));
     }
     Ok(reduce_by(disclosed, def, query.summary, &query.elements))
 }

@@ -34,6 +34,10 @@ fn of_text(text: &str, out: &mut Vec<Encoded>) {
             let (url, version) = text.split_once('|').unwrap_or((text, ""));
             out.push(Encoded::new(Form::Second).text(cut(url)).text(cut(version)));
         }
+        // Two texts, as all references but those by identifier have.
+        ReferenceTarget::Fragment(id) if !id.is_empty() => {
+            out.push(Encoded::new(Form::Fragment).text(cut(id)).text(b""));
+        }
         ReferenceTarget::Fragment(_) => {}
     }
 }
@@ -45,6 +49,16 @@ fn local(id: &str, type_name: &str) -> Encoded {
 /// The references to a resource here.
 pub(in crate::search) fn to_resource(type_name: &str, id: &str) -> Ask {
     Ask::key(local(id, type_name))
+}
+
+/// The references to contained resources.
+pub(in crate::search) fn to_contained() -> Ask {
+    Ask::all(Form::Fragment)
+}
+
+/// The references to a URL in that version, and to those that name none.
+pub(in crate::search) fn to_version(url: &str, version: &str) -> [Ask; 2] {
+    [version, ""].map(|version| Ask::key(Encoded::new(Form::Second).text(cut(url)).text(cut(version))))
 }
 
 /// The references to a URL, with whatever version.

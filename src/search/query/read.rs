@@ -13,7 +13,7 @@ use crate::search::word_query::word_query;
 
 use super::control_values::control_value;
 use super::suggest;
-use super::{Query, QueryError};
+use super::{Query, QueryError, Summary};
 
 /// The links of a chain or of nested reverse chains, at most.
 pub const CHAIN_DEPTH_MAX: usize = 8;
@@ -70,6 +70,11 @@ pub fn parse_query(
                 return Err(QueryError { parameter: name.clone(), message, is_unknown });
             }
         }
+    }
+    if query.summary == Summary::Text && !(query.includes.is_empty() && query.rev_includes.is_empty()) {
+        // R4 search.html#summary: they cannot be mixed.
+        let message = "`text` cannot be asked for together with includes".to_owned();
+        return Err(QueryError { parameter: "_summary".to_owned(), message, is_unknown: false });
     }
     query.filters.extend(bounds.filters());
     Ok(query)

@@ -90,10 +90,12 @@ pub fn pointer(value: &Value<'_>) -> Option<Pointer> {
             local: node.str_at("id").and_then(|id| ResourceKey::new(type_name, id)),
             url: None,
             identifier: None,
+            fragment: None,
         },
         _ => canonical(primitive_string(value)?),
     };
-    (found.local.is_some() || found.url.is_some() || found.identifier.is_some()).then_some(found)
+    let is_any = found.local.is_some() || found.url.is_some() || found.identifier.is_some();
+    (is_any || found.fragment.is_some()).then_some(found)
 }
 
 fn is_resource(value: &Value<'_>) -> bool {
@@ -113,6 +115,7 @@ fn reference(node: Node<'_>) -> Pointer {
     Pointer {
         url: (local.is_none() && is_url).then(|| text.to_owned()),
         local,
+        fragment: text.strip_prefix('#').filter(|id| !id.is_empty()).map(str::to_owned),
         identifier: node.get("identifier").map(identifier).filter(is_searchable),
     }
 }
@@ -122,5 +125,6 @@ fn canonical(text: &str) -> Pointer {
     let unversioned = text.split('|').next().unwrap_or(text);
     let local = Reference::parse(unversioned).local(OWN_BASE).cloned();
     let url = (!text.starts_with('#')).then(|| text.to_owned());
-    Pointer { local, url, identifier: None }
+    let fragment = text.strip_prefix('#').filter(|id| !id.is_empty()).map(str::to_owned);
+    Pointer { local, url, identifier: None, fragment }
 }

@@ -126,7 +126,7 @@ impl Oracle {
             let texts = self.resources[number].texts();
             if code == "_text" { &texts.narrative } else { &texts.all }
         };
-        let all = self.all(type_name).iter().copied();
+        let all = self.all_and_contained(type_name);
         match modifier {
             "" => {
                 let asked = alternatives(value)

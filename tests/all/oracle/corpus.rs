@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use chartward::definitions::{SearchParamRow, r4};
 use chartward::fhirpath::Element;
-use chartward::model::{Node, ResourceKey, Tree};
+use chartward::model::{Node, ResourceKey, Tree, minify, parse};
 
 use super::extract::Extractor;
 use super::occurrence::Occurrence;
@@ -26,6 +26,8 @@ type Place = (&'static str, &'static str);
 pub struct Resource {
     tree: Tree,
     pub key: ResourceKey,
+    /// What it is contained in: then it is found by links alone.
+    pub container: Option<usize>,
     /// Milliseconds since 1970.
     pub updated: i64,
     texts: OnceLock<Texts>,
@@ -34,9 +36,20 @@ pub struct Resource {
 impl Resource {
     fn new(tree: Tree, updated: i64) -> Self {
         let root = tree.root();
-        let (type_name, id) = (root.str_at("resourceType").unwrap(), root.str_at("id").unwrap());
+        let (type_name, id) = (root.str_at("resourceType").unwrap(), root.str_at("id").unwrap_or("none"));
         let key = ResourceKey::new(type_name, id).unwrap();
-        Self { tree, key, updated, texts: OnceLock::new() }
+        Self { tree, key, container: None, updated, texts: OnceLock::new() }
+    }
+
+    /// What the resource of that number contains.
+    fn contained(&self, number: usize) -> Vec<Self> {
+        let parsed = |node: Node<'_>| {
+            let mut text = String::new();
+            minify(node, &mut text);
+            parse(text.into_bytes()).unwrap()
+        };
+        let inner = self.root().items_at("contained").map(parsed);
+        inner.map(|tree| Self { container: Some(number), ..Self::new(tree, self.updated) }).collect()
     }
 
     pub fn root(&self) -> Node<'_> {
@@ -57,6 +70,8 @@ pub struct Oracle {
     pub(super) resources: Vec<Resource>,
     pub(super) now: i64,
     by_type: BTreeMap<&'static str, Vec<usize>>,
+    contained: BTreeMap<&'static str, Vec<usize>>,
+    by_fragment: HashMap<(usize, String), usize>,
     by_key: HashMap<ResourceKey, usize>,
     by_url: HashMap<(&'static str, String), Vec<usize>>,
     columns: Mutex<HashMap<Place, Arc<Column>>>,
@@ -77,7 +92,20 @@ impl Oracle {
                 by_url.entry((resource.key.type_name, url.to_owned())).or_default().push(number);
             }
         }
-        Self { resources, now, by_type, by_key, by_url, columns: Mutex::new(HashMap::new()) }
+        let mut resources = resources;
+        let inner: Vec<Resource> =
+            (0..).zip(&resources).flat_map(|(number, one)| one.contained(number)).collect();
+        let mut contained: BTreeMap<&'static str, Vec<usize>> = BTreeMap::new();
+        let mut by_fragment = HashMap::new();
+        for resource in inner {
+            let number = resources.len();
+            contained.entry(resource.key.type_name).or_default().push(number);
+            let id = resource.key.id.to_string();
+            by_fragment.entry((resource.container.unwrap(), id)).or_insert(number);
+            resources.push(resource);
+        }
+        let columns = Mutex::new(HashMap::new());
+        Self { resources, now, by_type, contained, by_fragment, by_key, by_url, columns }
     }
 
     /// The types that there are resources of, by name.
@@ -88,6 +116,18 @@ impl Oracle {
     /// The resources of a type.
     pub fn all(&self, type_name: &str) -> &[usize] {
         self.by_type.get(type_name).map_or(&[], Vec::as_slice)
+    }
+
+    /// The resources of a type and those that others contain, which links lead to.
+    pub fn all_and_contained(&self, type_name: &str) -> impl Iterator<Item = usize> + '_ {
+        let contained = self.contained.get(type_name).map_or(&[][..], Vec::as_slice);
+        self.all(type_name).iter().chain(contained).copied()
+    }
+
+    /// What `#id` means in a resource, or in what it contains.
+    pub fn within(&self, number: usize, id: &str) -> Option<usize> {
+        let container = self.resources[number].container.unwrap_or(number);
+        self.by_fragment.get(&(container, id.to_owned())).copied()
     }
 
     /// The resource of that type and id.
@@ -107,8 +147,8 @@ impl Oracle {
             return Arc::clone(column);
         }
         let extractor = Extractor::new(row, self.now);
-        let of = |number: &usize| (*number, extractor.occurrences(&self.resources[*number]));
-        let column = Arc::new(self.all(type_name).iter().map(of).collect::<Column>());
+        let of = |number: usize| (number, extractor.occurrences(&self.resources[number]));
+        let column = Arc::new(self.all_and_contained(type_name).map(of).collect::<Column>());
         self.columns.lock().unwrap().insert(place, Arc::clone(&column));
         column
     }

@@ -35,6 +35,9 @@ impl Extractor {
     /// What the parameter finds in the resource.
     pub fn occurrences(&self, resource: &Resource) -> Vec<Occurrence> {
         if self.row.code == "_lastUpdated" {
+            if resource.container.is_some() {
+                return Vec::new();
+            }
             let start = Nanos::from(resource.updated) * NANOS_PER_MILLI;
             return vec![Occurrence::Date(Span { start, end: start + NANOS_PER_MILLI })];
         }

@@ -36,7 +36,7 @@ impl Oracle {
             }
             Filter::Not(of) => {
                 let found = self.filtered(type_name, of)?;
-                Ok(self.all(type_name).iter().copied().filter(|number| !found.contains(number)).collect())
+                Ok(self.all_and_contained(type_name).filter(|number| !found.contains(number)).collect())
             }
             Filter::Test { path, operator, value } => self.tested(type_name, path, operator, value),
         }

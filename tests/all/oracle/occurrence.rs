@@ -49,4 +49,6 @@ pub struct Pointer {
     /// The text of a canonical, or of a reference to elsewhere.
     pub url: Option<String>,
     pub identifier: Option<Token>,
+    /// The id of what is contained in the same resource.
+    pub fragment: Option<String>,
 }

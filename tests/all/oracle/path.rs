@@ -2,7 +2,7 @@
 use chartward::definitions::{ParamType, SearchParamRow, r4};
 
 use super::corpus::{Oracle, Set, param, resource_type};
-use super::occurrence::Occurrence;
+use super::occurrence::{Occurrence, Pointer};
 
 /// How many links a chain may have.
 const LINKS_MAX: usize = 8;
@@ -51,22 +51,30 @@ impl Oracle {
         Ok(column
             .iter()
             .filter(|(number, _)| referring.contains(number))
-            .flat_map(|(_, found)| found)
-            .filter_map(|occurrence| self.target(occurrence))
+            .flat_map(|(number, found)| {
+                found.iter().filter_map(|occurrence| self.target(*number, occurrence))
+            })
+            .filter(|number| self.resources[*number].container.is_none())
             .filter(|number| self.resources[*number].key.type_name == type_name)
             .collect())
     }
 
     /// The resources of a type that refer to one of those reached.
     pub fn referring(&self, type_name: &'static str, row: &'static SearchParamRow, reached: &Set) -> Set {
-        let refers =
-            |occurrence: &Occurrence| self.target(occurrence).is_some_and(|number| reached.contains(&number));
-        self.keep(type_name, row, |found| found.iter().any(refers))
+        let column = self.column(type_name, row);
+        let refers = |from: usize, occurrence: &Occurrence| {
+            self.target(from, occurrence).is_some_and(|number| reached.contains(&number))
+        };
+        let referring = column
+            .iter()
+            .filter(|(number, found)| found.iter().any(|occurrence| refers(*number, occurrence)));
+        referring.map(|(number, _)| *number).collect()
     }
 
-    /// The resource that a reference points at, if it is here.
-    pub fn target(&self, occurrence: &Occurrence) -> Option<usize> {
+    /// The resource that a reference of one points at, if it is here.
+    pub fn target(&self, from: usize, occurrence: &Occurrence) -> Option<usize> {
         match occurrence {
+            Occurrence::Reference(Pointer { fragment: Some(id), .. }) => self.within(from, id),
             Occurrence::Reference(pointer) => self.number(pointer.local.as_ref()?),
             _ => None,
         }

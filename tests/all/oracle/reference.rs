@@ -103,7 +103,8 @@ impl Oracle {
     ) -> Vec<(ResourceKey, ResourceKey)> {
         let column = self.column(type_name, row);
         let mut links = Vec::new();
-        for (number, found) in column.iter() {
+        for (number, found) in column.iter().filter(|(number, _)| self.resources[*number].container.is_none())
+        {
             for occurrence in found {
                 if let Occurrence::Reference(Pointer { local: Some(whole), .. }) = occurrence {
                     links.push((self.resources[*number].key.clone(), whole.clone()));

@@ -36,20 +36,8 @@ impl View<'_> {
     /// # Errors
     /// [`StoreError`] if the disk fails.
     pub fn containers(&self, def: &TypeDef, filters: &[Filter]) -> Result<Vec<u64>, StoreError> {
-        let number = number(def) | CONTAINED;
-        let mut rows =
-            self.rows_in(&KeyRange::prefix(entry_prefix(number, &Entry::present(EVERY))), &|_| true)?;
-        for filter in filters {
-            let Filter::Entries(matchers) = filter else { continue };
-            let mut found = RoaringTreemap::new();
-            for matcher in matchers {
-                let accepts = |value: &[u8]| matcher.check.accepts(value);
-                found |= self.rows_in(&matcher_range(number, matcher), &accepts)?;
-            }
-            rows &= found;
-        }
         let mut shown = Vec::new();
-        for row in rows {
+        for row in self.container_rows(def, filters)? {
             if self.current(row)?.is_some() {
                 shown.push(row);
             }
@@ -57,7 +45,36 @@ impl View<'_> {
         Ok(shown)
     }
 
-    fn rows_in(
+    /// The same, whether they may be seen or not.
+    pub(super) fn container_rows(
+        &self,
+        def: &TypeDef,
+        filters: &[Filter],
+    ) -> Result<RoaringTreemap, StoreError> {
+        let number = number(def) | CONTAINED;
+        let mut rows: Option<RoaringTreemap> = None;
+        for filter in filters {
+            let Filter::Entries(matchers) = filter else { continue };
+            let mut found = RoaringTreemap::new();
+            for matcher in matchers {
+                let accepts = |value: &[u8]| matcher.check.accepts(value);
+                found |= self.rows_in(&matcher_range(number, matcher), &accepts)?;
+            }
+            rows = Some(match rows {
+                Some(rows) => rows & found,
+                None => found,
+            });
+        }
+        match rows {
+            Some(rows) => Ok(rows),
+            None => {
+                let every = KeyRange::prefix(entry_prefix(number, &Entry::present(EVERY)));
+                self.rows_in(&every, &|_| true)
+            }
+        }
+    }
+
+    pub(super) fn rows_in(
         &self,
         range: &KeyRange,
         accepts: &dyn Fn(&[u8]) -> bool,

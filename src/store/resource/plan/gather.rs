@@ -41,6 +41,20 @@ impl View<'_> {
                 }
             }
             Kind::Has(param, target) => self.gather_has(def, param, target, &mut set, scanned)?,
+            Kind::Within(_, rows, _) => {
+                for row in rows {
+                    *scanned += 1;
+                    if RowView::new(self, row).fulfils(step)? {
+                        set.insert(row);
+                    }
+                }
+            }
+            Kind::FromWithin(param, rows, link) => {
+                for row in rows {
+                    *scanned += 1;
+                    set.extend(RowView::new(self, row).referred_from_within(param, link, def)?);
+                }
+            }
             Kind::All(steps) => return self.gather_all(def, steps, scanned),
             Kind::Any(steps) => {
                 for step in steps {

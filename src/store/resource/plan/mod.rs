@@ -7,6 +7,7 @@
 mod contained;
 mod count;
 mod gather;
+mod inside;
 mod probe;
 mod ranges;
 mod report;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::definitions::TypeDef;
-use crate::model::{ResourceId, parse};
+use crate::model::{ResourceId, Tree, parse};
 use crate::search::{Entry, Filter, Matcher, Param, TextCheck, search_params};
 use crate::store::key::row_of;
 use crate::store::kv::{Direction, Flow, KeyRange, StoreError};
@@ -48,9 +48,28 @@ impl<'v> RowView<'v> {
         Ok(self.entries.get_or_init(Bytes::new))
     }
 
-    /// All entries of the row.
+    /// All entries of the row itself, not those of what it contains.
     pub(super) fn entries(&self) -> Result<Vec<Entry>, StoreError> {
+        let mut entries = self.all_entries()?;
+        entries.retain(|entry| entry.contained.is_none());
+        Ok(entries)
+    }
+
+    /// The entries of the row and of what it contains.
+    pub(super) fn all_entries(&self) -> Result<Vec<Entry>, StoreError> {
         decode_entries(self.raw()?, self.row)
+    }
+
+    /// The resource itself, read; `None` if it is deleted.
+    pub(super) fn tree(&self) -> Result<Option<Tree>, StoreError> {
+        let Some(current) = self.current()? else { return Ok(None) };
+        let stored = self.view.repository.newest(current)?;
+        let corrupt = |_| StoreError::Corrupt(format!("the text of row {}", self.row));
+        parse(stored.text.into_bytes()).map(Some).map_err(corrupt)
+    }
+
+    pub(super) fn view(&self) -> &'v View<'v> {
+        self.view
     }
 
     /// Whether the row may be seen.
@@ -92,6 +111,10 @@ impl<'v> RowView<'v> {
             Kind::Text(param, check) => self.has_text(param, check),
             Kind::Chain(param, targets) => self.refers(param, targets),
             Kind::Has(param, target) => self.is_referred(param, target),
+            Kind::Within(param, rows, links) => {
+                Ok(rows.contains(self.row) && self.refers_within(param, links)?)
+            }
+            Kind::FromWithin(param, rows, link) => self.is_referred_from_within(param, rows, link),
             Kind::All(steps) => {
                 for step in steps {
                     if !self.fulfils(step)? {
@@ -113,10 +136,7 @@ impl<'v> RowView<'v> {
     }
 
     fn has_text(&self, param: &Arc<Param>, check: &TextCheck) -> Result<bool, StoreError> {
-        let Some(current) = self.current()? else { return Ok(false) };
-        let stored = self.view.repository.newest(current)?;
-        let corrupt = |_| StoreError::Corrupt(format!("the text of row {}", self.row));
-        let tree = parse(stored.text.into_bytes()).map_err(corrupt)?;
+        let Some(tree) = self.tree()? else { return Ok(false) };
         Ok(check.accepts(param, tree.root()))
     }
 
@@ -231,11 +251,25 @@ impl View<'_> {
         param: &Param,
     ) -> Result<Vec<Filter>, StoreError> {
         let mut filters = vec![Filter::refers(param, &current.def.name, current.id.as_str())];
-        if let Some(of_url) = search_params().find(current.def, "url") {
-            for entry in row.entries()?.iter().filter(|entry| entry.param == of_url.id) {
-                filters.extend(entry.uri().map(|url| Filter::refers_to_url(param, &url)));
-            }
-        }
+        let params = search_params();
+        let Some(of_url) = params.find(current.def, "url") else { return Ok(filters) };
+        let entries = row.entries()?;
+        let Some(url) = entries.iter().find(|entry| entry.param == of_url.id).and_then(Entry::uri) else {
+            return Ok(filters);
+        };
+        // R4 references.html#canonical: a reference that names a version is to that one alone.
+        let has_version = params
+            .find(current.def, "version")
+            .is_some_and(|of_version| entries.iter().any(|entry| entry.param == of_version.id));
+        let version = if has_version {
+            row.tree()?.and_then(|tree| tree.root().str_at("version").map(str::to_owned))
+        } else {
+            None
+        };
+        filters.push(match version {
+            Some(version) => Filter::refers_to_version(param, &url, &version),
+            None => Filter::refers_to_version(param, &url, ""),
+        });
         Ok(filters)
     }
 

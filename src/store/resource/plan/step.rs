@@ -2,6 +2,8 @@
 //! one row. Costs are estimates in microseconds; they choose the way, never the answer.
 use std::sync::Arc;
 
+use roaring::RoaringTreemap;
+
 use crate::definitions::TypeDef;
 use crate::search::{Check, Filter, Form, Link, Matcher, Param, TextCheck};
 use crate::store::kv::{Direction, Flow, KeyRange, Sequence, StoreError};
@@ -43,6 +45,10 @@ pub(super) enum Kind<'f> {
     Text(&'f Arc<Param>, &'f TextCheck),
     Chain(&'f Param, Vec<Target<'f>>),
     Has(&'f Param, Box<Target<'f>>),
+    /// Some of these rows: they refer to what they contain.
+    Within(&'f Param, RoaringTreemap, &'f [Link]),
+    /// What is referred to by something that some of these rows contain.
+    FromWithin(&'f Param, RoaringTreemap, &'f Link),
     All(Vec<Step<'f>>),
     Any(Vec<Step<'f>>),
     Not(Box<Step<'f>>),
@@ -82,6 +88,7 @@ impl Step<'_> {
     fn is_empty(&self) -> bool {
         match &self.kind {
             Kind::Values(prefixes, _) => prefixes.is_empty(),
+            Kind::Within(_, rows, _) | Kind::FromWithin(_, rows, _) => rows.is_empty(),
             Kind::All(steps) => steps.iter().any(Self::is_empty),
             _ => false,
         }
@@ -104,6 +111,12 @@ impl Step<'_> {
             }
             Kind::Has(param, target) => {
                 format!("rows that {} refers to by {} ({})", target.def.name, param.code, target.step.name())
+            }
+            Kind::Within(param, rows, _) => {
+                format!("of {} rows those that refer by {} to what they contain", rows.len(), param.code)
+            }
+            Kind::FromWithin(param, rows, _) => {
+                format!("what is referred to by {} within {} rows", param.code, rows.len())
             }
             Kind::All(steps) => names(steps, " and "),
             Kind::Any(steps) => names(steps, " or "),
@@ -169,8 +182,12 @@ impl View<'_> {
                 });
                 Ok(any(steps.collect()))
             }
-            Filter::Chain(param, links) => self.chain_step(def, param, links),
-            Filter::Has(param, link) => self.has_step(def, param, link),
+            Filter::Chain(param, links) => {
+                Ok(any(vec![self.chain_step(def, param, links)?, self.within_step(def, param, links)?]))
+            }
+            Filter::Has(param, link) => {
+                Ok(any(vec![self.has_step(def, param, link)?, self.from_within_step(param, link)?]))
+            }
             Filter::All(filters) => {
                 let steps: Result<Vec<Step<'f>>, StoreError> =
                     filters.iter().map(|filter| self.step(def, filter)).collect();
@@ -315,6 +332,50 @@ impl View<'_> {
             kind: Kind::Has(param, Box::new(Target { def: link.def, step })),
         })
     }
+}
+
+impl View<'_> {
+    /// Rows that contain what they refer to, of which the link may say what it asks.
+    fn within_step<'f>(
+        &self,
+        def: &'static TypeDef,
+        param: &'f Arc<Param>,
+        links: &'f [Link],
+    ) -> Result<Step<'f>, StoreError> {
+        let mut rows = RoaringTreemap::new();
+        for link in links {
+            rows |= self.container_rows(link.def, conditions(&link.filter))?;
+        }
+        if !rows.is_empty() {
+            let mut referring = RoaringTreemap::new();
+            if let Filter::Entries(matchers) = Filter::refers_within(param) {
+                for matcher in &matchers {
+                    referring |= self.rows_in(&matcher_range(number(def), matcher), &|_| true)?;
+                }
+            }
+            rows &= referring;
+        }
+        Ok(looked_into(size(rows.len()), Kind::Within(param, rows, links)))
+    }
+
+    /// Rows that contain what may refer to others as the link says.
+    fn from_within_step<'f>(&self, param: &'f Arc<Param>, link: &'f Link) -> Result<Step<'f>, StoreError> {
+        let rows = self.container_rows(link.def, conditions(&link.filter))?;
+        Ok(looked_into(size(rows.len()), Kind::FromWithin(param, rows, link)))
+    }
+}
+
+/// The parts of a condition that all hold.
+fn conditions(filter: &Filter) -> &[Filter] {
+    match filter {
+        Filter::All(filters) => filters.as_slice(),
+        other => std::slice::from_ref(other),
+    }
+}
+
+/// A step for which resources are read.
+fn looked_into(rows: f64, kind: Kind<'_>) -> Step<'_> {
+    Step { rows, gather_us: rows * RESOURCE_US, probe_us: KEY_US + RESOURCE_US, kind }
 }
 
 fn any(mut steps: Vec<Step<'_>>) -> Step<'_> {

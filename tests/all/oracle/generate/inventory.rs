@@ -59,7 +59,7 @@ impl Inventory {
             self.sortable.entry(type_name).or_default().push(row);
         }
         for (number, found) in column.iter() {
-            for target in found.iter().filter_map(|occurrence| linked(oracle, occurrence)) {
+            for target in found.iter().filter_map(|occurrence| linked(oracle, *number, occurrence)) {
                 self.referrers.entry(target).or_default().push((*number, row));
             }
         }
@@ -67,9 +67,9 @@ impl Inventory {
 }
 
 /// What a reference leads to. Canonicals are left out: it is not said whether they are links.
-pub fn linked(oracle: &Oracle, occurrence: &Occurrence) -> Option<usize> {
+pub fn linked(oracle: &Oracle, from: usize, occurrence: &Occurrence) -> Option<usize> {
     match occurrence {
-        Occurrence::Reference(Pointer { url: None, .. }) => oracle.target(occurrence),
+        Occurrence::Reference(Pointer { url: None, .. }) => oracle.target(from, occurrence),
         _ => None,
     }
 }

@@ -16,7 +16,7 @@ impl Generator<'_> {
         let row = *self.random.pick(&rows)?;
         let found = self.oracle.found(number, row);
         let targets: Vec<usize> =
-            found.iter().filter_map(|occurrence| linked(self.oracle, occurrence)).collect();
+            found.iter().filter_map(|occurrence| linked(self.oracle, number, occurrence)).collect();
         let target = *self.random.pick(&targets)?;
         may_lead_to(row, self.type_of(target)).then_some((row, target))
     }

@@ -1,0 +1,152 @@
+//! Links that begin or end in a contained resource (R4 search.html#contained). What is contained has no row: it is looked at in
+//! the resource that contains it, whose mask decides about it.
+use roaring::RoaringTreemap;
+
+use crate::definitions::{TypeDef, r4};
+use crate::model::Node;
+use crate::search::{Entry, Filter, Link, Param, entries, fulfils, search_params};
+use crate::store::kv::StoreError;
+use crate::store::resource::change::CONTAINED;
+
+use super::probe::RowView;
+use super::ranges::{matcher_range, number};
+
+/// A container with what it contains.
+struct Container<'c> {
+    row: &'c RowView<'c>,
+    root: Node<'c>,
+}
+
+impl RowView<'_> {
+    /// Whether the row refers by the parameter to something that it contains and that one of the links describes.
+    pub(super) fn refers_within(&self, param: &Param, links: &[Link]) -> Result<bool, StoreError> {
+        let Some(tree) = self.tree()? else { return Ok(false) };
+        let container = Container { row: self, root: tree.root() };
+        container.leads_to(&self.entries()?, param, links)
+    }
+
+    /// The rows of a type that something refers to which this row contains and the link describes; nothing if this row may not be
+    /// seen.
+    pub(super) fn referred_from_within(
+        &self,
+        param: &Param,
+        link: &Link,
+        def: &'static TypeDef,
+    ) -> Result<Vec<u64>, StoreError> {
+        let mut rows = Vec::new();
+        if !self.is_shown()? {
+            return Ok(rows);
+        }
+        let Some(tree) = self.tree()? else { return Ok(rows) };
+        let container = Container { row: self, root: tree.root() };
+        for inner in container.of_type(link.def) {
+            let own = container.entries_of(inner)?;
+            if !container.fulfils(inner, &own, &link.filter)? {
+                continue;
+            }
+            for entry in own.iter().filter(|entry| entry.param == param.id) {
+                rows.extend(self.view().targets(entry, def)?);
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Whether something refers to this row that one of these rows contains and the link describes.
+    pub(super) fn is_referred_from_within(
+        &self,
+        param: &Param,
+        rows: &RoaringTreemap,
+        link: &Link,
+    ) -> Result<bool, StoreError> {
+        let Some(current) = self.current()? else { return Ok(false) };
+        for filter in self.view().referring_filters(self, current, param)? {
+            let Filter::Entries(matchers) = filter else { continue };
+            for matcher in &matchers {
+                let range = matcher_range(number(link.def) | CONTAINED, matcher);
+                let found = self.view().rows_in(&range, &|value| matcher.check.accepts(value))?;
+                for row in found & rows {
+                    let other = RowView::new(self.view(), row);
+                    if other.referred_from_within(param, link, current.def)?.contains(&self.row) {
+                        return Ok(true);
+                    }
+                }
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl<'c> Container<'c> {
+    fn of_type(&self, def: &TypeDef) -> impl Iterator<Item = Node<'c>> + use<'c> {
+        let name = def.name.to_string();
+        self.root.items_at("contained").filter(move |inner| inner.str_at("resourceType") == Some(&name))
+    }
+
+    /// The entries of a contained resource. By parameters that SearchParameter resources add they are known where nothing else of
+    /// its type is contained.
+    fn entries_of(&self, inner: Node<'_>) -> Result<Vec<Entry>, StoreError> {
+        let mut own = entries(search_params(), inner);
+        let def = inner.str_at("resourceType").and_then(|name| r4().resource(name));
+        if let Some(def) = def.filter(|def| self.of_type(def).count() == 1) {
+            let stored = self.row.all_entries()?.into_iter();
+            let of_it = stored.filter(|entry| entry.contained == Some(number(def)));
+            own.extend(of_it.map(|entry| Entry { contained: None, ..entry }));
+            own.sort_unstable();
+            own.dedup();
+        }
+        Ok(own)
+    }
+
+    /// Whether a contained resource fulfils a condition. It has no time of its own, and nothing outside refers to it.
+    fn fulfils(&self, inner: Node<'_>, own: &[Entry], filter: &Filter) -> Result<bool, StoreError> {
+        match filter {
+            Filter::Entries(_) | Filter::Text(..) | Filter::Id(_) => {
+                Ok(fulfils(filter, inner, own, None).unwrap_or(false))
+            }
+            Filter::All(filters) => {
+                for filter in filters {
+                    if !self.fulfils(inner, own, filter)? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            }
+            Filter::Any(filters) => {
+                for filter in filters {
+                    if self.fulfils(inner, own, filter)? {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            }
+            Filter::Not(filter) => Ok(!self.fulfils(inner, own, filter)?),
+            Filter::Chain(param, links) => self.leads_to(own, param, links),
+            Filter::LastUpdated(..) | Filter::Has(..) | Filter::Lookup(_) => Ok(false),
+        }
+    }
+
+    /// Whether any of these entries of the parameter refers to what one of the links describes: within the container, or
+    /// elsewhere where it may be seen.
+    fn leads_to(&self, own: &[Entry], param: &Param, links: &[Link]) -> Result<bool, StoreError> {
+        for entry in own.iter().filter(|entry| entry.param == param.id) {
+            for link in links {
+                if let Some(id) = entry.fragment() {
+                    for inner in self.of_type(link.def).filter(|inner| inner.str_at("id") == Some(&id)) {
+                        if self.fulfils(inner, &self.entries_of(inner)?, &link.filter)? {
+                            return Ok(true);
+                        }
+                    }
+                    continue;
+                }
+                let view = self.row.view();
+                for row in view.targets(entry, link.def)? {
+                    let other = RowView::new(view, row);
+                    if other.is_shown()? && other.fulfils(&view.step(link.def, &link.filter)?)? {
+                        return Ok(true);
+                    }
+                }
+            }
+        }
+        Ok(false)
+    }
+}
