@@ -21,7 +21,26 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         packed.finish()?;
     }
     every_candidate_has_a_row()?;
+    println!("cargo:rerun-if-env-changed=SOURCE_DATE_EPOCH");
+    println!("cargo:rustc-env=BUILD_DATE={}", build_date()?);
     pack_scenarios(Path::new(&out))
+}
+
+/// The day of the build, or the one that a reproducible build is to have (https://reproducible-builds.org/specs/source-date-epoch/).
+fn build_date() -> Result<String, Box<dyn std::error::Error>> {
+    let seconds: i64 = match std::env::var("SOURCE_DATE_EPOCH") {
+        Ok(given) => given.parse()?,
+        Err(_) => std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_secs().try_into()?,
+    };
+    // Days since 0000-03-01, in eras of 400 years.
+    let days = seconds.div_euclid(86_400) + 719_468;
+    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day_of_year = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = (month + 2) % 12 + 1;
+    Ok(format!("{:04}-{month:02}-{day:02}", year + era * 400 + i64::from(month <= 2)))
 }
 
 /// An element that may name a Patient, directly or by way of another resource, and of which `profiles/data-subjects.ndjson` does

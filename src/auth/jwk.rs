@@ -76,7 +76,7 @@ pub(super) fn one_key<'k>(
 }
 
 /// Bytes in base64url without padding.
-pub(super) fn base64_url(bytes: &[u8]) -> String {
+pub fn base64_url(bytes: &[u8]) -> String {
     encode_base64(bytes).trim_end_matches('=').replace('+', "-").replace('/', "_")
 }
 

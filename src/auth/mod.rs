@@ -20,6 +20,7 @@ pub use external::{
     Introspection, JwksSource, KeyCache, KeyError, KeySet, KeysAt, Registrations, Trust, UserRegistration,
 };
 pub use issuer::{AccessToken, Confirmation, Issuer, SignedToken, TokenError};
+pub use jwk::base64_url;
 pub use oauth::{
     AuthorizationOptions, AuthorizationRefusal, AuthorizationServer, Circumstances, Desk, Dialogue, Fields,
     IdentityKeys, LaunchContext, LoginError, OauthCode, OauthError, Registered, Step, describe,

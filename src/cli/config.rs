@@ -52,6 +52,8 @@ pub struct Config {
     pub include_len_max: usize,
     /// Refuse references to what is not there, and the deletion of what is referred to.
     pub referential_integrity: bool,
+    /// Whether an update that changes nothing makes a version all the same.
+    pub version_unchanged: bool,
     /// Who else issues access tokens.
     #[serde(rename = "issuer", skip_serializing_if = "Vec::is_empty")]
     pub issuers: Vec<IssuerSection>,
@@ -126,6 +128,7 @@ impl Default for Config {
             page_len_max: 1_000,
             include_len_max: 1_000,
             referential_integrity: false,
+            version_unchanged: false,
             issuers: Vec::new(),
             introspection: None,
             certificates: Vec::new(),

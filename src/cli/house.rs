@@ -102,6 +102,7 @@ impl House {
             page_len_max: config.page_len_max,
             include_len_max: config.include_len_max,
             referential_integrity: config.referential_integrity,
+            version_unchanged: config.version_unchanged,
             durable_reads: config.audit.is_durable()?,
             slow_search: Duration::from_millis(config.log.slow_millis),
             answer_grid: Duration::from_millis(config.consent.answer_grid_millis),

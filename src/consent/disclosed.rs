@@ -94,6 +94,19 @@ impl Disclosed {
         Self { text, ..self.clone() }
     }
 
+    /// The labels, tags and profiles that resources have which the party sees, as `$meta` gives them back: by the parts of Meta, as
+    /// JSON. What single resources tell is none of it.
+    #[must_use]
+    pub fn meta_in_use(parts: &[(&str, Vec<serde_json::Value>)], time: Millis) -> Self {
+        let parts = parts.iter().filter(|(_, values)| !values.is_empty());
+        let meta: serde_json::Map<String, serde_json::Value> =
+            parts.map(|(name, values)| ((*name).to_owned(), values.clone().into())).collect();
+        let text = serde_json::json!({
+            "resourceType": "Parameters", "parameter": [{"name": "return", "valueMeta": meta}]
+        });
+        Self::gathered(text.to_string(), time, BTreeSet::new(), Vec::new())
+    }
+
     /// A resource that this one contains, and its type.
     #[must_use]
     pub fn contained(&self, id: &str) -> Option<(Self, &'static TypeDef)> {

@@ -1,6 +1,6 @@
 //! The registry: the tables resolved into types that point at each other, for everyone who asks what the standard
 //! says. Look-ups are by name once and by number from then on.
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::extract::Tables;
 use super::tables::{
@@ -293,6 +293,13 @@ impl Registry {
     #[must_use]
     pub fn broader(&self, system: &str, code: &str) -> &[String] {
         self.parents.get(&(Box::from(system), Box::from(code))).map_or(&[], Vec::as_slice)
+    }
+
+    /// The code systems whose hierarchy comes with the server, by their URLs.
+    #[must_use]
+    pub fn hierarchical_systems(&self) -> Vec<&str> {
+        let systems: BTreeSet<&str> = self.parents.keys().map(|(system, _)| &**system).collect();
+        systems.into_iter().collect()
     }
 
     /// The codes of a system that have broader ones, with those.

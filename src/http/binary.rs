@@ -6,10 +6,10 @@ use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use futures_util::stream;
 
 use crate::fhirpath::{decode_base64, encode_base64};
-use crate::model::{IssueCode, Tree, parse, quote};
+use crate::model::{IssueCode, Tree, parse, quote, xml_root};
 use crate::operations::{Answer, Refusal, RefusalKind};
 
-use super::negotiate::{self, Content};
+use super::negotiate::{self, Content, Format};
 
 /// Whether a request reads a Binary as bytes: it names no FHIR format, neither in `Accept` nor in `_format`.
 pub(super) fn is_raw_read(method: &Method, path: &[String], headers: &HeaderMap, has_format: bool) -> bool {
@@ -20,13 +20,38 @@ pub(super) fn is_raw_read(method: &Method, path: &[String], headers: &HeaderMap,
     is_read && is_binary && !has_format && !accept.into_iter().any(|value| value.contains("fhir"))
 }
 
-/// Whether a request writes a Binary as bytes.
-pub(super) fn is_raw_write(method: &Method, path: &[String], headers: &HeaderMap) -> bool {
+/// Whether a request writes a Binary: by its resource, or by any other content, which is taken as bytes.
+pub(super) fn is_write(method: &Method, path: &[String]) -> bool {
     matches!(*method, Method::POST | Method::PUT)
         && path.len() <= 2
-        && path.get(1).is_none_or(|segment| !segment.starts_with('_'))
+        && path.get(1).is_none_or(|segment| !segment.starts_with(['_', '$']))
         && path.first().is_some_and(|segment| segment == "Binary")
-        && negotiate::content(headers) == Content::Unknown
+}
+
+/// Whether the content is itself a Binary resource (R4 binary.html#rest). What says that it is FHIR and is neither JSON nor XML is
+/// no content either.
+pub(super) fn is_resource(headers: &HeaderMap, bytes: &[u8]) -> Result<bool, Refusal> {
+    let says_fhir = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.to_ascii_lowercase().contains("fhir+"));
+    let malformed = |what: &str| {
+        let issue = crate::model::Issue::error(IssueCode::Structure, format!("the content is no {what}"));
+        Refusal::new(RefusalKind::BadRequest, issue)
+    };
+    match negotiate::content(headers) {
+        Content::Resource(Format::Json) => match parse(bytes.to_vec()) {
+            Ok(tree) => Ok(tree.root().str_at("resourceType") == Some("Binary")),
+            Err(_) if says_fhir => Err(malformed("JSON")),
+            Err(_) => Ok(false),
+        },
+        Content::Resource(Format::Xml) => match xml_root(bytes) {
+            Some(root) => Ok(root.as_deref() == Some("Binary")),
+            None if says_fhir => Err(malformed("XML")),
+            None => Ok(false),
+        },
+        Content::JsonPatch | Content::Form | Content::Unknown => Ok(false),
+    }
 }
 
 /// The resource of bytes that were sent.

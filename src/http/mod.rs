@@ -9,6 +9,7 @@ mod listen;
 mod negotiate;
 mod oauth;
 mod observe;
+mod packed;
 mod respond;
 mod same_origin;
 mod service;

@@ -40,6 +40,13 @@ pub(super) enum Content {
     Unknown,
 }
 
+/// Whether a media type is one of this release of FHIR (R4 http.html#version-parameter); without the parameter it is.
+fn is_of_r4(value: &str) -> bool {
+    let parameters = value.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));
+    let mut versions = parameters.filter(|(name, _)| name.trim().eq_ignore_ascii_case("fhirVersion"));
+    versions.all(|(_, version)| matches!(version.trim().trim_matches('"'), "4.0" | "4.0.0" | "4.0.1"))
+}
+
 fn plain(value: &str) -> String {
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
@@ -47,7 +54,11 @@ fn plain(value: &str) -> String {
 /// The content type of a body; JSON where none is named.
 pub(super) fn content(headers: &HeaderMap) -> Content {
     let Some(value) = headers.get(CONTENT_TYPE) else { return Content::Resource(Format::Json) };
-    let media_type = plain(value.to_str().unwrap_or_default());
+    let value = value.to_str().unwrap_or_default();
+    if !is_of_r4(value) {
+        return Content::Unknown;
+    }
+    let media_type = plain(value);
     match media_type.as_str() {
         "application/json-patch+json" => Content::JsonPatch,
         "application/x-www-form-urlencoded" => Content::Form,
@@ -59,7 +70,7 @@ pub(super) fn content(headers: &HeaderMap) -> Content {
 pub(super) fn answer(headers: &HeaderMap, format: Option<&str>) -> Option<Format> {
     if let Some(format) = format {
         // A plus sign in a query arrives as a space.
-        return Format::of(&plain(&format.replace(' ', "+")));
+        return Format::of(&plain(&format.replace(' ', "+"))).filter(|_| is_of_r4(format));
     }
     let mut best: Option<(u32, Format)> = None;
     let mut any = false;
@@ -72,7 +83,7 @@ pub(super) fn answer(headers: &HeaderMap, format: Option<&str>) -> Option<Format
                 "*/*" | "application/*" | "text/*" => Some(Format::Json),
                 other => Format::of(other),
             };
-            if let Some(format) = format.filter(|_| quality > 0)
+            if let Some(format) = format.filter(|_| quality > 0 && is_of_r4(part))
                 && best.is_none_or(|(known, _)| quality > known)
             {
                 best = Some((quality, format));
@@ -114,5 +125,9 @@ mod tests {
         check("application/fhir+json", Some("xml"), Some(Format::Xml));
         check("", Some("application/fhir xml"), Some(Format::Xml));
         check("", Some("pdf"), None);
+        check("application/fhir+json; fhirVersion=4.0", None, Some(Format::Json));
+        check("application/fhir+json; fhirVersion=3.0", None, None);
+        check("application/fhir+json;fhirversion=\"5.0\", application/fhir+xml", None, Some(Format::Xml));
+        check("", Some("application/fhir+json; fhirVersion=3.0"), None);
     }
 }

@@ -1,7 +1,7 @@
 //! Answers and refusals as HTTP responses. The wire takes only what `operations` made of disclosed and public texts.
 use axum::body::Body as WireBody;
 use axum::http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG,
     LAST_MODIFIED, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
 };
@@ -20,6 +20,8 @@ pub(super) struct Manner {
     /// HEAD: everything but the body.
     pub(super) without_body: bool,
     pub(super) pretty: bool,
+    /// Whether a token was sent.
+    pub(super) has_token: bool,
     pub(super) request_id: String,
     /// What was asked for.
     pub(super) label: Label,
@@ -45,7 +47,13 @@ pub(super) fn refusal(refusal: &Refusal, manner: &Manner) -> Response<WireBody> 
     let mut response = text(status, Some(&refusal.outcome.to_json()), manner);
     let headers = response.headers_mut();
     if status == 401 {
-        set(headers, WWW_AUTHENTICATE, "Bearer realm=\"fhir\"");
+        // RFC 6750 section 3.1: who sent no token is told no error.
+        let error = if manner.has_token { ", error=\"invalid_token\"" } else { "" };
+        set(headers, WWW_AUTHENTICATE, &format!("Bearer realm=\"fhir\"{error}"));
+    }
+    if status == 415 {
+        // RFC 9110 section 15.5.16: what would be taken.
+        set(headers, ACCEPT_ENCODING, "gzip, br");
     }
     if status == 503 {
         set(headers, RETRY_AFTER, "5");
@@ -71,7 +79,7 @@ pub(super) fn options(methods: &[&str], manner: &Manner) -> Response<WireBody> {
 
 /// What pages of other origins may send and see. Any origin may ask: who asks is known by a token that no browser adds
 /// by itself.
-const SENT_HEADERS: &str = "Accept, Authorization, Content-Type, If-Match, If-Modified-Since, If-None-Exist, If-None-Match, Prefer, X-Request-Id";
+const SENT_HEADERS: &str = "Accept, Authorization, Content-Type, If-Match, If-Modified-Since, If-None-Exist, If-None-Match, If-Unmodified-Since, Prefer, X-Request-Id";
 const SEEN_HEADERS: &str = "Content-Location, ETag, Last-Modified, Location, X-Request-Id";
 
 fn text(status: u16, json: Option<&str>, manner: &Manner) -> Response<WireBody> {

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Body as WireBody;
 use axum::extract::{FromRef, Request as WireRequest, State};
-use axum::http::header::CONTENT_ENCODING;
-use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, Method, Response, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use http_body_util::BodyExt as _;
@@ -30,6 +30,7 @@ use super::listen::{Patience, address, shown};
 use super::negotiate::{self, Content, Format};
 use super::oauth;
 use super::observe::{Label, Observed, observe};
+use super::packed;
 use super::respond::{self, Manner};
 use super::same_origin::guard;
 use super::unknown::{self, on_record};
@@ -150,6 +151,7 @@ async fn handle(State(app): State<App>, request: WireRequest) -> Response<WireBo
     let request_id = request_id.unwrap_or_default().to_owned();
     let mut manner =
         Manner { request_id, without_body: request.method() == Method::HEAD, ..Manner::default() };
+    manner.has_token = request.headers().contains_key(AUTHORIZATION);
     let answer = answer(&app, request, &mut manner).await;
     let mut response = answer.unwrap_or_else(|refusal| {
         log_cause(&refusal, &manner);
@@ -331,20 +333,19 @@ async fn read_request(
     headers: &HeaderMap,
     body: WireBody,
 ) -> Result<Request, (Refusal, Vec<String>)> {
-    let is_packed = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"identity");
     let read = async {
         few_enough(&query)?;
-        if headers.get_all(CONTENT_ENCODING).iter().any(is_packed) {
-            let message = "bodies are taken as they are, without a content encoding";
-            return Err(refuse(RefusalKind::UnsupportedMediaType, IssueCode::NotSupported, message));
-        }
+        packed::codings(headers)?;
         let Some(verb) = verb else {
             let message = "the method is not of FHIR";
             return Err(refuse(RefusalKind::MethodNotAllowed, IssueCode::NotSupported, message));
         };
-        let payload = if binary::is_raw_write(method, &path, headers) {
+        let payload = if binary::is_write(method, &path) {
             let bytes = bytes(app, headers, body).await?;
-            Payload::Resource(binary::wrap(&path, headers, &bytes)?)
+            match binary::is_resource(headers, &bytes)? {
+                true => in_a_thread(negotiate::content(headers), bytes.to_vec()).await?,
+                false => Payload::Resource(binary::wrap(&path, headers, &bytes)?),
+            }
         } else {
             payload(app, verb, &path, headers, body).await?
         };
@@ -388,15 +389,19 @@ fn conditions(headers: &HeaderMap) -> Result<Headers, Refusal> {
         if_none_match: text("if-none-match")?,
         if_none_exist: text("if-none-exist")?,
         if_modified_since: text("if-modified-since")?,
+        if_unmodified_since: text("if-unmodified-since")?,
         ..Headers::default()
     };
     for value in headers.get_all("prefer") {
         for preference in value.to_str().unwrap_or_default().split([',', ';']) {
-            match preference.trim() {
-                "return=minimal" => read.preference = Preference::Minimal,
-                "return=representation" => read.preference = Preference::Representation,
-                "return=OperationOutcome" => read.preference = Preference::OperationOutcome,
-                "handling=lenient" => read.lenient = true,
+            // RFC 7240 section 2: names have no case, values may be quoted.
+            let (name, value) = preference.split_once('=').unwrap_or((preference, ""));
+            let value = value.trim().trim_matches('"');
+            match (name.trim().to_ascii_lowercase().as_str(), value) {
+                ("return", "minimal") => read.preference = Preference::Minimal,
+                ("return", "representation") => read.preference = Preference::Representation,
+                ("return", "OperationOutcome") => read.preference = Preference::OperationOutcome,
+                ("handling", "lenient") => read.lenient = true,
                 _ => {}
             }
         }
@@ -431,10 +436,14 @@ async fn payload(
         return Ok(Payload::None);
     }
     if !fits {
-        let message = "the content type is not one that is taken here";
+        let message = "the content type is not one that is taken here: resources are FHIR 4.0 in JSON or XML";
         return Err(refuse(RefusalKind::UnsupportedMediaType, IssueCode::NotSupported, message));
     }
-    let bytes = bytes.to_vec();
+    in_a_thread(content, bytes.to_vec()).await
+}
+
+/// Reads a body, a large one in a thread of its own.
+async fn in_a_thread(content: Content, bytes: Vec<u8>) -> Result<Payload, Refusal> {
     if bytes.len() <= READ_INLINE_BYTES_MAX {
         return read(content, bytes);
     }
@@ -467,7 +476,7 @@ async fn bytes(app: &App, headers: &HeaderMap, body: WireBody) -> Result<axum::b
             refuse(RefusalKind::BadRequest, IssueCode::Structure, "the body was not sent whole")
         }
     })?;
-    Ok(collected.to_bytes())
+    packed::unpacked(headers, collected.to_bytes(), app.limits.body_bytes_max).await?.ok_or_else(too_large)
 }
 
 fn read(content: Content, bytes: Vec<u8>) -> Result<Payload, Refusal> {

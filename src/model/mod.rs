@@ -23,4 +23,4 @@ pub use percent::{decode, decode_pairs, encode};
 pub use primitive::{PrimitiveFault, check_primitive, is_xml_char};
 pub use reference::{Reference, ReferenceTarget};
 pub use tree::{JsonKind, Node, Tree};
-pub use xml::{Unreadable, from_xml, to_xml};
+pub use xml::{Unreadable, from_xml, to_xml, xml_root};

@@ -2,19 +2,23 @@
 use std::sync::{Arc, PoisonError};
 
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
-use crate::definitions::{ParamType, TypeDef, r4};
-use crate::model::Temporal;
+use crate::auth::Party;
+use crate::definitions::{ElementDef, ParamType, TypeDef, r4};
+use crate::model::IssueCode;
 use crate::search::{COMMON_FILTERS, CONTROLS, SearchParams, modifiers};
 use crate::store::At;
 
 use super::answer::{Answer, Body, Kind, Public, Refusal};
 use super::engine::Engine;
-use super::operation::{Operation, operations_of};
+use super::operation::{Operation, operations_of, operations_of_system};
+use super::read::entity_tag;
+use super::request::Request;
 use super::table::{INTERACTIONS, Level};
 
 /// A CapabilityStatement. Nobody else can make one, so that no other text becomes public by its name.
-pub(super) struct Statement(Value);
+pub(super) struct Statement(Arc<Value>);
 
 impl Statement {
     pub(super) fn json(&self) -> String {
@@ -22,39 +26,195 @@ impl Statement {
     }
 }
 
-pub(super) fn capabilities(engine: &Engine) -> Result<Answer, Refusal> {
+/// Which statement is asked for: what it says depends on who asks and on what is to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Variant {
+    mode: Mode,
+    /// Whether who asks may choose ids.
+    assigns_ids: bool,
+}
+
+/// R4 http.html#capabilities, `mode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Mode {
+    Full,
+    Normative,
+    Terminology,
+}
+
+/// A statement, as long as these search parameters are in force.
+pub(super) type Kept = (Arc<SearchParams>, Made);
+
+/// A statement, its text and its entity tag.
+#[derive(Clone)]
+pub(super) struct Made {
+    statement: Arc<Value>,
+    text: Public,
+    tag: String,
+}
+
+impl Made {
+    fn of(statement: Value) -> Self {
+        let statement = Statement(Arc::new(statement));
+        let text = Public::capabilities(&statement);
+        let hash = Sha256::digest(text.json());
+        let tag = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        Self { statement: statement.0, text, tag }
+    }
+}
+
+pub(super) fn capabilities(engine: &Engine, party: &Party, request: &Request) -> Result<Answer, Refusal> {
+    let value_of = |wanted: &str| {
+        let given = request.query.iter().find(|(name, value)| name == wanted && !value.is_empty());
+        given.map(|(_, value)| value.as_str())
+    };
+    let mode = match value_of("mode") {
+        None | Some("full") => Mode::Full,
+        Some("normative") => Mode::Normative,
+        Some("terminology") => Mode::Terminology,
+        Some(other) => {
+            let message = format!("`mode` is full, normative or terminology, not `{other}`");
+            return Err(Refusal::bad_request(IssueCode::Value, message));
+        }
+    };
+    let variant = Variant { mode, assigns_ids: party.assign_ids };
+    let mut made = statement(engine, variant)?;
+    if let Some(reduced) = reduced(&made.statement, value_of("_summary"), value_of("_elements"))? {
+        made = Made::of(reduced);
+    }
+    let names = |tags: &String| {
+        tags.trim() == "*" || tags.split(',').any(|one| entity_tag(one) == Some(made.tag.as_str()))
+    };
+    let is_unchanged = request.headers.if_none_match.as_ref().is_some_and(names);
+    let mut answer = if is_unchanged {
+        Answer::new(Kind::NotModified, Body::None)
+    } else {
+        Answer::new(Kind::Ok, Body::Public(made.text))
+    };
+    answer.version_id = Some(made.tag);
+    Ok(answer)
+}
+
+/// It is the same until other search parameters are in force, and large; anybody may ask for it.
+fn statement(engine: &Engine, variant: Variant) -> Result<Made, Refusal> {
     let snapshot = engine.kv.snapshot(At::Latest)?;
     let params = engine.index.params(&*snapshot)?;
-    let mut kept = engine.statement.lock().unwrap_or_else(PoisonError::into_inner);
-    // It is the same until other search parameters are in force, and large; anybody may ask for it.
-    if let Some((of, statement)) = &*kept
+    let mut kept = engine.statements.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((of, made)) = kept.get(&variant)
         && Arc::ptr_eq(of, &params)
     {
-        return Ok(Answer::new(Kind::Ok, Body::Public(statement.clone())));
+        return Ok(made.clone());
     }
-    let statement = json!({
-        "resourceType": "CapabilityStatement",
+    let made = Made::of(match variant.mode {
+        Mode::Terminology => terminology(engine),
+        Mode::Full | Mode::Normative => of_rest(engine, &params, variant),
+    });
+    kept.insert(variant, (params, made.clone()));
+    Ok(made)
+}
+
+/// The types whose content was normative in R4 (R4 versions.html#std-process).
+const NORMATIVE: [&str; 10] = [
+    "Binary",
+    "Bundle",
+    "CapabilityStatement",
+    "CodeSystem",
+    "Observation",
+    "OperationDefinition",
+    "OperationOutcome",
+    "Patient",
+    "StructureDefinition",
+    "ValueSet",
+];
+
+/// What both sorts of statements begin with.
+fn about(engine: &Engine, kind: &str, name: &str, title: &str) -> Value {
+    json!({
+        "resourceType": kind,
+        "url": format!("{}/metadata", engine.options.base_url),
+        "version": env!("CARGO_PKG_VERSION"),
+        "name": name,
+        "title": title,
         "status": "active",
-        "date": Temporal::from_millis(engine.now()).to_text(),
+        "date": env!("BUILD_DATE"),
+        "publisher": "Chartward",
         "kind": "instance",
-        "software": {"name": "Chartward", "version": env!("CARGO_PKG_VERSION")},
+        "software": {
+            "name": "Chartward", "version": env!("CARGO_PKG_VERSION"), "releaseDate": env!("BUILD_DATE")
+        },
         "implementation": {"description": "Chartward", "url": engine.options.base_url},
+    })
+}
+
+fn of_rest(engine: &Engine, params: &SearchParams, variant: Variant) -> Value {
+    let is_meant = |def: &&'static TypeDef| variant.mode == Mode::Full || NORMATIVE.contains(&&*def.name);
+    let resources = served().filter(is_meant).map(|def| resource(params, def, variant.assigns_ids));
+    let rest = json!({
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json", "application/fhir+xml", "json", "xml"],
         "patchFormat": ["application/json-patch+json", "application/fhir+json", "application/fhir+xml"],
         "rest": [{
             "mode": "server",
             "security": security(engine),
-            "resource": served().map(|def| resource(&params, def)).collect::<Vec<Value>>(),
+            "resource": resources.collect::<Vec<Value>>(),
             "interaction": system_interactions(),
+            "operation": operations_of_system().map(operation).collect::<Vec<Value>>(),
             "searchParam": CONTROLS.iter().filter(|(name, ..)| *name != "_cursor").map(|(name, _, says)| {
                 json!({"name": name, "type": "special", "documentation": says})
             }).collect::<Vec<Value>>(),
         }],
     });
-    let statement = Public::capabilities(&Statement(statement));
-    *kept = Some((params, statement.clone()));
-    Ok(Answer::new(Kind::Ok, Body::Public(statement)))
+    with(about(engine, "CapabilityStatement", "Chartward", "Chartward FHIR server"), rest)
+}
+
+/// What the server knows of code systems (R4 terminologycapabilities.html): hierarchies for `:below` and `:above`, and no
+/// operations of a terminology service.
+fn terminology(engine: &Engine) -> Value {
+    let systems: Vec<Value> =
+        r4().hierarchical_systems().into_iter().map(|url| json!({"uri": url, "subsumption": true})).collect();
+    let about = about(engine, "TerminologyCapabilities", "ChartwardTerminology", "Chartward: terminology");
+    with(about, json!({"codeSystem": systems, "codeSearch": "explicit"}))
+}
+
+fn with(mut one: Value, other: Value) -> Value {
+    if let (Some(members), Value::Object(others)) = (one.as_object_mut(), other) {
+        members.extend(others);
+    }
+    one
+}
+
+/// The statement as `_summary` and `_elements` have it; `None` if it stays whole.
+fn reduced(
+    statement: &Value,
+    summary: Option<&str>,
+    elements: Option<&str>,
+) -> Result<Option<Value>, Refusal> {
+    let def = statement.get("resourceType").and_then(Value::as_str).and_then(|name| r4().resource(name));
+    let (Some(members), Some(def)) = (statement.as_object(), def) else { return Ok(None) };
+    let named: Vec<&str> = elements.unwrap_or_default().split(',').filter(|name| !name.is_empty()).collect();
+    let keeps: Box<dyn Fn(&ElementDef) -> bool> = match (summary, named.is_empty()) {
+        (_, false) => Box::new(|element| named.contains(&&*element.name)),
+        (Some("true"), true) => Box::new(|element| element.summary),
+        (Some("text"), true) => Box::new(|element| &*element.name == "text"),
+        (None | Some("false" | "data"), true) => return Ok(None),
+        (Some(other), true) => {
+            let message = format!("`_summary` is true, false, text or data here, not `{other}`");
+            return Err(Refusal::bad_request(IssueCode::Value, message));
+        }
+    };
+    let is_kept = |name: &str| {
+        name == "resourceType" || def.element(name).is_some_and(|element| element.min > 0 || keeps(element))
+    };
+    let mut kept: serde_json::Map<String, Value> = members
+        .iter()
+        .filter(|(name, _)| is_kept(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    let subsetted = json!({"tag": [{
+        "system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "SUBSETTED"
+    }]});
+    kept.insert("meta".to_owned(), subsetted);
+    Ok(Some(Value::Object(kept)))
 }
 
 /// The types that are stored: Parameters is for operations.
@@ -111,13 +271,13 @@ fn system_interactions() -> Vec<Value> {
 /// CHOICE: the operations are Chartward's own; their definitions are named by where they would be read.
 fn operation(operation: &'static Operation) -> Value {
     let name = operation.name().trim_start_matches('$');
-    if operation.on == "Resource" {
+    if matches!(operation.on, "" | "Resource") {
         return json!({"name": name, "definition": format!("http://hl7.org/fhir/OperationDefinition/Resource-{name}")});
     }
     json!({"name": name, "definition": format!("https://chartward.org/fhir/OperationDefinition/{}-{name}", operation.on)})
 }
 
-fn resource(params: &SearchParams, def: &'static TypeDef) -> Value {
+fn resource(params: &SearchParams, def: &'static TypeDef, assigns_ids: bool) -> Value {
     let listed: Vec<Value> = params
         .of(def)
         .iter()
@@ -175,7 +335,7 @@ fn resource(params: &SearchParams, def: &'static TypeDef) -> Value {
             for (name, value) in [
                 ("versioning", json!("versioned-update")),
                 ("readHistory", json!(true)),
-                ("updateCreate", json!(true)),
+                ("updateCreate", json!(assigns_ids)),
                 ("conditionalCreate", json!(true)),
                 ("conditionalRead", json!("full-support")),
                 ("conditionalUpdate", json!(true)),

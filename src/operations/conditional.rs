@@ -108,9 +108,7 @@ pub(super) fn update(
             let assigns = session.lens.party().assign_ids;
             let fresh = match (given.filter(|_| assigns), &input.assigned) {
                 (Some(given), None) => {
-                    let mut planned = update::planned(session, def, &given, valid, input)?;
-                    planned.expectations.extend(expectations);
-                    return Ok(Prepared::Change(Box::new(planned)));
+                    return Ok(with(update::planned(session, def, &given, valid, input)?, expectations));
                 }
                 (_, Some(assigned)) => assigned.clone(),
                 (None, None) => session.engine.fresh_id()?,
@@ -120,9 +118,7 @@ pub(super) fn update(
             return Ok(Prepared::Change(Box::new(planned)));
         }
     };
-    let mut planned = update::planned(session, def, &id, valid, input)?;
-    planned.expectations.extend(expectations);
-    Ok(Prepared::Change(Box::new(planned)))
+    Ok(with(update::planned(session, def, &id, valid, input)?, expectations))
 }
 
 pub(super) fn patch(
@@ -172,6 +168,9 @@ fn with(prepared: Prepared, expectations: Vec<Expectation>) -> Prepared {
             planned.expectations.extend(expectations);
             Prepared::Change(planned)
         }
-        nothing @ Prepared::Nothing(..) => nothing,
+        Prepared::Nothing(answer, mut others) => {
+            others.extend(expectations);
+            Prepared::Nothing(answer, others)
+        }
     }
 }

@@ -1,13 +1,17 @@
-//! Page cursors: which state, how far, until when; sealed, and bound to who asked what. A cursor is never a proof of a
-//! right: every page passes the lens of its own request.
+//! Page links: which state, how far, until when, and of which query; sealed, and bound to who asked and where. A link is never a proof
+//! of a right: every page passes the lens of its own request.
+use std::io::{Read as _, Write as _};
+
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
-use crate::auth::Party;
-use crate::model::{IssueCode, Millis};
+use crate::auth::{Party, base64_url};
+use crate::fhirpath::decode_base64;
+use crate::model::{IssueCode, Millis, encode};
 use crate::store::Way;
 
 use super::answer::Refusal;
 use super::engine::Engine;
+use super::request::{Payload, Request, decode_pairs};
 
 /// How long a cursor is good for, in milliseconds; the store keeps old states as long.
 pub(super) const CURSOR_MS_MAX: Millis = 15 * 60 * 1_000;
@@ -61,41 +65,111 @@ impl Cursor {
     }
 }
 
+/// A query that is longer than this when it is packed is kept in the store, so that a link stays one that every client and proxy
+/// can follow.
+const INLINE_BYTES_MAX: usize = 1_024;
+
+/// A query, unpacked; longer ones are not made.
+const QUERY_BYTES_MAX: u64 = 16 * 1_024 * 1_024;
+
+/// Parameters that say how to answer: they stand beside a cursor, and may be added to it.
+const ANSWER_PARAMETERS: [&str; 2] = ["_format", "_pretty"];
+
 impl Engine {
-    /// The cursor as text for a link.
-    pub(super) fn seal(&self, cursor: &Cursor, party: &Party, query: &str) -> Result<String, Refusal> {
-        let failed = || Refusal::bad_request(IssueCode::Exception, "no page link could be made");
-        let mut nonce = [0; 12];
-        getrandom::fill(&mut nonce).map_err(|_| failed())?;
+    /// The URL of another page of the same query, of a path below the base. `query` is what was asked, encoded.
+    pub(super) fn page_link(
+        &self,
+        cursor: &Cursor,
+        party: &Party,
+        (path, query): (&str, &str),
+    ) -> Result<String, Refusal> {
+        let (open, sealed): (Vec<_>, Vec<_>) =
+            decode_pairs(query).into_iter().partition(|(name, _)| ANSWER_PARAMETERS.contains(&name.as_str()));
+        let text = |pairs: &[(String, String)]| {
+            let pairs = pairs.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value)));
+            pairs.collect::<Vec<_>>().join("&")
+        };
+        let packed = pack(&text(&sealed));
         let mut bytes = cursor.bytes();
-        let key = self.cursor_cipher().ok_or_else(failed)?;
-        key.seal_in_place_append_tag(
-            Nonce::assume_unique_for_key(nonce),
-            Aad::from(binding(party, query)),
-            &mut bytes,
-        )
-        .map_err(|_| failed())?;
-        Ok(nonce.iter().chain(&bytes).map(|byte| format!("{byte:02x}")).collect())
+        if packed.len() <= INLINE_BYTES_MAX {
+            bytes.push(0);
+            bytes.extend_from_slice(&packed);
+        } else {
+            bytes.push(1);
+            bytes.extend_from_slice(&self.keep_query(party, &packed, cursor.made)?);
+        }
+        let cursor = base64_url(&self.seal(bytes, &binding(party, path))?);
+        let open = text(&open);
+        let separator = if open.is_empty() { "" } else { "&" };
+        let base = format!("{}/{path}", self.options.base_url);
+        Ok(format!("{}?{open}{separator}_cursor={cursor}", base.trim_end_matches('/')))
     }
 
-    /// The cursor of a link.
-    pub(super) fn unseal(&self, text: &str, party: &Party, query: &str) -> Result<Cursor, Refusal> {
-        let wrong = || Refusal::bad_request(IssueCode::Invalid, "the page link is none of yours");
-        let mut bytes = Vec::with_capacity(text.len() / 2);
-        for at in (0..text.len()).step_by(2) {
-            let byte = text.get(at..at + 2).and_then(|hex| u8::from_str_radix(hex, 16).ok());
-            bytes.push(byte.ok_or_else(wrong)?);
+    /// The place that a link names.
+    pub(super) fn cursor(&self, text: &str, party: &Party, path: &str) -> Result<Cursor, Refusal> {
+        self.opened(text, party, path).map(|(cursor, _)| cursor)
+    }
+
+    /// Puts the query of a page link in the place of its cursor, beside which it keeps it.
+    ///
+    /// # Errors
+    /// If the link is not one of this party and path, or has been made longer than by [`ANSWER_PARAMETERS`]; if it is too old.
+    pub(super) fn resume(&self, party: &Party, request: &mut Request) -> Result<(), Refusal> {
+        let is_cursor = |(name, value): &&(String, String)| name == "_cursor" && !value.is_empty();
+        if let Payload::Form(form) = &request.payload
+            && form.iter().any(|pair| is_cursor(&pair))
+        {
+            return Err(Refusal::bad_request(IssueCode::Invalid, "page links are followed by GET"));
         }
-        let (nonce, sealed) = bytes.split_first_chunk_mut::<12>().ok_or_else(wrong)?;
-        let key = self.cursor_cipher().ok_or_else(wrong)?;
-        let plain = key
-            .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(binding(party, query)), sealed)
-            .map_err(|_| wrong())?;
-        let cursor = Cursor::read(plain).ok_or_else(wrong)?;
+        let Some((_, text)) = request.query.iter().find(is_cursor).cloned() else { return Ok(()) };
+        let is_added =
+            |(name, _): &&(String, String)| name != "_cursor" && !ANSWER_PARAMETERS.contains(&name.as_str());
+        if let Some((name, _)) = request.query.iter().find(is_added) {
+            let message =
+                format!("`{name}` cannot be added to a page link, {} can", ANSWER_PARAMETERS.join(" and "));
+            return Err(Refusal::bad_request(IssueCode::Invalid, message));
+        }
+        let (_, query) = self.opened(&text, party, &request.path.join("/"))?;
+        request.query.splice(0..0, decode_pairs(&query));
+        Ok(())
+    }
+
+    fn opened(&self, text: &str, party: &Party, path: &str) -> Result<(Cursor, String), Refusal> {
+        let wrong = || Refusal::bad_request(IssueCode::Invalid, "the page link is none of yours");
+        let padding = "=".repeat((4 - text.len() % 4) % 4);
+        let bytes =
+            decode_base64(&(text.replace('-', "+").replace('_', "/") + &padding)).ok_or_else(wrong)?;
+        let plain = self.unseal(bytes, &binding(party, path)).ok_or_else(wrong)?;
+        let cursor = Cursor::read(&plain).ok_or_else(wrong)?;
         if self.now() - cursor.made > CURSOR_MS_MAX {
             return Err(crate::store::StoreError::Expired.into());
         }
-        Ok(cursor)
+        let (is_kept, rest) = plain.get(LEN..).and_then(<[u8]>::split_first).ok_or_else(wrong)?;
+        let query = if *is_kept == 1 {
+            let kept = self.kept_query(party, rest, cursor.made)?;
+            unpack(&kept.ok_or(crate::store::StoreError::Expired)?)
+        } else {
+            unpack(rest)
+        };
+        Ok((cursor, query.ok_or_else(wrong)?))
+    }
+
+    /// Nonce, text and tag.
+    pub(super) fn seal(&self, mut bytes: Vec<u8>, bound: &str) -> Result<Vec<u8>, Refusal> {
+        let failed = || Refusal::bad_request(IssueCode::Exception, "no page link could be made");
+        let mut nonce = [0; 12];
+        getrandom::fill(&mut nonce).map_err(|_| failed())?;
+        let key = self.cursor_cipher().ok_or_else(failed)?;
+        key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(bound), &mut bytes)
+            .map_err(|_| failed())?;
+        Ok(nonce.into_iter().chain(bytes).collect())
+    }
+
+    pub(super) fn unseal(&self, mut bytes: Vec<u8>, bound: &str) -> Option<Vec<u8>> {
+        let (nonce, sealed) = bytes.split_first_chunk_mut::<12>()?;
+        let key = self.cursor_cipher()?;
+        let nonce = Nonce::assume_unique_for_key(*nonce);
+        key.open_in_place(nonce, Aad::from(bound), sealed).ok().map(|plain| plain.to_vec())
     }
 
     fn cursor_cipher(&self) -> Option<LessSafeKey> {
@@ -103,7 +177,20 @@ impl Engine {
     }
 }
 
-/// Who asked what.
-fn binding(party: &Party, query: &str) -> String {
-    format!("{}\n{}\n{}", party.client, party.subject, query)
+fn pack(text: &str) -> Vec<u8> {
+    let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+    // Writing to memory cannot fail.
+    let _ = encoder.write_all(text.as_bytes());
+    encoder.finish().unwrap_or_default()
+}
+
+fn unpack(bytes: &[u8]) -> Option<String> {
+    let mut text = String::new();
+    flate2::read::DeflateDecoder::new(bytes).take(QUERY_BYTES_MAX).read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+/// Who asked, and where.
+fn binding(party: &Party, path: &str) -> String {
+    format!("{}\n{}\n{}", party.client, party.subject, path.trim_matches('/'))
 }

@@ -6,8 +6,9 @@ use crate::model::ResourceId;
 use crate::store::{Change, Derived, Method};
 
 use super::answer::{Answer, Body, Kind, Refusal};
+use super::precondition;
 use super::session::{Session, Writable};
-use super::write::{Input, Planned, Prepared, check_if_match};
+use super::write::{Input, Planned, Prepared};
 
 pub(super) fn prepare(
     session: &Session<'_>,
@@ -20,7 +21,7 @@ pub(super) fn prepare(
     else {
         return Ok(Prepared::Nothing(Box::new(Answer::new(Kind::NoContent, Body::None)), Vec::new()));
     };
-    check_if_match(&input.headers, Some(&version_id))?;
+    precondition::check(&input.headers, Some((&version_id, stored.time)))?;
     if &*def.name == "AuditEvent" {
         return Err(Refusal::forbidden("the record of accesses is never deleted"));
     }

@@ -1,4 +1,5 @@
 //! The engine: everything that a request needs, and the way that every request takes through it.
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -6,10 +7,9 @@ use crate::audit::{Access, Action, Due, Ground, Signer};
 use crate::auth::{AuthorizationServer, Desk, Issuer, Party, Permission, Role, TokenError, Trust};
 use crate::consent::{Programs, Settings};
 use crate::model::{Issue, IssueCode, Millis, Outcome, ResourceId};
-use crate::search::SearchParams;
 use crate::store::{At, Batch, Clock, Kv, Packing, VersionCipher};
 
-use super::answer::{Answer, Body, Public, Refusal, RefusalKind};
+use super::answer::{Answer, Body, Refusal, RefusalKind};
 use super::audit::Refusals;
 use super::index::Index;
 use super::member_match::MemberMatches;
@@ -38,6 +38,8 @@ pub struct EngineOptions {
     pub retries_max: usize,
     /// Whether a reference to what is not there, and the deletion of what is referred to, are refused.
     pub referential_integrity: bool,
+    /// Whether an update that changes nothing makes a version all the same.
+    pub version_unchanged: bool,
     /// Whether what the own staff reads waits for its record as well.
     pub durable_reads: bool,
     /// A search that takes longer is logged with its plan.
@@ -58,6 +60,7 @@ impl EngineOptions {
             listed_max: 10_000,
             retries_max: 8,
             referential_integrity: false,
+            version_unchanged: false,
             durable_reads: false,
             slow_search: Duration::from_secs(1),
             answer_grid: Duration::from_millis(4),
@@ -98,7 +101,7 @@ pub struct Engine {
     /// The embedded authorization server, with the registry of clients and users.
     pub authorization: AuthorizationServer,
     /// The CapabilityStatement, with the search parameters that it is of.
-    pub(super) statement: Mutex<Option<(Arc<SearchParams>, Public)>>,
+    pub(super) statements: Mutex<HashMap<capabilities::Variant, capabilities::Kept>>,
     /// Who was refused and is not known.
     pub(super) refusals: Refusals,
     /// Held by who looks up whom answered requests concerned.
@@ -137,7 +140,7 @@ impl Engine {
             issuer,
             trust: None,
             audit_signer: None,
-            statement: Mutex::default(),
+            statements: Mutex::default(),
             refusals: Refusals::default(),
             looking_up: Mutex::default(),
             open: open.map(Arc::new),
@@ -303,6 +306,11 @@ impl Engine {
             let outcome = Outcome::error(IssueCode::NoStore, "accesses cannot be recorded").because(failure);
             return Err(Refusal::new(RefusalKind::Busy, outcome));
         }
+        let mut request = request;
+        if let Err(refusal) = self.resume(party, &mut request) {
+            self.record_refusal(party, request.asked(), &refusal)?;
+            return Err(refusal);
+        }
         let asked = request.asked();
         if let Err(refusal) = permit(party, row, &place) {
             let refused = Err(refusal);
@@ -322,7 +330,7 @@ impl Engine {
         request: Request,
     ) -> Result<Answer, Refusal> {
         if row.code == Code::Capabilities {
-            return capabilities::capabilities(self);
+            return capabilities::capabilities(self, party, &request);
         }
         if row.code == Code::Bundle {
             return batch::bundle(self, party, request);

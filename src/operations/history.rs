@@ -46,11 +46,10 @@ pub(super) fn history(session: &Session<'_>, place: &Place, request: &Request) -
         Place::Version(..) | Place::Compartment(..) => return Err(Refusal::not_found()),
     };
     let path = request.path.join("/");
-    let bound = format!("{path}?{}", asked.used);
     let options = &session.engine.options;
     let len = asked.count.unwrap_or(options.page_len_default).min(options.page_len_max);
     let cursor = match &asked.cursor {
-        Some(cursor) => Some(session.engine.unseal(cursor, session.lens.party(), &bound)?),
+        Some(cursor) => Some(session.engine.cursor(cursor, session.lens.party(), &path)?),
         None => None,
     };
     // Data are as of the first page, consent is as of now.
@@ -68,9 +67,7 @@ pub(super) fn history(session: &Session<'_>, place: &Place, request: &Request) -
         let offset = usize::try_from(version.0).unwrap_or(usize::MAX);
         let (sequence, way, total) = (sequence.0, Way::Onward, page.total);
         let cursor = Cursor { sequence, row, offset, way, total, made, first_asked };
-        let sealed = session.engine.seal(&cursor, session.lens.party(), &bound)?;
-        let separator = if asked.used.is_empty() { "" } else { "&" };
-        links.push(("next", format!("{base}?{}{separator}_cursor={sealed}", asked.used)));
+        links.push(("next", session.engine.page_link(&cursor, session.lens.party(), (&path, &asked.used))?));
     }
     let bundle = Bundle {
         kind: BundleKind::History,

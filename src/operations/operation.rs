@@ -11,7 +11,7 @@ use super::consent;
 use super::erase::erase;
 use super::hold::{hold, release_hold};
 use super::member_match::member_match;
-use super::meta_delete::meta_delete;
+use super::meta::{meta, meta_add, meta_delete};
 use super::parameters::Call;
 use super::remove_subject::remove_subject;
 use super::request::Verb;
@@ -24,7 +24,7 @@ type Act = for<'s> fn(&Session<'s>, &Call<'_>) -> Result<Answer, Refusal>;
 
 /// A row of the table.
 pub struct Operation {
-    /// The type that it belongs to; `Resource` for all.
+    /// The type that it belongs to; `Resource` for all, nothing for those of the whole server.
     pub on: &'static str,
     /// By POST, and by GET where it changes nothing.
     rows: &'static [Interaction],
@@ -50,8 +50,12 @@ macro_rules! operation {
 }
 
 /// Every operation that is served. Their names are Chartward's own where no comment says whose they are.
-pub static OPERATIONS: [Operation; 17] = [
+pub static OPERATIONS: [Operation; 21] = [
     // R4, of every type.
+    operation!("Resource", Instance, "$meta", Read, [Get, Post], Read, meta),
+    operation!("Resource", Type, "$meta", Search, [Get, Post], Execute, meta),
+    operation!("", System, "$meta", Search, [Get, Post], Execute, meta),
+    operation!("Resource", Instance, "$meta-add", Update, [Post], Update, meta_add),
     operation!("Resource", Instance, "$meta-delete", Update, [Post], Update, meta_delete),
     operation!("Consent", Type, "$decide", Read, [Get, Post], Execute, consent::decide),
     operation!("Consent", Type, "$preview", Read, [Post], Execute, consent::preview),
@@ -124,12 +128,18 @@ pub fn operations_of(def: &TypeDef) -> impl Iterator<Item = &'static Operation> 
     OPERATIONS.iter().filter(move |operation| operation.on == &*def.name || operation.on == "Resource")
 }
 
+/// The operations of the whole server.
+pub fn operations_of_system() -> impl Iterator<Item = &'static Operation> {
+    OPERATIONS.iter().filter(|operation| operation.on.is_empty())
+}
+
 /// The operation of that name at a place.
 pub(super) fn operation_at(place: &Place, name: &str) -> Option<&'static Operation> {
     let level = match place {
         Place::Type(_) => Level::Type,
         Place::Instance(..) => Level::Instance,
-        Place::System | Place::Version(..) | Place::Compartment(..) => return None,
+        Place::System => return operations_of_system().find(|operation| operation.name() == name),
+        Place::Version(..) | Place::Compartment(..) => return None,
     };
     let fits = |operation: &&Operation| operation.name() == name && operation.level() == Some(level);
     operations_of(place.def()?).find(fits)

@@ -6,8 +6,9 @@ use crate::model::{Issue, IssueCode, ResourceId, Temporal, apply_json_patch, par
 use crate::validate::{Incoming, Rules, Valid};
 
 use super::answer::{Refusal, RefusalKind};
+use super::precondition;
 use super::session::{Session, Writable};
-use super::write::{Input, InputBody, Prepared, check_if_match, put};
+use super::write::{Input, InputBody, Prepared, put, settled};
 
 pub(super) fn prepare(
     session: &Session<'_>,
@@ -23,7 +24,7 @@ pub(super) fn prepare(
             Writable::Deleted(_) => return Err(Refusal::gone()),
             Writable::Nothing { .. } => return Err(Refusal::not_found()),
         };
-    check_if_match(&input.headers, Some(&version_id))?;
+    precondition::check(&input.headers, Some((&version_id, stored.time)))?;
     if !is_whole && !session.lens.keeps_record() {
         // Before any of the patch is evaluated: a test of it would read what is masked, and the rest would store the mask.
         let message = "a part of the resource is not shown to the party: it is not patched";
@@ -57,5 +58,6 @@ pub(super) fn prepare(
         return Err(unprocessable(issue.into()));
     }
     let valid = Valid::check(Incoming::new(tree), r4(), Rules::default()).map_err(unprocessable)?;
-    put(session, &valid, id.clone(), Some(*current)).map(|planned| Prepared::Change(Box::new(planned)))
+    let planned = put(session, &valid, id.clone(), Some((*current).clone()))?;
+    settled(session, planned, (&current, &stored), &input.headers)
 }

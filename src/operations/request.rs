@@ -57,6 +57,7 @@ pub struct Headers {
     pub if_none_match: Option<String>,
     pub if_none_exist: Option<String>,
     pub if_modified_since: Option<String>,
+    pub if_unmodified_since: Option<String>,
     pub preference: Preference,
     /// `Prefer: handling=lenient`.
     pub lenient: bool,

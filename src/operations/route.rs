@@ -3,7 +3,7 @@ use crate::definitions::{TypeDef, r4};
 use crate::model::{Issue, IssueCode, ResourceId, VersionId};
 
 use super::answer::{Refusal, RefusalKind};
-use super::operation::{Operation, operations_of};
+use super::operation::{Operation, operations_of, operations_of_system};
 use super::request::Verb;
 use super::table::{INTERACTIONS, Interaction, Level};
 
@@ -52,8 +52,9 @@ pub fn route(verb: Verb, path: &[String]) -> Result<(&'static Interaction, Place
             && row.tail.iter().zip(tail).all(|(want, got)| *want == "*" || want == got)
     };
     let mut rows: Vec<&Interaction> = INTERACTIONS.iter().filter(fits).collect();
-    if let Some(def) = place.def() {
-        rows.extend(operations_of(def).flat_map(Operation::rows).filter(fits));
+    match place.def() {
+        Some(def) => rows.extend(operations_of(def).flat_map(Operation::rows).filter(fits)),
+        None => rows.extend(operations_of_system().flat_map(Operation::rows).filter(fits)),
     }
     if rows.is_empty() {
         return Err(unknown(format!("there is nothing at `{}`", path.join("/"))));

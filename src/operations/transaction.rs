@@ -241,11 +241,14 @@ fn respond(
     for (Routed { entry, row, place }, index) in routed.iter().zip(0_usize..) {
         let answer = match answers.remove(&index) {
             Some(answer) => Ok(answer),
-            None if row.code == Code::Capabilities => super::capabilities::capabilities(engine),
+            None if row.code == Code::Capabilities => {
+                super::capabilities::capabilities(engine, party, &entry.request(None)?)
+            }
             None => {
                 let session = Session::new(engine, party.clone(), &*snapshot)?.for_reading(row, place);
                 let mut request = entry.request(None)?;
                 ids.place(index, &mut request);
+                engine.resume(party, &mut request)?;
                 read(&session, row, place, request, headers)
             }
         };

@@ -5,8 +5,9 @@ use crate::model::{Issue, IssueCode, ResourceId};
 use crate::validate::Valid;
 
 use super::answer::{Refusal, RefusalKind};
+use super::precondition;
 use super::session::{Session, Writable};
-use super::write::{Input, Planned, Prepared, check_if_match, put};
+use super::write::{Input, Planned, Prepared, put, settled};
 
 pub(super) fn prepare(
     session: &Session<'_>,
@@ -30,7 +31,11 @@ pub(super) fn prepare(
         }
         Some(_) => {}
     }
-    planned(session, def, id, valid, input).map(|planned| Prepared::Change(Box::new(planned)))
+    planned(session, def, id, valid, input)
+}
+
+fn of_change(planned: Planned) -> Prepared {
+    Prepared::Change(Box::new(planned))
 }
 
 /// The plan of an update, from here or from a conditional update.
@@ -40,25 +45,27 @@ pub(super) fn planned(
     id: &ResourceId,
     valid: &Valid,
     input: &Input,
-) -> Result<Planned, Refusal> {
+) -> Result<Prepared, Refusal> {
     let assigns = session.lens.party().assign_ids;
     match session.look_to_write(&[Permission::Update], def, id)? {
-        Writable::Resource { current, version_id, .. } => {
-            check_if_match(&input.headers, Some(&version_id))?;
-            put(session, valid, id.clone(), Some(*current))
+        Writable::Resource { current, stored, version_id, .. } => {
+            precondition::check(&input.headers, Some((&version_id, stored.time)))?;
+            let planned = put(session, valid, id.clone(), Some((*current).clone()))?;
+            settled(session, planned, (&current, &stored), &input.headers)
         }
         Writable::Deleted(current) => {
-            check_if_match(&input.headers, None)?;
-            put(session, valid, id.clone(), Some(current))
+            precondition::check(&input.headers, None)?;
+            put(session, valid, id.clone(), Some(current)).map(of_change)
         }
         Writable::Nothing { current: None } if assigns && !session.repository().is_erased(def, id)? => {
-            check_if_match(&input.headers, None)?;
-            put(session, valid, id.clone(), None)
+            precondition::check(&input.headers, None)?;
+            put(session, valid, id.clone(), None).map(of_change)
         }
         // The one place where something hidden or erased is told of, to those whom the server lets choose ids.
         Writable::Nothing { .. } if assigns => Err(Refusal::may_not_write()),
         Writable::Nothing { .. } => {
-            let message = "ids are given by the server: create the resource by POST";
+            let message = "ids are given by the server: create the resource by POST; a client may choose ids if it is \
+                           registered with the right to (`assign_ids`)";
             Err(Refusal::new(RefusalKind::MethodNotAllowed, Issue::error(IssueCode::NotSupported, message)))
         }
     }

@@ -7,7 +7,9 @@ use crate::audit::Access;
 use crate::auth::{Party, Permission};
 use crate::consent::{DataFacts, Disclosed, FILES_MAX, Writing};
 use crate::definitions::{TypeDef, r4};
-use crate::model::{Issue, IssueCode, Node, Normalized, Outcome, ResourceId, SyntaxError, normalize, parse};
+use crate::model::{
+    Issue, IssueCode, JsonKind, Node, Normalized, Outcome, ResourceId, SyntaxError, normalize, parse,
+};
 use crate::store::{
     At, Change, CommitError, Committed, Current, Derive as _, Draft, Expectation, Method, Stored,
 };
@@ -19,7 +21,7 @@ use super::engine::{Engine, fill, prepare_write};
 use super::own_base::OwnBase;
 use super::request::{Headers, Payload, Preference, Request};
 use super::route::Place;
-use super::session::Session;
+use super::session::{Seen, Session};
 use super::table::{Code, Interaction};
 
 /// A write as it was sent, its body checked.
@@ -188,6 +190,60 @@ pub(super) fn put(
     warnings.extend(remarks);
     also.extend(changes);
     Ok(Planned { change, kind, expectations, warnings, also, is_unread: false })
+}
+
+/// What is to be done about a change of what is there: nothing, where what is written is what its writer sees of it already (R4
+/// http.html#update leaves it to the server whether that makes a version).
+pub(super) fn settled(
+    session: &Session<'_>,
+    planned: Planned,
+    (current, stored): (&Current, &Stored),
+    headers: &Headers,
+) -> Result<Prepared, Refusal> {
+    let (def, id) = (planned.change.def, &planned.change.id);
+    let is_same = !session.engine.options.version_unchanged
+        && planned.also.is_empty()
+        && planned.change.body.as_ref().is_some_and(|body| is_same_resource(&body.text, &stored.text));
+    // Only to whom all of it is shown may be told that nothing changed.
+    if is_same
+        && let Seen::Resource { disclosed, .. } = session.look(def, id)?
+        && disclosed.is_whole()
+    {
+        let mut expectations = planned.expectations;
+        expectations.push(session.repository().unchanged(current));
+        let answer = Answer {
+            body: body(Some(&disclosed), planned.warnings, headers.preference),
+            ..existing(session, *disclosed, headers)
+        };
+        return Ok(Prepared::Nothing(Box::new(answer), expectations));
+    }
+    Ok(Prepared::Change(Box::new(planned)))
+}
+
+/// Whether two texts are one resource, whatever the order of their members.
+fn is_same_resource(one: &str, other: &str) -> bool {
+    let tree = |text: &str| parse(text.as_bytes().to_vec());
+    one == other
+        || matches!((tree(one), tree(other)), (Ok(one), Ok(other)) if is_same(one.root(), other.root()))
+}
+
+fn is_same(one: Node<'_>, other: Node<'_>) -> bool {
+    if one.kind() != other.kind() {
+        return false;
+    }
+    match one.kind() {
+        JsonKind::Object => {
+            one.children().count() == other.children().count()
+                && one
+                    .children()
+                    .all(|child| other.get(child.key()).is_some_and(|other| is_same(child, other)))
+        }
+        JsonKind::Array => {
+            one.children().count() == other.children().count()
+                && one.children().zip(other.children()).all(|(one, other)| is_same(one, other))
+        }
+        JsonKind::String | JsonKind::Number | JsonKind::Bool | JsonKind::Null => one.text() == other.text(),
+    }
 }
 
 /// Whether all of these patients (`Patient/id`) are made by the same transaction, and were never there before.
@@ -446,21 +502,6 @@ pub(super) fn existing_unread(session: &Session<'_>, def: &TypeDef, id: &Resourc
     let mut answer = Answer::new(Kind::Ok, Body::None);
     answer.location = Some(format!("{}/{}/{id}", session.engine.options.base_url, def.name));
     answer
-}
-
-/// Checks `If-Match` against the version that is there (R4 http.html#concurrency).
-pub(super) fn check_if_match(headers: &Headers, current: Option<&str>) -> Result<(), Refusal> {
-    let Some(tag) = &headers.if_match else { return Ok(()) };
-    if tag.trim() == "*" && current.is_some() {
-        return Ok(());
-    }
-    let malformed = || Refusal::bad_request(IssueCode::Value, "If-Match is no entity tag such as W/\"1\"");
-    let version = super::read::entity_tag(tag).ok_or_else(malformed)?;
-    if Some(version) == current {
-        Ok(())
-    } else {
-        Err(Refusal::precondition_failed("the version in If-Match is not the newest"))
-    }
 }
 
 /// Adds what an access disclosed to the record of a Bundle.

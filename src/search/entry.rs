@@ -103,6 +103,15 @@ impl Entry {
         Some((text(type_name)?, text(rest.get(..end - 2)?)?))
     }
 
+    /// Code and system, if the entry is a token that has a code.
+    #[must_use]
+    pub fn token(&self) -> Option<(String, String)> {
+        let rest = self.value.strip_prefix(&[Form::Value.byte()])?;
+        let end = text_end(rest)?;
+        let text = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(str::to_owned);
+        Some((text(rest.get(..end - 2)?)?, text(rest.get(end..)?.strip_suffix(&[0, 0])?)?))
+    }
+
     /// The id of the contained resource, if the entry is a reference to one.
     #[must_use]
     pub fn fragment(&self) -> Option<String> {

@@ -8,8 +8,8 @@ use super::entry::{Encoded, Form, TEXT_BYTES_MAX, cut};
 use super::fold::fold;
 use super::matcher::{Ask, Check, Matcher};
 use super::param::{
-    Asking, asks, modifiers, overlapping, sounds, to_contained, to_identifier, to_resource, to_url,
-    to_version, token_ask, word,
+    Asking, asks, media_types_below, modifiers, overlapping, sounds, to_contained, to_identifier,
+    to_resource, to_url, to_version, to_versions_below, token_ask, word,
 };
 use super::params::{Param, SearchParams, param_id};
 use super::text::{Prefix, unescape};
@@ -271,6 +271,13 @@ pub(super) fn term(
             _ => Err("`:missing` takes true or false".to_owned()),
         };
     }
+    if param.kind == ParamType::Uri
+        && matches!(modifier, Some("above" | "below"))
+        && let Some(urn) = values.iter().find(|value| value.to_ascii_lowercase().starts_with("urn:"))
+    {
+        // R4 search.html#modifiers: these are for URLs.
+        return Err(format!("`{urn}` is a URN; `:above` and `:below` are for URLs"));
+    }
     if let Some(filter) = looked_up(param, modifier, values)? {
         return Ok(filter);
     }
@@ -333,7 +340,21 @@ fn looked_up(
         Some("above") => Way::Above,
         _ => Way::Below,
     };
+    let entries = |asks: Vec<Ask>| {
+        Filter::Entries(asks.into_iter().flat_map(|ask| ask.matchers(param.id, param.kind)).collect())
+    };
     let lookup = |value: &String| {
+        if modifier == Some("below") && param.kind == ParamType::Token && param.is_media_type {
+            return Ok(entries(media_types_below(value)));
+        }
+        if modifier == Some("below") && param.kind == ParamType::Reference && value.contains(':') {
+            // R4 search.html#versions: a canonical URL is above its versions.
+            let value = unescape(value);
+            return Ok(match value.split_once('|') {
+                Some((url, version)) => entries(to_versions_below(url, version)),
+                None => entries(vec![to_url(&value)]),
+            });
+        }
         Ok(Filter::Lookup(match (modifier, param.kind) {
             (Some("in" | "not-in"), ParamType::Token) => Lookup::InValueSet(param.clone(), value.clone()),
             (Some("above" | "below"), ParamType::Token) => {
@@ -341,7 +362,8 @@ fn looked_up(
             }
             _ => {
                 if part_param(param).is_empty() {
-                    return Err(format!("what `{}` refers to has no parts", param.code));
+                    let message = "what `{}` refers to has no parts; `:below` takes a canonical URL, with or without a version";
+                    return Err(message.replace("{}", &param.code));
                 }
                 Lookup::Parts(param.clone(), way, value.clone())
             }

@@ -26,6 +26,8 @@ pub struct Param {
     pub may_be_string: bool,
     /// Whether it selects parts of people's names, each word of which is looked for by itself (R4 search.html#string).
     pub is_name_part: bool,
+    /// Whether it selects media types, which are below each other by their names.
+    pub is_media_type: bool,
     /// Whether its values are compared by their sound.
     pub is_phonetic: bool,
     /// Whether everything is indexed by it; until then it is not searched by.
@@ -188,6 +190,8 @@ impl<'r> Compiled<'r> {
             Source::Narrative | Source::Content => false,
         };
         let (may_be_string, is_name_part) = (any(may_be_string), any(is_name_part));
+        let is_media_type =
+            any(|_, _, expr| matches!(expr, Expr::Member { name, .. } if name == "contentType"));
         let components: Vec<Component> =
             row.components.iter().filter_map(|part| component(registry, part, others)).collect();
         if components.len() != row.components.len()
@@ -208,6 +212,7 @@ impl<'r> Compiled<'r> {
             is_single_date,
             may_be_string,
             is_name_part,
+            is_media_type,
             is_phonetic: row.usage.as_deref() == Some("phonetic"),
             is_ready: true,
             fingerprint: fingerprint(row),

@@ -16,6 +16,7 @@
 //! | meta | 08 | `belongs`, 00 00, type/id, 00 00, patient id, 00 00 | nothing: a version that is or was stored makes the patient a subject of that resource; 01: no longer, it was a mistake |
 //! | meta | 08 | `writer`, 00 00, row, sequence | where references of the version may be masked for the party that wrote it: the fingerprint of that party (16); 01 if it may see the Binaries that the version refers to, else 00; of a Binary that is for one organization alone the fingerprint of that (16) |
 //! | meta | 08 | `audit-due`, 00 00, sequence, number (4) | what is to be looked up yet for that access record, as JSON |
+//! | meta | 08 | `page-query`, 00 00, when (8), who (8), hash (16) | a query whose pages are looked through, packed and sealed |
 //! | registry | 09 | kind, 00 00, id, 00 00 | a registration or what came of one (clients, users, grants), as JSON |
 //! | registry | 09 | `expiry`, 00 00, time, kind, 00 00, id, 00 00 | nothing: when the record of that kind and id ends |
 //! | audit by patient | 0a | patient id, 00 00, sequence, number (4) | nothing: the access record concerns the patient; under the id `*` it is one of many patients, whom it holds by their rows |
@@ -186,6 +187,13 @@ pub fn persons_key() -> Vec<u8> {
 #[must_use]
 pub fn governing_key() -> Vec<u8> {
     Key::new(Space::Meta).text(b"governing").into_bytes()
+}
+
+/// What the keys begin with of queries whose pages are looked through: kept by when they were asked, so that those that are over are
+/// found first.
+#[must_use]
+pub fn page_queries() -> Key {
+    Key::new(Space::Meta).text(b"page-query")
 }
 
 /// The key of the list of what is completely indexed.

@@ -22,8 +22,8 @@ pub use self::sled::{
 pub use clock::{Clock, SystemClock};
 pub use dump::{Dumped, read_dump, read_dump_without, write_dump};
 pub use key::{
-    Key, Space, consents_key, definitions_key, governing_key, indexed_key, number_at, persons_key,
-    registrations_key, row_of, text_prefix,
+    Key, Space, consents_key, definitions_key, governing_key, indexed_key, number_at, page_queries,
+    persons_key, registrations_key, row_of, text_prefix,
 };
 pub use kv::{
     At, Batch, CommitError, Committed, Direction, Expectation, Figure, Flow, KeyRange, Kv, Place, Sequence,

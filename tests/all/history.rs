@@ -110,15 +110,17 @@ fn totals_are_told_where_few_are_seen() {
 fn what_came_later_holds_on_every_page() {
     let server = Server::in_memory();
     put(&server, &patient(0, 1));
-    let observation = |category: &str| {
-        json!({"resourceType": "Observation", "id": "o", "status": "final", "code": {"text": "x"},
+    let observation = |number: i32, category: &str| {
+        json!({"resourceType": "Observation", "id": "o", "status": "final", "code": {"text": "x"}, "valueInteger": number,
             "subject": {"reference": "Patient/p0"},
             "category": [{"coding": [{
                 "system": "http://terminology.hl7.org/CodeSystem/observation-category", "code": category}]}]})
     };
     // Versions before the one that no scope of the party reaches are hidden with it.
-    for category in ["laboratory", "laboratory", "vital-signs", "laboratory", "laboratory"] {
-        put(&server, &observation(category));
+    for (number, category) in
+        (0..).zip(["laboratory", "laboratory", "vital-signs", "laboratory", "laboratory"])
+    {
+        put(&server, &observation(number, category));
     }
     let scope = "user/Observation.rs?category=laboratory";
     let party = Arc::new(Party {
@@ -141,7 +143,7 @@ fn what_came_later_holds_on_every_page() {
     }
     // What is hidden after the first page is hidden from the next.
     let first = get("Observation/_history?_count=1");
-    put(&server, &observation("vital-signs"));
+    put(&server, &observation(5, "vital-signs"));
     assert_eq!(entries(&get(&next(&first).unwrap())), Vec::<String>::new());
 }
 

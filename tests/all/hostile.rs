@@ -97,6 +97,8 @@ fn bodies_have_their_limits() {
     assert_eq!(answer(&mut stream), "HTTP/1.1 413 Payload Too Large");
     // A body is taken as it is, and not unpacked: a small one cannot become a large one.
     let packed = post(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0], "Content-Encoding: gzip\r\n");
+    assert_eq!(sent(&address, &packed), "HTTP/1.1 400 Bad Request");
+    let packed = post(&[0x28, 0xb5, 0x2f, 0xfd], "Content-Encoding: zstd\r\n");
     assert_eq!(sent(&address, &packed), "HTTP/1.1 415 Unsupported Media Type");
     // Deep nesting is refused where it begins to be too deep.
     let deep = [vec![b'['; 200_000], vec![b']'; 200_000]].concat();

@@ -1,5 +1,7 @@
 //! What the wire does beside FHIR's own scenarios: TLS, bytes of a Binary, limits, and that every interaction has its
 //! scenarios.
+use std::io::Write as _;
+
 use chartward::cli::{Config, scenarios, start};
 use chartward::http::tls_self_signed;
 use chartward::operations::INTERACTIONS;
@@ -132,6 +134,41 @@ fn open_is_for_loopback_and_bodies_have_a_limit() {
     let answer = agent().post(url).header("Content-Type", "application/fhir+json").send(large.as_str());
     // The server may answer before the client has sent everything.
     assert!(answer.is_err() || answer.is_ok_and(|answer| answer.status() == 413));
+}
+
+#[test]
+fn packed_bodies_are_taken_within_the_limit() {
+    let house = crate::shared::house();
+    let running = start(&config(), &house, true, None).unwrap();
+    let url = format!("{}/Patient/packed", running.base_url);
+    let gzip = |text: &[u8]| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    };
+    let put = |encoding: &str, body: &[u8]| {
+        let request = agent().put(&url).header("Content-Type", "application/fhir+json");
+        request.header("Content-Encoding", encoding).send(body).unwrap().status().as_u16()
+    };
+    let patient = |gender: &str, family: &str| {
+        format!(
+            r#"{{"resourceType":"Patient","id":"packed","gender":"{gender}","name":[{{"family":"{family}"}}]}}"#
+        )
+    };
+    assert_eq!(put("gzip", &gzip(patient("male", "a").as_bytes())), 201);
+    // What the server packs it takes back.
+    let mut packed = agent().get(&url).header("Accept-Encoding", "br").call().unwrap();
+    assert_eq!(packed.headers()["content-encoding"], "br");
+    let brotli = packed.body_mut().read_to_vec().unwrap();
+    assert_eq!(put("identity", patient("female", "a").as_bytes()), 200);
+    assert_eq!(put("br", &brotli), 200);
+    assert_eq!(put("gzip, br", &brotli), 400);
+    assert_eq!(put("gzip, gzip", &gzip(&gzip(patient("other", "b").as_bytes()))), 200);
+    assert_eq!(put("gzip", patient("male", "c").as_bytes()), 400);
+    let read = agent().get(&url).call().unwrap().body_mut().read_to_string().unwrap();
+    assert!(read.contains("other"), "{read}");
+    // What is small on the wire is not taken if it is larger than a body may be.
+    assert_eq!(put("gzip", &gzip(patient("male", &"x".repeat(200_000)).as_bytes())), 413);
 }
 
 #[test]

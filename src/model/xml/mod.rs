@@ -13,6 +13,7 @@ use super::outcome::{Issue, IssueCode, Outcome};
 use super::tree::Tree;
 use scan::scan;
 
+pub use scan::root as xml_root;
 pub use write::to_xml;
 
 type R4Element = Element<{ FhirReleases::R4 }>;

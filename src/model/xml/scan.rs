@@ -89,6 +89,25 @@ pub(super) fn scan(input: &str) -> Result<Scanned, Unreadable> {
     Err(Unreadable { outcome: Outcome::from(findings), is_malformed: scan.is_malformed })
 }
 
+/// The name of the root of a document: `None` if it is no XML as far as that, `Some(None)` if the root is not FHIR's.
+#[must_use]
+pub fn root(input: &[u8]) -> Option<Option<String>> {
+    let mut reader = NsReader::from_str(std::str::from_utf8(input).ok()?.trim_start_matches('\u{feff}'));
+    loop {
+        match reader.read_event().ok()? {
+            Event::Start(start) | Event::Empty(start) => {
+                return Some(match Name::of_element(reader.resolver(), start.name()) {
+                    Name::Fhir(name) => Some(name),
+                    Name::Xhtml(_) | Name::Other(_) => None,
+                });
+            }
+            Event::Eof => return None,
+            Event::Text(text) if !text.trim().is_empty() => return None,
+            _ => {}
+        }
+    }
+}
+
 impl Scan<'_> {
     /// Something that is no resource.
     fn report(&mut self, code: IssueCode, at: usize, name: Option<&str>, diagnostics: impl Into<String>) {

@@ -55,7 +55,8 @@ impl Lookups<'_> {
                 let mut above = Vec::new();
                 for row in own {
                     let entries = self.view.repository().entries(row)?;
-                    for entry in entries.iter().filter(|entry| entry.param == part_of.id) {
+                    let own = entries.iter().filter(|entry| entry.contained.is_none());
+                    for entry in own.filter(|entry| entry.param == part_of.id) {
                         let parent = entry.reference().filter(|(type_name, _)| *type_name == *def.name);
                         if let Some(id) = parent.and_then(|(_, id)| ResourceId::parse(&id)) {
                             above.extend(self.rows(def, &Filter::Id(vec![id]))?);

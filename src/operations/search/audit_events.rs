@@ -95,9 +95,8 @@ impl AuditSearch<'_, '_> {
     pub(super) fn answer(&self) -> Result<Answer, Refusal> {
         let (session, query) = (self.session, self.query);
         let options = &session.engine.options;
-        let bound = format!("{}?{}", self.path, self_text(query));
         let cursor = match &query.cursor {
-            Some(cursor) => Some(session.engine.unseal(cursor, session.lens.party(), &bound)?),
+            Some(cursor) => Some(session.engine.cursor(cursor, session.lens.party(), self.path)?),
             None => None,
         };
         let sequence =
@@ -112,7 +111,7 @@ impl AuditSearch<'_, '_> {
         } else {
             self.sorted_page(&*then, cursor.as_ref(), len)?
         };
-        let links = self.links(&bound, sequence, cursor.as_ref(), len, &page)?;
+        let links = self.links(&self_text(query), sequence, cursor.as_ref(), len, &page)?;
         let total = page.total.filter(|_| is_count || query.total != Some(TotalMode::None));
         let bundle = Bundle {
             kind: BundleKind::Searchset,
@@ -319,15 +318,15 @@ impl AuditSearch<'_, '_> {
 
     fn links(
         &self,
-        bound: &str,
+        text: &str,
         sequence: Sequence,
         cursor: Option<&Cursor>,
         len: usize,
         page: &PageOfEvents,
     ) -> Result<Vec<(&'static str, String)>, Refusal> {
         let (engine, party) = (self.session.engine, self.session.lens.party());
-        let base = format!("{}/{bound}", engine.options.base_url);
-        let mut links = vec![("self", base.trim_end_matches('?').to_owned())];
+        let own = format!("{}/{}?{text}", engine.options.base_url, self.path);
+        let mut links = vec![("self", own.trim_end_matches('?').to_owned())];
         let is_sorted = Order::of(self.query) == Order::Sorted;
         let made = engine.now();
         let first_asked = cursor.map_or(made, |cursor| cursor.first_asked);
@@ -336,9 +335,7 @@ impl AuditSearch<'_, '_> {
             let (row, offset) = if is_sorted { (0, offset) } else { (row, packed) };
             let cursor =
                 Cursor { sequence: sequence.0, row, offset, way, total: page.total, made, first_asked };
-            let sealed = engine.seal(&cursor, party, bound)?;
-            let separator = if bound.ends_with('?') { "" } else { "&" };
-            links.push((relation, format!("{base}{separator}_cursor={sealed}")));
+            links.push((relation, engine.page_link(&cursor, party, (self.path, text))?));
             Ok(())
         };
         if page.has_next {

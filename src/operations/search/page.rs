@@ -76,9 +76,8 @@ impl<'p, 's> Page<'p, 's> {
         }
         let options = &session.engine.options;
         let len = query.count.unwrap_or(options.page_len_default).min(options.page_len_max);
-        let bound = format!("{path}?{text}");
         let cursor = match &query.cursor {
-            Some(cursor) => Some(session.engine.unseal(cursor, session.lens.party(), &bound)?),
+            Some(cursor) => Some(session.engine.cursor(cursor, session.lens.party(), &path)?),
             None => None,
         };
         let sequence =
@@ -288,16 +287,14 @@ impl<'p, 's> Page<'p, 's> {
         let base = base.trim_end_matches('/');
         let own = if self.text.is_empty() { base.to_owned() } else { format!("{base}?{}", self.text) };
         let mut links = vec![("self", own)];
-        let bound = format!("{}?{}", self.path, self.text);
         let offset = self.cursor.as_ref().map_or(0, |cursor| cursor.offset);
         let mut page_at = |relation, way, row: Option<u64>, offset| -> Result<(), Refusal> {
             let made = self.session.engine.now();
             let (first_asked, total) = (self.first_asked, found.total);
             let row = row.unwrap_or(0);
             let cursor = Cursor { sequence: sequence.0, row, offset, way, total, made, first_asked };
-            let sealed = self.session.engine.seal(&cursor, self.session.lens.party(), &bound)?;
-            let separator = if self.text.is_empty() { "" } else { "&" };
-            links.push((relation, format!("{base}?{}{separator}_cursor={sealed}", self.text)));
+            let (engine, party) = (self.session.engine, self.session.lens.party());
+            links.push((relation, engine.page_link(&cursor, party, (&self.path, &self.text))?));
             Ok(())
         };
         let (first, last) = (found.hits.first(), found.hits.last());

@@ -174,8 +174,7 @@ fn read(
     let query = read_at(session.engine.now())?;
     let Some(cursor) = &query.cursor else { return Ok(query) };
     // What is approximate is so from the moment of the first page on.
-    let bound = format!("{path}?{}", self_text(&query));
-    read_at(session.engine.unseal(cursor, session.lens.party(), &bound)?.first_asked)
+    read_at(session.engine.cursor(cursor, session.lens.party(), path)?.first_asked)
 }
 
 /// What a query finds: only what is shown whole, where it asks for what a mask may leave out of an answer.

@@ -1,7 +1,7 @@
 //! References (R4 search.html#reference): to resources here, by URL, canonical with a version, or by identifier.
 use crate::definitions::{Kind, TypeDef};
 use crate::model::{Node, Reference, ReferenceTarget};
-use crate::search::entry::{Encoded, Form, cut, push_text};
+use crate::search::entry::{Encoded, Form, cut, cut_open, push_open_text, push_text};
 use crate::search::matcher::Ask;
 use crate::search::params::Param;
 use crate::search::text::{split_escaped, unescape};
@@ -59,6 +59,17 @@ pub(in crate::search) fn to_contained() -> Ask {
 /// The references to a URL in that version, and to those that name none.
 pub(in crate::search) fn to_version(url: &str, version: &str) -> [Ask; 2] {
     [version, ""].map(|version| Ask::key(Encoded::new(Form::Second).text(cut(url)).text(cut(version))))
+}
+
+/// The canonical references to a URL in a version and what is below it: `1` is above `1.0` and `1-beta`, not above `10`.
+pub(in crate::search) fn to_versions_below(url: &str, version: &str) -> Vec<Ask> {
+    let begins = |end: &str| {
+        let mut start = Encoded::new(Form::Second).text(cut(url)).key;
+        push_open_text(&mut start, cut_open(&format!("{version}{end}")));
+        Ask::beginning(start)
+    };
+    let whole = Ask::key(Encoded::new(Form::Second).text(cut(url)).text(cut(version)));
+    [whole].into_iter().chain([".", "-", "+"].map(begins)).collect()
 }
 
 /// The references to a URL, with whatever version.

@@ -108,6 +108,20 @@ pub(in crate::search) fn ask(system: Option<&str>, code: &str) -> Ask {
     }
 }
 
+/// The media types below one: `image` and `image/` are above all images, `text/xml` is above itself with parameters (R4
+/// search.html#token).
+pub(in crate::search) fn media_types_below(value: &str) -> Vec<Ask> {
+    let value = unescape(value);
+    let value = value.trim_end_matches('*').trim_end_matches('/');
+    let key = |text: &str| Ask::key(Encoded::new(Form::Value).text(cut(text)));
+    if value.contains('/') {
+        let begins = |end: &str| Ask::text_from(Form::Value, &format!("{value}{end}"));
+        vec![key(value), begins(";"), begins(" ;")]
+    } else {
+        vec![Ask::text_from(Form::Value, &format!("{value}/"))]
+    }
+}
+
 fn tails(system: &str) -> Vec<Vec<u8>> {
     let tail = |system: &[u8]| {
         let mut tail = Vec::new();

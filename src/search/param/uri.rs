@@ -13,10 +13,10 @@ fn whole(text: &str) -> Encoded {
     Encoded::new(Form::Value).text(cut(text))
 }
 
+/// `:below` is asked for elsewhere: it may have to look at the resource.
 pub(super) fn asks(modifier: Option<&str>, value: &str) -> Vec<Ask> {
     let value = unescape(value);
     match modifier {
-        Some("below") => vec![Ask::text_from(Form::Value, &value)],
         Some("above") => above(&value).map(|text| Ask::key(whole(text))).collect(),
         _ => vec![Ask::key(whole(&value))],
     }

@@ -170,6 +170,10 @@ fn named(
             _ => Err("`:missing` takes true or false".to_owned().into()),
         };
     }
+    if code == "_query" {
+        // Passed over, it would widen the answer.
+        return Err(Wrong::Malformed("named queries are not served (R4 search.html#query)".to_owned()));
+    }
     if let Some(filter) = common(reading, def, code, value)? {
         return match modifier {
             None => Ok(filter),

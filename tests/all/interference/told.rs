@@ -18,8 +18,9 @@ fn what_was_hidden_first_was_made_when_it_is_first_seen() {
     let world = World::new(clock.clone(), 1);
     let own = Arc::new(Party::open("Organization/hospital"));
     let mut resource = observation(1);
-    for status in ["preliminary", "final", "final"] {
+    for (status, value) in [("preliminary", 1), ("final", 1), ("final", 2)] {
         resource["status"] = json!(status);
+        resource["valueInteger"] = json!(value);
         clock.advance(1_000);
         assert!(world.ask(&own, &Asked::new(Verb::Put, "Observation/o1").with(&resource)).status < 300);
     }

@@ -226,14 +226,35 @@ struct Names {
     by_name: HashMap<String, String>,
 }
 
-/// The lengths of version ids, drawn ids and cursors; each kind has one, so that its length tells nothing.
-const LENGTHS: [usize; 3] = [16, 32, 154];
+/// The lengths of version ids and drawn ids; each kind has one, so that its length tells nothing.
+const LENGTHS: [usize; 2] = [16, 32];
+
+/// A cursor or a UUID at the beginning of a text: what stands before it, itself, and what comes after. The length of a cursor is
+/// part of its name: that of the same query is as long in both servers.
+fn marked(text: &str) -> Option<(&str, &str, &str)> {
+    for (mark, len) in [("_cursor=", None), ("urn:uuid:", Some(36))] {
+        let Some(rest) = text.strip_prefix(mark) else { continue };
+        let is_part = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
+        let end = rest.find(|letter: char| !is_part(letter)).unwrap_or(rest.len());
+        if end > 0 && len.is_none_or(|len| len == end) {
+            let (word, after) = rest.split_at(end);
+            return Some((mark, word, after));
+        }
+    }
+    None
+}
 
 impl Names {
     fn named(&mut self, text: &str) -> String {
         let mut out = String::with_capacity(text.len());
         let mut rest = text;
         while !rest.is_empty() {
+            if let Some((before, word, after)) = marked(rest) {
+                out.push_str(before);
+                out.push_str(&self.name(word));
+                rest = after;
+                continue;
+            }
             let end = rest.find(|sign: char| !sign.is_ascii_alphanumeric()).unwrap_or(rest.len());
             let (word, after) = rest.split_at(end);
             let is_hex = word.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));

@@ -186,7 +186,7 @@ impl View<'_> {
                 Ok(any(vec![self.chain_step(def, param, links)?, self.within_step(def, param, links)?]))
             }
             Filter::Has(param, link) => {
-                Ok(any(vec![self.has_step(def, param, link)?, self.from_within_step(param, link)?]))
+                Ok(any(vec![self.has_step(def, param, link)?, self.referred_within_step(param, link)?]))
             }
             Filter::All(filters) => {
                 let steps: Result<Vec<Step<'f>>, StoreError> =
@@ -359,7 +359,11 @@ impl View<'_> {
     }
 
     /// Rows that contain what may refer to others as the link says.
-    fn from_within_step<'f>(&self, param: &'f Arc<Param>, link: &'f Link) -> Result<Step<'f>, StoreError> {
+    fn referred_within_step<'f>(
+        &self,
+        param: &'f Arc<Param>,
+        link: &'f Link,
+    ) -> Result<Step<'f>, StoreError> {
         let rows = self.container_rows(link.def, conditions(&link.filter))?;
         Ok(looked_into(size(rows.len()), Kind::FromWithin(param, rows, link)))
     }

@@ -5,13 +5,13 @@ use std::collections::HashMap;
 
 use crate::definitions::TypeDef;
 use crate::model::parse;
-use crate::search::{Keep, Mask, Scope};
+use crate::search::{Entry, Keep, Mask, Scope};
 use crate::store::key::{Space, row_of};
 use crate::store::kv::{Direction, Flow, KeyRange, StoreError};
 use crate::store::resource::current::Current;
 use crate::store::resource::repository::Repository;
 
-use super::ranges::{every_prefix, number};
+use super::ranges::{every_prefix, number, param_prefix, value_of};
 
 /// Decisions about so many rows are remembered within a request.
 const REMEMBERED_MAX: usize = 16_384;
@@ -87,6 +87,47 @@ impl<'v> View<'v> {
             decided.insert(current.row, shown);
         }
         Ok(shown)
+    }
+}
+
+impl View<'_> {
+    /// The values of a parameter that some resource of a type has which may be seen, and how many postings were looked at; `None` if
+    /// that would be more than the limit.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn values_in_use(
+        &self,
+        def: &TypeDef,
+        param: u32,
+        looked_at_max: usize,
+    ) -> Result<Option<(Vec<Entry>, usize)>, StoreError> {
+        let prefix = param_prefix(number(def), param);
+        let (mut found, mut looked_at) = (Vec::new(), 0);
+        let mut failure = None;
+        self.repository.snapshot.scan(&KeyRange::prefix(prefix), Direction::Forward, &mut |key, _| {
+            looked_at += 1;
+            if looked_at > looked_at_max {
+                return Flow::Stop;
+            }
+            let shown = row_of(key).map(|row| self.current(row));
+            match shown.transpose() {
+                Ok(Some(Some(_))) => {
+                    found.push(Entry { param, value: value_of(key).to_vec(), contained: None });
+                    let value = key.get(..key.len().saturating_sub(8)).unwrap_or_default();
+                    Flow::Seek([value, &[0xff; 9]].concat())
+                }
+                Ok(_) => Flow::Next,
+                Err(error) => {
+                    failure = Some(error);
+                    Flow::Stop
+                }
+            }
+        })?;
+        match failure {
+            Some(error) => Err(error),
+            None => Ok((looked_at <= looked_at_max).then_some((found, looked_at))),
+        }
     }
 }
 

@@ -1,0 +1,98 @@
+//! Long queries whose pages are looked through. They are kept in the store, sealed, so that every server over it can follow their
+//! links; each for as long as a link is good, and not more of them for one client than its pages can need.
+use sha2::{Digest as _, Sha256};
+
+use crate::auth::Party;
+use crate::model::{IssueCode, Millis};
+use crate::store::{At, Batch, Direction, Flow, KeyRange, Snapshot, Write, page_queries};
+
+use super::answer::Refusal;
+use super::cursor::CURSOR_MS_MAX;
+use super::engine::Engine;
+
+/// So many queries of one client are kept in the time that a link is good for.
+const QUERIES_MAX: usize = 64;
+/// So many bytes of them, packed.
+const BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How many that are over one write removes at most: more than it adds.
+const SWEPT_MAX: usize = 16;
+
+/// The name of a query that is kept.
+type Hash = [u8; 16];
+
+/// What the key of a query is sealed with beside it.
+const BOUND: &str = "page-query";
+
+impl Engine {
+    /// Keeps a query, and gives its name.
+    pub(super) fn keep_query(&self, party: &Party, packed: &[u8], now: Millis) -> Result<Hash, Refusal> {
+        let hash = first(&Sha256::digest(packed));
+        let when = when(now);
+        let key = key(when, party, &hash);
+        let snapshot = self.kv.snapshot(At::Latest)?;
+        if snapshot.get(&key)?.is_some() {
+            return Ok(hash);
+        }
+        let prefix = page_queries().number(when).bytes(&who(party)).into_bytes();
+        let (mut count, mut bytes) = (0, packed.len());
+        snapshot.scan(&KeyRange::prefix(prefix), Direction::Forward, &mut |_, value| {
+            count += 1;
+            bytes += value.len();
+            Flow::Next
+        })?;
+        if count >= QUERIES_MAX || bytes > BYTES_MAX {
+            let message = format!(
+                "the pages of more than {QUERIES_MAX} long queries, or of more than {BYTES_MAX} bytes, are looked through at once"
+            );
+            return Err(Refusal::bad_request(IssueCode::TooCostly, message));
+        }
+        let sealed = self.seal(packed.to_vec(), BOUND)?;
+        let mut writes = over(&*snapshot, when)?;
+        writes.push(Write { key, value: Some(sealed), stamps: Vec::new() });
+        self.kv.commit(Batch { writes, ..Batch::default() }).wait()?;
+        Ok(hash)
+    }
+
+    /// A query by its name, as long as links to its pages that were made then are good.
+    pub(super) fn kept_query(
+        &self,
+        party: &Party,
+        hash: &[u8],
+        made: Millis,
+    ) -> Result<Option<Vec<u8>>, Refusal> {
+        let Ok(hash) = Hash::try_from(hash) else { return Ok(None) };
+        let found = self.kv.snapshot(At::Latest)?.get(&key(when(made), party, &hash))?;
+        Ok(found.and_then(|(sealed, _)| self.unseal(sealed.to_vec(), BOUND)))
+    }
+}
+
+/// In which stretch of time, each as long as a link is good: one that was made in this is good to the end of the next.
+fn when(now: Millis) -> u64 {
+    u64::try_from(now.div_euclid(CURSOR_MS_MAX)).unwrap_or(0)
+}
+
+fn who(party: &Party) -> [u8; 8] {
+    first(&Sha256::digest(format!("{}\n{}", party.client, party.subject)))
+}
+
+fn first<const LEN: usize>(bytes: &[u8]) -> [u8; LEN] {
+    let mut out = [0; LEN];
+    out.iter_mut().zip(bytes).for_each(|(out, byte)| *out = *byte);
+    out
+}
+
+fn key(when: u64, party: &Party, hash: &Hash) -> Vec<u8> {
+    page_queries().number(when).bytes(&who(party)).bytes(hash).into_bytes()
+}
+
+/// The removal of some queries whose links are over.
+fn over(snapshot: &dyn Snapshot, when: u64) -> Result<Vec<Write>, Refusal> {
+    let at = |when: u64| page_queries().number(when).into_bytes();
+    let range = KeyRange { start: at(0), end: at(when.saturating_sub(1)) };
+    let mut removals = Vec::new();
+    snapshot.scan(&range, Direction::Forward, &mut |key, _| {
+        removals.push(Write { key: key.to_vec(), value: None, stamps: Vec::new() });
+        if removals.len() < SWEPT_MAX { Flow::Next } else { Flow::Stop }
+    })?;
+    Ok(removals)
+}
