@@ -101,6 +101,34 @@ impl<'s> Parts<'s> {
     }
 }
 
+/// The categories by which a user may give a part of a type: of Condition and Observation, as SMART's granular scopes have them (US Core
+/// 6.1, "SMART on FHIR obligations and capabilities").
+const CATEGORIES: [(&str, &str, &str); 9] = [
+    ("Condition", "http://terminology.hl7.org/CodeSystem/condition-category", "encounter-diagnosis"),
+    ("Condition", "http://terminology.hl7.org/CodeSystem/condition-category", "problem-list-item"),
+    ("Condition", "http://hl7.org/fhir/us/core/CodeSystem/condition-category", "health-concern"),
+    ("Observation", "http://hl7.org/fhir/us/core/CodeSystem/us-core-category", "sdoh"),
+    ("Observation", "http://terminology.hl7.org/CodeSystem/observation-category", "imaging"),
+    ("Observation", "http://terminology.hl7.org/CodeSystem/observation-category", "laboratory"),
+    ("Observation", "http://terminology.hl7.org/CodeSystem/observation-category", "social-history"),
+    ("Observation", "http://terminology.hl7.org/CodeSystem/observation-category", "survey"),
+    ("Observation", "http://terminology.hl7.org/CodeSystem/observation-category", "vital-signs"),
+];
+
+/// The parts of a scope that a user may give in its place; none of one that has no such parts.
+pub(super) fn parts_of(scope: &str) -> Vec<String> {
+    let Some(parts) = Parts::of(scope).filter(|parts| parts.query.is_none() && parts.level != "system")
+    else {
+        return Vec::new();
+    };
+    let of_type = CATEGORIES.iter().filter(|(name, ..)| *name == parts.resource);
+    of_type
+        .map(|(name, system, code)| {
+            format!("{}/{name}.{}?category={system}|{code}", parts.level, parts.letters())
+        })
+        .collect()
+}
+
 /// What of the scopes that are asked for is registered: each once, in the order of asking.
 pub(super) fn granted(asked: &str, registered: &str, asker: Asker) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
@@ -136,7 +164,25 @@ pub(super) fn granted(asked: &str, registered: &str, asker: Asker) -> Vec<String
 
 #[cfg(test)]
 mod tests {
-    use super::{Asker, granted};
+    use super::{Asker, granted, is_served, parts_of};
+
+    #[test]
+    fn a_scope_of_a_type_has_parts_that_are_scopes() {
+        assert_eq!(parts_of("patient/Condition.rs").len(), 3);
+        assert_eq!(parts_of("user/Observation.read").len(), 6);
+        for whole in ["patient/Condition.rs", "user/Observation.read"] {
+            assert!(parts_of(whole).iter().all(|part| is_served(part)), "{whole}");
+        }
+        for none in [
+            "patient/*.rs",
+            "patient/Patient.rs",
+            "patient/Condition.rs?category=x",
+            "system/Condition.rs",
+            "openid",
+        ] {
+            assert!(parts_of(none).is_empty(), "{none}");
+        }
+    }
 
     #[test]
     fn what_is_asked_is_granted_as_far_as_it_is_registered() {

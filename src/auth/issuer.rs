@@ -316,6 +316,7 @@ impl Issuer {
         let claims = self.decode(token)?;
         let role =
             Role::parse(&claims.role).ok_or_else(|| TokenError::Untrusted("unknown role".to_owned()))?;
+        let scopes = Scopes::parse(&claims.scope).with_user(claims.fhir_user.as_deref());
         Ok(Party {
             subject: claims.sub,
             client: claims.client_id,
@@ -324,7 +325,7 @@ impl Issuer {
             fhir_user: claims.fhir_user,
             patient_context: claims.patient,
             purposes: claims.purpose_of_use,
-            scopes: Scopes::parse(&claims.scope),
+            scopes,
             assign_ids: claims.assign_ids,
             break_glass: claims.break_glass,
             may_break_glass: claims.may_break_glass,

@@ -24,7 +24,7 @@ pub use jwk::base64_url;
 pub use oauth::{
     AuthorizationOptions, AuthorizationRefusal, AuthorizationServer, Circumstances, Desk, Dialogue, Fields,
     IdentityKeys, LaunchContext, LoginError, OauthCode, OauthError, Registered, Step, describe,
-    describe_purpose,
+    describe_purpose, described_parts,
 };
 pub use party::{BreakGlass, Party};
 pub use password::{PASSWORD_LEN_MIN, hash_password};

@@ -187,6 +187,17 @@ impl Scopes {
         Self { scopes, text: texts.join(" ") }
     }
 
+    /// These, and the reading of the resource that stands for the user, where the scopes let the app know it: `openid fhirUser` (SMART
+    /// App Launch 2.2, "Scopes for requesting identity data"). `fhir_user` is `Type/id`.
+    #[must_use]
+    pub fn with_user(mut self, fhir_user: Option<&str>) -> Self {
+        let identity = fhir_user.filter(|_| self.has("openid") && self.has("fhirUser"));
+        let user = identity.and_then(|reference| reference.split_once('/'));
+        let scope = user.and_then(|(name, id)| Scope::parse(&format!("user/{name}.r?_id={id}")));
+        self.scopes.extend(scope);
+        self
+    }
+
     /// Whether a scope is among them, word for word: one that is about no type of resource, such as `launch`.
     #[must_use]
     pub fn has(&self, scope: &str) -> bool {
@@ -268,6 +279,25 @@ mod tests {
         assert!(!scopes.permit(Permission::Search, Some("Patient")));
         assert!(scopes.permit(Permission::Create, Some("Observation")));
         assert!(!scopes.permit(Permission::Read, None));
+    }
+
+    #[test]
+    fn who_is_known_may_be_read() {
+        let reads = |text: &str, user: Option<&str>, name: &str| {
+            Scopes::parse(text).with_user(user).permit(Permission::Read, Some(name))
+        };
+        let user = Some("Practitioner/a");
+        assert!(reads("openid fhirUser patient/*.rs", user, "Practitioner"));
+        assert!(reads("openid fhirUser", user, "Practitioner"));
+        assert!(!reads("openid fhirUser", user, "Patient"));
+        assert!(!reads("openid", user, "Practitioner"));
+        assert!(!reads("fhirUser", user, "Practitioner"));
+        assert!(!reads("openid fhirUser", None, "Practitioner"));
+        assert!(
+            !Scopes::parse("openid fhirUser")
+                .with_user(user)
+                .permit(Permission::Search, Some("Practitioner"))
+        );
     }
 
     #[test]

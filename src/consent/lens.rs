@@ -341,7 +341,7 @@ impl<'s> Lens<'s> {
         let owners = BTreeSet::from([patient.to_owned()]);
         let reach = self.reach.of(self.reach.letters("Patient"), "Patient", &owners, None);
         let represents = self.requester.represents.contains(patient);
-        (reach == Keep::Keep || represents) && !self.reach.is_outside_context(&owners)
+        (reach == Keep::Keep || represents) && !self.reach.is_outside_emergency(&owners)
     }
 
     /// Whether a scope with one of these letters reaches all of a type, whatever is in it and whosoever it is.

@@ -71,10 +71,11 @@ impl Reach {
         self.party.scopes.reaching(self.letters(type_name), type_name).next().is_some()
     }
 
-    /// A launch context narrows everything to one patient.
-    pub(super) fn is_outside_context(&self, owners: &BTreeSet<String>) -> bool {
-        let Some(context) = &self.party.patient_context else { return false };
-        !owners.is_empty() && !owners.contains(&format!("Patient/{context}"))
+    /// An emergency narrows everything to one patient. The patient of a launch narrows what is reached by scopes of the patient level,
+    /// and nothing else (SMART App Launch 2.2, "Scopes for requesting FHIR Resources").
+    pub(super) fn is_outside_emergency(&self, owners: &BTreeSet<String>) -> bool {
+        let Some(glass) = &self.party.break_glass else { return false };
+        !owners.is_empty() && !owners.contains(&format!("Patient/{}", glass.patient))
     }
 
     /// Whether a scope of the patient level reaches what is of these patients: its patient's data, and types that are of no

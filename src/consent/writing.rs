@@ -35,8 +35,8 @@ impl Lens<'_> {
         let data = DataFacts::of(resource);
         let name = data.type_name.as_str();
         let row = self.party.role.row();
-        // A launch, or an emergency, is about one patient; it writes about no other.
-        if self.reach.is_outside_context(&data.owners) {
+        // An emergency is about one patient; it writes about no other.
+        if self.reach.is_outside_emergency(&data.owners) {
             return Ok(false);
         }
         // Staff acts for a purpose that its role has, or not at all.

@@ -350,7 +350,15 @@ fn a_request_that_is_none_says_what_is_wrong_with_it() {
     check(&[grant, scope], Some(("acme", "x")), 401, "invalid_client");
     check(&[grant, scope], Some(("ehr", SECRET)), 401, "invalid_client");
     check(&[grant, scope], Some(("nobody", SECRET)), 401, "invalid_client");
-    check(&[grant, scope, ("client_id", "acme"), ("client_secret", SECRET)], None, 400, "invalid_request");
+    // A secret may come in the form, too; not twice, and not by itself.
+    let in_form = ("client_secret", SECRET);
+    check(&[grant, scope, ("client_id", "acme"), in_form], Some(("acme", SECRET)), 400, "invalid_request");
+    check(&[grant, scope, ("client_id", "acme"), in_form, right, proof], None, 400, "invalid_request");
+    check(&[grant, scope, ("client_id", "acme"), ("client_secret", "x")], None, 401, "invalid_client");
+    check(&[grant, scope, ("client_id", "ehr"), in_form], None, 401, "invalid_client");
+    check(&[grant, scope, in_form], None, 401, "invalid_client");
+    let (status, answer) = site.form("/auth/token", &[grant, scope, ("client_id", "acme"), in_form], None);
+    assert_eq!((status, &answer["scope"]), (200, &json!("system/Patient.rs")), "{answer}");
     let (status, answer) = site.form("/auth/token", &[grant, scope], Some(("acme", SECRET)));
     assert_eq!((status, &answer["scope"]), (200, &json!("system/Patient.rs")), "{answer}");
     let answer = site.agent.post(site.address("/auth/token")).send("{}").unwrap();

@@ -105,6 +105,69 @@ fn a_professional_chooses_patient_scopes_and_purpose() {
 }
 
 #[test]
+fn a_part_of_a_scope_is_given_in_its_place() {
+    let site = site();
+    let system = site.minted("system", |_| {});
+    for id in ["d1", "d2"] {
+        let resource = json!({"resourceType": "Practitioner", "id": id});
+        assert_eq!(site.send("PUT", &format!("/fhir/Practitioner/{id}"), &system, &resource).0, 201);
+    }
+    let mut browser = Browser::new(&site);
+    let asked = "launch/patient patient/Condition.rs patient/Observation.read patient/Patient.rs openid fhirUser user/*.rs";
+    let page = browser.authorize(&[("scope", Some(asked))]);
+    let page = browser.log_in(&page, "doc");
+    let page = browser.send("/auth/patient", &[("dialogue", page.dialogue()), ("patient", "p2")]);
+    let system = "http://terminology.hl7.org/CodeSystem/condition-category";
+    let part = format!("patient/Condition.rs?category={system}|problem-list-item");
+    assert!(
+        page.text.contains(&part) && page.text.contains("of the category problem list item"),
+        "{}",
+        page.text
+    );
+    let foreign = format!("patient/Patient.rs?category={system}|problem-list-item");
+    let pairs = [
+        ("dialogue", page.dialogue()),
+        ("decision", "allow"),
+        ("scope", "launch/patient"),
+        ("scope", part.as_str()),
+        ("scope", foreign.as_str()),
+        ("scope", "openid"),
+        ("scope", "fhirUser"),
+    ];
+    let sent = browser.send("/auth/consent", &pairs);
+    let (status, answer) = redeem(&site, sent.parameter("code").unwrap(), &[]);
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(answer["scope"], format!("launch/patient {part} openid fhirUser"));
+    let token = answer["access_token"].as_str().unwrap();
+    let read = |path: &str| site.get(&format!("{}/{path}", site.base()), Some(token)).0;
+    // Who the user is may be read, and nobody else of that type.
+    assert_eq!(
+        (read("Practitioner/d1"), read("Practitioner/d2"), read("Practitioner?_id=d1")),
+        (200, 404, 403)
+    );
+    assert_eq!((read("Condition"), read("Patient/p2")), (200, 403));
+}
+
+#[test]
+fn the_patient_of_a_launch_narrows_scopes_of_the_patient_level_alone() {
+    let site = site();
+    let mut browser = Browser::new(&site);
+    for (scope, others) in
+        [("launch/patient patient/*.rs", 404), ("launch/patient patient/*.rs user/*.rs", 200)]
+    {
+        let page = browser.authorize(&[("scope", Some(scope))]);
+        let page = browser.log_in(&page, "doc");
+        let page = browser.send("/auth/patient", &[("dialogue", page.dialogue()), ("patient", "p2")]);
+        let page = browser.allow(&page);
+        let (_, answer) = redeem(&site, page.parameter("code").unwrap(), &[]);
+        assert_eq!((&answer["patient"], &answer["scope"]), (&json!("p2"), &json!(scope)));
+        let token = answer["access_token"].as_str().unwrap();
+        let read = |id: &str| site.get(&format!("{}/Patient/{id}", site.base()), Some(token)).0;
+        assert_eq!((read("p2"), read("p1")), (200, others), "{scope}");
+    }
+}
+
+#[test]
 fn a_request_that_is_not_in_order_is_refused_before_anybody_is_asked() {
     let site = site();
     let mut backend = app("backend");

@@ -402,22 +402,24 @@ fn without_a_patient_the_patient_level_has_no_patients_data() {
 #[test]
 fn a_patient_whose_launch_is_for_another_sees_neither() {
     let server = server();
-    let patient = |context: Option<&str>| {
+    let patient = |scopes: &str, context: Option<&str>| {
         Arc::new(Party {
             role: Role::Patient,
             fhir_user: Some("Patient/p".to_owned()),
             organization: None,
             purposes: vec!["PATRQT".to_owned()],
-            scopes: Scopes::parse("patient/*.rs user/*.rs"),
+            scopes: Scopes::parse(scopes),
             patient_context: context.map(str::to_owned),
             assign_ids: false,
             ..Party::open("Organization/hospital")
         })
     };
     let own = ["Observation/lab-p", "Observation/vital-p"];
-    assert_eq!(found(&server, &patient(None), "Observation"), own);
-    assert_eq!(found(&server, &patient(Some("p")), "Observation"), own);
-    assert_eq!(found(&server, &patient(Some("q")), "Observation"), Vec::<String>::new());
+    assert_eq!(found(&server, &patient("patient/*.rs", None), "Observation"), own);
+    assert_eq!(found(&server, &patient("patient/*.rs", Some("p")), "Observation"), own);
+    assert_eq!(found(&server, &patient("patient/*.rs", Some("q")), "Observation"), Vec::<String>::new());
+    // The patient of a launch does not narrow what the user may see.
+    assert_eq!(found(&server, &patient("patient/*.rs user/*.rs", Some("q")), "Observation"), own);
 }
 
 #[test]

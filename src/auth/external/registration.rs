@@ -89,15 +89,16 @@ impl Registrations {
             return Err(TokenError::Malformed);
         }
         refuse_unkept(claims)?;
+        let fhir_user = user.and_then(|user| user.fhir_user.clone());
         let party = Party {
             subject: format!("{issuer}#{subject}"),
             client: format!("{issuer}#{client_id}"),
             role: user.map_or(client.role, |user| user.role),
             organization: user.and_then(|user| user.organization.clone()).or(client.organization.clone()),
-            fhir_user: user.and_then(|user| user.fhir_user.clone()),
+            fhir_user: fhir_user.clone(),
             patient_context: context(claims, user.and_then(|user| user.patient.as_deref()))?,
             purposes: purposes(claims, client, user)?,
-            scopes: Scopes::parse(scope).within(&client.scopes),
+            scopes: Scopes::parse(scope).within(&client.scopes).with_user(fhir_user.as_deref()),
             certificate: confirmed(claims)?,
             expires,
             ..client_party(client, token_id(text("jti"), token))

@@ -22,16 +22,18 @@ impl Desk<'_> {
                 "client_assertion goes with the client_assertion_type {ASSERTION_TYPE}"
             )));
         }
-        if fields.one("client_secret")?.is_some() {
-            return Err(OauthError::invalid_request("a client_secret is sent as HTTP Basic authentication"));
-        }
-        let client = match (authorization, assertion) {
-            (Some(_), Some(_)) => {
-                return Err(OauthError::invalid_request("a client proves itself in one way, not in two"));
+        let secret = fields.one("client_secret")?;
+        let client = match (authorization, assertion, secret) {
+            (Some(header), None, None) => {
+                let (id, secret) = basic(header).ok_or_else(OauthError::invalid_client)?;
+                self.client_of_secret(&id, &secret)?
             }
-            (Some(header), None) => self.client_of_secret(header)?,
-            (None, Some(assertion)) => self.client_of_assertion(assertion)?,
-            (None, None) => self.public_client(named.ok_or_else(OauthError::invalid_client)?)?,
+            (None, Some(assertion), None) => self.client_of_assertion(assertion)?,
+            (None, None, Some(secret)) => {
+                self.client_of_secret(named.ok_or_else(OauthError::invalid_client)?, secret)?
+            }
+            (None, None, None) => self.public_client(named.ok_or_else(OauthError::invalid_client)?)?,
+            _ => return Err(OauthError::invalid_request("a client proves itself in one way, not in two")),
         };
         if named.is_some_and(|named| named != client.client_id) {
             return Err(OauthError::invalid_client());
@@ -79,21 +81,20 @@ impl Desk<'_> {
     }
 
     /// Ids and secrets are made of letters that no encoding changes, so none has to be undone.
-    fn client_of_secret(&self, header: &str) -> Result<Client, OauthError> {
-        let (id, secret) = basic(header).ok_or_else(OauthError::invalid_client)?;
-        let client = self.server.registry.client(&id)?.filter(|client| {
+    fn client_of_secret(&self, id: &str, secret: &str) -> Result<Client, OauthError> {
+        let client = self.server.registry.client(id)?.filter(|client| {
             !client.disabled && client.token_endpoint_auth_method == ClientAuthentication::ClientSecretBasic
         });
         let hash = client.as_ref().and_then(|client| client.secret_hash.as_deref());
         let (passwords, attempts) = (&self.server.passwords, &self.server.client_attempts);
         // Whoever guesses does not keep out the client that has proven itself.
-        let mut is_right = hash.is_some_and(|hash| passwords.is_proven(&secret, hash));
+        let mut is_right = hash.is_some_and(|hash| passwords.is_proven(secret, hash));
         if !is_right {
-            let name = LoginAttempts::name(&id);
+            let name = LoginAttempts::name(id);
             let turn = passwords.turn().ok_or_else(OauthError::busy)?;
             attempts.begin(name, self.now, self.attempt_limits()).map_err(|_| OauthError::busy())?;
             // For ids that there are not too, so that the time does not tell.
-            is_right = turn.check_secret(&secret, hash);
+            is_right = turn.check_secret(secret, hash);
             if is_right {
                 attempts.succeeded(name);
             }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Millis, ResourceId};
 
-use super::super::granted::{ADMIN, is_of_patient};
+use super::super::granted::{ADMIN, is_of_patient, parts_of};
 use super::super::party::Party;
 use super::super::registry::{Client, Grant, User};
 use super::super::role::Role;
@@ -216,6 +216,21 @@ impl Desk<'_> {
         refused_address(&dialogue.request.redirect_uri, dialogue.request.state.as_deref(), &error)
     }
 
+    /// What of a choice the user can grant: scopes that are offered, or parts of one in its place.
+    #[must_use]
+    pub fn chosen(&self, dialogue: &Dialogue, chosen: &[&str]) -> Vec<String> {
+        let Ok(Some(user)) = self.user(dialogue) else { return Vec::new() };
+        let is_chosen = |scope: &str| chosen.contains(&scope);
+        let each = |scope: &str| -> Vec<String> {
+            if is_chosen(scope) {
+                vec![scope.to_owned()]
+            } else {
+                parts_of(scope).into_iter().filter(|part| is_chosen(part)).collect()
+            }
+        };
+        offered(dialogue, &user).flat_map(each).collect()
+    }
+
     /// Grants the chosen scopes: the address to send the browser to, with a code or with an error.
     ///
     /// # Errors
@@ -229,7 +244,8 @@ impl Desk<'_> {
         let request = &dialogue.request;
         let user = self.user(dialogue)?;
         let Some(user) = user else { return Ok(self.refuse(dialogue)) };
-        let scope: Vec<&str> = offered(dialogue, &user).filter(|scope| chosen.contains(scope)).collect();
+        let granted = self.chosen(dialogue, chosen);
+        let scope: Vec<&str> = granted.iter().map(String::as_str).collect();
         if scope.is_empty() {
             return Ok(self.refuse(dialogue));
         }

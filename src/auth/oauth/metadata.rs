@@ -34,7 +34,7 @@ const CAPABILITIES: [&str; 19] = [
 ];
 
 const GRANT_TYPES: [&str; 3] = ["authorization_code", "refresh_token", "client_credentials"];
-const CLIENT_AUTHENTICATION: [&str; 2] = ["client_secret_basic", "private_key_jwt"];
+const CLIENT_AUTHENTICATION: [&str; 3] = ["client_secret_basic", "client_secret_post", "private_key_jwt"];
 const ASSERTION_ALGORITHMS: [&str; 2] = ["RS384", "ES384"];
 
 impl Desk<'_> {

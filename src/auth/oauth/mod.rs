@@ -28,4 +28,4 @@ pub use launch::LaunchContext;
 pub use login::LoginError;
 pub use register::Registered;
 pub use server::{AuthorizationOptions, AuthorizationServer, Desk};
-pub use words::{describe, describe_purpose};
+pub use words::{describe, describe_purpose, described_parts};

@@ -44,7 +44,8 @@ impl Registry {
     pub fn register_client(&self, text: &str) -> Result<Registered, RegistryError> {
         let mut members = members(text, "secret_hash")?;
         let given = taken(&mut members, "client_secret")?;
-        let is_symmetric = members.get("token_endpoint_auth_method") == Some(&json!("client_secret_basic"));
+        let method = members.get("token_endpoint_auth_method").and_then(Value::as_str);
+        let is_symmetric = matches!(method, Some("client_secret_basic" | "client_secret_post"));
         let secret = match given {
             Some(secret) if secret.len() < SECRET_LEN_MIN || !is_unreserved(&secret) => {
                 let reason =

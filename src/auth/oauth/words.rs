@@ -1,6 +1,18 @@
 //! What scopes and purposes mean, in the words of whoever is to consent.
 
-use super::super::granted::ADMIN;
+use super::super::granted::{ADMIN, parts_of};
+
+/// The parts of a scope that may be given in its place, with their words.
+#[must_use]
+pub fn described_parts(scope: &str) -> Vec<(String, String)> {
+    parts_of(scope)
+        .into_iter()
+        .map(|part| {
+            let words = describe(&part);
+            (part, words)
+        })
+        .collect()
+}
 
 /// What a scope lets a client do, to go on a sentence that begins with "it may".
 #[must_use]
@@ -21,7 +33,9 @@ pub fn describe(scope: &str) -> String {
     }
     let Some((level, rest)) = scope.split_once('/') else { return scope.to_owned() };
     let (resource, letters) = rest.split_once('.').unwrap_or((rest, ""));
-    let letters = letters.split('?').next().unwrap_or_default();
+    let (letters, query) = letters.split_once('?').unwrap_or((letters, ""));
+    let category = query.strip_prefix("category=").filter(|category| !category.contains('&'));
+    let category = category.map(|category| category.rsplit('|').next().unwrap_or(category).replace('-', " "));
     let letters = match letters {
         "read" => "rs",
         "write" => "cud",
@@ -36,10 +50,11 @@ pub fn describe(scope: &str) -> String {
     let what =
         if resource == "*" { "records of every kind".to_owned() } else { format!("{resource} records") };
     let verbs = listed(&verbs);
+    let only = category.map(|category| format!(" of the category {category}")).unwrap_or_default();
     if level == "patient" {
-        format!("{verbs} the patient's {what}")
+        format!("{verbs} the patient's {what}{only}")
     } else {
-        format!("{verbs} {what} that you may see")
+        format!("{verbs} {what}{only} that you may see")
     }
 }
 
@@ -78,7 +93,10 @@ mod tests {
     fn scopes_and_purposes_are_told_in_words() {
         for (scope, words) in [
             ("patient/Observation.rs", "read and search the patient's Observation records"),
-            ("patient/Observation.r?category=vital-signs", "read the patient's Observation records"),
+            (
+                "patient/Observation.r?category=vital-signs",
+                "read the patient's Observation records of the category vital signs",
+            ),
             ("user/*.write", "create, change and delete records of every kind that you may see"),
             ("openid", "know who you are"),
         ] {

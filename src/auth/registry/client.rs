@@ -20,7 +20,8 @@ const TEXT_LEN_MAX: usize = 2_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClientAuthentication {
-    /// By a shared secret.
+    /// By a shared secret, in a header or in the form: whichever way a client was registered for, it may use both.
+    #[serde(alias = "client_secret_post")]
     ClientSecretBasic,
     /// By an assertion signed with a key of its own (RFC 7523).
     PrivateKeyJwt,

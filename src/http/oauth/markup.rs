@@ -18,6 +18,8 @@ input[type=text], input[type=password], select { display: block; width: 100%; bo
 fieldset { border: 1px solid #c9d1d9; border-radius: 4px; margin: 1rem 0; padding: .25rem 1rem; }
 legend { padding: 0 .25rem; font-weight: 600; }
 fieldset label { display: grid; grid-template-columns: 1.25rem 1fr; column-gap: .5rem; align-items: start; cursor: pointer; }
+details { margin: 0 0 .75rem 1.75rem; }
+summary { cursor: pointer; }
 fieldset input { width: 1.1rem; height: 1.1rem; margin: .2rem 0 0; }
 fieldset small { display: block; overflow-wrap: anywhere; }
 button { margin-right: .25rem; padding: .5rem 1rem; font: inherit; border: 1px solid #0b5cad; border-radius: 4px; background: #0b5cad; color: #fff; cursor: pointer; }

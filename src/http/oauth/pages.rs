@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use crate::auth::{
     AuthorizationRefusal, Desk, Dialogue, Fields, LoginError, OauthError, Step, describe, describe_purpose,
+    described_parts,
 };
 use crate::model::ResourceId;
 use crate::operations::{Engine, Refused, decode_pairs};
@@ -339,6 +340,19 @@ fn consent_page(
             escape(scope),
             escape(&describe(scope))
         ));
+        let parts = described_parts(scope);
+        if parts.is_empty() {
+            continue;
+        }
+        inner.push_str("<details><summary>Only a part of it</summary>\n<p><small>What is ticked here is given where the line above is not ticked.</small></p>\n");
+        for (part, words) in parts {
+            inner.push_str(&format!(
+                "<label><input type=\"checkbox\" name=\"scope\" value=\"{}\"> <span>{}</span></label>\n",
+                escape(&part),
+                escape(&words)
+            ));
+        }
+        inner.push_str("</details>\n");
     }
     inner.push_str("</fieldset>\n");
     if purposes.len() > 1 {
@@ -374,9 +388,8 @@ pub(super) async fn consent(
         let chosen: Vec<&str> = if is_allowed { fields.all("scope").collect() } else { Vec::new() };
         // What comes next says whether the user has logged in and chosen; no form can leave that out.
         match desk.next_step(&dialogue) {
-            Ok(Step::Consent { scopes, .. }) => {
-                let granted: Vec<String> =
-                    scopes.into_iter().filter(|scope| chosen.contains(&scope.as_str())).collect();
+            Ok(Step::Consent { .. }) => {
+                let granted = desk.chosen(&dialogue, &chosen);
                 let line = format!("POST /auth/consent {}", granted.join(" "));
                 let purpose = fields.one("purpose").ok().flatten();
                 match desk.consent(&dialogue, &chosen, purpose) {
