@@ -23,8 +23,8 @@ pub use issuer::{AccessToken, Confirmation, Issuer, SignedToken, TokenError};
 pub use jwk::base64_url;
 pub use oauth::{
     AuthorizationOptions, AuthorizationRefusal, AuthorizationServer, Circumstances, Desk, Dialogue, Fields,
-    IdentityKeys, LaunchContext, LoginError, OauthCode, OauthError, Registered, Step, describe,
-    describe_purpose, described_parts,
+    GrantedApp, IdentityKeys, LaunchContext, LoginError, OauthCode, OauthError, Registered, Step, Visit,
+    describe, describe_purpose, described_parts,
 };
 pub use party::{BreakGlass, Party};
 pub use password::{PASSWORD_LEN_MIN, hash_password};

@@ -52,6 +52,8 @@ pub struct Config {
     pub include_len_max: usize,
     /// Refuse references to what is not there, and the deletion of what is referred to.
     pub referential_integrity: bool,
+    /// Whether a Patient stays that something refers to.
+    pub keep_patients_referred_to: bool,
     /// Whether an update that changes nothing makes a version all the same.
     pub version_unchanged: bool,
     /// Who else issues access tokens.
@@ -128,6 +130,7 @@ impl Default for Config {
             page_len_max: 1_000,
             include_len_max: 1_000,
             referential_integrity: false,
+            keep_patients_referred_to: true,
             version_unchanged: false,
             issuers: Vec::new(),
             introspection: None,

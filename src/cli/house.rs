@@ -103,6 +103,7 @@ impl House {
             include_len_max: config.include_len_max,
             referential_integrity: config.referential_integrity,
             version_unchanged: config.version_unchanged,
+            keep_patients_referred_to: config.keep_patients_referred_to,
             durable_reads: config.audit.is_durable()?,
             slow_search: Duration::from_millis(config.log.slow_millis),
             answer_grid: Duration::from_millis(config.consent.answer_grid_millis),

@@ -15,6 +15,7 @@ mod same_origin;
 mod service;
 mod tls;
 mod unknown;
+mod welcome;
 
 pub use administration::FOLLOW_SCOPE;
 pub use bare::{Answered, Bare, bare};

@@ -34,6 +34,7 @@ use super::packed;
 use super::respond::{self, Manner};
 use super::same_origin::guard;
 use super::unknown::{self, on_record};
+use super::welcome;
 
 /// The limits of the wire, each with its default.
 #[derive(Clone, Copy, Debug)]
@@ -147,6 +148,9 @@ async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
 }
 
 async fn handle(State(app): State<App>, request: WireRequest) -> Response<WireBody> {
+    if welcome::is_asked_for(request.method(), request.uri(), request.headers()) {
+        return welcome::answer(app.engine.desk().base_url());
+    }
     let request_id = request.headers().get("x-request-id").and_then(|value| value.to_str().ok());
     let request_id = request_id.unwrap_or_default().to_owned();
     let mut manner =

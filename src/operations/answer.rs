@@ -5,6 +5,7 @@ use crate::model::{Issue, IssueCode, Millis, Outcome, ResourceId};
 use crate::store::{CommitError, Sequence, StoreError};
 
 use super::capabilities::Statement;
+use super::operation_definitions::OwnDefinition;
 use super::parameters::Parameters;
 
 /// What an answer is.
@@ -45,6 +46,11 @@ impl Public {
     /// The CapabilityStatement, which only its own file makes, of tables.
     pub(super) fn capabilities(statement: &Statement) -> Self {
         Self { json: statement.json() }
+    }
+
+    /// The definition of an operation, which only its own file makes, of tables.
+    pub(super) fn definition(definition: &OwnDefinition) -> Self {
+        Self { json: definition.json() }
     }
 
     /// A token that its owner has asked for, for one patient: only an issuer makes a [`SignedToken`].

@@ -38,6 +38,7 @@ impl<'t> Entry<'t> {
                 if_match: header("ifMatch"),
                 if_none_match: header("ifNoneMatch"),
                 if_none_exist: header("ifNoneExist"),
+                if_modified_since: header("ifModifiedSince"),
                 ..Headers::default()
             },
             resource: entry.get("resource"),

@@ -6,13 +6,14 @@ use sha2::{Digest as _, Sha256};
 
 use crate::auth::Party;
 use crate::definitions::{ElementDef, ParamType, TypeDef, r4};
-use crate::model::IssueCode;
+use crate::model::{IssueCode, parse};
 use crate::search::{COMMON_FILTERS, CONTROLS, SearchParams, modifiers};
-use crate::store::At;
+use crate::store::{At, Repository, Sequence};
 
 use super::answer::{Answer, Body, Kind, Public, Refusal};
 use super::engine::Engine;
 use super::operation::{Operation, operations_of, operations_of_system};
+use super::operation_definitions::definition_url;
 use super::read::entity_tag;
 use super::request::Request;
 use super::table::{INTERACTIONS, Level};
@@ -42,8 +43,8 @@ enum Mode {
     Terminology,
 }
 
-/// A statement, as long as these search parameters are in force.
-pub(super) type Kept = (Arc<SearchParams>, Made);
+/// A statement, as long as these search parameters are in force and nothing of the types that it tells of was written.
+pub(super) type Kept = (Arc<SearchParams>, Vec<Option<Sequence>>, Made);
 
 /// A statement, its text and its entity tag.
 #[derive(Clone)]
@@ -100,16 +101,24 @@ fn statement(engine: &Engine, variant: Variant) -> Result<Made, Refusal> {
     let snapshot = engine.kv.snapshot(At::Latest)?;
     let params = engine.index.params(&*snapshot)?;
     let mut kept = engine.statements.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((of, made)) = kept.get(&variant)
+    let repository = Repository::new(&*snapshot);
+    let written: Result<Vec<_>, _> = DEFINING
+        .iter()
+        .filter_map(|name| r4().resource(name))
+        .map(|def| repository.last_commit(def))
+        .collect();
+    let written = written?;
+    if let Some((of, then, made)) = kept.get(&variant)
         && Arc::ptr_eq(of, &params)
+        && *then == written
     {
         return Ok(made.clone());
     }
     let made = Made::of(match variant.mode {
         Mode::Terminology => terminology(engine),
-        Mode::Full | Mode::Normative => of_rest(engine, &params, variant),
+        Mode::Full | Mode::Normative => of_rest(engine, &params, variant, &Definitions::of(&repository)?),
     });
-    kept.insert(variant, (params, made.clone()));
+    kept.insert(variant, (params, written, made.clone()));
     Ok(made)
 }
 
@@ -146,9 +155,15 @@ fn about(engine: &Engine, kind: &str, name: &str, title: &str) -> Value {
     })
 }
 
-fn of_rest(engine: &Engine, params: &SearchParams, variant: Variant) -> Value {
+fn of_rest(engine: &Engine, params: &SearchParams, variant: Variant, stored: &Definitions) -> Value {
+    let about_resources = About {
+        base_url: &engine.options.base_url,
+        params,
+        assigns_ids: variant.assigns_ids,
+        profiles: &stored.profiles,
+    };
     let is_meant = |def: &&'static TypeDef| variant.mode == Mode::Full || NORMATIVE.contains(&&*def.name);
-    let resources = served().filter(is_meant).map(|def| resource(params, def, variant.assigns_ids));
+    let resources = served().filter(is_meant).map(|def| resource(&about_resources, def));
     let rest = json!({
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json", "application/fhir+xml", "json", "xml"],
@@ -158,14 +173,64 @@ fn of_rest(engine: &Engine, params: &SearchParams, variant: Variant) -> Value {
             "security": security(engine),
             "resource": resources.collect::<Vec<Value>>(),
             "interaction": system_interactions(),
-            "operation": operations_of_system().map(operation).collect::<Vec<Value>>(),
+            "operation": operations_of_system().map(|one| operation(&engine.options.base_url, one)).collect::<Vec<Value>>(),
             "searchParam": CONTROLS.iter().filter(|(name, ..)| *name != "_cursor").map(|(name, _, says)| {
                 json!({"name": name, "type": "special", "documentation": says})
             }).collect::<Vec<Value>>(),
         }],
     });
-    with(about(engine, "CapabilityStatement", "Chartward", "Chartward FHIR server"), rest)
+    let mut statement =
+        with(about(engine, "CapabilityStatement", "Chartward", "Chartward FHIR server"), rest);
+    if let (Some(members), false) = (statement.as_object_mut(), stored.instantiates.is_empty()) {
+        members.insert("instantiates".to_owned(), json!(stored.instantiates));
+    }
+    statement
 }
+
+/// What is stored here of guides: profiles by their type, and the statements of requirements that guides bring.
+#[derive(Debug, Default)]
+struct Definitions {
+    profiles: Vec<(String, String)>,
+    instantiates: Vec<String>,
+}
+
+/// More definitions are not told.
+const DEFINITIONS_MAX: usize = 5_000;
+
+impl Definitions {
+    fn of(repository: &Repository<'_>) -> Result<Self, Refusal> {
+        let mut found = Self::default();
+        for name in DEFINING {
+            let Some(def) = r4().resource(name) else { continue };
+            for row in repository.rows_of_type(def, None, DEFINITIONS_MAX)? {
+                let Some(current) = repository.current_of_row(row)?.filter(|current| !current.deleted) else {
+                    continue;
+                };
+                let stored = repository.newest(&current)?;
+                let Ok(tree) = parse(stored.text.into_bytes()) else { continue };
+                let root = tree.root();
+                let text = |name: &str| root.str_at(name).map(str::to_owned);
+                let is_retired = root.str_at("status") == Some("retired");
+                match (name, text("url")) {
+                    _ if is_retired => {}
+                    ("StructureDefinition", Some(url)) if root.str_at("derivation") == Some("constraint") => {
+                        found.profiles.extend(text("type").map(|of| (of, url)));
+                    }
+                    ("CapabilityStatement", Some(url)) if root.str_at("kind") == Some("requirements") => {
+                        found.instantiates.push(url);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        found.profiles.sort();
+        found.instantiates.sort();
+        Ok(found)
+    }
+}
+
+/// The types of such definitions.
+const DEFINING: [&str; 2] = ["StructureDefinition", "CapabilityStatement"];
 
 /// What the server knows of code systems (R4 terminologycapabilities.html): hierarchies for `:below` and `:above`, and no
 /// operations of a terminology service.
@@ -268,16 +333,22 @@ fn system_interactions() -> Vec<Value> {
     found
 }
 
-/// CHOICE: the operations are Chartward's own; their definitions are named by where they would be read.
-fn operation(operation: &'static Operation) -> Value {
+fn operation(base_url: &str, operation: &'static Operation) -> Value {
     let name = operation.name().trim_start_matches('$');
-    if matches!(operation.on, "" | "Resource") {
-        return json!({"name": name, "definition": format!("http://hl7.org/fhir/OperationDefinition/Resource-{name}")});
-    }
-    json!({"name": name, "definition": format!("https://chartward.org/fhir/OperationDefinition/{}-{name}", operation.on)})
+    json!({"name": name, "definition": definition_url(base_url, operation)})
 }
 
-fn resource(params: &SearchParams, def: &'static TypeDef, assigns_ids: bool) -> Value {
+/// What a statement says depends on.
+struct About<'a> {
+    base_url: &'a str,
+    params: &'a SearchParams,
+    assigns_ids: bool,
+    /// The profiles that are stored here, by the type that they are of.
+    profiles: &'a [(String, String)],
+}
+
+fn resource(about: &About<'_>, def: &'static TypeDef) -> Value {
+    let params = about.params;
     let listed: Vec<Value> = params
         .of(def)
         .iter()
@@ -320,11 +391,17 @@ fn resource(params: &SearchParams, def: &'static TypeDef, assigns_ids: bool) -> 
         "searchParam": listed,
     });
     if let Some(object) = resource.as_object_mut() {
-        let mut operations: Vec<Value> = operations_of(def).map(operation).collect();
+        let mut operations: Vec<Value> =
+            operations_of(def).map(|one| operation(about.base_url, one)).collect();
         // One that is on the type and on its instances is listed once.
         operations.dedup();
         if !operations.is_empty() {
             object.insert("operation".to_owned(), Value::Array(operations));
+        }
+        let profiles: Vec<&str> =
+            about.profiles.iter().filter(|(of, _)| *of == *def.name).map(|(_, url)| url.as_str()).collect();
+        if !profiles.is_empty() {
+            object.insert("supportedProfile".to_owned(), json!(profiles));
         }
         for (name, found) in [("searchInclude", includes), ("searchRevInclude", rev_includes)] {
             if !found.is_empty() {
@@ -335,7 +412,7 @@ fn resource(params: &SearchParams, def: &'static TypeDef, assigns_ids: bool) -> 
             for (name, value) in [
                 ("versioning", json!("versioned-update")),
                 ("readHistory", json!(true)),
-                ("updateCreate", json!(assigns_ids)),
+                ("updateCreate", json!(about.assigns_ids)),
                 ("conditionalCreate", json!(true)),
                 ("conditionalRead", json!("full-support")),
                 ("conditionalUpdate", json!(true)),

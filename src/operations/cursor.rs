@@ -21,8 +21,10 @@ pub(super) const CURSOR_MS_MAX: Millis = 15 * 60 * 1_000;
 pub(super) struct Cursor {
     /// The state of the first page.
     pub(super) sequence: u64,
-    /// The row after which (or, going back, before which) the page is.
+    /// The row after which (or, going back, before which) the page is; [`Self::AT_THE_BEGINNING`] of the first one.
     pub(super) row: u64,
+    /// How many resources that are included with the first match of the page were on the pages before.
+    pub(super) included: usize,
     /// How many matches are before the page, where links count; of a history the commit that made the version of the row.
     pub(super) offset: usize,
     pub(super) way: Way,
@@ -33,16 +35,25 @@ pub(super) struct Cursor {
     pub(super) first_asked: Millis,
 }
 
-/// Six numbers and the way: every cursor is as long as any other, so that it tells nothing of how far its page is.
-const LEN: usize = 6 * 8 + 1;
+/// Seven numbers and the way: every cursor is as long as any other, so that it tells nothing of how far its page is.
+const LEN: usize = 7 * 8 + 1;
 
 impl Cursor {
+    /// No row has this number.
+    pub(super) const AT_THE_BEGINNING: u64 = u64::MAX;
+
+    /// The row after which (or before which) the page is, if it is not the first.
+    pub(super) fn from(&self) -> Option<u64> {
+        (self.row != Self::AT_THE_BEGINNING).then_some(self.row)
+    }
+
     fn bytes(&self) -> Vec<u8> {
         let number = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         let mut bytes = Vec::with_capacity(LEN + 16);
         for part in [self.sequence, self.row, number(self.offset), self.total.map_or(u64::MAX, number)] {
             bytes.extend_from_slice(&part.to_be_bytes());
         }
+        bytes.extend_from_slice(&number(self.included).to_be_bytes());
         bytes.extend_from_slice(&self.made.to_be_bytes());
         bytes.extend_from_slice(&self.first_asked.to_be_bytes());
         bytes.push(u8::from(self.way == Way::Back));
@@ -58,8 +69,9 @@ impl Cursor {
             row: number(1)?,
             offset: usize::try_from(number(2)?).ok()?,
             total: if total == u64::MAX { None } else { Some(usize::try_from(total).ok()?) },
-            made: Millis::from_be_bytes(part(4)?),
-            first_asked: Millis::from_be_bytes(part(5)?),
+            included: usize::try_from(number(4)?).ok()?,
+            made: Millis::from_be_bytes(part(5)?),
+            first_asked: Millis::from_be_bytes(part(6)?),
             way: if *bytes.get(LEN - 1)? == 1 { Way::Back } else { Way::Onward },
         })
     }

@@ -32,6 +32,10 @@ pub(super) fn prepare(
         return Err(Refusal::forbidden("the party may not delete this"));
     }
     super::integrity::check_referrers(session, def, id)?;
+    let cascades = super::cascade::is_asked_for(input)?;
+    if !cascades {
+        super::cascade::check_patient(session, def, id)?;
+    }
     let expectations = super::hold::not_held(session, &session.lens.subjects_of(tree.root())?)?;
     // The facts stay: they say for whom the deletion itself is news.
     let derived = Derived { entries: Vec::new(), facts: current.facts.clone() };
@@ -47,7 +51,7 @@ pub(super) fn prepare(
         writer: None,
         belongs,
     };
-    let planned = Planned {
+    let mut planned = Planned {
         change,
         kind: Kind::NoContent,
         expectations,
@@ -55,5 +59,8 @@ pub(super) fn prepare(
         also: Vec::new(),
         is_unread: !is_read,
     };
+    if cascades {
+        super::cascade::extend(session, &mut planned)?;
+    }
     Ok(Prepared::Change(Box::new(planned)))
 }

@@ -38,6 +38,8 @@ pub struct EngineOptions {
     pub retries_max: usize,
     /// Whether a reference to what is not there, and the deletion of what is referred to, are refused.
     pub referential_integrity: bool,
+    /// Whether a Patient stays that something refers to.
+    pub keep_patients_referred_to: bool,
     /// Whether an update that changes nothing makes a version all the same.
     pub version_unchanged: bool,
     /// Whether what the own staff reads waits for its record as well.
@@ -60,6 +62,7 @@ impl EngineOptions {
             listed_max: 10_000,
             retries_max: 8,
             referential_integrity: false,
+            keep_patients_referred_to: true,
             version_unchanged: false,
             durable_reads: false,
             slow_search: Duration::from_secs(1),

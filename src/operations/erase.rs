@@ -87,13 +87,13 @@ fn attempt(
 }
 
 /// What is erased, by row, and what is about others too and stays.
-struct Plan {
-    erased: BTreeMap<u64, Current>,
+pub(super) struct Plan {
+    pub(super) erased: BTreeMap<u64, Current>,
     kept: BTreeSet<String>,
 }
 
 impl Plan {
-    fn of(session: &Session<'_>, id: &ResourceId, own: Current) -> Result<Self, Refusal> {
+    pub(super) fn of(session: &Session<'_>, id: &ResourceId, own: Current) -> Result<Self, Refusal> {
         let file = session.repository().file_of(id.as_str(), &BY_NAMING)?;
         let reference = format!("Patient/{id}");
         let row = own.row;

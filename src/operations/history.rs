@@ -66,7 +66,7 @@ pub(super) fn history(session: &Session<'_>, place: &Place, request: &Request) -
         let first_asked = cursor.map_or(made, |cursor| cursor.first_asked);
         let offset = usize::try_from(version.0).unwrap_or(usize::MAX);
         let (sequence, way, total) = (sequence.0, Way::Onward, page.total);
-        let cursor = Cursor { sequence, row, offset, way, total, made, first_asked };
+        let cursor = Cursor { sequence, row, included: 0, offset, way, total, made, first_asked };
         links.push(("next", session.engine.page_link(&cursor, session.lens.party(), (&path, &asked.used))?));
     }
     let bundle = Bundle {

@@ -1,8 +1,9 @@
 //! read and vread (R4 http.html#read, #vread), conditional read by `If-None-Match` and `If-Modified-Since`.
 use crate::definitions::TypeDef;
-use crate::model::{ResourceId, VersionId};
+use crate::model::{ResourceId, Temporal, VersionId};
 
 use super::answer::{Answer, Body, Kind, Refusal};
+use super::operation_definitions::own_definition;
 use super::request::Request;
 use super::session::{Seen, Session};
 
@@ -33,6 +34,9 @@ pub(super) fn read(
             Ok(answer)
         }
         Seen::Deleted(_) => Err(Refusal::gone()),
+        Seen::Nothing { current: None } if &*def.name == "OperationDefinition" => {
+            own_definition(&session.engine.options.base_url, id.as_str()).ok_or_else(Refusal::not_found)
+        }
         Seen::Nothing { .. } => Err(Refusal::not_found()),
     }
 }
@@ -42,7 +46,11 @@ fn is_unchanged(answer: &Answer, request: &Request) -> bool {
     if let (Some(tags), Some(version)) = (&request.headers.if_none_match, &answer.version_id) {
         return tags.split(',').any(|tag| tag.trim() == "*" || entity_tag(tag) == Some(version.as_str()));
     }
-    let since = request.headers.if_modified_since.as_deref().and_then(http_date);
+    // In a Bundle it is an instant.
+    let moment = |text: &str| {
+        http_date(text).or_else(|| Temporal::parse(text).map(|instant| instant.interval().start))
+    };
+    let since = request.headers.if_modified_since.as_deref().and_then(moment);
     // HTTP dates have whole seconds.
     since.zip(answer.last_modified).is_some_and(|(since, modified)| modified / 1_000 <= since / 1_000)
 }
@@ -61,7 +69,7 @@ pub(super) fn http_date(text: &str) -> Option<i64> {
     let (day, month, year, time) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let month = MONTHS.iter().position(|name| *name == month)? + 1;
     let stamp = format!("{year}-{month:02}-{day:0>2}T{time}Z");
-    crate::model::Temporal::parse(&stamp).map(|date| date.interval().start)
+    Temporal::parse(&stamp).map(|date| date.interval().start)
 }
 
 pub(super) fn vread(

@@ -27,6 +27,8 @@ pub(super) struct Session<'s> {
     pub(super) params: Arc<SearchParams>,
     /// `Type/id` of what the same transaction makes.
     pub(super) coming: BTreeSet<String>,
+    /// `Type/id` of what the same transaction deletes.
+    pub(super) going: BTreeSet<String>,
     /// Identifiers (system, value) of the Patients among them, and the ids of who has them.
     pub(super) coming_identifiers: BTreeMap<(String, String), Vec<String>>,
     /// By which criteria things were looked for (`Type?criteria`), for the record of accesses.
@@ -45,6 +47,7 @@ impl<'s> Session<'s> {
             lens,
             params: engine.index.params(snapshot)?,
             coming: BTreeSet::new(),
+            going: BTreeSet::new(),
             coming_identifiers: BTreeMap::new(),
             criteria: RefCell::default(),
         })

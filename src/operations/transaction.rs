@@ -119,6 +119,15 @@ fn attempt_in(
             }
         }
     }
+    for (Routed { entry, row, place }, index) in routed.iter().zip(0_usize..) {
+        if let (Code::Delete, Place::Instance(def, id)) = (row.code, place) {
+            session.going.insert(format!("{}/{id}", def.name));
+            if entry.query.iter().any(|(name, _)| name == "_cascade") {
+                let message = "`_cascade` is for a request of its own, or of a batch";
+                return Err(at_entry(Refusal::bad_request(IssueCode::NotSupported, message), index));
+            }
+        }
+    }
     let (steps, references) = read_bodies(session, routed, &ids)?;
     let asked = Asked {
         named: Vec::new(),

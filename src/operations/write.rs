@@ -416,6 +416,9 @@ pub(super) fn with_retries(
         let mut access = engine.begin_record(party, (row.name, row.action), asked.clone())?;
         access.status = planned.kind.status();
         super::audit::add_change(&mut access, &planned.change);
+        // What is deleted with it is on record by name.
+        let deleted = planned.also.iter().filter(|change| change.body.is_none());
+        deleted.for_each(|change| super::audit::add_change(&mut access, change));
         access.criteria = session.take_criteria();
         draft.batch.writes.extend(engine.record_writes(&access, None, Some(snapshot.sequence())));
         match engine.kv.commit(draft.batch).wait() {

@@ -52,8 +52,13 @@ pub struct Page {
 impl Page {
     /// The hidden field of the first form.
     pub fn dialogue(&self) -> &str {
-        let (_, rest) =
-            self.text.split_once("name=\"dialogue\" value=\"").unwrap_or_else(|| panic!("{}", self.text));
+        self.field("dialogue")
+    }
+
+    /// The value of the first field of that name.
+    pub fn field(&self, name: &str) -> &str {
+        let begin = format!("name=\"{name}\" value=\"");
+        let (_, rest) = self.text.split_once(&begin).unwrap_or_else(|| panic!("{}", self.text));
         rest.split_once('"').unwrap().0
     }
 
@@ -115,6 +120,12 @@ impl<'s> Browser<'s> {
             .header("Cookie", &self.cookie)
             .call()
             .unwrap();
+        self.page(answer)
+    }
+
+    pub fn open(&mut self, path: &str) -> Page {
+        let request = self.site.agent.get(self.site.address(path));
+        let answer = request.header("Cookie", &self.cookie).header("Accept", "text/html").call().unwrap();
         self.page(answer)
     }
 

@@ -28,6 +28,7 @@ mod hidden;
 mod history;
 mod hostile;
 mod in_process;
+mod includes;
 mod interference;
 mod issuers;
 mod kill;

@@ -519,3 +519,63 @@ fn a_token_ends_when_it_is_revoked_or_its_client_or_user_is_disabled() {
     let again = own().unwrap();
     assert_eq!((status(&token), status(&again)), (401, 200), "but what comes after is good");
 }
+
+#[test]
+fn a_person_sees_which_apps_have_access_and_takes_it_from_them() {
+    let site = site();
+    let mut browser = Browser::new(&site);
+    let (_, answer) = redeem(&site, &browser.code(&[]), &[]);
+    let (token, refresh_token) =
+        (answer["access_token"].as_str().unwrap(), answer["refresh_token"].as_str().unwrap());
+    let read = || site.get(&format!("{}/Patient/p1", site.base()), Some(token)).0;
+    assert_eq!(read(), 200);
+    let (_, smart) = site.get(&site.address("/.well-known/smart-configuration"), None);
+    assert_eq!(smart["management_endpoint"], site.address("/auth/apps"));
+    let sign_in = |browser: &mut Browser<'_>, name: &str, password: &str| {
+        let page = browser.open("/auth/apps");
+        browser.send("/auth/apps", &[("visit", page.field("visit")), ("name", name), ("password", password)])
+    };
+    assert_eq!(sign_in(&mut browser, "ann", "wrong").status, 403);
+    // Others have let nobody in.
+    let of_another = sign_in(&mut browser, "doc", PASSWORD);
+    assert!(of_another.text.contains("No app has access"), "{}", of_another.text);
+    let page = sign_in(&mut browser, "ann", PASSWORD);
+    assert!(
+        page.text.contains("The &lt;App&gt;") && page.text.contains("records of every kind"),
+        "{}",
+        page.text
+    );
+    let app = page.field("app");
+    // Another person, or another browser, takes nothing away.
+    let stranger = browser.open("/auth/apps");
+    let refused = browser.send("/auth/apps/revoke", &[("visit", stranger.field("visit")), ("app", app)]);
+    assert_eq!((refused.status, read()), (403, 200), "{}", refused.text);
+    let elsewhere =
+        Browser::new(&site).send("/auth/apps/revoke", &[("visit", page.field("visit")), ("app", app)]);
+    assert_eq!((elsewhere.status, read()), (403, 200));
+    let done = browser.send("/auth/apps/revoke", &[("visit", page.field("visit")), ("app", app)]);
+    assert!(
+        done.text.contains("has no access any more") && done.text.contains("No app has access"),
+        "{}",
+        done.text
+    );
+    assert_eq!((read(), refresh(&site, refresh_token, None).0), (401, 400));
+    let officer = site.minted("privacy-officer", |token| token.scope = "user/*.rs".to_owned());
+    let (_, audit) = site.get(&format!("{}/AuditEvent?_count=1000", site.base()), Some(&officer));
+    assert!(audit.to_string().contains("POST /auth/apps/revoke"));
+}
+
+#[test]
+fn a_browser_is_told_what_stands_here() {
+    let site = site();
+    let mut browser = Browser::new(&site);
+    for path in ["/", "/fhir", "/fhir/"] {
+        let page = browser.open(path);
+        assert_eq!(page.status, 200, "{path}");
+        assert!(page.text.contains(site.base()) && page.text.contains("/metadata"), "{}", page.text);
+        assert!(page.headers["content-security-policy"].to_str().unwrap().contains("default-src 'none'"));
+    }
+    // Programs get what they got before.
+    assert_eq!(site.get(&site.address("/"), None).0, 404);
+    assert_eq!(site.get(&format!("{}?_type=Patient", site.base()), None).0, 401);
+}

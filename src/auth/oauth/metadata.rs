@@ -70,6 +70,7 @@ impl Desk<'_> {
             "token_endpoint": self.address("/auth/token"),
             "introspection_endpoint": self.address("/auth/introspect"),
             "revocation_endpoint": self.address("/auth/revoke"),
+            "management_endpoint": self.address("/auth/apps"),
             "grant_types_supported": GRANT_TYPES,
             "response_types_supported": ["code"],
             "scopes_supported": scopes,

@@ -1,6 +1,7 @@
 //! The embedded authorization server (RFC 6749, SMART App Launch 2.2, OpenID Connect): what it decides, without a wire.
 //! Clients and users come of the registry.
 
+mod apps;
 mod assertion;
 mod authorize;
 mod client_authentication;
@@ -20,6 +21,7 @@ mod server;
 mod token;
 mod words;
 
+pub use apps::{GrantedApp, Visit};
 pub use authorize::AuthorizationRefusal;
 pub use dialogue::{Circumstances, Dialogue, Step};
 pub use fields::{Fields, OauthCode, OauthError};

@@ -96,6 +96,23 @@ impl Registry {
         Ok(kept(&*self.kv.snapshot(At::Latest)?, kind, id)?)
     }
 
+    /// All records of a kind, with their ids.
+    pub(in crate::auth) fn all_kept<T: DeserializeOwned>(
+        &self,
+        kind: Perishable,
+    ) -> Result<Vec<(String, T)>, RegistryError> {
+        let prefix = Key::new(Space::Registry).text(kind.name().as_bytes()).into_bytes();
+        let mut found = Vec::new();
+        let snapshot = self.kv.snapshot(At::Latest)?;
+        snapshot.scan(&KeyRange::prefix(prefix.clone()), Direction::Forward, &mut |key, value| {
+            let id = key.get(prefix.len()..).and_then(|rest| rest.strip_suffix(&[0, 0]));
+            let id = id.and_then(|id| std::str::from_utf8(id).ok());
+            found.extend(id.map(str::to_owned).zip(serde_json::from_slice(value).ok()));
+            Flow::Next
+        })?;
+        Ok(found)
+    }
+
     /// Changes a record if it is still the one that the commit wrote; it ends when it would have.
     pub(in crate::auth) fn amend(
         &self,

@@ -42,7 +42,7 @@ pub(super) fn authorization(headers: &HeaderMap) -> Option<String> {
 }
 
 /// The name of the cookie that binds a dialogue to a browser.
-pub(super) const COOKIE_NAME: &str = "chartward-dialogue";
+const COOKIE_NAME: &str = "chartward-dialogue";
 /// Its length, in hexadecimal digits.
 const COOKIE_LEN: usize = 64;
 
@@ -53,6 +53,12 @@ pub(super) fn cookie(headers: &HeaderMap) -> Option<String> {
     let (_, value) = pairs.find(|(name, _)| *name == COOKIE_NAME)?;
     let is_ours = value.len() == COOKIE_LEN && value.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_ours.then(|| value.to_owned())
+}
+
+/// The header that gives a browser its cookie.
+pub(super) fn set_cookie(cookie: &str, base_url: &str) -> String {
+    let secure = if base_url.starts_with("https:") { "; Secure" } else { "" };
+    format!("{COOKIE_NAME}={cookie}; Path=/auth; HttpOnly; SameSite=Lax{secure}")
 }
 
 /// A cookie for a browser that has none.

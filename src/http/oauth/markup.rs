@@ -10,6 +10,8 @@ pub(super) const STYLE: &str = "\
 body { margin: 0; background: #f6f8fa; color: #1c2733; font: 16px/1.5 system-ui, sans-serif; }
 main { max-width: 34rem; margin: 3rem auto; padding: 1.5rem 2rem 2rem; background: #fff; border: 1px solid #c9d1d9; border-radius: 4px; }
 h1 { margin-top: 0; font-size: 1.4rem; }
+h2 { margin: 1.5rem 0 .5rem; font-size: 1.1rem; }
+[role=status] { padding: .5rem .75rem; border-left: 4px solid #0b5cad; background: #eef4fb; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1rem; margin: 1rem 0; }
 dt { color: #57606a; }
 dd { margin: 0; overflow-wrap: anywhere; }
@@ -31,7 +33,7 @@ small { color: #57606a; }
 ";
 
 /// A text as HTML, good within elements and quoted attributes.
-pub(super) fn escape(text: &str) -> String {
+pub(in crate::http) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {
@@ -47,7 +49,7 @@ pub(super) fn escape(text: &str) -> String {
 }
 
 /// A page. `body` is HTML, `title` is a text.
-pub(super) fn page(status: StatusCode, title: &str, body: &str) -> Response<WireBody> {
+pub(in crate::http) fn page(status: StatusCode, title: &str, body: &str) -> Response<WireBody> {
     let title = escape(title);
     let text = format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\

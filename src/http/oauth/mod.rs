@@ -1,6 +1,7 @@
 //! The wire of the authorization server: its endpoints and pages below `/auth`, what it says of itself at its well-known
 //! addresses, and the registrations below `/admin`. What is granted is decided in `auth`.
 
+mod apps;
 mod encounters;
 mod endpoints;
 mod form;
@@ -11,4 +12,5 @@ mod patients;
 mod registrations;
 mod routes;
 
+pub(super) use markup::{escape, page};
 pub(super) use routes::routes;

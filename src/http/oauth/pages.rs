@@ -60,9 +60,7 @@ async fn begin(engine: Arc<Engine>, headers: &HeaderMap, fields: Fields) -> Resp
             Err(refusal) => return refused(&refusal),
         };
         let mut response = show(&engine, &dialogue);
-        let secure = if desk.base_url().starts_with("https:") { "; Secure" } else { "" };
-        let cookie = format!("{}={cookie}; Path=/auth; HttpOnly; SameSite=Lax{secure}", form::COOKIE_NAME);
-        if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+        if let Ok(cookie) = HeaderValue::from_str(&form::set_cookie(&cookie, desk.base_url())) {
             response.headers_mut().insert(SET_COOKIE, cookie);
         }
         response

@@ -7,7 +7,7 @@ use axum::routing::{get, post};
 use crate::operations::Engine;
 
 use super::super::administration::no_such_method;
-use super::{endpoints, launch, pages, registrations};
+use super::{apps, endpoints, launch, pages, registrations};
 
 /// The router of everything that is about clients, users and their tokens.
 pub(in crate::http) fn routes(engine: Arc<Engine>) -> Router {
@@ -17,6 +17,8 @@ pub(in crate::http) fn routes(engine: Arc<Engine>) -> Router {
         .route("/auth/patient", post(pages::patient))
         .route("/auth/encounter", post(pages::encounter))
         .route("/auth/consent", post(pages::consent))
+        .route("/auth/apps", get(apps::open).post(apps::sign_in))
+        .route("/auth/apps/revoke", post(apps::take_away))
         .route("/auth/style.css", get(pages::style))
         .route("/auth/token", post(endpoints::token).options(endpoints::preflight))
         .route("/auth/introspect", post(endpoints::introspect).options(endpoints::preflight))

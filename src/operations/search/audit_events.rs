@@ -333,8 +333,16 @@ impl AuditSearch<'_, '_> {
         let mut page_at = |relation, way, at: Option<&Found>, offset: usize| -> Result<(), Refusal> {
             let (row, packed) = at.map_or((0, 0), |found| packed(found.place));
             let (row, offset) = if is_sorted { (0, offset) } else { (row, packed) };
-            let cursor =
-                Cursor { sequence: sequence.0, row, offset, way, total: page.total, made, first_asked };
+            let cursor = Cursor {
+                sequence: sequence.0,
+                row,
+                included: 0,
+                offset,
+                way,
+                total: page.total,
+                made,
+                first_asked,
+            };
             links.push((relation, engine.page_link(&cursor, party, (self.path, text))?));
             Ok(())
         };
@@ -495,8 +503,16 @@ mod tests {
     fn a_cursor_holds_the_place_of_an_event() {
         let place = ((Sequence(7), 3), 9);
         let (row, offset) = packed(place);
-        let cursor =
-            Cursor { sequence: 9, row, offset, way: Way::Onward, total: None, made: 0, first_asked: 0 };
+        let cursor = Cursor {
+            sequence: 9,
+            row,
+            included: 0,
+            offset,
+            way: Way::Onward,
+            total: None,
+            made: 0,
+            first_asked: 0,
+        };
         assert_eq!(place_of(&cursor), place);
     }
 }

@@ -5,21 +5,63 @@ use std::collections::HashSet;
 use crate::definitions::{ParamType, TypeDef, r4};
 use crate::model::IssueCode;
 use crate::search::{Include, Query};
-use crate::store::{Current, View};
+use crate::store::{Current, View, Way};
 
 use super::super::answer::Refusal;
 use super::super::session::Session;
 
-/// The rows that are included with these, each once, none of these themselves, in the order in which they are come upon.
+/// What is included on a page.
+#[derive(Debug, Default)]
+pub(super) struct Included {
+    pub(super) rows: Vec<u64>,
+    /// Of how many matches all is included: the first ones, or of a page that is gone back to the last ones.
+    pub(super) matches: usize,
+    /// How many of the only match were included up to here, where there are more.
+    pub(super) goes_on_at: Option<usize>,
+}
+
+/// The rows that are included with these, each once, none of these themselves, in the order in which they are come upon; of as many
+/// matches as fit on a page. Where those of one match alone are too many, they begin after the first `skipped`.
 pub(super) fn included(
     session: &Session<'_>,
     query: &Query,
     view: &View<'_>,
-    matches: &[u64],
-) -> Result<Vec<u64>, Refusal> {
+    (matches, skipped, way): (&[u64], usize, Way),
+) -> Result<Included, Refusal> {
+    if query.includes.is_empty() && query.rev_includes.is_empty() {
+        return Ok(Included { matches: matches.len(), ..Included::default() });
+    }
+    let limit = session.engine.options.include_len_max;
     let mut seen: HashSet<u64> = matches.iter().copied().collect();
+    let mut found = Included::default();
+    for index in 0..matches.len() {
+        let at = if way == Way::Onward { index } else { matches.len() - 1 - index };
+        let Some(row) = matches.get(at) else { continue };
+        let fresh = of_match(session, query, view, (*row, &mut seen))?;
+        if index == 0 && (skipped > 0 || fresh.len() > limit) {
+            let end = skipped.saturating_add(limit);
+            let goes_on = fresh.len() > end;
+            let rows = fresh.into_iter().skip(skipped).take(limit).collect();
+            return Ok(Included { rows, matches: 1, goes_on_at: goes_on.then_some(end) });
+        }
+        if found.rows.len() + fresh.len() > limit {
+            break;
+        }
+        found.rows.extend(fresh);
+        found.matches += 1;
+    }
+    Ok(found)
+}
+
+/// What is included with one match and was not come upon before.
+fn of_match(
+    session: &Session<'_>,
+    query: &Query,
+    view: &View<'_>,
+    (row, seen): (u64, &mut HashSet<u64>),
+) -> Result<Vec<u64>, Refusal> {
     let mut found: Vec<u64> = Vec::new();
-    let mut next: Vec<u64> = matches.to_vec();
+    let mut next = vec![row];
     let mut is_first = true;
     while !next.is_empty() {
         let mut fresh = Vec::new();
@@ -42,8 +84,8 @@ pub(super) fn included(
             }
             found.push(row);
             next.push(row);
-            if found.len() > session.engine.options.include_len_max {
-                let message = "the includes of this page are more than the limit";
+            if found.len() > INCLUDED_MAX {
+                let message = format!("more than {INCLUDED_MAX} resources would be included with one match");
                 return Err(Refusal::bad_request(IssueCode::TooCostly, message));
             }
         }
@@ -51,6 +93,9 @@ pub(super) fn included(
     }
     Ok(found)
 }
+
+/// More than so many resources are not included with one match, on however many pages.
+const INCLUDED_MAX: usize = 1_000_000;
 
 /// The reference parameters of a type that an include means.
 fn meant(session: &Session<'_>, def: &TypeDef, include: &Include) -> Vec<u32> {

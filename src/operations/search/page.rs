@@ -129,26 +129,43 @@ impl<'p, 's> Page<'p, 's> {
             self.parts.push(Part { filters: vec![filter], ..part });
         }
         let is_count = self.query.summary == Summary::Count || self.len == 0;
-        let found = self.find(&view, report, is_count)?;
+        let mut found = self.find(&view, report, is_count)?;
+        let way = self.cursor.as_ref().map_or(Way::Onward, |cursor| cursor.way);
+        let skipped = self.cursor.as_ref().map_or(0, |cursor| cursor.included);
+        let rows: Vec<u64> = found.hits.iter().map(|hit| hit.row).collect();
+        let included = included(self.session, &self.query, &view, (&rows, skipped, way))?;
+        let is_cut = included.matches < rows.len() || included.goes_on_at.is_some();
+        let goes_on = match included.goes_on_at {
+            Some(at) => Some((self.before(&found, way)?, at)),
+            None => None,
+        };
+        found.keep(included.matches, way);
         let mut bundle = Bundle {
             kind: BundleKind::Searchset,
             id: self.session.engine.fresh_id()?.to_string(),
             time: self.session.engine.now(),
             total: found.total,
-            links: self.links(then.sequence(), &found)?,
+            links: self.links(then.sequence(), &found, goes_on)?,
             entries: Vec::new(),
         };
         if !is_count {
-            for hit in &found.hits {
+            // What goes on with the includes of a match has had the match itself before.
+            for hit in found.hits.iter().filter(|_| skipped == 0) {
                 bundle.entries.extend(self.entry(&repository, hit, SearchMode::Match)?);
             }
-            let rows: Vec<u64> = found.hits.iter().map(|hit| hit.row).collect();
-            for row in included(self.session, &self.query, &view, &rows)? {
+            for row in included.rows {
                 let hit = Hit { row, contained: None };
                 bundle.entries.extend(self.entry(&repository, &hit, SearchMode::Include)?);
             }
         }
         let mut issues = other_versions(&bundle.entries);
+        if is_cut {
+            let limit = self.session.engine.options.include_len_max;
+            let message = format!(
+                "a page includes at most {limit} resources (include_len_max): the others are on the next page"
+            );
+            issues.push(Issue::information(IssueCode::Informational, message));
+        }
         if self.query.explain {
             issues.extend(explanation(report));
         }
@@ -227,7 +244,7 @@ impl<'p, 's> Page<'p, 's> {
     /// The rows of the page, one type after the other.
     fn rows(&self, view: &View<'_>, searches: &[Search<'_>]) -> Result<Found, Refusal> {
         let way = self.cursor.as_ref().map_or(Way::Onward, |cursor| cursor.way);
-        let from = self.cursor.as_ref().map(|cursor| cursor.row);
+        let from = self.cursor.as_ref().and_then(Cursor::from);
         // The type that the place of the cursor is in; those before it (or after it) are done.
         let mut done = match from {
             Some(row) => view.repository().current_of_row(row)?.map(|current| current.def.id),
@@ -282,27 +299,56 @@ impl<'p, 's> Page<'p, 's> {
         })
     }
 
-    fn links(&self, sequence: Sequence, found: &Found) -> Result<Vec<(&'static str, String)>, Refusal> {
+    /// The row before the match whose includes go on, which is the first of the page, or of one that is gone back to the last.
+    fn before(&self, found: &Found, way: Way) -> Result<Option<u64>, Refusal> {
+        if way == Way::Onward {
+            return Ok(self.cursor.as_ref().and_then(Cursor::from));
+        }
+        match found.hits.len().checked_sub(2).and_then(|at| found.hits.get(at)) {
+            Some(hit) => Ok(Some(hit.row)),
+            None if !found.has_previous => Ok(None),
+            None => {
+                let message = "what this match includes is on several pages: they are reached going onward";
+                Err(Refusal::bad_request(IssueCode::TooCostly, message))
+            }
+        }
+    }
+
+    /// `goes_on` says after which row and how many includes those of the only match go on.
+    fn links(
+        &self,
+        sequence: Sequence,
+        found: &Found,
+        goes_on: Option<(Option<u64>, usize)>,
+    ) -> Result<Vec<(&'static str, String)>, Refusal> {
         let base = format!("{}/{}", self.session.engine.options.base_url, self.path);
         let base = base.trim_end_matches('/');
         let own = if self.text.is_empty() { base.to_owned() } else { format!("{base}?{}", self.text) };
         let mut links = vec![("self", own)];
         let offset = self.cursor.as_ref().map_or(0, |cursor| cursor.offset);
-        let mut page_at = |relation, way, row: Option<u64>, offset| -> Result<(), Refusal> {
+        let mut page_at = |relation, way, row: Option<u64>, (offset, included)| -> Result<(), Refusal> {
             let made = self.session.engine.now();
             let (first_asked, total) = (self.first_asked, found.total);
-            let row = row.unwrap_or(0);
-            let cursor = Cursor { sequence: sequence.0, row, offset, way, total, made, first_asked };
+            let row = row.unwrap_or(Cursor::AT_THE_BEGINNING);
+            let cursor =
+                Cursor { sequence: sequence.0, row, included, offset, way, total, made, first_asked };
             let (engine, party) = (self.session.engine, self.session.lens.party());
             links.push((relation, engine.page_link(&cursor, party, (&self.path, &self.text))?));
             Ok(())
         };
         let (first, last) = (found.hits.first(), found.hits.last());
-        if found.has_next {
-            page_at("next", Way::Onward, last.map(|hit| hit.row), offset + self.len)?;
+        if let Some((from, included)) = goes_on {
+            page_at("next", Way::Onward, from, (offset, included))?;
+        } else if found.has_next {
+            page_at("next", Way::Onward, last.map(|hit| hit.row), (offset + found.hits.len(), 0))?;
         }
-        if found.has_previous {
-            page_at("previous", Way::Back, first.map(|hit| hit.row), offset.saturating_sub(self.len))?;
+        let skipped = self.cursor.as_ref().map_or(0, |cursor| cursor.included);
+        if let (Some(cursor), true) = (&self.cursor, skipped > 0) {
+            // What was included with the same match before.
+            let before = skipped.saturating_sub(self.session.engine.options.include_len_max);
+            page_at("previous", Way::Onward, cursor.from(), (offset, before))?;
+        } else if found.has_previous {
+            page_at("previous", Way::Back, first.map(|hit| hit.row), (offset.saturating_sub(self.len), 0))?;
         }
         Ok(links)
     }
@@ -436,6 +482,23 @@ fn total_of(searches: &[Search<'_>]) -> Result<usize, Refusal> {
 static ALL: Filter = Filter::All(Vec::new());
 
 impl Found {
+    /// Keeps so many matches, from where the page begins that is gone to.
+    fn keep(&mut self, count: usize, way: Way) {
+        if count >= self.hits.len() {
+            return;
+        }
+        match way {
+            Way::Onward => {
+                self.hits.truncate(count);
+                self.has_next = true;
+            }
+            Way::Back => {
+                self.hits.drain(..self.hits.len() - count);
+                self.has_previous = true;
+            }
+        }
+    }
+
     pub(super) fn nothing() -> Self {
         Self { hits: Vec::new(), has_next: false, has_previous: false, total: None }
     }

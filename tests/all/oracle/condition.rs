@@ -264,6 +264,9 @@ fn string_test<'o>(row: &SearchParamRow, modifier: &str, text: &str) -> Result<T
 
 fn uri_test<'o>(row: &SearchParamRow, modifier: &str, text: &str) -> Result<Test<'o>, String> {
     let asked = unescape(text);
+    if !modifier.is_empty() && text.to_ascii_lowercase().starts_with("urn:") {
+        return Err(format!("`{text}` is no URL"));
+    }
     Ok(match modifier {
         "" => on_uri(move |uri| uri == asked),
         "below" => on_uri(move |uri| uri.starts_with(&asked)),

@@ -30,6 +30,21 @@ pub(super) fn sequences(
     })
 }
 
+impl Repository<'_> {
+    /// The last commit that wrote a resource of a type; none if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn last_commit(&self, def: &TypeDef) -> Result<Option<Sequence>, StoreError> {
+        let mut found = None;
+        self.snapshot().scan(&history_range(def), Direction::Reverse, &mut |key, _| {
+            found = number_at(key, 3).map(Sequence);
+            Flow::Stop
+        })?;
+        Ok(found)
+    }
+}
+
 /// The first commit of the type's history at or after a time; past the last if there is none.
 fn first_at(repository: &Repository<'_>, def: &TypeDef, time: Millis) -> Result<Sequence, StoreError> {
     let end = repository.snapshot().sequence().0 + 1;
