@@ -30,7 +30,8 @@ pub use party::{BreakGlass, Party};
 pub use password::{PASSWORD_LEN_MIN, hash_password};
 pub use purpose::{PurposeError, asserted_purposes, narrowed_purposes};
 pub use registry::{
-    Client, ClientAuthentication, Enabling, GrantType, LaunchKind, Registry, RegistryError, User,
+    Actor, Client, ClientAuthentication, Enabling, GrantType, LaunchKind, Registry, RegistryError, User,
+    check_scope,
 };
 pub use role::{Recording, Role, RoleRow, Writes};
 pub use scope::{Level, Permission, Scope, Scopes};

@@ -64,7 +64,8 @@ enum Command {
     Profiles(profiles::Arguments),
 }
 
-/// Runs the command that the process was started with. Exit code 0: done; 1: it failed, and said why on stderr.
+/// Runs the command that the process was started with. Exit code 0: done; 1: it failed, and said why on stderr; 2: it was
+/// called wrongly, or `conform` could not run.
 #[must_use]
 pub fn run() -> ExitCode {
     let done = match Arguments::parse().command {
@@ -83,7 +84,7 @@ pub fn run() -> ExitCode {
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Selftest(arguments) => selftest::run(&arguments),
         Command::Reindex(arguments) => reindex::run(&arguments),
-        Command::Conform(arguments) => conform::run(&arguments),
+        Command::Conform(arguments) => return conform::run(&arguments),
         Command::Load(arguments) => load::run(&arguments),
         Command::Consent(arguments) => consent::run(&arguments),
         Command::Config(arguments) => config::run(&arguments),

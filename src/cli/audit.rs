@@ -7,6 +7,7 @@ use crate::audit::{Examination, Examined, SignedRoot};
 use crate::store::{Chain, Sequence, read_chain};
 
 use super::anchor::{Noted, Restored, read, read_beside_journal, restore_told};
+use super::house::is_data;
 
 /// Offline work on the record of accesses.
 #[derive(clap::Args)]
@@ -36,6 +37,7 @@ enum Command {
 
 pub fn run(arguments: &Arguments) -> Result<(), String> {
     let Command::Verify { data, key, anchor, root } = &arguments.command;
+    is_data(data)?;
     let mut noted = read_beside_journal(data)?;
     noted.extend(anchor.as_deref().map(read).transpose()?.unwrap_or_default());
     let noted = Expected::of(noted);

@@ -17,12 +17,12 @@ use crate::store::{
 
 use super::anchor::{Anchor, Noted};
 use super::config::{Common, Config};
-use super::house::{claims, open_store, secret_key};
+use super::house::{claims, must_exist, open_store, secret_key};
 use super::token::base_url;
 
 /// Writes everything that the data directory holds, every version and every access record, to one compressed file with a
 /// checksum. A server that is running goes on meanwhile: it is found by itself and writes the backup. The issuer's key is not
-/// in it: keep `keys/` apart.
+/// in it: keep `keys/` apart. A file that is there already is not overwritten.
 #[derive(clap::Args)]
 pub struct BackupArguments {
     #[command(flatten)]
@@ -88,8 +88,10 @@ fn instant(text: &str) -> Result<Millis, String> {
 
 pub fn backup(arguments: &BackupArguments) -> Result<(), String> {
     let config = Config::load(&arguments.common)?;
-    if config.store.is_none() && !config.data.exists() {
-        return Err(format!("{} is not there", config.data.display()));
+    must_exist(&config)?;
+    if arguments.file.exists() {
+        let file = arguments.file.display();
+        return Err(format!("{file} is there already, and a backup overwrites nothing: name another file"));
     }
     let store = match open_store(&config) {
         Ok((store, _)) => store,
@@ -249,7 +251,7 @@ pub fn restore(arguments: &RestoreArguments) -> Result<(), String> {
     std::fs::rename(&part.data, &config.data)
         .map_err(|error| format!("{}: {error}", config.data.display()))?;
     anchor.note(&Noted::Restored(restored));
-    say(&format!("{said} are in {}", config.data.display()))
+    say(&restored_into(&said, &config.data.display().to_string(), &config.data))
 }
 
 /// Reads a backup into the database of a configuration. What cannot be read whole is not left there.
@@ -273,13 +275,24 @@ fn into_database(arguments: &RestoreArguments, config: &Config) -> Result<(), St
     match read {
         Ok((said, restored)) => {
             anchor.note(&Noted::Restored(restored));
-            say(&format!("{said} are in the schema {}", options.schema))
+            say(&restored_into(&said, &format!("the schema {}", options.schema), &config.data))
         }
         Err(reason) => {
             Postgres::destroy(&options).map_err(|error| words(&error))?;
             Err(reason)
         }
     }
+}
+
+/// What a restore has brought, and what is still to be done.
+fn restored_into(said: &str, place: &str, data: &Path) -> String {
+    let keys = data.join("keys");
+    let keys = keys.display();
+    format!(
+        "{said} are in {place}: every resource with all its versions, the record of accesses, the registrations of clients and users\n\
+         The keys are in no backup. Copy the `keys` directory that belongs to it to {keys} before the server is started: with new keys, tokens that were \
+         issued are refused, and signatures over the record of accesses are those of an unknown key"
+    )
 }
 
 /// What a later state of a store has erased, and the secret by which the store is known.

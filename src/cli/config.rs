@@ -101,10 +101,14 @@ impl AuditConfig {
     /// # Errors
     /// If the setting is unknown.
     pub fn is_durable(&self) -> Result<bool, String> {
+        self.reads_at_once().map_err(|(key, said)| format!("{key}: {said}"))
+    }
+
+    fn reads_at_once(&self) -> Result<bool, (&'static str, String)> {
         match self.reads.as_str() {
             "prompt" => Ok(false),
             "durable" => Ok(true),
-            other => Err(format!("audit.reads cannot be `{other}`")),
+            other => Err(("audit.reads", none_of(other, &["prompt", "durable"]))),
         }
     }
 }
@@ -202,16 +206,12 @@ impl Config {
     }
 
     fn layered(common: &Common, variables: &[(String, String)]) -> Result<Self, String> {
-        let mut table = match &common.config {
+        let text = match &common.config {
             Some(path) => read(path)?,
-            None => toml::Table::new(),
+            None => String::new(),
         };
-        for (name, value) in variables {
-            let Some(key) = name.strip_prefix("CHARTWARD_") else { continue };
-            set(&mut table, &key.to_ascii_lowercase(), typed(value))?;
-        }
-        let mut config: Self =
-            table.try_into().map_err(|error: toml::de::Error| error.message().to_owned())?;
+        let sources = Sources { file: common.config.as_deref(), text: &text, variables };
+        let mut config = sources.layered()?;
         if let Some(data) = &common.data {
             config.data.clone_from(data);
         }
@@ -224,27 +224,121 @@ impl Config {
         if let Some(url) = &common.public_url {
             config.public_url = Some(url.clone());
         }
-        super::policy::settings(&config)?;
-        config.audit.is_durable()?;
-        config.log.check()?;
-        for (name, seconds) in [
-            ("request_seconds_max", config.request_seconds_max),
-            ("head_seconds_max", config.head_seconds_max),
-            ("body_pause_seconds_max", config.body_pause_seconds_max),
-            ("unread_seconds_max", config.unread_seconds_max),
-        ] {
-            if !(1..=SECONDS_MAX).contains(&seconds) {
-                return Err(format!("{name}: {seconds} is not between 1 and {SECONDS_MAX} seconds"));
-            }
-        }
+        config.check().map_err(|(key, said)| format!("{}{key}: {said}", sources.whence(key)))?;
         config.public_url = config.public_url.map(|url| url.trim_end_matches('/').to_owned());
         Ok(config)
     }
+
+    /// What a value cannot be, with its key.
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        super::policy::settings(self)?;
+        self.audit.reads_at_once()?;
+        self.log.check()?;
+        if !is_organization(&self.organization) {
+            let said = format!("`{}` is not written as Organization/id", self.organization);
+            return Err(("organization", said));
+        }
+        if let Some(url) = &self.public_url
+            && !(url.starts_with("https://") || url.starts_with("http://"))
+        {
+            return Err(("public_url", format!("`{url}` begins with neither https:// nor http://")));
+        }
+        for (name, seconds) in [
+            ("request_seconds_max", self.request_seconds_max),
+            ("head_seconds_max", self.head_seconds_max),
+            ("body_pause_seconds_max", self.body_pause_seconds_max),
+            ("unread_seconds_max", self.unread_seconds_max),
+        ] {
+            if !(1..=SECONDS_MAX).contains(&seconds) {
+                return Err((name, format!("{seconds} is not between 1 and {SECONDS_MAX} seconds")));
+            }
+        }
+        Ok(())
+    }
 }
 
-fn read(path: &Path) -> Result<toml::Table, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    text.parse().map_err(|error: toml::de::Error| format!("{}: {}", path.display(), error.message()))
+/// That a value is none of those that are allowed.
+pub(super) fn none_of(value: &str, allowed: &[&str]) -> String {
+    format!("`{value}` is none of {}", allowed.join(", "))
+}
+
+fn is_organization(text: &str) -> bool {
+    text.strip_prefix("Organization/").is_some_and(|id| {
+        (1..=64).contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
+    })
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// Where values come from, to say which of them is wrong.
+struct Sources<'a> {
+    file: Option<&'a Path>,
+    text: &'a str,
+    variables: &'a [(String, String)],
+}
+
+impl Sources<'_> {
+    fn layered(&self) -> Result<Config, String> {
+        // What is wrong with the file alone has a line there.
+        toml::from_str::<Config>(self.text).map_err(|error| {
+            let before = error.span().and_then(|span| self.text.get(..span.start)).unwrap_or_default();
+            self.at_line(before.matches('\n').count() + 1) + error.message()
+        })?;
+        let mut table: toml::Table =
+            self.text.parse().map_err(|error: toml::de::Error| error.message().to_owned())?;
+        for (name, value) in self.own_variables() {
+            let before = table.clone();
+            set(&mut table, &key_of(name), typed(value)).map_err(|error| format!("{name}: {error}"))?;
+            let failed = table.clone().try_into::<Config>().err();
+            // A table of which a part is missing may be completed by the variables after this one.
+            let failed = failed.filter(|error| !error.message().starts_with("missing field"));
+            if let Some(error) = failed.filter(|_| before.try_into::<Config>().is_ok()) {
+                return Err(format!("{name}: {}", error.message()));
+            }
+        }
+        table.try_into().map_err(|error: toml::de::Error| error.message().to_owned())
+    }
+
+    fn own_variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        let all = self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        all.filter(|(name, _)| name.starts_with(PREFIX))
+    }
+
+    fn at_line(&self, line: usize) -> String {
+        self.file.map_or_else(String::new, |file| format!("{}, line {line}: ", file.display()))
+    }
+
+    /// Where the value of a key comes from: the variable, or the line of the file. Empty if it is from the command line or the
+    /// default.
+    fn whence(&self, key: &str) -> String {
+        if let Some((name, _)) = self.own_variables().find(|(name, _)| key_of(name).replace("__", ".") == key)
+        {
+            return format!("{name}: ");
+        }
+        let (within, own) = key.rsplit_once('.').unwrap_or(("", key));
+        let mut table = "";
+        for (line, number) in self.text.lines().map(str::trim).zip(1_usize..) {
+            if let Some(header) = line.strip_prefix('[') {
+                table = header.split(']').next().unwrap_or_default().trim();
+            }
+            let name = line.split_once('=').map(|(name, _)| name.trim());
+            if table == within && name == Some(own) || table.is_empty() && name == Some(key) {
+                return self.at_line(number);
+            }
+        }
+        String::new()
+    }
+}
+
+/// What variables begin with.
+const PREFIX: &str = "CHARTWARD_";
+
+/// The key that a variable sets, with two underscores between a table and its member.
+fn key_of(variable: &str) -> String {
+    variable.strip_prefix(PREFIX).unwrap_or_default().to_ascii_lowercase()
 }
 
 /// Sets a key; two underscores lead into a table: `CHARTWARD_AUDIT__READS` is `audit.reads`.
@@ -319,5 +413,49 @@ mod tests {
         assert!(printed.contains("postgres://own:***@db.example.org/chartward"), "{printed}");
         let variables = [("CHARTWARD_DEFAULT_POLICY".to_owned(), "maybe".to_owned())];
         assert!(Config::layered(&Common::default(), &variables).unwrap_err().contains("maybe"));
+    }
+
+    /// A value that cannot be is named with its file and line, or its variable, and with what could be.
+    #[test]
+    fn what_is_wrong_is_named_with_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("c.toml");
+        let common = Common { config: Some(file.clone()), ..Common::default() };
+        for (text, line, part) in [
+            ("listen = \"x\"\npage_len_max = \"many\"\n", 2, "expected usize"),
+            ("listn = 1\n", 1, "expected one of"),
+            ("\n[log]\nformt = \"json\"\n", 3, "`format`"),
+            ("listen = [\n", 1, ""),
+            ("default_policy = \"x\"\n", 1, "own-tpo"),
+            ("break_glass = \"x\"\n", 1, "override, consent-only, off"),
+            ("\n[log]\nformat = \"x\"\n", 3, "human, json"),
+            ("[log]\nlevel = \"x\"\n", 2, "warn"),
+            ("log.level = \"x\"\n", 1, "warn"),
+            ("[audit]\nreads = \"x\"\n", 2, "prompt, durable"),
+            ("[consent]\ncombining = \"x\"\n", 2, "most-recent"),
+            ("organization = \"hospital\"\n", 1, "Organization/id"),
+            ("public_url = \"hospital\"\n", 1, "https://"),
+            ("request_seconds_max = 0\n", 1, "between 1 and"),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            let said = Config::layered(&common, &[]).unwrap_err();
+            let place = format!("{}, line {line}: ", file.display());
+            assert!(said.starts_with(&place) && said.contains(part), "{text}: {said}");
+        }
+        for (name, value, part) in [
+            ("CHARTWARD_PAGE_LEN_MAX", "x", "expected usize"),
+            ("CHARTWARD_NOPE", "x", "expected one of"),
+            ("CHARTWARD_LISTEN__X", "x", ""),
+            ("CHARTWARD_DEFAULT_POLICY", "x", "own-tpo"),
+            ("CHARTWARD_LOG__LEVEL", "x", "warn"),
+            ("CHARTWARD_AUDIT__READS", "x", "prompt, durable"),
+        ] {
+            let variables = [
+                ("CHARTWARD_LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
+                (name.to_owned(), value.to_owned()),
+            ];
+            let said = Config::layered(&Common::default(), &variables).unwrap_err();
+            assert!(said.starts_with(&format!("{name}: ")) && said.contains(part), "{name}: {said}");
+        }
     }
 }

@@ -1,23 +1,23 @@
-//! `chartward demo`: a synthetic hospital, loaded and served, with tokens for four parties and lines to paste that show
+//! `chartward demo`: a synthetic hospital, loaded and served, with tokens for its people and lines to paste that show
 //! consent at work.
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, mpsc};
-
-use crate::auth::AccessToken;
 
 use super::args::report;
 use super::config::{Common, Config};
-use super::generate::{Format, documents_of};
-use super::house::{House, claims};
+use super::generate::{Format, Hospital, child, documents_of};
+use super::house::{House, now};
 use super::import::Sink;
+use super::parties::{DEMO_PARTIES, SCENARIO_PARTIES, signed};
 use super::selftest;
 use super::serve::{ready, start};
 use super::tour;
 
-/// Everything is in memory and gone at the end, unless --data names a directory to keep it in.
+/// Everything is in memory and gone at the end, unless --data names a directory to keep it in, which must be new or empty.
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  chartward demo --patients 50 --listen 127.0.0.1:8080")]
 pub struct Arguments {
     #[command(flatten)]
     common: Common,
@@ -27,7 +27,7 @@ pub struct Arguments {
     /// The seed of the hospital
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Written when the demo is ready: JSON with base_url, pid and tokens
+    /// Written when the demo is ready: JSON with base_url, pid, tokens, and scenario_tokens for `conform`
     #[arg(long)]
     ready_file: Option<PathBuf>,
     /// Run the tour instead: each step with what is expected and what came; exit code 1 if one differs
@@ -41,20 +41,46 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     }
     selftest::assure()?;
     let config = Config::load(&arguments.common)?;
+    if config.store.is_some() {
+        return Err(
+            "demo keeps its hospital in memory or in a new directory (--data), in no database".to_owned()
+        );
+    }
     let house = match &arguments.common.data {
-        Some(_) => House::open(&config)?,
+        Some(data) => {
+            only_new(data)?;
+            House::open(&config)?
+        }
         None => House::in_memory()?,
     };
     load(&house, &config, arguments.patients, arguments.seed)?;
     let running = start(&config, &house, false, None)?;
-    let tokens = tokens(&house, &running.base_url)?;
+    let issuer = house.issuer(&running.base_url)?;
+    let tokens = signed(&DEMO_PARTIES, &issuer, &running.base_url, LIFETIME_SECONDS)?;
     if let Some(path) = &arguments.ready_file {
-        ready(path, &running.base_url, &tokens)?;
+        let of_scenarios = signed(&SCENARIO_PARTIES, &issuer, &running.base_url, LIFETIME_SECONDS)?;
+        ready(path, &running.base_url, &[("tokens", &tokens), ("scenario_tokens", &of_scenarios)])?;
     }
     let text = welcome(&running.base_url, arguments.patients, &tokens);
     std::io::stdout().write_all(text.as_bytes()).map_err(|error| error.to_string())?;
     running.until_told()?;
     house.sled.as_ref().map_or(Ok(()), |sled| sled.close().map_err(|error| error.to_string()))
+}
+
+/// Refuses a directory in which there is something: what is kept there may be the data of a hospital that exists.
+fn only_new(data: &Path) -> Result<(), String> {
+    let is_empty = match std::fs::read_dir(data) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
+        Err(error) => return Err(format!("{}: {error}", data.display())),
+    };
+    if is_empty {
+        return Ok(());
+    }
+    let data = data.display();
+    Err(format!(
+        "{data} holds something already, and demo writes into new directories alone: name another, or serve what is there with `chartward serve --data {data}`"
+    ))
 }
 
 /// Makes the hospital and loads it, with as many workers as there are processors.
@@ -78,13 +104,16 @@ pub(super) fn load(house: &House, config: &Config, patients: u64, seed: u64) -> 
             });
         }
         let mut count = 0_u64;
-        documents_of(patients, seed, Format::Bundles, &mut |document| {
+        let hospital = Hospital { patients, seed, of_adults: true };
+        documents_of(hospital, Format::Bundles, &mut |document| {
             count += 1;
             if count.is_multiple_of(1_000) {
                 report(&format!("{count} of {patients} patients"));
             }
             sender.send(document).is_ok()
         });
+        // Should nobody take it, a worker has said why.
+        let _ = sender.send(child(now()));
         drop(sender);
     });
     match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
@@ -94,71 +123,70 @@ pub(super) fn load(house: &House, config: &Config, patients: u64, seed: u64) -> 
 }
 
 /// How long the tokens of a demo are good for, in seconds.
-const LIFETIME_SECONDS: i64 = 12 * 3_600;
+pub(super) const LIFETIME_SECONDS: i64 = 12 * 3_600;
 
-/// Tokens of the four parties, by name.
-pub(super) fn tokens(house: &House, base_url: &str) -> Result<BTreeMap<String, String>, String> {
-    let issuer = house.issuer(base_url)?;
-    let own = || Some("Organization/hospital".to_owned());
-    let mut tokens = BTreeMap::new();
-    let mut mint = |name: &str, role: &str, purpose: &str, scope: &str, fill: &dyn Fn(&mut AccessToken)| {
-        let mut token = claims(base_url, LIFETIME_SECONDS)?;
-        name.clone_into(&mut token.sub);
-        role.clone_into(&mut token.role);
-        scope.clone_into(&mut token.scope);
-        token.purpose_of_use = vec![purpose.to_owned()];
-        fill(&mut token);
-        tokens.insert(name.to_owned(), issuer.sign(&token)?);
-        Ok::<(), String>(())
-    };
-    mint("doctor", "clinician", "TREAT", "user/*.cruds", &|token| {
-        token.fhir_user = Some("Practitioner/d1".to_owned());
-        token.organization = own();
-    })?;
-    mint("patient", "patient", "PATRQT", "patient/*.cruds", &|token| {
-        token.fhir_user = Some("Patient/p1".to_owned())
-    })?;
-    mint("insurer", "insurer", "HPAYMT", "system/*.rs", &|token| {
-        token.organization = Some("Organization/acme".to_owned());
-    })?;
-    mint("administrator", "administrator", "HOPERAT", "user/*.cruds", &|token| token.organization = own())?;
-    mint("ehr", "system", "TREAT", "system/*.cruds", &|token| {
-        token.organization = own();
-        token.assign_ids = true;
-    })?;
-    Ok(tokens)
+/// A line to paste, and what comes of it.
+fn line(expected: &str, party: &str, rest: &str) -> String {
+    format!("# {expected}\ncurl -s -H \"Authorization: Bearer ${party}\" {rest}; echo\n")
 }
 
 fn welcome(base_url: &str, patients: u64, tokens: &BTreeMap<String, String>) -> String {
-    let token = |name: &str| tokens.get(name).map_or("", String::as_str);
+    let variables: String = tokens.iter().map(|(name, token)| format!("{name}={token}\n")).collect();
     let consent = tour::consent("active");
+    let post = "-X POST -H 'Content-Type: application/fhir+json'";
+    let payments = "\"$base/ExplanationOfBenefit?patient=p1&_summary=count\"";
+    let lines = [
+        "# What doctor, patient and insurer find in the file of p1 before there is a consent.\n".to_owned(),
+        line("200: the Patient", "doctor", "$base/Patient/p1"),
+        line(
+            "a Bundle with the total of conditions",
+            "patient",
+            "\"$base/Condition?patient=p1&_summary=count\"",
+        ),
+        line("a Bundle with \"total\":0", "insurer", payments),
+        "\n# The patient lets the insurer see coverage and explanations of benefit, and nothing else.\n"
+            .to_owned(),
+        line("201: the Consent", "patient", &format!("{post} $base/Consent -d '{consent}'")),
+        line("a Bundle with the total of explanations of benefit", "insurer", payments),
+        line("a Bundle with \"total\":0", "insurer", "\"$base/Condition?patient=p1&_summary=count\""),
+        "\n# A mother acts for her child.\n".to_owned(),
+        line("200: the child", "representative", "$base/Patient/child1"),
+        line("404, as if there were no such patient", "representative", "$base/Patient/p1"),
+        "\n# Who saw the file?\n".to_owned(),
+        line(
+            "a Bundle of 3 AuditEvents, the latest first",
+            "officer",
+            "\"$base/AuditEvent?patient=Patient/p1&_count=3\"",
+        ),
+    ];
     format!(
-        "Riverside General Hospital, {patients} patients, none of whom exists.
+        "Riverside General Hospital, {patients} adult patients and a child, none of whom exists.
 
 base={base_url}
-doctor={}
-patient={}
-insurer={}
-administrator={}
-
-# The doctor and the patient read the file of p1; the insurer finds nobody.
-curl -s -H \"Authorization: Bearer $doctor\" $base/Patient/p1
-curl -s -H \"Authorization: Bearer $patient\" \"$base/Condition?patient=p1&_summary=count\"
-curl -s -H \"Authorization: Bearer $insurer\" \"$base/ExplanationOfBenefit?patient=p1&_summary=count\"
-
-# The patient lets the insurer see coverage and explanations of benefit, and nothing else.
-curl -s -X POST -H \"Authorization: Bearer $patient\" -H 'Content-Type: application/fhir+json' $base/Consent -d '{consent}'
-curl -s -H \"Authorization: Bearer $insurer\" \"$base/ExplanationOfBenefit?patient=p1&_summary=count\"
-curl -s -H \"Authorization: Bearer $insurer\" \"$base/Condition?patient=p1&_summary=count\"
-
-# The administrator sees who saw what.
-curl -s -H \"Authorization: Bearer $administrator\" \"$base/AuditEvent?patient=Patient/p1&_count=3\"
-
+{variables}
+{}
 Ctrl-C ends the demo.
 ",
-        token("doctor"),
-        token("patient"),
-        token("insurer"),
-        token("administrator"),
+        lines.concat()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn every_line_to_paste_says_what_comes_and_ends_itself() {
+        let tokens = super::DEMO_PARTIES.iter().map(|party| (party.name.to_owned(), "t".to_owned()));
+        let text = super::welcome("http://localhost/fhir", 3, &tokens.collect::<BTreeMap<_, _>>());
+        let lines: Vec<&str> = text.lines().collect();
+        let mut count = 0;
+        for pair in lines.windows(2) {
+            if pair[1].starts_with("curl ") {
+                assert!(pair[0].starts_with("# ") && pair[1].ends_with("; echo"), "{pair:?}");
+                count += 1;
+            }
+        }
+        assert_eq!(count, 9);
+    }
 }

@@ -109,7 +109,7 @@ impl House {
             answer_grid: Duration::from_millis(config.consent.answer_grid_millis),
             ..EngineOptions::new(base_url)
         };
-        let settings = settings(config)?;
+        let settings = settings(config).map_err(|(key, said)| format!("{key}: {said}"))?;
         let party = open.then(|| Party::open(&config.organization));
         let issuer = self.issuer(base_url)?;
         let store = (self.kv.clone(), self.index.clone());
@@ -203,8 +203,50 @@ pub(super) fn open_store(config: &Config) -> Result<OpenStore, String> {
         return Ok((Arc::new(store), None));
     }
     let store = Sled::open(&SledOptions::new(&config.data), Arc::new(SystemClock));
-    let store = Arc::new(store.map_err(|error| error.to_string())?);
+    let store = Arc::new(store.map_err(|error| match error {
+        StoreError::InUse => in_use(config),
+        error => error.to_string(),
+    })?);
     Ok((store.clone(), Some(store)))
+}
+
+/// Who has the data directory open, and what can be done meanwhile.
+fn in_use(config: &Config) -> String {
+    let data = config.data.display();
+    let known = std::fs::read(config.data.join("server.json")).ok();
+    let known: Option<serde_json::Value> = known.and_then(|text| serde_json::from_slice(&text).ok());
+    let server = known.as_ref().and_then(|server| {
+        let (url, process) = (server.get("base_url")?.as_str()?, server.get("pid")?);
+        // What is written there may be of a server that has ended; it is another command then.
+        let processes = std::path::Path::new("/proc");
+        let runs = !processes.is_dir() || processes.join(process.to_string()).is_dir();
+        runs.then(|| format!("the server at {url} (process {process})"))
+    });
+    let server = server.unwrap_or_else(|| "another process".to_owned());
+    format!(
+        "{data} is in use by {server}: stop it first, or use what asks a running server: its URL, `import --url`, `backup`, `client`, `user`, `keys rotate`, `reindex`"
+    )
+}
+
+/// Makes sure that there is a data directory, for commands that read one: they make none.
+///
+/// # Errors
+/// What to do, if there is none.
+pub(super) fn must_exist(config: &Config) -> Result<(), String> {
+    if config.store.is_some() { Ok(()) } else { is_data(&config.data) }
+}
+
+/// Whether this is a data directory, or a copy of the journal of one.
+///
+/// # Errors
+/// What to do, if it is none.
+pub(super) fn is_data(path: &std::path::Path) -> Result<(), String> {
+    if path.join("journal").is_dir() {
+        return Ok(());
+    }
+    let what = if path.exists() { "is no data directory" } else { "is not there" };
+    let path = path.display();
+    Err(format!("{path} {what}: name the data directory, or make one with `chartward serve --data {path}`"))
 }
 
 /// The time, for tokens.

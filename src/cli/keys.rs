@@ -24,7 +24,7 @@ use crate::store::make_private_folder;
 
 use super::backup::ask_server;
 use super::config::{Common, Config};
-use super::house::{House, now};
+use super::house::{House, must_exist, now};
 
 /// How long a retired key is trusted, in days: no token of the server lives longer than an hour, and those that are minted
 /// by hand should not live longer than this.
@@ -185,9 +185,7 @@ enum Command {
 pub fn run(arguments: &Arguments) -> Result<(), String> {
     let Command::Rotate(common) = &arguments.command;
     let config = Config::load(common)?;
-    if !config.data.exists() {
-        return Err(format!("{} is not there", config.data.display()));
-    }
+    must_exist(&config)?;
     if config.store.is_some() {
         // Several servers may use them; none of them is told.
         rotate(&folder(&config))?;

@@ -8,7 +8,7 @@ use crate::auth::{Enabling, Registry, RegistryError};
 
 use super::backup::{NotDone, ask_server_with};
 use super::config::{Common, Config};
-use super::house::{House, now};
+use super::house::{House, must_exist, now};
 
 /// Clients of the authorization server: apps and systems that ask for access tokens.
 #[derive(clap::Args)]
@@ -241,6 +241,11 @@ fn ask(
     here: &dyn Fn(&Registry) -> Result<Value, RegistryError>,
 ) -> Result<(), String> {
     let config = Config::load(common)?;
+    // Whoever adds the first may do so before the server is started for the first time.
+    let adds = asked.body.is_some() && !asked.path.ends_with("/password");
+    if !adds {
+        must_exist(&config)?;
+    }
     let answer = match House::open(&config) {
         Ok(house) => {
             let registry = Registry::new(house.kv().clone());

@@ -11,7 +11,7 @@ use crate::operations::Progress;
 use super::args::report;
 use super::backup::ask_server;
 use super::config::{Common, Config};
-use super::house::House;
+use super::house::{House, must_exist};
 
 /// How often a server looks whether there is something to index.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -74,9 +74,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<(), String> {
     let config = Config::load(&arguments.common)?;
-    if config.store.is_none() && !config.data.exists() {
-        return Err(format!("{} is not there", config.data.display()));
-    }
+    must_exist(&config)?;
     match House::open(&config) {
         Ok(house) => alone(&house),
         Err(reason) => by_server(&config).map_err(|error| format!("{reason}; {error}")),

@@ -84,9 +84,9 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     let running = start(&config, &house, arguments.open, tls(arguments)?)?;
     let base_url = running.base_url.clone();
     let server_file = config.data.join("server.json");
-    ready(&server_file, &base_url, &BTreeMap::new())?;
+    ready(&server_file, &base_url, &[])?;
     if let Some(path) = &arguments.ready_file {
-        ready(path, &base_url, &BTreeMap::new())?;
+        ready(path, &base_url, &[])?;
     }
     tracing::info!(base_url, "serving");
     if arguments.open {
@@ -107,10 +107,19 @@ fn tls(arguments: &Arguments) -> Result<Option<Arc<rustls::ServerConfig>>, Strin
     tls_from_files(&read(certificate)?, &read(key)?, authority.as_deref()).map(Some)
 }
 
-/// Writes who is ready where; complete or not at all.
-pub(super) fn ready(path: &Path, base_url: &str, tokens: &BTreeMap<String, String>) -> Result<(), String> {
-    let text =
-        serde_json::json!({"base_url": base_url, "pid": std::process::id(), "tokens": tokens}).to_string();
+/// Writes who is ready where, with tokens by the member that they are in; complete or not at all.
+pub(super) fn ready(
+    path: &Path,
+    base_url: &str,
+    tokens: &[(&str, &BTreeMap<String, String>)],
+) -> Result<(), String> {
+    let mut members = serde_json::json!({"base_url": base_url, "pid": std::process::id(), "tokens": {}});
+    for (name, tokens) in tokens {
+        if let Some(members) = members.as_object_mut() {
+            members.insert((*name).to_owned(), serde_json::json!(tokens));
+        }
+    }
+    let text = members.to_string();
     let temporary = path.with_extension("part");
     let written = make_private_file(&temporary)
         .and_then(|mut file| file.write_all(text.as_bytes()))

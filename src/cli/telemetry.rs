@@ -18,6 +18,8 @@ use tracing_subscriber::{Layer as _, fmt as lines};
 use crate::http::SPANS;
 use crate::store::Figure;
 
+use super::config::none_of;
+
 /// How long a collector may take to take spans.
 const EXPORT_MAX: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: u64 = 64 * 1024;
@@ -51,16 +53,17 @@ impl Default for LogConfig {
 }
 
 impl LogConfig {
-    fn level(&self) -> Result<Level, String> {
-        self.level.parse().map_err(|_| format!("log.level cannot be `{}`", self.level))
+    fn level(&self) -> Result<Level, (&'static str, String)> {
+        let wrong = || none_of(&self.level, &["error", "warn", "info", "debug", "trace"]);
+        self.level.parse().map_err(|_| ("log.level", wrong()))
     }
 
     /// # Errors
     /// If a setting is unknown.
-    pub(super) fn check(&self) -> Result<(), String> {
+    pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
         match self.format.as_str() {
             "human" | "json" => self.level().map(drop),
-            other => Err(format!("log.format cannot be `{other}`")),
+            other => Err(("log.format", none_of(other, &["human", "json"]))),
         }
     }
 }
@@ -85,8 +88,9 @@ impl Telemetry {
     /// # Errors
     /// If a setting is wrong.
     pub(super) fn start(config: &LogConfig) -> Result<Self, String> {
-        config.check()?;
-        let level = LevelFilter::from_level(config.level()?);
+        let words = |(key, said)| format!("{key}: {said}");
+        config.check().map_err(words)?;
+        let level = LevelFilter::from_level(config.level().map_err(words)?);
         let own = Targets::new().with_target("chartward", level);
         let line = lines::layer().with_writer(std::io::stderr).with_target(false);
         let line = match config.format.as_str() {

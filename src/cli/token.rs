@@ -1,13 +1,16 @@
 //! `chartward token`: mints an access token of the server of a data directory.
 use std::io::Write as _;
 
-use crate::auth::{Issuer, Role, Scopes};
+use crate::auth::{Actor, Issuer, Role, check_scope};
 
 use super::config::{Common, Config};
-use super::house::claims;
+use super::house::{claims, must_exist};
 
 /// Prints the token. It is signed with the key in the data directory, so whoever can read that may mint.
 #[derive(clap::Args)]
+#[command(
+    after_help = "Example:\n  chartward token --role clinician --user Practitioner/d1 --organization Organization/hospital --purpose TREAT"
+)]
 pub struct Arguments {
     #[command(flatten)]
     common: Common,
@@ -48,15 +51,19 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<(), String> {
     let config = Config::load(&arguments.common)?;
+    must_exist(&config)?;
     let role =
         Role::parse(&arguments.role).ok_or_else(|| format!("there is no role `{}`", arguments.role))?;
-    let unknown = arguments.scope.split_whitespace().find(|scope| {
-        !Scopes::parse(scope).permits_anything()
-            && !["openid", "fhirUser", "launch", "launch/patient"].contains(scope)
-    });
-    if let Some(scope) = unknown {
-        return Err(format!("`{scope}` is no scope"));
-    }
+    check_scope(&arguments.scope)?;
+    let actor = Actor {
+        role: Some(role),
+        organization: arguments.organization.as_deref(),
+        fhir_user: arguments.user.as_deref(),
+        patient: arguments.patient.as_deref(),
+        purposes: &arguments.purpose,
+        may_break_glass: arguments.may_break_glass,
+    };
+    actor.check()?;
     let key_file = config.data.join("keys/issuer.p8");
     let key = std::fs::read(&key_file).map_err(|error| {
         format!("{}: {error}; the server makes the key at its first start", key_file.display())

@@ -12,8 +12,9 @@ use crate::store::verify_chain;
 
 use super::config::Config;
 use super::conform::{Target, scenarios};
-use super::demo::{load, tokens};
+use super::demo::{LIFETIME_SECONDS, load};
 use super::house::House;
+use super::parties::{DEMO_PARTIES, Party, SCENARIO_PARTIES, signed};
 
 /// How long a server may take to start.
 const START_MAX: Duration = Duration::from_secs(30);
@@ -177,25 +178,26 @@ pub fn run() -> Result<(), String> {
         house.sled.as_ref().map_or(Ok(()), |sled| sled.close()).map_err(|error| error.to_string())?;
     }
     let mut server = Server::start(&config.data)?;
-    let issuer_tokens = |url: &str| -> Result<BTreeMap<String, String>, String> {
+    let issuer_tokens = |parties: &[Party], url: &str| -> Result<BTreeMap<String, String>, String> {
         let key = std::fs::read(config.data.join("keys/issuer.p8")).map_err(|error| error.to_string())?;
-        tokens(&House::with_key(key)?, url)
+        signed(parties, &House::with_key(key)?.issuer(url)?, url, LIFETIME_SECONDS)
     };
-    let mut tour =
-        Tour { target: Target::new(&server.base_url, issuer_tokens(&server.base_url)?), different: 0 };
+    let people = |url: &str| issuer_tokens(&DEMO_PARTIES, url);
+    let mut tour = Tour { target: Target::new(&server.base_url, people(&server.base_url)?), different: 0 };
     registrations(&mut tour)?;
     let location = disclosures(&mut tour)?;
 
     let before = tour.ask("patient", "GET", &location, None)?.headers.get("etag").cloned();
     server.kill()?;
     server = Server::start(&config.data)?;
-    tour.target = Target::new(&server.base_url, issuer_tokens(&server.base_url)?);
+    tour.target = Target::new(&server.base_url, people(&server.base_url)?);
     let after = tour.ask("patient", "GET", &location, None)?.headers.get("etag").cloned();
     let same = if before.is_some() && before == after { "the same ETag" } else { "another ETag" };
     tour.step("kill -9, start again, PAT GET the Consent", "the same ETag", same)?;
 
     let chosen: Vec<_> = scenarios()?.into_iter().filter(|scenario| scenario.chapter == "http").collect();
-    let report = tour.target.run(&chosen);
+    let of_scenarios = issuer_tokens(&SCENARIO_PARTIES, &server.base_url)?;
+    let report = Target::new(&server.base_url, of_scenarios).run(&chosen);
     let all = format!("{} of {} scenarios hold", chosen.len(), chosen.len());
     tour.step("conform --only http", &all, &format!("{} of {} scenarios hold", report.held(), chosen.len()))?;
     server.kill()?;

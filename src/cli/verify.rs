@@ -2,7 +2,7 @@
 use std::io::Write as _;
 
 use super::config::{Common, Config};
-use super::house::House;
+use super::house::{House, must_exist};
 
 /// Prints what was checked; exit code 1 if anything is wrong. The server must not be running.
 #[derive(clap::Args)]
@@ -13,9 +13,7 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Result<(), String> {
     let config = Config::load(&arguments.common)?;
-    if config.store.is_none() && !config.data.exists() {
-        return Err(format!("{} is not there", config.data.display()));
-    }
+    must_exist(&config)?;
     let findings = House::open(&config)?.verify()?;
     let mut out = std::io::stdout().lock();
     let summary = format!(

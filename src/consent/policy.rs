@@ -1,6 +1,10 @@
 //! The policy of a deployment: what Consents mean here where the standard leaves it open.
 use std::collections::BTreeSet;
 
+fn named<T: Copy>(names: &[(&str, T)], name: &str) -> Option<T> {
+    names.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
+}
+
 /// What applies where no Consent does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DefaultPolicy {
@@ -15,18 +19,20 @@ pub enum DefaultPolicy {
 }
 
 impl DefaultPolicy {
+    /// Each with its name.
+    pub const NAMES: &'static [(&'static str, Self)] = &[
+        ("deny", Self::Deny),
+        ("own-tpo", Self::OwnTpo),
+        ("own-treat", Self::OwnTreatment),
+        ("treat-only", Self::TreatmentOnly),
+        ("tpo", Self::Tpo),
+        ("permit-all", Self::PermitAll),
+    ];
+
     /// The policy of that name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        Some(match name {
-            "deny" => Self::Deny,
-            "own-tpo" => Self::OwnTpo,
-            "own-treat" => Self::OwnTreatment,
-            "treat-only" => Self::TreatmentOnly,
-            "tpo" => Self::Tpo,
-            "permit-all" => Self::PermitAll,
-            _ => return None,
-        })
+        named(Self::NAMES, name)
     }
 }
 
@@ -40,15 +46,17 @@ pub enum Combining {
 }
 
 impl Combining {
+    /// Each with its name.
+    pub const NAMES: &'static [(&'static str, Self)] = &[
+        ("deny-overrides", Self::DenyOverrides),
+        ("most-recent", Self::MostRecent),
+        ("permit-overrides", Self::PermitOverrides),
+    ];
+
     /// The way of that name (R5 Permission.combining).
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        Some(match name {
-            "deny-overrides" => Self::DenyOverrides,
-            "most-recent" => Self::MostRecent,
-            "permit-overrides" => Self::PermitOverrides,
-            _ => return None,
-        })
+        named(Self::NAMES, name)
     }
 }
 
@@ -64,15 +72,14 @@ pub enum BreakGlassMode {
 }
 
 impl BreakGlassMode {
+    /// Each with its name.
+    pub const NAMES: &'static [(&'static str, Self)] =
+        &[("override", Self::Override), ("consent-only", Self::ConsentOnly), ("off", Self::Off)];
+
     /// The mode of that name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        Some(match name {
-            "override" => Self::Override,
-            "consent-only" => Self::ConsentOnly,
-            "off" => Self::Off,
-            _ => return None,
-        })
+        named(Self::NAMES, name)
     }
 }
 

@@ -219,6 +219,8 @@ pub enum StoreError {
     Corrupt(String),
     /// The operating system refused.
     Io(String),
+    /// Another process has the directory open.
+    InUse,
 }
 
 impl fmt::Display for StoreError {
@@ -227,6 +229,7 @@ impl fmt::Display for StoreError {
             Self::Expired => f.write_str("the state asked for is no longer kept"),
             Self::Corrupt(what) => write!(f, "corrupt: {what}"),
             Self::Io(what) => f.write_str(what),
+            Self::InUse => f.write_str("another process has the directory open"),
         }
     }
 }

@@ -29,7 +29,7 @@ fn administrators_of_the_own_organization_register_and_nobody_else() {
     assert_eq!(site.send("POST", "/admin/clients", &administrator, &client).0, 409);
     let backend = json!({
         "client_id": "b", "client_name": "B", "token_endpoint_auth_method": "client_secret_basic",
-        "grant_types": ["client_credentials"], "scope": "system/*.rs", "role": "system"
+        "grant_types": ["client_credentials"], "scope": "system/*.rs", "role": "system", "organization": "Organization/hospital"
     });
     let with = |name: &str, value: Value| {
         let mut changed = backend.clone();
@@ -55,7 +55,7 @@ fn administrators_of_the_own_organization_register_and_nobody_else() {
     assert_eq!(listed.as_array().unwrap().len(), 2);
     let (status, shown) = site.get(&site.address("/admin/clients/b"), Some(&administrator));
     assert_eq!((status, &shown["scope"]), (200, &json!("system/*.rs")));
-    let user = json!({"name": "doc", "password": "correct horse battery", "role": "clinician"});
+    let user = json!({"name": "doc", "password": "correct horse battery", "role": "clinician", "organization": "Organization/hospital"});
     let (status, added) = site.send("POST", "/admin/users", &administrator, &user);
     assert_eq!(status, 201);
     let (_, users) = site.get(&site.address("/admin/users"), Some(&administrator));
@@ -93,13 +93,19 @@ pub fn run(folder: &std::path::Path, arguments: &[&str], input: &str) -> (bool, 
 fn the_command_line_registers_and_rotates_with_a_server_and_without() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let client = ["client", "add", "b", "--scope", "system/*.rs", "--role", "system", "--purpose", "TREAT"];
+    let own = ["--organization", "Organization/hospital"];
+    let client = [
+        &["client", "add", "b", "--scope", "system/*.rs", "--role", "system", "--purpose", "TREAT"][..],
+        &own,
+    ]
+    .concat();
     let (done, text) = run(&data, &client, "");
     assert!(done, "{text}");
     let made: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(made["client_secret"].as_str().unwrap().len(), 64);
     assert!(run(&data, &client, "").1.contains("already"));
-    let user = ["user", "add", "doc", "--role", "clinician", "--user", "Practitioner/d1"];
+    let user =
+        [&["user", "add", "doc", "--role", "clinician", "--user", "Practitioner/d1"][..], &own].concat();
     assert!(run(&data, &user, "short\n").1.contains("password"));
     assert!(run(&data, &user, "correct horse battery\n").0);
     assert!(run(&data, &["keys", "rotate"], "").0);

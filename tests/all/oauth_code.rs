@@ -175,6 +175,7 @@ fn a_request_that_is_not_in_order_is_refused_before_anybody_is_asked() {
     backend["token_endpoint_auth_method"] = json!("client_secret_basic");
     backend["client_secret"] = json!(SECRET);
     backend["role"] = json!("system");
+    backend["organization"] = json!("Organization/hospital");
     site.register(&backend);
     // Who is to be told cannot be known: the user is.
     for change in [

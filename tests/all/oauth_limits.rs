@@ -45,7 +45,7 @@ fn access(answer: &Value) -> &str {
 #[test]
 fn an_app_administers_only_where_an_administrator_has_let_it() {
     let site = administered();
-    let user = |name: &str| json!({"name": name, "password": PASSWORD, "role": "technician"});
+    let user = |name: &str| json!({"name": name, "password": PASSWORD, "role": "technician", "organization": "Organization/hospital"});
     let answer = granted(&site, "root", "openid user/*.rs");
     let token = access(&answer);
     assert_eq!(site.send("POST", "/admin/users", token, &user("eve")).0, 403);
@@ -95,7 +95,7 @@ fn secrets_are_guessed_a_few_times_and_ids_not_at_all() {
     let client = |id: &str| {
         json!({
             "client_id": id, "client_name": id, "token_endpoint_auth_method": "client_secret_basic",
-            "client_secret": SECRET, "grant_types": ["client_credentials"], "scope": "system/*.rs", "role": "system"
+            "client_secret": SECRET, "grant_types": ["client_credentials"], "scope": "system/*.rs", "role": "system", "organization": "Organization/hospital"
         })
     };
     site.register(&client("acme"));
@@ -167,7 +167,7 @@ fn what_is_asked_beside_the_api_and_what_is_refused_is_on_record() {
     };
     let administrator = site.minted("administrator", |_| {});
     let clinician = site.minted("clinician", |_| {});
-    let user = json!({"name": "new", "password": PASSWORD, "role": "technician"});
+    let user = json!({"name": "new", "password": PASSWORD, "role": "technician", "organization": "Organization/hospital"});
     assert_eq!(site.send("POST", "/admin/users", &administrator, &user).0, 201);
     assert_eq!(post(&site, "/admin/reindex", &administrator), 202);
     // What is in memory alone has nowhere to put a backup.
@@ -183,7 +183,7 @@ fn what_is_asked_beside_the_api_and_what_is_refused_is_on_record() {
     granted(&site, "doc", "openid user/*.rs");
     site.register(&json!({
         "client_id": "acme", "client_name": "Acme", "token_endpoint_auth_method": "client_secret_basic",
-        "client_secret": SECRET, "grant_types": ["client_credentials"], "scope": "system/*.rs", "role": "system"
+        "client_secret": SECRET, "grant_types": ["client_credentials"], "scope": "system/*.rs", "role": "system", "organization": "Organization/hospital"
     }));
     let pairs = [("grant_type", "client_credentials"), ("scope", "system/Patient.rs")];
     assert_eq!(site.form("/auth/token", &pairs, Some(("acme", "x"))).0, 401);

@@ -35,16 +35,24 @@ impl Process {
 
     /// Starts it with options and variables; `name` tells apart several of one data directory.
     pub fn start_with(data: &Path, name: &str, options: &[&str], variables: &[(&str, &str)]) -> Self {
-        let file = |ending: &str| data.with_extension(format!("{name}{ending}"));
-        let (ready, log) = (file("ready"), file("log"));
-        std::fs::remove_file(&ready).ok();
-        let child = Command::new(crate::shipped::binary())
-            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
-            .arg(data)
-            .arg("--ready-file")
-            .arg(&ready)
-            .args(options)
-            .envs(variables.iter().copied())
+        let mut command = Command::new(crate::shipped::binary());
+        command.arg("serve").arg("--data").arg(data).args(options).envs(variables.iter().copied());
+        Self::ready(command, &data.with_extension(format!("{name}ready")))
+    }
+
+    /// The demo, with options; its ready file is this one.
+    pub fn demo(ready: &Path, options: &[&str]) -> Self {
+        let mut command = Command::new(crate::shipped::binary());
+        command.arg("demo").args(options).stdout(Stdio::null());
+        Self::ready(command, ready)
+    }
+
+    fn ready(mut command: Command, ready: &Path) -> Self {
+        let log = ready.with_extension(ready.extension().unwrap().to_str().unwrap().replace("ready", "log"));
+        std::fs::remove_file(ready).ok();
+        let child = command
+            .args(["--listen", "127.0.0.1:0", "--ready-file"])
+            .arg(ready)
             .stderr(Stdio::from(std::fs::File::create(&log).unwrap()))
             .spawn()
             .unwrap();
@@ -52,7 +60,7 @@ impl Process {
         let since = Instant::now();
         while process.base.is_empty() {
             assert!(since.elapsed() < Duration::from_secs(60), "it does not start: {}", process.log());
-            if let Ok(text) = std::fs::read(&ready) {
+            if let Ok(text) = std::fs::read(ready) {
                 let ready: Value = serde_json::from_slice(&text).unwrap();
                 ready["base_url"].as_str().unwrap().clone_into(&mut process.base);
             }
@@ -64,6 +72,16 @@ impl Process {
     /// What it has logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// Its number with the operating system.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it has not ended yet.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// Ends it as an operator does.

@@ -5,12 +5,11 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use chartward::auth::{AccessToken, Issuer};
-use chartward::cli::{Scenario, scenarios};
+use chartward::auth::Issuer;
+use chartward::cli::{Party, SCENARIO_PARTIES, Scenario, scenarios};
 use serde_json::{Value as Json, json};
 
 use crate::process::Process;
-use crate::rest::{PARTIES, token};
 
 /// The program.
 pub fn binary() -> PathBuf {
@@ -42,9 +41,9 @@ pub fn answers(command: &[&str], cases: &Json) -> Vec<Json> {
 /// A file for `--ready-file` with a token of every party of the scenarios, signed with the key of a data directory.
 fn tokens(data: &Path, base: &str) -> PathBuf {
     let issuer = Issuer::new(base, &std::fs::read(data.join("keys/issuer.p8")).unwrap()).unwrap();
-    let sign = |token: AccessToken| issuer.sign(&token).unwrap();
+    let sign = |party: &Party| issuer.sign(&party.token(base, 3_600).unwrap()).unwrap();
     let tokens: BTreeMap<&str, String> =
-        PARTIES.iter().map(|party| (party.0, sign(token(base, party)))).collect();
+        SCENARIO_PARTIES.iter().map(|party| (party.name, sign(party))).collect();
     let file = data.with_extension("tokens");
     std::fs::write(&file, json!({"tokens": tokens}).to_string()).unwrap();
     file

@@ -148,8 +148,15 @@ impl Client {
         self.redirect_uris.iter().try_for_each(|uri| check_redirect(uri))?;
         check_scope(&self.scope)?;
         let role = self.role.as_deref().map(role_of).transpose()?;
-        check_actor(self.organization.as_deref(), self.fhir_user.as_deref(), self.patient.as_deref())?;
-        check_purposes(&self.purposes, role)?;
+        let actor = Actor {
+            role,
+            organization: self.organization.as_deref(),
+            fhir_user: self.fhir_user.as_deref(),
+            patient: self.patient.as_deref(),
+            purposes: &self.purposes,
+            may_break_glass: false,
+        };
+        actor.check()?;
         self.check_filing()?;
         match &self.default_purpose {
             Some(purpose) if !self.purposes.contains(purpose) => {
@@ -247,8 +254,47 @@ pub(super) fn role_of(code: &str) -> Result<Role, String> {
     Role::parse(code).ok_or_else(|| format!("there is no role `{code}`"))
 }
 
-/// Purposes are codes that the role may assert, or narrower ones. A client without a role asks for its users.
-pub(super) fn check_purposes(purposes: &[String], role: Option<Role>) -> Result<(), String> {
+/// Who acts: a client, a user, or the bearer of a token that is minted by hand. They are held to the same.
+#[derive(Clone, Copy, Debug)]
+pub struct Actor<'a> {
+    /// A client without one asks for its users.
+    pub role: Option<Role>,
+    pub organization: Option<&'a str>,
+    pub fhir_user: Option<&'a str>,
+    pub patient: Option<&'a str>,
+    pub purposes: &'a [String],
+    pub may_break_glass: bool,
+}
+
+impl Actor<'_> {
+    /// Whether what is said of it makes sense.
+    ///
+    /// # Errors
+    /// What does not, in words.
+    pub fn check(&self) -> Result<(), String> {
+        check_actor(self.organization, self.fhir_user, self.patient)?;
+        check_purposes(self.purposes, self.role)?;
+        let Some(role) = self.role else { return Ok(()) };
+        let acts_for_itself = matches!(role, Role::Patient | Role::Representative);
+        if !acts_for_itself && self.organization.is_none() {
+            return Err(format!(
+                "the role {} acts for an organization: organization is needed, as Organization/id",
+                role.code()
+            ));
+        }
+        if self.may_break_glass && !role.row().breaks_glass {
+            return Err(format!("the role {} does not break the glass", role.code()));
+        }
+        let is_patient = self.fhir_user.is_some_and(|user| user.starts_with("Patient/"));
+        if role == Role::Patient && !is_patient {
+            return Err("a patient needs its Patient as fhir_user".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// Purposes are codes that the role may assert, or narrower ones; without a role, those of any.
+fn check_purposes(purposes: &[String], role: Option<Role>) -> Result<(), String> {
     for purpose in purposes {
         if purpose == "BTG" {
             return Err(
@@ -259,9 +305,18 @@ pub(super) fn check_purposes(purposes: &[String], role: Option<Role>) -> Result<
         if purpose.is_empty() || purpose.len() > ID_LEN_MAX || !purpose.bytes().all(is_code) {
             return Err(format!("`{purpose}` is no code of v3-ActReason"));
         }
-        let Some(role) = role else { continue };
+        let Some(role) = role else {
+            if !Role::ALL.iter().any(|role| is_within(purpose, role.row().purposes)) {
+                return Err(format!("no role asks for the purpose `{purpose}`"));
+            }
+            continue;
+        };
         if !is_within(purpose, role.row().purposes) {
-            return Err(format!("the role {} does not ask for the purpose `{purpose}`", role.code()));
+            return Err(format!(
+                "the role {} does not ask for the purpose `{purpose}`, but for {}",
+                role.code(),
+                role.row().purposes.join(", ")
+            ));
         }
     }
     Ok(())
@@ -283,7 +338,7 @@ fn is_within(purpose: &str, allowed: &[&str]) -> bool {
     false
 }
 
-pub(super) fn check_actor(
+fn check_actor(
     organization: Option<&str>,
     fhir_user: Option<&str>,
     patient: Option<&str>,
@@ -307,7 +362,11 @@ pub(super) fn check_actor(
     Ok(())
 }
 
-fn check_scope(scope: &str) -> Result<(), String> {
+/// Whether all scopes are served.
+///
+/// # Errors
+/// Which is not, in words.
+pub fn check_scope(scope: &str) -> Result<(), String> {
     if scope.len() > SCOPE_BYTES_MAX {
         return Err(format!("scope has more than {SCOPE_BYTES_MAX} bytes"));
     }

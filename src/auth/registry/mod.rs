@@ -9,7 +9,7 @@ mod standing;
 mod user;
 
 pub(super) use client::is_unreserved;
-pub use client::{Client, ClientAuthentication, GrantType, LaunchKind};
+pub use client::{Actor, Client, ClientAuthentication, GrantType, LaunchKind, check_scope};
 pub(super) use grant::Grant;
 pub(super) use perishable::{Amendment, Kept, Perishable};
 pub use records::{Enabling, Registry, RegistryError};

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::Millis;
 
 use super::super::role::Role;
-use super::client::{check_actor, check_id, check_purposes, is_unset, role_of};
+use super::client::{Actor, check_id, is_unset, role_of};
 
 /// A registered user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,15 +45,15 @@ impl User {
     pub fn check(&self) -> Result<(), String> {
         check_id("name", &self.name)?;
         let role = role_of(&self.role)?;
-        check_actor(self.organization.as_deref(), self.fhir_user.as_deref(), self.patient.as_deref())?;
-        check_purposes(&self.purposes, Some(role))?;
-        if self.may_break_glass && !role.row().breaks_glass {
-            return Err(format!("the role {} does not break the glass", role.code()));
-        }
-        if role == Role::Patient && self.own_patient().is_none() {
-            return Err("a patient needs its Patient as fhir_user".to_owned());
-        }
-        Ok(())
+        let actor = Actor {
+            role: Some(role),
+            organization: self.organization.as_deref(),
+            fhir_user: self.fhir_user.as_deref(),
+            patient: self.patient.as_deref(),
+            purposes: &self.purposes,
+            may_break_glass: self.may_break_glass,
+        };
+        actor.check()
     }
 
     /// The id of the patient that it is, or for whom it acts: the only one of whom its tokens can be.

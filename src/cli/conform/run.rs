@@ -1,5 +1,5 @@
 //! Running scenarios over HTTP, and what came of them.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -94,11 +94,33 @@ impl Target {
         Self { policy: Some(policy.to_owned()), ..self }
     }
 
-    /// Why a scenario is not run.
+    /// Asks whether a FHIR server is there.
+    ///
+    /// # Errors
+    /// If none is, in a sentence.
+    pub(super) fn reach(&self) -> Result<(), String> {
+        let none = |reason: String| format!("no FHIR server answers at {}: {reason}", self.base_url);
+        let answer = self.ask("none", "GET", "/metadata", &[("Accept", "application/fhir+json")], None);
+        let answer = answer.map_err(none)?;
+        let is_statement = parse(answer.body)
+            .is_ok_and(|tree| tree.root().str_at("resourceType") == Some("CapabilityStatement"));
+        if is_statement || matches!(answer.status, 401 | 403) {
+            return Ok(());
+        }
+        Err(none(format!("/metadata is no CapabilityStatement (status {})", answer.status)))
+    }
+
+    /// Why a scenario is not run. Without a token of the own system its steps go without one, as servers that are open take them.
     fn waiting(&self, scenario: &Scenario) -> Option<String> {
         let of_policy = scenario.policy.as_ref().filter(|policy| self.policy.as_ref() != Some(policy));
-        let needs = of_policy.map(|policy| format!("the default policy of the server must be {policy}"));
-        scenario.waiting.clone().or(needs)
+        let needs = of_policy
+            .map(|policy| format!("the default policy of the server must be {policy} (--policy {policy})"));
+        let has_token = |party: &str| matches!(party, "none" | "ehr") || self.tokens.contains_key(party);
+        let missing: BTreeSet<&str> =
+            scenario.steps.iter().map(|step| step.party.as_str()).filter(|party| !has_token(party)).collect();
+        let missing: Vec<&str> = missing.into_iter().collect();
+        let no_token = (!missing.is_empty()).then(|| format!("there is no token of {}", missing.join(", ")));
+        scenario.waiting.clone().or(needs).or(no_token)
     }
 
     /// Runs scenarios one after the other.
@@ -124,13 +146,16 @@ impl Target {
             BTreeMap::from([("run".to_owned(), run), ("base".to_owned(), self.base_url.clone())]);
         let mut bodies: Vec<Vec<u8>> = Vec::new();
         for (step, number) in scenario.steps.iter().zip(0_usize..) {
-            let answer = self.send(step, &variables).map_err(|error| format!("step {number}: {error}"))?;
-            check(&step.expect, &answer, &variables, &bodies).map_err(|fault| {
-                let body: String = String::from_utf8_lossy(&answer.body).chars().take(400).collect();
-                format!(
-                    "step {number} ({} {}): {fault}; {} {body}",
-                    step.request.method, step.request.path, answer.status
-                )
+            let sent = sent(step, &variables);
+            let told = |expected: &str, got: &str| {
+                format!("step {number}\nsent     {sent}\nexpected {expected}\ngot      {got}")
+            };
+            let answer = self
+                .send(step, &variables)
+                .map_err(|error| told("an answer", &format!("no answer: {error}")))?;
+            check(&step.expect, &answer, &variables, &bodies).map_err(|(expected, got)| {
+                let body = shortened(&String::from_utf8_lossy(&answer.body));
+                told(&expected, &format!("{got}; the answer was {} {body}", answer.status))
             })?;
             for (name, source) in &step.save {
                 let value = match source.split_once(':') {
@@ -140,7 +165,7 @@ impl Target {
                     Some(("fhirpath", expression)) => answer.evaluate(&substituted(expression, &variables)),
                     _ => Err(format!("`{source}` is no source")),
                 };
-                let value = value.map_err(|error| format!("step {number}: {name}: {error}"))?;
+                let value = value.map_err(|error| told(&format!("{source}, for ${{{name}}}"), &error))?;
                 variables.insert(name.clone(), value);
             }
             bodies.push(answer.body);
@@ -216,6 +241,30 @@ impl Target {
     }
 }
 
+/// The first 400 characters, on one line.
+fn shortened(text: &str) -> String {
+    let mut short: String = text.chars().take(400).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if text.chars().nth(400).is_some() {
+        short.push('…');
+    }
+    short
+}
+
+/// What a step sends, on one line.
+fn sent(step: &Step, variables: &BTreeMap<String, String>) -> String {
+    let request = &step.request;
+    let mut line = format!("{} {}", request.method, substituted(&request.path, variables));
+    for (name, value) in &request.headers {
+        // Writing to a String cannot fail.
+        let _ = write!(line, " {name}: {}", substituted(value, variables));
+    }
+    let body = request.body.as_ref().map(|body| in_strings(body, variables).to_string());
+    if let Some(body) = body.or_else(|| request.text.as_ref().map(|text| substituted(text, variables))) {
+        let _ = write!(line, " {}", shortened(&body));
+    }
+    format!("{line} (as {})", step.party)
+}
+
 fn substituted(text: &str, variables: &BTreeMap<String, String>) -> String {
     let mut out = text.to_owned();
     for (name, value) in variables {
@@ -236,39 +285,49 @@ fn in_strings(value: &serde_json::Value, variables: &BTreeMap<String, String>) -
     }
 }
 
+/// What was expected and what came, if they differ.
 fn check(
     expect: &Expect,
     answer: &Answer,
     variables: &BTreeMap<String, String>,
     bodies: &[Vec<u8>],
-) -> Result<(), String> {
+) -> Result<(), (String, String)> {
+    let differ = |expected: String, got: String| Err((expected, got));
     if !expect.status.contains(&answer.status) {
-        return Err(format!("status {} is not among {:?}", answer.status, expect.status));
+        let any = expect.status.iter().map(u16::to_string).collect::<Vec<_>>().join(" or ");
+        return differ(format!("status {any}"), format!("status {}", answer.status));
     }
     for (name, pattern) in &expect.headers {
-        let value = answer.header(name).ok_or_else(|| format!("the header {name} is missing"))?;
         let pattern = substituted(pattern, variables);
-        let matches = regex::Regex::new(&pattern).map_err(|error| error.to_string())?.is_match(value);
-        if !matches {
-            return Err(format!("the header {name} is `{value}`, which does not match {pattern}"));
+        let expected = format!("the header {name}, which matches {pattern}");
+        let Some(value) = answer.header(name) else {
+            return differ(expected, "no such header".to_owned());
+        };
+        match regex::Regex::new(&pattern) {
+            Ok(pattern) if pattern.is_match(value) => {}
+            Ok(_) => return differ(expected, format!("`{value}`")),
+            Err(error) => return differ(expected, error.to_string()),
         }
     }
-    if let Some(name) = expect.absent_headers.iter().find(|name| answer.header(name).is_some()) {
-        return Err(format!("the header {name} is there"));
+    for name in &expect.absent_headers {
+        if let Some(value) = answer.header(name) {
+            return differ(format!("no header {name}"), format!("`{value}`"));
+        }
     }
     if expect.empty_body == Some(true) && !answer.body.is_empty() {
-        return Err("the body is not empty".to_owned());
+        return differ("no body".to_owned(), format!("{} bytes", answer.body.len()));
     }
     if let Some(step) = expect.same_body_as_step
         && bodies.get(step) != Some(&answer.body)
     {
-        return Err(format!("the body is not that of step {step}"));
+        return differ(format!("the body of step {step}, byte for byte"), "another body".to_owned());
     }
     for expression in &expect.fhirpath {
         let expression = substituted(expression, variables);
-        let value = answer.evaluate(&expression)?;
-        if value != "true" {
-            return Err(format!("`{expression}` is `{value}`"));
+        match answer.evaluate(&expression) {
+            Ok(value) if value == "true" => {}
+            Ok(value) => return differ(format!("`{expression}` is true"), format!("`{value}`")),
+            Err(error) => return differ(format!("`{expression}` is true"), error),
         }
     }
     Ok(())
@@ -298,18 +357,19 @@ impl Report {
             // Writing to a String cannot fail, here and below.
             let mark = match (&verdict.fault, &verdict.waiting) {
                 (Some(_), _) => "FAIL",
-                (None, Some(_)) => "wait",
+                (None, Some(_)) => "skip",
                 (None, None) => "ok  ",
             };
             let _ = writeln!(out, "{mark} {}", verdict.id);
-            if let Some(fault) = &verdict.fault {
-                let _ = writeln!(out, "     {fault}");
+            let told = verdict.fault.iter().chain(&verdict.waiting);
+            for line in told.flat_map(|told| told.lines()) {
+                let _ = writeln!(out, "     {line}");
             }
         }
         let run = self.verdicts.len() - self.waiting();
         let _ = write!(out, "{} of {run} scenarios hold at {}", self.held(), self.base_url);
         if self.waiting() > 0 {
-            let _ = write!(out, "; {} wait for what is not served yet", self.waiting());
+            let _ = write!(out, "; {} are skipped, for the reasons above", self.waiting());
         }
         out
     }
@@ -327,8 +387,9 @@ impl Report {
             .iter()
             .map(|verdict| {
                 let mut assertion = json!({"result": result(verdict)});
-                if let (Some(fault), Some(object)) = (&verdict.fault, assertion.as_object_mut()) {
-                    object.insert("message".to_owned(), json!(fault));
+                let told = verdict.fault.as_ref().or(verdict.waiting.as_ref());
+                if let (Some(told), Some(object)) = (told, assertion.as_object_mut()) {
+                    object.insert("message".to_owned(), json!(told));
                 }
                 json!({"name": verdict.id, "description": verdict.title, "action": [{"assert": assertion}]})
             })

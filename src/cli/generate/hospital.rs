@@ -21,6 +21,8 @@ pub(super) const PROFESSIONALS: [(&str, &str, &str, &str); 8] = [
     ("d7", "Gupta", "Asha", "medicine"),
     ("d8", "Hall", "Peter", "oncology"),
 ];
+/// Id, family, given: a health-records technician and the privacy officer.
+const STAFF: [(&str, &str, &str); 2] = [("t1", "Ivers", "Lena"), ("o1", "Jonas", "Paul")];
 
 pub(super) fn resources() -> Vec<Value> {
     let mut all = vec![
@@ -61,6 +63,15 @@ pub(super) fn resources() -> Vec<Value> {
             "practitioner": {"reference": format!("Practitioner/{id}")},
             "organization": {"reference": format!("Organization/hospital-{department}")},
             "code": [concept(SNOMED, "309343006", "Physician")],
+        }));
+    }
+    for (id, family, given) in STAFF {
+        all.push(json!({
+            "resourceType": "Practitioner",
+            "id": id,
+            "identifier": [{"system": "urn:example:staff", "value": id}],
+            "active": true,
+            "name": [{"family": family, "given": [given]}],
         }));
     }
     all

@@ -60,7 +60,8 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
 
 fn write_all(arguments: &Arguments, out: &mut dyn Write) -> Result<(), String> {
     let mut failed = None;
-    documents_of(arguments.patients, arguments.seed, arguments.format, &mut |line| {
+    let hospital = Hospital { patients: arguments.patients, seed: arguments.seed, of_adults: false };
+    documents_of(hospital, arguments.format, &mut |line| {
         if failed.is_none() {
             failed = writeln!(out, "{line}").err();
         }
@@ -78,15 +79,24 @@ fn write_all(arguments: &Arguments, out: &mut dyn Write) -> Result<(), String> {
 #[must_use]
 pub fn generated(patients: u64, seed: u64) -> Vec<String> {
     let mut all = Vec::new();
-    documents_of(patients, seed, Format::Ndjson, &mut |line| {
+    documents_of(Hospital { patients, seed, of_adults: false }, Format::Ndjson, &mut |line| {
         all.push(line);
         true
     });
     all
 }
 
+/// Which hospital is made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hospital {
+    pub(super) patients: u64,
+    pub(super) seed: u64,
+    /// Whether nobody in it is a child.
+    pub(super) of_adults: bool,
+}
+
 /// Hands on every document in order, until the visitor has enough.
-pub(super) fn documents_of(patients: u64, seed: u64, format: Format, visit: &mut dyn FnMut(String) -> bool) {
+pub(super) fn documents_of(hospital: Hospital, format: Format, visit: &mut dyn FnMut(String) -> bool) {
     let mut emit = |resources: &[Value]| match format {
         Format::Bundles => visit(bundle(resources).to_string()),
         Format::Ndjson => resources.iter().all(|resource| visit(resource.to_string())),
@@ -94,11 +104,16 @@ pub(super) fn documents_of(patients: u64, seed: u64, format: Format, visit: &mut
     if !emit(&hospital::resources()) {
         return;
     }
-    for number in 1..=patients {
-        if !emit(&file_of(number, seed)) {
+    for number in 1..=hospital.patients {
+        if !emit(&file_of(number, hospital)) {
             return;
         }
     }
+}
+
+/// The transaction of the file of a child who is eight at this time, in milliseconds, and of the mother who acts for it.
+pub(super) fn child(time: i64) -> String {
+    bundle(&people::child(time)).to_string()
 }
 
 /// A transaction that puts every resource under its own id.
@@ -148,8 +163,9 @@ impl Chart {
 
 /// Everything about one patient. Every file draws from a generator of its own, so that more patients change nothing of
 /// those before.
-fn file_of(number: u64, seed: u64) -> Vec<Value> {
-    let mut chart = people::register(number, Random::new(seed, number));
+fn file_of(number: u64, hospital: Hospital) -> Vec<Value> {
+    let days = if hospital.of_adults { people::ADULT_DAYS } else { 1 };
+    let mut chart = people::register(number, Random::new(hospital.seed, number), days);
     people::allergies(&mut chart);
     visits::life(&mut chart);
     if number.is_multiple_of(25) {
@@ -185,14 +201,14 @@ const RXNORM: &str = "http://www.nlm.nih.gov/research/umls/rxnorm";
 
 #[cfg(test)]
 mod tests {
-    use super::{Format, documents_of};
+    use super::{Format, Hospital, TODAY, child, documents_of};
     use crate::definitions::r4;
     use crate::model::parse;
     use crate::validate::{Incoming, Rules, Valid};
 
     fn lines(patients: u64, seed: u64, format: Format) -> Vec<String> {
         let mut lines = Vec::new();
-        documents_of(patients, seed, format, &mut |line| {
+        documents_of(Hospital { patients, seed, of_adults: false }, format, &mut |line| {
             lines.push(line);
             true
         });
@@ -204,6 +220,22 @@ mod tests {
         assert_eq!(lines(30, 7, Format::Ndjson), lines(30, 7, Format::Ndjson));
         assert_ne!(lines(3, 7, Format::Ndjson), lines(3, 8, Format::Ndjson));
         assert_eq!(lines(5, 7, Format::Bundles)[..4], lines(3, 7, Format::Bundles)[..]);
+    }
+
+    #[test]
+    fn the_demo_has_adults_and_one_child() {
+        let mut births = Vec::new();
+        let of = |text: &str| -> Vec<String> {
+            let found = text.match_indices("\"birthDate\":\"").map(|(at, name)| at + name.len());
+            found.map(|at| text[at..at + 10].to_owned()).collect()
+        };
+        documents_of(Hospital { patients: 300, seed: 1, of_adults: true }, Format::Bundles, &mut |text| {
+            births.extend(of(&text));
+            true
+        });
+        assert!(births.len() >= 300);
+        assert!(births.iter().all(|birth| birth.as_str() <= "2008-06-30"), "{births:?}");
+        assert_eq!(of(&child(TODAY)), ["2018-06-30"]);
     }
 
     #[test]

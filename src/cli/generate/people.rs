@@ -75,10 +75,13 @@ const ALLERGENS: [(&str, &str, &str); 8] = [
     ("418689008", "Allergy to grass pollen", "environment"),
 ];
 
-/// Begins a file.
-pub(super) fn register(number: u64, mut random: Random) -> Chart {
+/// At so many days everybody is eighteen.
+pub(super) const ADULT_DAYS: i64 = 18 * 366;
+
+/// Begins a file of somebody who has lived so many days at least.
+pub(super) fn register(number: u64, mut random: Random, days: i64) -> Chart {
     let female = random.percent(51);
-    let birth = TODAY - random.between(1, 95 * 365) * DAY;
+    let birth = TODAY - random.between(days, 95 * 365) * DAY;
     let id = format!("p{number}");
     let mut chart = Chart { id, number, random, birth, female, resources: Vec::new(), count: 0 };
     let patient = patient(&mut chart);
@@ -122,6 +125,45 @@ fn patient(chart: &mut Chart) -> Value {
         members.shift_remove("address");
     }
     patient
+}
+
+/// A child of eight years at this time, and its mother, who acts for it.
+pub(super) fn child(time: i64) -> Vec<Value> {
+    let today = crate::model::Temporal::from_millis(time);
+    // Not every year has a 29th of February.
+    let day = if today.month == 2 { today.day.min(28) } else { today.day };
+    let years_ago = |years: i32| format!("{:04}-{:02}-{day:02}", today.year - years, today.month);
+    let patient = json!({"reference": "Patient/child1"});
+    vec![
+        json!({
+            "resourceType": "Patient",
+            "id": "child1",
+            "identifier": [{"use": "usual", "system": "urn:example:mrn", "value": "99999"}],
+            "active": true,
+            "name": [{"use": "official", "family": "Silva", "given": ["Clara"]}],
+            "gender": "female",
+            "birthDate": years_ago(8),
+            "managingOrganization": {"reference": "Organization/hospital"},
+        }),
+        json!({
+            "resourceType": "RelatedPerson",
+            "id": "guardian1",
+            "active": true,
+            "patient": patient,
+            "relationship": [concept("http://terminology.hl7.org/CodeSystem/v3-RoleCode", "MTH", "mother")],
+            "name": [{"use": "official", "family": "Silva", "given": ["Beatriz"]}],
+        }),
+        json!({
+            "resourceType": "AllergyIntolerance",
+            "id": "child1-allergy1",
+            "clinicalStatus": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/allergyintolerance-clinical", "code": "active"}]},
+            "verificationStatus": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/allergyintolerance-verification", "code": "confirmed"}]},
+            "category": ["food"],
+            "code": concept(SNOMED, "91935009", "Allergy to peanut"),
+            "patient": patient,
+            "recordedDate": years_ago(4),
+        }),
+    ]
 }
 
 pub(super) fn allergies(chart: &mut Chart) {

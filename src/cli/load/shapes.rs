@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::cli::generate::{Format, documents_of};
+use crate::cli::generate::{Format, Hospital, documents_of};
 use crate::cli::sources::{documents, files};
 use crate::model::encode;
 
@@ -465,7 +465,8 @@ impl Import {
     fn of(paths: &[PathBuf]) -> Result<Self, String> {
         let mut texts = Vec::new();
         if paths.is_empty() {
-            documents_of(IMPORTED_PATIENTS, 1, Format::Bundles, &mut |text| {
+            let hospital = Hospital { patients: IMPORTED_PATIENTS, seed: 1, of_adults: false };
+            documents_of(hospital, Format::Bundles, &mut |text| {
                 texts.push(text);
                 true
             });

@@ -142,7 +142,11 @@ impl Disk {
         let since = Instant::now();
         let database = loop {
             match guarded("sled does not open", || config.open()) {
-                Err(StoreError::Io(error)) if error.contains("lock") && since.elapsed() < LOCK_PATIENCE => {
+                // sled has no code for it, only these words.
+                Err(StoreError::Io(error)) if error.contains("acquire lock") => {
+                    if since.elapsed() >= LOCK_PATIENCE {
+                        return Err(StoreError::InUse);
+                    }
                     std::thread::sleep(Duration::from_millis(10));
                 }
                 opened => break opened?,

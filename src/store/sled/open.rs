@@ -27,7 +27,7 @@ impl Sled {
     /// Opens a directory, or makes it.
     ///
     /// # Errors
-    /// [`StoreError::Io`] if another process has it open or the operating system refuses; [`StoreError::Corrupt`] if
+    /// [`StoreError::InUse`] if another process has it open; [`StoreError::Io`] if the operating system refuses; [`StoreError::Corrupt`] if
     /// the journal itself is damaged, in words that say where.
     pub fn open(options: &SledOptions, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let mut opened = Opened::default();

@@ -1,0 +1,133 @@
+//! The demo and the conformance run, as testers use them.
+use std::process::{Command, Stdio};
+
+use chartward::definitions::r4;
+use chartward::model::parse;
+use chartward::validate::{Incoming, Rules, Valid};
+use serde_json::Value;
+
+use crate::process::{Process, agent};
+use crate::shipped::{binary, run};
+
+fn stderr(output: &std::process::Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn the_scenarios_hold_of_the_demo_and_the_report_is_valid() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let ready = file("demo.ready");
+    let demo = Process::demo(&ready, &["--patients", "5"]);
+    let ready = ready.to_str().unwrap();
+    let report = file("report.json");
+    let report = report.to_str().unwrap();
+    let ran = run(["conform", &demo.base, "--ready-file", ready, "--policy", "own-tpo", "--report", report]);
+    let text = String::from_utf8_lossy(&ran.stdout);
+    let others: Vec<&str> = text.lines().filter(|line| !line.starts_with("ok ")).collect();
+    assert!(ran.status.success(), "{}", others.join("\n"));
+    assert!(!text.contains("there is no token"), "{}", others.join("\n"));
+    let tree = parse(std::fs::read(report).unwrap()).unwrap();
+    if let Err(outcome) = Valid::check(Incoming::new(tree), r4(), Rules::default()) {
+        panic!("{outcome:?}");
+    }
+
+    // Of two parties there is a token: what needs others is skipped, and why is said.
+    let tokens: Value = serde_json::from_slice(&std::fs::read(ready).unwrap()).unwrap();
+    let some = file("some.json");
+    let ehr = serde_json::json!({"tokens": {"ehr": tokens["scenario_tokens"]["ehr"]}});
+    std::fs::write(&some, ehr.to_string()).unwrap();
+    let some = some.to_str().unwrap();
+    let ran = run(["conform", &demo.base, "--ready-file", some, "--only", "http/", "--report", report]);
+    let text = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success(), "{text}");
+    assert!(text.contains("skip ") && text.contains("     there is no token of doctor"), "{text}");
+    let tree = parse(std::fs::read(report).unwrap()).unwrap();
+    assert!(Valid::check(Incoming::new(tree), r4(), Rules::default()).is_ok());
+
+    // A token that is none: each failure says what was sent, expected and got.
+    let ran = run([
+        "conform",
+        &demo.base,
+        "--token",
+        "none",
+        "--only",
+        "http/delete-referred/",
+        "--report",
+        report,
+    ]);
+    let text = String::from_utf8_lossy(&ran.stdout);
+    assert_eq!(ran.status.code(), Some(1), "{text}");
+    for part in ["     sent     PUT /Patient/dr-", "     expected status 201", "     got      status 401"] {
+        assert!(text.contains(part), "{text}");
+    }
+    let tree = parse(std::fs::read(report).unwrap()).unwrap();
+    assert!(Valid::check(Incoming::new(tree), r4(), Rules::default()).is_ok());
+
+    // Nobody reads what is printed.
+    let mut child = Command::new(binary())
+        .args(["conform", &demo.base, "--ready-file", ready, "--only", "http/delete-referred/"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let ran = child.wait_with_output().unwrap();
+    assert_eq!(ran.status.code(), Some(2));
+    assert!(
+        stderr(&ran).contains("cannot be written") && !stderr(&ran).contains("panicked"),
+        "{}",
+        stderr(&ran)
+    );
+
+    // Who the parties of the demo are.
+    let get = |party: &str, path: &str| {
+        let token = tokens["tokens"][party].as_str().unwrap();
+        let request =
+            agent().get(format!("{}/{path}", demo.base)).header("Authorization", format!("Bearer {token}"));
+        let answer = request.call().unwrap();
+        answer.status().as_u16()
+    };
+    for (party, path, status) in [
+        ("doctor", "Patient/p1", 200),
+        ("technician", "Patient/p1", 200),
+        ("officer", "AuditEvent?_count=1", 200),
+        ("administrator", "AuditEvent?_count=1", 200),
+        ("patient", "Patient/p1", 200),
+        ("patient", "Patient/p2", 404),
+        ("representative", "Patient/child1", 200),
+        ("representative", "AllergyIntolerance/child1-allergy1", 200),
+        ("representative", "Patient/p1", 404),
+        ("insurer", "Patient/p1", 404),
+        ("other", "Patient/p1", 404),
+        ("researcher", "Patient/p1", 404),
+        ("ehr", "Patient/p1", 200),
+    ] {
+        assert_eq!(get(party, path), status, "{party} {path}");
+    }
+}
+
+#[test]
+fn what_cannot_be_run_says_why_in_a_sentence() {
+    let nobody = "http://127.0.0.1:9/fhir";
+    for (arguments, part) in [
+        (&["conform", nobody][..], "no FHIR server answers at http://127.0.0.1:9/fhir"),
+        (&["conform", nobody, "--only", "nothing"], "the chapters are consent, flows, http, search"),
+        (&["conform", nobody, "--ready-file", "/there/is/none"], "/there/is/none: "),
+    ] {
+        let ran = run(arguments);
+        assert_eq!(ran.status.code(), Some(2), "{arguments:?}");
+        assert!(stderr(&ran).contains(part) && stderr(&ran).lines().count() == 1, "{}", stderr(&ran));
+    }
+}
+
+#[test]
+fn the_demo_writes_into_no_directory_that_holds_something() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("of-a-hospital"), "x").unwrap();
+    let data = folder.path().to_str().unwrap();
+    let ran = run(["demo", "--data", data, "--listen", "127.0.0.1:0"]);
+    assert_eq!(ran.status.code(), Some(1));
+    assert!(stderr(&ran).contains(&format!("chartward serve --data {data}")), "{}", stderr(&ran));
+    assert_eq!(std::fs::read_dir(data).unwrap().count(), 1);
+}
