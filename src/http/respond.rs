@@ -79,7 +79,7 @@ pub(super) fn options(methods: &[&str], manner: &Manner) -> Response<WireBody> {
 
 /// What pages of other origins may send and see. Any origin may ask: who asks is known by a token that no browser adds
 /// by itself.
-const SENT_HEADERS: &str = "Accept, Authorization, Content-Type, If-Match, If-Modified-Since, If-None-Exist, If-None-Match, If-Unmodified-Since, Prefer, X-Request-Id";
+const SENT_HEADERS: &str = "Accept, Authorization, Content-Type, If-Match, If-Modified-Since, If-None-Exist, If-None-Match, If-Unmodified-Since, Prefer, X-Provenance, X-Request-Id";
 const SEEN_HEADERS: &str = "Content-Location, ETag, Last-Modified, Location, X-Request-Id";
 
 fn text(status: u16, json: Option<&str>, manner: &Manner) -> Response<WireBody> {

@@ -388,7 +388,17 @@ fn conditions(headers: &HeaderMap) -> Result<Headers, Refusal> {
         let text = value.to_str().map_err(|_| wrong())?;
         if values.next().is_some() { Err(wrong()) } else { Ok(Some(text.to_owned())) }
     };
+    // A header may hold more than ASCII, as the JSON of a name does.
+    let provenance = match headers.get("x-provenance").map(|value| std::str::from_utf8(value.as_bytes())) {
+        Some(Ok(text)) => Some(text.to_owned()),
+        None => None,
+        Some(Err(_)) => {
+            let message = "the header x-provenance is not UTF-8";
+            return Err(refuse(RefusalKind::BadRequest, IssueCode::Value, message));
+        }
+    };
     let mut read = Headers {
+        provenance,
         if_match: text("if-match")?,
         if_none_match: text("if-none-match")?,
         if_none_exist: text("if-none-exist")?,

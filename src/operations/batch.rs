@@ -25,7 +25,10 @@ pub(super) fn bundle(engine: &Engine, party: &Arc<Party>, request: Request) -> R
         return Err(Refusal::bad_request(IssueCode::Invalid, "what is posted to the base is a Bundle"));
     }
     match root.str_at("type") {
-        Some("batch") => batch(engine, party, root, &request.headers),
+        Some("batch") => {
+            super::provenance_header::refuse(&request.headers)?;
+            batch(engine, party, root, &request.headers)
+        }
         Some("transaction") => transaction::transaction(engine, party, root, &request.headers),
         _ => Err(Refusal::bad_request(IssueCode::Value, "the Bundle is neither a batch nor a transaction")),
     }

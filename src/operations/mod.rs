@@ -32,6 +32,7 @@ mod page_query;
 mod parameters;
 mod patch;
 mod precondition;
+mod provenance_header;
 mod read;
 mod remove_subject;
 mod request;

@@ -58,6 +58,8 @@ pub struct Headers {
     pub if_none_exist: Option<String>,
     pub if_modified_since: Option<String>,
     pub if_unmodified_since: Option<String>,
+    /// `X-Provenance`: a Provenance in JSON about what is written.
+    pub provenance: Option<String>,
     pub preference: Preference,
     /// `Prefer: handling=lenient`.
     pub lenient: bool,

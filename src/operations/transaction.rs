@@ -17,6 +17,7 @@ use super::conditional::{Matches, matches};
 use super::conditional_reference::{Coming, ConditionalReferences};
 use super::engine::{Engine, answer_read, is_write, permit, prepare_write};
 use super::own_base::OwnBase;
+use super::provenance_header;
 use super::request::{Asked, Headers, Request, Verb, decode_pairs, query_text};
 use super::route::{Place, route};
 use super::session::{Session, Writable};
@@ -55,6 +56,7 @@ pub(super) fn transaction(
         permit(party, row, &place).map_err(|refusal| at_entry(refusal, index))?;
         routed.push(Routed { entry, row, place });
     }
+    provenance_header::read(headers)?;
     let mut conflict = CommitError::Busy;
     for _ in 0..=engine.options.retries_max {
         match attempt(engine, party, &routed, headers)? {
@@ -176,6 +178,18 @@ fn attempt_in(
         }
     }
     // After all entries, whose places in the batch are known by now.
+    if let Some(provenance) = provenance_header::read(headers)? {
+        let written = planned.iter().filter(|(_, _, plan, _)| plan.change.body.is_some());
+        let targets: Vec<String> =
+            written.map(|(_, _, plan, _)| provenance_header::target_of(&plan.change)).collect();
+        if !targets.is_empty() {
+            let mut with_it = provenance_header::plan(session, &provenance, targets)?;
+            with_it.expectations.into_iter().for_each(|expectation| draft.expect(expectation));
+            draft.push(snapshot, &mut with_it.change)?;
+            with_it.also.iter_mut().try_for_each(|change| draft.push(snapshot, change))?;
+            super::audit::add_change(&mut access, &with_it.change);
+        }
+    }
     for change in planned.iter_mut().flat_map(|(_, _, plan, _)| &mut plan.also) {
         draft.push(snapshot, change)?;
     }

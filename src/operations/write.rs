@@ -19,6 +19,7 @@ use super::answer::{Answer, Body, Kind, Public, Refusal, RefusalKind};
 use super::derive::SearchIndex;
 use super::engine::{Engine, fill, prepare_write};
 use super::own_base::OwnBase;
+use super::provenance_header;
 use super::request::{Headers, Payload, Preference, Request};
 use super::route::Place;
 use super::session::{Seen, Session};
@@ -393,11 +394,15 @@ pub(super) fn with_retries(
     request: Request,
 ) -> Result<Answer, Refusal> {
     let asked = request.asked();
+    if matches!(row.code, Code::Delete | Code::ConditionalDelete) {
+        provenance_header::refuse(&request.headers)?;
+    }
+    let provenance = provenance_header::read(&request.headers)?;
     let input = Input::new(request)?;
     let mut conflict = CommitError::Busy;
     for _ in 0..=engine.options.retries_max {
         let snapshot = engine.kv.snapshot(At::Latest)?;
-        let session = Session::new(engine, party.clone(), &*snapshot)?;
+        let mut session = Session::new(engine, party.clone(), &*snapshot)?;
         let prepared = prepare_write(&session, row, place, &input);
         let mut planned = match prepared.map_err(|refusal| refusal.withholding(&session))? {
             Prepared::Nothing(mut answer, _) => {
@@ -407,6 +412,15 @@ pub(super) fn with_retries(
             }
             Prepared::Change(planned) => planned,
         };
+        if let Some(provenance) = &provenance {
+            let targets = vec![provenance_header::target_of(&planned.change)];
+            let with_it = provenance_header::plan(&mut session, provenance, targets)
+                .map_err(|refusal| refusal.withholding(&session))?;
+            planned.expectations.extend(with_it.expectations);
+            planned.warnings.extend(with_it.warnings);
+            planned.also.push(with_it.change);
+            planned.also.extend(with_it.also);
+        }
         let mut draft = Draft::packed(&engine.packing);
         planned.expectations.iter().for_each(|expectation| draft.expect(expectation.clone()));
         draft.push(&*snapshot, &mut planned.change)?;
@@ -416,9 +430,9 @@ pub(super) fn with_retries(
         let mut access = engine.begin_record(party, (row.name, row.action), asked.clone())?;
         access.status = planned.kind.status();
         super::audit::add_change(&mut access, &planned.change);
-        // What is deleted with it is on record by name.
-        let deleted = planned.also.iter().filter(|change| change.body.is_none());
-        deleted.for_each(|change| super::audit::add_change(&mut access, change));
+        // What is deleted with it, or said of it by its writer, is on record by name.
+        let is_named = |change: &&Change| change.body.is_none() || &*change.def.name == "Provenance";
+        planned.also.iter().filter(is_named).for_each(|change| super::audit::add_change(&mut access, change));
         access.criteria = session.take_criteria();
         draft.batch.writes.extend(engine.record_writes(&access, None, Some(snapshot.sequence())));
         match engine.kv.commit(draft.batch).wait() {

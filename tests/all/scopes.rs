@@ -351,6 +351,27 @@ fn scopes_add_up_letter_by_letter() {
 }
 
 #[test]
+fn what_a_header_stores_is_within_the_scopes_as_well() {
+    let server = server();
+    let header = json!({
+        "resourceType": "Provenance", "recorded": "2020-01-01T00:00:00Z",
+        "agent": [{"who": {"reference": "Practitioner/d"}}],
+    });
+    let headers = || Headers { provenance: Some(header.to_string()), ..Headers::default() };
+    let body = json!({"resourceType": "Patient", "id": "p", "gender": "female"});
+    let put = |party: &Arc<Party>| {
+        let payload = Payload::Resource(chartward::model::parse(body.to_string().into_bytes()).unwrap());
+        server.send_as(party, Verb::Put, "Patient/p", headers(), payload)
+    };
+    let written = || found(&server, &party("user/*.rs"), "Provenance?target=Patient/p").len();
+    assert_eq!(status(&put(&party("user/Patient.cruds"))), 403);
+    let read = json_of(ask(&server, &party("user/*.rs"), Verb::Get, "Patient/p", None));
+    assert_eq!((read.get("gender"), written()), (None, 0), "neither of them was written");
+    assert_eq!(status(&put(&party("user/Patient.cruds user/Provenance.c"))), 200);
+    assert_eq!(written(), 1);
+}
+
+#[test]
 fn the_patient_level_is_one_patients_data() {
     let server = server();
     let of_p = party_of("patient/*.cruds", Some("p"));

@@ -1,0 +1,83 @@
+//! The header `X-Provenance` (R4 provenance.html#header): a Provenance in JSON about all that a request writes, stored in the same
+//! commit. Its target is filled in here.
+use serde_json::{Value, json};
+
+use crate::definitions::r4;
+use crate::model::{IssueCode, parse};
+use crate::store::Change;
+use crate::validate::{Incoming, Rules, Valid};
+
+use super::answer::{Refusal, RefusalKind};
+use super::engine::permit;
+use super::request::{Headers, Verb};
+use super::route::route;
+use super::session::Session;
+use super::write::{Planned, check_scope, put};
+
+/// Reads the header of a create, update, patch or transaction.
+///
+/// # Errors
+/// 400, if it is no Provenance or names a target.
+pub(super) fn read(headers: &Headers) -> Result<Option<Value>, Refusal> {
+    let Some(text) = &headers.provenance else { return Ok(None) };
+    let wrong = |code, message: &str| Refusal::bad_request(code, format!("X-Provenance: {message}"));
+    // By this parser, which refuses what would be ambiguous.
+    parse(text.clone().into_bytes()).map_err(|error| wrong(IssueCode::Structure, &error.to_string()))?;
+    let provenance: Value =
+        serde_json::from_str(text).map_err(|error| wrong(IssueCode::Structure, &error.to_string()))?;
+    if provenance.get("resourceType").and_then(Value::as_str) != Some("Provenance") {
+        return Err(wrong(IssueCode::Structure, "it holds no Provenance"));
+    }
+    if provenance.get("target").is_some() {
+        return Err(wrong(IssueCode::Invalid, "the target is filled in by the server"));
+    }
+    Ok(Some(provenance))
+}
+
+/// Refuses the header where nothing is written of which a Provenance could tell, or in more than one commit: passed over, it would be
+/// lost.
+///
+/// # Errors
+/// 400, if there is one.
+pub(super) fn refuse(headers: &Headers) -> Result<(), Refusal> {
+    match headers.provenance {
+        None => Ok(()),
+        Some(_) => {
+            let message = "X-Provenance is for a create, an update, a patch or a transaction";
+            Err(Refusal::bad_request(IssueCode::NotSupported, message))
+        }
+    }
+}
+
+/// `Type/id` of what a change writes.
+pub(super) fn target_of(change: &Change) -> String {
+    format!("{}/{}", change.def.name, change.id)
+}
+
+/// Plans the Provenance about these, `Type/id`, which are written by the same commit. It names no versions: their numbers are made by
+/// the commit.
+///
+/// # Errors
+/// What the same Provenance would be refused for, were it posted.
+pub(super) fn plan(
+    session: &mut Session<'_>,
+    provenance: &Value,
+    targets: Vec<String>,
+) -> Result<Planned, Refusal> {
+    let mut provenance = provenance.clone();
+    if let Some(members) = provenance.as_object_mut() {
+        let named = targets.iter().map(|target| json!({"reference": target}));
+        members.insert("target".to_owned(), named.collect());
+        members.remove("id");
+    }
+    let tree = parse(provenance.to_string().into_bytes())
+        .map_err(|error| Refusal::bad_request(IssueCode::Structure, error.to_string()))?;
+    let valid = Valid::check(Incoming::new(tree), r4(), Rules::default())
+        .map_err(|outcome| Refusal::new(RefusalKind::Unprocessable, outcome))?;
+    let (row, place) = route(Verb::Post, &["Provenance".to_owned()])?;
+    permit(session.lens.party(), row, &place)?;
+    session.coming.extend(targets);
+    let planned = put(session, &valid, session.engine.fresh_id()?, None)?;
+    check_scope(session, row, &planned)?;
+    Ok(planned)
+}
