@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 #[derive(Clone, Debug, Default)]
 pub struct Page {
     pub title: String,
+    /// The name of the patient and of the hospital, where they may be told.
+    pub patient: Option<String>,
+    pub hospital: Option<String>,
     /// Paragraphs above the table.
     pub remarks: Vec<String>,
     pub columns: Vec<String>,
@@ -23,9 +26,15 @@ impl Page {
     #[must_use]
     pub fn html(&self) -> String {
         let mut out = String::from("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">");
+        out.push_str("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">");
         // Writing to a String cannot fail, here and below.
         let _ = write!(out, "<title>{}</title><style>{STYLE}</style></head><body>", escaped(&self.title));
         let _ = write!(out, "<h1>{}</h1>", escaped(&self.title));
+        for (what, name) in [("Patient", &self.patient), ("Record kept by", &self.hospital)] {
+            if let Some(name) = name {
+                let _ = write!(out, "<p>{what}: <strong>{}</strong></p>", escaped(name));
+            }
+        }
         for remark in &self.remarks {
             let _ = write!(out, "<p>{}</p>", escaped(remark));
         }

@@ -228,39 +228,59 @@ impl Viewing {
         words
     }
 
+    /// The day and the time, or the times between which it was.
+    #[must_use]
+    pub fn when(&self) -> String {
+        let (first, last) = (clock_in_words(self.first), clock_in_words(self.last));
+        let day = day_in_words(self.last);
+        if first == last { format!("{day}, {last}") } else { format!("{day}, {first} to {last}") }
+    }
+
+    /// Who it was, with role and organization.
+    #[must_use]
+    pub fn actor(&self, patient: &str, names: Names<'_>) -> String {
+        let mut actor = self.who(patient, names);
+        if actor != "you" {
+            actor.push_str(&format!(" ({})", role_in_words(&self.role)));
+            if let Some(organization) = self.organization_name(names) {
+                actor.push_str(&format!(" of {organization}"));
+            }
+        }
+        actor
+    }
+
+    /// What was done, and how often.
+    #[must_use]
+    pub fn what(&self) -> String {
+        let kinds = self.kinds_in_words();
+        let what = if kinds.is_empty() { "the file".to_owned() } else { listed(&kinds) };
+        let mut done = match self.deed {
+            Deed::Read => format!("saw {what}"),
+            Deed::Changed => format!("wrote {what}"),
+            Deed::Refused => format!("asked for {what} and was refused"),
+            Deed::Counted => format!("counted records, {what} among them"),
+            Deed::Sought => format!("searched for {what} and was shown nothing of it"),
+        };
+        if self.count > 1 {
+            done.push_str(&format!(", {} times", self.count));
+        }
+        done
+    }
+
+    /// For what it was, and what it rested on.
+    #[must_use]
+    pub fn why(&self) -> String {
+        let mut reasons = self.purposes_in_words();
+        if self.deed == Deed::Read {
+            reasons.push(format!("it rested on {}", ground_in_words(&self.ground)));
+        }
+        reasons.join("; ")
+    }
+
     /// The viewing as one sentence.
     #[must_use]
     pub fn sentence(&self, patient: &str, names: Names<'_>) -> String {
-        let when = if self.first == self.last {
-            format!("{}, {}", day_in_words(self.last), clock_in_words(self.last))
-        } else {
-            format!(
-                "{}, {} to {}",
-                day_in_words(self.last),
-                clock_in_words(self.first),
-                clock_in_words(self.last)
-            )
-        };
-        let who = self.who(patient, names);
-        let mut sentence = format!("{when}: {who}");
-        if who != "you" {
-            sentence.push_str(&format!(" ({})", role_in_words(&self.role)));
-            if let Some(organization) = self.organization_name(names) {
-                sentence.push_str(&format!(" of {organization}"));
-            }
-        }
-        let kinds = self.kinds_in_words();
-        let what = if kinds.is_empty() { "the file".to_owned() } else { listed(&kinds) };
-        sentence.push_str(&match self.deed {
-            Deed::Read => format!(" saw {what}"),
-            Deed::Changed => format!(" wrote {what}"),
-            Deed::Refused => format!(" asked for {what} and was refused"),
-            Deed::Counted => format!(" counted records, {what} among them"),
-            Deed::Sought => format!(" searched for {what} and was shown nothing of it"),
-        });
-        if self.count > 1 {
-            sentence.push_str(&format!(", {} times", self.count));
-        }
+        let mut sentence = format!("{}: {} {}", self.when(), self.actor(patient, names), self.what());
         let purposes = self.purposes_in_words();
         if !purposes.is_empty() {
             sentence.push_str(&format!(", for {}", listed(&purposes)));

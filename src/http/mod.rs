@@ -10,6 +10,7 @@ mod negotiate;
 mod oauth;
 mod observe;
 mod packed;
+mod printed;
 mod respond;
 mod same_origin;
 mod service;

@@ -25,7 +25,6 @@ use crate::store::{Sequence, StoreError};
 
 use super::administration;
 use super::asker::party;
-use super::binary;
 use super::listen::{Patience, address, shown};
 use super::negotiate::{self, Content, Format};
 use super::oauth;
@@ -35,6 +34,7 @@ use super::respond::{self, Manner};
 use super::same_origin::guard;
 use super::unknown::{self, on_record};
 use super::welcome;
+use super::{binary, printed};
 
 /// The limits of the wire, each with its default.
 #[derive(Clone, Copy, Debug)]
@@ -173,7 +173,7 @@ fn refuse(kind: RefusalKind, code: IssueCode, message: impl Into<String>) -> Ref
 /// party is refused is on record, wherever that happens.
 async fn answer(app: &App, request: WireRequest, manner: &mut Manner) -> Result<Response<WireBody>, Refusal> {
     let (parts, body) = request.into_parts();
-    let query = decode_pairs(parts.uri.query().unwrap_or_default());
+    let mut query = decode_pairs(parts.uri.query().unwrap_or_default());
     let format = query.iter().find(|(name, _)| name == "_format").map(|(_, value)| value.as_str());
     let negotiated = negotiate::answer(&parts.headers, format.filter(|value| !value.is_empty()));
     manner.format = negotiated.unwrap_or_default();
@@ -181,6 +181,13 @@ async fn answer(app: &App, request: WireRequest, manner: &mut Manner) -> Result<
     let is_raw = |path: &[String]| binary::is_raw_read(&parts.method, path, &parts.headers, format.is_some());
     let path = path(parts.uri.path());
     let is_raw_read = path.as_ref().is_ok_and(|path| is_raw(path));
+    let has_format = format.is_some();
+    let is_page = path
+        .as_ref()
+        .is_ok_and(|path| printed::is_asked_for(&parts.method, path, &parts.headers, has_format));
+    if is_page && !query.iter().any(|(name, _)| name == printed::PARAMETER) {
+        query.push((printed::PARAMETER.to_owned(), "true".to_owned()));
+    }
     let verb = Verb::parse(parts.method.as_str());
     if let (Some(verb), Ok(path)) = (verb, &path)
         && let Some((interaction, kind)) = named(verb, path)
@@ -209,7 +216,7 @@ async fn answer(app: &App, request: WireRequest, manner: &mut Manner) -> Result<
     };
     let peer = address(&parts.extensions);
     let read = match path {
-        Ok(path) if negotiated.is_none() && !is_raw_read && verb.is_some() => Err((
+        Ok(path) if negotiated.is_none() && !is_raw_read && !is_page && verb.is_some() => Err((
             refuse(RefusalKind::NotAcceptable, IssueCode::NotSupported, "answers are JSON or XML"),
             path,
         )),
@@ -266,6 +273,9 @@ async fn answer(app: &App, request: WireRequest, manner: &mut Manner) -> Result<
     match handled {
         Ok(answer) if is_raw_read => {
             Ok(binary::unwrapped(&answer, respond::answer(&answer, manner), manner.without_body))
+        }
+        Ok(answer) if is_page => {
+            Ok(printed::unwrapped(&answer, respond::answer(&answer, manner), manner.without_body))
         }
         Ok(answer) if is_converted(&answer, manner) => {
             let manner = manner.clone();

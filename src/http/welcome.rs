@@ -14,7 +14,7 @@ pub(super) fn is_asked_for(method: &Method, uri: &Uri, headers: &HeaderMap) -> b
 }
 
 /// Whether HTML is named before any form of FHIR.
-fn wants_html(headers: &HeaderMap) -> bool {
+pub(super) fn wants_html(headers: &HeaderMap) -> bool {
     let named = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let mut types = named
         .flat_map(|value| value.split(','))

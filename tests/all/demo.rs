@@ -1,4 +1,5 @@
 //! The demo and the conformance run, as testers use them.
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use chartward::definitions::r4;
@@ -104,6 +105,57 @@ fn the_scenarios_hold_of_the_demo_and_the_report_is_valid() {
         ("ehr", "Patient/p1", 200),
     ] {
         assert_eq!(get(party, path), status, "{party} {path}");
+    }
+}
+
+#[test]
+fn accounts_of_accesses_are_pages_for_browsers() {
+    let folder = tempfile::tempdir().unwrap();
+    let ready = folder.path().join("demo.ready");
+    let demo = Process::demo(&ready, &["--patients", "3"]);
+    let tokens: Value = serde_json::from_slice(&std::fs::read(&ready).unwrap()).unwrap();
+    let ask = |party: &str, accept: &str, path: &str| {
+        let token = tokens["tokens"][party].as_str().unwrap();
+        let request = agent().get(format!("{}/{path}", demo.base));
+        let request = request.header("Authorization", format!("Bearer {token}")).header("Accept", accept);
+        let mut answer = request.call().unwrap();
+        let header = |name: &str| answer.headers().get(name).map(|it| it.to_str().unwrap().to_owned());
+        let kind = header("content-type").unwrap_or_default();
+        let policy = header("content-security-policy").unwrap_or_default();
+        (answer.status().as_u16(), kind, policy, answer.body_mut().read_to_string().unwrap())
+    };
+    assert_eq!(ask("doctor", "application/fhir+json", "Patient/p1").0, 200);
+    let (_, _, _, file) = ask("patient", "application/fhir+json", "Patient/p1");
+    let family =
+        serde_json::from_str::<Value>(&file).unwrap()["name"][0]["family"].as_str().unwrap().to_owned();
+    let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+    for (path, parts) in [
+        (
+            "$who-saw",
+            &["<th>When</th><th>Who</th><th>What</th><th>Why</th>", "Dr. Ruth Adler (a professional"][..],
+        ),
+        ("$accounting-of-disclosures", &["Accounting of disclosures", "45 CFR 164.528"]),
+    ] {
+        let path = format!("Patient/p1/{path}");
+        let (status, kind, policy, page) = ask("patient", browser, &path);
+        assert_eq!((status, kind.as_str()), (200, "text/html; charset=utf-8"), "{page}");
+        assert!(policy.starts_with("default-src 'none'"), "{policy}");
+        let always = ["<meta name=\"viewport\"", "Riverside General Hospital", "@media print", &family];
+        for part in always.iter().chain(parts) {
+            assert!(page.contains(part), "{part}: {page}");
+        }
+        // Programs get Parameters, and nobody else a page.
+        assert!(ask("patient", "application/fhir+json", &path).1.starts_with("application/fhir+json"));
+        assert!(
+            ask("patient", browser, &format!("{path}?_format=json")).1.starts_with("application/fhir+json")
+        );
+        let (status, kind, _, _) = ask("insurer", browser, &path);
+        assert!((status == 403 || status == 404) && kind.starts_with("application/fhir+"), "{status} {kind}");
+    }
+    assert_eq!(ask("patient", "text/html", "Patient/p1").0, 406);
+    if let Some(path) = std::env::var_os("SHOW_PAGES") {
+        let page = ask("patient", browser, "Patient/p1/$who-saw").3;
+        std::fs::write(Path::new(&path).join("who-saw.html"), page).unwrap();
     }
 }
 

@@ -13,7 +13,7 @@ use super::super::answer::{Answer, Refusal};
 use super::super::consent::{known, may_ask_about};
 use super::super::parameters::{Call, Parameters};
 use super::super::session::Session;
-use super::names::{address_of, name_of};
+use super::names::{address_of, name_of, own_organization, patient_name};
 use super::period::period;
 
 /// `start` and `end` narrow it to a period; six years back is the most. With `page=true` it comes as a page to print as well.
@@ -41,13 +41,18 @@ pub(in super::super) fn accounting_of_disclosures(
         out = out.parts("disclosure", parts);
     }
     if call.text("page")?.as_deref() == Some("true") {
-        out = out.document("page", "text/html", &page(session, period, &disclosures));
+        out = out.document("page", "text/html", &page(session, id, period, &disclosures)?);
     }
     session.about(out.json(), BTreeSet::from([patient]))
 }
 
 /// The accounting as a page to print.
-fn page(session: &Session<'_>, period: Interval, disclosures: &[Disclosure]) -> String {
+fn page(
+    session: &Session<'_>,
+    id: &ResourceId,
+    period: Interval,
+    disclosures: &[Disclosure],
+) -> Result<String, Refusal> {
     let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
     let rows = disclosures.iter().map(|disclosure| {
         let (recipient, address) = recipient_of(session, disclosure);
@@ -64,6 +69,8 @@ fn page(session: &Session<'_>, period: Interval, disclosures: &[Disclosure]) -> 
     });
     let page = Page {
         title: "Accounting of disclosures".to_owned(),
+        patient: patient_name(session, id)?,
+        hospital: own_organization(session),
         remarks: vec![
             format!("From {} to {}.", day_in_words(period.start), day_in_words(period.end)),
             "Not listed are disclosures for treatment, payment and operations, to the patient, and those that \
@@ -74,7 +81,7 @@ fn page(session: &Session<'_>, period: Interval, disclosures: &[Disclosure]) -> 
         rows: rows.collect(),
         nothing: "Nothing was disclosed that is to be accounted for.".to_owned(),
     };
-    page.html()
+    Ok(page.html())
 }
 
 fn accounted(

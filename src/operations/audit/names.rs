@@ -1,8 +1,9 @@
 //! The names of professionals and organizations as the store has them, for people who read an account of accesses.
 use crate::definitions::r4;
-use crate::model::{Node, ResourceKey, parse};
+use crate::model::{Node, ResourceId, ResourceKey, parse};
 
-use super::super::session::Session;
+use super::super::answer::Refusal;
+use super::super::session::{Seen, Session};
 
 /// The name of a professional, an organization or a device (`Type/id`); what cannot be read has none.
 pub(super) fn name_of(session: &Session<'_>, reference: &str) -> Option<String> {
@@ -19,6 +20,19 @@ pub(super) fn name_of(session: &Session<'_>, reference: &str) -> Option<String> 
             _ => None,
         }
     })
+}
+
+/// The name of a patient, if it is shown to who asks.
+pub(super) fn patient_name(session: &Session<'_>, id: &ResourceId) -> Result<Option<String>, Refusal> {
+    let Some(patients) = r4().resource("Patient") else { return Ok(None) };
+    let Seen::Resource { disclosed, .. } = session.look(patients, id)? else { return Ok(None) };
+    let tree = parse(disclosed.text().as_bytes().to_vec()).ok();
+    Ok(tree.and_then(|tree| human_name(tree.root().items_at("name").next()?)))
+}
+
+/// The name of the hospital itself.
+pub(super) fn own_organization(session: &Session<'_>) -> Option<String> {
+    session.engine.settings.own.iter().find_map(|own| name_of(session, own))
 }
 
 /// The address of an organization, as one line.

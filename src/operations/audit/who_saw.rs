@@ -9,7 +9,7 @@ use super::super::answer::{Answer, Refusal};
 use super::super::consent::{known, may_ask_about};
 use super::super::parameters::{Call, Parameters};
 use super::super::session::Session;
-use super::names::name_of;
+use super::names::{name_of, own_organization, patient_name};
 use super::period::{LATE_MS_MAX, period};
 
 /// How many groups of accesses are told where no number is asked for.
@@ -36,11 +36,15 @@ pub(in super::super) fn who_saw(session: &Session<'_>, call: &Call<'_>) -> Resul
         out = out.parts("access", told(viewing, &patient, &names));
     }
     if call.text("page")?.as_deref() == Some("true") {
-        let rows = viewings.iter().map(|viewing| vec![viewing.sentence(&patient, &names)]);
+        let rows = viewings.iter().map(|viewing| {
+            vec![viewing.when(), viewing.actor(&patient, &names), viewing.what(), viewing.why()]
+        });
         let page = Page {
             title: "Who saw the file".to_owned(),
+            patient: patient_name(session, id)?,
+            hospital: own_organization(session),
             remarks: vec!["The newest first; times are in UTC.".to_owned()],
-            columns: vec!["What happened".to_owned()],
+            columns: ["When", "Who", "What", "Why"].map(str::to_owned).to_vec(),
             rows: rows.collect(),
             nothing: "Nobody has seen the file in this time.".to_owned(),
         };

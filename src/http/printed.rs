@@ -1,0 +1,44 @@
+//! Accounts of accesses as pages: `$who-saw` and `$accounting-of-disclosures` for whoever asks with `Accept: text/html`.
+use axum::body::Body as WireBody;
+use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderValue, Method, Response};
+
+use crate::fhirpath::decode_base64;
+use crate::model::parse;
+use crate::operations::Answer;
+
+use super::welcome::wants_html;
+
+/// The operations that have a page, and the parameter by which it is made.
+const OPERATIONS: [&str; 2] = ["$who-saw", "$accounting-of-disclosures"];
+pub(super) const PARAMETER: &str = "page";
+
+/// Whether a request asks for a page: it names HTML before FHIR, and no `_format`.
+pub(super) fn is_asked_for(method: &Method, path: &[String], headers: &HeaderMap, has_format: bool) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+        && path.last().is_some_and(|last| OPERATIONS.contains(&last.as_str()))
+        && !has_format
+        && wants_html(headers)
+}
+
+/// Puts the page in the place of the Parameters that bring it. An answer without one stays as it is.
+pub(super) fn unwrapped(
+    answer: &Answer,
+    response: Response<WireBody>,
+    without_body: bool,
+) -> Response<WireBody> {
+    let Some(html) = answer.body.json().and_then(page_in) else { return response };
+    let (mut parts, _) = response.into_parts();
+    parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    // The page has its style in itself and nothing else that a browser would load or run.
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'";
+    parts.headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    Response::from_parts(parts, if without_body { WireBody::empty() } else { WireBody::from(html) })
+}
+
+fn page_in(parameters: &str) -> Option<Vec<u8>> {
+    let tree = parse(parameters.as_bytes().to_vec()).ok()?;
+    let mut all = tree.root().items_at("parameter");
+    let page = all.find(|parameter| parameter.str_at("name") == Some(PARAMETER))?.get("resource")?;
+    decode_base64(page.str_at("data")?)
+}
