@@ -255,8 +255,9 @@ pub const EXCEPTIONS: [(&str, &str); 6] = [
     ),
     (
         "the own organization tells a reference to what is hidden, which is masked, from one to what is absent; and finds by \
-         `_content`, `_text`, `:text` and `:identifier` what is masked in a resource that it is shown",
-        "records come back as they were written, whatever they refer to",
+         `_content`, `_text`, `:text` and `:identifier` what is masked in a resource that it is shown; and what its clinicians write about \
+         a hidden patient they are not shown, what they write about an absent one they are",
+        "records come back as they were written, whatever they refer to; and a denial does not stop clinicians from adding to a record",
     ),
     (
         "accesses to what is withheld from its subject",
