@@ -31,4 +31,6 @@ pub use sealed::{LogTree, SEGMENT_LEN, seal, signed_root};
 pub use signer::{SignedRoot, Signer, hex, key_name};
 pub use suspension::{SPOKEN_DAYS_MAX, Suspension, is_told, suspended};
 pub use who_saw::{Deed, Names, Viewing, Viewings};
-pub use words::{day_in_words, ground_in_words, kind_in_words, listed, purpose_in_words, role_in_words};
+pub use words::{
+    clock_in_words, day_in_words, ground_in_words, kind_in_words, listed, purpose_in_words, role_in_words,
+};

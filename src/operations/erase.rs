@@ -19,7 +19,6 @@ const BY_NAMING: [&str; 3] = ["Provenance", "Task", "Binary"];
 
 /// `reason` (text). Answers with how many resources and versions were erased, and with the references of what stays.
 pub(super) fn erase(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
-    call.takes_only(&["reason"])?;
     let (engine, party) = (session.engine, session.lens.party());
     if !engine.may_administer(party) {
         return Err(Refusal::forbidden("this is for administrators"));

@@ -34,7 +34,6 @@ pub(super) fn not_held<'p>(
 
 /// `reason` (text).
 pub(super) fn hold(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
-    call.takes_only(&["reason"])?;
     let reason = call.reason(1)?;
     let since = Temporal::from_millis(session.engine.now()).to_text();
     let by = &session.lens.party().subject;
@@ -43,7 +42,6 @@ pub(super) fn hold(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Ref
 }
 
 pub(super) fn release_hold(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
-    call.takes_only(&[])?;
     set(session, call, None, false)
 }
 

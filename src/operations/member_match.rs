@@ -33,7 +33,6 @@ fn no_match() -> Refusal {
 /// `MemberPatient`, `CoverageToMatch`, `CoverageToLink` and `Consent`, all of them resources. What is wrong with the request itself
 /// is told before any data is looked at; what concerns data has one answer.
 pub(super) fn member_match(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
-    call.takes_only(&["MemberPatient", "CoverageToMatch", "CoverageToLink", "Consent"])?;
     let given = |name: &str, type_name: &str| {
         let missing = || {
             Refusal::bad_request(IssueCode::Required, format!("the parameter `{name}` holds no {type_name}"))

@@ -27,7 +27,6 @@ const LOOKED_AT_MAX: usize = 100_000;
 
 /// Meta of a resource; or what all resources of a type, or of the server, have in theirs, as far as the party sees them.
 pub(super) fn meta(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
-    call.takes_only(&[])?;
     let types: Vec<&'static TypeDef> = match call.place {
         Place::Instance(def, id) => {
             return match session.look(def, id)? {
@@ -92,7 +91,6 @@ pub(super) fn meta_delete(session: &Session<'_>, call: &Call<'_>) -> Result<Answ
 }
 
 fn given<'r>(call: &Call<'r>) -> Result<Node<'r>, Refusal> {
-    call.takes_only(&["meta"])?;
     let missing = || Refusal::bad_request(IssueCode::Required, "the parameter `meta` holds no Meta");
     call.value("meta", "valueMeta").ok_or_else(missing)
 }

@@ -1,5 +1,5 @@
-//! The operations (R4 operations.html), one row each: the router, the CapabilityStatement and the record of accesses read
-//! this table as they read that of the interactions.
+//! The operations (R4 operations.html), one row each: the router, the CapabilityStatement, the OperationDefinitions and the record of
+//! accesses read this table as they read that of the interactions.
 use crate::audit::Action;
 use crate::auth::Permission;
 use crate::definitions::TypeDef;
@@ -19,8 +19,31 @@ use super::route::Place;
 use super::session::Session;
 use super::table::{Code, Interaction, Level};
 
+use Definition::{Elsewhere, Own};
+
 /// How an operation is carried out.
 type Act = for<'s> fn(&Session<'s>, &Call<'_>) -> Result<Answer, Refusal>;
+
+/// A parameter that an operation takes (R4 operationdefinition.html): the router refuses every other.
+#[derive(Clone, Copy, Debug)]
+pub struct Takes {
+    pub name: &'static str,
+    pub min: u32,
+    /// A number, or `*`.
+    pub max: &'static str,
+    /// A data type or a type of resource.
+    pub of_type: &'static str,
+    pub says: &'static str,
+}
+
+/// What defines an operation.
+#[derive(Clone, Copy, Debug)]
+pub enum Definition {
+    /// The canonical URL of the standard's definition, or a guide's.
+    Elsewhere(&'static str),
+    /// What one of Chartward's own does.
+    Own(&'static str),
+}
 
 /// A row of the table.
 pub struct Operation {
@@ -29,10 +52,13 @@ pub struct Operation {
     /// By POST, and by GET where it changes nothing.
     rows: &'static [Interaction],
     act: Act,
+    pub definition: Definition,
+    pub takes: &'static [Takes],
 }
 
 macro_rules! operation {
-    ($on:literal, $level:ident, $name:literal, $permission:ident, [$($verb:ident),+], $action:ident, $act:path) => {
+    ($on:literal, $level:ident, $name:literal, $permission:ident, [$($verb:ident),+], $action:ident, $act:path,
+     $definition:expr, [$($takes:expr),*]) => {
         Operation {
             on: $on,
             rows: &[$(Interaction {
@@ -45,21 +71,107 @@ macro_rules! operation {
                 action: Action::$action,
             }),+],
             act: $act,
+            definition: $definition,
+            takes: &[$($takes),*],
         }
     };
 }
 
-/// Every operation that is served. Their names are Chartward's own where no comment says whose they are.
+const fn one(name: &'static str, of_type: &'static str, says: &'static str) -> Takes {
+    Takes { name, min: 1, max: "1", of_type, says }
+}
+
+const fn maybe(name: &'static str, of_type: &'static str, says: &'static str) -> Takes {
+    Takes { min: 0, ..one(name, of_type, says) }
+}
+
+const fn any(name: &'static str, of_type: &'static str, says: &'static str) -> Takes {
+    Takes { min: 0, max: "*", ..one(name, of_type, says) }
+}
+
+const META: Definition = Elsewhere("http://hl7.org/fhir/OperationDefinition/Resource-meta");
+const META_ADD: Definition = Elsewhere("http://hl7.org/fhir/OperationDefinition/Resource-meta-add");
+const META_DELETE: Definition = Elsewhere("http://hl7.org/fhir/OperationDefinition/Resource-meta-delete");
+const MEMBER_MATCH: Definition =
+    Elsewhere("http://hl7.org/fhir/us/davinci-hrex/OperationDefinition/member-match");
+
+const REASON: Takes = one("reason", "string", "why it is done; it goes on record");
+const START: Takes = maybe("start", "date", "the first day or moment that counts");
+const END: Takes = maybe("end", "date", "the last day or moment that counts");
+const PAGE: Takes = maybe("page", "boolean", "true: as a page to print");
+const PROOF: Definition =
+    Own("proof that a record of an access, or an earlier state of the log, is part of the log");
+
+/// Every operation that is served.
 pub static OPERATIONS: [Operation; 21] = [
-    // R4, of every type.
-    operation!("Resource", Instance, "$meta", Read, [Get, Post], Read, meta),
-    operation!("Resource", Type, "$meta", Search, [Get, Post], Execute, meta),
-    operation!("", System, "$meta", Search, [Get, Post], Execute, meta),
-    operation!("Resource", Instance, "$meta-add", Update, [Post], Update, meta_add),
-    operation!("Resource", Instance, "$meta-delete", Update, [Post], Update, meta_delete),
-    operation!("Consent", Type, "$decide", Read, [Get, Post], Execute, consent::decide),
-    operation!("Consent", Type, "$preview", Read, [Post], Execute, consent::preview),
-    operation!("Patient", Instance, "$explain-access", Read, [Get, Post], Execute, consent::explain_access),
+    operation!("Resource", Instance, "$meta", Read, [Get, Post], Read, meta, META, []),
+    operation!("Resource", Type, "$meta", Search, [Get, Post], Execute, meta, META, []),
+    operation!("", System, "$meta", Search, [Get, Post], Execute, meta, META, []),
+    operation!(
+        "Resource",
+        Instance,
+        "$meta-add",
+        Update,
+        [Post],
+        Update,
+        meta_add,
+        META_ADD,
+        [one("meta", "Meta", "what is added")]
+    ),
+    operation!(
+        "Resource",
+        Instance,
+        "$meta-delete",
+        Update,
+        [Post],
+        Update,
+        meta_delete,
+        META_DELETE,
+        [one("meta", "Meta", "what is taken off")]
+    ),
+    operation!(
+        "Consent",
+        Type,
+        "$decide",
+        Read,
+        [Get, Post],
+        Execute,
+        consent::decide,
+        Own("what would be decided if somebody asked for a resource, and by which rule"),
+        [
+            one("actor", "string", "who asks: a reference, such as Practitioner/d1 or Organization/o"),
+            maybe("role", "code", "the role of who asks"),
+            any("purpose", "code", "for what; of v3-PurposeOfUse"),
+            maybe("resource", "Resource", "what is asked for: the resource, or a reference to it"),
+            maybe("patient", "string", "instead of a resource: whose it is"),
+            maybe("type", "code", "with `patient`: of which type")
+        ]
+    ),
+    operation!(
+        "Consent",
+        Type,
+        "$preview",
+        Read,
+        [Post],
+        Execute,
+        consent::preview,
+        Own("who would gain access and who would lose it if a Consent were stored"),
+        [one("consent", "Consent", "the Consent, which is not stored")]
+    ),
+    operation!(
+        "Patient",
+        Instance,
+        "$explain-access",
+        Read,
+        [Get, Post],
+        Execute,
+        consent::explain_access,
+        Own("who may see what of a file, with the rules that decide"),
+        [
+            maybe("actor", "string", "for this party alone"),
+            any("purpose", "code", "for these purposes alone")
+        ]
+    ),
     operation!(
         "Patient",
         Instance,
@@ -67,12 +179,48 @@ pub static OPERATIONS: [Operation; 21] = [
         Read,
         [Get, Post],
         Execute,
-        consent::enforcement_status
+        consent::enforcement_status,
+        Own("how the Consents of a patient are enforced"),
+        []
     ),
-    operation!("Patient", Instance, "$break-glass", Read, [Post], Execute, break_glass),
-    // HRex 1.0.
-    operation!("Patient", Type, "$member-match", Search, [Post], Execute, member_match),
-    operation!("Patient", Instance, "$who-saw", Read, [Get, Post], Execute, audit::who_saw),
+    operation!(
+        "Patient",
+        Instance,
+        "$break-glass",
+        Read,
+        [Post],
+        Execute,
+        break_glass,
+        Own("a token for one file in an emergency"),
+        [REASON]
+    ),
+    operation!(
+        "Patient",
+        Type,
+        "$member-match",
+        Search,
+        [Post],
+        Execute,
+        member_match,
+        MEMBER_MATCH,
+        [
+            one("MemberPatient", "Patient", "the member"),
+            one("CoverageToMatch", "Coverage", "the coverage that is looked for"),
+            one("CoverageToLink", "Coverage", "the coverage of who asks"),
+            one("Consent", "Consent", "by which the data may be given")
+        ]
+    ),
+    operation!(
+        "Patient",
+        Instance,
+        "$who-saw",
+        Read,
+        [Get, Post],
+        Execute,
+        audit::who_saw,
+        Own("who saw a file"),
+        [START, END, maybe("_count", "integer", "how many accesses at most"), PAGE]
+    ),
     operation!(
         "Patient",
         Instance,
@@ -80,7 +228,9 @@ pub static OPERATIONS: [Operation; 21] = [
         Read,
         [Get, Post],
         Execute,
-        audit::accounting_of_disclosures
+        audit::accounting_of_disclosures,
+        Own("to whom a file was disclosed"),
+        [START, END, PAGE]
     ),
     operation!(
         "Patient",
@@ -89,15 +239,95 @@ pub static OPERATIONS: [Operation; 21] = [
         Update,
         [Post],
         Execute,
-        audit::suspend_accounting
+        audit::suspend_accounting,
+        Own("leaves disclosures to an agency out of the accounting for a time"),
+        [
+            one("agency", "string", "to whom"),
+            one("until", "date", "how long"),
+            maybe("statement", "string", "what the agency has stated")
+        ]
     ),
-    operation!("Resource", Instance, "$remove-subject", Update, [Post], Execute, remove_subject),
-    operation!("Patient", Instance, "$erase", Delete, [Post], Execute, erase),
-    operation!("Patient", Instance, "$hold", Update, [Post], Execute, hold),
-    operation!("Patient", Instance, "$release-hold", Update, [Post], Execute, release_hold),
-    operation!("AuditEvent", Type, "$without-relation", Read, [Get, Post], Execute, audit::without_relation),
-    operation!("AuditEvent", Instance, "$audit-proof", Read, [Get, Post], Execute, audit::event_proof),
-    operation!("AuditEvent", Type, "$audit-proof", Read, [Get, Post], Execute, audit::consistency_proof),
+    operation!(
+        "Resource",
+        Instance,
+        "$remove-subject",
+        Update,
+        [Post],
+        Execute,
+        remove_subject,
+        Own("takes a patient off a resource that was put into the file by mistake"),
+        [one("patient", "string", "whom"), REASON]
+    ),
+    operation!(
+        "Patient",
+        Instance,
+        "$erase",
+        Delete,
+        [Post],
+        Execute,
+        erase,
+        Own("erases a file, every version of it"),
+        [REASON]
+    ),
+    operation!(
+        "Patient",
+        Instance,
+        "$hold",
+        Update,
+        [Post],
+        Execute,
+        hold,
+        Own("keeps a file from being deleted"),
+        [REASON]
+    ),
+    operation!(
+        "Patient",
+        Instance,
+        "$release-hold",
+        Update,
+        [Post],
+        Execute,
+        release_hold,
+        Own("ends a hold"),
+        []
+    ),
+    operation!(
+        "AuditEvent",
+        Type,
+        "$without-relation",
+        Read,
+        [Get, Post],
+        Execute,
+        audit::without_relation,
+        Own("accesses by professionals without a relation to the patient"),
+        [START, END]
+    ),
+    operation!(
+        "AuditEvent",
+        Instance,
+        "$audit-proof",
+        Read,
+        [Get, Post],
+        Execute,
+        audit::event_proof,
+        PROOF,
+        []
+    ),
+    operation!(
+        "AuditEvent",
+        Type,
+        "$audit-proof",
+        Read,
+        [Get, Post],
+        Execute,
+        audit::consistency_proof,
+        PROOF,
+        [
+            maybe("record", "integer", "the number of a record"),
+            maybe("from", "integer", "the size of an earlier tree"),
+            maybe("to", "integer", "the size of a later tree")
+        ]
+    ),
 ];
 
 impl Operation {
@@ -119,6 +349,7 @@ impl Operation {
     }
 
     pub(super) fn act(&self, session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
+        call.takes_only(self.takes)?;
         (self.act)(session, call)
     }
 }

@@ -7,6 +7,7 @@ use crate::fhirpath::encode_base64;
 use crate::model::{Issue, IssueCode, Millis, Node, ResourceId, Temporal};
 
 use super::answer::{Refusal, RefusalKind};
+use super::operation::Takes;
 use super::request::{Payload, Request};
 use super::route::Place;
 use super::session::Session;
@@ -135,7 +136,7 @@ impl<'r> Call<'r> {
     ///
     /// # Errors
     /// 400 naming the parameter.
-    pub(super) fn takes_only(&self, known: &[&str]) -> Result<(), Refusal> {
+    pub(super) fn takes_only(&self, known: &[Takes]) -> Result<(), Refusal> {
         let body = self.body().filter(|body| body.str_at("resourceType") == Some("Parameters"));
         let named = body.into_iter().flat_map(|body| body.items_at("parameter"));
         let of_body = named.map(|parameter| parameter.str_at("name").unwrap_or_default().to_owned());
@@ -143,12 +144,14 @@ impl<'r> Call<'r> {
         let unknown = of_query
             .filter(|name| !matches!(name.as_str(), "_format" | "_pretty"))
             .chain(of_body)
-            .find(|name| !known.contains(&name.as_str()));
+            .find(|name| known.iter().all(|takes| takes.name != name));
         match unknown {
-            Some(name) => Err(Refusal::bad_request(
-                IssueCode::Invalid,
-                format!("unknown parameter `{name}`; there are {}", known.join(", ")),
-            )),
+            Some(name) => {
+                let known = known.iter().map(|takes| takes.name).collect::<Vec<_>>().join(", ");
+                let known = if known.is_empty() { "none" } else { &known };
+                let message = format!("unknown parameter `{name}`; there are {known}");
+                Err(Refusal::bad_request(IssueCode::Invalid, message))
+            }
             None => Ok(()),
         }
     }

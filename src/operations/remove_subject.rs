@@ -19,7 +19,6 @@ use super::work::made;
 /// stands has to be corrected first, and somebody has to be left whose the resource is. Leaves a Provenance: its address is the
 /// answer's `Location`.
 pub(super) fn remove_subject(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
-    call.takes_only(&["patient", "reason"])?;
     let party = session.lens.party();
     let role = party.role.row();
     if !(session.lens.is_own() && role.does_work && role.recording == Recording::KeepsRecord) {

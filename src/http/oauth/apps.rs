@@ -3,32 +3,24 @@ use std::sync::Arc;
 
 use axum::body::Body as WireBody;
 use axum::extract::State;
-use axum::http::header::SET_COOKIE;
-use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
+use axum::http::{HeaderMap, Response, StatusCode};
 
-use crate::auth::{Desk, Fields, LoginError, Visit, describe};
+use crate::audit::{clock_in_words, day_in_words};
+use crate::auth::{Desk, Fields, Visit, describe};
 use crate::model::{Millis, Temporal};
-use crate::operations::{Engine, Refused};
+use crate::operations::Engine;
 
-use super::super::unknown::Noted;
-use super::form;
 use super::markup::{alert, escape, page};
+use super::sign_in::{self, failed, with_cookie};
 
 const TITLE: &str = "Which apps have access?";
 const EXPIRED: &str = "This page has expired, or was not made for this browser. Open it again.";
-const FAILED: &str = "The server cannot answer at the moment. Try again later.";
 
 /// The page to sign in.
 pub(super) async fn open(State(engine): State<Arc<Engine>>, headers: HeaderMap) -> Response<WireBody> {
-    let known = form::cookie(&headers);
-    on_a_thread(move || {
+    with_cookie(engine, &headers, |engine, cookie| {
         let desk = engine.desk();
-        let Some(cookie) = known.or_else(form::fresh_cookie) else { return told(FAILED) };
-        let mut response = sign_in_page(&desk, &desk.begin_visit(&cookie), StatusCode::OK, ("", ""));
-        if let Ok(cookie) = HeaderValue::from_str(&form::set_cookie(&cookie, desk.base_url())) {
-            response.headers_mut().insert(SET_COOKIE, cookie);
-        }
-        response
+        sign_in_page(&desk, &desk.begin_visit(cookie), StatusCode::OK, ("", ""))
     })
     .await
 }
@@ -43,22 +35,13 @@ pub(super) async fn sign_in(
         let desk = engine.desk();
         let field = |name: &str| fields.one(name).ok().flatten().unwrap_or_default();
         let name = field("name");
-        let (status, message) = match desk.sign_in(visit.clone(), name, field("password")) {
-            Ok(visit) if is_on_record(engine, &visit, "POST /auth/apps") => return list(&desk, &visit, ""),
-            Ok(_) | Err(LoginError::Failed) => return told(FAILED),
-            Err(LoginError::Wrong) => (StatusCode::FORBIDDEN, "User name or password is wrong."),
-            Err(LoginError::TooOften) => (
-                StatusCode::TOO_MANY_REQUESTS,
-                "This user name was tried in vain too often. Try again later.",
-            ),
-            Err(LoginError::Busy) => (
-                StatusCode::TOO_MANY_REQUESTS,
-                "Too many are signing in at the moment. Try again in a few seconds.",
-            ),
-        };
-        let mut response = sign_in_page(&desk, &visit, status, (message, name));
-        response.extensions_mut().insert(Noted::Counted(Refused::Password, Some(name.to_owned())));
-        response
+        match desk.sign_in(visit.clone(), name, field("password")) {
+            Ok(visit) if is_on_record(engine, &visit, "POST /auth/apps") => list(&desk, &visit, ""),
+            Ok(_) => failed(),
+            Err(error) => sign_in::refused(error, name, &|status, message| {
+                sign_in_page(&desk, &visit, status, (message, name))
+            }),
+        }
     })
     .await
 }
@@ -77,7 +60,7 @@ pub(super) async fn take_away(
                 list(&desk, &visit, &format!("{name} has no access any more."))
             }
             Ok(None) => list(&desk, &visit, "That app has no access."),
-            Ok(Some(_)) | Err(_) => told(FAILED),
+            Ok(Some(_)) | Err(_) => failed(),
         }
     })
     .await
@@ -94,32 +77,13 @@ async fn with_visit(
     body: WireBody,
     deal: fn(&Arc<Engine>, Visit, &Fields) -> Response<WireBody>,
 ) -> Response<WireBody> {
-    let Ok(fields) = form::fields(&headers, body).await else { return told(EXPIRED) };
-    let cookie = form::cookie(&headers);
-    on_a_thread(move || {
-        let sealed = fields.one("visit").ok().flatten();
-        let visit = sealed.zip(cookie).and_then(|(sealed, cookie)| engine.desk().open_visit(sealed, &cookie));
-        match visit {
-            Some(visit) => deal(&engine, visit, &fields),
-            None => page(StatusCode::FORBIDDEN, TITLE, &alert(EXPIRED)),
-        }
-    })
-    .await
-}
-
-async fn on_a_thread(work: impl FnOnce() -> Response<WireBody> + Send + 'static) -> Response<WireBody> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| told(FAILED))
-}
-
-fn told(message: &str) -> Response<WireBody> {
-    page(StatusCode::SERVICE_UNAVAILABLE, TITLE, &alert(message))
+    let open = |desk: &Desk<'_>, sealed: &str, cookie: &str| desk.open_visit(sealed, cookie);
+    sign_in::go_on((engine, headers, body), ("visit", EXPIRED), open, deal).await
 }
 
 fn form_to(desk: &Desk<'_>, visit: &Visit, action: &str, inner: &str) -> Option<String> {
     let sealed = desk.seal_visit(visit).ok()?;
-    Some(format!(
-        "<form method=\"post\" action=\"/auth/{action}\"><input type=\"hidden\" name=\"visit\" value=\"{sealed}\">\n{inner}</form>\n"
-    ))
+    Some(sign_in::form_to(action, ("visit", &sealed), inner))
 }
 
 fn sign_in_page(
@@ -128,20 +92,14 @@ fn sign_in_page(
     status: StatusCode,
     (message, name): (&str, &str),
 ) -> Response<WireBody> {
-    let inner = format!(
-        "<label>User name <input type=\"text\" name=\"name\" value=\"{}\" autocomplete=\"username\" required></label>\n\
-         <label>Password <input type=\"password\" name=\"password\" autocomplete=\"current-password\" required></label>\n\
-         <button type=\"submit\">Sign in</button>\n",
-        escape(name)
-    );
     let message = if message.is_empty() { String::new() } else { alert(message) };
-    match form_to(desk, visit, "apps", &inner) {
+    match form_to(desk, visit, "apps", &sign_in::fields(name)) {
         Some(form) => {
             let intro =
                 "<p>Sign in to see which apps have access in your name, and to take it from them.</p>\n";
             page(status, TITLE, &format!("{message}{intro}{form}"))
         }
-        None => told(FAILED),
+        None => failed(),
     }
 }
 
@@ -151,7 +109,7 @@ fn list(desk: &Desk<'_>, visit: &Visit, message: &str) -> Response<WireBody> {
         Ok(None) => {
             return sign_in_page(desk, visit, StatusCode::FORBIDDEN, ("Nobody has signed in here.", ""));
         }
-        Err(_) => return told(FAILED),
+        Err(_) => return failed(),
     };
     let mut body = String::new();
     if !message.is_empty() {
@@ -185,7 +143,7 @@ fn list(desk: &Desk<'_>, visit: &Visit, message: &str) -> Response<WireBody> {
         );
         match form_to(desk, visit, "apps/revoke", &inner) {
             Some(form) => body.push_str(&form),
-            None => return told(FAILED),
+            None => return failed(),
         }
     }
     page(StatusCode::OK, TITLE, &body)
@@ -193,16 +151,10 @@ fn list(desk: &Desk<'_>, visit: &Visit, message: &str) -> Response<WireBody> {
 
 /// A time as people read it, in UTC.
 fn moment(time: Millis) -> String {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let date = Temporal::from_millis(time);
-    let month = MONTHS.get(usize::from(date.month.saturating_sub(1))).unwrap_or(&"");
     format!(
-        "<time datetime=\"{}\">{} {month} {} {:02}:{:02} UTC</time>",
-        date.to_text(),
-        date.day,
-        date.year,
-        date.hour,
-        date.minute
+        "<time datetime=\"{}\">{}, {} UTC</time>",
+        Temporal::from_millis(time).to_text(),
+        day_in_words(time),
+        clock_in_words(time)
     )
 }

@@ -11,6 +11,7 @@ mod pages;
 mod patients;
 mod registrations;
 mod routes;
+mod sign_in;
 
 pub(super) use markup::{escape, page};
 pub(super) use routes::routes;

@@ -3,22 +3,21 @@ use std::sync::Arc;
 
 use axum::body::Body as WireBody;
 use axum::extract::{RawQuery, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, SET_COOKIE};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use crate::auth::{
-    AuthorizationRefusal, Desk, Dialogue, Fields, LoginError, OauthError, Step, describe, describe_purpose,
+    AuthorizationRefusal, Desk, Dialogue, Fields, OauthError, Step, describe, describe_purpose,
     described_parts,
 };
 use crate::model::ResourceId;
-use crate::operations::{Engine, Refused, decode_pairs};
+use crate::operations::{Engine, decode_pairs};
 
-use super::super::unknown::Noted;
 use super::encounters::{is_of, latest};
-use super::endpoints::RETRY_SECONDS;
 use super::form;
 use super::markup::{STYLE, alert, escape, page, sent_to, told};
 use super::patients::{Found, Listed, find, seen};
+use super::sign_in::{self, failed, with_cookie};
 
 const EXPIRED: &str =
     "This page has expired, or was not made for this browser. Go back to the app and begin again.";
@@ -51,53 +50,22 @@ pub(super) async fn authorize_by_post(
 
 /// Looks at the request of a client and shows the page to log in.
 async fn begin(engine: Arc<Engine>, headers: &HeaderMap, fields: Fields) -> Response<WireBody> {
-    let known = form::cookie(headers);
-    on_a_thread(move || {
-        let desk = engine.desk();
-        let Some(cookie) = known.or_else(form::fresh_cookie) else { return failed() };
-        let dialogue = match desk.begin_dialogue(&fields, &cookie) {
-            Ok(dialogue) => dialogue,
-            Err(refusal) => return refused(&refusal),
-        };
-        let mut response = show(&engine, &dialogue);
-        if let Ok(cookie) = HeaderValue::from_str(&form::set_cookie(&cookie, desk.base_url())) {
-            response.headers_mut().insert(SET_COOKIE, cookie);
-        }
-        response
+    with_cookie(engine, headers, move |engine, cookie| match engine.desk().begin_dialogue(&fields, cookie) {
+        Ok(dialogue) => show(engine, &dialogue),
+        Err(refusal) => refused(&refusal),
     })
     .await
 }
 
-/// Reads a form of a dialogue and has it dealt with; forms of other pages and browsers are not.
+/// Reads a form of a dialogue and has it dealt with.
 async fn go_on(
     engine: Arc<Engine>,
     headers: HeaderMap,
     body: WireBody,
     deal: fn(&Arc<Engine>, Dialogue, &Fields) -> Response<WireBody>,
 ) -> Response<WireBody> {
-    let fields = match form::fields(&headers, body).await {
-        Ok(fields) => fields,
-        Err(error) => return told(StatusCode::BAD_REQUEST, &error.description),
-    };
-    let cookie = form::cookie(&headers);
-    on_a_thread(move || {
-        let sealed = fields.one("dialogue").ok().flatten();
-        let dialogue =
-            sealed.zip(cookie).and_then(|(sealed, cookie)| engine.desk().open_dialogue(sealed, &cookie));
-        match dialogue {
-            Some(dialogue) => deal(&engine, dialogue, &fields),
-            None => told(StatusCode::FORBIDDEN, EXPIRED),
-        }
-    })
-    .await
-}
-
-async fn on_a_thread(work: impl FnOnce() -> Response<WireBody> + Send + 'static) -> Response<WireBody> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| failed())
-}
-
-fn failed() -> Response<WireBody> {
-    told(StatusCode::SERVICE_UNAVAILABLE, "The server cannot answer at the moment. Try again later.")
+    let open = |desk: &Desk<'_>, sealed: &str, cookie: &str| desk.open_dialogue(sealed, cookie);
+    sign_in::go_on((engine, headers, body), ("dialogue", EXPIRED), open, deal).await
 }
 
 fn refused(refusal: &AuthorizationRefusal) -> Response<WireBody> {
@@ -121,10 +89,7 @@ fn show(engine: &Arc<Engine>, dialogue: &Dialogue) -> Response<WireBody> {
 
 /// A form that carries the dialogue on. `inner` is HTML.
 fn form_to(desk: &Desk<'_>, dialogue: &Dialogue, action: &str, inner: &str) -> Result<String, OauthError> {
-    let sealed = desk.seal_dialogue(dialogue)?;
-    Ok(format!(
-        "<form method=\"post\" action=\"/auth/{action}\"><input type=\"hidden\" name=\"dialogue\" value=\"{sealed}\">\n{inner}</form>\n"
-    ))
+    Ok(sign_in::form_to(action, ("dialogue", &desk.seal_dialogue(dialogue)?), inner))
 }
 
 fn name_of_client(desk: &Desk<'_>, dialogue: &Dialogue) -> Result<String, OauthError> {
@@ -138,17 +103,8 @@ fn login_page(
     status: StatusCode,
     (message, name): (&str, &str),
 ) -> Response<WireBody> {
-    let focus = if name.is_empty() { ("autofocus", "") } else { ("", "autofocus") };
-    let inner = format!(
-        "<label>User name <input type=\"text\" name=\"name\" value=\"{}\" autocomplete=\"username\" required {}></label>\n\
-         <label>Password <input type=\"password\" name=\"password\" autocomplete=\"current-password\" required {}></label>\n\
-         <button type=\"submit\">Sign in</button>\n",
-        escape(name),
-        focus.0,
-        focus.1
-    );
     let message = if message.is_empty() { String::new() } else { alert(message) };
-    match (name_of_client(desk, dialogue), form_to(desk, dialogue, "login", &inner)) {
+    match (name_of_client(desk, dialogue), form_to(desk, dialogue, "login", &sign_in::fields(name))) {
         (Ok(client), Ok(form)) => {
             let intro = format!("<p>Sign in to go on to <strong>{client}</strong>.</p>\n");
             page(status, "Sign in", &format!("{message}{intro}{form}"))
@@ -166,37 +122,15 @@ pub(super) async fn login(
         let desk = engine.desk();
         let field = |name: &str| fields.one(name).ok().flatten().unwrap_or_default();
         let name = field("name");
-        let result = desk.log_in(dialogue.clone(), name, field("password"));
-        let is_refused = matches!(result, Err(LoginError::Wrong | LoginError::TooOften | LoginError::Busy));
-        let mut response = match result {
-            Ok(dialogue) => {
-                if on_record(engine, &dialogue, "POST /auth/login".to_owned()) {
-                    show(engine, &dialogue)
-                } else {
-                    failed()
-                }
+        match desk.log_in(dialogue.clone(), name, field("password")) {
+            Ok(dialogue) if on_record(engine, &dialogue, "POST /auth/login".to_owned()) => {
+                show(engine, &dialogue)
             }
-            Err(LoginError::Wrong) => {
-                let message = "User name or password is wrong.";
-                login_page(&desk, &dialogue, StatusCode::FORBIDDEN, (message, name))
-            }
-            Err(LoginError::TooOften) => {
-                let message = "This user name was tried in vain too often. Try again later.";
-                login_page(&desk, &dialogue, StatusCode::TOO_MANY_REQUESTS, (message, name))
-            }
-            Err(LoginError::Busy) => {
-                let message = "Too many are signing in at the moment. Try again in a few seconds.";
-                let mut response =
-                    login_page(&desk, &dialogue, StatusCode::TOO_MANY_REQUESTS, (message, name));
-                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
-                response
-            }
-            Err(LoginError::Failed) => failed(),
-        };
-        if is_refused {
-            response.extensions_mut().insert(Noted::Counted(Refused::Password, Some(name.to_owned())));
+            Ok(_) => failed(),
+            Err(error) => sign_in::refused(error, name, &|status, message| {
+                login_page(&desk, &dialogue, status, (message, name))
+            }),
         }
-        response
     })
     .await
 }

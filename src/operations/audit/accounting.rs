@@ -21,7 +21,6 @@ pub(in super::super) fn accounting_of_disclosures(
     session: &Session<'_>,
     call: &Call<'_>,
 ) -> Result<Answer, Refusal> {
-    call.takes_only(&["start", "end", "page"])?;
     let id = call.id()?;
     let patient = format!("Patient/{id}");
     may_ask_about(session, &patient)?;

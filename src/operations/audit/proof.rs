@@ -15,7 +15,6 @@ use super::super::session::Session;
 
 /// `AuditEvent/[id]/$audit-proof`: the leaf of the record that the event is made of, its path, and the signed root.
 pub(in super::super) fn event_proof(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
-    call.takes_only(&[])?;
     let id = call.id()?;
     // Who may not read the event learns nothing of its record.
     let read = super::super::search::audit_event(session, id.as_str())?;
@@ -30,7 +29,6 @@ pub(in super::super) fn event_proof(session: &Session<'_>, call: &Call<'_>) -> R
 /// `AuditEvent/$audit-proof`: for `record` (commit and number, as faults are named), or that the tree of `from` records is
 /// the beginning of the one of `to` records, or of all.
 pub(in super::super) fn consistency_proof(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
-    call.takes_only(&["record", "from", "to"])?;
     if !session.lens.may_audit() {
         return Err(Refusal::forbidden("this is for administrators and privacy officers"));
     }

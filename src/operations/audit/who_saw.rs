@@ -17,7 +17,6 @@ const COUNT_DEFAULT: usize = 100;
 
 /// `start` and `end` narrow it to a period, `_count` to the newest; with `page=true` it comes as a page to print as well.
 pub(in super::super) fn who_saw(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
-    call.takes_only(&["start", "end", "_count", "page"])?;
     let id = call.id()?;
     let patient = format!("Patient/{id}");
     may_ask_about(session, &patient)?;

@@ -13,7 +13,6 @@ use super::standing::{Somebody, may_ask};
 /// `actor` (reference), `role`, `purpose` (any number), `resource` (a reference, or the resource itself), or `patient` with
 /// `type` for any resource of that type that has neither labels nor dates.
 pub(in super::super) fn decide(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
-    call.takes_only(&["actor", "role", "purpose", "resource", "patient", "type"])?;
     // Before anything is looked at, so that the refusal tells nothing.
     may_ask(session)?;
     let role = call.text("role")?.map(|code| {

@@ -15,7 +15,6 @@ use super::standing::{Somebody, may_ask_about};
 /// `actor` and `purpose` narrow the explanation to one party; without them anybody is explained, whom Consents and registrations
 /// name, and each role of the own house.
 pub(in super::super) fn explain_access(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
-    call.takes_only(&["actor", "purpose"])?;
     let id = call.id()?;
     let patient = format!("Patient/{id}");
     may_ask_about(session, &patient)?;

@@ -15,7 +15,6 @@ use super::status::remarks;
 
 /// The body is the Consent, or Parameters with it as `consent`. With the id of a stored one it takes that one's place.
 pub(in super::super) fn preview(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
-    call.takes_only(&["consent"])?;
     let missing = || Refusal::bad_request(IssueCode::Required, "the body holds no Consent");
     let consent = call.resource("consent", Some("Consent")).ok_or_else(missing)?;
     let supposed = compile(consent);

@@ -15,7 +15,6 @@ pub(in super::super) fn enforcement_status(
     session: &Session<'_>,
     call: &Call<'_>,
 ) -> Result<Answer, Refusal> {
-    call.takes_only(&[])?;
     let patient = format!("Patient/{}", call.id()?);
     may_ask_about(session, &patient)?;
     let programs = session.lens.consents_of(&patient)?;

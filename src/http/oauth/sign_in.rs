@@ -1,0 +1,108 @@
+//! What the pages have in common on which somebody signs in: the form, the answer to a sign-in that failed, and forms that are good
+//! for one browser alone.
+use std::sync::Arc;
+
+use axum::body::Body as WireBody;
+use axum::http::header::{RETRY_AFTER, SET_COOKIE};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
+
+use crate::auth::{Desk, Fields, LoginError};
+use crate::operations::{Engine, Refused};
+
+use super::super::unknown::Noted;
+use super::endpoints::RETRY_SECONDS;
+use super::form;
+use super::markup::{escape, told};
+
+/// The fields for name and password, and the button, as HTML; the name that was tried stands there again.
+pub(super) fn fields(name: &str) -> String {
+    let focus = if name.is_empty() { ("autofocus", "") } else { ("", "autofocus") };
+    format!(
+        "<label>User name <input type=\"text\" name=\"name\" value=\"{}\" autocomplete=\"username\" required {}></label>\n\
+         <label>Password <input type=\"password\" name=\"password\" autocomplete=\"current-password\" required {}></label>\n\
+         <button type=\"submit\">Sign in</button>\n",
+        escape(name),
+        focus.0,
+        focus.1
+    )
+}
+
+/// Answers a sign-in that failed by the page to try again, which is made of a status and a message; it is counted as refused.
+pub(super) fn refused(
+    error: LoginError,
+    name: &str,
+    again: &dyn Fn(StatusCode, &str) -> Response<WireBody>,
+) -> Response<WireBody> {
+    let too_many = StatusCode::TOO_MANY_REQUESTS;
+    let mut response = match error {
+        LoginError::Failed => return failed(),
+        LoginError::Wrong => again(StatusCode::FORBIDDEN, "User name or password is wrong."),
+        LoginError::TooOften => {
+            again(too_many, "This user name was tried in vain too often. Try again later.")
+        }
+        LoginError::Busy => {
+            let mut response =
+                again(too_many, "Too many are signing in at the moment. Try again in a few seconds.");
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
+            response
+        }
+    };
+    response.extensions_mut().insert(Noted::Counted(Refused::Password, Some(name.to_owned())));
+    response
+}
+
+/// Reads a form that carries something sealed in a field, and has it dealt with; forms of other pages and browsers are not.
+pub(super) async fn go_on<T: 'static>(
+    (engine, headers, body): (Arc<Engine>, HeaderMap, WireBody),
+    (field, expired): (&'static str, &'static str),
+    open: fn(&Desk<'_>, &str, &str) -> Option<T>,
+    deal: fn(&Arc<Engine>, T, &Fields) -> Response<WireBody>,
+) -> Response<WireBody> {
+    let fields = match form::fields(&headers, body).await {
+        Ok(fields) => fields,
+        Err(error) => return told(StatusCode::BAD_REQUEST, &error.description),
+    };
+    let cookie = form::cookie(&headers);
+    on_a_thread(move || {
+        let sealed = fields.one(field).ok().flatten();
+        let opened = sealed.zip(cookie).and_then(|(sealed, cookie)| open(&engine.desk(), sealed, &cookie));
+        match opened {
+            Some(opened) => deal(&engine, opened, &fields),
+            None => told(StatusCode::FORBIDDEN, expired),
+        }
+    })
+    .await
+}
+
+/// A form that carries something sealed on in a field. `inner` is HTML.
+pub(super) fn form_to(action: &str, (field, sealed): (&str, &str), inner: &str) -> String {
+    format!(
+        "<form method=\"post\" action=\"/auth/{action}\"><input type=\"hidden\" name=\"{field}\" value=\"{sealed}\">\n{inner}</form>\n"
+    )
+}
+
+/// Answers with the cookie by which the browser's forms are known, the one that it has or a fresh one.
+pub(super) async fn with_cookie(
+    engine: Arc<Engine>,
+    headers: &HeaderMap,
+    make: impl FnOnce(&Arc<Engine>, &str) -> Response<WireBody> + Send + 'static,
+) -> Response<WireBody> {
+    let known = form::cookie(headers);
+    on_a_thread(move || {
+        let Some(cookie) = known.or_else(form::fresh_cookie) else { return failed() };
+        let mut response = make(&engine, &cookie);
+        if let Ok(cookie) = HeaderValue::from_str(&form::set_cookie(&cookie, engine.desk().base_url())) {
+            response.headers_mut().insert(SET_COOKIE, cookie);
+        }
+        response
+    })
+    .await
+}
+
+async fn on_a_thread(work: impl FnOnce() -> Response<WireBody> + Send + 'static) -> Response<WireBody> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| failed())
+}
+
+pub(super) fn failed() -> Response<WireBody> {
+    told(StatusCode::SERVICE_UNAVAILABLE, "The server cannot answer at the moment. Try again later.")
+}
