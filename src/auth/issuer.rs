@@ -26,7 +26,7 @@ pub(super) const TOKEN_BYTES_MAX: usize = 16 * 1024;
 const VERIFIED_MAX: usize = 10_000;
 
 /// What a token says (RFC 9068, SMART App Launch, and what Chartward adds).
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct AccessToken {
     pub iss: String,
     pub aud: String,
@@ -43,6 +43,9 @@ pub struct AccessToken {
     pub fhir_user: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patient: Option<String>,
+    /// The patient to whom the registration confines the bearer, whatever the level of the scopes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confined_to: Option<String>,
     #[serde(default)]
     pub purpose_of_use: Vec<String>,
     #[serde(default)]
@@ -324,6 +327,7 @@ impl Issuer {
             organization: claims.organization,
             fhir_user: claims.fhir_user,
             patient_context: claims.patient,
+            confined_to: claims.confined_to,
             purposes: claims.purpose_of_use,
             scopes,
             assign_ids: claims.assign_ids,
@@ -359,6 +363,7 @@ mod tests {
             organization: Some("Organization/h".to_owned()),
             fhir_user: Some("Practitioner/d1".to_owned()),
             patient: None,
+            confined_to: None,
             purpose_of_use: vec!["TREAT".to_owned()],
             assign_ids: false,
             break_glass: None,

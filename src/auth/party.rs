@@ -25,8 +25,10 @@ pub struct Party {
     pub organization: Option<String>,
     /// `Practitioner/id`, `Patient/id` and the like.
     pub fhir_user: Option<String>,
-    /// The id of the patient that a launch context narrows to.
+    /// The id of the patient of a launch, to whom scopes of the patient level narrow.
     pub patient_context: Option<String>,
+    /// The id of the patient to whom the registration confines it, whatever the level of its scopes.
+    pub confined_to: Option<String>,
     /// Codes of v3-ActReason.
     pub purposes: Vec<String>,
     pub scopes: Scopes,
@@ -62,6 +64,7 @@ impl Party {
             organization: Some(organization.to_owned()),
             fhir_user: None,
             patient_context: None,
+            confined_to: None,
             purposes: vec!["TREAT".to_owned()],
             scopes: Scopes::parse("system/*.cruds"),
             assign_ids: true,
@@ -87,6 +90,7 @@ impl Party {
             organization: None,
             fhir_user: None,
             patient_context: None,
+            confined_to: None,
             purposes: Vec::new(),
             scopes: Scopes::default(),
             assign_ids: false,

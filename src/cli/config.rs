@@ -224,7 +224,11 @@ impl Config {
         if let Some(url) = &common.public_url {
             config.public_url = Some(url.clone());
         }
-        config.check().map_err(|(key, said)| format!("{}{key}: {said}", sources.whence(key)))?;
+        config.check().map_err(|(key, said)| {
+            let by_flag = key == "public_url" && common.public_url.is_some();
+            let place = if by_flag { "--public-url: ".to_owned() } else { sources.whence(key) };
+            format!("{place}{key}: {said}")
+        })?;
         config.public_url = config.public_url.map(|url| url.trim_end_matches('/').to_owned());
         Ok(config)
     }
@@ -311,8 +315,7 @@ impl Sources<'_> {
         self.file.map_or_else(String::new, |file| format!("{}, line {line}: ", file.display()))
     }
 
-    /// Where the value of a key comes from: the variable, or the line of the file. Empty if it is from the command line or the
-    /// default.
+    /// Where the value of a key comes from: the variable, or the line of the file. Empty if it is from neither.
     fn whence(&self, key: &str) -> String {
         if let Some((name, _)) = self.own_variables().find(|(name, _)| key_of(name).replace("__", ".") == key)
         {

@@ -263,24 +263,11 @@ pub fn claims(url: &str, lifetime_seconds: i64) -> Result<AccessToken, String> {
     Ok(AccessToken {
         iss: url.to_owned(),
         aud: url.to_owned(),
-        sub: String::new(),
         client_id: "chartward".to_owned(),
         iat,
         exp: iat + lifetime_seconds,
         jti: id.iter().map(|byte| format!("{byte:02x}")).collect(),
-        scope: String::new(),
-        role: String::new(),
-        organization: None,
-        fhir_user: None,
-        patient: None,
-        purpose_of_use: Vec::new(),
-        assign_ids: false,
-        break_glass: None,
-        may_break_glass: false,
-        files_consent: false,
-        lenient: false,
-        confirmation: None,
-        grant: None,
+        ..AccessToken::default()
     })
 }
 

@@ -96,7 +96,7 @@ struct ClientAdd {
     /// What it is in the records, such as Device/id
     #[arg(long)]
     user: Option<String>,
-    /// The patient to whom it is narrowed, by id
+    /// The patient to whom it is confined, by id
     #[arg(long)]
     patient: Option<String>,
     /// For what it may ask, codes of v3-ActReason; the first is the one where it does not say
@@ -147,6 +147,8 @@ struct UserAdd {
 
 /// What is asked of the registry, and the path at which a server is asked the same.
 struct Asked<'a> {
+    /// Whether it may be asked of a directory that is not there yet: whoever adds the first may do so before the first start.
+    begins: bool,
     method: &'a str,
     path: String,
     body: Option<String>,
@@ -156,7 +158,7 @@ pub fn client(arguments: &ClientArguments) -> Result<(), String> {
     match &arguments.command {
         ClientCommand::Add(add) => {
             let body = client_registration(add)?;
-            ask(&add.common, &post("/admin/clients".to_owned(), Some(body.clone())), &|registry| {
+            ask(&add.common, &addition("/admin/clients", body.clone()), &|registry| {
                 registry.register_client(&body)
             })
         }
@@ -177,7 +179,7 @@ pub fn user(arguments: &UserArguments) -> Result<(), String> {
     match &arguments.command {
         UserCommand::Add(add) => {
             let body = user_registration(add, &password()?);
-            ask(&add.common, &post("/admin/users".to_owned(), Some(body.clone())), &|registry| {
+            ask(&add.common, &addition("/admin/users", body.clone()), &|registry| {
                 registry.register_user(&body)
             })
         }
@@ -227,11 +229,15 @@ fn enable_user(named: &Named, enabling: Enabling) -> Result<(), String> {
 }
 
 fn get(path: String) -> Asked<'static> {
-    Asked { method: "GET", path, body: None }
+    Asked { begins: false, method: "GET", path, body: None }
 }
 
 fn post(path: String, body: Option<String>) -> Asked<'static> {
-    Asked { method: "POST", path, body }
+    Asked { begins: false, method: "POST", path, body }
+}
+
+fn addition(path: &str, body: String) -> Asked<'static> {
+    Asked { begins: true, ..post(path.to_owned(), Some(body)) }
 }
 
 /// Has the registry of the data directory answer, or the server that has it open; prints the answer.
@@ -241,9 +247,7 @@ fn ask(
     here: &dyn Fn(&Registry) -> Result<Value, RegistryError>,
 ) -> Result<(), String> {
     let config = Config::load(common)?;
-    // Whoever adds the first may do so before the server is started for the first time.
-    let adds = asked.body.is_some() && !asked.path.ends_with("/password");
-    if !adds {
+    if !asked.begins {
         must_exist(&config)?;
     }
     let answer = match House::open(&config) {

@@ -29,7 +29,7 @@ pub struct Arguments {
     /// SMART scopes, such as "user/*.cruds"
     #[arg(long, default_value = "user/*.cruds")]
     scope: String,
-    /// The patient that the token is narrowed to, by id
+    /// The patient to whom the token is confined, by id
     #[arg(long)]
     patient: Option<String>,
     /// The name of the client
@@ -77,6 +77,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     token.organization.clone_from(&arguments.organization);
     token.fhir_user.clone_from(&arguments.user);
     token.patient.clone_from(&arguments.patient);
+    token.confined_to.clone_from(&arguments.patient);
     token.purpose_of_use.clone_from(&arguments.purpose);
     token.assign_ids = arguments.assign_ids;
     token.may_break_glass = arguments.may_break_glass;

@@ -78,12 +78,13 @@ impl Lens<'_> {
         // A Patient that is named is a subject already, or is no subject.
         let named = data.named.iter().filter(|reference| !reference.starts_with("Patient/"));
         for reference in named.filter(|_| depth < NAMED_DEPTH_MAX) {
-            let Some(stored) = load(&self.repository, reference)? else { continue };
-            let target = self.data(&stored)?;
-            whole.owners.extend(target.owners.iter().cloned());
-            whole.of_unknown |= target.of_unknown;
-            whole.labels.extend(target.labels.iter().cloned());
-            self.add_named(&target, whole, depth + 1)?;
+            let stored = load(&self.repository, reference)?.map(|stored| self.data(&stored)).transpose()?;
+            for target in stored.iter().chain(self.coming.get(reference)) {
+                whole.owners.extend(target.owners.iter().cloned());
+                whole.of_unknown |= target.of_unknown;
+                whole.labels.extend(target.labels.iter().cloned());
+                self.add_named(target, whole, depth + 1)?;
+            }
         }
         Ok(())
     }

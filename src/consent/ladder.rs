@@ -79,14 +79,14 @@ impl Lens<'_> {
         if data.is_work() {
             let permit = self.is_own()
                 && self.party.role.row().does_work
-                && !self.reach.is_outside_emergency(&data.owners);
+                && !self.reach.is_outside_confinement(&data.owners);
             return Ok(Ruling::of_type(Decision { permit, basis: Basis::DefaultPolicy }));
         }
         if name == "Binary" {
             return self.decide_binary(data, requester).map(Ruling::of_type);
         }
         let data = if is_whole { Cow::Owned(self.with_what_it_names(data)?) } else { Cow::Borrowed(data) };
-        if self.reach.is_outside_emergency(&data.owners) {
+        if self.reach.is_outside_confinement(&data.owners) {
             return Ok(Ruling::refused());
         }
         // Who records Consents for the hospital sees what there is to heed, whomever it denies.

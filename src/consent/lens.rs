@@ -44,6 +44,8 @@ pub struct Lens<'s> {
     pub(super) references: Mutex<HashMap<String, Arc<BTreeSet<String>>>>,
     /// What groups and teams that Consents of a patient name are to the party: team, patient.
     pub(super) memberships: Mutex<HashMap<(String, String), Membership>>,
+    /// The facts of what the same commit writes, by `Type/id`: what names it belongs to whom it belongs.
+    pub(super) coming: HashMap<String, DataFacts>,
     /// What references lead to, as the party may know it.
     targets: Mutex<HashMap<Named, Target>>,
     /// What was asked for and not shown, for the record of accesses.
@@ -89,9 +91,15 @@ impl<'s> Lens<'s> {
             passing: Decisions::default(),
             references: Mutex::default(),
             memberships: Mutex::default(),
+            coming: HashMap::new(),
             targets: Mutex::default(),
             withheld: Mutex::default(),
         })
+    }
+
+    /// Takes a resource to be there, under a reference, that the same commit writes.
+    pub fn expect(&mut self, reference: String, resource: Node<'_>) {
+        self.coming.insert(reference, DataFacts::of(resource));
     }
 
     /// Gives away what was asked for and not shown so far, for the record of accesses.
@@ -341,7 +349,7 @@ impl<'s> Lens<'s> {
         let owners = BTreeSet::from([patient.to_owned()]);
         let reach = self.reach.of(self.reach.letters("Patient"), "Patient", &owners, None);
         let represents = self.requester.represents.contains(patient);
-        (reach == Keep::Keep || represents) && !self.reach.is_outside_emergency(&owners)
+        (reach == Keep::Keep || represents) && !self.reach.is_outside_confinement(&owners)
     }
 
     /// Whether a scope with one of these letters reaches all of a type, whatever is in it and whosoever it is.

@@ -107,7 +107,7 @@ impl Lens<'_> {
             return Keep::NeedResource;
         }
         let owners = DataFacts::of_row(def, facts).owners;
-        if self.reach.is_outside_emergency(&owners) {
+        if self.reach.is_outside_confinement(&owners) {
             return Keep::Drop;
         }
         self.reach.of(self.reach.letters(&def.name), &def.name, &owners, None)
@@ -127,7 +127,7 @@ impl Lens<'_> {
     pub fn is_within_reach(&self, letters: &[Permission], resource: Node<'_>) -> Result<bool, StoreError> {
         let data = self.with_what_it_names(&DataFacts::of(resource))?;
         let reach = self.reach.of(letters, &data.type_name, &data.owners, Some(resource));
-        Ok(reach == Keep::Keep && !self.reach.is_outside_emergency(&data.owners))
+        Ok(reach == Keep::Keep && !self.reach.is_outside_confinement(&data.owners))
     }
 
     /// What the facts of a row decide; `None` if it takes the resource.

@@ -36,7 +36,7 @@ impl Lens<'_> {
         let name = data.type_name.as_str();
         let row = self.party.role.row();
         // An emergency is about one patient; it writes about no other.
-        if self.reach.is_outside_emergency(&data.owners) {
+        if self.reach.is_outside_confinement(&data.owners) {
             return Ok(false);
         }
         // Staff acts for a purpose that its role has, or not at all.

@@ -7,7 +7,7 @@ use futures_util::stream;
 
 use crate::fhirpath::{decode_base64, encode_base64};
 use crate::model::{IssueCode, Tree, parse, quote, xml_root};
-use crate::operations::{Answer, Refusal, RefusalKind};
+use crate::operations::{Answer, Payload, Refusal, RefusalKind};
 
 use super::negotiate::{self, Content, Format};
 
@@ -28,34 +28,46 @@ pub(super) fn is_write(method: &Method, path: &[String]) -> bool {
         && path.first().is_some_and(|segment| segment == "Binary")
 }
 
-/// Whether the content is itself a Binary resource (R4 binary.html#rest). What says that it is FHIR and is neither JSON nor XML is
-/// no content either.
-pub(super) fn is_resource(headers: &HeaderMap, bytes: &[u8]) -> Result<bool, Refusal> {
-    let says_fhir = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.to_ascii_lowercase().contains("fhir+"));
+/// Reads what is written to a Binary: the resource, where the content is one (R4 binary.html#rest), and else one made of the bytes.
+pub(super) fn read(path: &[String], headers: &HeaderMap, bytes: &[u8]) -> Result<Payload, Refusal> {
+    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = media_type.to_ascii_lowercase();
+    let says_fhir = ["fhir+json", "fhir+xml"].iter().any(|format| media_type.contains(format));
     let malformed = |what: &str| {
         let issue = crate::model::Issue::error(IssueCode::Structure, format!("the content is no {what}"));
         Refusal::new(RefusalKind::BadRequest, issue)
     };
-    match negotiate::content(headers) {
+    let content = negotiate::content(headers);
+    match content {
         Content::Resource(Format::Json) => match parse(bytes.to_vec()) {
-            Ok(tree) => Ok(tree.root().str_at("resourceType") == Some("Binary")),
-            Err(_) if says_fhir => Err(malformed("JSON")),
-            Err(_) => Ok(false),
+            Ok(tree) if tree.root().str_at("resourceType") == Some("Binary") => {
+                return Ok(Payload::Resource(tree));
+            }
+            Err(_) if says_fhir => return Err(malformed("JSON")),
+            Ok(_) | Err(_) => {}
         },
         Content::Resource(Format::Xml) => match xml_root(bytes) {
-            Some(root) => Ok(root.as_deref() == Some("Binary")),
-            None if says_fhir => Err(malformed("XML")),
-            None => Ok(false),
+            Some(root) if root.as_deref() == Some("Binary") => {
+                return super::service::read(content, bytes.to_vec());
+            }
+            None if says_fhir => return Err(malformed("XML")),
+            Some(_) | None => {}
         },
-        Content::JsonPatch | Content::Form | Content::Unknown => Ok(false),
+        // It may well be a Binary of another release: as bytes, nobody would see what is in it.
+        Content::Unknown if says_fhir => {
+            let issue = crate::model::Issue::error(
+                IssueCode::NotSupported,
+                "the content is of another release of FHIR",
+            );
+            return Err(Refusal::new(RefusalKind::UnsupportedMediaType, issue));
+        }
+        Content::JsonPatch | Content::Form | Content::Unknown => {}
     }
+    wrap(path, headers, bytes).map(Payload::Resource)
 }
 
 /// The resource of bytes that were sent.
-pub(super) fn wrap(path: &[String], headers: &HeaderMap, bytes: &[u8]) -> Result<Tree, Refusal> {
+fn wrap(path: &[String], headers: &HeaderMap, bytes: &[u8]) -> Result<Tree, Refusal> {
     let refuse = || {
         let issue = crate::model::Issue::error(IssueCode::NotSupported, "the content type is no media type");
         Refusal::new(RefusalKind::UnsupportedMediaType, issue)

@@ -93,6 +93,22 @@ pub(super) fn answer(headers: &HeaderMap, format: Option<&str>) -> Option<Format
     if any { best.map(|(_, format)| format) } else { Some(Format::Json) }
 }
 
+/// Whether HTML is wanted rather than any form of FHIR: by weight, and of what weighs the same by what is named first.
+pub(super) fn prefers_html(headers: &HeaderMap) -> bool {
+    let mut best: Option<(u32, bool)> = None;
+    for value in headers.get_all(ACCEPT) {
+        for part in value.to_str().unwrap_or_default().split(',') {
+            let (media_type, quality) = (plain(part), quality(part));
+            let is_html = matches!(media_type.as_str(), "text/html" | "application/xhtml+xml");
+            let is_named = is_html || Format::of(&media_type).is_some();
+            if is_named && quality > 0 && best.is_none_or(|(known, _)| quality > known) {
+                best = Some((quality, is_html));
+            }
+        }
+    }
+    best.is_some_and(|(_, is_html)| is_html)
+}
+
 /// The weight of a part, in thousandths.
 fn quality(part: &str) -> u32 {
     let weight = part.split(';').skip(1).find_map(|parameter| parameter.trim().strip_prefix("q="));
@@ -105,8 +121,30 @@ fn quality(part: &str) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Format, answer};
+    use super::{Format, answer, prefers_html};
     use axum::http::{HeaderMap, HeaderValue, header::ACCEPT};
+
+    #[test]
+    fn browsers_are_told_from_programs() {
+        let asks = |accept: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT, HeaderValue::from_str(accept).unwrap());
+            prefers_html(&headers)
+        };
+        assert!(asks("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"));
+        assert!(asks("application/xml;q=0.9, text/html"));
+        for program in [
+            "*/*",
+            "application/fhir+json",
+            "application/fhir+json, text/html",
+            "text/html;q=0.1, application/fhir+json",
+            "text/html;q=0",
+            "application/xml",
+        ] {
+            assert!(!asks(program), "{program}");
+        }
+        assert!(!prefers_html(&HeaderMap::new()));
+    }
 
     #[test]
     fn the_best_that_can_be_had_is_chosen() {

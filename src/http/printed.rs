@@ -7,7 +7,7 @@ use crate::fhirpath::decode_base64;
 use crate::model::parse;
 use crate::operations::Answer;
 
-use super::welcome::wants_html;
+use super::negotiate::prefers_html;
 
 /// The operations that have a page, and the parameter by which it is made.
 const OPERATIONS: [&str; 2] = ["$who-saw", "$accounting-of-disclosures"];
@@ -18,7 +18,7 @@ pub(super) fn is_asked_for(method: &Method, path: &[String], headers: &HeaderMap
     matches!(*method, Method::GET | Method::HEAD)
         && path.last().is_some_and(|last| OPERATIONS.contains(&last.as_str()))
         && !has_format
-        && wants_html(headers)
+        && prefers_html(headers)
 }
 
 /// Puts the page in the place of the Parameters that bring it. An answer without one stays as it is.

@@ -356,10 +356,8 @@ async fn read_request(
         };
         let payload = if binary::is_write(method, &path) {
             let bytes = bytes(app, headers, body).await?;
-            match binary::is_resource(headers, &bytes)? {
-                true => in_a_thread(negotiate::content(headers), bytes.to_vec()).await?,
-                false => Payload::Resource(binary::wrap(&path, headers, &bytes)?),
-            }
+            let (path, headers) = (path.clone(), headers.clone());
+            in_a_thread(bytes.len(), move || binary::read(&path, &headers, &bytes)).await?
         } else {
             payload(app, verb, &path, headers, body).await?
         };
@@ -395,20 +393,12 @@ fn conditions(headers: &HeaderMap) -> Result<Headers, Refusal> {
         let wrong =
             || refuse(RefusalKind::BadRequest, IssueCode::Value, format!("the header {name} cannot be read"));
         let Some(value) = values.next() else { return Ok(None) };
-        let text = value.to_str().map_err(|_| wrong())?;
+        // A Provenance may hold more than ASCII.
+        let text = std::str::from_utf8(value.as_bytes()).map_err(|_| wrong())?;
         if values.next().is_some() { Err(wrong()) } else { Ok(Some(text.to_owned())) }
     };
-    // A header may hold more than ASCII, as the JSON of a name does.
-    let provenance = match headers.get("x-provenance").map(|value| std::str::from_utf8(value.as_bytes())) {
-        Some(Ok(text)) => Some(text.to_owned()),
-        None => None,
-        Some(Err(_)) => {
-            let message = "the header x-provenance is not UTF-8";
-            return Err(refuse(RefusalKind::BadRequest, IssueCode::Value, message));
-        }
-    };
     let mut read = Headers {
-        provenance,
+        provenance: text("x-provenance")?,
         if_match: text("if-match")?,
         if_none_match: text("if-none-match")?,
         if_none_exist: text("if-none-exist")?,
@@ -463,16 +453,18 @@ async fn payload(
         let message = "the content type is not one that is taken here: resources are FHIR 4.0 in JSON or XML";
         return Err(refuse(RefusalKind::UnsupportedMediaType, IssueCode::NotSupported, message));
     }
-    in_a_thread(content, bytes.to_vec()).await
+    in_a_thread(bytes.len(), move || read(content, bytes.to_vec())).await
 }
 
 /// Reads a body, a large one in a thread of its own.
-async fn in_a_thread(content: Content, bytes: Vec<u8>) -> Result<Payload, Refusal> {
-    if bytes.len() <= READ_INLINE_BYTES_MAX {
-        return read(content, bytes);
+async fn in_a_thread(
+    len: usize,
+    read: impl FnOnce() -> Result<Payload, Refusal> + Send + 'static,
+) -> Result<Payload, Refusal> {
+    if len <= READ_INLINE_BYTES_MAX {
+        return read();
     }
-    let read = tokio::task::spawn_blocking(move || read(content, bytes)).await;
-    read.unwrap_or_else(|_| {
+    tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| {
         Err(refuse(RefusalKind::Internal, IssueCode::Exception, "the body could not be read"))
     })
 }
@@ -503,7 +495,7 @@ async fn bytes(app: &App, headers: &HeaderMap, body: WireBody) -> Result<axum::b
     packed::unpacked(headers, collected.to_bytes(), app.limits.body_bytes_max).await?.ok_or_else(too_large)
 }
 
-fn read(content: Content, bytes: Vec<u8>) -> Result<Payload, Refusal> {
+pub(super) fn read(content: Content, bytes: Vec<u8>) -> Result<Payload, Refusal> {
     match content {
         Content::JsonPatch => Ok(Payload::JsonPatch(bytes)),
         Content::Form => {

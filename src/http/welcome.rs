@@ -1,8 +1,9 @@
 //! The page for a browser that opens the server's address or the base of the API: what stands here, and where to go on.
 use axum::body::Body as WireBody;
-use axum::http::header::{ACCEPT, CACHE_CONTROL, VARY};
+use axum::http::header::{CACHE_CONTROL, VARY};
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
 
+use super::negotiate;
 use super::oauth::{escape, page};
 
 /// Whether a request opens the address of the server, or the base of the API, with a browser.
@@ -10,18 +11,7 @@ pub(super) fn is_asked_for(method: &Method, uri: &Uri, headers: &HeaderMap) -> b
     matches!(*method, Method::GET | Method::HEAD)
         && matches!(uri.path(), "/" | "/fhir" | "/fhir/")
         && uri.query().is_none_or(str::is_empty)
-        && wants_html(headers)
-}
-
-/// Whether HTML is named before any form of FHIR.
-pub(super) fn wants_html(headers: &HeaderMap) -> bool {
-    let named = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let mut types = named
-        .flat_map(|value| value.split(','))
-        .map(|part| part.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
-    types
-        .find(|name| name.contains("html") || name.contains("json") || name.contains("xml"))
-        .is_some_and(|first| first == "text/html" || first == "application/xhtml+xml")
+        && negotiate::prefers_html(headers)
 }
 
 pub(super) fn answer(base_url: &str) -> Response<WireBody> {
@@ -45,26 +35,4 @@ pub(super) fn answer(base_url: &str) -> Response<WireBody> {
     headers.insert(VARY, HeaderValue::from_static("Accept"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use axum::http::{HeaderMap, HeaderValue, header::ACCEPT};
-
-    use super::wants_html;
-
-    #[test]
-    fn browsers_are_told_from_programs() {
-        let asks = |accept: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(ACCEPT, HeaderValue::from_str(accept).unwrap());
-            wants_html(&headers)
-        };
-        assert!(asks("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"));
-        for program in ["*/*", "application/fhir+json", "application/fhir+json, text/html", "application/xml"]
-        {
-            assert!(!asks(program), "{program}");
-        }
-        assert!(!wants_html(&HeaderMap::new()));
-    }
 }

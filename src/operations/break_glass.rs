@@ -76,15 +76,14 @@ fn token(session: &Session<'_>, patient: &str, reason: &str) -> Result<SignedTok
         organization: party.organization.clone(),
         fhir_user: party.fhir_user.clone(),
         patient: Some(patient.to_owned()),
+        confined_to: party.confined_to.clone(),
         purpose_of_use: vec!["BTG".to_owned()],
-        assign_ids: false,
         break_glass: Some(BreakGlass { patient: patient.to_owned(), reason: reason.to_owned() }),
-        may_break_glass: false,
-        files_consent: false,
         lenient: party.lenient,
         confirmation: party.certificate.as_ref().map(Confirmation::of),
         // What ends the party's tokens ends this one too.
         grant: party.grant.clone(),
+        ..AccessToken::default()
     };
     engine.issuer().signed(&token).map_err(|error| {
         let outcome =

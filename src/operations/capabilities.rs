@@ -14,11 +14,12 @@ use super::answer::{Answer, Body, Kind, Public, Refusal};
 use super::engine::Engine;
 use super::operation::{Operation, operations_of, operations_of_system};
 use super::operation_definitions::definition_url;
-use super::read::entity_tag;
+use super::read::names_version;
 use super::request::Request;
 use super::table::{INTERACTIONS, Level};
 
-/// A CapabilityStatement. Nobody else can make one, so that no other text becomes public by its name.
+/// A CapabilityStatement, made of the tables and of the URLs of definitions. Nobody else can make one, so that no other text becomes
+/// public.
 pub(super) struct Statement(Arc<Value>);
 
 impl Statement {
@@ -83,9 +84,7 @@ pub(super) fn capabilities(engine: &Engine, party: &Party, request: &Request) ->
     if let Some(reduced) = reduced(&made.statement, value_of("_summary"), value_of("_elements"))? {
         made = Made::of(reduced);
     }
-    let names = |tags: &String| {
-        tags.trim() == "*" || tags.split(',').any(|one| entity_tag(one) == Some(made.tag.as_str()))
-    };
+    let names = |tags: &String| names_version(tags, &made.tag);
     let is_unchanged = request.headers.if_none_match.as_ref().is_some_and(names);
     let mut answer = if is_unchanged {
         Answer::new(Kind::NotModified, Body::None)
@@ -96,7 +95,8 @@ pub(super) fn capabilities(engine: &Engine, party: &Party, request: &Request) ->
     Ok(answer)
 }
 
-/// It is the same until other search parameters are in force, and large; anybody may ask for it.
+/// It is the same until other search parameters are in force, or a definition is stored that it names by its URL (CHOICE: URLs of
+/// definitions are told to everybody, as they are of no patient); it is large, and anybody may ask for it.
 fn statement(engine: &Engine, variant: Variant) -> Result<Made, Refusal> {
     let snapshot = engine.kv.snapshot(At::Latest)?;
     let params = engine.index.params(&*snapshot)?;

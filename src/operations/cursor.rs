@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
 use crate::auth::{Party, base64_url};
-use crate::fhirpath::decode_base64;
+use crate::fhirpath::decode_base64_url;
 use crate::model::{IssueCode, Millis, encode};
 use crate::store::Way;
 
@@ -81,8 +81,10 @@ impl Cursor {
 /// can follow.
 const INLINE_BYTES_MAX: usize = 1_024;
 
-/// A query, unpacked; longer ones are not made.
-const QUERY_BYTES_MAX: u64 = 16 * 1_024 * 1_024;
+/// A query, unpacked, in bytes: a longer one has no pages.
+const QUERY_BYTES_MAX: usize = 16 * 1_024 * 1_024;
+
+const NOT_YOURS: &str = "the page link is none of yours";
 
 /// Parameters that say how to answer: they stand beside a cursor, and may be added to it.
 const ANSWER_PARAMETERS: [&str; 2] = ["_format", "_pretty"];
@@ -101,7 +103,13 @@ impl Engine {
             let pairs = pairs.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value)));
             pairs.collect::<Vec<_>>().join("&")
         };
-        let packed = pack(&text(&sealed));
+        let sealed = text(&sealed);
+        if sealed.len() > QUERY_BYTES_MAX {
+            let message =
+                format!("a query of more than {QUERY_BYTES_MAX} bytes has no other pages than the first");
+            return Err(Refusal::bad_request(IssueCode::TooCostly, message));
+        }
+        let packed = pack(&sealed);
         let mut bytes = cursor.bytes();
         if packed.len() <= INLINE_BYTES_MAX {
             bytes.push(0);
@@ -141,21 +149,8 @@ impl Engine {
                 format!("`{name}` cannot be added to a page link, {} can", ANSWER_PARAMETERS.join(" and "));
             return Err(Refusal::bad_request(IssueCode::Invalid, message));
         }
-        let (_, query) = self.opened(&text, party, &request.path.join("/"))?;
-        request.query.splice(0..0, decode_pairs(&query));
-        Ok(())
-    }
-
-    fn opened(&self, text: &str, party: &Party, path: &str) -> Result<(Cursor, String), Refusal> {
-        let wrong = || Refusal::bad_request(IssueCode::Invalid, "the page link is none of yours");
-        let padding = "=".repeat((4 - text.len() % 4) % 4);
-        let bytes =
-            decode_base64(&(text.replace('-', "+").replace('_', "/") + &padding)).ok_or_else(wrong)?;
-        let plain = self.unseal(bytes, &binding(party, path)).ok_or_else(wrong)?;
-        let cursor = Cursor::read(&plain).ok_or_else(wrong)?;
-        if self.now() - cursor.made > CURSOR_MS_MAX {
-            return Err(crate::store::StoreError::Expired.into());
-        }
+        let (cursor, plain) = self.opened(&text, party, &request.path.join("/"))?;
+        let wrong = || Refusal::bad_request(IssueCode::Invalid, NOT_YOURS);
         let (is_kept, rest) = plain.get(LEN..).and_then(<[u8]>::split_first).ok_or_else(wrong)?;
         let query = if *is_kept == 1 {
             let kept = self.kept_query(party, rest, cursor.made)?;
@@ -163,7 +158,21 @@ impl Engine {
         } else {
             unpack(rest)
         };
-        Ok((cursor, query.ok_or_else(wrong)?))
+        let query = query.ok_or_else(wrong)?;
+        request.query.splice(0..0, decode_pairs(&query));
+        Ok(())
+    }
+
+    /// What is sealed in a link that is good: its place, which is at the beginning of the bytes.
+    fn opened(&self, text: &str, party: &Party, path: &str) -> Result<(Cursor, Vec<u8>), Refusal> {
+        let wrong = || Refusal::bad_request(IssueCode::Invalid, NOT_YOURS);
+        let bytes = decode_base64_url(text).ok_or_else(wrong)?;
+        let plain = self.unseal(bytes, &binding(party, path)).ok_or_else(wrong)?;
+        let cursor = Cursor::read(&plain).ok_or_else(wrong)?;
+        if self.now() - cursor.made > CURSOR_MS_MAX {
+            return Err(crate::store::StoreError::Expired.into());
+        }
+        Ok((cursor, plain))
     }
 
     /// Nonce, text and tag.
@@ -198,7 +207,8 @@ fn pack(text: &str) -> Vec<u8> {
 
 fn unpack(bytes: &[u8]) -> Option<String> {
     let mut text = String::new();
-    flate2::read::DeflateDecoder::new(bytes).take(QUERY_BYTES_MAX).read_to_string(&mut text).ok()?;
+    let limit = u64::try_from(QUERY_BYTES_MAX).unwrap_or(u64::MAX);
+    flate2::read::DeflateDecoder::new(bytes).take(limit).read_to_string(&mut text).ok()?;
     Some(text)
 }
 

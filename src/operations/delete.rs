@@ -6,6 +6,7 @@ use crate::model::ResourceId;
 use crate::store::{Change, Derived, Method};
 
 use super::answer::{Answer, Body, Kind, Refusal};
+use super::cascade;
 use super::precondition;
 use super::session::{Session, Writable};
 use super::write::{Input, Planned, Prepared};
@@ -31,12 +32,15 @@ pub(super) fn prepare(
         session.lens.refuse_to_write(format!("{}/{id}", def.name), tree.root());
         return Err(Refusal::forbidden("the party may not delete this"));
     }
-    super::integrity::check_referrers(session, def, id)?;
-    let cascades = super::cascade::is_asked_for(input)?;
+    let cascades = cascade::is_asked_for(input)?;
+    let subjects = session.lens.subjects_of(tree.root())?;
+    let mut expectations = match cascades {
+        true => cascade::not_held(session, &subjects)?,
+        false => super::hold::not_held(session, &subjects)?,
+    };
     if !cascades {
-        super::cascade::check_patient(session, def, id)?;
+        expectations.extend(super::integrity::check_referrers(session, def, id)?);
     }
-    let expectations = super::hold::not_held(session, &session.lens.subjects_of(tree.root())?)?;
     // The facts stay: they say for whom the deletion itself is news.
     let derived = Derived { entries: Vec::new(), facts: current.facts.clone() };
     let writer = session.repository().writer(current.row, current.sequence)?;
@@ -51,16 +55,9 @@ pub(super) fn prepare(
         writer: None,
         belongs,
     };
-    let mut planned = Planned {
-        change,
-        kind: Kind::NoContent,
-        expectations,
-        warnings: Vec::new(),
-        also: Vec::new(),
-        is_unread: !is_read,
-    };
+    let mut planned = Planned { expectations, is_unread: !is_read, ..Planned::of(change, Kind::NoContent) };
     if cascades {
-        super::cascade::extend(session, &mut planned)?;
+        cascade::extend(session, &mut planned)?;
     }
     Ok(Prepared::Change(Box::new(planned)))
 }

@@ -103,7 +103,7 @@ pub struct Engine {
     pub(super) audit_signer: Option<Arc<Signer>>,
     /// The embedded authorization server, with the registry of clients and users.
     pub authorization: AuthorizationServer,
-    /// The CapabilityStatement, with the search parameters that it is of.
+    /// The CapabilityStatements that were made, by what they differ in, with the state of the store that each is of.
     pub(super) statements: Mutex<HashMap<capabilities::Variant, capabilities::Kept>>,
     /// Who was refused and is not known.
     pub(super) refusals: Refusals,

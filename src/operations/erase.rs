@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::audit::{self, Action, ERASE, Erased};
 use crate::definitions::r4;
 use crate::model::{Issue, IssueCode, JsonKind, Node, Reference, ReferenceTarget, ResourceId, parse};
-use crate::store::{At, CommitError, Current, Draft, Expectation, Key, KeyRange, Space};
+use crate::store::{At, CommitError, Current, Draft};
 
 use super::answer::{Answer, Refusal, RefusalKind};
 use super::parameters::{Call, Parameters};
@@ -52,10 +52,7 @@ fn attempt(
 
     let mut draft = Draft::default();
     held.into_iter().for_each(|expectation| draft.expect(expectation));
-    // Whatever is written about the patient meanwhile is on record as such.
-    let concerned = Key::new(Space::AuditPatient).text(id.as_str().as_bytes()).into_bytes();
-    let since = session.snapshot().sequence();
-    draft.expect(Expectation::Unchanged { range: KeyRange::prefix(concerned), since });
+    draft.expect(super::integrity::nothing_new_about(session, id));
     let mut versions = 0;
     for current in plan.erased.values() {
         versions += draft.erase(session.snapshot(), current)?;

@@ -3,6 +3,7 @@
 use crate::consent::{DataFacts, Writing};
 use crate::definitions::{ParamType, TypeDef, r4};
 use crate::model::{Issue, IssueCode, JsonKind, Node, Reference, ReferenceTarget, ResourceId, ResourceKey};
+use crate::store::{Expectation, Key, KeyRange, Space};
 
 use super::answer::{Refusal, RefusalKind};
 use super::session::{Seen, Session};
@@ -79,22 +80,70 @@ fn key_of(reference: &str) -> Option<ResourceKey> {
     ResourceKey::new(type_name, id)
 }
 
-/// Refuses to delete what something that the party sees refers to.
-pub(super) fn check_referrers(session: &Session<'_>, def: &TypeDef, id: &ResourceId) -> Result<(), Refusal> {
-    if !session.engine.options.referential_integrity {
-        return Ok(());
+/// More referring resources are not counted one by one.
+const COUNTED_MAX: usize = 1_000;
+
+/// Refuses to delete what something refers to that the party sees and that the same request does not delete: a Patient always, unless
+/// the deployment has it otherwise, and everything where it asks for referential integrity. What the party does not see keeps its
+/// subject, and stays governed by that patient's Consents. Gives what has to stay so.
+pub(super) fn check_referrers(
+    session: &Session<'_>,
+    def: &TypeDef,
+    id: &ResourceId,
+) -> Result<Vec<Expectation>, Refusal> {
+    let options = &session.engine.options;
+    let is_kept_patient = &*def.name == "Patient" && options.keep_patients_referred_to;
+    if !options.referential_integrity && !is_kept_patient {
+        return Ok(Vec::new());
     }
-    for source in r4().resources() {
+    let what = match referrers(session, def, id)? {
+        0 if is_kept_patient => return Ok(vec![nothing_new_about(session, id)]),
+        0 => return Ok(Vec::new()),
+        1 => "one resource refers".to_owned(),
+        count if count > COUNTED_MAX => format!("more than {COUNTED_MAX} resources refer"),
+        count => format!("{count} resources refer"),
+    };
+    let instead = match is_kept_patient {
+        true => ", or what is about this patient alone with it by `_cascade=delete`",
+        false => "",
+    };
+    let message = format!("{what} to the {}: delete what refers to it first{instead}", def.name);
+    Err(Refusal::new(RefusalKind::Conflict, Issue::error(IssueCode::Conflict, message)))
+}
+
+/// How many resources refer to one that the party knows of and the same request does not delete; one more than are counted at most.
+pub(super) fn referrers(session: &Session<'_>, def: &TypeDef, id: &ResourceId) -> Result<usize, Refusal> {
+    let knows_all = session.engine.options.referential_integrity && session.lens.keeps_record();
+    let mut count = 0;
+    for source in r4().resources().filter(|source| &*source.name != "AuditEvent") {
+        let mut rows = Vec::new();
         let references = session.params.of(source).iter().filter(|param| param.kind == ParamType::Reference);
         for param in references.filter(|param| param.targets.contains(&&*def.name)) {
-            for row in session.repository().referrers(source, param, &def.name, id.as_str())? {
-                if session.lens.keeps_record() || session.repository().is_visible(row, &session.lens)? {
-                    let message = format!("a {} refers to the resource", source.name);
-                    let issue = Issue::error(IssueCode::Conflict, message);
-                    return Err(Refusal::new(RefusalKind::Conflict, issue));
+            rows.extend(session.repository().referrers(source, param, &def.name, id.as_str())?);
+        }
+        rows.sort_unstable();
+        rows.dedup();
+        for row in rows {
+            let Some(current) = session.repository().current_of_row(row)? else { continue };
+            let is_itself = current.def.id == def.id && current.id == *id;
+            let goes = session.going.contains(&format!("{}/{}", current.def.name, current.id));
+            if current.deleted || is_itself || goes {
+                continue;
+            }
+            if knows_all || session.repository().is_visible(row, &session.lens)? {
+                count += 1;
+                if count > COUNTED_MAX {
+                    return Ok(count);
                 }
             }
         }
     }
-    Ok(())
+    Ok(count)
+}
+
+/// That nothing is written about a patient meanwhile: it would be on record as such.
+pub(super) fn nothing_new_about(session: &Session<'_>, id: &ResourceId) -> Expectation {
+    let concerned = Key::new(Space::AuditPatient).text(id.as_str().as_bytes()).into_bytes();
+    let since = session.snapshot().sequence();
+    Expectation::Unchanged { range: KeyRange::prefix(concerned), since }
 }

@@ -2,28 +2,31 @@
 //! the party sees of a type or of the server. A PUT that leaves a security label out does not take it off; `$meta-delete` does, by
 //! who may lower labels.
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::audit::{self, Action};
+use crate::audit::Action;
 use crate::auth::Permission;
 use crate::consent::{Disclosed, Finding, Writing};
 use crate::definitions::{TypeDef, r4};
 use crate::model::{IssueCode, Node, minify, parse};
-use crate::store::{Draft, View};
+use crate::store::{Current, Stored, View};
+use crate::validate::{Incoming, Rules, Valid};
 
-use super::answer::{Answer, Body, Kind, Refusal};
+use super::answer::{Answer, Body, Kind, Refusal, RefusalKind};
 use super::parameters::Call;
+use super::request::{Headers, Preference};
 use super::route::Place;
 use super::session::{Seen, Session, Writable};
 use super::work::remade;
-use super::write::{Planned, finish};
+use super::write::{Planned, committed, put, settled};
 
 /// The parts of Meta that are told, added and taken off, and the search parameters that know them.
 const PARTS: [(&str, &str); 3] = [("security", "_security"), ("tag", "_tag"), ("profile", "_profile")];
 
-/// More values or resources than these are not looked at to tell what is in use.
-const LOOKED_AT_MAX: usize = 100_000;
+/// More values in use than these are not told. What is passed by because it is hidden does not count: the answer would tell of it.
+const VALUES_MAX: usize = 10_000;
 
 /// Meta of a resource; or what all resources of a type, or of the server, have in theirs, as far as the party sees them.
 pub(super) fn meta(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
@@ -42,19 +45,17 @@ pub(super) fn meta(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Ref
         }
     };
     let mut found = Vec::new();
-    let mut looked_at = 0;
     for (part, code) in PARTS {
         let mut values = BTreeSet::new();
         for def in types.iter().filter(|def| &*def.name != "AuditEvent") {
             let Some(param) = session.params.find(def, code) else { continue };
             let sight = session.lens.finding(Finding::Visible);
             let view = View::new(session.repository(), None, &sight);
-            let entries = view.values_in_use(def, param.id, LOOKED_AT_MAX.saturating_sub(looked_at))?;
-            let Some((entries, count)) = entries else {
-                let message = format!("more than {LOOKED_AT_MAX} values would have to be looked at");
+            let entries = view.values_in_use(def, param.id, VALUES_MAX + 1)?;
+            if entries.len() > VALUES_MAX {
+                let message = format!("more than {VALUES_MAX} values are in use");
                 return Err(Refusal::bad_request(IssueCode::TooCostly, message));
-            };
-            looked_at += count;
+            }
             values.extend(
                 entries.iter().filter_map(|entry| {
                     entry.token().or_else(|| entry.uri().map(|uri| (uri, String::new())))
@@ -77,7 +78,16 @@ pub(super) fn meta(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Ref
 /// `meta`: what is to be added. Answers with what there is then.
 pub(super) fn meta_add(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
     let given = given(call)?;
-    changed(session, call, "$meta-add", &|resource| add(resource, given))
+    let add = |session: &Session<'_>, target: &Target| {
+        let mut resource = target.json()?;
+        add(&mut resource, given);
+        // As an update that brings the whole: what is added may be anything.
+        let unprocessable = |outcome| Refusal::new(RefusalKind::Unprocessable, outcome);
+        let tree = parse(resource.to_string().into_bytes()).map_err(|_| unreadable())?;
+        let valid = Valid::check(Incoming::new(tree), r4(), Rules::default()).map_err(unprocessable)?;
+        put(session, &valid, target.stored.id.clone(), Some((*target.current).clone()))
+    };
+    changed(session, call, "$meta-add", &add)
 }
 
 /// `meta`: what is to go. Answers with what is left.
@@ -87,7 +97,17 @@ pub(super) fn meta_delete(session: &Session<'_>, call: &Call<'_>) -> Result<Answ
     if lowers && !(session.lens.is_own() && session.lens.party().role.row().lowers_labels) {
         return Err(Refusal::forbidden("the party may not take security labels off"));
     }
-    changed(session, call, "$meta-delete", &|resource| take_off(resource, given))
+    let take_off = |session: &Session<'_>, target: &Target| {
+        let mut resource = target.json()?;
+        take_off(&mut resource, given);
+        let before = parse(target.stored.text.clone().into_bytes()).map_err(|_| unreadable())?;
+        if !session.lens.may_write(before.root(), Writing::Change)? {
+            return Err(Refusal::may_not_write());
+        }
+        // An update would leave the labels where they are.
+        remade(session, (*target.current).clone(), &resource).map(|change| Planned::of(change, Kind::Ok))
+    };
+    changed(session, call, "$meta-delete", &take_off)
 }
 
 fn given<'r>(call: &Call<'r>) -> Result<Node<'r>, Refusal> {
@@ -95,45 +115,46 @@ fn given<'r>(call: &Call<'r>) -> Result<Node<'r>, Refusal> {
     call.value("meta", "valueMeta").ok_or_else(missing)
 }
 
-/// Changes the Meta of a resource, if that changes anything.
+/// The resource whose Meta is changed.
+struct Target {
+    current: Box<Current>,
+    stored: Box<Stored>,
+}
+
+impl Target {
+    fn json(&self) -> Result<Value, Refusal> {
+        serde_json::from_str(&self.stored.text).map_err(|_| unreadable())
+    }
+}
+
+fn unreadable() -> Refusal {
+    Refusal::bad_request(IssueCode::Structure, "the resource cannot be read")
+}
+
+/// Changes the Meta of a resource, as every write is committed, and answers with the Meta alone.
 fn changed(
     session: &Session<'_>,
     call: &Call<'_>,
     name: &'static str,
-    change: &dyn Fn(&mut Value),
+    plan: &dyn Fn(&Session<'_>, &Target) -> Result<Planned, Refusal>,
 ) -> Result<Answer, Refusal> {
     let (def, id) = call.instance()?;
-    let party = session.lens.party();
-    let Writable::Resource { current, stored, is_whole, .. } =
-        session.look_to_write(&[Permission::Update], def, id)?
-    else {
-        return Err(Refusal::not_found());
-    };
-    let unreadable = || Refusal::bad_request(IssueCode::Structure, "the resource cannot be read");
-    let before = parse(stored.text.clone().into_bytes()).map_err(|_| unreadable())?;
-    if !is_whole || !session.lens.may_write(before.root(), Writing::Change)? {
-        return Err(Refusal::may_not_write());
-    }
-    let mut resource: Value = serde_json::from_str(&stored.text).map_err(|_| unreadable())?;
-    let as_it_was = resource.clone();
-    change(&mut resource);
-    if resource == as_it_was {
-        return match session.look(def, id)? {
-            Seen::Resource { disclosed, .. } => Ok(Answer::of(Kind::Ok, disclosed.meta())),
-            Seen::Deleted(_) | Seen::Nothing { .. } => Err(Refusal::not_found()),
+    let headers = Headers { preference: Preference::Representation, ..call.request.headers.clone() };
+    let party = Arc::new(session.lens.party().clone());
+    let asked = (call.request.asked(), headers.preference);
+    let mut answer = committed(session.engine, &party, (name, Action::Update), asked, &|session| {
+        let Writable::Resource { current, stored, is_whole, .. } =
+            session.look_to_write(&[Permission::Update], def, id)?
+        else {
+            return Err(Refusal::not_found());
         };
-    }
-    let subjects: BTreeSet<String> = session.lens.subjects_of(before.root())?;
-    let mut change = remade(session, *current, &resource)?;
-    let mut draft = Draft::packed(&session.engine.packing);
-    draft.push(session.snapshot(), &mut change)?;
-    let mut access = session.engine.begin_record(party, (name, Action::Update), call.request.asked())?;
-    access.concern(&subjects);
-    super::audit::add_change(&mut access, &change);
-    draft.batch.writes.extend(audit::writes(&access, 0));
-    let committed = session.engine.kv.commit(draft.batch).wait()?;
-    let planned = Planned::of(change, Kind::Ok);
-    let mut answer = finish(session, planned, committed, 0, &call.request.headers)?;
+        if !is_whole {
+            return Err(Refusal::may_not_write());
+        }
+        let target = Target { current, stored };
+        let planned = plan(session, &target)?;
+        settled(session, planned, (&target.current, &target.stored), &headers)
+    })?;
     if let Body::Disclosed(disclosed) = &answer.body {
         answer.body = Body::Disclosed(disclosed.meta());
     }

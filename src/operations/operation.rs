@@ -41,8 +41,23 @@ pub struct Takes {
 pub enum Definition {
     /// The canonical URL of the standard's definition, or a guide's.
     Elsewhere(&'static str),
-    /// What one of Chartward's own does.
-    Own(&'static str),
+    /// One of Chartward's own.
+    Own {
+        /// What it does.
+        says: &'static str,
+        /// Whether anything is changed by it beside the record of accesses.
+        changes: bool,
+        /// Whether it answers with Parameters.
+        answers: bool,
+    },
+}
+
+const fn asks(says: &'static str) -> Definition {
+    Definition::Own { says, changes: false, answers: true }
+}
+
+const fn does(says: &'static str) -> Definition {
+    Definition::Own { says, changes: true, answers: true }
 }
 
 /// A row of the table.
@@ -100,7 +115,7 @@ const START: Takes = maybe("start", "date", "the first day or moment that counts
 const END: Takes = maybe("end", "date", "the last day or moment that counts");
 const PAGE: Takes = maybe("page", "boolean", "true: as a page to print");
 const PROOF: Definition =
-    Own("proof that a record of an access, or an earlier state of the log, is part of the log");
+    asks("proof that a record of an access, or an earlier state of the log, is part of the log");
 
 /// Every operation that is served.
 pub static OPERATIONS: [Operation; 21] = [
@@ -137,7 +152,7 @@ pub static OPERATIONS: [Operation; 21] = [
         [Get, Post],
         Execute,
         consent::decide,
-        Own("what would be decided if somebody asked for a resource, and by which rule"),
+        asks("what would be decided if somebody asked for a resource, and by which rule"),
         [
             one("actor", "string", "who asks: a reference, such as Practitioner/d1 or Organization/o"),
             maybe("role", "code", "the role of who asks"),
@@ -155,7 +170,7 @@ pub static OPERATIONS: [Operation; 21] = [
         [Post],
         Execute,
         consent::preview,
-        Own("who would gain access and who would lose it if a Consent were stored"),
+        asks("who would gain access and who would lose it if a Consent were stored"),
         [one("consent", "Consent", "the Consent, which is not stored")]
     ),
     operation!(
@@ -166,7 +181,7 @@ pub static OPERATIONS: [Operation; 21] = [
         [Get, Post],
         Execute,
         consent::explain_access,
-        Own("who may see what of a file, with the rules that decide"),
+        asks("who may see what of a file, with the rules that decide"),
         [
             maybe("actor", "string", "for this party alone"),
             any("purpose", "code", "for these purposes alone")
@@ -180,7 +195,7 @@ pub static OPERATIONS: [Operation; 21] = [
         [Get, Post],
         Execute,
         consent::enforcement_status,
-        Own("how the Consents of a patient are enforced"),
+        asks("how the Consents of a patient are enforced"),
         []
     ),
     operation!(
@@ -191,7 +206,7 @@ pub static OPERATIONS: [Operation; 21] = [
         [Post],
         Execute,
         break_glass,
-        Own("a token for one file in an emergency"),
+        does("a token for one file in an emergency"),
         [REASON]
     ),
     operation!(
@@ -218,7 +233,7 @@ pub static OPERATIONS: [Operation; 21] = [
         [Get, Post],
         Execute,
         audit::who_saw,
-        Own("who saw a file"),
+        asks("who saw a file"),
         [START, END, maybe("_count", "integer", "how many accesses at most"), PAGE]
     ),
     operation!(
@@ -229,7 +244,7 @@ pub static OPERATIONS: [Operation; 21] = [
         [Get, Post],
         Execute,
         audit::accounting_of_disclosures,
-        Own("to whom a file was disclosed"),
+        asks("to whom a file was disclosed"),
         [START, END, PAGE]
     ),
     operation!(
@@ -240,11 +255,11 @@ pub static OPERATIONS: [Operation; 21] = [
         [Post],
         Execute,
         audit::suspend_accounting,
-        Own("leaves disclosures to an agency out of the accounting for a time"),
+        does("leaves disclosures to an agency out of the accounting for a time"),
         [
             one("agency", "string", "to whom"),
             one("until", "date", "how long"),
-            maybe("statement", "string", "what the agency has stated")
+            one("statement", "string", "how the agency has stated it: `written` or `spoken`")
         ]
     ),
     operation!(
@@ -255,7 +270,11 @@ pub static OPERATIONS: [Operation; 21] = [
         [Post],
         Execute,
         remove_subject,
-        Own("takes a patient off a resource that was put into the file by mistake"),
+        Own {
+            says: "takes a patient off a resource that was put into the file by mistake",
+            changes: true,
+            answers: false
+        },
         [one("patient", "string", "whom"), REASON]
     ),
     operation!(
@@ -266,7 +285,7 @@ pub static OPERATIONS: [Operation; 21] = [
         [Post],
         Execute,
         erase,
-        Own("erases a file, every version of it"),
+        does("erases a file, every version of it"),
         [REASON]
     ),
     operation!(
@@ -277,7 +296,7 @@ pub static OPERATIONS: [Operation; 21] = [
         [Post],
         Execute,
         hold,
-        Own("keeps a file from being deleted"),
+        does("keeps a file from being deleted"),
         [REASON]
     ),
     operation!(
@@ -288,7 +307,7 @@ pub static OPERATIONS: [Operation; 21] = [
         [Post],
         Execute,
         release_hold,
-        Own("ends a hold"),
+        does("ends a hold"),
         []
     ),
     operation!(
@@ -299,7 +318,7 @@ pub static OPERATIONS: [Operation; 21] = [
         [Get, Post],
         Execute,
         audit::without_relation,
-        Own("accesses by professionals without a relation to the patient"),
+        asks("accesses by professionals without a relation to the patient"),
         [START, END]
     ),
     operation!(

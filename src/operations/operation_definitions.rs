@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Body, Kind, Public};
 use super::operation::{Definition, OPERATIONS, Operation, Takes};
-use super::request::Verb;
 use super::table::Level;
 
 /// An OperationDefinition of Chartward's own. Nobody else can make one, so that no other text becomes public by its name.
@@ -20,7 +19,7 @@ impl OwnDefinition {
 pub(super) fn definition_url(base_url: &str, operation: &Operation) -> String {
     match operation.definition {
         Definition::Elsewhere(url) => url.to_owned(),
-        Definition::Own(_) => format!("{base_url}/OperationDefinition/{}", id_of(operation)),
+        Definition::Own { .. } => format!("{base_url}/OperationDefinition/{}", id_of(operation)),
     }
 }
 
@@ -33,9 +32,8 @@ fn id_of(operation: &Operation) -> String {
 pub(super) fn own_definition(base_url: &str, id: &str) -> Option<Answer> {
     let all: Vec<&Operation> = OPERATIONS.iter().filter(|operation| id_of(operation) == id).collect();
     let operation = all.first()?;
-    let Definition::Own(says) = operation.definition else { return None };
+    let Definition::Own { says, changes, answers } = operation.definition else { return None };
     let at = |level: Level| all.iter().any(|operation| operation.level() == Some(level));
-    let changes = all.iter().flat_map(|operation| operation.rows()).all(|row| row.verb == Verb::Post);
     let word = |part: &str| {
         let mut letters = part.chars();
         letters
@@ -50,7 +48,7 @@ pub(super) fn own_definition(base_url: &str, id: &str) -> Option<Answer> {
         .map(|Takes { name, min, max, of_type, says }| {
             json!({"name": name, "use": "in", "min": min, "max": max, "documentation": says, "type": of_type})
         })
-        .chain([json!({"name": "return", "use": "out", "min": 1, "max": "1", "type": "Parameters"})])
+        .chain(answers.then(|| json!({"name": "return", "use": "out", "min": 1, "max": "1", "type": "Parameters"})))
         .collect();
     let definition = json!({
         "resourceType": "OperationDefinition",

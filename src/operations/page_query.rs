@@ -1,18 +1,18 @@
 //! Long queries whose pages are looked through. They are kept in the store, sealed, so that every server over it can follow their
-//! links; each for as long as a link is good, and not more of them for one client than its pages can need.
+//! links; each for as long as a link is good, but no more of them for one client than have room.
 use sha2::{Digest as _, Sha256};
 
 use crate::auth::Party;
-use crate::model::{IssueCode, Millis};
-use crate::store::{At, Batch, Direction, Flow, KeyRange, Snapshot, Write, page_queries};
+use crate::model::Millis;
+use crate::store::{At, Batch, Direction, Flow, KeyRange, Sequence, Snapshot, Write, page_queries};
 
 use super::answer::Refusal;
 use super::cursor::CURSOR_MS_MAX;
 use super::engine::Engine;
 
-/// So many queries of one client are kept in the time that a link is good for.
-const QUERIES_MAX: usize = 64;
-/// So many bytes of them, packed.
+/// So many queries of one client, for one user, are kept in the time that a link is good for; the oldest makes room for another.
+const QUERIES_MAX: usize = 256;
+/// So many bytes of them, packed. More are kept of a query alone that is longer.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How many that are over one write removes at most: more than it adds.
 const SWEPT_MAX: usize = 16;
@@ -34,20 +34,31 @@ impl Engine {
             return Ok(hash);
         }
         let prefix = page_queries().number(when).bytes(&who(party)).into_bytes();
-        let (mut count, mut bytes) = (0, packed.len());
-        snapshot.scan(&KeyRange::prefix(prefix), Direction::Forward, &mut |_, value| {
-            count += 1;
-            bytes += value.len();
+        let mut kept: Vec<(Sequence, Vec<u8>, usize)> = Vec::new();
+        snapshot.scan(&KeyRange::prefix(prefix), Direction::Forward, &mut |key, value| {
+            kept.push((Sequence(0), key.to_vec(), value.len()));
             Flow::Next
         })?;
-        if count >= QUERIES_MAX || bytes > BYTES_MAX {
-            let message = format!(
-                "the pages of more than {QUERIES_MAX} long queries, or of more than {BYTES_MAX} bytes, are looked through at once"
-            );
-            return Err(Refusal::bad_request(IssueCode::TooCostly, message));
+        for (sequence, key, _) in &mut kept {
+            if let Some((_, written)) = snapshot.get(key)? {
+                *sequence = written;
+            }
+        }
+        kept.sort();
+        let mut bytes = kept.iter().map(|(.., len)| len).sum::<usize>().saturating_add(packed.len());
+        let mut count = kept.len();
+        let mut room = Vec::new();
+        for (_, key, len) in kept {
+            if count < QUERIES_MAX && bytes <= BYTES_MAX {
+                break;
+            }
+            count -= 1;
+            bytes = bytes.saturating_sub(len);
+            room.push(Write { key, value: None, stamps: Vec::new() });
         }
         let sealed = self.seal(packed.to_vec(), BOUND)?;
         let mut writes = over(&*snapshot, when)?;
+        writes.extend(room);
         writes.push(Write { key, value: Some(sealed), stamps: Vec::new() });
         self.kv.commit(Batch { writes, ..Batch::default() }).wait()?;
         Ok(hash)

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::definitions::r4;
-use crate::model::{IssueCode, parse};
+use crate::model::{IssueCode, SyntaxError, parse};
 use crate::store::Change;
 use crate::validate::{Incoming, Rules, Valid};
 
@@ -49,34 +49,32 @@ pub(super) fn refuse(headers: &Headers) -> Result<(), Refusal> {
     }
 }
 
-/// `Type/id` of what a change writes.
-pub(super) fn target_of(change: &Change) -> String {
-    format!("{}/{}", change.def.name, change.id)
-}
-
-/// Plans the Provenance about these, `Type/id`, which are written by the same commit. It names no versions: their numbers are made by
-/// the commit.
+/// Plans the Provenance about what these changes write. It names no versions: their numbers are made by the commit.
 ///
 /// # Errors
 /// What the same Provenance would be refused for, were it posted.
 pub(super) fn plan(
     session: &mut Session<'_>,
     provenance: &Value,
-    targets: Vec<String>,
+    written: &[&Change],
 ) -> Result<Planned, Refusal> {
+    let mut targets = Vec::new();
+    for change in written {
+        let reference = format!("{}/{}", change.def.name, change.id);
+        targets.push(json!({"reference": reference}));
+        session.expect(reference, change.body.as_ref())?;
+    }
     let mut provenance = provenance.clone();
     if let Some(members) = provenance.as_object_mut() {
-        let named = targets.iter().map(|target| json!({"reference": target}));
-        members.insert("target".to_owned(), named.collect());
+        members.insert("target".to_owned(), targets.into());
         members.remove("id");
     }
-    let tree = parse(provenance.to_string().into_bytes())
-        .map_err(|error| Refusal::bad_request(IssueCode::Structure, error.to_string()))?;
+    let unreadable = |error: SyntaxError| Refusal::bad_request(IssueCode::Structure, error.to_string());
+    let tree = parse(provenance.to_string().into_bytes()).map_err(unreadable)?;
     let valid = Valid::check(Incoming::new(tree), r4(), Rules::default())
         .map_err(|outcome| Refusal::new(RefusalKind::Unprocessable, outcome))?;
     let (row, place) = route(Verb::Post, &["Provenance".to_owned()])?;
     permit(session.lens.party(), row, &place)?;
-    session.coming.extend(targets);
     let planned = put(session, &valid, session.engine.fresh_id()?, None)?;
     check_scope(session, row, &planned)?;
     Ok(planned)

@@ -44,7 +44,7 @@ pub(super) fn read(
 /// Looked at only now, after the decision to show.
 fn is_unchanged(answer: &Answer, request: &Request) -> bool {
     if let (Some(tags), Some(version)) = (&request.headers.if_none_match, &answer.version_id) {
-        return tags.split(',').any(|tag| tag.trim() == "*" || entity_tag(tag) == Some(version.as_str()));
+        return names_version(tags, version);
     }
     // In a Bundle it is an instant.
     let moment = |text: &str| {
@@ -53,6 +53,11 @@ fn is_unchanged(answer: &Answer, request: &Request) -> bool {
     let since = request.headers.if_modified_since.as_deref().and_then(moment);
     // HTTP dates have whole seconds.
     since.zip(answer.last_modified).is_some_and(|(since, modified)| modified / 1_000 <= since / 1_000)
+}
+
+/// Whether a list of entity tags, or `*`, names a version. What cannot be read names none: then all is sent again.
+pub(super) fn names_version(tags: &str, version: &str) -> bool {
+    tags.trim() == "*" || tags.split(',').any(|tag| entity_tag(tag) == Some(version))
 }
 
 /// The version id in `W/"1"` or `"1"`.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::auth::{Party, Permission};
 use crate::consent::{Disclosed, Later, Lens, depends_on_others};
 use crate::definitions::{TypeDef, r4};
-use crate::model::{Millis, ResourceId, ResourceKey, parse};
+use crate::model::{IssueCode, Millis, Normalized, ResourceId, ResourceKey, parse};
 use crate::search::{Asking, Everything, Filter, Reading, SearchParams};
 use crate::store::{
     Current, HistoryPlace, Report, Repository, Search, Sequence, Snapshot, StoreError, Stored, View, Way,
@@ -51,6 +51,20 @@ impl<'s> Session<'s> {
             coming_identifiers: BTreeMap::new(),
             criteria: RefCell::default(),
         })
+    }
+
+    /// Takes what the same commit writes to be there.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(super) fn expect(&mut self, reference: String, body: Option<&Normalized>) -> Result<(), Refusal> {
+        if let Some(body) = body {
+            let tree = parse(body.text.clone().into_bytes())
+                .map_err(|error| Refusal::bad_request(IssueCode::Structure, error.to_string()))?;
+            self.lens.expect(reference.clone(), tree.root());
+        }
+        self.coming.insert(reference);
+        Ok(())
     }
 
     /// Remembers that something was looked for by criteria.

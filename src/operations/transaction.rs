@@ -7,7 +7,7 @@ use crate::audit::Action;
 use crate::auth::{Party, Permission};
 use crate::consent::{BundleEntry, BundleKind};
 use crate::model::{Issue, IssueCode, Node, Outcome, ResourceId, Severity};
-use crate::store::{At, CommitError, Draft, Expectation};
+use crate::store::{At, Change, CommitError, Draft, Expectation};
 
 use super::answer::{Answer, Refusal, RefusalKind};
 use super::batch::{answer, response_entry};
@@ -22,7 +22,7 @@ use super::request::{Asked, Headers, Request, Verb, decode_pairs, query_text};
 use super::route::{Place, route};
 use super::session::{Session, Writable};
 use super::table::{Code, Interaction};
-use super::write::{Input, Planned, Prepared, add_to_record, finish};
+use super::write::{Input, InputBody, Planned, Prepared, add_to_record, finish};
 
 /// An entry with the row of the table that answers it.
 struct Routed<'t> {
@@ -56,10 +56,10 @@ pub(super) fn transaction(
         permit(party, row, &place).map_err(|refusal| at_entry(refusal, index))?;
         routed.push(Routed { entry, row, place });
     }
-    provenance_header::read(headers)?;
+    let provenance = provenance_header::read(headers)?;
     let mut conflict = CommitError::Busy;
     for _ in 0..=engine.options.retries_max {
-        match attempt(engine, party, &routed, headers)? {
+        match attempt(engine, party, &routed, (headers, provenance.as_ref()))? {
             Ok(answer) => return Ok(answer),
             Err(error) => conflict = error,
         }
@@ -86,18 +86,18 @@ fn attempt(
     engine: &Engine,
     party: &Arc<Party>,
     routed: &[Routed<'_>],
-    headers: &Headers,
+    sent: (&Headers, Option<&serde_json::Value>),
 ) -> Result<Result<Answer, CommitError>, Refusal> {
     let snapshot = engine.kv.snapshot(At::Latest)?;
     let mut session = Session::new(engine, party.clone(), &*snapshot)?;
-    let attempted = attempt_in(&mut session, routed, headers);
+    let attempted = attempt_in(&mut session, routed, sent);
     attempted.map_err(|refusal| refusal.withholding(&session))
 }
 
 fn attempt_in(
     session: &mut Session<'_>,
     routed: &[Routed<'_>],
-    headers: &Headers,
+    (headers, provenance): (&Headers, Option<&serde_json::Value>),
 ) -> Result<Result<Answer, CommitError>, Refusal> {
     let (engine, snapshot) = (session.engine, session.snapshot());
     let party = &Arc::new(session.lens.party().clone());
@@ -122,6 +122,13 @@ fn attempt_in(
         }
     }
     for (Routed { entry, row, place }, index) in routed.iter().zip(0_usize..) {
+        if let (Code::ConditionalDelete, Some(def), Some(criteria)) =
+            (row.code, place.def(), ids.criteria.get(&index))
+            && let Matches::One { id, .. } =
+                matches(session, def, criteria).map_err(|refusal| at_entry(refusal, index))?
+        {
+            session.going.insert(format!("{}/{id}", def.name));
+        }
         if let (Code::Delete, Place::Instance(def, id)) = (row.code, place) {
             session.going.insert(format!("{}/{id}", def.name));
             if entry.query.iter().any(|(name, _)| name == "_cascade") {
@@ -131,6 +138,13 @@ fn attempt_in(
         }
     }
     let (steps, references) = read_bodies(session, routed, &ids)?;
+    for step in &steps {
+        // What another entry names is known by what will be there: whose it is.
+        let reference = routed.get(step.index).and_then(|routed| ids.reference(step.index, routed));
+        if let (Some(reference), InputBody::Valid(valid)) = (reference, &step.input.body) {
+            session.lens.expect(reference, valid.root());
+        }
+    }
     let asked = Asked {
         named: Vec::new(),
         line: "POST /".to_owned(),
@@ -178,19 +192,19 @@ fn attempt_in(
         }
     }
     // After all entries, whose places in the batch are known by now.
-    if let Some(provenance) = provenance_header::read(headers)? {
-        let written = planned.iter().filter(|(_, _, plan, _)| plan.change.body.is_some());
-        let targets: Vec<String> =
-            written.map(|(_, _, plan, _)| provenance_header::target_of(&plan.change)).collect();
-        if !targets.is_empty() {
-            let mut with_it = provenance_header::plan(session, &provenance, targets)?;
-            with_it.expectations.into_iter().for_each(|expectation| draft.expect(expectation));
-            draft.push(snapshot, &mut with_it.change)?;
-            with_it.also.iter_mut().try_for_each(|change| draft.push(snapshot, change))?;
-            super::audit::add_change(&mut access, &with_it.change);
+    if let Some(provenance) = provenance {
+        let is_written = |change: &&Change| change.body.is_some();
+        let written: Vec<&Change> =
+            planned.iter().map(|(_, _, plan, _)| &plan.change).filter(is_written).collect();
+        if !written.is_empty() {
+            let mut with_it = provenance_header::plan(session, provenance, &written)?;
+            with_it.expectations.drain(..).for_each(|expectation| draft.expect(expectation));
+            if let Some((_, _, plan, _)) = planned.first_mut() {
+                plan.bring(with_it);
+            }
         }
     }
-    for change in planned.iter_mut().flat_map(|(_, _, plan, _)| &mut plan.also) {
+    for change in planned.iter_mut().flat_map(|(_, _, plan, _)| plan.others()) {
         draft.push(snapshot, change)?;
     }
     if let Some((index, _)) = needed.iter().find(|(_, reference)| deleted.contains(reference)) {
@@ -198,7 +212,8 @@ fn attempt_in(
         return Err(at_entry(Refusal::bad_request(IssueCode::Conflict, message), *index));
     }
     reads_succeed(session, (routed, &ids), &deleted)?;
-    planned.iter().for_each(|(_, _, plan, _)| super::audit::add_change(&mut access, &plan.change));
+    let on_record = planned.iter().flat_map(|(_, _, plan, _)| plan.on_record());
+    on_record.for_each(|change| super::audit::add_change(&mut access, change));
     answers.values().for_each(|answer| add_to_record(&mut access, answer));
     access.withhold(&session.lens.take_withheld());
     access.criteria = session.take_criteria();
@@ -209,7 +224,7 @@ fn attempt_in(
         Err(error) => return Err(error.into()),
     };
     for (index, number, plan, headers) in planned {
-        answers.insert(index, finish(session, *plan, committed, number, &headers)?);
+        answers.insert(index, finish(session, *plan, committed, number, headers.preference)?);
     }
     let entries = respond(engine, party, (routed, &ids), answers, headers)?;
     let mut answer = answer(engine, BundleKind::TransactionResponse, entries)?;
@@ -242,6 +257,10 @@ fn reads_succeed(
         let trial = Session::new(session.engine, party, session.snapshot())?.for_reading(row, place);
         let mut request = entry.request(None)?;
         ids.place(index, &mut request);
+        session
+            .engine
+            .resume(session.lens.party(), &mut request)
+            .map_err(|refusal| at_entry(refusal, index))?;
         answer_read(&trial, row, place, &request)
             .map_err(|refusal| at_entry(refusal.withholding(&trial), index))?;
     }
@@ -306,6 +325,11 @@ struct Ids {
 }
 
 impl Ids {
+    /// `Type/id` of what an entry writes, if that is known beforehand.
+    fn reference(&self, index: usize, routed: &Routed<'_>) -> Option<String> {
+        Some(format!("{}/{}", routed.place.def()?.name, self.by_index.get(&index)?))
+    }
+
     /// Puts the resolved criteria of an entry into its request.
     fn place(&self, index: usize, request: &mut Request) {
         if let Some(criteria) = self.criteria.get(&index) {

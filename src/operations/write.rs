@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::audit::Access;
+use crate::audit::{Access, Action};
 use crate::auth::{Party, Permission};
 use crate::consent::{DataFacts, Disclosed, FILES_MAX, Writing};
 use crate::definitions::{TypeDef, r4};
@@ -20,7 +20,7 @@ use super::derive::SearchIndex;
 use super::engine::{Engine, fill, prepare_write};
 use super::own_base::OwnBase;
 use super::provenance_header;
-use super::request::{Headers, Payload, Preference, Request};
+use super::request::{Asked, Headers, Payload, Preference, Request};
 use super::route::Place;
 use super::session::{Seen, Session};
 use super::table::{Code, Interaction};
@@ -79,8 +79,10 @@ pub(super) struct Planned {
     pub(super) kind: Kind,
     pub(super) expectations: Vec<Expectation>,
     pub(super) warnings: Vec<Issue>,
-    /// What is written with it and is not told of.
+    /// What the server does about it in the same commit, such as Tasks for the staff: nobody has asked for that.
     pub(super) also: Vec<Change>,
+    /// What its writer has asked for beside it, which is on record by name: what is deleted with it, what is said of it.
+    pub(super) beside: Vec<Change>,
     /// Whether it deletes what its writer may not read.
     pub(super) is_unread: bool,
 }
@@ -88,8 +90,34 @@ pub(super) struct Planned {
 impl Planned {
     /// A change with nothing beside it.
     pub(super) fn of(change: Change, kind: Kind) -> Self {
-        let (expectations, warnings, also) = (Vec::new(), Vec::new(), Vec::new());
-        Self { change, kind, expectations, warnings, also, is_unread: false }
+        Self {
+            change,
+            kind,
+            expectations: Vec::new(),
+            warnings: Vec::new(),
+            also: Vec::new(),
+            beside: Vec::new(),
+            is_unread: false,
+        }
+    }
+
+    /// Has another change committed with this one, on record by name.
+    pub(super) fn bring(&mut self, other: Self) {
+        self.expectations.extend(other.expectations);
+        self.warnings.extend(other.warnings);
+        self.beside.push(other.change);
+        self.beside.extend(other.beside);
+        self.also.extend(other.also);
+    }
+
+    /// All that is committed after the change itself.
+    pub(super) fn others(&mut self) -> impl Iterator<Item = &mut Change> {
+        self.beside.iter_mut().chain(&mut self.also)
+    }
+
+    /// All that is on record by name.
+    pub(super) fn on_record(&self) -> impl Iterator<Item = &Change> {
+        std::iter::once(&self.change).chain(&self.beside)
     }
 }
 
@@ -190,7 +218,7 @@ pub(super) fn put(
     let (remarks, changes) = super::subject::held(session, tree.root(), known)?;
     warnings.extend(remarks);
     also.extend(changes);
-    Ok(Planned { change, kind, expectations, warnings, also, is_unread: false })
+    Ok(Planned { expectations, warnings, also, ..Planned::of(change, kind) })
 }
 
 /// What is to be done about a change of what is there: nothing, where what is written is what its writer sees of it already (R4
@@ -385,7 +413,7 @@ fn carries_tag(valid: &Valid, codes: &[&str]) -> bool {
     })
 }
 
-/// Prepares and commits, again and again while what it was based on changes underneath.
+/// Answers a write.
 pub(super) fn with_retries(
     engine: &Engine,
     party: &Arc<Party>,
@@ -399,11 +427,28 @@ pub(super) fn with_retries(
     }
     let provenance = provenance_header::read(&request.headers)?;
     let input = Input::new(request)?;
+    committed(engine, party, (row.name, row.action), (asked, input.headers.preference), &|session| {
+        let mut prepared = prepare_write(session, row, place, &input)?;
+        if let (Some(provenance), Prepared::Change(planned)) = (&provenance, &mut prepared) {
+            planned.bring(provenance_header::plan(session, provenance, &[&planned.change])?);
+        }
+        Ok(prepared)
+    })
+}
+
+/// Prepares and commits, again and again while what it was based on changes underneath.
+pub(super) fn committed(
+    engine: &Engine,
+    party: &Arc<Party>,
+    interaction: (&'static str, Action),
+    (asked, preference): (Asked, Preference),
+    prepare: &dyn Fn(&mut Session<'_>) -> Result<Prepared, Refusal>,
+) -> Result<Answer, Refusal> {
     let mut conflict = CommitError::Busy;
     for _ in 0..=engine.options.retries_max {
         let snapshot = engine.kv.snapshot(At::Latest)?;
         let mut session = Session::new(engine, party.clone(), &*snapshot)?;
-        let prepared = prepare_write(&session, row, place, &input);
+        let prepared = prepare(&mut session);
         let mut planned = match prepared.map_err(|refusal| refusal.withholding(&session))? {
             Prepared::Nothing(mut answer, _) => {
                 answer.withheld = session.lens.take_withheld();
@@ -412,31 +457,19 @@ pub(super) fn with_retries(
             }
             Prepared::Change(planned) => planned,
         };
-        if let Some(provenance) = &provenance {
-            let targets = vec![provenance_header::target_of(&planned.change)];
-            let with_it = provenance_header::plan(&mut session, provenance, targets)
-                .map_err(|refusal| refusal.withholding(&session))?;
-            planned.expectations.extend(with_it.expectations);
-            planned.warnings.extend(with_it.warnings);
-            planned.also.push(with_it.change);
-            planned.also.extend(with_it.also);
-        }
         let mut draft = Draft::packed(&engine.packing);
         planned.expectations.iter().for_each(|expectation| draft.expect(expectation.clone()));
         draft.push(&*snapshot, &mut planned.change)?;
-        for change in &mut planned.also {
+        for change in planned.others() {
             draft.push(&*snapshot, change)?;
         }
-        let mut access = engine.begin_record(party, (row.name, row.action), asked.clone())?;
+        let mut access = engine.begin_record(party, interaction, asked.clone())?;
         access.status = planned.kind.status();
-        super::audit::add_change(&mut access, &planned.change);
-        // What is deleted with it, or said of it by its writer, is on record by name.
-        let is_named = |change: &&Change| change.body.is_none() || &*change.def.name == "Provenance";
-        planned.also.iter().filter(is_named).for_each(|change| super::audit::add_change(&mut access, change));
+        planned.on_record().for_each(|change| super::audit::add_change(&mut access, change));
         access.criteria = session.take_criteria();
         draft.batch.writes.extend(engine.record_writes(&access, None, Some(snapshot.sequence())));
         match engine.kv.commit(draft.batch).wait() {
-            Ok(committed) => return finish(&session, *planned, committed, 0, &input.headers),
+            Ok(committed) => return finish(&session, *planned, committed, 0, preference),
             Err(error @ CommitError::Conflict { .. }) => conflict = error,
             Err(error) => return Err(error.into()),
         }
@@ -450,7 +483,7 @@ pub(super) fn finish(
     planned: Planned,
     committed: Committed,
     number: u64,
-    headers: &Headers,
+    preference: Preference,
 ) -> Result<Answer, Refusal> {
     let Planned { change, kind, warnings, is_unread, .. } = planned;
     let version_id = session.version_id(committed.sequence);
@@ -480,7 +513,7 @@ pub(super) fn finish(
         answer.recorded = true;
         return Ok(answer);
     }
-    let mut answer = Answer::new(kind, body(shown.as_ref(), warnings, headers.preference));
+    let mut answer = Answer::new(kind, body(shown.as_ref(), warnings, preference));
     let base = &session.engine.options.base_url;
     answer.location = Some(format!("{base}/{reference}/_history/{version_id}"));
     answer.version_id = Some(version_id);

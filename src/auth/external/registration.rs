@@ -42,7 +42,7 @@ pub struct UserRegistration {
     pub organization: Option<String>,
     /// `Practitioner/id`, `Patient/id` and the like.
     pub fhir_user: Option<String>,
-    /// The id of the patient that it is narrowed to.
+    /// The id of the patient to whom it is confined.
     pub patient: Option<String>,
     /// Codes of v3-ActReason; if there are any, no others are allowed, whatever the client may state.
     pub purposes: Vec<String>,
@@ -97,6 +97,7 @@ impl Registrations {
             organization: user.and_then(|user| user.organization.clone()).or(client.organization.clone()),
             fhir_user: fhir_user.clone(),
             patient_context: context(claims, user.and_then(|user| user.patient.as_deref()))?,
+            confined_to: user.and_then(|user| user.patient.clone()),
             purposes: purposes(claims, client, user)?,
             scopes: Scopes::parse(scope).within(&client.scopes).with_user(fhir_user.as_deref()),
             certificate: confirmed(claims)?,

@@ -101,11 +101,11 @@ impl Desk<'_> {
         let Some(user) = self.visitor(visit)? else { return Ok(None) };
         let mut apps = Vec::new();
         for (id, grant) in self.server.registry.all_kept::<Grant>(Perishable::Grant)? {
+            if grant.user != user.name || grant.expires <= self.now {
+                continue;
+            }
             let client = self.server.registry.client(&grant.client)?;
-            let stands = grant.user == user.name
-                && grant.expires > self.now
-                && grant.stands(Some(&user), client.as_ref());
-            if !stands {
+            if !grant.stands(Some(&user), client.as_ref()) {
                 continue;
             }
             apps.push(GrantedApp {

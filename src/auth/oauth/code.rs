@@ -130,6 +130,7 @@ impl Desk<'_> {
         token.organization.clone_from(&user.organization);
         token.fhir_user.clone_from(&user.fhir_user);
         token.patient.clone_from(&grant.patient);
+        token.confined_to.clone_from(&user.patient);
         token.purpose_of_use =
             grant.purpose.iter().filter(|code| user.purposes.contains(code)).cloned().collect();
         token.may_break_glass = user.may_break_glass;

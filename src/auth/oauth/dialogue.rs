@@ -180,6 +180,7 @@ impl Desk<'_> {
             organization: user.organization.clone(),
             fhir_user: user.fhir_user.clone(),
             patient_context: None,
+            confined_to: None,
             purposes: purposes(&user, &client).into_iter().take(1).collect(),
             scopes: Scopes::parse("user/Patient.rs user/Encounter.rs"),
             assign_ids: false,

@@ -53,6 +53,7 @@ impl Desk<'_> {
         token.organization.clone_from(&client.organization);
         token.fhir_user.clone_from(&client.fhir_user);
         token.patient.clone_from(&client.patient);
+        token.confined_to.clone_from(&client.patient);
         token.purpose_of_use = purposes;
         token.assign_ids = client.assign_ids;
         Ok(json!({
@@ -69,24 +70,14 @@ impl Desk<'_> {
         Ok(AccessToken {
             iss: url.clone(),
             aud: url,
-            sub: String::new(),
             client_id: client.client_id.clone(),
             iat,
             exp: iat + lifetime,
             jti: secret_text()?,
-            scope: String::new(),
-            role: String::new(),
-            organization: None,
-            fhir_user: None,
-            patient: None,
-            purpose_of_use: Vec::new(),
-            assign_ids: false,
-            break_glass: None,
-            may_break_glass: false,
             files_consent: client.files_consent,
             lenient: client.lenient,
             confirmation: self.confirmation(client)?,
-            grant: None,
+            ..AccessToken::default()
         })
     }
 

@@ -83,7 +83,7 @@ pub struct Client {
     /// `Device/id` and the like.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fhir_user: Option<String>,
-    /// The id of the patient to whom it is narrowed.
+    /// The id of the patient to whom it is confined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patient: Option<String>,
     /// Codes of v3-ActReason for which it may ask.

@@ -77,6 +77,12 @@ fn hold(arguments: &Arguments) -> Result<usize, String> {
     }
     target.reach()?;
     let report = target.run(&chosen);
+    if report.waiting() == report.verdicts.len() {
+        let reasons: std::collections::BTreeSet<&str> =
+            report.verdicts.iter().filter_map(|verdict| verdict.waiting.as_deref()).collect();
+        let reasons: Vec<&str> = reasons.into_iter().collect();
+        return Err(format!("no scenario can be run: {}", reasons.join("; ")));
+    }
     if let Some(path) = &arguments.report {
         std::fs::write(path, report.test_report()).map_err(|error| format!("{}: {error}", path.display()))?;
     }

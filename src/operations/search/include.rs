@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 
 use crate::definitions::{ParamType, TypeDef, r4};
-use crate::model::IssueCode;
 use crate::search::{Include, Query};
 use crate::store::{Current, View, Way};
 
@@ -37,7 +36,8 @@ pub(super) fn included(
     for index in 0..matches.len() {
         let at = if way == Way::Onward { index } else { matches.len() - 1 - index };
         let Some(row) = matches.get(at) else { continue };
-        let fresh = of_match(session, query, view, (*row, &mut seen))?;
+        let enough = limit.saturating_add(if index == 0 { skipped } else { 0 }).saturating_add(1);
+        let fresh = of_match(session, query, view, (*row, &mut seen), enough)?;
         if index == 0 && (skipped > 0 || fresh.len() > limit) {
             let end = skipped.saturating_add(limit);
             let goes_on = fresh.len() > end;
@@ -53,12 +53,13 @@ pub(super) fn included(
     Ok(found)
 }
 
-/// What is included with one match and was not come upon before.
+/// What is included with one match and was not come upon before, or as much of it as is enough to go on.
 fn of_match(
     session: &Session<'_>,
     query: &Query,
     view: &View<'_>,
     (row, seen): (u64, &mut HashSet<u64>),
+    enough: usize,
 ) -> Result<Vec<u64>, Refusal> {
     let mut found: Vec<u64> = Vec::new();
     let mut next = vec![row];
@@ -84,18 +85,14 @@ fn of_match(
             }
             found.push(row);
             next.push(row);
-            if found.len() > INCLUDED_MAX {
-                let message = format!("more than {INCLUDED_MAX} resources would be included with one match");
-                return Err(Refusal::bad_request(IssueCode::TooCostly, message));
+            if found.len() >= enough {
+                return Ok(found);
             }
         }
         is_first = false;
     }
     Ok(found)
 }
-
-/// More than so many resources are not included with one match, on however many pages.
-const INCLUDED_MAX: usize = 1_000_000;
 
 /// The reference parameters of a type that an include means.
 fn meant(session: &Session<'_>, def: &TypeDef, include: &Include) -> Vec<u32> {

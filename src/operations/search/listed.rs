@@ -10,10 +10,17 @@ use super::page::{Found, Hit, Page};
 
 impl Page<'_, '_> {
     pub(super) fn listed(&self, view: &View<'_>, report: &Report, is_count: bool) -> Result<Found, Refusal> {
-        let offset = self.cursor.as_ref().map_or(0, |cursor| cursor.offset);
+        let (start, page_end) = match &self.cursor {
+            Some(cursor) if cursor.way == Way::Back => {
+                (cursor.offset.saturating_sub(self.len), cursor.offset)
+            }
+            cursor => {
+                let start = cursor.as_ref().map_or(0, |cursor| cursor.offset);
+                (start, start.saturating_add(self.len))
+            }
+        };
         let wants_all = is_count || self.query.contained != Contained::False || self.wants_total();
         let beyond = self.session.engine.options.total_unasked_max.saturating_add(1);
-        let page_end = offset.saturating_add(self.len);
         let needed = if wants_all { usize::MAX } else { page_end.saturating_add(beyond) };
         let all = if self.query.contained == Contained::False {
             self.merged(view, report, needed)?
@@ -27,9 +34,10 @@ impl Page<'_, '_> {
             return Ok(Found { total, ..Found::nothing() });
         }
         Ok(Found {
-            hits: all.into_iter().skip(offset).take(self.len).collect(),
+            hits: all.into_iter().take(page_end).skip(start).collect(),
             has_next,
-            has_previous: offset > 0,
+            has_previous: start > 0,
+            before: None,
             total: total.filter(|_| self.query.total != Some(TotalMode::None)),
         })
     }

@@ -52,6 +52,8 @@ pub(super) struct Found {
     pub(super) hits: Vec<Hit>,
     pub(super) has_next: bool,
     pub(super) has_previous: bool,
+    /// The row before the first match of a page that was gone back to, if there is one.
+    pub(super) before: Option<u64>,
     pub(super) total: Option<usize>,
 }
 
@@ -135,10 +137,7 @@ impl<'p, 's> Page<'p, 's> {
         let rows: Vec<u64> = found.hits.iter().map(|hit| hit.row).collect();
         let included = included(self.session, &self.query, &view, (&rows, skipped, way))?;
         let is_cut = included.matches < rows.len() || included.goes_on_at.is_some();
-        let goes_on = match included.goes_on_at {
-            Some(at) => Some((self.before(&found, way)?, at)),
-            None => None,
-        };
+        let goes_on = included.goes_on_at.map(|at| (self.before(&found, way), at));
         found.keep(included.matches, way);
         let mut bundle = Bundle {
             kind: BundleKind::Searchset,
@@ -277,12 +276,11 @@ impl<'p, 's> Page<'p, 's> {
         let is_cut = rows.len() > self.len;
         // What is at the end within what was looked at is all there is.
         let small_total = (rows.len() < wanted).then_some(rows.len());
+        let mut before = None;
         if is_cut {
             match way {
                 Way::Onward => rows.truncate(self.len),
-                Way::Back => {
-                    rows.remove(0);
-                }
+                Way::Back => before = Some(rows.remove(0)),
             }
         }
         let total = match &self.cursor {
@@ -293,23 +291,24 @@ impl<'p, 's> Page<'p, 's> {
         };
         Ok(Found {
             has_next: if way == Way::Onward { is_cut } else { true },
-            has_previous: if way == Way::Onward { self.cursor.is_some() } else { is_cut },
+            has_previous: if way == Way::Onward {
+                self.cursor.as_ref().and_then(Cursor::from).is_some()
+            } else {
+                is_cut
+            },
+            before,
             hits: rows.into_iter().map(|row| Hit { row, contained: None }).collect(),
             total,
         })
     }
 
     /// The row before the match whose includes go on, which is the first of the page, or of one that is gone back to the last.
-    fn before(&self, found: &Found, way: Way) -> Result<Option<u64>, Refusal> {
-        if way == Way::Onward {
-            return Ok(self.cursor.as_ref().and_then(Cursor::from));
-        }
-        match found.hits.len().checked_sub(2).and_then(|at| found.hits.get(at)) {
-            Some(hit) => Ok(Some(hit.row)),
-            None if !found.has_previous => Ok(None),
-            None => {
-                let message = "what this match includes is on several pages: they are reached going onward";
-                Err(Refusal::bad_request(IssueCode::TooCostly, message))
+    fn before(&self, found: &Found, way: Way) -> Option<u64> {
+        match way {
+            Way::Onward => self.cursor.as_ref().and_then(Cursor::from),
+            Way::Back => {
+                let hit = found.hits.len().checked_sub(2).and_then(|at| found.hits.get(at));
+                hit.map(|hit| hit.row).or(found.before)
             }
         }
     }
@@ -325,7 +324,16 @@ impl<'p, 's> Page<'p, 's> {
         let base = base.trim_end_matches('/');
         let own = if self.text.is_empty() { base.to_owned() } else { format!("{base}?{}", self.text) };
         let mut links = vec![("self", own)];
-        let offset = self.cursor.as_ref().map_or(0, |cursor| cursor.offset);
+        // Where links count: how many matches are before the page, and before what comes after it.
+        let (start, end) = match &self.cursor {
+            Some(cursor) if cursor.way == Way::Back => {
+                (cursor.offset.saturating_sub(found.hits.len()), cursor.offset)
+            }
+            cursor => {
+                let start = cursor.as_ref().map_or(0, |cursor| cursor.offset);
+                (start, start.saturating_add(found.hits.len()))
+            }
+        };
         let mut page_at = |relation, way, row: Option<u64>, (offset, included)| -> Result<(), Refusal> {
             let made = self.session.engine.now();
             let (first_asked, total) = (self.first_asked, found.total);
@@ -338,17 +346,17 @@ impl<'p, 's> Page<'p, 's> {
         };
         let (first, last) = (found.hits.first(), found.hits.last());
         if let Some((from, included)) = goes_on {
-            page_at("next", Way::Onward, from, (offset, included))?;
+            page_at("next", Way::Onward, from, (start, included))?;
         } else if found.has_next {
-            page_at("next", Way::Onward, last.map(|hit| hit.row), (offset + found.hits.len(), 0))?;
+            page_at("next", Way::Onward, last.map(|hit| hit.row), (end, 0))?;
         }
         let skipped = self.cursor.as_ref().map_or(0, |cursor| cursor.included);
         if let (Some(cursor), true) = (&self.cursor, skipped > 0) {
             // What was included with the same match before.
             let before = skipped.saturating_sub(self.session.engine.options.include_len_max);
-            page_at("previous", Way::Onward, cursor.from(), (offset, before))?;
+            page_at("previous", Way::Onward, cursor.from(), (start, before))?;
         } else if found.has_previous {
-            page_at("previous", Way::Back, first.map(|hit| hit.row), (offset.saturating_sub(self.len), 0))?;
+            page_at("previous", Way::Back, first.map(|hit| hit.row), (start, 0))?;
         }
         Ok(links)
     }
@@ -500,6 +508,6 @@ impl Found {
     }
 
     pub(super) fn nothing() -> Self {
-        Self { hits: Vec::new(), has_next: false, has_previous: false, total: None }
+        Self { hits: Vec::new(), has_next: false, has_previous: false, before: None, total: None }
     }
 }

@@ -91,8 +91,7 @@ impl<'v> View<'v> {
 }
 
 impl View<'_> {
-    /// The values of a parameter that some resource of a type has which may be seen, and how many postings were looked at; `None` if
-    /// that would be more than the limit.
+    /// The first values, in their order, of a parameter that some resource of a type has which may be seen.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -100,14 +99,13 @@ impl View<'_> {
         &self,
         def: &TypeDef,
         param: u32,
-        looked_at_max: usize,
-    ) -> Result<Option<(Vec<Entry>, usize)>, StoreError> {
+        values_max: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
         let prefix = param_prefix(number(def), param);
-        let (mut found, mut looked_at) = (Vec::new(), 0);
+        let mut found = Vec::new();
         let mut failure = None;
         self.repository.snapshot.scan(&KeyRange::prefix(prefix), Direction::Forward, &mut |key, _| {
-            looked_at += 1;
-            if looked_at > looked_at_max {
+            if found.len() >= values_max {
                 return Flow::Stop;
             }
             let shown = row_of(key).map(|row| self.current(row));
@@ -126,7 +124,7 @@ impl View<'_> {
         })?;
         match failure {
             Some(error) => Err(error),
-            None => Ok((looked_at <= looked_at_max).then_some((found, looked_at))),
+            None => Ok(found),
         }
     }
 }
