@@ -11,7 +11,7 @@ use crate::store::Draft;
 use super::answer::{Answer, Body, Kind, Public, Refusal, RefusalKind};
 use super::parameters::Call;
 use super::session::Session;
-use super::work::{Work, task};
+use super::work::{Work, requester, task};
 
 /// How long the glass stays broken, in seconds: with the minute that clocks may differ by, 15 minutes.
 const SECONDS: i64 = 14 * 60;
@@ -43,6 +43,7 @@ pub(super) fn break_glass(session: &Session<'_>, call: &Call<'_>) -> Result<Answ
         "priority": "urgent",
         "description": format!("review: {who} has broken the glass"),
         "reasonCode": {"text": reason},
+        "requester": requester(session),
     });
     draft.push(session.snapshot(), &mut task(session, Work::ReviewBreakGlass, Some(&patient), more)?)?;
     let asked = call.request.asked();

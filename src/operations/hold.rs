@@ -1,12 +1,17 @@
 //! `Patient/[id]/$hold` and `$release-hold`: while a file is held, for a court or an inquiry, nothing of it is deleted.
 use std::collections::BTreeSet;
 
-use crate::model::{Issue, IssueCode, Temporal};
-use crate::store::{Batch, Expectation, Key, Space, Write};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::definitions::r4;
+use crate::model::{Issue, IssueCode, ResourceId, Temporal};
+use crate::store::{Change, Draft, Expectation, Key, Space, Write};
 
 use super::answer::{Answer, Refusal, RefusalKind};
 use super::parameters::{Call, Parameters};
 use super::session::Session;
+use super::work::{Work, remade, requester, task};
 
 fn key(patient: &str) -> Vec<u8> {
     Key::new(Space::Meta).text(b"hold").text(patient.as_bytes()).into_bytes()
@@ -32,32 +37,94 @@ pub(super) fn not_held<'p>(
     Ok(expectations)
 }
 
-/// `reason` (text).
+/// A hold.
+#[derive(Serialize, Deserialize)]
+struct Hold {
+    reason: String,
+    /// When it began, as an instant.
+    since: String,
+    /// Who holds it: the subject of the token.
+    by: String,
+    /// The id of the Task by which holds are found; holds of earlier releases have none.
+    #[serde(default)]
+    task: Option<String>,
+}
+
+/// `reason` (text). A file that is held already is held for the new reason from now on.
 pub(super) fn hold(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
     let reason = call.reason(1)?;
-    let since = Temporal::from_millis(session.engine.now()).to_text();
-    let by = &session.lens.party().subject;
-    let value = serde_json::json!({"reason": reason, "since": since, "by": by}).to_string();
-    set(session, call, Some(value.into_bytes()), true)
+    let patient = format!("Patient/{}", may_hold(session, call)?);
+    let more = json!({
+        "status": "in-progress",
+        "description": "the file is held: nothing of it is deleted",
+        "reasonCode": {"text": reason},
+        "requester": requester(session),
+    });
+    let mut work = task(session, Work::Hold, Some(&patient), more)?;
+    let hold = Hold {
+        reason,
+        since: Temporal::from_millis(session.engine.now()).to_text(),
+        by: session.lens.party().subject.clone(),
+        task: Some(work.id.to_string()),
+    };
+    // INVARIANT: a struct of texts always has a JSON form.
+    let value = serde_json::to_vec(&hold).unwrap_or_default();
+    set(session, call, Some(value), Some(&mut work))
 }
 
 pub(super) fn release_hold(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
-    set(session, call, None, false)
+    may_hold(session, call)?;
+    set(session, call, None, None)
 }
 
-fn set(
-    session: &Session<'_>,
-    call: &Call<'_>,
-    value: Option<Vec<u8>>,
-    held: bool,
-) -> Result<Answer, Refusal> {
+/// The patient, if the party may hold files.
+fn may_hold<'r>(session: &Session<'_>, call: &Call<'r>) -> Result<&'r ResourceId, Refusal> {
     if !session.lens.may_audit() {
         return Err(Refusal::forbidden("this is for administrators and privacy officers"));
     }
     let id = call.id()?;
     super::consent::known(session, id)?;
-    let write = Write { key: key(id.as_str()), value, stamps: Vec::new() };
-    session.engine.kv.commit(Batch { writes: vec![write], ..Batch::default() }).wait()?;
-    let out = Parameters::default().boolean("held", held);
+    Ok(id)
+}
+
+/// Begins a hold with its Task, or ends it; the Task of the one that was before is over.
+fn set(
+    session: &Session<'_>,
+    call: &Call<'_>,
+    value: Option<Vec<u8>>,
+    work: Option<&mut Change>,
+) -> Result<Answer, Refusal> {
+    let id = call.id()?;
+    let key = key(id.as_str());
+    let before = session.snapshot().get(&key)?;
+    let mut draft = Draft::packed(&session.engine.packing);
+    let sequence = before.as_ref().map(|(_, sequence)| *sequence);
+    draft.batch.expectations.push(Expectation::Key { key: key.clone(), sequence });
+    let before: Option<Hold> = before.and_then(|(value, _)| serde_json::from_slice(&value).ok());
+    let closed = before.and_then(|hold| hold.task).map(|task| close(session, &task)).transpose()?.flatten();
+    if let Some(mut closed) = closed {
+        draft.push(session.snapshot(), &mut closed)?;
+    }
+    let is_held = value.is_some();
+    if let Some(work) = work {
+        draft.push(session.snapshot(), work)?;
+    }
+    draft.batch.writes.push(Write { key, value, stamps: Vec::new() });
+    session.engine.kv.commit(draft.batch).wait()?;
+    let out = Parameters::default().boolean("held", is_held);
     session.about(out.json(), BTreeSet::from([format!("Patient/{id}")]))
+}
+
+/// The Task of a hold that ends.
+fn close(session: &Session<'_>, id: &str) -> Result<Option<Change>, Refusal> {
+    let (Some(def), Some(id)) = (r4().resource("Task"), ResourceId::parse(id)) else { return Ok(None) };
+    let Some(current) = session.repository().current(def, &id)?.filter(|current| !current.deleted) else {
+        return Ok(None);
+    };
+    let Some(stored) = session.newest_text(&current)? else { return Ok(None) };
+    let Ok(mut task) = serde_json::from_str::<Value>(&stored.text) else { return Ok(None) };
+    if let Some(members) = task.as_object_mut() {
+        members.insert("status".to_owned(), json!("completed"));
+    }
+    remade(session, current, &task).map(Some)
 }

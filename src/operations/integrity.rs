@@ -7,6 +7,7 @@ use crate::store::{Expectation, Key, KeyRange, Space};
 
 use super::answer::{Refusal, RefusalKind};
 use super::session::{Seen, Session};
+use super::work::is_closed_work;
 
 /// Refuses a resource that refers to what the party does not see.
 pub(super) fn check_references(session: &Session<'_>, resource: Node<'_>) -> Result<(), Refusal> {
@@ -127,7 +128,7 @@ pub(super) fn referrers(session: &Session<'_>, def: &TypeDef, id: &ResourceId) -
             let Some(current) = session.repository().current_of_row(row)? else { continue };
             let is_itself = current.def.id == def.id && current.id == *id;
             let goes = session.going.contains(&format!("{}/{}", current.def.name, current.id));
-            if current.deleted || is_itself || goes {
+            if current.deleted || is_itself || goes || is_closed_work(session, &current)? {
                 continue;
             }
             if knows_all || session.repository().is_visible(row, &session.lens)? {

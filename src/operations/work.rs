@@ -29,6 +29,8 @@ pub(super) enum Work {
     ClarifyConsent,
     /// Whose data a resource is cannot be told.
     ResolveSubject,
+    /// A file is held: somebody is to end that some day.
+    Hold,
 }
 
 impl Work {
@@ -40,8 +42,31 @@ impl Work {
             Self::PatientCame => "patient-came-after-consent",
             Self::ClarifyConsent => "clarify-consent",
             Self::ResolveSubject => "resolve-subject",
+            Self::Hold => "hold",
         }
     }
+}
+
+/// Whether a Task that the server made is over; nothing depends on it then.
+pub(super) fn is_closed_work(session: &Session<'_>, current: &Current) -> Result<bool, Refusal> {
+    const OVER: [&str; 5] = ["completed", "cancelled", "rejected", "failed", "entered-in-error"];
+    if &*current.def.name != "Task" {
+        return Ok(false);
+    }
+    let Some(stored) = session.newest_text(current)? else { return Ok(false) };
+    let Ok(task) = serde_json::from_str::<Value>(&stored.text) else { return Ok(false) };
+    let text = |path: &str| task.pointer(path).and_then(Value::as_str).unwrap_or_default();
+    Ok(text("/code/coding/0/system") == WORK_SYSTEM && OVER.contains(&text("/status")))
+}
+
+/// Who asks, as the `requester` of a Task: the resource that stands for the user, and the name by which the user signs in.
+pub(super) fn requester(session: &Session<'_>) -> Value {
+    let party = session.lens.party();
+    let mut requester = json!({"identifier": {"value": party.subject}});
+    if let (Some(members), Some(user)) = (requester.as_object_mut(), &party.fhir_user) {
+        members.insert("reference".to_owned(), json!(user));
+    }
+    requester
 }
 
 /// A Task, about a patient (`Patient/id`) where it is about one, requested now. `more` are further members of the resource.
