@@ -8,7 +8,7 @@ use crate::fhirpath::{Element, Environment, Expression, Value};
 use crate::model::{Node, Reference, ReferenceTarget, Temporal};
 
 use super::entry::{Encoded, Entry, Form};
-use super::param::{content, extract, extract_composite, narrative, word, words};
+use super::param::{content, extract, extract_composite, extract_text, narrative, word, words};
 use super::params::{Param, SearchParams, Source};
 
 /// All entries of a resource and of what it contains, each once, in order.
@@ -56,6 +56,14 @@ pub const EVERY: u32 = 0;
 pub fn entries(params: &SearchParams, resource: Node<'_>) -> Vec<Entry> {
     let def = resource.str_at("resourceType").and_then(|name| r4().resource(name));
     def.map_or_else(Vec::new, |def| entries_by(params.of(def), resource))
+}
+
+/// The entries that a text has by a parameter whose values are strings.
+#[must_use]
+pub fn entries_of_text(param: &Param, text: &str) -> Vec<Entry> {
+    let mut values = Vec::new();
+    extract_text(text, param.is_name_part, &mut values);
+    values.into_iter().map(|value| value.entry(param.id)).collect()
 }
 
 /// The entries that a resource has by some parameters of its type, each once, in order.

@@ -1,4 +1,5 @@
 //! What a search asks of a resource: conditions on its entries, on what it refers to and on what refers to it.
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::definitions::{ParamType, TypeDef, r4};
@@ -228,7 +229,10 @@ pub(super) fn text_filter(param: &Arc<Param>, form: Form, how: TextMatch, text: 
     Filter::Any(vec![entries(Ask::all(form).with(held)), Filter::All(vec![is_cut, whole(check)])])
 }
 
-/// A string with several words: it begins so, or each of the words begins one of the values or a word of a name.
+/// More different words of a value are not looked for each for itself.
+const WORDS_MAX: usize = 32;
+
+/// A string begins so; of names and addresses of which several words are asked for each may begin one of the parts, or a word of a name.
 fn string_filter(param: &Arc<Param>, text: &str) -> Filter {
     let begins = |text: &str| {
         let asks = [Form::Value, Form::Word].map(|form| Ask::text_from(form, text)).into_iter();
@@ -239,8 +243,15 @@ fn string_filter(param: &Arc<Param>, text: &str) -> Filter {
             entries
         }
     };
-    if text.contains(' ') {
-        let words = Filter::All(text.split(' ').map(begins).collect());
+    // Of what folds to nothing, such as an apostrophe alone, every text would be a continuation.
+    if text.trim().is_empty() {
+        return Filter::never();
+    }
+    let words: BTreeSet<&str> = text.split(' ').collect();
+    if text.contains(' ') && words.len() <= WORDS_MAX && param.is_of_parts {
+        // CHOICE: the words of a name or address may be asked for in any order, the standard says no more than that any part fits; other
+        // texts, such as titles, begin as they are asked for.
+        let words = Filter::All(words.into_iter().map(begins).collect());
         Filter::Any(vec![begins(text), words])
     } else {
         begins(text)
@@ -290,6 +301,9 @@ pub(super) fn term(
     }
     let text_of = |value: &String| match (param.kind, modifier) {
         (ParamType::String, None) => Some(string_filter(param, &fold(&unescape(value)))),
+        (ParamType::String, Some("contains")) if fold(&unescape(value)).trim().is_empty() => {
+            Some(Filter::never())
+        }
         (ParamType::String, Some("contains")) => {
             Some(text_filter(param, Form::Value, TextMatch::Holds, &fold(&unescape(value))))
         }

@@ -22,14 +22,14 @@ mod word_query;
 
 pub use control::{COMMON_FILTERS, CONTROLS, Control};
 pub use entry::{Entry, Form};
-pub use extract::{EVERY, all_entries, entries, entries_by, of_binary};
+pub use extract::{EVERY, all_entries, entries, entries_by, entries_of_text, of_binary};
 pub use facts::{Facts, plain};
 pub use filter::{Filter, Link, Lookup, Way, compartment, part_param};
 pub use fold::fold;
 pub use fulfils::fulfils;
 pub use mask::{Everything, Keep, Mask, Scope};
 pub use matcher::{Check, Matcher, sort_value};
-pub use param::{Asking, MODIFIERS, Modifier, modifiers};
+pub use param::{Asking, MODIFIERS, Modifier, modifiers, moments_found};
 pub use params::{Component, Param, SearchParams, Source, param_id, search_params};
 pub use query::{
     CHAIN_DEPTH_MAX, Contained, Include, Query, QueryError, Reading, Sort, SortKey, Summary, TotalMode,

@@ -26,6 +26,8 @@ pub struct Param {
     pub may_be_string: bool,
     /// Whether it selects parts of people's names, each word of which is looked for by itself (R4 search.html#string).
     pub is_name_part: bool,
+    /// Whether it selects names or addresses, or parts of names, whose words may be asked for one beside the other.
+    pub is_of_parts: bool,
     /// Whether it selects media types, which are below each other by their names.
     pub is_media_type: bool,
     /// Whether its values are compared by their sound.
@@ -190,6 +192,7 @@ impl<'r> Compiled<'r> {
             Source::Narrative | Source::Content => false,
         };
         let (may_be_string, is_name_part) = (any(may_be_string), any(is_name_part));
+        let is_of_parts = is_name_part || any(is_of_parts);
         let is_media_type =
             any(|_, _, expr| matches!(expr, Expr::Member { name, .. } if name == "contentType"));
         let components: Vec<Component> =
@@ -212,6 +215,7 @@ impl<'r> Compiled<'r> {
             is_single_date,
             may_be_string,
             is_name_part,
+            is_of_parts,
             is_media_type,
             is_phonetic: row.usage.as_deref() == Some("phonetic"),
             is_ready: true,
@@ -292,6 +296,12 @@ fn may_be_string(registry: &'static Registry, def: &TypeDef, expr: &Expr) -> boo
 fn is_name_part(registry: &'static Registry, def: &TypeDef, expr: &Expr) -> bool {
     let Expr::Member { base: Some(base), .. } = expr else { return false };
     selected(registry, def, base).is_some_and(|types| types.iter().any(|of| &*of.name == "HumanName"))
+}
+
+/// Whether a path leads to whole names or addresses; one that cannot be followed by its names may.
+fn is_of_parts(registry: &'static Registry, def: &TypeDef, expr: &Expr) -> bool {
+    selected(registry, def, expr)
+        .is_none_or(|types| types.iter().any(|of| ["HumanName", "Address"].contains(&&*of.name)))
 }
 
 /// The types of what a path of element names, filters and casts selects; `None` for other paths.

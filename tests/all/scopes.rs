@@ -497,3 +497,58 @@ fn leniency_of_a_registration_is_for_searches_alone() {
     assert_eq!(status(&ask(&server, &lenient, Verb::Get, "Patient?birthdate=soon", None)), 400);
     assert_eq!(status(&ask(&server, &lenient, Verb::Delete, "Patient?colour=red", None)), 400);
 }
+
+#[test]
+fn a_registration_with_a_patient_confines_every_scope_to_that_patient() {
+    let server = server();
+    for scopes in ["user/*.cruds", "system/*.cruds", "patient/*.cruds"] {
+        let free = party_of(scopes, Some("p"));
+        let confined = Arc::new(Party { confined_to: Some("p".to_owned()), ..(*free).clone() });
+        let shown = found(&server, &confined, "Observation");
+        assert_eq!(shown, ["Observation/lab-p", "Observation/vital-p"], "{scopes}");
+        assert_eq!(found(&server, &confined, "Patient"), ["Patient/p"], "{scopes}");
+        for (url, status_of) in
+            [("Patient/p", 200), ("Patient/q", 404), ("Observation/lab-q", 404), ("Organization/o", 200)]
+        {
+            if scopes == "patient/*.cruds" && url == "Organization/o" {
+                continue;
+            }
+            assert_eq!(status(&ask(&server, &confined, Verb::Get, url, None)), status_of, "{scopes} {url}");
+        }
+        for url in
+            ["Patient/q/$everything", "Patient/q/$who-saw", "Patient/q/$meta", "Observation/lab-q/_history"]
+        {
+            assert!(status(&ask(&server, &confined, Verb::Get, url, None)) >= 400, "{scopes} {url}");
+        }
+        let other = observation("lab-q", "q", "laboratory");
+        assert!(
+            status(&ask(&server, &confined, Verb::Put, "Observation/lab-q", Some(&other))) >= 400,
+            "{scopes}"
+        );
+        // The deletion of what is hidden is answered as one of what never was.
+        assert_eq!(
+            status(&ask(&server, &confined, Verb::Delete, "Observation/lab-q", None)),
+            status(&ask(&server, &confined, Verb::Delete, "Observation/never", None)),
+            "{scopes}"
+        );
+    }
+    assert_eq!(server.get("Observation/lab-q")["status"], "final");
+}
+
+#[test]
+fn a_provenance_in_a_header_has_the_subjects_of_what_is_written_with_it() {
+    let server = server();
+    let writer = party_of("patient/Observation.crus patient/Provenance.crs patient/Patient.rs", Some("p"));
+    let provenance = json!({"resourceType": "Provenance", "recorded": "2020-01-01T00:00:00Z",
+        "agent": [{"who": {"reference": "Patient/p"}}]});
+    let send = |patient: &str| {
+        let headers = Headers { provenance: Some(provenance.to_string()), ..Headers::default() };
+        let mut made = observation("x", patient, "laboratory");
+        made.as_object_mut().unwrap().remove("id");
+        let payload = Payload::Resource(chartward::model::parse(made.to_string().into_bytes()).unwrap());
+        status(&server.send_as(&writer, Verb::Post, "Observation", headers, payload))
+    };
+    assert_eq!(send("p"), 201);
+    assert!(send("q") >= 400);
+    assert_eq!(found(&server, &writer, "Provenance?_summary=false").len(), 2);
+}

@@ -1,8 +1,8 @@
 //! Dates (R4 search.html#date): intervals as long as the precision that they are written with.
 use crate::definitions::TypeDef;
-use crate::model::{Millis, NANOS_PER_MILLI, Nanos, Node, Span, Temporal};
+use crate::model::{Interval, Millis, NANOS_PER_MILLI, Nanos, Node, Span, Temporal};
 use crate::search::entry::{Encoded, Form, push_time};
-use crate::search::matcher::{Ask, Check};
+use crate::search::matcher::{Ask, Check, Matcher};
 use crate::search::text::{Prefix, prefixed};
 
 use super::Asking;
@@ -118,4 +118,51 @@ pub(in crate::search) fn overlapping(asked: Span) -> Vec<Ask> {
     // Of an interval that ends before it starts only a long one can reach both sides.
     let short = (from < asked.end).then(|| by(Form::Value, from));
     short.into_iter().chain([by(Form::Long, Span::ALWAYS.start)]).collect()
+}
+
+/// The moments, each one millisecond long, that a matcher of dates finds. They are an interval, because an entry's key grows with its
+/// moment, and so do both of its times.
+#[must_use]
+pub fn moments_found(matcher: &Matcher) -> Interval {
+    let key = |moment: Millis| {
+        let Span { start, end } = moment_span(moment);
+        Encoded::new(Form::Value).time(start).time(end).key
+    };
+    let mut found = Interval {
+        start: first_moment(|moment| key(moment) >= matcher.start),
+        end: first_moment(|moment| key(moment) >= matcher.end),
+    };
+    match &matcher.check {
+        Check::SecondTimeAtMost(_) => {
+            found.end = found.end.min(first_moment(|moment| !matcher.check.accepts(&key(moment))));
+        }
+        Check::SecondTimeAfter(_) => {
+            found.start = found.start.max(first_moment(|moment| matcher.check.accepts(&key(moment))));
+        }
+        _ => {}
+    }
+    found
+}
+
+/// The milliseconds that the years of FHIR's dates lie within, by far.
+const MOMENTS: Interval = Interval { start: -(1 << 50), end: 1 << 50 };
+
+/// The nanoseconds of a moment that is one millisecond long.
+fn moment_span(moment: Millis) -> Span {
+    let start = Nanos::from(moment) * NANOS_PER_MILLI;
+    Span { start, end: start + NANOS_PER_MILLI }
+}
+
+/// The first moment of which something holds that holds of all later ones too.
+fn first_moment(holds: impl Fn(Millis) -> bool) -> Millis {
+    let Interval { mut start, mut end } = MOMENTS;
+    while start < end {
+        let middle = start + (end - start) / 2;
+        if holds(middle) {
+            end = middle;
+        } else {
+            start = middle + 1;
+        }
+    }
+    start
 }

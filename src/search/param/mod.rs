@@ -24,11 +24,11 @@ use super::matcher::Ask;
 use super::params::Param;
 
 pub(super) use composite::{decode as decode_composite, extract as extract_composite};
-pub use date::date_span;
 pub(super) use date::{about, overlapping};
+pub use date::{date_span, moments_found};
 pub(super) use reference::{to_contained, to_identifier, to_resource, to_url, to_version, to_versions_below};
 pub(super) use special::{distance_m, point_of};
-pub(super) use string::sounds;
+pub(super) use string::{extract_text, sounds};
 pub(super) use token::{ask as token_ask, media_types_below};
 pub(super) use words::{content, narrative, word};
 pub(super) use words::{holds_phrase, words};

@@ -1,21 +1,25 @@
 //! Strings (R4 search.html#string): texts compared from their beginning, without case and accents.
 use crate::definitions::{Kind, TypeDef};
 use crate::model::Node;
-use crate::search::entry::{Encoded, Form, cut, cut_mark};
+use crate::search::entry::{Encoded, Form, cut, cut_mark, cut_open};
 use crate::search::fold::{fold, soundex};
 use crate::search::matcher::Ask;
 use crate::search::text::unescape;
 
 /// Of a part of a name, too, each later word is indexed.
 pub(super) fn extract(def: &TypeDef, node: Node<'_>, is_name_part: bool, out: &mut Vec<Encoded>) {
-    each_text(def, node, &mut |text, is_name| {
-        let folded = fold(text);
-        out.push(Encoded::new(Form::Value).text(cut(&folded)).tail(cut(text)));
-        if is_name || is_name_part {
-            out.extend(later_words(&folded).map(|rest| Encoded::new(Form::Word).text(cut(rest))));
-        }
-        out.extend(cut_mark(&folded));
-    });
+    each_text(def, node, &mut |text, is_name| extract_text(text, is_name || is_name_part, out));
+}
+
+/// The values of one text.
+pub(in crate::search) fn extract_text(text: &str, is_name: bool, out: &mut Vec<Encoded>) {
+    let folded = fold(text);
+    out.push(Encoded::new(Form::Value).text(cut(&folded)).tail(cut(text)));
+    if is_name {
+        // They are only asked how they begin.
+        out.extend(later_words(&folded).map(|rest| Encoded::new(Form::Word).text(cut_open(rest))));
+    }
+    out.extend(cut_mark(&folded));
 }
 
 pub(super) fn extract_phonetic(def: &TypeDef, node: Node<'_>, out: &mut Vec<Encoded>) {
@@ -33,9 +37,12 @@ pub(super) fn texts(def: &TypeDef, node: Node<'_>, is_name_part: bool, visit: &m
     });
 }
 
+/// So many words of a name are found each for itself; each is the rest of the name again, in the index.
+const WORDS_MAX: usize = 64;
+
 /// What a folded text is from each of its words on but the first.
 fn later_words(folded: &str) -> impl Iterator<Item = &str> {
-    folded.match_indices(' ').filter_map(|(at, _)| folded.get(at + 1..))
+    folded.match_indices(' ').filter_map(|(at, _)| folded.get(at + 1..)).take(WORDS_MAX)
 }
 
 fn codes(text: &str) -> impl Iterator<Item = String> {

@@ -10,6 +10,7 @@ use crate::store::resource::change::CONTAINED;
 
 use super::probe::RowView;
 use super::ranges::{matcher_range, number};
+use super::step::Step;
 
 /// A container with what it contains.
 struct Container<'c> {
@@ -128,8 +129,11 @@ impl<'c> Container<'c> {
     /// Whether any of these entries of the parameter refers to what one of the links describes: within the container, or
     /// elsewhere where it may be seen.
     fn leads_to(&self, own: &[Entry], param: &Param, links: &[Link]) -> Result<bool, StoreError> {
+        let view = self.row.view();
+        // A plan costs more than to ask one row by it.
+        let mut steps: Vec<Option<Step<'_>>> = links.iter().map(|_| None).collect();
         for entry in own.iter().filter(|entry| entry.param == param.id) {
-            for link in links {
+            for (link, known) in links.iter().zip(&mut steps) {
                 if let Some(id) = entry.fragment() {
                     for inner in self.of_type(link.def).filter(|inner| inner.str_at("id") == Some(&id)) {
                         if self.fulfils(inner, &self.entries_of(inner)?, &link.filter)? {
@@ -138,10 +142,15 @@ impl<'c> Container<'c> {
                     }
                     continue;
                 }
-                let view = self.row.view();
                 for row in view.targets(entry, link.def)? {
+                    let step = match known.take() {
+                        Some(step) => step,
+                        None => view.step(link.def, &link.filter)?,
+                    };
                     let other = RowView::new(view, row);
-                    if other.is_shown()? && other.fulfils(&view.step(link.def, &link.filter)?)? {
+                    let fulfils = other.is_shown()? && other.fulfils(&step)?;
+                    *known = Some(step);
+                    if fulfils {
                         return Ok(true);
                     }
                 }
