@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use crate::consent::Code;
 use crate::model::{Interval, Millis};
 
+use super::entered::{AccountedBy, Entered, disclosure_basis};
+use super::log::RecordPlace;
 use super::record::{Access, Action, Ground, Item, Standing};
 
 const DAY_MS: Millis = 24 * 60 * 60 * 1_000;
@@ -23,6 +25,8 @@ pub struct Disclosure {
     /// `Organization/id` or another actor, or the name of a client.
     pub recipient: String,
     pub purposes: Vec<String>,
+    /// What somebody entered, if it did not go through the server; then purposes, kinds and ground are empty.
+    pub entered: Option<(RecordPlace, Entered)>,
     /// What was disclosed at the first time: types of resources, and how many of each.
     pub kinds: BTreeMap<String, usize>,
     pub ground: Ground,
@@ -37,6 +41,8 @@ pub struct Accounting<'a> {
     /// Agencies to which disclosures are not told.
     suspended: &'a [String],
     found: Vec<Disclosure>,
+    /// What was entered, without what later entries correct.
+    entered: BTreeMap<RecordPlace, Entered>,
 }
 
 impl<'a> Accounting<'a> {
@@ -44,7 +50,14 @@ impl<'a> Accounting<'a> {
     #[must_use]
     pub fn of(patient: &'a str, asked: Interval, now: Millis, suspended: &'a [String]) -> Self {
         let start = asked.start.max(now.saturating_sub(ACCOUNTED_MS));
-        Self { patient, period: Interval { start, end: asked.end }, now, suspended, found: Vec::new() }
+        Self {
+            patient,
+            period: Interval { start, end: asked.end },
+            now,
+            suspended,
+            found: Vec::new(),
+            entered: BTreeMap::new(),
+        }
     }
 
     /// The period that is accounted for.
@@ -54,7 +67,11 @@ impl<'a> Accounting<'a> {
     }
 
     /// Takes in a record.
-    pub fn add(&mut self, access: &Access) {
+    pub fn add(&mut self, place: RecordPlace, access: &Access) {
+        if let Some(entered) = &access.entered {
+            self.enter(place, entered, access);
+            return;
+        }
         let is_within = self.period.start <= access.time && access.time < self.period.end;
         let is_release = matches!(access.action, Action::Read | Action::Execute) && !access.has_failed();
         if !is_within || !is_release || access.standing != Some(Standing::Outside) {
@@ -102,6 +119,32 @@ impl<'a> Accounting<'a> {
         }
     }
 
+    /// Takes in an entry, and leaves out the one that it corrects.
+    fn enter(&mut self, place: RecordPlace, entered: &Entered, access: &Access) {
+        if access.has_failed() || !access.patients.iter().any(|patient| patient == self.patient) {
+            return;
+        }
+        if let Some(corrected) = entered.corrects() {
+            self.entered.remove(&corrected);
+        }
+        if !entered.in_error {
+            self.entered.insert(place, entered.clone());
+        }
+    }
+
+    /// Whether the law asks for an entry to be accounted for, and it falls into the period.
+    fn is_entry_accounted(&self, entered: &Entered) -> bool {
+        let accounted = disclosure_basis(&entered.basis).map(|basis| basis.accounted);
+        let since = match accounted {
+            Some(AccountedBy::Hipaa) => ACCOUNTED_MS,
+            Some(AccountedBy::Part2) => PART2_ACCOUNTED_MS,
+            Some(AccountedBy::Neither) | None => return false,
+        };
+        let is_within = entered.first < self.period.end && self.period.start <= entered.last;
+        let is_recent = entered.last >= self.now.saturating_sub(since);
+        is_within && is_recent && !self.suspended.contains(&entered.recipient)
+    }
+
     fn disclose(&mut self, access: &Access, ground: Ground, kinds: BTreeMap<String, usize>) {
         let recipient = access
             .organization
@@ -122,6 +165,7 @@ impl<'a> Accounting<'a> {
             last: access.time,
             count: 1,
             recipient,
+            entered: None,
             purposes: access.purposes.clone(),
             kinds,
             ground,
@@ -130,8 +174,26 @@ impl<'a> Accounting<'a> {
 
     /// The disclosures, the oldest first.
     #[must_use]
-    pub fn finish(self) -> Vec<Disclosure> {
+    pub fn finish(mut self) -> Vec<Disclosure> {
+        let entered = std::mem::take(&mut self.entered);
+        let accounted = entered.into_iter().filter(|(_, entered)| self.is_entry_accounted(entered));
+        let accounted: Vec<Disclosure> = accounted.map(of_entry).collect();
+        self.found.extend(accounted);
+        self.found.sort_by_key(|disclosure| disclosure.first);
         self.found
+    }
+}
+
+fn of_entry((place, entered): (RecordPlace, Entered)) -> Disclosure {
+    Disclosure {
+        first: entered.first,
+        last: entered.last,
+        count: entered.count,
+        recipient: entered.recipient.clone(),
+        purposes: Vec::new(),
+        entered: Some((place, entered)),
+        kinds: BTreeMap::new(),
+        ground: Ground::None,
     }
 }
 
@@ -147,9 +209,11 @@ fn is_for_operations(access: &Access) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{ACCOUNTED_MS, Accounting, DAY_MS, Disclosure, PART2_ACCOUNTED_MS};
+    use crate::audit::entered::{AccountedBy, DISCLOSURE_BASES, Entered};
     use crate::audit::record::{Access, Action, Ground, Item, Standing};
     use crate::auth::{Party, Role};
     use crate::model::Interval;
+    use crate::store::Sequence;
 
     const NOW: i64 = 1_700_000_000_000;
 
@@ -170,7 +234,9 @@ mod tests {
 
     fn accounted(accesses: &[Access], suspended: &[String]) -> Vec<Disclosure> {
         let mut accounting = Accounting::of("Patient/a", Interval::ALWAYS, NOW, suspended);
-        accesses.iter().for_each(|access| accounting.add(access));
+        for (access, sequence) in accesses.iter().zip(1..) {
+            accounting.add((Sequence(sequence), 0), access);
+        }
         accounting.finish()
     }
 
@@ -199,6 +265,47 @@ mod tests {
         part2.released[0].labels.push((String::new(), "42CFRPart2".to_owned()));
         check(part2.clone(), 1);
         check(Access { time: NOW - PART2_ACCOUNTED_MS - 1, ..part2 }, 0);
+    }
+
+    fn entry(first: i64, basis: &str, corrects: Option<(u64, u32)>) -> Access {
+        let mut entry = access(NOW, "HOPERAT", Ground::None);
+        entry.released.clear();
+        let recipient = "Organization/health-department".to_owned();
+        let basis = basis.to_owned();
+        entry.entered =
+            Some(Entered { first, last: first, count: 1, recipient, basis, corrects, ..Entered::default() });
+        entry
+    }
+
+    #[test]
+    fn what_was_entered_is_accounted_for_by_its_basis() {
+        let check = |entries: &[Access], expected: &[i64]| {
+            let told: Vec<i64> = accounted(entries, &[]).iter().map(|disclosure| disclosure.first).collect();
+            assert_eq!(told, expected, "{entries:?}");
+        };
+        for basis in DISCLOSURE_BASES {
+            let last_of = match basis.accounted {
+                AccountedBy::Hipaa => Some(NOW - ACCOUNTED_MS),
+                AccountedBy::Part2 => Some(NOW - PART2_ACCOUNTED_MS),
+                AccountedBy::Neither => None,
+            };
+            let told = last_of.iter().copied().collect::<Vec<_>>();
+            let last = last_of.unwrap_or(NOW - DAY_MS);
+            check(&[entry(last, basis.code, None)], &told);
+            check(&[entry(last - 1, basis.code, None)], &[]);
+        }
+        check(&[entry(NOW - DAY_MS, "no such basis", None)], &[]);
+        // A correction takes the place of what it corrects, also of a correction, and the last one says that it was an error.
+        let first = entry(NOW - 9 * DAY_MS, "public-health", None);
+        let second = entry(NOW - 8 * DAY_MS, "public-health", Some((1, 0)));
+        let third = entry(NOW - 7 * DAY_MS, "treatment", Some((2, 0)));
+        let mut fourth = entry(NOW - 7 * DAY_MS, "public-health", Some((3, 0)));
+        check(&[first.clone(), second.clone()], &[NOW - 8 * DAY_MS]);
+        check(&[first.clone(), second.clone(), third.clone()], &[]);
+        check(&[first.clone(), second.clone(), third.clone(), fourth.clone()], &[NOW - 7 * DAY_MS]);
+        fourth.entered.as_mut().unwrap().in_error = true;
+        check(&[first.clone(), second, third, fourth], &[]);
+        assert_eq!(accounted(&[first], &["Organization/health-department".to_owned()]), []);
     }
 
     #[test]

@@ -168,6 +168,18 @@ impl Access {
         Some(self)
     }
 
+    /// The record, or of one of many the part that is about the patient (by id), if one is.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub(super) fn part_of(self, snapshot: &dyn Snapshot, id: &str) -> Result<Option<Self>, StoreError> {
+        if !self.is_of_many() {
+            return Ok(Some(self));
+        }
+        let row = row_of_patient(snapshot, id)?;
+        Ok(row.and_then(|row| self.part_of_row(row, &format!("Patient/{id}"))))
+    }
+
     /// The row of the patient as whose part the record was read, where it is one of many.
     #[must_use]
     pub fn row_of_part(&self) -> Option<u64> {

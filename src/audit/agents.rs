@@ -27,8 +27,10 @@ fn server_agent(part: &Part<'_>, kind: &Value) -> Value {
 }
 
 fn client_agent(part: &Part<'_>, kind: &Value) -> Value {
-    let mut agent =
-        json!({"type": kind, "who": {"identifier": {"value": part.access.client}}, "requestor": false});
+    let client = &part.access.client;
+    let mut agent = json!({
+        "type": kind, "who": {"identifier": {"value": client}}, "name": client, "requestor": false,
+    });
     if let (Some(agent), Some(peer)) = (agent.as_object_mut(), &part.access.peer) {
         agent.insert("network".to_owned(), json!({"address": peer, "type": "2"}));
     }
@@ -53,7 +55,8 @@ fn user_agent(part: &Part<'_>, code: &str) -> Value {
     if let (Some(who), Some(reference)) = (who.as_object_mut(), &access.fhir_user) {
         who.insert("reference".to_owned(), json!(reference));
     }
-    if is_other_patient(part) {
+    let is_named = !is_other_patient(part);
+    if !is_named {
         who = json!({"display": "another patient"});
     }
     let purposes: Vec<Value> = access
@@ -68,6 +71,11 @@ fn user_agent(part: &Part<'_>, code: &str) -> Value {
         "requestor": true,
     });
     if let Some(members) = agent.as_object_mut() {
+        if is_named {
+            // Under this name the user signs in.
+            members.insert("altId".to_owned(), json!(access.subject));
+            members.insert("name".to_owned(), json!(access.subject));
+        }
         if !access.token_id.is_empty() {
             // BALP: the token by its id, never by its text.
             let policy = format!("urn:ietf:params:oauth:jti:{}", access.token_id);

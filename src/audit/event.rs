@@ -7,6 +7,7 @@ use crate::store::Sequence;
 
 use super::addition::Concern;
 use super::agents;
+use super::entered::Entered;
 use super::entities;
 use super::log::RecordPlace;
 use super::record::{Access, Action, BREAK_GLASS, Erased, Ground, Item, Standing};
@@ -21,6 +22,7 @@ pub enum Reader {
 }
 
 /// What events are made with.
+#[derive(Clone, Copy)]
 pub struct Making<'m> {
     pub reader: Reader,
     /// The base URL of the server, which is its name in events.
@@ -66,6 +68,12 @@ pub fn record_of_event(
     let number = u32::try_from(within >> 32).ok()?;
     let row = (within & BY_ROW == BY_ROW).then_some(within & (BY_ROW - 1));
     Some(((sequence, number), row))
+}
+
+/// The id of the first event of a record that is made of it for its first patient.
+#[must_use]
+pub fn event_of_record(place: RecordPlace, version_id: &dyn Fn(Sequence) -> String) -> String {
+    event_id(place, 0, "", &Making { reader: Reader::Auditor, base_url: "", version_id })
 }
 
 /// One patient's part of a record, or the whole of one that concerns nobody.
@@ -229,6 +237,9 @@ fn request_event(part: &Part<'_>, items: &[&Item], done: Option<Action>) -> Valu
         "entity": entities::of_request(part, items, action),
     });
     let Some(members) = event.as_object_mut() else { return event };
+    if let Some(entered) = &access.entered {
+        members.insert("outcomeDesc".to_owned(), json!(entry(entered)));
+    }
     if let Some(erased) = access.erased {
         members.insert("outcomeDesc".to_owned(), json!(erasure(erased, access)));
     }
@@ -246,6 +257,13 @@ fn request_event(part: &Part<'_>, items: &[&Item], done: Option<Action>) -> Valu
             .insert("outcomeDesc".to_owned(), json!(format!("{what}; requests alike: {}", addition.times)));
     }
     event
+}
+
+/// What was entered for the accounting.
+fn entry(entered: &Entered) -> String {
+    let Entered { recipient, description, basis, .. } = entered;
+    let what = if entered.in_error { "entered in error" } else { "disclosed" };
+    format!("{what}: {description}; to {recipient}; basis: {basis}")
 }
 
 /// What was erased and why.

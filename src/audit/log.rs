@@ -60,6 +60,8 @@ pub struct Records<'s> {
     direction: Direction,
     /// Where to go on, the place itself included; `None` at the end.
     next: Option<RecordPlace>,
+    /// Only what comes after this place in the record.
+    after: Option<RecordPlace>,
     read: std::vec::IntoIter<(RecordPlace, Access)>,
 }
 
@@ -80,7 +82,20 @@ impl<'s> Records<'s> {
     ) -> Self {
         let end = if direction == Direction::Forward { FIRST } else { LAST };
         let patient = patient.map(str::to_owned);
-        Self { snapshot, patient, direction, next: Some(from.unwrap_or(end)), read: Vec::new().into_iter() }
+        Self {
+            snapshot,
+            patient,
+            direction,
+            next: Some(from.unwrap_or(end)),
+            after: None,
+            read: Vec::new().into_iter(),
+        }
+    }
+
+    /// Leaves out what comes before a place in the record, and the place itself.
+    #[must_use]
+    pub fn after(self, place: Option<RecordPlace>) -> Self {
+        Self { after: place, ..self }
     }
 
     /// The next record.
@@ -109,7 +124,7 @@ impl<'s> Records<'s> {
     /// The range of keys from a place on, `prefix` being what they all begin with.
     fn range(&self, prefix: Vec<u8>, (Sequence(sequence), number): RecordPlace) -> KeyRange {
         let mut range = KeyRange::prefix(prefix.clone());
-        let mut at = Key::from_bytes(prefix).number(sequence).word(number).into_bytes();
+        let mut at = Key::from_bytes(prefix.clone()).number(sequence).word(number).into_bytes();
         match self.direction {
             Direction::Forward => range.start = at,
             Direction::Reverse => {
@@ -117,6 +132,11 @@ impl<'s> Records<'s> {
                 at.push(0);
                 range.end = at;
             }
+        }
+        if let Some((Sequence(sequence), number)) = self.after {
+            let mut after = Key::from_bytes(prefix).number(sequence).word(number).into_bytes();
+            after.push(0);
+            range.start = range.start.max(after);
         }
         range
     }
@@ -192,7 +212,7 @@ impl<'s> Records<'s> {
     }
 }
 
-fn unreadable(place: Option<RecordPlace>) -> StoreError {
+pub(super) fn unreadable(place: Option<RecordPlace>) -> StoreError {
     let (Sequence(sequence), number) = place.unwrap_or(FIRST);
     StoreError::Corrupt(format!("access record {sequence}-{number} cannot be read"))
 }

@@ -4,13 +4,16 @@
 mod accounting;
 mod addition;
 mod agents;
+mod entered;
 mod entities;
 mod event;
 #[cfg(test)]
 mod event_tests;
 mod examine;
+mod index;
 mod log;
 mod merkle;
+mod outside;
 mod page;
 mod record;
 mod sealed;
@@ -21,10 +24,15 @@ mod words;
 
 pub use accounting::{ACCOUNTED_MS, Accounting, Disclosure};
 pub use addition::{Concern, Due, Patients, done, due};
-pub use event::{Event, Making, Reader, audit_events, record_of_event};
+pub use entered::{
+    AccountedBy, DISCLOSURE_BASES, DisclosureBasis, Entered, RECORD_DISCLOSURE, corrected, disclosure_basis,
+};
+pub use event::{Event, Making, Reader, event_of_record, record_of_event};
 pub use examine::{Examination, Examined};
+pub use index::{Asked, AuditIndex, Bounds, Candidate, Candidates, View, verify_segments};
 pub use log::{RecordPlace, Records, index_patients, record, verify_index, writes};
 pub use merkle::{Hash, Leaves, consistency, inclusion, is_consistent, root_of_path};
+pub use outside::{event_from_outside, events_of};
 pub use page::Page;
 pub use record::{Access, Action, BREAK_GLASS, ERASE, Erased, Ground, Item, Label, Standing};
 pub use sealed::{LogTree, SEGMENT_LEN, seal, signed_root};

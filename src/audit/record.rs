@@ -9,6 +9,7 @@ use crate::consent::{Basis, Release, Withheld};
 use crate::model::Millis;
 
 use super::addition::Addition;
+use super::entered::Entered;
 
 /// What was done (R4 valueset-audit-event-action.html).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -210,6 +211,9 @@ pub struct Access {
     /// What was erased of the patient's file, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub erased: Option<Erased>,
+    /// The disclosure that was entered for the accounting, if one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entered: Option<Entered>,
     /// The status code of the answer.
     pub status: u16,
 }
@@ -242,6 +246,7 @@ impl Access {
             patients: Vec::new(),
             consents: Vec::new(),
             erased: None,
+            entered: None,
             status: 200,
         }
     }

@@ -41,7 +41,8 @@ pub const SUSPEND_ACCOUNTING: &str = "$suspend-accounting";
 /// Whether the patient is told of an access, while it is not told of what these agencies do: neither of that nor that it is so.
 #[must_use]
 pub fn is_told(access: &Access, agencies: &[String]) -> bool {
-    let mut actors = [&access.organization, &access.fhir_user].into_iter().flatten();
+    let recipient = access.entered.iter().map(|entered| &entered.recipient);
+    let mut actors = [&access.organization, &access.fhir_user].into_iter().flatten().chain(recipient);
     let is_suspending = access.interaction == SUSPEND_ACCOUNTING && !agencies.is_empty();
     !is_suspending && !actors.any(|actor| agencies.contains(actor))
 }

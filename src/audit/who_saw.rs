@@ -182,6 +182,9 @@ fn kinds(access: &Access, items: &[Item]) -> BTreeSet<String> {
     if items.is_empty() && is_of_accesses {
         return BTreeSet::from(["AuditEvent".to_owned()]);
     }
+    if access.entered.is_some() {
+        return BTreeSet::from(["Disclosure".to_owned()]);
+    }
     items.iter().map(|item| item.type_name().to_owned()).collect()
 }
 

@@ -4,7 +4,7 @@ use crate::model::{Millis, Temporal};
 use super::record::Ground;
 
 /// What kinds of records are called; the others by their own name, in words.
-const KINDS: [(&str, &str); 22] = [
+const KINDS: [(&str, &str); 23] = [
     ("Patient", "name and contact details"),
     ("Observation", "measurements and test results"),
     ("DiagnosticReport", "reports of examinations"),
@@ -26,6 +26,7 @@ const KINDS: [(&str, &str); 22] = [
     ("ServiceRequest", "orders and referrals"),
     ("Consent", "consents"),
     ("AuditEvent", "who saw the file"),
+    ("Disclosure", "a disclosure into the accounting"),
     ("FamilyMemberHistory", "illnesses in the family"),
 ];
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::audit::{self, Signer};
 use crate::auth::{AccessToken, Issuer, Party};
 use crate::model::Millis;
-use crate::operations::{Engine, EngineOptions, Index, SearchIndex};
+use crate::operations::{Engine, EngineOptions, Index, SearchIndex, version_cipher};
 use crate::store::{
     At, Batch, Clock as _, CommitError, Expectation, Findings, Key, Kv, Memory, Packing, Postgres,
     Repository, Sled, SledOptions, Space, StoreError, SystemClock, Write, make_private_folder,
@@ -143,6 +143,9 @@ impl House {
         let words = |error: StoreError| error.to_string();
         let mut findings = Repository::new(&*snapshot).verify(&SearchIndex { params }).map_err(words)?;
         findings.faults.extend(audit::verify_index(&*snapshot).map_err(words)?);
+        let cipher = version_cipher(self.secret);
+        let version_id = |sequence| cipher.id(sequence);
+        findings.faults.extend(audit::verify_segments(&*snapshot, &version_id).map_err(words)?);
         Ok(findings)
     }
 

@@ -1,5 +1,6 @@
 //! The door: one file per subcommand, and the table of them.
 
+mod accesses;
 mod anchor;
 mod args;
 mod audit;

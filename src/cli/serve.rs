@@ -18,6 +18,7 @@ use crate::operations::Engine;
 
 use crate::store::{Figure, make_private_file};
 
+use super::accesses::AccessIndexing;
 use super::anchor::Anchor;
 use super::config::{Common, Config};
 use super::house::House;
@@ -134,6 +135,7 @@ pub struct Running {
     thread: Option<JoinHandle<()>>,
     indexing: Option<Indexing>,
     looking_up: Option<LookingUp>,
+    accesses: Option<AccessIndexing>,
     sealing: Option<Sealing>,
     runtime: Option<Arc<Runtime>>,
 }
@@ -166,6 +168,9 @@ impl Running {
             Some(thread) => thread.join().map_err(|_| "the server failed".to_owned()),
             None => Ok(()),
         };
+        if let Some(accesses) = self.accesses.take() {
+            accesses.stop();
+        }
         if let Some(looking_up) = self.looking_up.take() {
             looking_up.stop();
         }
@@ -259,6 +264,7 @@ pub fn start(
         runtime.spawn(serve(listening, router, patience, std::future::pending()));
     }
     let looking_up = Some(LookingUp::start(engine.clone())?);
+    let accesses = Some(AccessIndexing::start(engine.clone())?);
     let (on, ending) = (runtime.clone(), engine.clone());
     let thread = std::thread::Builder::new().name("server".to_owned()).spawn(move || {
         let until = async {
@@ -273,7 +279,7 @@ pub fn start(
     let anchor = Anchor { data: is_kept.then(|| config.data.clone()), file: config.audit.anchor.clone() };
     let sealing = Some(Sealing::start(house, Duration::from_secs(config.audit.seal_seconds.max(1)), anchor)?);
     let (end, thread, runtime) = (Some(end), Some(thread), Some(runtime));
-    Ok(Running { base_url, end, thread, indexing, looking_up, sealing, runtime })
+    Ok(Running { base_url, end, thread, indexing, looking_up, accesses, sealing, runtime })
 }
 
 /// What there is to watch: the store, the indexing, the process.

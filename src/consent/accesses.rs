@@ -17,6 +17,13 @@ impl Lens<'_> {
         self.may_audit() || self.is_subject(patient)
     }
 
+    /// Whether the party may see everybody's accesses to everybody: no scope and no confinement narrows what it may see of them.
+    #[must_use]
+    pub fn may_see_all_accesses(&self) -> bool {
+        let letters = self.reach.letters("AuditEvent");
+        self.may_audit() && self.reach.is_whole(letters, "AuditEvent") && !self.reach.is_confined()
+    }
+
     /// Whether an actor of a Consent is the party's own organization and names nobody else beside it.
     #[must_use]
     pub fn is_exactly_own(&self, actor: &Actor) -> bool {

@@ -71,12 +71,22 @@ impl Reach {
         self.party.scopes.reaching(self.letters(type_name), type_name).next().is_some()
     }
 
+    /// The patients that everything is confined to.
+    fn confined_to(&self) -> impl Iterator<Item = &String> {
+        let of_emergency = self.party.break_glass.as_ref().map(|glass| &glass.patient);
+        of_emergency.into_iter().chain(&self.party.confined_to)
+    }
+
+    /// Whether everything is confined to one patient.
+    pub(super) fn is_confined(&self) -> bool {
+        self.confined_to().next().is_some()
+    }
+
     /// An emergency and a registration with a patient confine everything to that one patient. The patient of a launch narrows what is
     /// reached by scopes of the patient level, and nothing else (SMART App Launch 2.2, "Scopes for requesting FHIR Resources").
     pub(super) fn is_outside_confinement(&self, owners: &BTreeSet<String>) -> bool {
-        let of_emergency = self.party.break_glass.as_ref().map(|glass| &glass.patient);
-        let mut patients = of_emergency.into_iter().chain(&self.party.confined_to);
-        !owners.is_empty() && patients.any(|patient| !owners.contains(&format!("Patient/{patient}")))
+        let is_other = |patient: &String| !owners.contains(&format!("Patient/{patient}"));
+        !owners.is_empty() && self.confined_to().any(is_other)
     }
 
     /// Whether a scope of the patient level reaches what is of these patients: its patient's data, and types that are of no

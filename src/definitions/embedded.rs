@@ -18,7 +18,12 @@ pub fn r4() -> &'static Registry {
     static R4: LazyLock<Registry> = LazyLock::new(|| {
         Registry::new(Tables {
             types: rows(embedded!("types")),
-            search_params: rows(embedded!("search-parameters")),
+            search_params: [
+                rows(embedded!("search-parameters")),
+                // Ours: what R4 has no parameter for and people who work with a record need.
+                rows(embedded!("own-search-parameters")),
+            ]
+            .concat(),
             compartments: rows(embedded!("compartments")),
             value_sets: rows(embedded!("value-sets")),
             code_hierarchy: rows(embedded!("code-hierarchy")),

@@ -4,6 +4,7 @@ use crate::consent::{Disclosed, Withheld};
 use crate::model::{Issue, IssueCode, Millis, Outcome, ResourceId};
 use crate::store::{CommitError, Sequence, StoreError};
 
+use super::audit::Receipt;
 use super::capabilities::Statement;
 use super::operation_definitions::OwnDefinition;
 use super::parameters::Parameters;
@@ -51,6 +52,12 @@ impl Public {
     /// The definition of an operation, which only its own file makes, of tables.
     pub(super) fn definition(definition: &OwnDefinition) -> Self {
         Self { json: definition.json() }
+    }
+
+    /// The number of an entry in the accounting of disclosures, which who entered it may not read: only what enters one makes a
+    /// [`Receipt`].
+    pub(super) fn receipt(receipt: &Receipt) -> Self {
+        Self { json: receipt.json() }
     }
 
     /// A token that its owner has asked for, for one patient: only an issuer makes a [`SignedToken`].

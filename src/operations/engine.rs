@@ -3,10 +3,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::audit::{Access, Action, Due, Ground, Signer};
+use crate::audit::{Access, Action, AuditIndex, Due, Ground, Signer};
 use crate::auth::{AuthorizationServer, Desk, Issuer, Party, Permission, Role, TokenError, Trust};
 use crate::consent::{Programs, Settings};
-use crate::model::{Issue, IssueCode, Millis, Outcome, ResourceId};
+use crate::model::{Issue, IssueCode, Millis, Outcome};
 use crate::store::{At, Batch, Clock, Kv, Packing, VersionCipher};
 
 use super::answer::{Answer, Body, Refusal, RefusalKind};
@@ -17,6 +17,7 @@ use super::operation::operation_at;
 use super::parameters::Call;
 use super::request::{Asked, Request};
 use super::route::{Place, route};
+use super::secret::{derived, version_cipher};
 use super::session::Session;
 use super::table::{Code, Interaction};
 use super::{batch, capabilities, conditional, create, delete, history, patch, read, search, update};
@@ -107,6 +108,8 @@ pub struct Engine {
     pub(super) statements: Mutex<HashMap<capabilities::Variant, capabilities::Kept>>,
     /// Who was refused and is not known.
     pub(super) refusals: Refusals,
+    /// Finds AuditEvents.
+    pub(super) audit_index: AuditIndex,
     /// Held by who looks up whom answered requests concerned.
     pub(super) looking_up: Mutex<()>,
     /// Who asks without a token; only where the server is open.
@@ -124,16 +127,13 @@ impl Engine {
         issuer: Issuer,
         open: Option<Party>,
     ) -> Self {
-        use sha2::Digest as _;
-        let derived = |what: &str| -> [u8; 32] {
-            sha2::Sha256::new().chain_update(secret).chain_update(what).finalize().into()
-        };
+        let derived = |what: &str| derived(secret, what);
         Self {
             options,
             authorization: AuthorizationServer::new(kv.clone(), derived("authorization")),
             kv,
             clock,
-            cipher: VersionCipher::new(derived("version ids")),
+            cipher: version_cipher(secret),
             cursor_key: derived("cursors"),
             settings: Arc::new(settings),
             programs: Programs::default(),
@@ -145,6 +145,7 @@ impl Engine {
             audit_signer: None,
             statements: Mutex::default(),
             refusals: Refusals::default(),
+            audit_index: AuditIndex::default(),
             looking_up: Mutex::default(),
             open: open.map(Arc::new),
         }
@@ -180,16 +181,6 @@ impl Engine {
 
     pub(super) fn now(&self) -> Millis {
         self.clock.now()
-    }
-
-    /// A fresh id: 32 hexadecimal digits of randomness.
-    pub(super) fn fresh_id(&self) -> Result<ResourceId, Refusal> {
-        let mut bytes = [0; 16];
-        let failed =
-            || Refusal::new(RefusalKind::Internal, Issue::error(IssueCode::Exception, "no randomness"));
-        getrandom::fill(&mut bytes).map_err(|_| failed())?;
-        let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        ResourceId::parse(&text).ok_or_else(failed)
     }
 
     /// The party of a request: by its token, or the open one where there is none.

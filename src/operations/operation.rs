@@ -118,7 +118,7 @@ const PROOF: Definition =
     asks("proof that a record of an access, or an earlier state of the log, is part of the log");
 
 /// Every operation that is served.
-pub static OPERATIONS: [Operation; 21] = [
+pub static OPERATIONS: [Operation; 22] = [
     operation!("Resource", Instance, "$meta", Read, [Get, Post], Read, meta, META, []),
     operation!("Resource", Type, "$meta", Search, [Get, Post], Execute, meta, META, []),
     operation!("", System, "$meta", Search, [Get, Post], Execute, meta, META, []),
@@ -246,6 +246,39 @@ pub static OPERATIONS: [Operation; 21] = [
         audit::accounting_of_disclosures,
         asks("to whom a file was disclosed"),
         [START, END, PAGE]
+    ),
+    operation!(
+        "Patient",
+        Instance,
+        "$record-disclosure",
+        Update,
+        [Post],
+        Create,
+        audit::record_disclosure,
+        does(
+            "enters a disclosure that did not go through the server into the accounting, or corrects such an entry"
+        ),
+        [
+            maybe("date", "date", "when it was disclosed, or the first time; needed unless `in-error`"),
+            maybe("last", "date", "the last time, of several"),
+            maybe("count", "integer", "how many times"),
+            maybe(
+                "recipient",
+                "string",
+                "who got it: a name, or a reference such as Organization/o; needed unless `in-error`"
+            ),
+            maybe("address", "string", "where, if it is known"),
+            maybe("description", "string", "what was disclosed, in brief; needed unless `in-error`"),
+            maybe("purpose", "string", "for what; or"),
+            maybe("request", "Reference", "the written request: a DocumentReference or Binary"),
+            maybe("basis", "code", "the legal basis, such as public-health; needed unless `in-error`"),
+            maybe("corrects", "string", "the entry that this one takes the place of"),
+            maybe(
+                "in-error",
+                "boolean",
+                "true: the entry that it corrects was made in error, nothing was disclosed"
+            )
+        ]
     ),
     operation!(
         "Patient",

@@ -20,6 +20,7 @@
 //! | registry | 09 | kind, 00 00, id, 00 00 | a registration or what came of one (clients, users, grants), as JSON |
 //! | registry | 09 | `expiry`, 00 00, time, kind, 00 00, id, 00 00 | nothing: when the record of that kind and id ends |
 //! | audit by patient | 0a | patient id, 00 00, sequence, number (4) | nothing: the access record concerns the patient; under the id `*` it is one of many patients, whom it holds by their rows |
+//! | index of accesses | 0b | sort (1), then by the sort | segments of the index by which AuditEvents are found; the floor above says which |
 //!
 //! Rows and sequences are 8 bytes. All numbers are big-endian, so that keys sort as their numbers do. Texts have their
 //! zero bytes escaped as `00 ff` and end with `00 00`, so that a text sorts before every longer one that begins with it.
@@ -37,11 +38,12 @@ pub enum Space {
     Meta,
     Registry,
     AuditPatient,
+    AuditIndex,
 }
 
 impl Space {
     /// All spaces in the order of their bytes.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Record,
         Self::Id,
         Self::Current,
@@ -52,6 +54,7 @@ impl Space {
         Self::Meta,
         Self::Registry,
         Self::AuditPatient,
+        Self::AuditIndex,
     ];
 
     #[must_use]
@@ -67,6 +70,7 @@ impl Space {
             Self::Meta => 8,
             Self::Registry => 9,
             Self::AuditPatient => 10,
+            Self::AuditIndex => 11,
         }
     }
 
@@ -262,7 +266,7 @@ pub fn resource_row(key: &[u8]) -> Option<u64> {
             let prefix = writers().into_bytes();
             key.starts_with(&prefix).then(|| number_at(key, prefix.len())).flatten()
         }
-        Space::Id | Space::Audit | Space::Registry | Space::AuditPatient => None,
+        Space::Id | Space::Audit | Space::Registry | Space::AuditPatient | Space::AuditIndex => None,
     }
 }
 

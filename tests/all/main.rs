@@ -10,6 +10,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test tells what it skips")]
 
 mod audit;
+mod audit_index;
 mod audit_tampering;
 mod backup;
 mod browser;

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::audit::{
-    Accounting, Disclosure, Page, Records, day_in_words, ground_in_words, kind_in_words, listed,
-    purpose_in_words, suspended,
+    Accounting, Disclosure, Page, Records, day_in_words, disclosure_basis, event_of_record, ground_in_words,
+    kind_in_words, listed, purpose_in_words, suspended,
 };
 use crate::model::{Interval, ResourceId};
 use crate::store::Direction;
@@ -29,7 +29,16 @@ pub(in super::super) fn accounting_of_disclosures(
     let mut out = Parameters::default().instant("start", period.start).instant("end", period.end);
     for disclosure in &disclosures {
         let (recipient, address) = recipient_of(session, disclosure);
-        let parts = Parameters::default()
+        let mut parts = Parameters::default();
+        if let Some((place, entered)) = &disclosure.entered {
+            let version_id = |sequence| session.version_id(sequence);
+            parts =
+                parts.string("entry", &event_of_record(*place, &version_id)).code("basis", &entered.basis);
+            if let Some(request) = &entered.request {
+                parts = parts.reference("request", request);
+            }
+        }
+        let parts = parts
             .instant("date", disclosure.first)
             .string("recipient", &recipient)
             .string("address", &address.unwrap_or_default())
@@ -94,22 +103,26 @@ fn accounted(
     let patient = format!("Patient/{id}");
     let mut accounting = Accounting::of(&patient, asked, now, &agencies);
     let mut records = Records::new(session.snapshot(), Some(id.as_str()), Direction::Forward, None);
-    while let Some((_, access)) = records.read()? {
-        accounting.add(&access);
+    while let Some((place, access)) = records.read()? {
+        accounting.add(place, &access);
     }
     Ok((accounting.period(), accounting.finish()))
 }
 
 fn recipient_of(session: &Session<'_>, disclosure: &Disclosure) -> (String, Option<String>) {
     let name = name_of(session, &disclosure.recipient);
+    let entered = disclosure.entered.as_ref().and_then(|(_, entered)| entered.address.clone());
     // A recipient without a name here is another patient or a client: its reference tells the reader nothing.
     let is_person = ["Patient/", "RelatedPerson/"].iter().any(|kind| disclosure.recipient.starts_with(kind));
     let unnamed = if is_person { "a person".to_owned() } else { disclosure.recipient.clone() };
-    (name.unwrap_or(unnamed), address_of(session, &disclosure.recipient))
+    (name.unwrap_or(unnamed), entered.or_else(|| address_of(session, &disclosure.recipient)))
 }
 
 /// What was disclosed at the first time, in brief.
 fn description(disclosure: &Disclosure) -> String {
+    if let Some((_, entered)) = &disclosure.entered {
+        return entered.description.clone();
+    }
     let kinds: Vec<String> = disclosure
         .kinds
         .iter()
@@ -123,6 +136,16 @@ fn description(disclosure: &Disclosure) -> String {
 }
 
 fn purpose(disclosure: &Disclosure) -> String {
+    if let Some((_, entered)) = &disclosure.entered {
+        let basis = disclosure_basis(&entered.basis);
+        let basis = basis.map(|basis| format!("on the basis of {} ({})", basis.words, basis.section));
+        let request = entered.request.as_ref().map(|_| "as the written request says".to_owned());
+        return [entered.purpose.clone(), request, basis]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join(", ");
+    }
     let purposes: Vec<String> =
         disclosure.purposes.iter().map(|code| purpose_in_words(code).to_owned()).collect();
     let basis = ground_in_words(&disclosure.ground);

@@ -1,6 +1,7 @@
 //! The record of accesses, written for every request and read by who may: accounts for patients, proofs for auditors.
 
 mod accounting;
+mod disclose;
 mod names;
 mod period;
 mod proof;
@@ -12,6 +13,7 @@ mod who_saw;
 mod without_relation;
 
 pub(super) use accounting::accounting_of_disclosures;
+pub(super) use disclose::{Receipt, record_disclosure};
 pub(super) use proof::{consistency_proof, event_proof};
 pub(super) use recording::{add_change, from_outside};
 pub(super) use refusals::Refusals;

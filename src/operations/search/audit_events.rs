@@ -1,16 +1,17 @@
 //! AuditEvents: made of access records when they are asked for, the newest first, a page at a time.
 use crate::audit::{
-    Access, Action, Making, Reader, RecordPlace, Records, audit_events, is_told, record, record_of_event,
-    suspended,
+    Access, Asked, Bounds, Candidate, Candidates, Event, Making, Reader, RecordPlace, Records,
+    event_from_outside, events_of, is_told, record, record_of_event, suspended,
 };
 use crate::consent::{Bundle, BundleEntry, BundleKind, SearchMode};
-use crate::definitions::{TypeDef, r4};
+use crate::definitions::TypeDef;
 use crate::model::{Issue, IssueCode, Millis, Reference, ReferenceTarget, ResourceId, parse};
 use crate::search::{Filter, Query, Sort, SortKey, Summary, TotalMode, entries, fulfils, sort_value};
-use crate::store::{At, Direction, Sequence, Snapshot, Way, compare_values};
+use crate::store::{At, Direction, Sequence, Snapshot, StoreError, Way, compare_values};
 
 use super::super::answer::{Answer, Body, Kind, Refusal, RefusalKind};
 use super::super::cursor::Cursor;
+use super::super::engine::Engine;
 use super::super::session::Session;
 use super::page::Part;
 use super::reduce::reduce_by;
@@ -81,6 +82,24 @@ struct Found {
     values: Vec<Option<Vec<u8>>>,
 }
 
+/// The records in which events are looked for.
+enum Reading<'r> {
+    OfPatient(Records<'r>),
+    ByIndex(Candidates<'r>),
+}
+
+impl Reading<'_> {
+    fn read(&mut self) -> Result<Option<(Candidate, Access)>, StoreError> {
+        match self {
+            Self::OfPatient(records) => {
+                let read = records.read()?;
+                Ok(read.map(|(place, access)| (Candidate { place, matching: None }, access)))
+            }
+            Self::ByIndex(candidates) => candidates.read(),
+        }
+    }
+}
+
 /// A page of events.
 struct PageOfEvents {
     events: Vec<Found>,
@@ -89,6 +108,19 @@ struct PageOfEvents {
     has_next: bool,
     has_previous: bool,
     total: Option<usize>,
+}
+
+impl Engine {
+    /// Indexes some of the accesses that are not indexed yet; whether there may be more.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read or written.
+    pub fn index_accesses(&self) -> Result<bool, StoreError> {
+        let version_id = |sequence: Sequence| self.cipher.id(sequence);
+        let making =
+            Making { reader: Reader::Auditor, base_url: &self.options.base_url, version_id: &version_id };
+        self.audit_index.advance(&*self.kv, &making)
+    }
 }
 
 impl AuditSearch<'_, '_> {
@@ -163,37 +195,68 @@ impl AuditSearch<'_, '_> {
         visit: &mut dyn FnMut(Found) -> bool,
     ) -> Result<(), Refusal> {
         let direction = Order::of(self.query).direction(way);
-        let patient = self.patient();
-        let start = from.map(|(place, _)| place);
-        let mut records = Records::new(then, patient.as_deref(), direction, start);
-        while let Some((place, access)) = records.read()? {
-            let mut events = self.of_record(place, &access)?;
-            if let Some((_, at)) = from.filter(|(record, _)| *record == place) {
-                events.retain(|found| match direction {
-                    Direction::Reverse => found.place.1 < at,
-                    Direction::Forward => found.place.1 > at,
-                });
-            }
-            if direction == Direction::Reverse {
-                events.reverse();
-            }
-            for found in events {
-                if !visit(found) {
-                    return Ok(());
+        let bounds = Bounds { direction, from: from.map(|(place, _)| place), until: then.sequence() };
+        self.with_records(then, bounds, |records| {
+            while let Some((candidate, access)) = records.read()? {
+                let place = candidate.place;
+                let mut events = self.of_record(&candidate, &access)?;
+                if let Some((_, at)) = from.filter(|(record, _)| *record == place) {
+                    events.retain(|found| match direction {
+                        Direction::Reverse => found.place.1 < at,
+                        Direction::Forward => found.place.1 > at,
+                    });
+                }
+                if direction == Direction::Reverse {
+                    events.reverse();
+                }
+                for found in events {
+                    if !visit(found) {
+                        return Ok(());
+                    }
                 }
             }
+            Ok(())
+        })
+    }
+
+    /// Gives the records in which what matches may be.
+    ///
+    /// Who watches over accesses finds them by the index of events. It is made as that party may read them, so it may not find them
+    /// for others: they would learn by what is found what they are not shown. Others have the records of one patient.
+    fn with_records<T>(
+        &self,
+        then: &dyn Snapshot,
+        bounds: Bounds,
+        with: impl FnOnce(&mut Reading<'_>) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let engine = self.session.engine;
+        let patient = self.patient();
+        if !self.session.lens.may_audit() {
+            let records = Records::new(then, patient.as_deref(), bounds.direction, bounds.from);
+            return with(&mut Reading::OfPatient(records));
         }
-        Ok(())
+        let view = engine.audit_index.view(&*engine.kv)?;
+        let filter = Filter::All(self.filters.to_vec());
+        let sequence_of = |id: &str| engine.cipher.sequence(id);
+        let place_of_event = |id: &str| record_of_event(id, &sequence_of).map(|(place, _)| place);
+        let asked = Asked { filter: &filter, patient: patient.as_deref(), place_of_event: &place_of_event };
+        with(&mut Reading::ByIndex(view.candidates(&asked, bounds)?))
     }
 
     /// The events of a record that the party may see and that match.
-    fn of_record(&self, place: RecordPlace, access: &Access) -> Result<Vec<Found>, Refusal> {
+    fn of_record(&self, candidate: &Candidate, access: &Access) -> Result<Vec<Found>, Refusal> {
+        let place = candidate.place;
+        // What an event is sorted by stands in the event.
+        let known = candidate.matching.as_ref().filter(|_| Order::of(self.query) != Order::Sorted);
         let mut found = Vec::new();
         for (event, number) in made(self.session, place, access)?.into_iter().zip(0_usize..) {
             if !may_read(self.session, &event, Some(access))? {
                 continue;
             }
-            let values = self.is_match(&event.text, access.time)?;
+            let values = match known {
+                Some(matching) => matching.contains(&number).then(Vec::new),
+                None => self.is_match(&event.text, access.time)?,
+            };
             // Scopes may reach some events only.
             let is_shown = || {
                 let patients = event.patient.clone().into_iter().collect();
@@ -241,12 +304,21 @@ impl AuditSearch<'_, '_> {
     }
 
     fn count(&self, then: &dyn Snapshot) -> Result<usize, Refusal> {
-        let mut count = 0;
-        self.walk(then, None, Way::Onward, &mut |_| {
-            count += 1;
-            true
-        })?;
-        Ok(count)
+        let bounds = Bounds { direction: Direction::Forward, from: None, until: then.sequence() };
+        let sees_all = self.session.lens.may_see_all_accesses();
+        self.with_records(then, bounds, |records| match records {
+            // Where the party may see some events only, each is made and asked.
+            Reading::ByIndex(candidates) if sees_all => candidates.count(&mut |place, access| {
+                Ok(self.of_record(&Candidate { place, matching: None }, access)?.len())
+            }),
+            records => {
+                let mut count = 0;
+                while let Some((candidate, access)) = records.read()? {
+                    count += self.of_record(&candidate, &access)?.len();
+                }
+                Ok(count)
+            }
+        })
     }
 
     /// A page in the order of the records, the newest first: no more is read than it takes.
@@ -403,43 +475,26 @@ fn is_suspended(session: &Session<'_>, patient: &str, access: &Access) -> Result
 }
 
 /// The events of a record, as the party may read them: those that are made of it, and those of other systems that it added.
-fn made(
-    session: &Session<'_>,
-    place: RecordPlace,
-    access: &Access,
-) -> Result<Vec<crate::audit::Event>, Refusal> {
-    let reader = if session.lens.may_audit() { Reader::Auditor } else { Reader::Subject };
+fn made(session: &Session<'_>, place: RecordPlace, access: &Access) -> Result<Vec<Event>, Refusal> {
     let version_id = |sequence: Sequence| session.version_id(sequence);
-    let making = Making { reader, base_url: &session.engine.options.base_url, version_id: &version_id };
-    let mut events = audit_events(place, access, &making);
-    let added = access.released.iter().filter(|item| item.done == Some(Action::Create));
-    for id in added.filter_map(|item| item.what.strip_prefix("AuditEvent/")) {
-        events.extend(from_outside(session, id)?);
-    }
+    let (events, _) = events_of(session.repository(), place, access, &making(session, &version_id))?;
     Ok(events)
 }
 
-/// An event that another system has added. Several patients are told of it by none: it names the others.
-fn from_outside(session: &Session<'_>, id: &str) -> Result<Option<crate::audit::Event>, Refusal> {
-    let (Some(def), Some(id)) = (r4().resource("AuditEvent"), ResourceId::parse(id)) else { return Ok(None) };
-    let Some(current) = session.repository().current(def, &id)?.filter(|current| !current.deleted) else {
-        return Ok(None);
-    };
-    let stored = session.repository().newest(&current)?;
-    let patient = match current.facts.patients.as_slice() {
-        [patient] => Some(format!("Patient/{patient}")),
-        _ => None,
-    };
-    let text = stored.stamped(&session.version_id(stored.sequence));
-    Ok(Some(crate::audit::Event { id: id.to_string(), patient, text }))
+/// How the party reads events.
+fn making<'m>(session: &'m Session<'_>, version_id: &'m dyn Fn(Sequence) -> String) -> Making<'m> {
+    let reader = if session.lens.may_audit() { Reader::Auditor } else { Reader::Subject };
+    Making { reader, base_url: &session.engine.options.base_url, version_id }
+}
+
+/// An event that another system has added.
+fn from_outside(session: &Session<'_>, id: &str) -> Result<Option<Event>, Refusal> {
+    let version_id = |sequence: Sequence| session.version_id(sequence);
+    Ok(event_from_outside(session.repository(), id, &making(session, &version_id))?)
 }
 
 /// Whether the party may read an event of an access.
-fn may_read(
-    session: &Session<'_>,
-    event: &crate::audit::Event,
-    access: Option<&Access>,
-) -> Result<bool, Refusal> {
+fn may_read(session: &Session<'_>, event: &Event, access: Option<&Access>) -> Result<bool, Refusal> {
     let Some(patient) = &event.patient else { return Ok(session.lens.may_audit()) };
     let is_suspended = access.map_or(Ok(false), |access| is_suspended(session, patient, access))?;
     Ok(session.lens.may_see_accesses_to(patient) && !is_suspended)

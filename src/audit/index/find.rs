@@ -1,0 +1,345 @@
+//! Which events of some segments fulfil a condition, as the index tells.
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use roaring::RoaringTreemap;
+
+use crate::audit::log::RecordPlace;
+use crate::model::{Interval, Millis};
+use crate::search::{Check, Filter, Form, Matcher, Prefix, moments_found, param_id};
+use crate::store::{Direction, Flow, KeyRange, Snapshot, StoreError};
+
+use super::events::{date, id_entry, is_indexed};
+use super::numbers;
+use super::segment::{
+    Body, Noted, Segment, Summary, body_key, posting, posting_key, postings_from, read_posting_key,
+};
+
+/// A segment that is looked at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part {
+    pub(super) number: u32,
+    pub(super) summary: Summary,
+}
+
+/// Where the index is read.
+#[derive(Clone, Copy)]
+pub(super) enum Source<'s> {
+    Stored(&'s dyn Snapshot),
+    /// One segment that is not stored yet; whatever number it is given.
+    Held(&'s Segment),
+}
+
+impl Source<'_> {
+    pub(super) fn body(&self, part: &Part) -> Result<Body, StoreError> {
+        match self {
+            Self::Held(segment) => Ok(segment.body.clone()),
+            Self::Stored(snapshot) => {
+                let found = snapshot.get(&body_key(part.number))?;
+                let body = found.and_then(|(value, _)| Body::read(&value));
+                body.ok_or_else(|| {
+                    StoreError::Corrupt(format!("segment {} of the index of accesses", part.number))
+                })
+            }
+        }
+    }
+}
+
+/// What a search asks.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    pub filter: &'a Filter,
+    /// The id of the one patient that is meant, if it is one: records of many patients may concern that one.
+    pub patient: Option<&'a str>,
+    /// The record that an event of this id is made of.
+    pub place_of_event: &'a dyn Fn(&str) -> Option<RecordPlace>,
+}
+
+/// Numbers of events; those of a segment begin with the segment's number in their upper half.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Marked {
+    /// They fulfil the condition.
+    pub(super) sure: RoaringTreemap,
+    /// The index does not tell whether these do.
+    pub(super) unsure: RoaringTreemap,
+}
+
+impl Marked {
+    fn may(&self) -> RoaringTreemap {
+        &self.sure | &self.unsure
+    }
+}
+
+/// The number of an event among those of all segments.
+fn event(part: u32, number: u32) -> u64 {
+    u64::from(part) << 32 | u64::from(number)
+}
+
+fn insert(set: &mut RoaringTreemap, part: u32, first: u32, end: u32) {
+    set.insert_range(event(part, first)..event(part, end));
+}
+
+fn all(parts: &[Part]) -> RoaringTreemap {
+    let mut set = RoaringTreemap::new();
+    for part in parts {
+        insert(&mut set, part.number, 0, part.summary.events);
+    }
+    set
+}
+
+/// Looks for events in some segments, in the order of their numbers.
+pub(super) struct Finder<'f> {
+    pub(super) source: Source<'f>,
+    pub(super) asked: &'f Asked<'f>,
+    /// The bodies that were read.
+    pub(super) bodies: RefCell<BTreeMap<u32, Body>>,
+}
+
+impl Finder<'_> {
+    /// The events of the segments that fulfil a condition, and those that may.
+    pub(super) fn mark(&self, parts: &[Part], filter: &Filter) -> Result<Marked, StoreError> {
+        Ok(match filter {
+            Filter::Entries(matchers) => self.with_entries(parts, matchers)?,
+            Filter::LastUpdated(prefix, asked) => {
+                let mut sure = RoaringTreemap::new();
+                for interval in intervals(*prefix, *asked) {
+                    self.made_within(parts, interval, true, &mut sure)?;
+                }
+                Marked { sure, ..Marked::default() }
+            }
+            Filter::Id(ids) => {
+                let mut unsure = RoaringTreemap::new();
+                for id in ids {
+                    self.of_id(parts, id.as_str(), &mut unsure)?;
+                }
+                Marked { unsure, ..Marked::default() }
+            }
+            Filter::All(filters) => self.all_of(parts, filters)?,
+            Filter::Any(filters) => {
+                let mut marked = Marked::default();
+                for filter in filters {
+                    let found = self.mark(parts, filter)?;
+                    marked.sure |= found.sure;
+                    marked.unsure |= found.unsure;
+                }
+                marked.unsure -= &marked.sure;
+                marked
+            }
+            Filter::Not(filter) => {
+                let found = self.mark(parts, filter)?;
+                Marked { sure: all(parts) - found.may(), unsure: found.unsure }
+            }
+            // Of texts and of what other resources tell the index knows nothing.
+            Filter::Text(..) | Filter::Chain(..) | Filter::Has(..) | Filter::Lookup(_) => {
+                Marked { unsure: all(parts), ..Marked::default() }
+            }
+        })
+    }
+
+    /// What fulfils all of the conditions. Those that find the fewest are asked first, and the others only where these found something.
+    fn all_of(&self, parts: &[Part], filters: &[Filter]) -> Result<Marked, StoreError> {
+        let mut filters: Vec<&Filter> = filters.iter().collect();
+        filters.sort_by_key(|filter| rank(filter));
+        let mut parts = parts.to_vec();
+        let mut marked: Option<Marked> = None;
+        for filter in filters {
+            let found = self.mark(&parts, filter)?;
+            let both = match &marked {
+                None => found,
+                Some(before) => {
+                    let sure = &before.sure & &found.sure;
+                    let unsure = (before.may() & found.may()) - &sure;
+                    Marked { sure, unsure }
+                }
+            };
+            let may = both.may();
+            let kept: Vec<u32> = may.bitmaps().map(|(part, _)| part).collect();
+            parts.retain(|part| kept.binary_search(&part.number).is_ok());
+            marked = Some(both);
+        }
+        Ok(marked.unwrap_or_else(|| Marked { sure: all(&parts), ..Marked::default() }))
+    }
+
+    fn with_entries(&self, parts: &[Part], matchers: &[Matcher]) -> Result<Marked, StoreError> {
+        let mut marked = Marked::default();
+        let patients = [param_id("patient"), param_id("entity")];
+        for matcher in matchers {
+            if !is_indexed(matcher.param) {
+                marked.unsure = all(parts);
+                continue;
+            }
+            self.posted(parts, matcher, &mut marked.sure)?;
+            if matcher.param == date() {
+                self.made_within(parts, moments_found(matcher), false, &mut marked.sure)?;
+            }
+            if self.asked.patient.is_some() && patients.contains(&matcher.param) {
+                self.of_many(parts, &mut marked.unsure)?;
+            }
+        }
+        marked.unsure -= &marked.sure;
+        Ok(marked)
+    }
+
+    /// The events under the entries that a matcher finds.
+    fn posted(
+        &self,
+        parts: &[Part],
+        matcher: &Matcher,
+        found: &mut RoaringTreemap,
+    ) -> Result<(), StoreError> {
+        let any = Matcher::any(matcher.param);
+        let is_any = matcher.start == any.start && matcher.end == any.end;
+        let present = (vec![Form::Present.byte()], vec![Form::Present.byte() + 1]);
+        let (start, end) = if is_any { present } else { (matcher.start.clone(), matcher.end.clone()) };
+        let accepts = |posting: &[u8]| is_any || matcher.check.accepts(posting.get(4..).unwrap_or_default());
+        let (start, end) = (posting(matcher.param, &start), posting(matcher.param, &end));
+        match self.source {
+            Source::Held(segment) => {
+                let range = (Bound::Included(start.as_slice()), Bound::Excluded(end.as_slice()));
+                for (_, numbers) in segment.postings.range::<[u8], _>(range).filter(|(key, _)| accepts(key)) {
+                    for part in parts {
+                        found.extend(numbers.iter().map(|number| event(part.number, *number)));
+                    }
+                }
+                Ok(())
+            }
+            Source::Stored(snapshot) => {
+                let range = KeyRange { start: postings_from(&start), end: postings_from(&end) };
+                snapshot.scan(&range, Direction::Forward, &mut |key, value| {
+                    let Some((posting, number)) = read_posting_key(key) else { return Flow::Next };
+                    // The first segment that is looked at from this one on.
+                    let wanted = parts.get(parts.partition_point(|part| part.number < number));
+                    let wanted = wanted.filter(|_| accepts(posting));
+                    match wanted {
+                        Some(part) if part.number == number => {
+                            for (first, end) in numbers::runs(value) {
+                                insert(found, number, first, end);
+                            }
+                            Flow::Next
+                        }
+                        Some(part) => Flow::Seek(posting_key(posting, part.number)),
+                        // Nothing more of this value.
+                        None => {
+                            let mut next = posting_key(posting, u32::MAX);
+                            next.push(0);
+                            Flow::Seek(next)
+                        }
+                    }
+                })
+            }
+        }
+    }
+
+    /// The events of records that were made within an interval: those from outside, too, or not, as they have times of their own.
+    fn made_within(
+        &self,
+        parts: &[Part],
+        interval: Interval,
+        from_outside: bool,
+        found: &mut RoaringTreemap,
+    ) -> Result<(), StoreError> {
+        let Interval { start, end } = interval;
+        for part in parts {
+            let Summary { earliest, latest, events, is_mixed, .. } = part.summary;
+            if latest < start || end <= earliest {
+                continue;
+            }
+            let is_within = start <= earliest && latest < end;
+            if is_within && (from_outside || !is_mixed) {
+                insert(found, part.number, 0, events);
+                continue;
+            }
+            let mut within = RoaringTreemap::new();
+            self.records_where(part, &mut within, |record| (start..end).contains(&record.time))?;
+            if !from_outside && is_mixed {
+                self.with_body(part, |body| {
+                    for outside in &body.outside {
+                        within.remove(event(part.number, *outside));
+                    }
+                })?;
+            }
+            *found |= within;
+        }
+        Ok(())
+    }
+
+    /// The events of records of many patients.
+    fn of_many(&self, parts: &[Part], found: &mut RoaringTreemap) -> Result<(), StoreError> {
+        for part in parts.iter().filter(|part| part.summary.is_mixed) {
+            self.records_where(part, found, |record| record.of_many)?;
+        }
+        Ok(())
+    }
+
+    /// The events of the record that an event of this id is made of, and the event from outside of this id.
+    fn of_id(&self, parts: &[Part], id: &str, found: &mut RoaringTreemap) -> Result<(), StoreError> {
+        if let Some(place) = (self.asked.place_of_event)(id) {
+            let holds = |part: &&Part| part.summary.first <= place && place <= part.summary.last;
+            for part in parts.iter().filter(holds) {
+                self.records_where(part, found, |record| record.place == place)?;
+            }
+        }
+        let entry = id_entry(id);
+        // All keys of the entry begin with its value, which ends with zeros.
+        let end = [entry.value.as_slice().strip_suffix(&[0]).unwrap_or_default(), &[1]].concat();
+        let (param, start) = (entry.param, entry.value);
+        self.posted(parts, &Matcher { param, start, end, is_whole_key: true, check: Check::None }, found)
+    }
+
+    fn records_where(
+        &self,
+        part: &Part,
+        found: &mut RoaringTreemap,
+        is_meant: impl Fn(&Noted) -> bool,
+    ) -> Result<(), StoreError> {
+        self.with_body(part, |body| {
+            for record in body.records.iter().filter(|record| is_meant(record)) {
+                insert(found, part.number, record.range().start, record.range().end);
+            }
+        })
+    }
+
+    /// Reads the records of a segment, once.
+    pub(super) fn with_body<T>(&self, part: &Part, read: impl FnOnce(&Body) -> T) -> Result<T, StoreError> {
+        let known = self.bodies.borrow().get(&part.number).cloned();
+        let body = match known {
+            Some(body) => body,
+            None => self.source.body(part)?,
+        };
+        let answer = read(&body);
+        self.bodies.borrow_mut().insert(part.number, body);
+        Ok(answer)
+    }
+}
+
+/// Conditions in the order in which they are asked: first those that as a rule find few events.
+fn rank(filter: &Filter) -> u8 {
+    const FEW: [&str; 5] = ["entity", "patient", "agent", "altid", "policy"];
+    match filter {
+        Filter::Id(_) => 0,
+        Filter::Entries(matchers) => {
+            let few = |matcher: &Matcher| {
+                matcher.is_whole_key && FEW.iter().any(|code| param_id(code) == matcher.param)
+            };
+            if matchers.iter().all(few) { 1 } else { 2 }
+        }
+        Filter::LastUpdated(..) => 2,
+        Filter::All(_) | Filter::Any(_) | Filter::Not(_) => 3,
+        Filter::Text(..) | Filter::Chain(..) | Filter::Has(..) | Filter::Lookup(_) => 4,
+    }
+}
+
+/// The times that a condition on the last update finds.
+fn intervals(prefix: Prefix, asked: Interval) -> Vec<Interval> {
+    let Interval { start: first, end: last } = Interval::ALWAYS;
+    let of = |start: Millis, end: Millis| Interval { start, end };
+    match prefix {
+        Prefix::Eq | Prefix::Ap => vec![asked],
+        Prefix::Ne => vec![of(first, asked.start), of(asked.end, last)],
+        Prefix::Gt | Prefix::Sa => vec![of(asked.end, last)],
+        Prefix::Ge => vec![of(asked.start, last)],
+        Prefix::Lt | Prefix::Eb => vec![of(first, asked.start)],
+        Prefix::Le => vec![of(first, asked.end)],
+    }
+}

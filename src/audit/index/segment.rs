@@ -1,0 +1,282 @@
+//! A segment of the index: the events of some records that stand one after the other.
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use crate::audit::log::{RecordPlace, place_of};
+use crate::model::Millis;
+use crate::search::{Entry, Form};
+use crate::store::{Key, Sequence, Space};
+
+use super::events::Described;
+use super::numbers;
+
+/// What is known of a segment without reading its records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Summary {
+    pub(super) first: RecordPlace,
+    pub(super) last: RecordPlace,
+    /// Between these times, both included, all its records were made.
+    pub(super) earliest: Millis,
+    pub(super) latest: Millis,
+    pub(super) events: u32,
+    /// Whether some of its events came from outside, or some of its records are of many patients.
+    pub(super) is_mixed: bool,
+}
+
+/// A record of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Noted {
+    pub(super) place: RecordPlace,
+    pub(super) time: Millis,
+    /// The number of its first event, and how many it has.
+    pub(super) first_event: u32,
+    pub(super) events: u32,
+    /// Whether it stands for patients whom it does not list.
+    pub(super) of_many: bool,
+}
+
+impl Noted {
+    /// The numbers of its events.
+    pub(super) fn range(&self) -> Range<u32> {
+        self.first_event..self.first_event.saturating_add(self.events)
+    }
+}
+
+/// The records of a segment, and which of its events came from outside.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Body {
+    pub(super) records: Vec<Noted>,
+    pub(super) outside: Vec<u32>,
+}
+
+/// A segment in memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Segment {
+    pub(super) body: Body,
+    /// The numbers of the events by parameter and value of an entry.
+    pub(super) postings: BTreeMap<Vec<u8>, Vec<u32>>,
+    events: u32,
+}
+
+/// Parameter and value, as they stand in keys.
+pub(super) fn posting(param: u32, value: &[u8]) -> Vec<u8> {
+    [&param.to_be_bytes(), value].concat()
+}
+
+impl Segment {
+    /// Adds the record that comes next.
+    pub(super) fn add(&mut self, described: Described) {
+        let first_event = self.events;
+        for (entries, number) in described.events.into_iter().zip(0_usize..) {
+            if number >= described.made {
+                self.body.outside.push(self.events);
+            }
+            let mut param_before = None;
+            for Entry { param, value, .. } in entries {
+                if param_before != Some(param) {
+                    self.post(posting(param, &[Form::Present.byte()]));
+                    param_before = Some(param);
+                }
+                self.post(posting(param, &value));
+            }
+            self.events = self.events.saturating_add(1);
+        }
+        let Described { place, time, of_many, .. } = described;
+        let events = self.events - first_event;
+        self.body.records.push(Noted { place, time, first_event, events, of_many });
+    }
+
+    fn post(&mut self, key: Vec<u8>) {
+        let numbers = self.postings.entry(key).or_default();
+        if numbers.last() != Some(&self.events) {
+            numbers.push(self.events);
+        }
+    }
+
+    /// `None` while it has no records.
+    pub(super) fn summary(&self) -> Option<Summary> {
+        let records = &self.body.records;
+        let (first, last) = (records.first()?.place, records.last()?.place);
+        let times = || records.iter().map(|record| record.time);
+        let (earliest, latest) = (times().min()?, times().max()?);
+        let is_mixed = !self.body.outside.is_empty() || records.iter().any(|record| record.of_many);
+        Some(Summary { first, last, earliest, latest, events: self.events, is_mixed })
+    }
+
+    /// Its keys and values, as the segment of that number.
+    pub(super) fn pairs(&self, number: u32) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let Some(summary) = self.summary() else { return Vec::new() };
+        let mut pairs = vec![(summary_key(number), summary.bytes()), (body_key(number), self.body.bytes())];
+        let postings = self.postings.iter();
+        pairs.extend(postings.map(|(key, numbers)| (posting_key(key, number), numbers::encode(numbers))));
+        pairs
+    }
+}
+
+fn key(sort: u8) -> Key {
+    Key::new(Space::AuditIndex).bytes(&[sort])
+}
+
+/// What the keys of all summaries begin with.
+pub(super) fn summaries() -> Vec<u8> {
+    key(0).into_bytes()
+}
+
+pub(super) fn summary_key(number: u32) -> Vec<u8> {
+    key(0).word(number).into_bytes()
+}
+
+pub(super) fn body_key(number: u32) -> Vec<u8> {
+    key(1).word(number).into_bytes()
+}
+
+/// The key of the events of a segment by parameter and value.
+pub(super) fn posting_key(posting: &[u8], number: u32) -> Vec<u8> {
+    key(2).bytes(posting).word(number).into_bytes()
+}
+
+/// What the keys of all segments begin with, by parameter and (the beginning of) a value.
+pub(super) fn postings_from(posting: &[u8]) -> Vec<u8> {
+    key(2).bytes(posting).into_bytes()
+}
+
+/// Parameter and value of such a key, and the number of the segment.
+pub(super) fn read_posting_key(key: &[u8]) -> Option<(&[u8], u32)> {
+    let (posting, number) = key.get(2..)?.split_last_chunk::<4>()?;
+    Some((posting, u32::from_be_bytes(*number)))
+}
+
+/// The number of the segment that a key of a summary or a body is of.
+pub(super) fn number_of(key: &[u8]) -> Option<u32> {
+    key.last_chunk::<4>().map(|number| u32::from_be_bytes(*number))
+}
+
+fn push_place(out: &mut Vec<u8>, (Sequence(sequence), number): RecordPlace) {
+    out.extend_from_slice(&sequence.to_be_bytes());
+    out.extend_from_slice(&number.to_be_bytes());
+}
+
+impl Summary {
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(45);
+        push_place(&mut bytes, self.first);
+        push_place(&mut bytes, self.last);
+        bytes.extend_from_slice(&self.earliest.to_be_bytes());
+        bytes.extend_from_slice(&self.latest.to_be_bytes());
+        bytes.extend_from_slice(&self.events.to_be_bytes());
+        bytes.push(u8::from(self.is_mixed));
+        bytes
+    }
+
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        let (first, rest) = bytes.split_first_chunk::<12>()?;
+        let (last, rest) = rest.split_first_chunk::<12>()?;
+        let (earliest, rest) = rest.split_first_chunk::<8>()?;
+        let (latest, rest) = rest.split_first_chunk::<8>()?;
+        let (events, rest) = rest.split_first_chunk::<4>()?;
+        Some(Self {
+            first: place_of(first)?,
+            last: place_of(last)?,
+            earliest: Millis::from_be_bytes(*earliest),
+            latest: Millis::from_be_bytes(*latest),
+            events: u32::from_be_bytes(*events),
+            is_mixed: rest.first()? != &0,
+        })
+    }
+}
+
+/// A difference that may be negative as a number that is not, small where the difference is.
+fn zigzag(difference: i64) -> u64 {
+    u64::from_ne_bytes(((difference << 1) ^ (difference >> 63)).to_ne_bytes())
+}
+
+fn unzigzag(number: u64) -> i64 {
+    i64::from_ne_bytes((number >> 1).to_ne_bytes()) ^ -i64::from((number & 1) == 1)
+}
+
+impl Body {
+    fn bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        numbers::push(&mut bytes, u64::try_from(self.records.len()).unwrap_or(0));
+        let (mut sequence, mut time) = (0, 0);
+        for record in &self.records {
+            let (Sequence(at), number) = record.place;
+            numbers::push(&mut bytes, at - sequence);
+            numbers::push(&mut bytes, u64::from(number));
+            numbers::push(&mut bytes, zigzag(record.time - time));
+            numbers::push(&mut bytes, u64::from(record.events) << 1 | u64::from(record.of_many));
+            (sequence, time) = (at, record.time);
+        }
+        bytes.extend(numbers::encode(&self.outside));
+        bytes
+    }
+
+    pub(super) fn read(mut bytes: &[u8]) -> Option<Self> {
+        let mut left = numbers::take(&mut bytes)?;
+        let mut records = Vec::new();
+        let (mut sequence, mut time, mut first_event) = (0_u64, 0_i64, 0_u32);
+        while left > 0 {
+            sequence = sequence.checked_add(numbers::take(&mut bytes)?)?;
+            let number = u32::try_from(numbers::take(&mut bytes)?).ok()?;
+            time = time.checked_add(unzigzag(numbers::take(&mut bytes)?))?;
+            let events = numbers::take(&mut bytes)?;
+            let of_many = events & 1 == 1;
+            let events = u32::try_from(events >> 1).ok()?;
+            records.push(Noted { place: (Sequence(sequence), number), time, first_event, events, of_many });
+            first_event = first_event.checked_add(events)?;
+            left -= 1;
+        }
+        let outside = numbers::runs(bytes).flat_map(|(first, end)| first..end).collect();
+        Some(Self { records, outside })
+    }
+
+    /// The record that an event is of.
+    pub(super) fn record_of(&self, event: u32) -> Option<&Noted> {
+        let at = self.records.partition_point(|record| record.range().end <= event);
+        self.records.get(at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Body, Segment, Summary, unzigzag, zigzag};
+    use crate::audit::index::events::Described;
+    use crate::search::Entry;
+    use crate::store::Sequence;
+
+    #[test]
+    fn a_segment_is_read_as_it_was_written() {
+        let mut segment = Segment::default();
+        // Commit, number within it, time, events that are made of it and from outside, whether it is of many patients.
+        let records = [
+            (1, 0, 1_767_225_600_000, 1, 0, false),
+            (1, 1, 1_767_225_599_000, 3, 0, true),
+            (2, 0, -5, 1, 2, false),
+            (1 << 40, u32::MAX, 5_000_000_000_000, 2, 0, false),
+        ];
+        for (sequence, number, time, made, outside, of_many) in records {
+            let entry = |at: u8| Entry { param: 7, value: vec![0x11, at % 2], contained: None };
+            let events = (0..made + outside).map(|at| vec![entry(at)]).collect();
+            let place = (Sequence(sequence), number);
+            segment.add(Described { place, time, of_many, events, made: usize::from(made) });
+        }
+        let pairs = segment.pairs(3);
+        assert_eq!(Summary::read(&pairs[0].1), segment.summary());
+        let body = Body::read(&pairs[1].1).unwrap();
+        assert_eq!(body, segment.body);
+        assert_eq!((body.outside.as_slice(), body.records.len()), (&[5, 6][..], 4));
+        for (number, record) in body.records.iter().enumerate() {
+            for event in record.range() {
+                assert_eq!(body.record_of(event), body.records.get(number));
+            }
+        }
+        assert_eq!(body.record_of(9), None);
+    }
+
+    #[test]
+    fn differences_come_back() {
+        for difference in [0, 1, -1, 63, -64, i64::MAX, i64::MIN] {
+            assert_eq!(unzigzag(zigzag(difference)), difference);
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Records of one shape: they differ in nothing but when they were made, in what was asked word by word, and in names and ids: of users,
+//! applications, organizations, patients, resources, tokens, requests. The entries of their events differ in these alone, so they are
+//! made once for a shape, with a mark in the place of each name and id, and for each record of it the names and ids are put in.
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::audit::event::{Making, audit_events};
+use crate::audit::log::RecordPlace;
+use crate::audit::record::{Access, Action, Ground, Item};
+use crate::definitions::ParamType;
+use crate::model::ResourceId;
+use crate::search::{Entry, Param, entries_of_text};
+use crate::store::StoreError;
+
+use super::events::{INDEXED, entries_of};
+
+/// How many shapes are remembered.
+const SHAPES_MAX: usize = 4_096;
+/// What a mark begins with; its number and an end follow. Strings are compared without case and punctuation, in which a mark is the
+/// same.
+const MARK: &str = "zq7mark";
+const MARK_END: char = 'k';
+/// A record of more patients and items is a shape of its own, and is not remembered.
+const ITEMS_MAX: usize = 24;
+/// Longer names are not put in: of long texts the index has the beginning and a hash.
+const NAME_LEN_MAX: usize = 200;
+
+/// The shapes of the records that were indexed last.
+#[derive(Default)]
+pub(super) struct Shapes {
+    known: HashMap<String, Vec<Vec<Marked>>>,
+}
+
+/// An entry with the marks in its value.
+struct Marked {
+    entry: Entry,
+    /// Where each mark begins and ends, and its number.
+    marks: Vec<(usize, usize, usize)>,
+    /// The parameter, where the value is made of the text anew: of a string.
+    made_of_text: Option<Arc<Param>>,
+    /// Whether the text counts in small letters.
+    is_in_small: bool,
+}
+
+impl Shapes {
+    /// The entries of the events that are made of a record; `None` where its events are to be looked at one by one.
+    pub(super) fn entries(
+        &mut self,
+        place: RecordPlace,
+        access: &Access,
+        making: &Making<'_>,
+    ) -> Result<Option<Vec<Vec<Entry>>>, StoreError> {
+        let Some((shape, names)) = shape(access) else { return Ok(None) };
+        let ids = &names.list;
+        // INVARIANT: a struct of texts and numbers always has a JSON form.
+        let key = serde_json::to_string(&shape).unwrap_or_default();
+        // A name or an id that has a mark in it is no mark.
+        if key.matches(MARK).count() != names.placed {
+            return Ok(None);
+        }
+        if let Some(marked) = self.known.get(&key) {
+            return Ok(Some(filled(marked, ids)));
+        }
+        let events = audit_events(place, &shape, making);
+        let made = events.len();
+        let marked: Vec<Vec<Marked>> = entries_of(&events, made)?
+            .into_iter()
+            .map(|entries| entries.into_iter().map(marked).collect())
+            .collect();
+        let filled = filled(&marked, ids);
+        if self.known.len() >= SHAPES_MAX {
+            self.known.clear();
+        }
+        self.known.insert(key, marked);
+        Ok(Some(filled))
+    }
+}
+
+/// A record with marks for its ids, without what the index has nothing of; and the names and ids. `None` for records that bring events of other
+/// systems, and those whose ids do not stand where they should.
+fn shape(access: &Access) -> Option<(Access, Names<'_>)> {
+    if access.patients.len() + access.released.len() + access.withheld.len() > ITEMS_MAX {
+        return None;
+    }
+    let mut names = Names::default();
+    let mut shape = Access {
+        time: 0,
+        request: String::new(),
+        criteria: Vec::new(),
+        addition: None,
+        reason: None,
+        erased: None,
+        entered: None,
+        ..access.clone()
+    };
+    shape.patients = access.patients.iter().map(|patient| names.reference(patient)).collect::<Option<_>>()?;
+    shape.released = access.released.iter().map(|item| names.item(item)).collect::<Option<_>>()?;
+    shape.withheld = access.withheld.iter().map(|item| names.item(item)).collect::<Option<_>>()?;
+    if let Some(user) = &access.fhir_user {
+        shape.fhir_user = Some(names.reference(user)?);
+    }
+    if let Some(organization) = &access.organization {
+        shape.organization = Some(names.reference(organization)?);
+    }
+    if !access.token_id.is_empty() {
+        shape.token_id = names.mark(&access.token_id);
+    }
+    (shape.subject, shape.client) = (names.mark(&access.subject), names.mark(&access.client));
+    shape.request_id = access.request_id.as_deref().map(|id| names.mark(id));
+    shape.peer = access.peer.as_deref().map(|peer| names.mark(peer));
+    let is_plain = |name: &&str| name.len() <= NAME_LEN_MAX && !name.contains('\0');
+    names.list.iter().all(is_plain).then_some((shape, names))
+}
+
+/// The names and ids that marks stand for.
+#[derive(Default)]
+struct Names<'a> {
+    /// By the number of the mark.
+    list: Vec<&'a str>,
+    /// Consents, of which one may decide about several items, with their marks.
+    consents: HashMap<&'a str, String>,
+    /// How many marks there are in the shape.
+    placed: usize,
+}
+
+impl<'a> Names<'a> {
+    fn mark(&mut self, name: &'a str) -> String {
+        self.list.push(name);
+        self.placed += 1;
+        format!("{MARK}{}{MARK_END}", self.list.len() - 1)
+    }
+
+    /// `Type/id` with a mark for the id.
+    fn reference(&mut self, reference: &'a str) -> Option<String> {
+        let (type_name, id) = reference.split_once('/').filter(|(_, id)| ResourceId::parse(id).is_some())?;
+        Some(format!("{type_name}/{}", self.mark(id)))
+    }
+
+    fn item(&mut self, item: &'a Item) -> Option<Item> {
+        let (type_name, rest) = item.what.split_once('/')?;
+        let (id, version) = match rest.split_once("/_history/") {
+            Some((id, version)) => (id, Some(version)),
+            None => (rest, None),
+        };
+        let is_id = |text: &str| ResourceId::parse(text).is_some();
+        let brings_event = type_name == "AuditEvent" && item.done == Some(Action::Create);
+        if !is_id(id) || !version.is_none_or(is_id) || brings_event {
+            return None;
+        }
+        let what = format!("{type_name}/{}{}", self.mark(id), version.map_or("", |_| "/_history/1"));
+        let ground = match &item.ground {
+            Ground::Consent(consent, _) => Ground::Consent(self.consent(consent)?, String::new()),
+            ground => ground.clone(),
+        };
+        Some(Item { what, ground, ..item.clone() })
+    }
+
+    fn consent(&mut self, consent: &'a str) -> Option<String> {
+        if let Some(known) = self.consents.get(consent) {
+            self.placed += 1;
+            return Some(known.clone());
+        }
+        let marked = self.reference(consent)?;
+        self.consents.insert(consent, marked.clone());
+        Some(marked)
+    }
+}
+
+/// Finds the marks in an entry.
+fn marked(entry: Entry) -> Marked {
+    let mut marks = Vec::new();
+    let mut from = 0;
+    while let Some(rest) = entry.value.get(from..) {
+        let Some(at) = rest.windows(MARK.len()).position(|window| window == MARK.as_bytes()) else { break };
+        let start = from + at;
+        let digits = entry.value.get(start + MARK.len()..).unwrap_or_default();
+        let len = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let number = digits.get(..len).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+        from = start + MARK.len() + len + 1;
+        marks.extend(number.map(|number| (start, from, number)));
+    }
+    let param = INDEXED.iter().find(|param| param.id == entry.param).filter(|_| !marks.is_empty());
+    let made_of_text = param.filter(|param| param.kind == ParamType::String).cloned();
+    let is_in_small = param.is_some_and(|param| param.may_be_string);
+    Marked { entry, marks, made_of_text, is_in_small }
+}
+
+/// The entries with the ids in the place of the marks.
+fn filled(events: &[Vec<Marked>], ids: &[&str]) -> Vec<Vec<Entry>> {
+    events.iter().map(|entries| entries.iter().flat_map(|marked| marked.filled(ids)).collect()).collect()
+}
+
+impl Marked {
+    fn filled(&self, ids: &[&str]) -> Vec<Entry> {
+        let id = |number: usize| ids.get(number).copied().unwrap_or_default();
+        if let (Some(param), Some((_, _, number))) = (&self.made_of_text, self.marks.first()) {
+            return entries_of_text(param, id(*number));
+        }
+        let entry = &self.entry;
+        let mut value = Vec::with_capacity(entry.value.len() + 64);
+        let mut from = 0;
+        for (start, end, number) in &self.marks {
+            value.extend_from_slice(entry.value.get(from..*start).unwrap_or_default());
+            if self.is_in_small {
+                value.extend_from_slice(id(*number).to_lowercase().as_bytes());
+            } else {
+                value.extend_from_slice(id(*number).as_bytes());
+            }
+            from = *end;
+        }
+        value.extend_from_slice(entry.value.get(from..).unwrap_or_default());
+        vec![Entry { value, ..*entry }]
+    }
+}
