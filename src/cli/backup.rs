@@ -169,8 +169,10 @@ pub(super) fn ask_server_with(
     let (url, bearer) = (format!("{origin}{path}"), format!("Bearer {token}"));
     let answer = match method {
         "GET" => agent.get(url).header("Authorization", bearer).call(),
+        "DELETE" => agent.delete(url).header("Authorization", bearer).call(),
         _ => {
-            let request = agent.post(url).header("Authorization", bearer);
+            let request = if method == "PATCH" { agent.patch(url) } else { agent.post(url) };
+            let request = request.header("Authorization", bearer);
             match body {
                 Some(body) => request.header("Content-Type", "application/json").send(body),
                 None => request.send_empty(),

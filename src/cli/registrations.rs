@@ -1,5 +1,5 @@
 //! `chartward client` and `chartward user`: registrations in a data directory, or with the server that has it open.
-use std::io::{BufRead as _, Write as _};
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
@@ -25,10 +25,14 @@ enum ClientCommand {
     List(Common),
     /// Print a registration
     Show(Named),
+    /// Change a registration; every token that the client has ends
+    Change(Box<ClientChange>),
     /// Refuse the client and all its tokens from the next request on
     Disable(Named),
     /// Undo `disable`
     Enable(Named),
+    /// Remove a registration for good; its id is not given again
+    Remove(Named),
 }
 
 /// Users of the authorization server: who logs in at its page.
@@ -40,16 +44,22 @@ pub struct UserArguments {
 
 #[derive(clap::Subcommand)]
 enum UserCommand {
-    /// Register a user; the password is the first line of the standard input
+    /// Register a user; the password is asked for twice, or is the first line of the standard input where that is no terminal
     Add(UserAdd),
-    /// Give a user another password, the first line of the standard input
+    /// Give a user another password, which is asked for as by `add`
     Password(Named),
     /// Print all registrations, one a line
     List(Common),
+    /// Print a registration
+    Show(Named),
+    /// Change a registration, but for the password; every token that the user has granted ends
+    Change(UserChange),
     /// Refuse the user and all tokens that it granted from the next request on
     Disable(Named),
     /// Undo `disable`
     Enable(Named),
+    /// Remove a registration for good; its name is not given again
+    Remove(Named),
 }
 
 #[derive(clap::Args)]
@@ -120,6 +130,93 @@ struct ClientAdd {
 }
 
 #[derive(clap::Args)]
+struct ClientChange {
+    #[command(flatten)]
+    named: Named,
+    /// Its name, as users see it
+    #[arg(long)]
+    name: Option<String>,
+    /// Make a new secret, and print it this once
+    #[arg(long)]
+    new_secret: bool,
+    /// A file with its public keys, as a JSON Web Key Set
+    #[arg(long)]
+    jwks: Option<PathBuf>,
+    /// Where it publishes its keys
+    #[arg(long)]
+    jwks_uri: Option<String>,
+    /// client_credentials, authorization_code, refresh_token
+    #[arg(long, value_delimiter = ',')]
+    grant: Option<Vec<String>>,
+    /// The scopes that it may ask for
+    #[arg(long)]
+    scope: Option<String>,
+    /// Where users are sent back to, in the place of all addresses that there were
+    #[arg(long)]
+    redirect_uri: Option<Vec<String>>,
+    /// What it is to the hospital, where it asks for itself
+    #[arg(long)]
+    role: Option<String>,
+    /// Whom it acts for, as Organization/id
+    #[arg(long)]
+    organization: Option<String>,
+    /// What it is in the records, such as Device/id
+    #[arg(long)]
+    user: Option<String>,
+    /// The patient to whom it is confined, by id
+    #[arg(long)]
+    patient: Option<String>,
+    /// For what it may ask; the first is the one where it does not say
+    #[arg(long, value_delimiter = ',')]
+    purpose: Option<Vec<String>>,
+    /// standalone, ehr
+    #[arg(long, value_delimiter = ',')]
+    launch: Option<Vec<String>>,
+    /// Whether it chooses the ids of resources
+    #[arg(long)]
+    assign_ids: Option<bool>,
+    /// Whether it files Consents of others
+    #[arg(long)]
+    files_consent: Option<bool>,
+    /// Whether its access tokens are bound to its TLS certificate
+    #[arg(long)]
+    certificate_bound: Option<bool>,
+    /// Whether parameters that are not known are passed over
+    #[arg(long)]
+    lenient: Option<bool>,
+    /// Take this away: jwks, jwks_uri, role, organization, fhir_user, patient, purposes, default_purpose
+    #[arg(long, value_delimiter = ',')]
+    without: Vec<String>,
+}
+
+#[derive(clap::Args)]
+struct UserChange {
+    #[command(flatten)]
+    named: Named,
+    /// What it is to the hospital
+    #[arg(long)]
+    role: Option<String>,
+    /// Whom it acts for, as Organization/id
+    #[arg(long)]
+    organization: Option<String>,
+    /// What it is in the records: Practitioner/id, Patient/id, RelatedPerson/id
+    #[arg(long)]
+    user: Option<String>,
+    /// The patient for whom it acts, by id
+    #[arg(long)]
+    patient: Option<String>,
+    /// For what it may ask; the first is the one where it does not say
+    #[arg(long, value_delimiter = ',')]
+    purpose: Option<Vec<String>>,
+    /// Whether it may break the glass
+    #[arg(long)]
+    may_break_glass: Option<bool>,
+    /// Take this away: organization, fhir_user, patient, purposes
+    #[arg(long, value_delimiter = ',')]
+    without: Vec<String>,
+}
+
+#[derive(clap::Args)]
 struct UserAdd {
     #[command(flatten)]
     common: Common,
@@ -170,6 +267,20 @@ pub fn client(arguments: &ClientArguments) -> Result<(), String> {
                 Ok(registry.client(&named.id)?.ok_or(RegistryError::Absent)?.shown())
             })
         }
+        ClientCommand::Change(change) => {
+            let body = client_change(change)?;
+            let path = format!("/admin/clients/{}", change.named.id);
+            ask(&change.named.common, &by("PATCH", path, Some(body.clone())), &|registry| {
+                registry.update_client(&change.named.id, &body, now())
+            })
+        }
+        ClientCommand::Remove(named) => {
+            let path = format!("/admin/clients/{}", named.id);
+            ask(&named.common, &by("DELETE", path, None), &|registry| {
+                registry.remove_client(&named.id, now())?;
+                Ok(json!({"id": named.id, "removed": true}))
+            })
+        }
         ClientCommand::Disable(named) => enable_client(named, Enabling::Disabled),
         ClientCommand::Enable(named) => enable_client(named, Enabling::Enabled),
     }
@@ -194,12 +305,41 @@ pub fn user(arguments: &UserArguments) -> Result<(), String> {
         UserCommand::List(common) => ask(common, &get("/admin/users".to_owned()), &|registry| {
             Ok(registry.users()?.iter().map(crate::auth::User::shown).collect())
         }),
+        UserCommand::Show(named) => {
+            ask(&named.common, &get(format!("/admin/users/{}", named.id)), &|registry| {
+                Ok(registry.user(&named.id)?.ok_or(RegistryError::Absent)?.shown())
+            })
+        }
+        UserCommand::Change(change) => {
+            let body = user_change(change)?;
+            let path = format!("/admin/users/{}", change.named.id);
+            ask(&change.named.common, &by("PATCH", path, Some(body.clone())), &|registry| {
+                registry.update_user(&change.named.id, &body, now())
+            })
+        }
+        UserCommand::Remove(named) => {
+            let path = format!("/admin/users/{}", named.id);
+            ask(&named.common, &by("DELETE", path, None), &|registry| {
+                registry.remove_user(&named.id, now())?;
+                Ok(json!({"id": named.id, "removed": true}))
+            })
+        }
         UserCommand::Disable(named) => enable_user(named, Enabling::Disabled),
         UserCommand::Enable(named) => enable_user(named, Enabling::Enabled),
     }
 }
 
+/// A new password: asked for twice at a terminal, which does not show it; else the first line of the standard input.
 fn password() -> Result<String, String> {
+    if std::io::stdin().is_terminal() {
+        let asked = |prompt: &str| rpassword::prompt_password(prompt).map_err(|error| error.to_string());
+        let password = asked("Password: ")?;
+        return if asked("The same again: ")? == password {
+            Ok(password)
+        } else {
+            Err("the two passwords are not the same; nothing was changed".to_owned())
+        };
+    }
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line).map_err(|error| error.to_string())?;
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
@@ -228,12 +368,16 @@ fn enable_user(named: &Named, enabling: Enabling) -> Result<(), String> {
     })
 }
 
+fn by(method: &'static str, path: String, body: Option<String>) -> Asked<'static> {
+    Asked { begins: false, method, path, body }
+}
+
 fn get(path: String) -> Asked<'static> {
-    Asked { begins: false, method: "GET", path, body: None }
+    by("GET", path, None)
 }
 
 fn post(path: String, body: Option<String>) -> Asked<'static> {
-    Asked { begins: false, method: "POST", path, body }
+    by("POST", path, body)
 }
 
 fn addition(path: &str, body: String) -> Asked<'static> {
@@ -285,15 +429,64 @@ fn text(value: Option<&String>) -> Option<Value> {
     value.map(|text| json!(text))
 }
 
+/// The keys in a file.
+fn keys_of(path: Option<&PathBuf>) -> Result<Option<Value>, String> {
+    let Some(path) = path else { return Ok(None) };
+    let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let bytes = std::fs::read(path).map_err(|error| failed(&error))?;
+    serde_json::from_slice(&bytes).map(Some).map_err(|error| failed(&error))
+}
+
+/// A change with what is taken away.
+///
+/// # Errors
+/// If nothing is changed.
+fn changed(mut members: Map<String, Value>, without: &[String]) -> Result<String, String> {
+    members.extend(without.iter().map(|name| (name.clone(), Value::Null)));
+    if members.is_empty() {
+        return Err("nothing is given that is to be changed; `--help` tells what can be".to_owned());
+    }
+    Ok(Value::Object(members).to_string())
+}
+
+fn client_change(change: &ClientChange) -> Result<String, String> {
+    let members = object([
+        ("client_name", text(change.name.as_ref())),
+        ("client_secret", change.new_secret.then(|| json!(true))),
+        ("jwks", keys_of(change.jwks.as_ref())?),
+        ("jwks_uri", text(change.jwks_uri.as_ref())),
+        ("grant_types", change.grant.as_ref().map(|grants| json!(grants))),
+        ("scope", text(change.scope.as_ref())),
+        ("redirect_uris", change.redirect_uri.as_ref().map(|uris| json!(uris))),
+        ("role", text(change.role.as_ref())),
+        ("organization", text(change.organization.as_ref())),
+        ("fhir_user", text(change.user.as_ref())),
+        ("patient", text(change.patient.as_ref())),
+        ("purposes", change.purpose.as_ref().map(|purposes| json!(purposes))),
+        ("default_purpose", text(change.purpose.as_ref().and_then(|purposes| purposes.first()))),
+        ("launch", change.launch.as_ref().map(|launch| json!(launch))),
+        ("assign_ids", change.assign_ids.map(|yes| json!(yes))),
+        ("files_consent", change.files_consent.map(|yes| json!(yes))),
+        ("tls_client_certificate_bound_access_tokens", change.certificate_bound.map(|yes| json!(yes))),
+        ("lenient", change.lenient.map(|yes| json!(yes))),
+    ]);
+    changed(members, &change.without)
+}
+
+fn user_change(change: &UserChange) -> Result<String, String> {
+    let members = object([
+        ("role", text(change.role.as_ref())),
+        ("organization", text(change.organization.as_ref())),
+        ("fhir_user", text(change.user.as_ref())),
+        ("patient", text(change.patient.as_ref())),
+        ("purposes", change.purpose.as_ref().map(|purposes| json!(purposes))),
+        ("may_break_glass", change.may_break_glass.map(|yes| json!(yes))),
+    ]);
+    changed(members, &change.without)
+}
+
 fn client_registration(add: &ClientAdd) -> Result<String, String> {
-    let jwks = match &add.jwks {
-        Some(path) => {
-            let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-            let bytes = std::fs::read(path).map_err(|error| failed(&error))?;
-            Some(serde_json::from_slice(&bytes).map_err(|error| failed(&error))?)
-        }
-        None => None,
-    };
+    let jwks = keys_of(add.jwks.as_ref())?;
     let members = object([
         ("client_id", Some(json!(add.id))),
         ("client_name", Some(json!(add.name.as_ref().unwrap_or(&add.id)))),

@@ -72,6 +72,113 @@ fn administrators_of_the_own_organization_register_and_nobody_else() {
     assert!(audit.to_string().contains("POST /admin/clients/b/disable"), "{audit}");
 }
 
+#[test]
+fn registrations_are_changed_and_removed_and_their_ids_not_given_again() {
+    let site = Site::new();
+    let administrator = site.minted("administrator", |_| {});
+    let clinician = site.minted("clinician", |_| {});
+    let backend = json!({
+        "client_id": "b", "client_name": "B", "token_endpoint_auth_method": "client_secret_post",
+        "grant_types": ["client_credentials"], "scope": "system/*.rs", "role": "system", "organization": "Organization/hospital"
+    });
+    let (_, made) = site.send("POST", "/admin/clients", &administrator, &backend);
+    let secret = made["client_secret"].as_str().unwrap().to_owned();
+    let pairs = |scope| [("grant_type", "client_credentials"), ("scope", scope)];
+    let token = |secret: &str, scope| site.form("/auth/token", &pairs(scope), Some(("b", secret)));
+    let held = token(&secret, "system/Patient.rs").1["access_token"].as_str().unwrap().to_owned();
+    let search = format!("{}/Patient?_summary=count", site.base());
+    assert_eq!(site.get(&search, Some(&held)).0, 200);
+    assert_eq!(
+        site.send("PATCH", "/admin/clients/b", &clinician, &json!({"scope": "system/*.cruds"})).0,
+        403
+    );
+    // What is changed holds from the next request on: a token with the old rights is over.
+    let (status, changed) = site.send(
+        "PATCH",
+        "/admin/clients/b",
+        &administrator,
+        &json!({"scope": "system/Observation.rs", "client_name": "Backend"}),
+    );
+    assert_eq!(
+        (status, &changed["scope"], &changed["client_name"]),
+        (200, &json!("system/Observation.rs"), &json!("Backend"))
+    );
+    assert_eq!(changed["organization"], "Organization/hospital");
+    assert_eq!(site.get(&search, Some(&held)).0, 401);
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    assert_eq!(token(&secret, "system/Patient.rs").0, 400);
+    assert_eq!(token(&secret, "system/Observation.rs").0, 200);
+    // A new secret takes the place of the old one.
+    let (_, changed) =
+        site.send("PATCH", "/admin/clients/b", &administrator, &json!({"client_secret": true}));
+    let fresh = changed["client_secret"].as_str().unwrap().to_owned();
+    assert_eq!(token(&secret, "system/Observation.rs").0, 401);
+    for wrong in [
+        json!({"client_id": "c"}),
+        json!({"secret_hash": "x"}),
+        json!({"client_secret": "mine"}),
+        json!({"disabled": false}),
+        json!({"removed": false}),
+        json!({"not_before": 0}),
+        json!({"role": null}),
+        json!({"role": "king"}),
+        json!({"colour": 1}),
+        json!([]),
+    ] {
+        let (status, answer) = site.send("PATCH", "/admin/clients/b", &administrator, &wrong);
+        assert_eq!(status, 400, "{wrong}: {answer}");
+    }
+    assert_eq!(
+        site.send("PATCH", "/admin/clients/nobody", &administrator, &json!({"scope": "system/*.rs"})).0,
+        404
+    );
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    let held = token(&fresh, "system/Observation.rs").1["access_token"].as_str().unwrap().to_owned();
+    let count = format!("{}/Observation?_summary=count", site.base());
+    assert_eq!(site.get(&count, Some(&held)).0, 200);
+    assert_eq!(site.send("DELETE", "/admin/clients/b", &clinician, &json!({})).0, 403);
+    assert_eq!(site.send("DELETE", "/admin/clients/b", &administrator, &json!({})).0, 200);
+    assert_eq!(site.get(&count, Some(&held)).0, 401);
+    assert_eq!(token(&fresh, "system/Observation.rs").0, 401);
+    assert_eq!(site.send("POST", "/admin/clients", &administrator, &backend).0, 409);
+    for (method, path) in [("GET", "/admin/clients/b"), ("DELETE", "/admin/clients/b")] {
+        let status = match method {
+            "GET" => site.get(&site.address(path), Some(&administrator)).0,
+            _ => site.send(method, path, &administrator, &json!({})).0,
+        };
+        assert_eq!(status, 404, "{method}");
+    }
+    assert_eq!(site.send("POST", "/admin/clients/b/enable", &administrator, &json!({})).0, 404);
+    assert_eq!(site.get(&site.address("/admin/clients"), Some(&administrator)).1, json!([]));
+
+    let user = json!({"name": "doc", "password": "correct horse battery", "role": "clinician", "organization": "Organization/hospital"});
+    assert_eq!(site.send("POST", "/admin/users", &administrator, &user).0, 201);
+    let (status, changed) = site.send(
+        "PATCH",
+        "/admin/users/doc",
+        &administrator,
+        &json!({"purposes": ["TREAT"], "may_break_glass": true}),
+    );
+    assert_eq!((status, &changed["may_break_glass"]), (200, &json!(true)), "{changed}");
+    for wrong in
+        [json!({"password": "another one here"}), json!({"name": "other"}), json!({"purposes": ["NONSENSE"]})]
+    {
+        assert_eq!(site.send("PATCH", "/admin/users/doc", &administrator, &wrong).0, 400, "{wrong}");
+    }
+    assert_eq!(site.send("DELETE", "/admin/users/doc", &administrator, &json!({})).0, 200);
+    assert_eq!(site.send("POST", "/admin/users", &administrator, &user).0, 409);
+    assert_eq!(
+        site.send(
+            "POST",
+            "/admin/users/doc/password",
+            &administrator,
+            &json!({"password": "another one here"})
+        )
+        .0,
+        404
+    );
+}
+
 /// Runs a command on a data directory: what it printed, and whether it succeeded.
 pub fn run(folder: &std::path::Path, arguments: &[&str], input: &str) -> (bool, String) {
     let mut child = Command::new(crate::shipped::binary())
@@ -103,7 +210,7 @@ fn the_command_line_registers_and_rotates_with_a_server_and_without() {
     assert!(done, "{text}");
     let made: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(made["client_secret"].as_str().unwrap().len(), 64);
-    assert!(run(&data, &client, "").1.contains("already"));
+    assert!(run(&data, &client, "").1.contains("there is, or was"));
     let user =
         [&["user", "add", "doc", "--role", "clinician", "--user", "Practitioner/d1"][..], &own].concat();
     assert!(run(&data, &user, "short\n").1.contains("password"));

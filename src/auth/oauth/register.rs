@@ -1,5 +1,6 @@
 //! Registering clients and users: of the JSON that an administrator sends, with the secret in clear, which is kept as a
 //! hash alone.
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::model::Millis;
@@ -24,14 +25,39 @@ fn taken(members: &mut Map<String, Value>, name: &str) -> Result<Option<String>,
 
 /// What the server alone sets, beside the hashes.
 const NOT_BEFORE: &str = "not_before";
+const REMOVED: &str = "removed";
 
 fn members(text: &str, hash: &str) -> Result<Map<String, Value>, RegistryError> {
     let invalid = |reason: &str| RegistryError::Invalid(reason.to_owned());
     let members: Map<String, Value> =
         serde_json::from_str(text).map_err(|_| invalid("a registration is a JSON object"))?;
     // A hash of somebody's making could be of a secret that somebody else has.
-    match [hash, NOT_BEFORE].into_iter().find(|name| members.contains_key(*name)) {
+    match [hash, NOT_BEFORE, REMOVED].into_iter().find(|name| members.contains_key(*name)) {
         Some(name) => Err(invalid(&format!("{name} cannot be set"))),
+        None => Ok(members),
+    }
+}
+
+/// Changes members of a registration: what is given replaces what was, `null` takes it away.
+fn merged(record: &impl Serialize, given: &Map<String, Value>) -> Result<Value, RegistryError> {
+    let mut merged = serde_json::to_value(record).map_err(|error| RegistryError::Store(error.to_string()))?;
+    if let Some(members) = merged.as_object_mut() {
+        for (name, value) in given {
+            if value.is_null() {
+                members.remove(name);
+            } else {
+                members.insert(name.clone(), value.clone());
+            }
+        }
+    }
+    Ok(merged)
+}
+
+/// What a change may not touch beside what no registration may set: the id, and what has ways of its own.
+fn changes(text: &str, hash: &str, own: [&str; 3]) -> Result<Map<String, Value>, RegistryError> {
+    let members = members(text, hash)?;
+    match own.into_iter().find(|name| members.contains_key(*name)) {
+        Some(name) => Err(RegistryError::Invalid(format!("{name} cannot be changed"))),
         None => Ok(members),
     }
 }
@@ -71,6 +97,62 @@ impl Registry {
             shown.insert("client_secret".to_owned(), json!(made));
         }
         Ok(shown)
+    }
+
+    /// Changes members of a client's registration; `"client_secret": true` makes a new secret. What was granted or issued before ends,
+    /// because it carries the rights that the client had.
+    ///
+    /// # Errors
+    /// [`RegistryError`], if there is no such client or the registration would make no sense.
+    pub fn update_client(&self, id: &str, text: &str, now: Millis) -> Result<Registered, RegistryError> {
+        let mut given = changes(text, "secret_hash", ["client_id", "disabled", "removed"])?;
+        let mut made = None;
+        match given.remove("client_secret") {
+            None => {}
+            Some(Value::Bool(true)) => {
+                let secret = secret_text().map_err(|error| RegistryError::Store(error.to_string()))?;
+                let hash = hash_password(&secret).map_err(RegistryError::Invalid)?;
+                given.insert("secret_hash".to_owned(), json!(hash));
+                made = Some(secret);
+            }
+            Some(_) => {
+                let reason = "client_secret is changed by `true`: the server makes the new one".to_owned();
+                return Err(RegistryError::Invalid(reason));
+            }
+        }
+        self.change_client(id, &|client| {
+            let changed: Client = serde_json::from_value(merged(client, &given)?)
+                .map_err(|error| RegistryError::Invalid(error.to_string()))?;
+            changed.check().map_err(RegistryError::Invalid)?;
+            *client = Client { not_before: now.saturating_add(1), ..changed };
+            Ok(())
+        })?;
+        let mut shown = self.client(id)?.ok_or(RegistryError::Absent)?.shown();
+        if let (Some(shown), Some(made)) = (shown.as_object_mut(), made) {
+            shown.insert("client_secret".to_owned(), json!(made));
+        }
+        Ok(shown)
+    }
+
+    /// Changes members of a user's registration, but for the password. What the user granted before ends.
+    ///
+    /// # Errors
+    /// [`RegistryError`], if there is no such user or the registration would make no sense.
+    pub fn update_user(&self, name: &str, text: &str, now: Millis) -> Result<Registered, RegistryError> {
+        let given = changes(text, "password_hash", ["name", "disabled", "removed"])?;
+        if given.contains_key("password") {
+            return Err(RegistryError::Invalid(
+                "the password has a path and a command of its own".to_owned(),
+            ));
+        }
+        self.change_user(name, &|user| {
+            let changed: User = serde_json::from_value(merged(user, &given)?)
+                .map_err(|error| RegistryError::Invalid(error.to_string()))?;
+            changed.check().map_err(RegistryError::Invalid)?;
+            *user = User { not_before: now.saturating_add(1), ..changed };
+            Ok(())
+        })?;
+        Ok(self.user(name)?.ok_or(RegistryError::Absent)?.shown())
     }
 
     /// Gives a user another `password`, and ends what was granted with the old one.

@@ -22,7 +22,7 @@ const RETRIES_MAX: usize = 8;
 /// Why the registry did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RegistryError {
-    /// There is a registration of that id already.
+    /// There is a registration of that id already, or was one that was removed.
     Exists,
     /// There is no registration of that id.
     Absent,
@@ -35,7 +35,7 @@ pub enum RegistryError {
 impl fmt::Display for RegistryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Exists => f.write_str("there is a registration of that id already"),
+            Self::Exists => f.write_str("there is, or was, a registration of that id: choose another one"),
             Self::Absent => f.write_str("there is no registration of that id"),
             Self::Invalid(reason) => f.write_str(reason),
             Self::Store(_) => f.write_str("the registry cannot be read or written at the moment"),
@@ -84,7 +84,8 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::Store`].
     pub fn client(&self, id: &str) -> Result<Option<Client>, RegistryError> {
-        Ok(read(&*self.kv.snapshot(At::Latest)?, CLIENT, id)?.map(|(client, _)| client))
+        let found: Option<(Client, Sequence)> = read(&*self.kv.snapshot(At::Latest)?, CLIENT, id)?;
+        Ok(found.map(|(client, _)| client).filter(|client| !client.removed))
     }
 
     /// A user by its name.
@@ -92,7 +93,8 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::Store`].
     pub fn user(&self, name: &str) -> Result<Option<User>, RegistryError> {
-        Ok(read(&*self.kv.snapshot(At::Latest)?, USER, name)?.map(|(user, _)| user))
+        let found: Option<(User, Sequence)> = read(&*self.kv.snapshot(At::Latest)?, USER, name)?;
+        Ok(found.map(|(user, _)| user).filter(|user| !user.removed))
     }
 
     /// All clients, by id.
@@ -100,7 +102,9 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::Store`].
     pub fn clients(&self) -> Result<Vec<Client>, RegistryError> {
-        self.all(CLIENT)
+        let mut clients: Vec<Client> = self.all(CLIENT)?;
+        clients.retain(|client| !client.removed);
+        Ok(clients)
     }
 
     /// All users, by name.
@@ -108,7 +112,9 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::Store`].
     pub fn users(&self) -> Result<Vec<User>, RegistryError> {
-        self.all(USER)
+        let mut users: Vec<User> = self.all(USER)?;
+        users.retain(|user| !user.removed);
+        Ok(users)
     }
 
     /// Registers a client.
@@ -134,11 +140,65 @@ impl Registry {
     /// # Errors
     /// [`RegistryError`], if there is none.
     pub fn enable_client(&self, id: &str, enabling: Enabling, now: Millis) -> Result<(), RegistryError> {
-        self.change(CLIENT, id, &|client: &mut Client| {
+        self.change_client(id, &|client| {
             client.disabled = enabling == Enabling::Disabled;
             if client.disabled {
                 client.not_before = now.saturating_add(1);
             }
+            Ok(())
+        })
+    }
+
+    /// Removes a client: its rights end with the next request, and nobody can be registered by its id again, because what is on
+    /// record under it would be taken for the other's.
+    ///
+    /// # Errors
+    /// [`RegistryError`], if there is none.
+    pub fn remove_client(&self, id: &str, now: Millis) -> Result<(), RegistryError> {
+        self.change_client(id, &|client| {
+            (client.removed, client.disabled, client.not_before) = (true, true, now.saturating_add(1));
+            (client.secret_hash, client.jwks, client.jwks_uri) = (None, None, None);
+            Ok(())
+        })
+    }
+
+    /// Removes a user, as [`Registry::remove_client`] removes a client.
+    ///
+    /// # Errors
+    /// [`RegistryError`], if there is none.
+    pub fn remove_user(&self, name: &str, now: Millis) -> Result<(), RegistryError> {
+        self.change_user(name, &|user| {
+            (user.removed, user.disabled, user.not_before) = (true, true, now.saturating_add(1));
+            user.password_hash.clear();
+            Ok(())
+        })
+    }
+
+    /// Changes a client that is not removed.
+    ///
+    /// # Errors
+    /// [`RegistryError`], if there is none, and what the change fails with.
+    pub(in crate::auth) fn change_client(
+        &self,
+        id: &str,
+        change: &dyn Fn(&mut Client) -> Result<(), RegistryError>,
+    ) -> Result<(), RegistryError> {
+        self.change(CLIENT, id, &|client: &mut Client| {
+            if client.removed { Err(RegistryError::Absent) } else { change(client) }
+        })
+    }
+
+    /// Changes a user that is not removed.
+    ///
+    /// # Errors
+    /// [`RegistryError`], if there is none, and what the change fails with.
+    pub(in crate::auth) fn change_user(
+        &self,
+        name: &str,
+        change: &dyn Fn(&mut User) -> Result<(), RegistryError>,
+    ) -> Result<(), RegistryError> {
+        self.change(USER, name, &|user: &mut User| {
+            if user.removed { Err(RegistryError::Absent) } else { change(user) }
         })
     }
 
@@ -147,11 +207,12 @@ impl Registry {
     /// # Errors
     /// [`RegistryError`], if there is none.
     pub fn enable_user(&self, name: &str, enabling: Enabling, now: Millis) -> Result<(), RegistryError> {
-        self.change(USER, name, &|user: &mut User| {
+        self.change_user(name, &|user| {
             user.disabled = enabling == Enabling::Disabled;
             if user.disabled {
                 user.not_before = now.saturating_add(1);
             }
+            Ok(())
         })
     }
 
@@ -162,9 +223,10 @@ impl Registry {
         hash: &str,
         now: Millis,
     ) -> Result<(), RegistryError> {
-        self.change(USER, name, &|user: &mut User| {
+        self.change_user(name, &|user| {
             hash.clone_into(&mut user.password_hash);
             user.not_before = now.saturating_add(1);
+            Ok(())
         })
     }
 
@@ -186,13 +248,13 @@ impl Registry {
         &self,
         kind: &str,
         id: &str,
-        change: &dyn Fn(&mut T),
+        change: &dyn Fn(&mut T) -> Result<(), RegistryError>,
     ) -> Result<(), RegistryError> {
         for _ in 0..RETRIES_MAX {
             let snapshot = self.kv.snapshot(At::Latest)?;
             let (mut record, sequence): (T, Sequence) =
                 read(&*snapshot, kind, id)?.ok_or(RegistryError::Absent)?;
-            change(&mut record);
+            change(&mut record)?;
             let key = key(kind, id);
             let batch = Batch {
                 expectations: vec![Expectation::Key { key: key.clone(), sequence: Some(sequence) }],

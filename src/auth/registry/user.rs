@@ -32,6 +32,9 @@ pub struct User {
     pub may_break_glass: bool,
     #[serde(default)]
     pub disabled: bool,
+    /// Whether the registration was removed. It stays, disabled and without what it proved itself by, so that nobody gets its id again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub removed: bool,
     /// Whatever was granted or issued before this moment is refused.
     #[serde(default, skip_serializing_if = "is_unset")]
     pub not_before: Millis,

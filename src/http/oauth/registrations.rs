@@ -1,10 +1,10 @@
-//! Registrations of clients and users, for administrators of the own organization: listed, added, disabled, enabled, with
-//! another password.
+//! Registrations of clients and users, for administrators of the own organization: listed, shown, added, changed, removed, disabled,
+//! enabled, with another password.
 use std::sync::Arc;
 
 use axum::body::Body as WireBody;
 use axum::extract::State;
-use axum::http::{HeaderMap, Response, StatusCode, Uri};
+use axum::http::{HeaderMap, Method, Response, StatusCode, Uri};
 use serde_json::{Value, json};
 
 use crate::auth::{Enabling, Registry, RegistryError};
@@ -66,14 +66,12 @@ fn id_of(shown: &Value) -> Option<&str> {
 /// Deals with a request of an administrator, and puts it on record before it is answered.
 async fn dealt_with(
     engine: Arc<Engine>,
-    (headers, uri): (HeaderMap, Uri),
+    (headers, method, uri): (HeaderMap, Method, Uri),
     status: StatusCode,
     deal: impl FnOnce(&Registry, &Asked, Millis) -> Result<Value, RegistryError> + Send + 'static,
 ) -> Response<WireBody> {
     let asked = Asked::of(&uri);
-    let changes = asked.as_ref().is_some_and(|asked| !asked.change.is_empty());
-    let verb = if status == StatusCode::CREATED || changes { "POST" } else { "GET" };
-    let line = format!("{verb} {}", uri.path());
+    let line = format!("{method} {}", uri.path());
     let party = match administrator(&engine, &headers, &line).await {
         Ok(party) => party,
         Err(stopped) => return stopped.noted(told(stopped.status, stopped.message)),
@@ -103,10 +101,11 @@ async fn dealt_with(
 
 pub(super) async fn list(
     State(engine): State<Arc<Engine>>,
+    method: Method,
     uri: Uri,
     headers: HeaderMap,
 ) -> Response<WireBody> {
-    dealt_with(engine, (headers, uri), StatusCode::OK, |registry, asked, _| {
+    dealt_with(engine, (headers, method, uri), StatusCode::OK, |registry, asked, _| {
         let shown: Vec<Value> = match asked.kind {
             Kind::Client => registry.clients()?.iter().map(crate::auth::Client::shown).collect(),
             Kind::User => registry.users()?.iter().map(crate::auth::User::shown).collect(),
@@ -118,10 +117,11 @@ pub(super) async fn list(
 
 pub(super) async fn show(
     State(engine): State<Arc<Engine>>,
+    method: Method,
     uri: Uri,
     headers: HeaderMap,
 ) -> Response<WireBody> {
-    dealt_with(engine, (headers, uri), StatusCode::OK, |registry, asked, _| {
+    dealt_with(engine, (headers, method, uri), StatusCode::OK, |registry, asked, _| {
         let shown = match asked.kind {
             Kind::Client => registry.client(&asked.id)?.map(|client| client.shown()),
             Kind::User => registry.user(&asked.id)?.map(|user| user.shown()),
@@ -133,26 +133,30 @@ pub(super) async fn show(
 
 pub(super) async fn add(
     State(engine): State<Arc<Engine>>,
+    method: Method,
     uri: Uri,
     headers: HeaderMap,
     body: WireBody,
 ) -> Response<WireBody> {
     let text = form::text(body).await.map_err(|error| RegistryError::Invalid(error.description));
-    dealt_with(engine, (headers, uri), StatusCode::CREATED, move |registry, asked, _| match asked.kind {
-        Kind::Client => registry.register_client(&text?),
-        Kind::User => registry.register_user(&text?),
+    dealt_with(engine, (headers, method, uri), StatusCode::CREATED, move |registry, asked, _| {
+        match asked.kind {
+            Kind::Client => registry.register_client(&text?),
+            Kind::User => registry.register_user(&text?),
+        }
     })
     .await
 }
 
 pub(super) async fn change(
     State(engine): State<Arc<Engine>>,
+    method: Method,
     uri: Uri,
     headers: HeaderMap,
     body: WireBody,
 ) -> Response<WireBody> {
     let text = form::text(body).await.map_err(|error| RegistryError::Invalid(error.description));
-    dealt_with(engine, (headers, uri), StatusCode::OK, move |registry, asked, now| {
+    dealt_with(engine, (headers, method, uri), StatusCode::OK, move |registry, asked, now| {
         if asked.kind == Kind::User && asked.change == "password" {
             registry.change_password(&asked.id, &text?, now)?;
             return Ok(json!({"id": asked.id}));
@@ -167,6 +171,39 @@ pub(super) async fn change(
             Kind::User => registry.enable_user(&asked.id, enabling, now)?,
         }
         Ok(json!({"id": asked.id, "disabled": enabling == Enabling::Disabled}))
+    })
+    .await
+}
+
+/// Changes members of a registration (RFC 7396: `null` takes one away).
+pub(super) async fn update(
+    State(engine): State<Arc<Engine>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: WireBody,
+) -> Response<WireBody> {
+    let text = form::text(body).await.map_err(|error| RegistryError::Invalid(error.description));
+    dealt_with(engine, (headers, method, uri), StatusCode::OK, move |registry, asked, now| match asked.kind {
+        Kind::Client => registry.update_client(&asked.id, &text?, now),
+        Kind::User => registry.update_user(&asked.id, &text?, now),
+    })
+    .await
+}
+
+/// Removes a registration; its id is not given again.
+pub(super) async fn remove(
+    State(engine): State<Arc<Engine>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response<WireBody> {
+    dealt_with(engine, (headers, method, uri), StatusCode::OK, |registry, asked, now| {
+        match asked.kind {
+            Kind::Client => registry.remove_client(&asked.id, now)?,
+            Kind::User => registry.remove_user(&asked.id, now)?,
+        }
+        Ok(json!({"id": asked.id, "removed": true}))
     })
     .await
 }

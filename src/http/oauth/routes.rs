@@ -36,10 +36,12 @@ pub(in crate::http) fn routes(engine: Arc<Engine>) -> Router {
     }
     for kind in ["clients", "users"] {
         let list = get(registrations::list).post(registrations::add).fallback(no_such_method);
+        let one = get(registrations::show).patch(registrations::update).delete(registrations::remove);
+        let one = one.fallback(no_such_method);
         let change = post(registrations::change).fallback(no_such_method);
         router = router
             .route(&format!("/admin/{kind}"), list)
-            .route(&format!("/admin/{kind}/{{id}}"), get(registrations::show).fallback(no_such_method))
+            .route(&format!("/admin/{kind}/{{id}}"), one)
             .route(&format!("/admin/{kind}/{{id}}/{{change}}"), change);
     }
     router.with_state(engine)
