@@ -1,8 +1,9 @@
 //! The command line: its grammar, and which file answers each subcommand.
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+use super::examples::with_examples;
 use super::{
     audit, backup, config, conform, consent, demo, fhirpath, generate, import, keys, load, patch, profiles,
     registrations, reindex, selftest, serve, standby, token, verify,
@@ -11,7 +12,7 @@ use super::{
 /// An HL7 FHIR R4 server that discloses patients' health records only as their consent allows.
 #[derive(Parser)]
 #[command(name = "chartward", version, about, propagate_version = true, max_term_width = 100)]
-struct Arguments {
+pub(super) struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
@@ -68,7 +69,13 @@ enum Command {
 /// called wrongly, or `conform` could not run.
 #[must_use]
 pub fn run() -> ExitCode {
-    let done = match Arguments::parse().command {
+    let matches = with_examples(Arguments::command()).get_matches();
+    // What does not fit the grammar ends the process above, with what is wrong.
+    let arguments = match Arguments::from_arg_matches(&matches) {
+        Ok(arguments) => arguments,
+        Err(error) => error.exit(),
+    };
+    let done = match arguments.command {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),

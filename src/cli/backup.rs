@@ -16,7 +16,7 @@ use crate::store::{
 };
 
 use super::anchor::{Anchor, Noted};
-use super::config::{Common, Config};
+use super::config::{Common, Config, Place};
 use super::house::{claims, must_exist, open_store, secret_key};
 use super::token::base_url;
 
@@ -35,7 +35,7 @@ pub struct BackupArguments {
 #[derive(clap::Args)]
 pub struct RestoreArguments {
     #[command(flatten)]
-    common: Common,
+    place: Place,
     /// The file to read
     file: PathBuf,
     /// A later state of the data directory, or a copy of its `journal`: what was erased in it since is not restored
@@ -214,7 +214,7 @@ fn by_server(config: &Config, file: &Path) -> Result<(), String> {
 }
 
 pub fn restore(arguments: &RestoreArguments) -> Result<(), String> {
-    let config = Config::load(&arguments.common)?;
+    let config = arguments.place.load()?;
     if config.store.is_none() && config.data.join("journal").exists() {
         return Err(format!(
             "{} is there already; a backup is restored beside it, not over it",

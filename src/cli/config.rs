@@ -147,9 +147,9 @@ impl Default for Config {
     }
 }
 
-/// The flags that every command has which touches a data directory.
+/// The flags of a command that touches a data directory and no server.
 #[derive(Clone, Debug, Default, clap::Args)]
-pub struct Common {
+pub struct Place {
     /// The data directory [default: ./chartward-data]
     #[arg(long)]
     pub data: Option<PathBuf>,
@@ -159,6 +159,23 @@ pub struct Common {
     /// A configuration file in TOML
     #[arg(long)]
     pub config: Option<PathBuf>,
+}
+
+impl Place {
+    /// The configuration of the place.
+    ///
+    /// # Errors
+    /// In words.
+    pub(super) fn load(&self) -> Result<Config, String> {
+        Config::load(&Common { place: self.clone(), ..Common::default() })
+    }
+}
+
+/// The flags of a command that is a server, or asks one that runs.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Common {
+    #[command(flatten)]
+    pub place: Place,
     /// The address to listen on; port 0 chooses one [default: 127.0.0.1:8080]
     #[arg(long)]
     pub listen: Option<String>,
@@ -206,17 +223,17 @@ impl Config {
     }
 
     fn layered(common: &Common, variables: &[(String, String)]) -> Result<Self, String> {
-        let text = match &common.config {
+        let text = match &common.place.config {
             Some(path) => read(path)?,
             None => String::new(),
         };
-        let sources = Sources { file: common.config.as_deref(), text: &text, variables };
+        let sources = Sources { file: common.place.config.as_deref(), text: &text, variables };
         let mut config = sources.layered()?;
-        if let Some(data) = &common.data {
+        if let Some(data) = &common.place.data {
             config.data.clone_from(data);
         }
-        if common.store.is_some() {
-            config.store.clone_from(&common.store);
+        if common.place.store.is_some() {
+            config.store.clone_from(&common.place.store);
         }
         if let Some(listen) = &common.listen {
             config.listen.clone_from(listen);
@@ -380,15 +397,18 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Common, Config};
+    use super::{Common, Config, Place};
 
     #[test]
     fn flags_are_stronger_than_variables_and_those_than_files() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("c.toml");
         std::fs::write(&file, "listen = \"1.1.1.1:1\"\npage_len_max = 7\npage_len_default = 5\n").unwrap();
-        let common =
-            Common { config: Some(file.clone()), listen: Some("3.3.3.3:3".to_owned()), ..Common::default() };
+        let common = Common {
+            place: Place { config: Some(file.clone()), ..Place::default() },
+            listen: Some("3.3.3.3:3".to_owned()),
+            ..Common::default()
+        };
         let variables = [("CHARTWARD_PAGE_LEN_MAX".to_owned(), "9".to_owned())];
         let config = Config::layered(&common, &variables).unwrap();
         assert_eq!(
@@ -423,7 +443,8 @@ mod tests {
     fn what_is_wrong_is_named_with_its_place() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("c.toml");
-        let common = Common { config: Some(file.clone()), ..Common::default() };
+        let place = Place { config: Some(file.clone()), ..Place::default() };
+        let common = Common { place, ..Common::default() };
         for (text, line, part) in [
             ("listen = \"x\"\npage_len_max = \"many\"\n", 2, "expected usize"),
             ("listn = 1\n", 1, "expected one of"),

@@ -17,7 +17,6 @@ use super::tour;
 
 /// Everything is in memory and gone at the end, unless --data names a directory to keep it in, which must be new or empty.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  chartward demo --patients 50 --listen 127.0.0.1:8080")]
 pub struct Arguments {
     #[command(flatten)]
     common: Common,
@@ -46,7 +45,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
             "demo keeps its hospital in memory or in a new directory (--data), in no database".to_owned()
         );
     }
-    let house = match &arguments.common.data {
+    let house = match &arguments.common.place.data {
         Some(data) => {
             only_new(data)?;
             House::open(&config)?

@@ -9,6 +9,7 @@ mod config;
 mod conform;
 mod consent;
 mod demo;
+mod examples;
 mod fhirpath;
 mod generate;
 mod house;

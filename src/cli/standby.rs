@@ -13,7 +13,7 @@ use crate::http::FOLLOW_SCOPE;
 use crate::store::{At, Kv as _, Sequence, Sled, SledOptions, SystemClock, make_private_file};
 
 use super::args::report;
-use super::config::{Common, Config};
+use super::config::{Config, Place};
 use super::house::claims;
 use super::keys;
 
@@ -34,7 +34,7 @@ const MARK: &str = "standby.json";
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
-    common: Common,
+    place: Place,
     /// The base URL of the server to follow; https, or on this machine
     #[arg(long, required_unless_present = "promote")]
     from: Option<String>,
@@ -47,7 +47,7 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), String> {
-    let config = Config::load(&arguments.common)?;
+    let config = arguments.place.load()?;
     if config.store.is_some() {
         return Err("a database has standbys of its own".to_owned());
     }

@@ -8,9 +8,6 @@ use super::house::{claims, must_exist};
 
 /// Prints the token. It is signed with the key in the data directory, so whoever can read that may mint.
 #[derive(clap::Args)]
-#[command(
-    after_help = "Example:\n  chartward token --role clinician --user Practitioner/d1 --organization Organization/hospital --purpose TREAT"
-)]
 pub struct Arguments {
     #[command(flatten)]
     common: Common,

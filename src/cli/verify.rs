@@ -1,18 +1,18 @@
 //! `chartward verify`: proves that a data directory is whole.
 use std::io::Write as _;
 
-use super::config::{Common, Config};
+use super::config::Place;
 use super::house::{House, must_exist};
 
 /// Prints what was checked; exit code 1 if anything is wrong. The server must not be running.
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
-    common: Common,
+    place: Place,
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), String> {
-    let config = Config::load(&arguments.common)?;
+    let config = arguments.place.load()?;
     must_exist(&config)?;
     let findings = House::open(&config)?.verify()?;
     let mut out = std::io::stdout().lock();

@@ -16,9 +16,6 @@ pub use scenario::{Scenario, scenarios};
 
 /// Exit code 0: what was run holds; 1: a scenario does not hold; 2: they could not be run.
 #[derive(clap::Args)]
-#[command(
-    after_help = "Example:\n  chartward demo --ready-file ready.json &\n  chartward conform http://127.0.0.1:8080/fhir --ready-file ready.json --only http"
-)]
 pub struct Arguments {
     /// The base URL, such as http://127.0.0.1:8080/fhir
     url: String,
