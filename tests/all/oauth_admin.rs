@@ -165,6 +165,13 @@ fn registrations_are_changed_and_removed_and_their_ids_not_given_again() {
     {
         assert_eq!(site.send("PATCH", "/admin/users/doc", &administrator, &wrong).0, 400, "{wrong}");
     }
+    let changed =
+        |user: &str| site.send("PATCH", "/admin/users/doc", &administrator, &json!({"fhir_user": user})).1;
+    assert_eq!(changed("Practitioner/never")["warning"], "Practitioner/never is not stored here yet");
+    let practitioner = json!({"resourceType": "Practitioner", "id": "doc"});
+    let system = site.minted("system", |_| {});
+    assert!(site.send("PUT", "/fhir/Practitioner/doc", &system, &practitioner).0 < 300);
+    assert_eq!(changed("Practitioner/doc").get("warning"), None);
     assert_eq!(site.send("DELETE", "/admin/users/doc", &administrator, &json!({})).0, 200);
     assert_eq!(site.send("POST", "/admin/users", &administrator, &user).0, 409);
     assert_eq!(

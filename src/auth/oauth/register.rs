@@ -3,7 +3,9 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::model::Millis;
+use crate::definitions::r4;
+use crate::model::{Millis, ResourceKey};
+use crate::store::{At, Repository};
 
 use super::super::password::hash_password;
 use super::super::registry::{Client, Registry, RegistryError, User, is_unreserved};
@@ -96,7 +98,24 @@ impl Registry {
         if let (Some(shown), Some((_, Some(made)))) = (shown.as_object_mut(), secret) {
             shown.insert("client_secret".to_owned(), json!(made));
         }
+        self.remark(&mut shown, client.fhir_user.as_deref())?;
         Ok(shown)
+    }
+
+    /// Adds a warning to what is shown where the resource that stands for a client or user is not stored: it may come later, before the
+    /// first request, so it is no reason to refuse.
+    fn remark(&self, shown: &mut Registered, fhir_user: Option<&str>) -> Result<(), RegistryError> {
+        let Some(reference) = fhir_user else { return Ok(()) };
+        let snapshot = self.kv().snapshot(At::Latest)?;
+        let key = reference.split_once('/').and_then(|(type_name, id)| ResourceKey::new(type_name, id));
+        let row = match key.and_then(|key| Some((r4().resource(key.type_name)?, key.id))) {
+            Some((def, id)) => Repository::new(&*snapshot).row_of(def, &id)?,
+            None => None,
+        };
+        if let (None, Some(members)) = (row, shown.as_object_mut()) {
+            members.insert("warning".to_owned(), json!(format!("{reference} is not stored here yet")));
+        }
+        Ok(())
     }
 
     /// Changes members of a client's registration; `"client_secret": true` makes a new secret. What was granted or issued before ends,
@@ -131,6 +150,10 @@ impl Registry {
         if let (Some(shown), Some(made)) = (shown.as_object_mut(), made) {
             shown.insert("client_secret".to_owned(), json!(made));
         }
+        if given.contains_key("fhir_user") {
+            let client = self.client(id)?.ok_or(RegistryError::Absent)?;
+            self.remark(&mut shown, client.fhir_user.as_deref())?;
+        }
         Ok(shown)
     }
 
@@ -152,7 +175,12 @@ impl Registry {
             *user = User { not_before: now.saturating_add(1), ..changed };
             Ok(())
         })?;
-        Ok(self.user(name)?.ok_or(RegistryError::Absent)?.shown())
+        let user = self.user(name)?.ok_or(RegistryError::Absent)?;
+        let mut shown = user.shown();
+        if given.contains_key("fhir_user") {
+            self.remark(&mut shown, user.fhir_user.as_deref())?;
+        }
+        Ok(shown)
     }
 
     /// Gives a user another `password`, and ends what was granted with the old one.
@@ -182,6 +210,8 @@ impl Registry {
         user.check().map_err(RegistryError::Invalid)?;
         user.password_hash = hash_password(&password).map_err(RegistryError::Invalid)?;
         self.add_user(&user)?;
-        Ok(user.shown())
+        let mut shown = user.shown();
+        self.remark(&mut shown, user.fhir_user.as_deref())?;
+        Ok(shown)
     }
 }

@@ -79,6 +79,11 @@ impl Registry {
         Self { kv, standings: Standings::default(), swept: AtomicU64::new(0) }
     }
 
+    /// The store that the registrations are in.
+    pub(in crate::auth) fn kv(&self) -> &dyn Kv {
+        &*self.kv
+    }
+
     /// A client by its id.
     ///
     /// # Errors
