@@ -168,7 +168,8 @@ impl Check {
             Self::Holds(part) => first_text(value).is_some_and(|text| {
                 part.is_empty() || text.windows(part.len()).any(|window| window == part.as_slice())
             }),
-            Self::Ends(end) => first_text(value).is_some_and(|text| text.ends_with(end)),
+            // Of a long text the end is not there.
+            Self::Ends(end) => first_whole_text(value).is_some_and(|text| text.ends_with(end)),
             Self::Within { latitude, longitude, metres } => {
                 point_of(value).is_some_and(|point| distance_m(point, (*latitude, *longitude)) <= *metres)
             }
@@ -183,6 +184,11 @@ impl Check {
             }
         }
     }
+}
+
+fn first_whole_text(value: &[u8]) -> Option<&[u8]> {
+    let text = value.get(1..text_end(value)? - 2)?;
+    (without_hash(text).len() == text.len()).then_some(text)
 }
 
 fn first_text(value: &[u8]) -> Option<&[u8]> {

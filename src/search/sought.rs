@@ -32,9 +32,18 @@ pub fn sought(params: &SearchParams, def: &'static TypeDef, filter: &Filter) -> 
 fn collect(params: &SearchParams, def: &'static TypeDef, filter: &Filter, out: &mut Vec<Sought>) {
     match filter {
         Filter::Entries(matchers) => {
-            for matcher in matchers {
+            // A text is looked for at the beginning of values and of words: both are one value that was asked for.
+            let is_word = |matcher: &Matcher| matcher.start.first() == Some(&Form::Word.byte());
+            for matcher in matchers.iter().filter(|matcher| !is_word(matcher)) {
+                let same = |other: &&Matcher| {
+                    is_word(other)
+                        && other.param == matcher.param
+                        && other.start.get(1..) == matcher.start.get(1..)
+                };
                 let param = params.of(def).iter().find(|param| param.id == matcher.param);
-                out.extend(param.and_then(|param| of_entry(def, param, matcher)));
+                out.extend(
+                    param.and_then(|param| of_entry(def, param, (matcher, matchers.iter().find(same)))),
+                );
             }
         }
         Filter::Id(ids) => {
@@ -66,8 +75,17 @@ fn is_of_person(def: &TypeDef, filter: &Filter) -> bool {
     matches!(filter, Filter::Entries(matchers) if &*def.name == "Patient" && matchers.iter().all(is_of_persons))
 }
 
-fn of_entry(def: &'static TypeDef, param: &Param, matcher: &Matcher) -> Option<Sought> {
+/// What a matcher seeks, with the one that looks for the same at the beginning of words.
+fn of_entry(
+    def: &'static TypeDef,
+    param: &Param,
+    (matcher, of_words): (&Matcher, Option<&Matcher>),
+) -> Option<Sought> {
     let form = *matcher.start.first()?;
+    // That a text is long is nobody's alone.
+    if form == Form::Cut.byte() {
+        return None;
+    }
     if param.kind == ParamType::Reference {
         let value = matcher.start.get(1..)?;
         let end = text_end(value)?;
@@ -87,8 +105,9 @@ fn of_entry(def: &'static TypeDef, param: &Param, matcher: &Matcher) -> Option<S
     let is_of_persons = &*def.name == "Patient" && OF_PERSONS.contains(&&*param.code);
     // That there is a value at all is nobody's alone.
     let has_value = matcher.start.len() > 1 || matcher.check != Check::None;
-    (has_value && (is_of_persons || &*param.code == "identifier"))
-        .then(|| Sought::Resources(def, Filter::Entries(vec![matcher.clone()])))
+    (has_value && (is_of_persons || &*param.code == "identifier")).then(|| {
+        Sought::Resources(def, Filter::Entries([matcher].into_iter().chain(of_words).cloned().collect()))
+    })
 }
 
 #[cfg(test)]

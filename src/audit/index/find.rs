@@ -302,14 +302,13 @@ impl Finder<'_> {
 
     /// Reads the records of a segment, once.
     pub(super) fn with_body<T>(&self, part: &Part, read: impl FnOnce(&Body) -> T) -> Result<T, StoreError> {
-        let known = self.bodies.borrow().get(&part.number).cloned();
-        let body = match known {
-            Some(body) => body,
-            None => self.source.body(part)?,
-        };
-        let answer = read(&body);
-        self.bodies.borrow_mut().insert(part.number, body);
-        Ok(answer)
+        if !self.bodies.borrow().contains_key(&part.number) {
+            let body = self.source.body(part)?;
+            self.bodies.borrow_mut().insert(part.number, body);
+        }
+        let bodies = self.bodies.borrow();
+        let missing = || StoreError::Corrupt(format!("segment {} of the index of accesses", part.number));
+        bodies.get(&part.number).map(read).ok_or_else(missing)
     }
 }
 

@@ -14,8 +14,8 @@ use super::segment::{Segment, Summary, number_of, summaries, summary_key};
 
 /// How many segments are looked at first; then four times as many each time.
 const SEGMENTS_AT_FIRST: u32 = 16;
-/// The most that are looked at together.
-const SEGMENTS_MAX: u32 = 4_096;
+/// The most that are looked at together: the places of their records, some 40 bytes each, are in memory at once at worst.
+const SEGMENTS_MAX: u32 = 512;
 
 /// Which records are meant, and in which order.
 #[derive(Clone, Copy, Debug)]
