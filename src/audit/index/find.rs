@@ -321,9 +321,15 @@ fn rank(filter: &Filter) -> u8 {
             let few = |matcher: &Matcher| {
                 matcher.is_whole_key && FEW.iter().any(|code| param_id(code) == matcher.param)
             };
-            if matchers.iter().all(few) { 1 } else { 2 }
+            // Times stand in the summaries: they cost nothing, and narrow where the others are looked for.
+            let of_time = |matcher: &Matcher| matcher.param == date();
+            match () {
+                () if matchers.iter().all(of_time) => 0,
+                () if matchers.iter().all(few) => 1,
+                () => 2,
+            }
         }
-        Filter::LastUpdated(..) => 2,
+        Filter::LastUpdated(..) => 0,
         Filter::All(_) | Filter::Any(_) | Filter::Not(_) => 3,
         Filter::Text(..) | Filter::Chain(..) | Filter::Has(..) | Filter::Lookup(_) => 4,
     }

@@ -82,6 +82,14 @@ struct Found {
     values: Vec<Option<Vec<u8>>>,
 }
 
+impl Found {
+    /// An event that is counted, and not shown.
+    fn unmade(place: (RecordPlace, usize), time: Millis) -> Self {
+        let (id, text) = (String::new(), String::new());
+        Self { place, id, patient: None, part: None, text, time, values: Vec::new() }
+    }
+}
+
 /// The records in which events are looked for.
 enum Reading<'r> {
     OfPatient(Records<'r>),
@@ -186,26 +194,37 @@ impl AuditSearch<'_, '_> {
         Some(lens.party().own_patient().unwrap_or_default().to_owned())
     }
 
-    /// Visits what matches, from a place on (itself not included), until the visitor has enough.
+    /// Visits what matches, from a place on (itself not included), until the visitor has enough. Beyond the first so many their texts
+    /// may be missing.
     fn walk(
         &self,
         then: &dyn Snapshot,
-        from: Option<(RecordPlace, usize)>,
+        (from, texts): (Option<(RecordPlace, usize)>, usize),
         way: Way,
         visit: &mut dyn FnMut(Found) -> bool,
     ) -> Result<(), Refusal> {
         let direction = Order::of(self.query).direction(way);
         let bounds = Bounds { direction, from: from.map(|(place, _)| place), until: then.sequence() };
+        let sees_all = self.session.lens.may_see_all_accesses();
         self.with_records(then, bounds, |records| {
+            let mut visited = 0;
             while let Some((candidate, access)) = records.read()? {
                 let place = candidate.place;
-                let mut events = self.of_record(&candidate, &access)?;
+                // What is only counted is not made, where the index tells which events match and all of them may be seen.
+                let known = candidate.matching.as_ref().filter(|_| visited >= texts && sees_all);
+                let mut events = match known {
+                    Some(matching) => {
+                        matching.iter().map(|number| Found::unmade((place, *number), access.time)).collect()
+                    }
+                    None => self.of_record(&candidate, &access)?,
+                };
                 if let Some((_, at)) = from.filter(|(record, _)| *record == place) {
                     events.retain(|found| match direction {
                         Direction::Reverse => found.place.1 < at,
                         Direction::Forward => found.place.1 > at,
                     });
                 }
+                visited += events.len();
                 if direction == Direction::Reverse {
                     events.reverse();
                 }
@@ -335,7 +354,7 @@ impl AuditSearch<'_, '_> {
         let further = if looks_further { self.session.engine.options.total_unasked_max } else { 0 };
         let wanted = len + 1 + further;
         let mut events = Vec::new();
-        self.walk(then, from, way, &mut |found| {
+        self.walk(then, (from, len), way, &mut |found| {
             events.push(found);
             events.len() < wanted
         })?;
@@ -367,7 +386,7 @@ impl AuditSearch<'_, '_> {
         len: usize,
     ) -> Result<PageOfEvents, Refusal> {
         let mut found = Vec::new();
-        self.walk(then, None, Way::Onward, &mut |event| {
+        self.walk(then, (None, usize::MAX), Way::Onward, &mut |event| {
             // The texts are made again for those on the page.
             found.push(Found { text: String::new(), ..event });
             true
