@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 
-use crate::auth::{Enabling, Registry, RegistryError};
+use crate::auth::{Client, Enabling, Register, Registration, Registry, RegistryError, User};
 
 use super::backup::{NotDone, ask_server_with};
 use super::config::{Common, Config};
@@ -70,6 +70,40 @@ struct Named {
     id: String,
 }
 
+/// What a client or user may do, and for whom.
+#[derive(clap::Args)]
+struct Rights {
+    /// What it is to the hospital: system, clinician, technician, administrator, privacy-officer, patient, representative, insurer,
+    /// researcher; of a client where it asks for itself
+    #[arg(long)]
+    role: Option<String>,
+    /// Whom it acts for, as Organization/id
+    #[arg(long)]
+    organization: Option<String>,
+    /// What it is in the records, such as Practitioner/id, Patient/id, RelatedPerson/id or Device/id
+    #[arg(long)]
+    user: Option<String>,
+    /// The patient to whom it is confined or for whom it acts, by id
+    #[arg(long)]
+    patient: Option<String>,
+    /// For what it may ask, codes of v3-ActReason; the first is the one where it does not say
+    #[arg(long, value_delimiter = ',')]
+    purpose: Vec<String>,
+}
+
+impl Rights {
+    /// The members that are given.
+    fn members(&self) -> Map<String, Value> {
+        object([
+            ("role", text(self.role.as_ref())),
+            ("organization", text(self.organization.as_ref())),
+            ("fhir_user", text(self.user.as_ref())),
+            ("patient", text(self.patient.as_ref())),
+            ("purposes", (!self.purpose.is_empty()).then(|| json!(self.purpose))),
+        ])
+    }
+}
+
 #[derive(clap::Args)]
 struct ClientAdd {
     #[command(flatten)]
@@ -97,21 +131,6 @@ struct ClientAdd {
     /// Where users are sent back to, as often as there are addresses
     #[arg(long)]
     redirect_uri: Vec<String>,
-    /// What it is to the hospital, where it asks for itself
-    #[arg(long)]
-    role: Option<String>,
-    /// Whom it acts for, as Organization/id
-    #[arg(long)]
-    organization: Option<String>,
-    /// What it is in the records, such as Device/id
-    #[arg(long)]
-    user: Option<String>,
-    /// The patient to whom it is confined, by id
-    #[arg(long)]
-    patient: Option<String>,
-    /// For what it may ask, codes of v3-ActReason; the first is the one where it does not say
-    #[arg(long, value_delimiter = ',')]
-    purpose: Vec<String>,
     /// standalone, ehr
     #[arg(long, value_delimiter = ',')]
     launch: Vec<String>,
@@ -127,6 +146,8 @@ struct ClientAdd {
     /// Pass over parameters that are not known
     #[arg(long)]
     lenient: bool,
+    #[command(flatten)]
+    rights: Rights,
 }
 
 #[derive(clap::Args)]
@@ -154,21 +175,6 @@ struct ClientChange {
     /// Where users are sent back to, in the place of all addresses that there were
     #[arg(long)]
     redirect_uri: Option<Vec<String>>,
-    /// What it is to the hospital, where it asks for itself
-    #[arg(long)]
-    role: Option<String>,
-    /// Whom it acts for, as Organization/id
-    #[arg(long)]
-    organization: Option<String>,
-    /// What it is in the records, such as Device/id
-    #[arg(long)]
-    user: Option<String>,
-    /// The patient to whom it is confined, by id
-    #[arg(long)]
-    patient: Option<String>,
-    /// For what it may ask; the first is the one where it does not say
-    #[arg(long, value_delimiter = ',')]
-    purpose: Option<Vec<String>>,
     /// standalone, ehr
     #[arg(long, value_delimiter = ',')]
     launch: Option<Vec<String>>,
@@ -187,59 +193,36 @@ struct ClientChange {
     /// Take this away: jwks, jwks_uri, role, organization, fhir_user, patient, purposes, default_purpose
     #[arg(long, value_delimiter = ',')]
     without: Vec<String>,
+    #[command(flatten)]
+    rights: Rights,
 }
 
 #[derive(clap::Args)]
 struct UserChange {
     #[command(flatten)]
     named: Named,
-    /// What it is to the hospital
-    #[arg(long)]
-    role: Option<String>,
-    /// Whom it acts for, as Organization/id
-    #[arg(long)]
-    organization: Option<String>,
-    /// What it is in the records: Practitioner/id, Patient/id, RelatedPerson/id
-    #[arg(long)]
-    user: Option<String>,
-    /// The patient for whom it acts, by id
-    #[arg(long)]
-    patient: Option<String>,
-    /// For what it may ask; the first is the one where it does not say
-    #[arg(long, value_delimiter = ',')]
-    purpose: Option<Vec<String>>,
     /// Whether it may break the glass
     #[arg(long)]
     may_break_glass: Option<bool>,
     /// Take this away: organization, fhir_user, patient, purposes
     #[arg(long, value_delimiter = ',')]
     without: Vec<String>,
+    #[command(flatten)]
+    rights: Rights,
 }
 
 #[derive(clap::Args)]
+#[command(mut_arg("role", |role| role.required(true)))]
 struct UserAdd {
     #[command(flatten)]
     common: Common,
     /// The name to log in with
     name: String,
-    /// What it is to the hospital: clinician, technician, administrator, privacy-officer, patient, representative, ...
-    #[arg(long)]
-    role: String,
-    /// Whom it acts for, as Organization/id
-    #[arg(long)]
-    organization: Option<String>,
-    /// What it is in the records: Practitioner/id, Patient/id, RelatedPerson/id
-    #[arg(long)]
-    user: Option<String>,
-    /// The patient for whom it acts, by id
-    #[arg(long)]
-    patient: Option<String>,
-    /// For what it may ask, codes of v3-ActReason; the first is the one where it does not say
-    #[arg(long, value_delimiter = ',')]
-    purpose: Vec<String>,
     /// Let it break the glass
     #[arg(long)]
     may_break_glass: bool,
+    #[command(flatten)]
+    rights: Rights,
 }
 
 /// What is asked of the registry, and the path at which a server is asked the same.
@@ -248,85 +231,91 @@ struct Asked<'a> {
     begins: bool,
     method: &'a str,
     path: String,
-    body: Option<String>,
+    body: Option<&'a str>,
+}
+
+impl<'a> Asked<'a> {
+    fn of(method: &'a str, path: String, body: Option<&'a str>) -> Self {
+        Self { begins: false, method, path, body }
+    }
 }
 
 pub fn client(arguments: &ClientArguments) -> Result<(), String> {
     match &arguments.command {
-        ClientCommand::Add(add) => {
-            let body = client_registration(add)?;
-            ask(&add.common, &addition("/admin/clients", body.clone()), &|registry| {
-                registry.register_client(&body)
-            })
-        }
-        ClientCommand::List(common) => ask(common, &get("/admin/clients".to_owned()), &|registry| {
-            Ok(registry.clients()?.iter().map(crate::auth::Client::shown).collect())
-        }),
-        ClientCommand::Show(named) => {
-            ask(&named.common, &get(format!("/admin/clients/{}", named.id)), &|registry| {
-                Ok(registry.client(&named.id)?.ok_or(RegistryError::Absent)?.shown())
-            })
-        }
-        ClientCommand::Change(change) => {
-            let body = client_change(change)?;
-            let path = format!("/admin/clients/{}", change.named.id);
-            ask(&change.named.common, &by("PATCH", path, Some(body.clone())), &|registry| {
-                registry.update_client(&change.named.id, &body, now())
-            })
-        }
-        ClientCommand::Remove(named) => {
-            let path = format!("/admin/clients/{}", named.id);
-            ask(&named.common, &by("DELETE", path, None), &|registry| {
-                registry.remove_client(&named.id, now())?;
-                Ok(json!({"id": named.id, "removed": true}))
-            })
-        }
-        ClientCommand::Disable(named) => enable_client(named, Enabling::Disabled),
-        ClientCommand::Enable(named) => enable_client(named, Enabling::Enabled),
+        ClientCommand::Add(add) => register::<Client>(&add.common, &client_registration(add)?),
+        ClientCommand::List(common) => list::<Client>(common),
+        ClientCommand::Show(named) => show::<Client>(named),
+        ClientCommand::Change(change) => update::<Client>(&change.named, &client_change(change)?),
+        ClientCommand::Remove(named) => remove::<Client>(named),
+        ClientCommand::Disable(named) => enable::<Client>(named, Enabling::Disabled),
+        ClientCommand::Enable(named) => enable::<Client>(named, Enabling::Enabled),
     }
 }
 
 pub fn user(arguments: &UserArguments) -> Result<(), String> {
     match &arguments.command {
-        UserCommand::Add(add) => {
-            let body = user_registration(add, &password()?);
-            ask(&add.common, &addition("/admin/users", body.clone()), &|registry| {
-                registry.register_user(&body)
-            })
-        }
+        UserCommand::Add(add) => register::<User>(&add.common, &user_registration(add, &password()?)),
         UserCommand::Password(named) => {
             let body = json!({"password": password()?}).to_string();
-            let path = format!("/admin/users/{}/password", named.id);
-            ask(&named.common, &post(path, Some(body.clone())), &|registry| {
+            let asked = Asked::of("POST", format!("{}/password", path::<User>(named)), Some(&body));
+            ask(&named.common, &asked, &|registry| {
                 registry.change_password(&named.id, &body, now())?;
                 Ok(json!({"id": named.id}))
             })
         }
-        UserCommand::List(common) => ask(common, &get("/admin/users".to_owned()), &|registry| {
-            Ok(registry.users()?.iter().map(crate::auth::User::shown).collect())
-        }),
-        UserCommand::Show(named) => {
-            ask(&named.common, &get(format!("/admin/users/{}", named.id)), &|registry| {
-                Ok(registry.user(&named.id)?.ok_or(RegistryError::Absent)?.shown())
-            })
-        }
-        UserCommand::Change(change) => {
-            let body = user_change(change)?;
-            let path = format!("/admin/users/{}", change.named.id);
-            ask(&change.named.common, &by("PATCH", path, Some(body.clone())), &|registry| {
-                registry.update_user(&change.named.id, &body, now())
-            })
-        }
-        UserCommand::Remove(named) => {
-            let path = format!("/admin/users/{}", named.id);
-            ask(&named.common, &by("DELETE", path, None), &|registry| {
-                registry.remove_user(&named.id, now())?;
-                Ok(json!({"id": named.id, "removed": true}))
-            })
-        }
-        UserCommand::Disable(named) => enable_user(named, Enabling::Disabled),
-        UserCommand::Enable(named) => enable_user(named, Enabling::Enabled),
+        UserCommand::List(common) => list::<User>(common),
+        UserCommand::Show(named) => show::<User>(named),
+        UserCommand::Change(change) => update::<User>(&change.named, &user_change(change)?),
+        UserCommand::Remove(named) => remove::<User>(named),
+        UserCommand::Disable(named) => enable::<User>(named, Enabling::Disabled),
+        UserCommand::Enable(named) => enable::<User>(named, Enabling::Enabled),
     }
+}
+
+/// Where a server is asked for a registration.
+fn path<T: Registration>(named: &Named) -> String {
+    format!("{}/{}", T::PATH, named.id)
+}
+
+fn register<T: Register>(common: &Common, body: &str) -> Result<(), String> {
+    let asked = Asked { begins: true, ..Asked::of("POST", T::PATH.to_owned(), Some(body)) };
+    ask(common, &asked, &|registry| T::register(registry, body))
+}
+
+fn list<T: Registration>(common: &Common) -> Result<(), String> {
+    ask(common, &Asked::of("GET", T::PATH.to_owned(), None), &|registry| {
+        Ok(registry.list::<T>()?.iter().map(T::shown).collect())
+    })
+}
+
+fn show<T: Registration>(named: &Named) -> Result<(), String> {
+    ask(&named.common, &Asked::of("GET", path::<T>(named), None), &|registry| {
+        Ok(registry.find::<T>(&named.id)?.ok_or(RegistryError::Absent)?.shown())
+    })
+}
+
+fn update<T: Registration>(named: &Named, body: &str) -> Result<(), String> {
+    ask(&named.common, &Asked::of("PATCH", path::<T>(named), Some(body)), &|registry| {
+        registry.update::<T>(&named.id, body, now())
+    })
+}
+
+fn remove<T: Registration>(named: &Named) -> Result<(), String> {
+    ask(&named.common, &Asked::of("DELETE", path::<T>(named), None), &|registry| {
+        registry.remove::<T>(&named.id, now())?;
+        Ok(json!({"id": named.id, "removed": true}))
+    })
+}
+
+fn enable<T: Registration>(named: &Named, enabling: Enabling) -> Result<(), String> {
+    let word = match enabling {
+        Enabling::Enabled => "enable",
+        Enabling::Disabled => "disable",
+    };
+    ask(&named.common, &Asked::of("POST", format!("{}/{word}", path::<T>(named)), None), &|registry| {
+        registry.enable::<T>(&named.id, enabling, now())?;
+        Ok(json!({"id": named.id, "disabled": enabling == Enabling::Disabled}))
+    })
 }
 
 /// A new password: asked for twice at a terminal, which does not show it; else the first line of the standard input.
@@ -343,45 +332,6 @@ fn password() -> Result<String, String> {
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line).map_err(|error| error.to_string())?;
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
-}
-
-fn word(enabling: Enabling) -> &'static str {
-    match enabling {
-        Enabling::Enabled => "enable",
-        Enabling::Disabled => "disable",
-    }
-}
-
-fn enable_client(named: &Named, enabling: Enabling) -> Result<(), String> {
-    let path = format!("/admin/clients/{}/{}", named.id, word(enabling));
-    ask(&named.common, &post(path, None), &|registry| {
-        registry.enable_client(&named.id, enabling, now())?;
-        Ok(json!({"id": named.id, "disabled": enabling == Enabling::Disabled}))
-    })
-}
-
-fn enable_user(named: &Named, enabling: Enabling) -> Result<(), String> {
-    let path = format!("/admin/users/{}/{}", named.id, word(enabling));
-    ask(&named.common, &post(path, None), &|registry| {
-        registry.enable_user(&named.id, enabling, now())?;
-        Ok(json!({"id": named.id, "disabled": enabling == Enabling::Disabled}))
-    })
-}
-
-fn by(method: &'static str, path: String, body: Option<String>) -> Asked<'static> {
-    Asked { begins: false, method, path, body }
-}
-
-fn get(path: String) -> Asked<'static> {
-    by("GET", path, None)
-}
-
-fn post(path: String, body: Option<String>) -> Asked<'static> {
-    by("POST", path, body)
-}
-
-fn addition(path: &str, body: String) -> Asked<'static> {
-    Asked { begins: true, ..post(path.to_owned(), Some(body)) }
 }
 
 /// Has the registry of the data directory answer, or the server that has it open; prints the answer.
@@ -404,7 +354,7 @@ fn ask(
             answer
         }
         Err(reason) => {
-            let text = ask_server_with(&config, asked.method, &asked.path, asked.body.as_deref());
+            let text = ask_server_with(&config, asked.method, &asked.path, asked.body);
             let text = text.map_err(|error| match error {
                 NotDone::Refused(said) => said,
                 NotDone::Unasked(other) => format!("{reason}; {other}"),
@@ -450,7 +400,7 @@ fn changed(mut members: Map<String, Value>, without: &[String]) -> Result<String
 }
 
 fn client_change(change: &ClientChange) -> Result<String, String> {
-    let members = object([
+    let mut members = object([
         ("client_name", text(change.name.as_ref())),
         ("client_secret", change.new_secret.then(|| json!(true))),
         ("jwks", keys_of(change.jwks.as_ref())?),
@@ -458,36 +408,26 @@ fn client_change(change: &ClientChange) -> Result<String, String> {
         ("grant_types", change.grant.as_ref().map(|grants| json!(grants))),
         ("scope", text(change.scope.as_ref())),
         ("redirect_uris", change.redirect_uri.as_ref().map(|uris| json!(uris))),
-        ("role", text(change.role.as_ref())),
-        ("organization", text(change.organization.as_ref())),
-        ("fhir_user", text(change.user.as_ref())),
-        ("patient", text(change.patient.as_ref())),
-        ("purposes", change.purpose.as_ref().map(|purposes| json!(purposes))),
-        ("default_purpose", text(change.purpose.as_ref().and_then(|purposes| purposes.first()))),
+        ("default_purpose", text(change.rights.purpose.first())),
         ("launch", change.launch.as_ref().map(|launch| json!(launch))),
         ("assign_ids", change.assign_ids.map(|yes| json!(yes))),
         ("files_consent", change.files_consent.map(|yes| json!(yes))),
         ("tls_client_certificate_bound_access_tokens", change.certificate_bound.map(|yes| json!(yes))),
         ("lenient", change.lenient.map(|yes| json!(yes))),
     ]);
+    members.extend(change.rights.members());
     changed(members, &change.without)
 }
 
 fn user_change(change: &UserChange) -> Result<String, String> {
-    let members = object([
-        ("role", text(change.role.as_ref())),
-        ("organization", text(change.organization.as_ref())),
-        ("fhir_user", text(change.user.as_ref())),
-        ("patient", text(change.patient.as_ref())),
-        ("purposes", change.purpose.as_ref().map(|purposes| json!(purposes))),
-        ("may_break_glass", change.may_break_glass.map(|yes| json!(yes))),
-    ]);
+    let mut members = object([("may_break_glass", change.may_break_glass.map(|yes| json!(yes)))]);
+    members.extend(change.rights.members());
     changed(members, &change.without)
 }
 
 fn client_registration(add: &ClientAdd) -> Result<String, String> {
     let jwks = keys_of(add.jwks.as_ref())?;
-    let members = object([
+    let mut members = object([
         ("client_id", Some(json!(add.id))),
         ("client_name", Some(json!(add.name.as_ref().unwrap_or(&add.id)))),
         ("token_endpoint_auth_method", Some(json!(add.auth))),
@@ -496,31 +436,23 @@ fn client_registration(add: &ClientAdd) -> Result<String, String> {
         ("redirect_uris", Some(json!(add.redirect_uri))),
         ("jwks", jwks),
         ("jwks_uri", text(add.jwks_uri.as_ref())),
-        ("role", text(add.role.as_ref())),
-        ("organization", text(add.organization.as_ref())),
-        ("fhir_user", text(add.user.as_ref())),
-        ("patient", text(add.patient.as_ref())),
-        ("purposes", Some(json!(add.purpose))),
-        ("default_purpose", text(add.purpose.first())),
+        ("default_purpose", text(add.rights.purpose.first())),
         ("lenient", Some(json!(add.lenient))),
         ("tls_client_certificate_bound_access_tokens", Some(json!(add.certificate_bound))),
         ("assign_ids", Some(json!(add.assign_ids))),
         ("files_consent", Some(json!(add.files_consent))),
         ("launch", Some(json!(add.launch))),
     ]);
+    members.extend(add.rights.members());
     Ok(Value::Object(members).to_string())
 }
 
 fn user_registration(add: &UserAdd, password: &str) -> String {
-    let members = object([
+    let mut members = object([
         ("name", Some(json!(add.name))),
         ("password", Some(json!(password))),
-        ("role", Some(json!(add.role))),
-        ("organization", text(add.organization.as_ref())),
-        ("fhir_user", text(add.user.as_ref())),
-        ("patient", text(add.patient.as_ref())),
-        ("purposes", Some(json!(add.purpose))),
         ("may_break_glass", Some(json!(add.may_break_glass))),
     ]);
+    members.extend(add.rights.members());
     Value::Object(members).to_string()
 }

@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::audit::{Access, Action, AuditIndex, Due, Ground, Signer};
-use crate::auth::{AuthorizationServer, Desk, Issuer, Party, Permission, Role, TokenError, Trust};
+use crate::auth::{
+    AuthorizationServer, Client, Desk, Issuer, Party, Permission, Role, TokenError, Trust, User,
+};
 use crate::consent::{Programs, Settings};
 use crate::model::{Issue, IssueCode, Millis, Outcome};
 use crate::store::{At, Batch, Clock, Kv, Packing, VersionCipher};
@@ -233,11 +235,11 @@ impl Engine {
     pub(super) fn registered(&self) -> Result<Vec<Registered>, Refusal> {
         let registry = &self.authorization.registry;
         let mut found = Vec::new();
-        for client in registry.clients()?.into_iter().filter(|client| !client.disabled) {
+        for client in registry.list::<Client>()?.into_iter().filter(|client| !client.disabled) {
             let role = client.role.as_deref().and_then(Role::parse);
             found.extend(role.map(|role| (role, client.organization, client.fhir_user)));
         }
-        for user in registry.users()?.into_iter().filter(|user| !user.disabled) {
+        for user in registry.list::<User>()?.into_iter().filter(|user| !user.disabled) {
             found.extend(Role::parse(&user.role).map(|role| (role, user.organization, user.fhir_user)));
         }
         let of_others = self.trust.iter().flat_map(Trust::registered);

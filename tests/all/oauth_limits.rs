@@ -141,8 +141,10 @@ fn what_was_granted_before_a_change_of_the_password_ends_with_it() {
     let (_, new) = redeem(&site, &browser.code(&[]), &[]);
     assert_eq!((read(access(&new)), refreshed(&new)), (200, 200));
     // To disable an app, and to enable it, gives back nothing that it had.
-    site.registry.enable_client("app", Enabling::Disabled, chartward::cli::now()).unwrap();
-    site.registry.enable_client("app", Enabling::Enabled, chartward::cli::now()).unwrap();
+    site.registry
+        .enable::<chartward::auth::Client>("app", Enabling::Disabled, chartward::cli::now())
+        .unwrap();
+    site.registry.enable::<chartward::auth::Client>("app", Enabling::Enabled, chartward::cli::now()).unwrap();
     assert_eq!(read(access(&new)), 401);
     // Who signs in within the very millisecond of a change counts as one who did before.
     std::thread::sleep(std::time::Duration::from_millis(2));

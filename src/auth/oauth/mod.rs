@@ -28,6 +28,6 @@ pub use fields::{Fields, OauthCode, OauthError};
 pub use identity::IdentityKeys;
 pub use launch::LaunchContext;
 pub use login::LoginError;
-pub use register::Registered;
+pub use register::{Register, Registered};
 pub use server::{AuthorizationOptions, AuthorizationServer, Desk};
 pub use words::{describe, describe_purpose, described_parts};

@@ -8,7 +8,7 @@ use crate::model::{Millis, ResourceKey};
 use crate::store::{At, Repository};
 
 use super::super::password::hash_password;
-use super::super::registry::{Client, Registry, RegistryError, User, is_unreserved};
+use super::super::registry::{Client, Registration, Registry, RegistryError, User, is_unreserved};
 use super::seal::secret_text;
 
 /// The shortest secret of a client.
@@ -55,12 +55,51 @@ fn merged(record: &impl Serialize, given: &Map<String, Value>) -> Result<Value, 
     Ok(merged)
 }
 
-/// What a change may not touch beside what no registration may set: the id, and what has ways of its own.
-fn changes(text: &str, hash: &str, own: [&str; 3]) -> Result<Map<String, Value>, RegistryError> {
-    let members = members(text, hash)?;
-    match own.into_iter().find(|name| members.contains_key(*name)) {
-        Some(name) => Err(RegistryError::Invalid(format!("{name} cannot be changed"))),
+/// What a change names. It may not touch, beside what no registration may set, the id and what has ways of its own.
+fn changes<T: Registration>(text: &str) -> Result<Map<String, Value>, RegistryError> {
+    let members = members(text, T::HASH)?;
+    match [T::ID, "disabled", "password"].into_iter().find(|name| members.contains_key(*name)) {
+        Some(name) => Err(RegistryError::Invalid(format!("{name} cannot be changed so"))),
         None => Ok(members),
+    }
+}
+
+/// Makes a new secret where a change asks for one, and puts its hash in that place.
+fn new_secret<T: Registration>(given: &mut Map<String, Value>) -> Result<Option<String>, RegistryError> {
+    let asked = if T::HAS_SECRET { given.remove("client_secret") } else { None };
+    match asked {
+        None => Ok(None),
+        Some(Value::Bool(true)) => {
+            let secret = secret_text().map_err(|error| RegistryError::Store(error.to_string()))?;
+            let hash = hash_password(&secret).map_err(RegistryError::Invalid)?;
+            given.insert(T::HASH.to_owned(), json!(hash));
+            Ok(Some(secret))
+        }
+        Some(_) => {
+            let reason = "client_secret is changed by `true`: the server makes the new one".to_owned();
+            Err(RegistryError::Invalid(reason))
+        }
+    }
+}
+
+/// What can be registered of the JSON that an administrator sends.
+pub trait Register: Registration {
+    /// Registers one, and gives what is shown of it.
+    ///
+    /// # Errors
+    /// [`RegistryError`], if the id is taken or the registration makes no sense.
+    fn register(registry: &Registry, text: &str) -> Result<Registered, RegistryError>;
+}
+
+impl Register for Client {
+    fn register(registry: &Registry, text: &str) -> Result<Registered, RegistryError> {
+        registry.register_client(text)
+    }
+}
+
+impl Register for User {
+    fn register(registry: &Registry, text: &str) -> Result<Registered, RegistryError> {
+        registry.register_user(text)
     }
 }
 
@@ -93,7 +132,7 @@ impl Registry {
         }
         let client: Client = serde_json::from_value(Value::Object(members))
             .map_err(|error| RegistryError::Invalid(error.to_string()))?;
-        self.add_client(&client)?;
+        self.add(&client)?;
         let mut shown = client.shown();
         if let (Some(shown), Some((_, Some(made)))) = (shown.as_object_mut(), secret) {
             shown.insert("client_secret".to_owned(), json!(made));
@@ -118,67 +157,33 @@ impl Registry {
         Ok(())
     }
 
-    /// Changes members of a client's registration; `"client_secret": true` makes a new secret. What was granted or issued before ends,
-    /// because it carries the rights that the client had.
+    /// Changes members of a registration, but for a user's password; `"client_secret": true` makes a client a new secret. What was granted
+    /// or issued before ends, because it carries the rights of before.
     ///
     /// # Errors
-    /// [`RegistryError`], if there is no such client or the registration would make no sense.
-    pub fn update_client(&self, id: &str, text: &str, now: Millis) -> Result<Registered, RegistryError> {
-        let mut given = changes(text, "secret_hash", ["client_id", "disabled", "removed"])?;
-        let mut made = None;
-        match given.remove("client_secret") {
-            None => {}
-            Some(Value::Bool(true)) => {
-                let secret = secret_text().map_err(|error| RegistryError::Store(error.to_string()))?;
-                let hash = hash_password(&secret).map_err(RegistryError::Invalid)?;
-                given.insert("secret_hash".to_owned(), json!(hash));
-                made = Some(secret);
-            }
-            Some(_) => {
-                let reason = "client_secret is changed by `true`: the server makes the new one".to_owned();
-                return Err(RegistryError::Invalid(reason));
-            }
-        }
-        self.change_client(id, &|client| {
-            let changed: Client = serde_json::from_value(merged(client, &given)?)
+    /// [`RegistryError`], if there is none or the registration would make no sense.
+    pub fn update<T: Registration>(
+        &self,
+        id: &str,
+        text: &str,
+        now: Millis,
+    ) -> Result<Registered, RegistryError> {
+        let mut given = changes::<T>(text)?;
+        let made = new_secret::<T>(&mut given)?;
+        self.change(id, &|record: &mut T| {
+            *record = serde_json::from_value(merged(record, &given)?)
                 .map_err(|error| RegistryError::Invalid(error.to_string()))?;
-            changed.check().map_err(RegistryError::Invalid)?;
-            *client = Client { not_before: now.saturating_add(1), ..changed };
+            record.check().map_err(RegistryError::Invalid)?;
+            record.end_what_was(now);
             Ok(())
         })?;
-        let mut shown = self.client(id)?.ok_or(RegistryError::Absent)?.shown();
+        let record = self.find::<T>(id)?.ok_or(RegistryError::Absent)?;
+        let mut shown = record.shown();
         if let (Some(shown), Some(made)) = (shown.as_object_mut(), made) {
             shown.insert("client_secret".to_owned(), json!(made));
         }
         if given.contains_key("fhir_user") {
-            let client = self.client(id)?.ok_or(RegistryError::Absent)?;
-            self.remark(&mut shown, client.fhir_user.as_deref())?;
-        }
-        Ok(shown)
-    }
-
-    /// Changes members of a user's registration, but for the password. What the user granted before ends.
-    ///
-    /// # Errors
-    /// [`RegistryError`], if there is no such user or the registration would make no sense.
-    pub fn update_user(&self, name: &str, text: &str, now: Millis) -> Result<Registered, RegistryError> {
-        let given = changes(text, "password_hash", ["name", "disabled", "removed"])?;
-        if given.contains_key("password") {
-            return Err(RegistryError::Invalid(
-                "the password has a path and a command of its own".to_owned(),
-            ));
-        }
-        self.change_user(name, &|user| {
-            let changed: User = serde_json::from_value(merged(user, &given)?)
-                .map_err(|error| RegistryError::Invalid(error.to_string()))?;
-            changed.check().map_err(RegistryError::Invalid)?;
-            *user = User { not_before: now.saturating_add(1), ..changed };
-            Ok(())
-        })?;
-        let user = self.user(name)?.ok_or(RegistryError::Absent)?;
-        let mut shown = user.shown();
-        if given.contains_key("fhir_user") {
-            self.remark(&mut shown, user.fhir_user.as_deref())?;
+            self.remark(&mut shown, record.fhir_user())?;
         }
         Ok(shown)
     }
@@ -192,7 +197,12 @@ impl Registry {
         let password = taken(&mut members, "password")?;
         let password = password.ok_or_else(|| RegistryError::Invalid("a password is needed".to_owned()))?;
         let hash = hash_password(&password).map_err(RegistryError::Invalid)?;
-        self.set_password_hash(name, &hash, now)
+        // Whoever knew the old password, and has granted something with it, has nothing of it any more.
+        self.change(name, &|user: &mut User| {
+            hash.clone_into(&mut user.password_hash);
+            user.end_what_was(now);
+            Ok(())
+        })
     }
 
     /// Registers a user with its `password`.
@@ -209,7 +219,7 @@ impl Registry {
         // Hashing takes a while and much memory: nothing is hashed for a registration that makes no sense.
         user.check().map_err(RegistryError::Invalid)?;
         user.password_hash = hash_password(&password).map_err(RegistryError::Invalid)?;
-        self.add_user(&user)?;
+        self.add(&user)?;
         let mut shown = user.shown();
         self.remark(&mut shown, user.fhir_user.as_deref())?;
         Ok(shown)

@@ -5,6 +5,7 @@ mod client;
 mod grant;
 mod perishable;
 mod records;
+mod registration;
 mod standing;
 mod user;
 
@@ -13,4 +14,5 @@ pub use client::{Actor, Client, ClientAuthentication, GrantType, LaunchKind, che
 pub(super) use grant::Grant;
 pub(super) use perishable::{Amendment, Kept, Perishable};
 pub use records::{Enabling, Registry, RegistryError};
+pub use registration::Registration;
 pub use user::User;

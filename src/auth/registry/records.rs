@@ -13,6 +13,7 @@ use crate::store::{
 };
 
 use super::client::Client;
+use super::registration::Registration;
 use super::standing::Standings;
 use super::user::User;
 
@@ -70,9 +71,6 @@ pub struct Registry {
     pub(super) swept: AtomicU64,
 }
 
-const CLIENT: &str = "client";
-const USER: &str = "user";
-
 impl Registry {
     #[must_use]
     pub fn new(kv: Arc<dyn Kv>) -> Self {
@@ -89,8 +87,7 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::Store`].
     pub fn client(&self, id: &str) -> Result<Option<Client>, RegistryError> {
-        let found: Option<(Client, Sequence)> = read(&*self.kv.snapshot(At::Latest)?, CLIENT, id)?;
-        Ok(found.map(|(client, _)| client).filter(|client| !client.removed))
+        self.find(id)
     }
 
     /// A user by its name.
@@ -98,145 +95,35 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::Store`].
     pub fn user(&self, name: &str) -> Result<Option<User>, RegistryError> {
-        let found: Option<(User, Sequence)> = read(&*self.kv.snapshot(At::Latest)?, USER, name)?;
-        Ok(found.map(|(user, _)| user).filter(|user| !user.removed))
+        self.find(name)
     }
 
-    /// All clients, by id.
+    /// A registration that is not removed.
     ///
     /// # Errors
     /// [`RegistryError::Store`].
-    pub fn clients(&self) -> Result<Vec<Client>, RegistryError> {
-        let mut clients: Vec<Client> = self.all(CLIENT)?;
-        clients.retain(|client| !client.removed);
-        Ok(clients)
+    pub fn find<T: Registration>(&self, id: &str) -> Result<Option<T>, RegistryError> {
+        let found: Option<(T, Sequence)> = read(&*self.kv.snapshot(At::Latest)?, T::KIND, id)?;
+        Ok(found.map(|(record, _)| record).filter(|record| !record.is_removed()))
     }
 
-    /// All users, by name.
+    /// All registrations of a kind that are not removed, by id.
     ///
     /// # Errors
     /// [`RegistryError::Store`].
-    pub fn users(&self) -> Result<Vec<User>, RegistryError> {
-        let mut users: Vec<User> = self.all(USER)?;
-        users.retain(|user| !user.removed);
-        Ok(users)
+    pub fn list<T: Registration>(&self) -> Result<Vec<T>, RegistryError> {
+        let mut found: Vec<T> = self.all(T::KIND)?;
+        found.retain(|record| !record.is_removed());
+        Ok(found)
     }
 
-    /// Registers a client.
+    /// Adds a registration.
     ///
     /// # Errors
     /// [`RegistryError`], if the id is taken or the registration makes no sense.
-    pub fn add_client(&self, client: &Client) -> Result<(), RegistryError> {
-        client.check().map_err(RegistryError::Invalid)?;
-        self.add(CLIENT, &client.client_id, client)
-    }
-
-    /// Registers a user.
-    ///
-    /// # Errors
-    /// [`RegistryError`], if the name is taken or the registration makes no sense.
-    pub fn add_user(&self, user: &User) -> Result<(), RegistryError> {
-        user.check().map_err(RegistryError::Invalid)?;
-        self.add(USER, &user.name, user)
-    }
-
-    /// Takes a client's rights, from the next request on, or gives them back: not to what it had before.
-    ///
-    /// # Errors
-    /// [`RegistryError`], if there is none.
-    pub fn enable_client(&self, id: &str, enabling: Enabling, now: Millis) -> Result<(), RegistryError> {
-        self.change_client(id, &|client| {
-            client.disabled = enabling == Enabling::Disabled;
-            if client.disabled {
-                client.not_before = now.saturating_add(1);
-            }
-            Ok(())
-        })
-    }
-
-    /// Removes a client: its rights end with the next request, and nobody can be registered by its id again, because what is on
-    /// record under it would be taken for the other's.
-    ///
-    /// # Errors
-    /// [`RegistryError`], if there is none.
-    pub fn remove_client(&self, id: &str, now: Millis) -> Result<(), RegistryError> {
-        self.change_client(id, &|client| {
-            (client.removed, client.disabled, client.not_before) = (true, true, now.saturating_add(1));
-            (client.secret_hash, client.jwks, client.jwks_uri) = (None, None, None);
-            Ok(())
-        })
-    }
-
-    /// Removes a user, as [`Registry::remove_client`] removes a client.
-    ///
-    /// # Errors
-    /// [`RegistryError`], if there is none.
-    pub fn remove_user(&self, name: &str, now: Millis) -> Result<(), RegistryError> {
-        self.change_user(name, &|user| {
-            (user.removed, user.disabled, user.not_before) = (true, true, now.saturating_add(1));
-            user.password_hash.clear();
-            Ok(())
-        })
-    }
-
-    /// Changes a client that is not removed.
-    ///
-    /// # Errors
-    /// [`RegistryError`], if there is none, and what the change fails with.
-    pub(in crate::auth) fn change_client(
-        &self,
-        id: &str,
-        change: &dyn Fn(&mut Client) -> Result<(), RegistryError>,
-    ) -> Result<(), RegistryError> {
-        self.change(CLIENT, id, &|client: &mut Client| {
-            if client.removed { Err(RegistryError::Absent) } else { change(client) }
-        })
-    }
-
-    /// Changes a user that is not removed.
-    ///
-    /// # Errors
-    /// [`RegistryError`], if there is none, and what the change fails with.
-    pub(in crate::auth) fn change_user(
-        &self,
-        name: &str,
-        change: &dyn Fn(&mut User) -> Result<(), RegistryError>,
-    ) -> Result<(), RegistryError> {
-        self.change(USER, name, &|user: &mut User| {
-            if user.removed { Err(RegistryError::Absent) } else { change(user) }
-        })
-    }
-
-    /// Takes a user's rights, from the next request on, or gives them back: not to what it had granted before.
-    ///
-    /// # Errors
-    /// [`RegistryError`], if there is none.
-    pub fn enable_user(&self, name: &str, enabling: Enabling, now: Millis) -> Result<(), RegistryError> {
-        self.change_user(name, &|user| {
-            user.disabled = enabling == Enabling::Disabled;
-            if user.disabled {
-                user.not_before = now.saturating_add(1);
-            }
-            Ok(())
-        })
-    }
-
-    /// Whoever knew the old password, and has granted something with it, has nothing of it any more.
-    pub(in crate::auth) fn set_password_hash(
-        &self,
-        name: &str,
-        hash: &str,
-        now: Millis,
-    ) -> Result<(), RegistryError> {
-        self.change_user(name, &|user| {
-            hash.clone_into(&mut user.password_hash);
-            user.not_before = now.saturating_add(1);
-            Ok(())
-        })
-    }
-
-    fn add(&self, kind: &str, id: &str, record: &impl Serialize) -> Result<(), RegistryError> {
-        let key = key(kind, id);
+    pub fn add<T: Registration>(&self, record: &T) -> Result<(), RegistryError> {
+        record.check().map_err(RegistryError::Invalid)?;
+        let key = key(T::KIND, record.id());
         let batch = Batch {
             expectations: vec![Expectation::Key { key: key.clone(), sequence: None }],
             writes: vec![put(key, record)?, epoch()],
@@ -249,18 +136,59 @@ impl Registry {
         }
     }
 
-    fn change<T: Serialize + DeserializeOwned>(
+    /// Takes the rights of a client or user, from the next request on, or gives them back: not to what it had, or had granted, before.
+    ///
+    /// # Errors
+    /// [`RegistryError`], if there is none.
+    pub fn enable<T: Registration>(
         &self,
-        kind: &str,
+        id: &str,
+        enabling: Enabling,
+        now: Millis,
+    ) -> Result<(), RegistryError> {
+        self.change::<T>(id, &|record| {
+            let (disabled, ..) = record.state();
+            *disabled = enabling == Enabling::Disabled;
+            if *disabled {
+                record.end_what_was(now);
+            }
+            Ok(())
+        })
+    }
+
+    /// Removes a registration: its rights end with the next request, and nobody can be registered by its id again, because what is on
+    /// record under it would be taken for the other's.
+    ///
+    /// # Errors
+    /// [`RegistryError`], if there is none.
+    pub fn remove<T: Registration>(&self, id: &str, now: Millis) -> Result<(), RegistryError> {
+        self.change::<T>(id, &|record| {
+            let (disabled, removed, _) = record.state();
+            (*disabled, *removed) = (true, true);
+            record.end_what_was(now);
+            record.forget();
+            Ok(())
+        })
+    }
+
+    /// Changes a registration that is not removed.
+    ///
+    /// # Errors
+    /// [`RegistryError`], if there is none, and what the change fails with.
+    pub(in crate::auth) fn change<T: Registration>(
+        &self,
         id: &str,
         change: &dyn Fn(&mut T) -> Result<(), RegistryError>,
     ) -> Result<(), RegistryError> {
         for _ in 0..RETRIES_MAX {
             let snapshot = self.kv.snapshot(At::Latest)?;
             let (mut record, sequence): (T, Sequence) =
-                read(&*snapshot, kind, id)?.ok_or(RegistryError::Absent)?;
+                read(&*snapshot, T::KIND, id)?.ok_or(RegistryError::Absent)?;
+            if record.is_removed() {
+                return Err(RegistryError::Absent);
+            }
             change(&mut record)?;
-            let key = key(kind, id);
+            let key = key(T::KIND, id);
             let batch = Batch {
                 expectations: vec![Expectation::Key { key: key.clone(), sequence: Some(sequence) }],
                 writes: vec![put(key, &record)?, epoch()],

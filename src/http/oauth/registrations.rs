@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method, Response, StatusCode, Uri};
 use serde_json::{Value, json};
 
-use crate::auth::{Enabling, Registry, RegistryError};
+use crate::auth::{Enabling, Register, Registration, Registry, RegistryError, User};
 use crate::model::Millis;
 use crate::operations::Engine;
 
@@ -15,34 +15,6 @@ use super::super::asker::administrator;
 use super::super::unknown::on_record;
 use super::endpoints::answered;
 use super::form;
-
-/// What a registration is of.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Client,
-    User,
-}
-
-/// A path below `/admin`: the kind, the id, and what to do.
-struct Asked {
-    kind: Kind,
-    id: String,
-    change: String,
-}
-
-impl Asked {
-    fn of(uri: &Uri) -> Option<Self> {
-        let mut parts = uri.path().strip_prefix("/admin/")?.split('/');
-        let kind = match parts.next()? {
-            "clients" => Kind::Client,
-            "users" => Kind::User,
-            _ => return None,
-        };
-        // Ids are made of letters that no encoding changes.
-        let mut next = || parts.next().unwrap_or_default().to_owned();
-        Some(Self { kind, id: next(), change: next() })
-    }
-}
 
 fn told(status: StatusCode, message: &str) -> Response<WireBody> {
     answered(status, &json!({"error": message}), "no-store")
@@ -63,25 +35,29 @@ fn id_of(shown: &Value) -> Option<&str> {
     shown.get("client_id").or_else(|| shown.get("name"))?.as_str()
 }
 
+/// A request as far as its head: what is asked of which registration.
+type Head = (HeaderMap, Method, Uri);
+
+/// The id in a path below that of the registrations of a kind, and what is to be done; ids are made of letters that no encoding changes.
+fn asked<T: Registration>(uri: &Uri) -> (&str, &str) {
+    let below = uri.path().strip_prefix(T::PATH).unwrap_or_default().trim_start_matches('/');
+    below.split_once('/').unwrap_or((below, ""))
+}
+
 /// Deals with a request of an administrator, and puts it on record before it is answered.
 async fn dealt_with(
     engine: Arc<Engine>,
-    (headers, method, uri): (HeaderMap, Method, Uri),
+    (headers, method, uri): Head,
     status: StatusCode,
-    deal: impl FnOnce(&Registry, &Asked, Millis) -> Result<Value, RegistryError> + Send + 'static,
+    deal: impl FnOnce(&Registry, &Uri, Millis) -> Result<Value, RegistryError> + Send + 'static,
 ) -> Response<WireBody> {
-    let asked = Asked::of(&uri);
     let line = format!("{method} {}", uri.path());
     let party = match administrator(&engine, &headers, &line).await {
         Ok(party) => party,
         Err(stopped) => return stopped.noted(told(stopped.status, stopped.message)),
     };
     let work = move || {
-        let registry = &engine.authorization.registry;
-        let result = match &asked {
-            Some(asked) => deal(registry, asked, engine.desk().now()),
-            None => Err(RegistryError::Absent),
-        };
+        let result = deal(&engine.authorization.registry, &uri, engine.desk().now());
         let response = match &result {
             Ok(answer) => answered(status, answer, "no-store"),
             Err(error) => refused(error),
@@ -99,111 +75,107 @@ async fn dealt_with(
     }
 }
 
-pub(super) async fn list(
+/// The same with the text of the body.
+async fn dealt_with_text(
+    engine: Arc<Engine>,
+    (head, body): (Head, WireBody),
+    status: StatusCode,
+    deal: impl FnOnce(&Registry, &Uri, &str, Millis) -> Result<Value, RegistryError> + Send + 'static,
+) -> Response<WireBody> {
+    let text = form::text(body).await.map_err(|error| RegistryError::Invalid(error.description));
+    dealt_with(engine, head, status, move |registry, uri, now| deal(registry, uri, &text?, now)).await
+}
+
+pub(super) async fn list<T: Registration>(
     State(engine): State<Arc<Engine>>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
 ) -> Response<WireBody> {
-    dealt_with(engine, (headers, method, uri), StatusCode::OK, |registry, asked, _| {
-        let shown: Vec<Value> = match asked.kind {
-            Kind::Client => registry.clients()?.iter().map(crate::auth::Client::shown).collect(),
-            Kind::User => registry.users()?.iter().map(crate::auth::User::shown).collect(),
-        };
-        Ok(Value::Array(shown))
+    dealt_with(engine, (headers, method, uri), StatusCode::OK, |registry, _, _| {
+        Ok(registry.list::<T>()?.iter().map(T::shown).collect())
     })
     .await
 }
 
-pub(super) async fn show(
+pub(super) async fn show<T: Registration>(
     State(engine): State<Arc<Engine>>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
 ) -> Response<WireBody> {
-    dealt_with(engine, (headers, method, uri), StatusCode::OK, |registry, asked, _| {
-        let shown = match asked.kind {
-            Kind::Client => registry.client(&asked.id)?.map(|client| client.shown()),
-            Kind::User => registry.user(&asked.id)?.map(|user| user.shown()),
-        };
-        shown.ok_or(RegistryError::Absent)
+    dealt_with(engine, (headers, method, uri), StatusCode::OK, |registry, uri, _| {
+        let (id, _) = asked::<T>(uri);
+        Ok(registry.find::<T>(id)?.ok_or(RegistryError::Absent)?.shown())
     })
     .await
 }
 
-pub(super) async fn add(
+pub(super) async fn add<T: Register>(
     State(engine): State<Arc<Engine>>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
     body: WireBody,
 ) -> Response<WireBody> {
-    let text = form::text(body).await.map_err(|error| RegistryError::Invalid(error.description));
-    dealt_with(engine, (headers, method, uri), StatusCode::CREATED, move |registry, asked, _| {
-        match asked.kind {
-            Kind::Client => registry.register_client(&text?),
-            Kind::User => registry.register_user(&text?),
-        }
-    })
-    .await
-}
-
-pub(super) async fn change(
-    State(engine): State<Arc<Engine>>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: WireBody,
-) -> Response<WireBody> {
-    let text = form::text(body).await.map_err(|error| RegistryError::Invalid(error.description));
-    dealt_with(engine, (headers, method, uri), StatusCode::OK, move |registry, asked, now| {
-        if asked.kind == Kind::User && asked.change == "password" {
-            registry.change_password(&asked.id, &text?, now)?;
-            return Ok(json!({"id": asked.id}));
-        }
-        let enabling = match asked.change.as_str() {
-            "disable" => Enabling::Disabled,
-            "enable" => Enabling::Enabled,
-            _ => return Err(RegistryError::Absent),
-        };
-        match asked.kind {
-            Kind::Client => registry.enable_client(&asked.id, enabling, now)?,
-            Kind::User => registry.enable_user(&asked.id, enabling, now)?,
-        }
-        Ok(json!({"id": asked.id, "disabled": enabling == Enabling::Disabled}))
-    })
-    .await
+    let sent = ((headers, method, uri), body);
+    dealt_with_text(engine, sent, StatusCode::CREATED, |registry, _, text, _| T::register(registry, text))
+        .await
 }
 
 /// Changes members of a registration (RFC 7396: `null` takes one away).
-pub(super) async fn update(
+pub(super) async fn update<T: Registration>(
     State(engine): State<Arc<Engine>>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
     body: WireBody,
 ) -> Response<WireBody> {
-    let text = form::text(body).await.map_err(|error| RegistryError::Invalid(error.description));
-    dealt_with(engine, (headers, method, uri), StatusCode::OK, move |registry, asked, now| match asked.kind {
-        Kind::Client => registry.update_client(&asked.id, &text?, now),
-        Kind::User => registry.update_user(&asked.id, &text?, now),
+    let sent = ((headers, method, uri), body);
+    dealt_with_text(engine, sent, StatusCode::OK, |registry, uri, text, now| {
+        let (id, _) = asked::<T>(uri);
+        registry.update::<T>(id, text, now)
     })
     .await
 }
 
 /// Removes a registration; its id is not given again.
-pub(super) async fn remove(
+pub(super) async fn remove<T: Registration>(
     State(engine): State<Arc<Engine>>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
 ) -> Response<WireBody> {
-    dealt_with(engine, (headers, method, uri), StatusCode::OK, |registry, asked, now| {
-        match asked.kind {
-            Kind::Client => registry.remove_client(&asked.id, now)?,
-            Kind::User => registry.remove_user(&asked.id, now)?,
-        }
-        Ok(json!({"id": asked.id, "removed": true}))
+    dealt_with(engine, (headers, method, uri), StatusCode::OK, |registry, uri, now| {
+        let (id, _) = asked::<T>(uri);
+        registry.remove::<T>(id, now)?;
+        Ok(json!({"id": id, "removed": true}))
+    })
+    .await
+}
+
+/// Enables or disables; of a user also another password.
+pub(super) async fn change<T: Registration>(
+    State(engine): State<Arc<Engine>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: WireBody,
+) -> Response<WireBody> {
+    let sent = ((headers, method, uri), body);
+    dealt_with_text(engine, sent, StatusCode::OK, |registry, uri, text, now| {
+        let (id, change) = asked::<T>(uri);
+        let enabling = match change {
+            "password" if T::PATH == User::PATH => {
+                registry.change_password(id, text, now)?;
+                return Ok(json!({"id": id}));
+            }
+            "disable" => Enabling::Disabled,
+            "enable" => Enabling::Enabled,
+            _ => return Err(RegistryError::Absent),
+        };
+        registry.enable::<T>(id, enabling, now)?;
+        Ok(json!({"id": id, "disabled": enabling == Enabling::Disabled}))
     })
     .await
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{get, post};
 
+use crate::auth::{Client, Register, User};
 use crate::operations::Engine;
 
 use super::super::administration::no_such_method;
@@ -34,15 +35,17 @@ pub(in crate::http) fn routes(engine: Arc<Engine>) -> Router {
             .route(&format!("{base}/.well-known/smart-configuration"), smart)
             .route(&format!("{base}/.well-known/openid-configuration"), openid);
     }
-    for kind in ["clients", "users"] {
-        let list = get(registrations::list).post(registrations::add).fallback(no_such_method);
-        let one = get(registrations::show).patch(registrations::update).delete(registrations::remove);
-        let one = one.fallback(no_such_method);
-        let change = post(registrations::change).fallback(no_such_method);
-        router = router
-            .route(&format!("/admin/{kind}"), list)
-            .route(&format!("/admin/{kind}/{{id}}"), one)
-            .route(&format!("/admin/{kind}/{{id}}/{{change}}"), change);
-    }
-    router.with_state(engine)
+    router.merge(of_registrations::<Client>()).merge(of_registrations::<User>()).with_state(engine)
+}
+
+/// The paths by which administrators keep the registrations of a kind.
+fn of_registrations<T: Register + 'static>() -> Router<Arc<Engine>> {
+    let all = get(registrations::list::<T>).post(registrations::add::<T>).fallback(no_such_method);
+    let one =
+        get(registrations::show::<T>).patch(registrations::update::<T>).delete(registrations::remove::<T>);
+    let change = post(registrations::change::<T>).fallback(no_such_method);
+    Router::new()
+        .route(T::PATH, all)
+        .route(&format!("{}/{{id}}", T::PATH), one.fallback(no_such_method))
+        .route(&format!("{}/{{id}}/{{change}}", T::PATH), change)
 }
