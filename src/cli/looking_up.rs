@@ -1,47 +1,27 @@
 //! The thread of a server that adds to the record of accesses whom requests concerned beyond what they showed.
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::operations::Engine;
 use crate::store::Sequence;
 
+use super::background::{AFTER_A_FAILURE, Background};
+
 /// How often it looks whether something is due.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// How long to wait after a failure.
-const AFTER_A_FAILURE: Duration = Duration::from_secs(5);
-
-/// The thread, which also looks up what is due when it ends.
-pub(super) struct LookingUp {
-    stop: Sender<()>,
-    thread: JoinHandle<()>,
-}
-
-impl LookingUp {
-    pub(super) fn start(engine: Arc<Engine>) -> Result<Self, String> {
-        let (stop, stopped) = channel::<()>();
-        let work = move || {
-            let mut pause = LOOK_EVERY;
-            // A sender that is gone means the same as a word from it.
-            while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
-                pause = if look_up(&engine) { LOOK_EVERY } else { AFTER_A_FAILURE };
-            }
+/// Starts it; when the server ends it looks up what is due yet.
+///
+/// # Errors
+/// If the system lets no thread be started.
+pub(super) fn look_up_concerned(engine: Arc<Engine>) -> Result<Background, String> {
+    Background::start("concern", LOOK_EVERY, move |goes_on| {
+        if !goes_on() {
             // The records of reads may be on their way yet.
             engine.kv().settle();
-            look_up(&engine);
-        };
-        let thread = std::thread::Builder::new().name("concern".to_owned()).spawn(work);
-        Ok(Self { stop, thread: thread.map_err(|error| error.to_string())? })
-    }
-
-    /// Looks up what is due and ends.
-    pub(super) fn stop(self) {
-        drop(self.stop);
-        // The thread ends by itself; that it failed it has said.
-        let _ = self.thread.join();
-    }
+        }
+        if look_up(&engine) { LOOK_EVERY } else { AFTER_A_FAILURE }
+    })
 }
 
 /// Whether the store let it. What it did not let is due as before.

@@ -4,6 +4,7 @@ mod accesses;
 mod anchor;
 mod args;
 mod audit;
+mod background;
 mod backup;
 mod config;
 mod conform;

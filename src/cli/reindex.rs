@@ -1,14 +1,12 @@
 //! `chartward reindex`, and the thread of a server that indexes what SearchParameters are added.
 use std::io::Write as _;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use crate::operations::Progress;
 
 use super::args::report;
+use super::background::{AFTER_A_FAILURE, Background};
 use super::backup::ask_server;
 use super::config::{Common, Config};
 use super::house::{House, must_exist};
@@ -16,54 +14,33 @@ use super::house::{House, must_exist};
 /// How often a server looks whether there is something to index.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// The thread of a server that keeps its index, and how it packs, up to date.
-pub(super) struct Indexing {
-    stop: Sender<()>,
-    is_wanted: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
-}
-
-impl Indexing {
-    pub(super) fn start(house: &House) -> Result<Self, String> {
-        let (index, packing, kv) = (house.index().clone(), house.packing().clone(), house.kv().clone());
-        let (stop, stopped) = channel::<()>();
-        let is_wanted = Arc::new(AtomicBool::new(true));
-        let wanted = is_wanted.clone();
-        let work = move || {
-            // A sender that is gone means the same as a word from it.
-            while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
-                let all = index.is_asked_for_all();
-                if let Err(error) = index.catch_up(&*kv, all, &|| wanted.load(Ordering::Relaxed)) {
-                    tracing::error!(%error, "what was changed could not be indexed; it is tried again");
-                    // A store that does not answer is not asked again at once.
-                    if stopped.recv_timeout(AFTER_A_FAILURE) != Err(RecvTimeoutError::Timeout) {
-                        return;
-                    }
-                }
-                match packing.tend(&kv) {
-                    Ok(false) => {}
-                    Ok(true) => tracing::info!("a dictionary was made, by which new versions take less room"),
-                    Err(error) => {
-                        tracing::warn!(%error, "no dictionary could be made to pack new versions with")
-                    }
-                }
+/// Starts the thread of a server that keeps its index, and how it packs, up to date. It ends after the commit at hand; the rest is done
+/// when the directory is served again.
+///
+/// # Errors
+/// If the system lets no thread be started.
+pub(super) fn index_changes(house: &House) -> Result<Background, String> {
+    let (index, packing, kv) = (house.index().clone(), house.packing().clone(), house.kv().clone());
+    Background::start("index", LOOK_EVERY, move |goes_on| {
+        if !goes_on() {
+            return LOOK_EVERY;
+        }
+        let all = index.is_asked_for_all();
+        let indexed = index.catch_up(&*kv, all, goes_on);
+        match packing.tend(&kv) {
+            Ok(false) => {}
+            Ok(true) => tracing::info!("a dictionary was made, by which new versions take less room"),
+            Err(error) => tracing::warn!(%error, "no dictionary could be made to pack new versions with"),
+        }
+        match indexed {
+            Ok(_) => LOOK_EVERY,
+            Err(error) => {
+                tracing::error!(%error, "what was changed could not be indexed; it is tried again");
+                AFTER_A_FAILURE
             }
-        };
-        let thread = std::thread::Builder::new().name("index".to_owned()).spawn(work);
-        Ok(Self { stop, is_wanted, thread: thread.map_err(|error| error.to_string())? })
-    }
-
-    /// Ends after the commit at hand; the rest is done when the directory is served again.
-    pub(super) fn stop(self) {
-        self.is_wanted.store(false, Ordering::Relaxed);
-        drop(self.stop);
-        // The thread ends by itself; that it failed it has said.
-        let _ = self.thread.join();
-    }
+        }
+    })
 }
-
-/// How long to wait after a failure.
-const AFTER_A_FAILURE: Duration = Duration::from_secs(5);
 
 /// Indexes every resource anew and prints how far it is. A server that is running does it itself, and goes on serving.
 #[derive(clap::Args)]

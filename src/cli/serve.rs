@@ -18,13 +18,14 @@ use crate::operations::Engine;
 
 use crate::store::{Figure, make_private_file};
 
-use super::accesses::AccessIndexing;
+use super::accesses::index_accesses;
 use super::anchor::Anchor;
+use super::background::Background;
 use super::config::{Common, Config};
 use super::house::House;
-use super::looking_up::LookingUp;
-use super::reindex::Indexing;
-use super::sealing::Sealing;
+use super::looking_up::look_up_concerned;
+use super::reindex::index_changes;
+use super::sealing::seal_accesses;
 use super::selftest;
 use super::telemetry::{Telemetry, process_figures};
 
@@ -133,10 +134,9 @@ pub struct Running {
     pub base_url: String,
     end: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
-    indexing: Option<Indexing>,
-    looking_up: Option<LookingUp>,
-    accesses: Option<AccessIndexing>,
-    sealing: Option<Sealing>,
+    indexing: Option<Background>,
+    /// What goes on until the last answer is given, in the order in which it ends: what is on record then is sealed.
+    recording: Vec<Background>,
     runtime: Option<Arc<Runtime>>,
 }
 
@@ -168,15 +168,7 @@ impl Running {
             Some(thread) => thread.join().map_err(|_| "the server failed".to_owned()),
             None => Ok(()),
         };
-        if let Some(accesses) = self.accesses.take() {
-            accesses.stop();
-        }
-        if let Some(looking_up) = self.looking_up.take() {
-            looking_up.stop();
-        }
-        if let Some(sealing) = self.sealing.take() {
-            sealing.stop();
-        }
+        self.recording.drain(..).for_each(Background::stop);
         // Dropped, it would wait for work whose clients have gone, however long that takes.
         if let Some(runtime) = self.runtime.take().and_then(Arc::into_inner) {
             runtime.shutdown_timeout(ABANDONED_MAX);
@@ -263,8 +255,7 @@ pub fn start(
         let router = watching(engine.clone(), observed.clone());
         runtime.spawn(serve(listening, router, patience, std::future::pending()));
     }
-    let looking_up = Some(LookingUp::start(engine.clone())?);
-    let accesses = Some(AccessIndexing::start(engine.clone())?);
+    let mut recording = vec![index_accesses(engine.clone())?, look_up_concerned(engine.clone())?];
     let (on, ending) = (runtime.clone(), engine.clone());
     let thread = std::thread::Builder::new().name("server".to_owned()).spawn(move || {
         let until = async {
@@ -275,11 +266,11 @@ pub fn start(
         ending.record_refusals();
     });
     let thread = thread.map_err(|error| error.to_string())?;
-    let indexing = Some(Indexing::start(house)?);
+    let indexing = Some(index_changes(house)?);
     let anchor = Anchor { data: is_kept.then(|| config.data.clone()), file: config.audit.anchor.clone() };
-    let sealing = Some(Sealing::start(house, Duration::from_secs(config.audit.seal_seconds.max(1)), anchor)?);
+    recording.push(seal_accesses(house, Duration::from_secs(config.audit.seal_seconds.max(1)), anchor)?);
     let (end, thread, runtime) = (Some(end), Some(thread), Some(runtime));
-    Ok(Running { base_url, end, thread, indexing, looking_up, accesses, sealing, runtime })
+    Ok(Running { base_url, end, thread, indexing, recording, runtime })
 }
 
 /// What there is to watch: the store, the indexing, the process.

@@ -2,15 +2,15 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::definitions::r4;
 use crate::model::{Issue, IssueCode, ResourceId, Temporal};
 use crate::store::{Change, Draft, Expectation, Key, Space, Write};
 
 use super::answer::{Answer, Refusal, RefusalKind};
 use super::parameters::{Call, Parameters};
 use super::session::Session;
+use super::subject::resource_at;
 use super::work::{Work, remade, requester, task};
 
 fn key(patient: &str) -> Vec<u8> {
@@ -117,12 +117,7 @@ fn set(
 
 /// The Task of a hold that ends.
 fn close(session: &Session<'_>, id: &str) -> Result<Option<Change>, Refusal> {
-    let (Some(def), Some(id)) = (r4().resource("Task"), ResourceId::parse(id)) else { return Ok(None) };
-    let Some(current) = session.repository().current(def, &id)?.filter(|current| !current.deleted) else {
-        return Ok(None);
-    };
-    let Some(stored) = session.newest_text(&current)? else { return Ok(None) };
-    let Ok(mut task) = serde_json::from_str::<Value>(&stored.text) else { return Ok(None) };
+    let Some((current, mut task)) = resource_at(session, &format!("Task/{id}"))? else { return Ok(None) };
     if let Some(members) = task.as_object_mut() {
         members.insert("status".to_owned(), json!("completed"));
     }

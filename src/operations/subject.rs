@@ -176,7 +176,10 @@ fn to_resolve(session: &Session<'_>, task: &Current) -> Result<Option<(Value, St
 }
 
 /// What is stored under a reference now.
-fn resource_at(session: &Session<'_>, reference: &str) -> Result<Option<(Current, Value)>, Refusal> {
+pub(super) fn resource_at(
+    session: &Session<'_>,
+    reference: &str,
+) -> Result<Option<(Current, Value)>, Refusal> {
     let ReferenceTarget::Relative(key) = Reference::parse(reference).target else { return Ok(None) };
     let Some(def) = r4().resource(key.type_name) else { return Ok(None) };
     let current = session.repository().current(def, &key.id)?.filter(|current| !current.deleted);

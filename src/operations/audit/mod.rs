@@ -2,6 +2,7 @@
 
 mod accounting;
 mod disclose;
+mod indexing;
 mod names;
 mod period;
 mod proof;

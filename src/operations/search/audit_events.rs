@@ -11,7 +11,6 @@ use crate::store::{At, Direction, Sequence, Snapshot, StoreError, Way, compare_v
 
 use super::super::answer::{Answer, Body, Kind, Refusal, RefusalKind};
 use super::super::cursor::Cursor;
-use super::super::engine::Engine;
 use super::super::session::Session;
 use super::page::Part;
 use super::reduce::reduce_by;
@@ -116,19 +115,6 @@ struct PageOfEvents {
     has_next: bool,
     has_previous: bool,
     total: Option<usize>,
-}
-
-impl Engine {
-    /// Indexes some of the accesses that are not indexed yet; whether there may be more.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the store cannot be read or written.
-    pub fn index_accesses(&self) -> Result<bool, StoreError> {
-        let version_id = |sequence: Sequence| self.cipher.id(sequence);
-        let making =
-            Making { reader: Reader::Auditor, base_url: &self.options.base_url, version_id: &version_id };
-        self.audit_index.advance(&*self.kv, &making)
-    }
 }
 
 impl AuditSearch<'_, '_> {

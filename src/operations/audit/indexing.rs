@@ -1,0 +1,18 @@
+//! The index by which AuditEvents are found, as the engine makes it.
+use crate::audit::{Making, Reader};
+use crate::store::{Sequence, StoreError};
+
+use super::super::engine::Engine;
+
+impl Engine {
+    /// Indexes some of the accesses that are not indexed yet; whether there may be more.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read or written.
+    pub fn index_accesses(&self) -> Result<bool, StoreError> {
+        let version_id = |sequence: Sequence| self.cipher.id(sequence);
+        let making =
+            Making { reader: Reader::Auditor, base_url: &self.options.base_url, version_id: &version_id };
+        self.audit_index.advance(&*self.kv, &making)
+    }
+}
