@@ -49,74 +49,49 @@ pub trait Registration: Serialize + DeserializeOwned {
     }
 }
 
-impl Registration for Client {
-    const KIND: &'static str = "client";
-    const PATH: &'static str = "/admin/clients";
-    const ID: &'static str = "client_id";
-    const HASH: &'static str = "secret_hash";
-    const HAS_SECRET: bool = true;
+/// Both kinds keep what they have in common in members of the same names.
+macro_rules! registration {
+    ($of:ty, $kind:literal, $path:literal, $id:ident, $hash:literal, $has_secret:literal, $forget:expr) => {
+        impl Registration for $of {
+            const KIND: &'static str = $kind;
+            const PATH: &'static str = $path;
+            const ID: &'static str = stringify!($id);
+            const HASH: &'static str = $hash;
+            const HAS_SECRET: bool = $has_secret;
 
-    fn id(&self) -> &str {
-        &self.client_id
-    }
+            fn id(&self) -> &str {
+                &self.$id
+            }
 
-    fn check(&self) -> Result<(), String> {
-        self.check()
-    }
+            fn check(&self) -> Result<(), String> {
+                self.check()
+            }
 
-    fn shown(&self) -> serde_json::Value {
-        self.shown()
-    }
+            fn shown(&self) -> serde_json::Value {
+                self.shown()
+            }
 
-    fn fhir_user(&self) -> Option<&str> {
-        self.fhir_user.as_deref()
-    }
+            fn fhir_user(&self) -> Option<&str> {
+                self.fhir_user.as_deref()
+            }
 
-    fn is_removed(&self) -> bool {
-        self.removed
-    }
+            fn is_removed(&self) -> bool {
+                self.removed
+            }
 
-    fn state(&mut self) -> (&mut bool, &mut bool, &mut Millis) {
-        (&mut self.disabled, &mut self.removed, &mut self.not_before)
-    }
+            fn state(&mut self) -> (&mut bool, &mut bool, &mut Millis) {
+                (&mut self.disabled, &mut self.removed, &mut self.not_before)
+            }
 
-    fn forget(&mut self) {
-        (self.secret_hash, self.jwks, self.jwks_uri) = (None, None, None);
-    }
+            fn forget(&mut self) {
+                let forget: fn(&mut Self) = $forget;
+                forget(self);
+            }
+        }
+    };
 }
 
-impl Registration for User {
-    const KIND: &'static str = "user";
-    const PATH: &'static str = "/admin/users";
-    const ID: &'static str = "name";
-    const HASH: &'static str = "password_hash";
-    const HAS_SECRET: bool = false;
-
-    fn id(&self) -> &str {
-        &self.name
-    }
-
-    fn check(&self) -> Result<(), String> {
-        self.check()
-    }
-
-    fn shown(&self) -> serde_json::Value {
-        self.shown()
-    }
-
-    fn fhir_user(&self) -> Option<&str> {
-        self.fhir_user.as_deref()
-    }
-
-    fn is_removed(&self) -> bool {
-        self.removed
-    }
-
-    fn state(&mut self) -> (&mut bool, &mut bool, &mut Millis) {
-        (&mut self.disabled, &mut self.removed, &mut self.not_before)
-    }
-
-    fn forget(&mut self) {
-        self.password_hash.clear();
-    }
-}
+registration!(Client, "client", "/admin/clients", client_id, "secret_hash", true, |client| {
+    (client.secret_hash, client.jwks, client.jwks_uri) = (None, None, None);
+});
+registration!(User, "user", "/admin/users", name, "password_hash", false, |user| user.password_hash.clear());

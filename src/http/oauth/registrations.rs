@@ -36,7 +36,7 @@ fn id_of(shown: &Value) -> Option<&str> {
 }
 
 /// A request as far as its head: what is asked of which registration.
-type Head = (HeaderMap, Method, Uri);
+type Head = (Method, Uri, HeaderMap);
 
 /// The id in a path below that of the registrations of a kind, and what is to be done; ids are made of letters that no encoding changes.
 fn asked<T: Registration>(uri: &Uri) -> (&str, &str) {
@@ -47,7 +47,7 @@ fn asked<T: Registration>(uri: &Uri) -> (&str, &str) {
 /// Deals with a request of an administrator, and puts it on record before it is answered.
 async fn dealt_with(
     engine: Arc<Engine>,
-    (headers, method, uri): Head,
+    (method, uri, headers): Head,
     status: StatusCode,
     deal: impl FnOnce(&Registry, &Uri, Millis) -> Result<Value, RegistryError> + Send + 'static,
 ) -> Response<WireBody> {
@@ -88,11 +88,9 @@ async fn dealt_with_text(
 
 pub(super) async fn list<T: Registration>(
     State(engine): State<Arc<Engine>>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
+    head: Head,
 ) -> Response<WireBody> {
-    dealt_with(engine, (headers, method, uri), StatusCode::OK, |registry, _, _| {
+    dealt_with(engine, head, StatusCode::OK, |registry, _, _| {
         Ok(registry.list::<T>()?.iter().map(T::shown).collect())
     })
     .await
@@ -100,11 +98,9 @@ pub(super) async fn list<T: Registration>(
 
 pub(super) async fn show<T: Registration>(
     State(engine): State<Arc<Engine>>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
+    head: Head,
 ) -> Response<WireBody> {
-    dealt_with(engine, (headers, method, uri), StatusCode::OK, |registry, uri, _| {
+    dealt_with(engine, head, StatusCode::OK, |registry, uri, _| {
         let (id, _) = asked::<T>(uri);
         Ok(registry.find::<T>(id)?.ok_or(RegistryError::Absent)?.shown())
     })
@@ -113,26 +109,22 @@ pub(super) async fn show<T: Registration>(
 
 pub(super) async fn add<T: Register>(
     State(engine): State<Arc<Engine>>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
+    head: Head,
     body: WireBody,
 ) -> Response<WireBody> {
-    let sent = ((headers, method, uri), body);
-    dealt_with_text(engine, sent, StatusCode::CREATED, |registry, _, text, _| T::register(registry, text))
-        .await
+    dealt_with_text(engine, (head, body), StatusCode::CREATED, |registry, _, text, _| {
+        T::register(registry, text)
+    })
+    .await
 }
 
 /// Changes members of a registration (RFC 7396: `null` takes one away).
 pub(super) async fn update<T: Registration>(
     State(engine): State<Arc<Engine>>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
+    head: Head,
     body: WireBody,
 ) -> Response<WireBody> {
-    let sent = ((headers, method, uri), body);
-    dealt_with_text(engine, sent, StatusCode::OK, |registry, uri, text, now| {
+    dealt_with_text(engine, (head, body), StatusCode::OK, |registry, uri, text, now| {
         let (id, _) = asked::<T>(uri);
         registry.update::<T>(id, text, now)
     })
@@ -142,11 +134,9 @@ pub(super) async fn update<T: Registration>(
 /// Removes a registration; its id is not given again.
 pub(super) async fn remove<T: Registration>(
     State(engine): State<Arc<Engine>>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
+    head: Head,
 ) -> Response<WireBody> {
-    dealt_with(engine, (headers, method, uri), StatusCode::OK, |registry, uri, now| {
+    dealt_with(engine, head, StatusCode::OK, |registry, uri, now| {
         let (id, _) = asked::<T>(uri);
         registry.remove::<T>(id, now)?;
         Ok(json!({"id": id, "removed": true}))
@@ -157,13 +147,10 @@ pub(super) async fn remove<T: Registration>(
 /// Enables or disables; of a user also another password.
 pub(super) async fn change<T: Registration>(
     State(engine): State<Arc<Engine>>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
+    head: Head,
     body: WireBody,
 ) -> Response<WireBody> {
-    let sent = ((headers, method, uri), body);
-    dealt_with_text(engine, sent, StatusCode::OK, |registry, uri, text, now| {
+    dealt_with_text(engine, (head, body), StatusCode::OK, |registry, uri, text, now| {
         let (id, change) = asked::<T>(uri);
         let enabling = match change {
             "password" if T::PATH == User::PATH => {
