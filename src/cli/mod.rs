@@ -38,7 +38,7 @@ mod verify;
 
 pub use args::run;
 pub use config::Config;
-pub use conform::{Report, Scenario, Target, scenarios};
+pub use conform::{Report, Scenario, ScenarioKind, Target, scenarios};
 pub use generate::generated;
 pub use house::{House, claims, now};
 pub use parties::{Party, SCENARIO_PARTIES};

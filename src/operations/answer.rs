@@ -213,12 +213,20 @@ pub struct Refusal {
     pub(super) withheld: Vec<Withheld>,
     /// By which criteria things were looked for (`Type?criteria`), for the record alone.
     pub(super) criteria: Vec<String>,
+    /// Whether the state that was decided on was changed before the commit: worth another attempt.
+    pub(super) is_overtaken: bool,
 }
 
 impl Refusal {
     #[must_use]
     pub fn new(kind: RefusalKind, outcome: impl Into<Outcome>) -> Self {
-        Self { kind, outcome: outcome.into(), withheld: Vec::new(), criteria: Vec::new() }
+        Self {
+            kind,
+            outcome: outcome.into(),
+            withheld: Vec::new(),
+            criteria: Vec::new(),
+            is_overtaken: false,
+        }
     }
 
     #[must_use]
@@ -295,6 +303,7 @@ impl From<CommitError> for Refusal {
             CommitError::Full => (RefusalKind::Full, IssueCode::NoStore),
             CommitError::Stopped => (RefusalKind::Busy, IssueCode::NoStore),
         };
-        Self::new(kind, Issue::error(code, error.to_string()))
+        let is_overtaken = matches!(error, CommitError::Conflict { .. });
+        Self { is_overtaken, ..Self::new(kind, Issue::error(code, error.to_string())) }
     }
 }

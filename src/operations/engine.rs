@@ -12,6 +12,7 @@ use crate::model::{Issue, IssueCode, Millis, Outcome};
 use crate::store::{At, Batch, Clock, Kv, Packing, VersionCipher};
 
 use super::answer::{Answer, Body, Refusal, RefusalKind};
+use super::attempts::attempted;
 use super::audit::Refusals;
 use super::index::Index;
 use super::member_match::MemberMatches;
@@ -37,8 +38,8 @@ pub struct EngineOptions {
     pub total_unasked_max: usize,
     /// How many matches of several types are sorted together.
     pub listed_max: usize,
-    /// How often a write whose ground has changed is tried again.
-    pub retries_max: usize,
+    /// For how long a write is attempted anew that others overtake.
+    pub overtaken_for: Duration,
     /// Whether a reference to what is not there, and the deletion of what is referred to, are refused.
     pub referential_integrity: bool,
     /// Whether a Patient stays that something refers to.
@@ -63,7 +64,7 @@ impl EngineOptions {
             include_len_max: 1_000,
             total_unasked_max: 20,
             listed_max: 10_000,
-            retries_max: 8,
+            overtaken_for: Duration::from_secs(5),
             referential_integrity: false,
             keep_patients_referred_to: true,
             version_unchanged: false,
@@ -332,12 +333,14 @@ impl Engine {
             return batch::bundle(self, party, request);
         }
         if is_write(row) {
-            return super::write::with_retries(self, party, row, place, request);
+            return super::write::write(self, party, row, place, request);
         }
         self.settle_accesses(row, place)?;
-        let snapshot = self.kv.snapshot(At::Latest)?;
-        let session = Session::new(self, party.clone(), &*snapshot)?.for_reading(row, place);
-        answer_read(&session, row, place, &request).map_err(|refusal| refusal.withholding(&session))
+        attempted(self.options.overtaken_for, || {
+            let snapshot = self.kv.snapshot(At::Latest)?;
+            let session = Session::new(self, party.clone(), &*snapshot)?.for_reading(row, place);
+            answer_read(&session, row, place, &request).map_err(|refusal| refusal.withholding(&session))
+        })
     }
 
     /// Who looks for accesses finds all that were let through before, and whom they concerned, as far as a few seconds are enough to

@@ -1,12 +1,11 @@
 //! `Patient/[id]/$erase`: takes a patient's file out of the store, every version of it, and leaves that it was done, by whom
 //! and why. What is about other patients too stays, and is named in the answer.
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use crate::audit::{self, Action, ERASE, Erased};
 use crate::definitions::r4;
 use crate::model::{Issue, IssueCode, JsonKind, Node, Reference, ReferenceTarget, ResourceId, parse};
-use crate::store::{At, CommitError, Current, Draft};
+use crate::store::{Current, Draft};
 
 use super::answer::{Answer, Refusal, RefusalKind};
 use super::parameters::{Call, Parameters};
@@ -23,27 +22,7 @@ pub(super) fn erase(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Re
     if !engine.may_administer(party) {
         return Err(Refusal::forbidden("this is for administrators"));
     }
-    let reason = call.reason(1)?;
-    let mut conflict = CommitError::Busy;
-    for _ in 0..=engine.options.retries_max {
-        let snapshot = engine.kv.snapshot(At::Latest)?;
-        let session = Session::new(engine, Arc::new(party.clone()), &*snapshot)?;
-        match attempt(&session, call, &reason)? {
-            Ok(answer) => return Ok(answer),
-            Err(error @ CommitError::Conflict { .. }) => conflict = error,
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Err(conflict.into())
-}
-
-/// Erases what one state of the store has of the patient, unless it changes meanwhile.
-fn attempt(
-    session: &Session<'_>,
-    call: &Call<'_>,
-    reason: &str,
-) -> Result<Result<Answer, CommitError>, Refusal> {
-    let id = call.id()?;
+    let (id, reason) = (call.id()?, call.reason(1)?);
     let patients = r4().resource("Patient").ok_or_else(Refusal::not_found)?;
     // One that was deleted still has its versions.
     let own = session.repository().current(patients, id)?.ok_or_else(Refusal::not_found)?;
@@ -69,9 +48,7 @@ fn attempt(
     access.reason = Some(reason.to_owned());
     access.erased = Some(Erased { resources, versions });
     draft.batch.writes.extend(audit::writes(&access, 0));
-    if let Err(error) = session.engine.kv.commit(draft.batch).wait() {
-        return Ok(Err(error));
-    }
+    session.engine.kv.commit(draft.batch).wait()?;
 
     let mut out = Parameters::default().count("resources", resources).count("versions", versions);
     for reference in &plan.kept {
@@ -79,7 +56,7 @@ fn attempt(
     }
     let mut answer = session.about(out.json(), BTreeSet::from([patient]))?;
     answer.recorded = true;
-    Ok(Ok(answer))
+    Ok(answer)
 }
 
 /// What is erased, by row, and what is about others too and stays.

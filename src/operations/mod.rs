@@ -2,6 +2,7 @@
 //! record of accesses read. Ordinary code: no wire, no asynchrony.
 
 mod answer;
+mod attempts;
 mod audit;
 mod batch;
 mod break_glass;

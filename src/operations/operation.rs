@@ -400,6 +400,15 @@ impl Operation {
         self.rows.iter()
     }
 
+    /// Whether it changes anything beside the record of accesses. What the standard defines is asked for by GET too, unless it does.
+    #[must_use]
+    pub fn changes(&self) -> bool {
+        match self.definition {
+            Definition::Own { changes, .. } => changes,
+            Definition::Elsewhere(_) => self.rows.iter().all(|row| row.verb != Verb::Get),
+        }
+    }
+
     pub(super) fn act(&self, session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
         call.takes_only(self.takes)?;
         (self.act)(session, call)

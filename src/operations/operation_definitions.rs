@@ -79,12 +79,15 @@ mod tests {
     use crate::definitions::r4;
     use crate::model::parse;
     use crate::operations::operation::{Definition, OPERATIONS};
+    use crate::operations::request::Verb;
     use crate::validate::{Incoming, Rules, Valid};
 
     #[test]
     fn every_operation_has_a_definition_that_is_one() {
         for operation in &OPERATIONS {
             let url = definition_url("http://here/fhir", operation);
+            let is_by_get = operation.rows().any(|row| row.verb == Verb::Get);
+            assert!(!(operation.changes() && is_by_get), "{url}: a GET changes nothing");
             if matches!(operation.definition, Definition::Elsewhere(_)) {
                 assert!(!url.starts_with("http://here/"), "{url}");
                 continue;

@@ -7,15 +7,17 @@ use crate::audit::Action;
 use crate::auth::{Party, Permission};
 use crate::consent::{BundleEntry, BundleKind};
 use crate::model::{Issue, IssueCode, Node, Outcome, ResourceId, Severity};
-use crate::store::{At, Change, CommitError, Draft, Expectation};
+use crate::store::{At, Change, Draft, Expectation};
 
 use super::answer::{Answer, Refusal, RefusalKind};
+use super::attempts::attempted;
 use super::batch::{answer, response_entry};
 use super::bundle_entry::Entry;
 use super::bundle_references::{Bundled, Meaning, Site, rewritten};
 use super::conditional::{Matches, matches};
 use super::conditional_reference::{Coming, ConditionalReferences};
 use super::engine::{Engine, answer_read, is_write, permit, prepare_write};
+use super::operation::{Operation, operation_at};
 use super::own_base::OwnBase;
 use super::provenance_header;
 use super::request::{Asked, Headers, Request, Verb, decode_pairs, query_text};
@@ -54,17 +56,20 @@ pub(super) fn transaction(
             return Err(at_entry(refusal, index));
         }
         permit(party, row, &place).map_err(|refusal| at_entry(refusal, index))?;
+        if row.code == Code::Operation && operation_at(&place, row.name).is_some_and(Operation::changes) {
+            // It commits by itself, so that it would neither fail nor succeed with the rest.
+            let message = format!("`{}` is for a request of its own, or for an entry of a batch", row.name);
+            return Err(at_entry(Refusal::not_supported(message), index));
+        }
         routed.push(Routed { entry, row, place });
     }
     let provenance = provenance_header::read(headers)?;
-    let mut conflict = CommitError::Busy;
-    for _ in 0..=engine.options.retries_max {
-        match attempt(engine, party, &routed, (headers, provenance.as_ref()))? {
-            Ok(answer) => return Ok(answer),
-            Err(error) => conflict = error,
-        }
-    }
-    Err(conflict.into())
+    attempted(engine.options.overtaken_for, || {
+        let snapshot = engine.kv.snapshot(At::Latest)?;
+        let mut session = Session::new(engine, party.clone(), &*snapshot)?;
+        let answer = attempt(&mut session, &routed, (headers, provenance.as_ref()));
+        answer.map_err(|refusal| refusal.withholding(&session))
+    })
 }
 
 /// Says which entry a refusal is about.
@@ -81,24 +86,12 @@ fn at_entry(mut refusal: Refusal, index: usize) -> Refusal {
     refusal
 }
 
-/// One try: the outer error is final, the inner one worth another try.
+/// Carries the entries out on one state of the store.
 fn attempt(
-    engine: &Engine,
-    party: &Arc<Party>,
-    routed: &[Routed<'_>],
-    sent: (&Headers, Option<&serde_json::Value>),
-) -> Result<Result<Answer, CommitError>, Refusal> {
-    let snapshot = engine.kv.snapshot(At::Latest)?;
-    let mut session = Session::new(engine, party.clone(), &*snapshot)?;
-    let attempted = attempt_in(&mut session, routed, sent);
-    attempted.map_err(|refusal| refusal.withholding(&session))
-}
-
-fn attempt_in(
     session: &mut Session<'_>,
     routed: &[Routed<'_>],
     (headers, provenance): (&Headers, Option<&serde_json::Value>),
-) -> Result<Result<Answer, CommitError>, Refusal> {
+) -> Result<Answer, Refusal> {
     let (engine, snapshot) = (session.engine, session.snapshot());
     let party = &Arc::new(session.lens.party().clone());
     let ids = choose_ids(session, routed)?;
@@ -218,18 +211,14 @@ fn attempt_in(
     access.withhold(&session.lens.take_withheld());
     access.criteria = session.take_criteria();
     draft.batch.writes.extend(engine.record_writes(&access, None, Some(snapshot.sequence())));
-    let committed = match engine.kv.commit(draft.batch).wait() {
-        Ok(committed) => committed,
-        Err(error @ CommitError::Conflict { .. }) => return Ok(Err(error)),
-        Err(error) => return Err(error.into()),
-    };
+    let committed = engine.kv.commit(draft.batch).wait()?;
     for (index, number, plan, headers) in planned {
         answers.insert(index, finish(session, *plan, committed, number, headers.preference)?);
     }
     let entries = respond(engine, party, (routed, &ids), answers, headers)?;
     let mut answer = answer(engine, BundleKind::TransactionResponse, entries)?;
     answer.recorded = true;
-    Ok(Ok(answer))
+    Ok(answer)
 }
 
 /// That no read among the entries fails: then the transaction does (R4 http.html#transaction). They are tried on the state before
@@ -255,8 +244,9 @@ fn reads_succeed(
         }
         let party = Arc::new(session.lens.party().clone());
         let trial = Session::new(session.engine, party, session.snapshot())?.for_reading(row, place);
-        let mut request = entry.request(None)?;
-        ids.place(index, &mut request);
+        let mut request = ids
+            .request(&session.engine.options.base_url, index, entry)
+            .map_err(|refusal| at_entry(refusal, index))?;
         session
             .engine
             .resume(session.lens.party(), &mut request)
@@ -288,8 +278,7 @@ fn respond(
             }
             None => {
                 let session = Session::new(engine, party.clone(), &*snapshot)?.for_reading(row, place);
-                let mut request = entry.request(None)?;
-                ids.place(index, &mut request);
+                let mut request = ids.request(&engine.options.base_url, index, entry)?;
                 engine.resume(party, &mut request)?;
                 read(&session, row, place, request, headers)
             }
@@ -330,11 +319,19 @@ impl Ids {
         Some(format!("{}/{}", routed.place.def()?.name, self.by_index.get(&index)?))
     }
 
-    /// Puts the resolved criteria of an entry into its request.
-    fn place(&self, index: usize, request: &mut Request) {
+    /// What an entry asks, with the full URLs of other entries resolved in its criteria and in what an operation is given.
+    fn request(&self, base_url: &str, index: usize, entry: &Entry<'_>) -> Result<Request, Refusal> {
+        let bundled = Bundled { by_full_url: &self.by_full_url, own: OwnBase::of(base_url) };
+        let mut replace = |_: Site, text: &str, _: &str| match bundled.meaning(text, entry.full_url) {
+            Meaning::Text(text) => Some(text),
+            Meaning::AsWritten | Meaning::Conditional(_) | Meaning::UnknownUrn => None,
+        };
+        let given = entry.resource.filter(|_| entry.verb == Verb::Post);
+        let mut request = entry.request(given.map(|resource| rewritten(resource, &mut replace)))?;
         if let Some(criteria) = self.criteria.get(&index) {
             request.query.clone_from(criteria);
         }
+        Ok(request)
     }
 }
 

@@ -10,12 +10,11 @@ use crate::definitions::{TypeDef, r4};
 use crate::model::{
     Issue, IssueCode, JsonKind, Node, Normalized, Outcome, ResourceId, SyntaxError, normalize, parse,
 };
-use crate::store::{
-    At, Change, CommitError, Committed, Current, Derive as _, Draft, Expectation, Method, Stored,
-};
+use crate::store::{At, Change, Committed, Current, Derive as _, Draft, Expectation, Method, Stored};
 use crate::validate::{Incoming, Rules, Valid};
 
 use super::answer::{Answer, Body, Kind, Public, Refusal, RefusalKind};
+use super::attempts::attempted;
 use super::derive::SearchIndex;
 use super::engine::{Engine, fill, prepare_write};
 use super::own_base::OwnBase;
@@ -414,7 +413,7 @@ fn carries_tag(valid: &Valid, codes: &[&str]) -> bool {
 }
 
 /// Answers a write.
-pub(super) fn with_retries(
+pub(super) fn write(
     engine: &Engine,
     party: &Arc<Party>,
     row: &Interaction,
@@ -436,16 +435,15 @@ pub(super) fn with_retries(
     })
 }
 
-/// Prepares and commits, again and again while what it was based on changes underneath.
+/// Prepares and commits, anew while others overtake it.
 pub(super) fn committed(
     engine: &Engine,
     party: &Arc<Party>,
-    interaction: (&'static str, Action),
+    (name, action): (&'static str, Action),
     (asked, preference): (Asked, Preference),
     prepare: &dyn Fn(&mut Session<'_>) -> Result<Prepared, Refusal>,
 ) -> Result<Answer, Refusal> {
-    let mut conflict = CommitError::Busy;
-    for _ in 0..=engine.options.retries_max {
+    attempted(engine.options.overtaken_for, || {
         let snapshot = engine.kv.snapshot(At::Latest)?;
         let mut session = Session::new(engine, party.clone(), &*snapshot)?;
         let prepared = prepare(&mut session);
@@ -463,18 +461,14 @@ pub(super) fn committed(
         for change in planned.others() {
             draft.push(&*snapshot, change)?;
         }
-        let mut access = engine.begin_record(party, interaction, asked.clone())?;
+        let mut access = engine.begin_record(party, (name, action), asked.clone())?;
         access.status = planned.kind.status();
         planned.on_record().for_each(|change| super::audit::add_change(&mut access, change));
         access.criteria = session.take_criteria();
         draft.batch.writes.extend(engine.record_writes(&access, None, Some(snapshot.sequence())));
-        match engine.kv.commit(draft.batch).wait() {
-            Ok(committed) => return finish(&session, *planned, committed, 0, preference),
-            Err(error @ CommitError::Conflict { .. }) => conflict = error,
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Err(conflict.into())
+        let committed = engine.kv.commit(draft.batch).wait()?;
+        finish(&session, *planned, committed, 0, preference)
+    })
 }
 
 /// The answer to a committed change; `number` is which new row of its batch it had.

@@ -46,6 +46,13 @@ fn the_scenarios_hold_of_the_demo_and_the_report_is_valid() {
     let tree = parse(std::fs::read(report).unwrap()).unwrap();
     assert!(Valid::check(Incoming::new(tree), r4(), Rules::default()).is_ok());
 
+    // Nothing that was chosen can be run: nothing is known of the server, and that is no success.
+    std::fs::write(some, r#"{"tokens": {"stranger": "x"}}"#).unwrap();
+    let ran = run(["conform", &demo.base, "--ready-file", some, "--only", "http/delete-referred/cascade"]);
+    let text = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(2), "{text}");
+    assert!(text.contains("no scenario can be run: there is no token of "), "{text}");
+
     // A token that is none: each failure says what was sent, expected and got.
     let ran = run([
         "conform",

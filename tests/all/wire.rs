@@ -2,7 +2,7 @@
 //! scenarios.
 use std::io::Write as _;
 
-use chartward::cli::{Config, scenarios, start};
+use chartward::cli::{Config, ScenarioKind, scenarios, start};
 use chartward::http::tls_self_signed;
 use chartward::operations::INTERACTIONS;
 use ureq::tls::TlsConfig;
@@ -171,19 +171,79 @@ fn packed_bodies_are_taken_within_the_limit() {
     assert_eq!(put("gzip", &gzip(patient("male", &"x".repeat(200_000)).as_bytes())), 413);
 }
 
+/// Method, path, further headers and body of a request.
+type Sent<'s> = (&'s str, &'s str, &'s [(&'s str, &'s str)], Option<&'s str>);
+
+/// Status and entity tag of what a server with these settings answers.
+fn statuses(config: &Config, requests: &[Sent<'_>]) -> Vec<(u16, Option<String>)> {
+    let house = crate::shared::house();
+    let running = start(config, &house, true, None).unwrap();
+    let answers = requests.iter().map(|(method, path, headers, body)| {
+        let mut request =
+            ureq::http::Request::builder().method(*method).uri(format!("{}/{path}", running.base_url));
+        for (name, value) in *headers {
+            request = request.header(*name, *value);
+        }
+        let answer = match body {
+            Some(body) => {
+                agent().run(request.header("Content-Type", "application/fhir+json").body(*body).unwrap())
+            }
+            None => agent().run(request.body(()).unwrap()),
+        };
+        let answer = answer.unwrap();
+        let tag = answer.headers().get("etag").map(|tag| tag.to_str().unwrap().to_owned());
+        (answer.status().as_u16(), tag)
+    });
+    answers.collect()
+}
+
+#[test]
+fn settings_change_what_an_unchanged_update_and_a_referred_patient_come_to() {
+    let patient = Some(r#"{"resourceType":"Patient","id":"p"}"#);
+    let observation = Some(
+        r#"{"resourceType":"Observation","id":"o","status":"final","code":{"text":"x"},"subject":{"reference":"Patient/p"}}"#,
+    );
+    let put = ("PUT", "Patient/p", &[][..], patient);
+    let requests =
+        [put, put, ("PUT", "Observation/o", &[][..], observation), ("DELETE", "Patient/p", &[][..], None)];
+    let of = |config: Config| statuses(&config, &requests);
+    let usual = of(config());
+    let changed = of(Config { version_unchanged: true, keep_patients_referred_to: false, ..config() });
+    let codes = |answers: &[(u16, Option<String>)]| answers.iter().map(|answer| answer.0).collect::<Vec<_>>();
+    assert_eq!(codes(&usual), [201, 200, 201, 409]);
+    assert_eq!(codes(&changed), [201, 200, 201, 204]);
+    assert_eq!(usual[0].1, usual[1].1, "an update that changes nothing makes no version");
+    assert_ne!(changed[0].1, changed[1].1, "with the setting it makes one");
+}
+
+#[test]
+fn one_provenance_goes_with_a_request() {
+    let patient = Some(r#"{"resourceType":"Patient","id":"p"}"#);
+    let provenance = r#"{"resourceType":"Provenance","recorded":"2026-02-01T10:00:00Z","agent":[{"who":{"display":"x"}}]}"#;
+    let one = [("X-Provenance", provenance)];
+    let two = [("X-Provenance", provenance), ("X-Provenance", provenance)];
+    let requests = [
+        ("PUT", "Patient/p", &two[..], patient),
+        ("GET", "Patient/p", &[][..], None),
+        ("PUT", "Patient/p", &one[..], patient),
+    ];
+    let statuses: Vec<u16> = statuses(&config(), &requests).into_iter().map(|answer| answer.0).collect();
+    assert_eq!(statuses, [400, 404, 201]);
+}
+
 #[test]
 fn every_interaction_has_its_scenarios() {
     let scenarios = scenarios().unwrap();
     for row in &INTERACTIONS {
         let kinds = if row.name == "capabilities" {
-            vec!["success"]
+            vec![ScenarioKind::Success]
         } else {
-            vec!["success", "error", "unauthorized"]
+            vec![ScenarioKind::Success, ScenarioKind::Error, ScenarioKind::Unauthorized]
         };
         for kind in kinds {
             let found =
                 scenarios.iter().any(|scenario| scenario.interaction == row.name && scenario.kind == kind);
-            assert!(found, "{} has no scenario of kind {kind}", row.name);
+            assert!(found, "{} has no scenario of kind {kind:?}", row.name);
         }
     }
 }

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use super::args::report;
 
 pub use run::{Report, Target};
-pub use scenario::{Scenario, scenarios};
+pub use scenario::{Scenario, ScenarioKind, scenarios};
 
 /// Exit code 0: what was run holds; 1: a scenario does not hold; 2: they could not be run.
 #[derive(clap::Args)]

@@ -20,8 +20,7 @@ pub struct Scenario {
     pub title: String,
     /// The code of the interaction that it is about.
     pub interaction: String,
-    /// success, error or unauthorized.
-    pub kind: String,
+    pub kind: ScenarioKind,
     /// What must be served before the scenario can hold; until then it is not run.
     pub waiting: Option<String>,
     /// The default policy that the server must have; without one its own will do.
@@ -29,6 +28,16 @@ pub struct Scenario {
     pub steps: Vec<Step>,
     #[serde(skip)]
     pub chapter: String,
+}
+
+/// What comes of the interaction that a scenario is about.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum ScenarioKind {
+    Success,
+    Error,
+    /// Refused, or answered as if there were nothing, for who asks.
+    Unauthorized,
 }
 
 #[derive(Clone, Debug, Deserialize)]

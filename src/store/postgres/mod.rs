@@ -242,6 +242,19 @@ mod tests {
     }
 
     #[test]
+    fn the_last_who_holds_a_store_may_be_a_task() {
+        let Some(url) = database("the_last_who_holds_a_store_may_be_a_task") else { return };
+        let schema = format!("task_{}", std::process::id());
+        let options = PostgresOptions { schema, ..PostgresOptions::new(&url) };
+        let store = Postgres::open(&options, Arc::new(SystemClock)).unwrap();
+        assert!(store.snapshot(At::Latest).unwrap().get(&[2]).unwrap().is_none());
+        assert!(store.shared.pool.open() > 0);
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        runtime.block_on(async { tokio::spawn(async move { drop(store) }).await }).unwrap();
+        Postgres::destroy(&options).unwrap();
+    }
+
+    #[test]
     fn what_is_outdated_is_dropped_when_nobody_can_read_it() {
         let Some(url) = database("what_is_outdated_is_dropped_when_nobody_can_read_it") else { return };
         let schema = format!("tidied_{}", std::process::id());

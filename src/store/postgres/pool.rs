@@ -132,6 +132,20 @@ impl Pool {
     }
 }
 
+impl Drop for Pool {
+    fn drop(&mut self) {
+        let inner = self.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let idle = std::mem::take(&mut inner.idle);
+        if idle.is_empty() {
+            return;
+        }
+        // A connection waits, while it is closed, on an event loop of its own. The last who held the store may be a task of another
+        // event loop, which must not wait on a second one: that is a panic, and one while values are dropped ends the process.
+        let closing = std::thread::Builder::new().name("closing".to_owned()).spawn(move || drop(idle));
+        drop(closing.map(std::thread::JoinHandle::join));
+    }
+}
+
 /// A connection on loan.
 pub(super) struct Pooled<'p> {
     pool: &'p Pool,

@@ -1,0 +1,85 @@
+//! What is decided on one state of the store is committed only while that state still holds. What was overtaken is decided anew on
+//! the next state, for as long as somebody waits.
+use std::time::{Duration, Instant};
+
+use super::answer::Refusal;
+
+/// So often at least, however long one attempt takes.
+const ATTEMPTS_MIN: usize = 9;
+/// The longest pause between two attempts doubles with each, up to this.
+const PAUSE_MAX: Duration = Duration::from_millis(64);
+
+/// Attempts until nothing came between the state that was decided on and the commit, or until `wait` is over.
+///
+/// Whoever is overtaken pauses for a time by chance: two servers that keep step would have the same one overtaken every time.
+pub(super) fn attempted<T>(
+    wait: Duration,
+    mut attempt: impl FnMut() -> Result<T, Refusal>,
+) -> Result<T, Refusal> {
+    let begun = Instant::now();
+    let mut longest = Duration::from_millis(1);
+    let mut attempts = 0;
+    loop {
+        match attempt() {
+            Err(refusal) if refusal.is_overtaken => {
+                attempts += 1;
+                if attempts >= ATTEMPTS_MIN && begun.elapsed() >= wait {
+                    // Final, also for who called for more than this.
+                    return Err(Refusal { is_overtaken: false, ..refusal });
+                }
+                pause(longest);
+                longest = PAUSE_MAX.min(longest * 2);
+            }
+            settled => return settled,
+        }
+    }
+}
+
+fn pause(longest: Duration) {
+    // Without chance the whole pause is taken, which is as good for all but those who keep step.
+    let share = getrandom::u32().unwrap_or(u32::MAX);
+    std::thread::sleep(longest.mul_f64(f64::from(share) / f64::from(u32::MAX)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{CommitError, Sequence};
+
+    fn overtaken() -> Refusal {
+        CommitError::Conflict { readable_at: Sequence(1) }.into()
+    }
+
+    #[test]
+    fn what_is_overtaken_is_attempted_until_it_is_not() {
+        let mut attempts = 0;
+        let answer = attempted(Duration::from_secs(60), || {
+            attempts += 1;
+            if attempts < 12 { Err(overtaken()) } else { Ok(attempts) }
+        });
+        assert_eq!(answer.unwrap(), 12);
+    }
+
+    #[test]
+    fn it_ends_when_the_wait_is_over_and_is_not_begun_again_by_who_called() {
+        let mut attempts = 0;
+        let answer = attempted(Duration::ZERO, || {
+            attempted(Duration::ZERO, || {
+                attempts += 1;
+                Err::<(), _>(overtaken())
+            })
+        });
+        assert_eq!(answer.unwrap_err().kind.status(), 409);
+        assert_eq!(attempts, ATTEMPTS_MIN);
+    }
+
+    #[test]
+    fn other_refusals_are_final() {
+        let mut attempts = 0;
+        let answer = attempted(Duration::from_secs(60), || {
+            attempts += 1;
+            Err::<(), _>(Refusal::from(CommitError::Full))
+        });
+        assert!(answer.is_err() && attempts == 1);
+    }
+}
