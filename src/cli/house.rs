@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::audit::{self, Signer};
 use crate::auth::{AccessToken, Issuer, Party};
 use crate::model::Millis;
-use crate::operations::{Engine, EngineOptions, Index, SearchIndex, version_cipher};
+use crate::operations::{ContextParts, Engine, EngineOptions, Index, SearchIndex, version_cipher};
 use crate::store::{
     At, Batch, Clock as _, CommitError, Expectation, Findings, Key, Kv, Memory, Packing, Postgres,
     Repository, Sled, SledOptions, Space, StoreError, SystemClock, Write, make_private_folder,
@@ -112,16 +112,25 @@ impl House {
         let settings = settings(config).map_err(|(key, said)| format!("{key}: {said}"))?;
         let party = open.then(|| Party::open(&config.organization));
         let issuer = self.issuer(base_url)?;
-        let store = (self.kv.clone(), self.index.clone());
         let trust = trust(&config.issuers, config.introspection.as_ref(), &config.certificates, base_url)?;
-        let mut engine =
-            Engine::new(options, store, Arc::new(SystemClock), self.secret, settings, issuer, party);
+        let mut engine = Engine::new(ContextParts {
+            options,
+            kv: self.kv.clone(),
+            index: self.index.clone(),
+            packing: self.packing.clone(),
+            clock: Arc::new(SystemClock),
+            secret: self.secret,
+            settings,
+            issuer,
+            trust: Some(trust),
+            audit_signer: Some(self.audit_signer.clone()),
+            open: party,
+        });
         if let Some(folder) = &self.keys {
             engine.authorization.identity = keys::identity_keys(folder.clone());
         }
         engine.authorization.fetch_keys_with(Arc::new(Remote), config.jwks_private_networks);
-        let engine = engine.packing_as(self.packing.clone());
-        Ok(engine.trusting(trust).signing_with(self.audit_signer.clone()))
+        Ok(engine)
     }
 
     /// The issuer of tokens for a base URL.

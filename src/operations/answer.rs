@@ -1,13 +1,8 @@
 //! What comes of a request: an answer made of what was disclosed, or a refusal. Status codes are chosen here, once.
-use crate::auth::{RegistryError, SignedToken};
+use crate::auth::RegistryError;
 use crate::consent::{Disclosed, Withheld};
-use crate::model::{Issue, IssueCode, Millis, Outcome, ResourceId};
+use crate::model::{Issue, IssueCode, Millis, Outcome};
 use crate::store::{CommitError, Sequence, StoreError};
-
-use super::audit::Receipt;
-use super::capabilities::Statement;
-use super::operation_definitions::OwnDefinition;
-use super::parameters::Parameters;
 
 /// What an answer is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +26,14 @@ impl Kind {
     }
 }
 
-/// Texts that hold nothing of anybody. The constructors are all there are, and each takes a type that the text of a stored
-/// resource cannot become; an outcome says what is wrong in words of the server's own.
+/// What is known to hold nothing of anybody, by its type: nothing outside the file that implements this makes a value of the type, and
+/// that file makes it of tables, numbers and signed tokens, so that the text of a stored resource cannot become one.
+pub(super) trait HoldsNobody {
+    fn json(&self) -> String;
+}
+
+/// Texts that hold nothing of anybody. The constructors are all there are: one takes what [`HoldsNobody`]; an outcome says what is wrong
+/// in words of the server's own.
 #[derive(Clone, Debug)]
 pub struct Public {
     json: String,
@@ -44,30 +45,9 @@ impl Public {
         Self { json: outcome.to_json() }
     }
 
-    /// The CapabilityStatement, which only its own file makes, of tables.
-    pub(super) fn capabilities(statement: &Statement) -> Self {
-        Self { json: statement.json() }
-    }
-
-    /// The definition of an operation, which only its own file makes, of tables.
-    pub(super) fn definition(definition: &OwnDefinition) -> Self {
-        Self { json: definition.json() }
-    }
-
-    /// The number of an entry in the accounting of disclosures, which who entered it may not read: only what enters one makes a
-    /// [`Receipt`].
-    pub(super) fn receipt(receipt: &Receipt) -> Self {
-        Self { json: receipt.json() }
-    }
-
-    /// A token that its owner has asked for, for one patient: only an issuer makes a [`SignedToken`].
-    pub(super) fn token(token: &SignedToken, expires_in_seconds: i64, patient: &ResourceId) -> Self {
-        let out = Parameters::default()
-            .string("access_token", token.text())
-            .string("token_type", "Bearer")
-            .string("expires_in", &expires_in_seconds.to_string())
-            .reference("patient", &format!("Patient/{patient}"));
-        Self { json: out.json() }
+    /// A text of the server's own.
+    pub(super) fn of(made: &impl HoldsNobody) -> Self {
+        Self { json: made.json() }
     }
 
     #[must_use]

@@ -10,59 +10,45 @@ use crate::model::{IssueCode, Node};
 use super::answer::{Answer, Body, Kind, Refusal};
 use super::bundle_entry::Entry;
 use super::bundle_references::{Bundled, Meaning, Site, rewritten};
-use super::engine::Engine;
+use super::context::Context;
 use super::own_base::OwnBase;
-use super::request::{Headers, Payload, Preference, Request, Verb};
-use super::transaction;
+use super::request::{Headers, Preference, Request, Verb};
 
-/// A Bundle posted to the base: a batch or a transaction.
-pub(super) fn bundle(engine: &Engine, party: &Arc<Party>, request: Request) -> Result<Answer, Refusal> {
-    let Payload::Resource(tree) = &request.payload else {
-        return Err(Refusal::bad_request(IssueCode::Required, "the body holds no Bundle"));
-    };
-    let root = tree.root();
-    if root.str_at("resourceType") != Some("Bundle") {
-        return Err(Refusal::bad_request(IssueCode::Invalid, "what is posted to the base is a Bundle"));
-    }
-    match root.str_at("type") {
-        Some("batch") => {
-            super::provenance_header::refuse(&request.headers)?;
-            batch(engine, party, root, &request.headers)
-        }
-        Some("transaction") => transaction::transaction(engine, party, root, &request.headers),
-        _ => Err(Refusal::bad_request(IssueCode::Value, "the Bundle is neither a batch nor a transaction")),
-    }
-}
-
-fn batch(engine: &Engine, party: &Arc<Party>, root: Node<'_>, headers: &Headers) -> Result<Answer, Refusal> {
+/// Answers a batch; `handle` answers the request of an entry.
+pub(super) fn batch(
+    context: &Context,
+    party: &Arc<Party>,
+    (root, headers): (Node<'_>, &Headers),
+    handle: &dyn Fn(Request) -> Result<Answer, Refusal>,
+) -> Result<Answer, Refusal> {
     let parsed: Vec<Result<Entry<'_>, Refusal>> =
-        root.items_at("entry").map(|node| Entry::parse(node, &engine.options.base_url)).collect();
+        root.items_at("entry").map(|node| Entry::parse(node, &context.options.base_url)).collect();
     // Entries know nothing of what the others write, but where it says itself.
     let by_full_url: HashMap<String, String> = parsed
         .iter()
         .flatten()
         .filter_map(|entry| Some((entry.full_url?.to_owned(), put_target(entry)?)))
         .collect();
-    let bundled = Bundled { by_full_url: &by_full_url, own: OwnBase::of(&engine.options.base_url) };
+    let bundled = Bundled { by_full_url: &by_full_url, own: OwnBase::of(&context.options.base_url) };
     let requests: Vec<Result<Request, Refusal>> =
         parsed.into_iter().map(|entry| request_of(&entry?, &bundled, headers)).collect();
     let unreadable = requests.iter().filter_map(|request| request.as_ref().err());
     if let (count, Some(refusal)) = (unreadable.clone().count(), unreadable.clone().next()) {
         let line = format!("POST / entries that cannot be read: {count}");
-        engine.record_unrouted(party, line, (headers.request_id.clone(), headers.peer.clone()), refusal)?;
+        context.record_unrouted(party, line, (headers.request_id.clone(), headers.peer.clone()), refusal)?;
     }
     let mut entries = Vec::new();
     let mut on_the_grid = 0;
     for request in requests {
         let answer = request.and_then(|request| {
             let (verb, path) = (request.verb, request.path.clone());
-            let answer = engine.handle(party, request);
-            on_the_grid += u32::from(engine.grid(party, (verb, &path), &answer).is_some());
+            let answer = handle(request);
+            on_the_grid += u32::from(context.grid(party, (verb, &path), &answer).is_some());
             answer
         });
         entries.push(response_entry(answer, headers.preference));
     }
-    let mut answer = answer(engine, BundleKind::BatchResponse, entries)?;
+    let mut answer = answer(context, BundleKind::BatchResponse, entries)?;
     answer.on_the_grid = Some(on_the_grid.max(1));
     // Every entry has left its own record.
     answer.recorded = true;
@@ -148,14 +134,14 @@ fn status_line(status: u16) -> String {
 }
 
 pub(super) fn answer(
-    engine: &Engine,
+    context: &Context,
     kind: BundleKind,
     entries: Vec<BundleEntry>,
 ) -> Result<Answer, Refusal> {
     let bundle = Bundle {
         kind,
-        id: engine.fresh_id()?.to_string(),
-        time: engine.now(),
+        id: context.fresh_id()?.to_string(),
+        time: context.now(),
         total: None,
         links: Vec::new(),
         entries,

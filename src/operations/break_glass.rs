@@ -5,11 +5,11 @@ use serde_json::json;
 use crate::audit::{self, Action, BREAK_GLASS};
 use crate::auth::{AccessToken, BreakGlass, Confirmation, SignedToken};
 use crate::consent::BreakGlassMode;
-use crate::model::IssueCode;
+use crate::model::{IssueCode, ResourceId};
 use crate::store::Draft;
 
-use super::answer::{Answer, Body, Kind, Public, Refusal, RefusalKind};
-use super::parameters::Call;
+use super::answer::{Answer, Body, HoldsNobody, Kind, Public, Refusal, RefusalKind};
+use super::parameters::{Call, Parameters};
 use super::session::Session;
 use super::work::{Work, requester, task};
 
@@ -27,7 +27,7 @@ pub(super) fn break_glass(session: &Session<'_>, call: &Call<'_>) -> Result<Answ
         && party.break_glass.is_none()
         // An app that was given one patient does not give itself another.
         && party.patient_context.is_none()
-        && session.engine.settings.break_glass != BreakGlassMode::Off;
+        && session.context.settings.break_glass != BreakGlassMode::Off;
     if !may {
         return Err(Refusal::forbidden("the party may not break the glass"));
     }
@@ -37,7 +37,7 @@ pub(super) fn break_glass(session: &Session<'_>, call: &Call<'_>) -> Result<Answ
     let patient = format!("Patient/{id}");
     let signed = token(session, id.as_str(), &reason)?;
 
-    let mut draft = Draft::packed(&session.engine.packing);
+    let mut draft = Draft::packed(&session.context.packing);
     let who = party.fhir_user.clone().unwrap_or_else(|| format!("subject {}", party.subject));
     let more = json!({
         "priority": "urgent",
@@ -47,31 +47,49 @@ pub(super) fn break_glass(session: &Session<'_>, call: &Call<'_>) -> Result<Answ
     });
     draft.push(session.snapshot(), &mut task(session, Work::ReviewBreakGlass, Some(&patient), more)?)?;
     let asked = call.request.asked();
-    let mut access = session.engine.begin_record(party, (BREAK_GLASS, Action::Execute), asked)?;
+    let mut access = session.context.begin_record(party, (BREAK_GLASS, Action::Execute), asked)?;
     access.purposes = vec!["BTG".to_owned()];
     access.concern([&patient]);
     access.reason = Some(reason);
     draft.batch.writes.extend(audit::writes(&access, 0));
-    session.engine.kv.commit(draft.batch).wait()?;
+    session.context.kv.commit(draft.batch).wait()?;
 
-    let mut answer = Answer::new(Kind::Ok, Body::Public(Public::token(&signed, SECONDS, id)));
+    let mut answer =
+        Answer::new(Kind::Ok, Body::Public(Public::of(&Granted { token: &signed, patient: id })));
     answer.recorded = true;
     Ok(answer)
+}
+
+/// A token that its owner has asked for, for one patient: only an issuer makes a [`SignedToken`].
+struct Granted<'g> {
+    token: &'g SignedToken,
+    patient: &'g ResourceId,
+}
+
+impl HoldsNobody for Granted<'_> {
+    fn json(&self) -> String {
+        Parameters::default()
+            .string("access_token", self.token.text())
+            .string("token_type", "Bearer")
+            .string("expires_in", &SECONDS.to_string())
+            .reference("patient", &format!("Patient/{}", self.patient))
+            .json()
+    }
 }
 
 /// A token of the same party for the one patient and the purpose BTG.
 fn token(session: &Session<'_>, patient: &str, reason: &str) -> Result<SignedToken, Refusal> {
     let party = session.lens.party();
-    let engine = session.engine;
-    let now = engine.now() / 1_000;
+    let context = session.context;
+    let now = context.now() / 1_000;
     let token = AccessToken {
-        iss: engine.issuer().url().to_owned(),
-        aud: engine.issuer().url().to_owned(),
+        iss: context.issuer().url().to_owned(),
+        aud: context.issuer().url().to_owned(),
         sub: party.subject.clone(),
         client_id: party.client.clone(),
         iat: now,
         exp: (now + SECONDS).min(party.expires / 1_000),
-        jti: engine.fresh_id()?.to_string(),
+        jti: context.fresh_id()?.to_string(),
         scope: party.scopes.to_string(),
         role: party.role.code().to_owned(),
         organization: party.organization.clone(),
@@ -86,7 +104,7 @@ fn token(session: &Session<'_>, patient: &str, reason: &str) -> Result<SignedTok
         grant: party.grant.clone(),
         ..AccessToken::default()
     };
-    engine.issuer().signed(&token).map_err(|error| {
+    context.issuer().signed(&token).map_err(|error| {
         let outcome =
             crate::model::Outcome::error(IssueCode::Exception, "no token could be signed").because(error);
         Refusal::new(RefusalKind::Internal, outcome)

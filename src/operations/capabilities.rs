@@ -2,70 +2,23 @@
 use std::sync::{Arc, PoisonError};
 
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use crate::auth::Party;
 use crate::definitions::{ElementDef, ParamType, TypeDef, r4};
 use crate::model::{IssueCode, parse};
 use crate::search::{COMMON_FILTERS, CONTROLS, SearchParams, modifiers};
-use crate::store::{At, Repository, Sequence};
+use crate::store::{At, Repository};
 
-use super::answer::{Answer, Body, Kind, Public, Refusal};
-use super::engine::Engine;
+use super::answer::{Answer, Body, Kind, Refusal};
+use super::context::Context;
 use super::operation::{Operation, operations_of, operations_of_system};
 use super::operation_definitions::definition_url;
-use super::read::names_version;
 use super::request::Request;
+use super::statements::{Made, Mode, Variant};
 use super::table::{INTERACTIONS, Level};
+use super::validators::names_version;
 
-/// A CapabilityStatement, made of the tables and of the URLs of definitions. Nobody else can make one, so that no other text becomes
-/// public.
-pub(super) struct Statement(Arc<Value>);
-
-impl Statement {
-    pub(super) fn json(&self) -> String {
-        self.0.to_string()
-    }
-}
-
-/// Which statement is asked for: what it says depends on who asks and on what is to be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Variant {
-    mode: Mode,
-    /// Whether who asks may choose ids.
-    assigns_ids: bool,
-}
-
-/// R4 http.html#capabilities, `mode`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Mode {
-    Full,
-    Normative,
-    Terminology,
-}
-
-/// A statement, as long as these search parameters are in force and nothing of the types that it tells of was written.
-pub(super) type Kept = (Arc<SearchParams>, Vec<Option<Sequence>>, Made);
-
-/// A statement, its text and its entity tag.
-#[derive(Clone)]
-pub(super) struct Made {
-    statement: Arc<Value>,
-    text: Public,
-    tag: String,
-}
-
-impl Made {
-    fn of(statement: Value) -> Self {
-        let statement = Statement(Arc::new(statement));
-        let text = Public::capabilities(&statement);
-        let hash = Sha256::digest(text.json());
-        let tag = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        Self { statement: statement.0, text, tag }
-    }
-}
-
-pub(super) fn capabilities(engine: &Engine, party: &Party, request: &Request) -> Result<Answer, Refusal> {
+pub(super) fn capabilities(context: &Context, party: &Party, request: &Request) -> Result<Answer, Refusal> {
     let value_of = |wanted: &str| {
         let given = request.query.iter().find(|(name, value)| name == wanted && !value.is_empty());
         given.map(|(_, value)| value.as_str())
@@ -80,7 +33,7 @@ pub(super) fn capabilities(engine: &Engine, party: &Party, request: &Request) ->
         }
     };
     let variant = Variant { mode, assigns_ids: party.assign_ids };
-    let mut made = statement(engine, variant)?;
+    let mut made = statement(context, variant)?;
     if let Some(reduced) = reduced(&made.statement, value_of("_summary"), value_of("_elements"))? {
         made = Made::of(reduced);
     }
@@ -97,10 +50,10 @@ pub(super) fn capabilities(engine: &Engine, party: &Party, request: &Request) ->
 
 /// It is the same until other search parameters are in force, or a definition is stored that it names by its URL (CHOICE: URLs of
 /// definitions are told to everybody, as they are of no patient); it is large, and anybody may ask for it.
-fn statement(engine: &Engine, variant: Variant) -> Result<Made, Refusal> {
-    let snapshot = engine.kv.snapshot(At::Latest)?;
-    let params = engine.index.params(&*snapshot)?;
-    let mut kept = engine.statements.lock().unwrap_or_else(PoisonError::into_inner);
+fn statement(context: &Context, variant: Variant) -> Result<Made, Refusal> {
+    let snapshot = context.kv.snapshot(At::Latest)?;
+    let params = context.index.params(&*snapshot)?;
+    let mut kept = context.statements.0.lock().unwrap_or_else(PoisonError::into_inner);
     let repository = Repository::new(&*snapshot);
     let written: Result<Vec<_>, _> = DEFINING
         .iter()
@@ -115,8 +68,8 @@ fn statement(engine: &Engine, variant: Variant) -> Result<Made, Refusal> {
         return Ok(made.clone());
     }
     let made = Made::of(match variant.mode {
-        Mode::Terminology => terminology(engine),
-        Mode::Full | Mode::Normative => of_rest(engine, &params, variant, &Definitions::of(&repository)?),
+        Mode::Terminology => terminology(context),
+        Mode::Full | Mode::Normative => of_rest(context, &params, variant, &Definitions::of(&repository)?),
     });
     kept.insert(variant, (params, written, made.clone()));
     Ok(made)
@@ -137,10 +90,10 @@ const NORMATIVE: [&str; 10] = [
 ];
 
 /// What both sorts of statements begin with.
-fn about(engine: &Engine, kind: &str, name: &str, title: &str) -> Value {
+fn about(context: &Context, kind: &str, name: &str, title: &str) -> Value {
     json!({
         "resourceType": kind,
-        "url": format!("{}/metadata", engine.options.base_url),
+        "url": format!("{}/metadata", context.options.base_url),
         "version": env!("CARGO_PKG_VERSION"),
         "name": name,
         "title": title,
@@ -151,13 +104,13 @@ fn about(engine: &Engine, kind: &str, name: &str, title: &str) -> Value {
         "software": {
             "name": "Chartward", "version": env!("CARGO_PKG_VERSION"), "releaseDate": env!("BUILD_DATE")
         },
-        "implementation": {"description": "Chartward", "url": engine.options.base_url},
+        "implementation": {"description": "Chartward", "url": context.options.base_url},
     })
 }
 
-fn of_rest(engine: &Engine, params: &SearchParams, variant: Variant, stored: &Definitions) -> Value {
+fn of_rest(context: &Context, params: &SearchParams, variant: Variant, stored: &Definitions) -> Value {
     let about_resources = About {
-        base_url: &engine.options.base_url,
+        base_url: &context.options.base_url,
         params,
         assigns_ids: variant.assigns_ids,
         profiles: &stored.profiles,
@@ -170,17 +123,17 @@ fn of_rest(engine: &Engine, params: &SearchParams, variant: Variant, stored: &De
         "patchFormat": ["application/json-patch+json", "application/fhir+json", "application/fhir+xml"],
         "rest": [{
             "mode": "server",
-            "security": security(engine),
+            "security": security(context),
             "resource": resources.collect::<Vec<Value>>(),
             "interaction": system_interactions(),
-            "operation": operations_of_system().map(|one| operation(&engine.options.base_url, one)).collect::<Vec<Value>>(),
+            "operation": operations_of_system().map(|one| operation(&context.options.base_url, one)).collect::<Vec<Value>>(),
             "searchParam": CONTROLS.iter().filter(|(name, ..)| *name != "_cursor").map(|(name, _, says)| {
                 json!({"name": name, "type": "special", "documentation": says})
             }).collect::<Vec<Value>>(),
         }],
     });
     let mut statement =
-        with(about(engine, "CapabilityStatement", "Chartward", "Chartward FHIR server"), rest);
+        with(about(context, "CapabilityStatement", "Chartward", "Chartward FHIR server"), rest);
     if let (Some(members), false) = (statement.as_object_mut(), stored.instantiates.is_empty()) {
         members.insert("instantiates".to_owned(), json!(stored.instantiates));
     }
@@ -234,10 +187,10 @@ const DEFINING: [&str; 2] = ["StructureDefinition", "CapabilityStatement"];
 
 /// What the server knows of code systems (R4 terminologycapabilities.html): hierarchies for `:below` and `:above`, and no
 /// operations of a terminology service.
-fn terminology(engine: &Engine) -> Value {
+fn terminology(context: &Context) -> Value {
     let systems: Vec<Value> =
         r4().hierarchical_systems().into_iter().map(|url| json!({"uri": url, "subsumption": true})).collect();
-    let about = about(engine, "TerminologyCapabilities", "ChartwardTerminology", "Chartward: terminology");
+    let about = about(context, "TerminologyCapabilities", "ChartwardTerminology", "Chartward: terminology");
     with(about, json!({"codeSystem": systems, "codeSearch": "explicit"}))
 }
 
@@ -288,8 +241,8 @@ fn served() -> impl Iterator<Item = &'static TypeDef> {
 }
 
 /// How clients get access (SMART App Launch 2.2, "Conformance": the older form beside the well-known one).
-fn security(engine: &Engine) -> Value {
-    let desk = engine.desk();
+fn security(context: &Context) -> Value {
+    let desk = context.desk();
     let uris = [
         ("token", "/auth/token"),
         ("authorize", "/auth/authorize"),

@@ -8,8 +8,8 @@ use crate::store::{Change, Current, Derived, Expectation, Method};
 
 use super::answer::{Refusal, RefusalKind};
 use super::erase::Plan;
+use super::prepared::{Input, Planned};
 use super::session::Session;
-use super::write::{Input, Planned};
 
 /// More resources are not deleted with one commit.
 const DELETED_MAX: usize = 10_000;

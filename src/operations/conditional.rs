@@ -9,10 +9,10 @@ use crate::store::{Expectation, Report, Search, View, Way};
 
 use super::answer::{Answer, Body, Kind, Refusal, RefusalKind};
 use super::lookup::looked_up;
+use super::prepared::{Input, Prepared};
 use super::request::query_text;
 use super::search::finding;
 use super::session::Session;
-use super::write::{Input, Prepared};
 use super::{delete, patch, update};
 
 /// What the criteria find.
@@ -40,7 +40,7 @@ pub(super) fn matches(
             format!("the criterion `{name}` has no value"),
         ));
     }
-    let reading = session.reading(session.engine.now(), false);
+    let reading = session.reading(session.context.now(), false);
     let query = parse_query(&reading, def, criteria)
         .map_err(|error| Refusal::bad_request(IssueCode::Invalid, error.message))?;
     if query.filters.is_empty() {
@@ -111,9 +111,9 @@ pub(super) fn update(
                     return Ok(with(update::planned(session, def, &given, valid, input)?, expectations));
                 }
                 (_, Some(assigned)) => assigned.clone(),
-                (None, None) => session.engine.fresh_id()?,
+                (None, None) => session.context.fresh_id()?,
             };
-            let mut planned = super::write::put(session, valid, fresh, None)?;
+            let mut planned = super::prepared::put(session, valid, fresh, None)?;
             planned.expectations.extend(expectations);
             return Ok(Prepared::Change(Box::new(planned)));
         }

@@ -85,7 +85,7 @@ impl<'r, 's> ConditionalReferences<'r, 's> {
         for Coming { def: of, resource, target } in
             self.coming.iter().filter(|coming| coming.def.id == def.id)
         {
-            let reading = self.session.reading(self.session.engine.now(), false);
+            let reading = self.session.reading(self.session.context.now(), false);
             let query = parse_query(&reading, of, pairs)
                 .map_err(|error| Refusal::bad_request(IssueCode::Invalid, error.message))?;
             let own = entries(&self.session.params, *resource);

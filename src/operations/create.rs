@@ -3,9 +3,9 @@ use crate::definitions::TypeDef;
 
 use super::answer::Refusal;
 use super::conditional::{Matches, matches};
+use super::prepared::{Input, Prepared, existing, existing_unread, put};
 use super::request::decode_pairs;
 use super::session::{Seen, Session};
-use super::write::{Input, Prepared, existing, existing_unread, put};
 
 pub(super) fn prepare(
     session: &Session<'_>,
@@ -35,7 +35,7 @@ pub(super) fn prepare(
     }
     let id = match &input.assigned {
         Some(id) => id.clone(),
-        None => session.engine.fresh_id()?,
+        None => session.context.fresh_id()?,
     };
     let mut planned = put(session, valid, id, None)?;
     planned.expectations.extend(expectations);

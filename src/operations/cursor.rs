@@ -10,7 +10,7 @@ use crate::model::{IssueCode, Millis, encode};
 use crate::store::Way;
 
 use super::answer::Refusal;
-use super::engine::Engine;
+use super::context::Context;
 use super::request::{Payload, Request, decode_pairs};
 
 /// How long a cursor is good for, in milliseconds; the store keeps old states as long.
@@ -89,7 +89,7 @@ const NOT_YOURS: &str = "the page link is none of yours";
 /// Parameters that say how to answer: they stand beside a cursor, and may be added to it.
 const ANSWER_PARAMETERS: [&str; 2] = ["_format", "_pretty"];
 
-impl Engine {
+impl Context {
     /// The URL of another page of the same query, of a path below the base. `query` is what was asked, encoded.
     pub(super) fn page_link(
         &self,

@@ -8,8 +8,8 @@ use crate::store::{Change, Derived, Method};
 use super::answer::{Answer, Body, Kind, Refusal};
 use super::cascade;
 use super::precondition;
+use super::prepared::{Input, Planned, Prepared};
 use super::session::{Session, Writable};
-use super::write::{Input, Planned, Prepared};
 
 pub(super) fn prepare(
     session: &Session<'_>,

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::audit::{self, Action, ERASE, Erased};
 use crate::definitions::r4;
-use crate::model::{Issue, IssueCode, JsonKind, Node, Reference, ReferenceTarget, ResourceId, parse};
+use crate::model::{Issue, IssueCode, ResourceId, parse};
 use crate::store::{Current, Draft};
 
 use super::answer::{Answer, Refusal, RefusalKind};
+use super::attached::binaries_of;
 use super::parameters::{Call, Parameters};
 use super::session::Session;
 
@@ -18,8 +19,8 @@ const BY_NAMING: [&str; 3] = ["Provenance", "Task", "Binary"];
 
 /// `reason` (text). Answers with how many resources and versions were erased, and with the references of what stays.
 pub(super) fn erase(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
-    let (engine, party) = (session.engine, session.lens.party());
-    if !engine.may_administer(party) {
+    let (context, party) = (session.context, session.lens.party());
+    if !context.may_administer(party) {
         return Err(Refusal::forbidden("this is for administrators"));
     }
     let (id, reason) = (call.id()?, call.reason(1)?);
@@ -43,12 +44,12 @@ pub(super) fn erase(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Re
     let resources = plan.erased.len();
     let patient = format!("Patient/{id}");
     let asked = call.request.asked();
-    let mut access = session.engine.begin_record(session.lens.party(), (ERASE, Action::Execute), asked)?;
+    let mut access = session.context.begin_record(session.lens.party(), (ERASE, Action::Execute), asked)?;
     access.concern([&patient]);
     access.reason = Some(reason.to_owned());
     access.erased = Some(Erased { resources, versions });
     draft.batch.writes.extend(audit::writes(&access, 0));
-    session.engine.kv.commit(draft.batch).wait()?;
+    session.context.kv.commit(draft.batch).wait()?;
 
     let mut out = Parameters::default().count("resources", resources).count("versions", versions);
     for reference in &plan.kept {
@@ -129,16 +130,4 @@ impl Plan {
         }
         Ok(())
     }
-}
-
-/// The ids of the Binaries that a resource refers to, by a reference or an address.
-pub(super) fn binaries_of(resource: Node<'_>) -> Vec<ResourceId> {
-    let texts = resource.subtree().filter(|node| node.kind() == JsonKind::String);
-    texts
-        .filter(|node| matches!(node.key(), "reference" | "url"))
-        .filter_map(|node| match Reference::parse(node.text()).target {
-            ReferenceTarget::Relative(key) if key.type_name == "Binary" => Some(key.id.clone()),
-            _ => None,
-        })
-        .collect()
 }

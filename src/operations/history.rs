@@ -11,8 +11,8 @@ use crate::store::{
 
 use super::answer::{Answer, Body, Kind, Refusal};
 use super::cursor::Cursor;
+use super::place::Place;
 use super::request::{Request, encode};
-use super::route::Place;
 use super::session::{Seen, Session};
 
 /// How many versions of one resource are counted for the total, where they are more than a page.
@@ -46,15 +46,15 @@ pub(super) fn history(session: &Session<'_>, place: &Place, request: &Request) -
         Place::Version(..) | Place::Compartment(..) => return Err(Refusal::not_found()),
     };
     let path = request.path.join("/");
-    let options = &session.engine.options;
+    let options = &session.context.options;
     let len = asked.count.unwrap_or(options.page_len_default).min(options.page_len_max);
     let cursor = match &asked.cursor {
-        Some(cursor) => Some(session.engine.cursor(cursor, session.lens.party(), &path)?),
+        Some(cursor) => Some(session.context.cursor(cursor, session.lens.party(), &path)?),
         None => None,
     };
     // Data are as of the first page, consent is as of now.
     let sequence = cursor.as_ref().map_or(session.snapshot().sequence(), |cursor| Sequence(cursor.sequence));
-    let then = session.engine.kv.snapshot(At::Sequence(sequence))?;
+    let then = session.context.kv.snapshot(At::Sequence(sequence))?;
     let mut walk =
         Walk { session, then: Repository::new(&*then), scope, asked: &asked, rows: HashMap::new() };
     let page = walk.page(len, cursor.as_ref())?;
@@ -62,17 +62,17 @@ pub(super) fn history(session: &Session<'_>, place: &Place, request: &Request) -
     let mut links =
         vec![("self", if asked.used.is_empty() { base.clone() } else { format!("{base}?{}", asked.used) })];
     if let Some(HistoryPlace { sequence: version, row }) = page.last.filter(|_| page.has_next) {
-        let made = session.engine.now();
+        let made = session.context.now();
         let first_asked = cursor.map_or(made, |cursor| cursor.first_asked);
         let offset = usize::try_from(version.0).unwrap_or(usize::MAX);
         let (sequence, way, total) = (sequence.0, Way::Onward, page.total);
         let cursor = Cursor { sequence, row, included: 0, offset, way, total, made, first_asked };
-        links.push(("next", session.engine.page_link(&cursor, session.lens.party(), (&path, &asked.used))?));
+        links.push(("next", session.context.page_link(&cursor, session.lens.party(), (&path, &asked.used))?));
     }
     let bundle = Bundle {
         kind: BundleKind::History,
-        id: session.engine.fresh_id()?.to_string(),
-        time: session.engine.now(),
+        id: session.context.fresh_id()?.to_string(),
+        time: session.context.now(),
         total: page.total,
         links,
         entries: page.entries,
@@ -150,7 +150,7 @@ impl Walk<'_, '_> {
         let counted_max = match self.scope {
             HistoryScope::Row(_) => COUNTED_MAX,
             HistoryScope::Type(_) | HistoryScope::System => {
-                len.saturating_add(self.session.engine.options.total_unasked_max)
+                len.saturating_add(self.session.context.options.total_unasked_max)
             }
         };
         let (mut page, mut seen) = (Page::default(), 0_usize);
@@ -297,7 +297,7 @@ impl Walk<'_, '_> {
         let Some(shown) = session.lens.show_before(decided_by, &version_id, later)? else { return Ok(None) };
         let reference = format!("{}/{}", stored.def.name, stored.id);
         Ok(Some(BundleEntry {
-            full_url: Some(format!("{}/{reference}", session.engine.options.base_url)),
+            full_url: Some(format!("{}/{reference}", session.context.options.base_url)),
             resource: (!is_deletion).then_some(shown),
             request: Some(asked_for(stored.def, stored.method, &reference)),
             response: Some(EntryResponse {

@@ -63,7 +63,7 @@ pub(super) fn hold(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Ref
     let mut work = task(session, Work::Hold, Some(&patient), more)?;
     let hold = Hold {
         reason,
-        since: Temporal::from_millis(session.engine.now()).to_text(),
+        since: Temporal::from_millis(session.context.now()).to_text(),
         by: session.lens.party().subject.clone(),
         task: Some(work.id.to_string()),
     };
@@ -97,7 +97,7 @@ fn set(
     let id = call.id()?;
     let key = key(id.as_str());
     let before = session.snapshot().get(&key)?;
-    let mut draft = Draft::packed(&session.engine.packing);
+    let mut draft = Draft::packed(&session.context.packing);
     let sequence = before.as_ref().map(|(_, sequence)| *sequence);
     draft.batch.expectations.push(Expectation::Key { key: key.clone(), sequence });
     let before: Option<Hold> = before.and_then(|(value, _)| serde_json::from_slice(&value).ok());
@@ -110,7 +110,7 @@ fn set(
         draft.push(session.snapshot(), work)?;
     }
     draft.batch.writes.push(Write { key, value, stamps: Vec::new() });
-    session.engine.kv.commit(draft.batch).wait()?;
+    session.context.kv.commit(draft.batch).wait()?;
     let out = Parameters::default().boolean("held", is_held);
     session.about(out.json(), BTreeSet::from([format!("Patient/{id}")]))
 }

@@ -11,7 +11,7 @@ use super::work::is_closed_work;
 
 /// Refuses a resource that refers to what the party does not see.
 pub(super) fn check_references(session: &Session<'_>, resource: Node<'_>) -> Result<(), Refusal> {
-    if !session.engine.options.referential_integrity {
+    if !session.context.options.referential_integrity {
         return Ok(());
     }
     for node in resource.subtree().filter(|node| node.key() == "reference" && node.kind() == JsonKind::String)
@@ -92,7 +92,7 @@ pub(super) fn check_referrers(
     def: &TypeDef,
     id: &ResourceId,
 ) -> Result<Vec<Expectation>, Refusal> {
-    let options = &session.engine.options;
+    let options = &session.context.options;
     let is_kept_patient = &*def.name == "Patient" && options.keep_patients_referred_to;
     if !options.referential_integrity && !is_kept_patient {
         return Ok(Vec::new());
@@ -114,7 +114,7 @@ pub(super) fn check_referrers(
 
 /// How many resources refer to one that the party knows of and the same request does not delete; one more than are counted at most.
 pub(super) fn referrers(session: &Session<'_>, def: &TypeDef, id: &ResourceId) -> Result<usize, Refusal> {
-    let knows_all = session.engine.options.referential_integrity && session.lens.keeps_record();
+    let knows_all = session.context.options.referential_integrity && session.lens.keeps_record();
     let mut count = 0;
     for source in r4().resources().filter(|source| &*source.name != "AuditEvent") {
         let mut rows = Vec::new();

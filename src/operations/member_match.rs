@@ -1,7 +1,6 @@
 //! `Patient/$member-match` (HRex 1.0): an insurer finds its new member by what it knows of the person and of the coverage that
 //! went before, and hands in the member's Consent.
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
@@ -9,7 +8,7 @@ use crate::audit::{self, Action};
 use crate::auth::Permission;
 use crate::consent::{Code, CodeSystem, Criterion, Status, compile};
 use crate::definitions::r4;
-use crate::model::{Issue, IssueCode, Millis, Node, ResourceId, parse};
+use crate::model::{Issue, IssueCode, Node, ResourceId, parse};
 use crate::search::{Filter, fold, parse_query};
 use crate::store::{Current, Draft};
 
@@ -53,7 +52,7 @@ pub(super) fn member_match(session: &Session<'_>, call: &Call<'_>) -> Result<Ans
         return Err(Refusal::forbidden("the token has no scope to create Consents"));
     }
     is_hrex(session, consent)?;
-    if !session.engine.member_matches.may_try(&party.client, session.engine.now()) {
+    if !session.context.member_matches.may_try(&party.client, session.context.now()) {
         return Err(no_match());
     }
     let found = matching(session, member, coverage)?;
@@ -70,7 +69,7 @@ pub(super) fn member_match(session: &Session<'_>, call: &Call<'_>) -> Result<Ans
             {"name": "MemberId", "valueReference": {"reference": patient}},
         ],
     });
-    let shown = session.lens.show_match(text.to_string(), patient, session.engine.now());
+    let shown = session.lens.show_match(text.to_string(), patient, session.context.now());
     let mut answer = Answer::new(Kind::Ok, Body::Disclosed(shown.ok_or_else(no_match)?));
     answer.recorded = true;
     Ok(answer)
@@ -116,7 +115,7 @@ fn is_hrex(session: &Session<'_>, consent: Node<'_>) -> Result<(), Refusal> {
     if bound("start").is_none() || bound("end").is_none() {
         return wrong("provision.period", "the Consent has no period with a start and an end");
     }
-    if program.period.end <= session.engine.now() {
+    if program.period.end <= session.context.now() {
         return wrong("provision.period", "the period of the Consent is over");
     }
     let mut names_own = false;
@@ -160,27 +159,6 @@ fn is_hrex(session: &Session<'_>, consent: Node<'_>) -> Result<(), Refusal> {
     if names_own { Ok(()) } else { wrong("provision.actor", "no actor is the organization of the client") }
 }
 
-/// How often one client may try, and in which time: so nobody finds members by trying numbers.
-const TRIES_MAX: u32 = 600;
-const TRIES_WINDOW_MS: Millis = 60 * 60 * 1_000;
-
-/// Tries by client: how many, and when the first was.
-#[derive(Default)]
-pub(super) struct MemberMatches(Mutex<HashMap<String, (u32, Millis)>>);
-
-impl MemberMatches {
-    fn may_try(&self, client: &str, now: Millis) -> bool {
-        // Clients are registered: they are not many.
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (tries, first) = known.entry(client.to_owned()).or_insert((0, now));
-        if now - *first >= TRIES_WINDOW_MS {
-            (*tries, *first) = (0, now);
-        }
-        *tries = tries.saturating_add(1);
-        *tries <= TRIES_MAX
-    }
-}
-
 /// The Patients who are called and born as the member is and have a coverage of the number.
 fn matching(
     session: &Session<'_>,
@@ -202,7 +180,7 @@ fn matching(
 /// The Patients of a birth date and family name, whoever may see them; none if they are too many to tell apart.
 fn namesakes(session: &Session<'_>, member: Node<'_>) -> Result<Vec<Current>, Refusal> {
     let Some(patients) = r4().resource("Patient") else { return Ok(Vec::new()) };
-    let reading = session.reading(session.engine.now(), false);
+    let reading = session.reading(session.context.now(), false);
     let mut found = BTreeMap::new();
     let families = member.items_at("name").filter_map(|name| name.str_at("family"));
     for family in families.filter(|family| !family.trim().is_empty()) {
@@ -285,7 +263,7 @@ fn member_identifier(patient: Node<'_>, id: &ResourceId, session: &Session<'_>) 
             identifier.str_at("system").map(str::to_owned),
             identifier.str_at("value").unwrap_or_default().to_owned(),
         ),
-        None => (Some(format!("{}/Patient", session.engine.options.base_url)), id.to_string()),
+        None => (Some(format!("{}/Patient", session.context.options.base_url)), id.to_string()),
     };
     match system {
         Some(system) => json!({"type": kind, "system": system, "value": value}),
@@ -304,13 +282,13 @@ fn file(session: &Session<'_>, call: &Call<'_>, consent: Node<'_>, patient: &str
     }
     // The patient's own denials stand: several Consents combine as they always do.
     let mut change = made(session, &resource).map_err(|_| no_match())?;
-    let mut draft = Draft::packed(&session.engine.packing);
+    let mut draft = Draft::packed(&session.context.packing);
     draft.push(session.snapshot(), &mut change)?;
     let party = session.lens.party();
     let asked = call.request.asked();
-    let mut access = session.engine.begin_record(party, ("$member-match", Action::Execute), asked)?;
+    let mut access = session.context.begin_record(party, ("$member-match", Action::Execute), asked)?;
     super::audit::add_change(&mut access, &change);
     draft.batch.writes.extend(audit::writes(&access, 0));
-    session.engine.kv.commit(draft.batch).wait()?;
+    session.context.kv.commit(draft.batch).wait()?;
     Ok(())
 }

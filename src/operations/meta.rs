@@ -15,12 +15,13 @@ use crate::store::{Current, Stored, View};
 use crate::validate::{Incoming, Rules, Valid};
 
 use super::answer::{Answer, Body, Kind, Refusal, RefusalKind};
+use super::commit::committed;
 use super::parameters::Call;
+use super::place::Place;
+use super::prepared::{Planned, put, settled};
 use super::request::{Headers, Preference};
-use super::route::Place;
 use super::session::{Seen, Session, Writable};
 use super::work::remade;
-use super::write::{Planned, committed, put, settled};
 
 /// The parts of Meta that are told, added and taken off, and the search parameters that know them.
 const PARTS: [(&str, &str); 3] = [("security", "_security"), ("tag", "_tag"), ("profile", "_profile")];
@@ -72,7 +73,7 @@ pub(super) fn meta(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Ref
             .collect();
         found.push((part, listed));
     }
-    Ok(Answer::new(Kind::Ok, Body::Disclosed(Disclosed::meta_in_use(&found, session.engine.now()))))
+    Ok(Answer::new(Kind::Ok, Body::Disclosed(Disclosed::meta_in_use(&found, session.context.now()))))
 }
 
 /// `meta`: what is to be added. Answers with what there is then.
@@ -142,7 +143,7 @@ fn changed(
     let headers = Headers { preference: Preference::Representation, ..call.request.headers.clone() };
     let party = Arc::new(session.lens.party().clone());
     let asked = (call.request.asked(), headers.preference);
-    let mut answer = committed(session.engine, &party, (name, Action::Update), asked, &|session| {
+    let mut answer = committed(session.context, &party, (name, Action::Update), asked, &|session| {
         let Writable::Resource { current, stored, is_whole, .. } =
             session.look_to_write(&[Permission::Update], def, id)?
         else {

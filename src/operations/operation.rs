@@ -12,10 +12,10 @@ use super::erase::erase;
 use super::hold::{hold, release_hold};
 use super::member_match::member_match;
 use super::meta::{meta, meta_add, meta_delete};
-use super::parameters::Call;
+use super::parameters::{Call, Takes};
+use super::place::Place;
 use super::remove_subject::remove_subject;
 use super::request::Verb;
-use super::route::Place;
 use super::session::Session;
 use super::table::{Code, Interaction, Level};
 
@@ -23,18 +23,6 @@ use Definition::{Elsewhere, Own};
 
 /// How an operation is carried out.
 type Act = for<'s> fn(&Session<'s>, &Call<'_>) -> Result<Answer, Refusal>;
-
-/// A parameter that an operation takes (R4 operationdefinition.html): the router refuses every other.
-#[derive(Clone, Copy, Debug)]
-pub struct Takes {
-    pub name: &'static str,
-    pub min: u32,
-    /// A number, or `*`.
-    pub max: &'static str,
-    /// A data type or a type of resource.
-    pub of_type: &'static str,
-    pub says: &'static str,
-}
 
 /// What defines an operation.
 #[derive(Clone, Copy, Debug)]

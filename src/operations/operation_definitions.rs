@@ -2,15 +2,16 @@
 //! is named, of Chartward's own there is one to read at the server itself.
 use serde_json::{Value, json};
 
-use super::answer::{Answer, Body, Kind, Public};
-use super::operation::{Definition, OPERATIONS, Operation, Takes};
+use super::answer::{Answer, Body, HoldsNobody, Kind, Public};
+use super::operation::{Definition, OPERATIONS, Operation};
+use super::parameters::Takes;
 use super::table::Level;
 
 /// An OperationDefinition of Chartward's own. Nobody else can make one, so that no other text becomes public by its name.
-pub(super) struct OwnDefinition(Value);
+struct OwnDefinition(Value);
 
-impl OwnDefinition {
-    pub(super) fn json(&self) -> String {
+impl HoldsNobody for OwnDefinition {
+    fn json(&self) -> String {
         self.0.to_string()
     }
 }
@@ -70,7 +71,7 @@ pub(super) fn own_definition(base_url: &str, id: &str) -> Option<Answer> {
         "instance": at(Level::Instance),
         "parameter": parameters,
     });
-    Some(Answer::new(Kind::Ok, Body::Public(Public::definition(&OwnDefinition(definition)))))
+    Some(Answer::new(Kind::Ok, Body::Public(Public::of(&OwnDefinition(definition)))))
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use crate::model::Millis;
 use crate::store::{At, Batch, Direction, Flow, KeyRange, Sequence, Snapshot, Write, page_queries};
 
 use super::answer::Refusal;
+use super::context::Context;
 use super::cursor::CURSOR_MS_MAX;
-use super::engine::Engine;
 
 /// So many queries of one client, for one user, are kept in the time that a link is good for; the oldest makes room for another.
 const QUERIES_MAX: usize = 256;
@@ -23,7 +23,7 @@ type Hash = [u8; 16];
 /// What the key of a query is sealed with beside it.
 const BOUND: &str = "page-query";
 
-impl Engine {
+impl Context {
     /// Keeps a query, and gives its name.
     pub(super) fn keep_query(&self, party: &Party, packed: &[u8], now: Millis) -> Result<Hash, Refusal> {
         let hash = first(&Sha256::digest(packed));

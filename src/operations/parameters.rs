@@ -7,13 +7,24 @@ use crate::fhirpath::encode_base64;
 use crate::model::{Issue, IssueCode, Millis, Node, ResourceId, Temporal};
 
 use super::answer::{Refusal, RefusalKind};
-use super::operation::Takes;
+use super::place::Place;
 use super::request::{Payload, Request};
-use super::route::Place;
 use super::session::Session;
 
 /// A reason has at most so many letters.
 const REASON_LEN_MAX: usize = 1_000;
+
+/// A parameter that an operation takes (R4 operationdefinition.html): the router refuses every other.
+#[derive(Clone, Copy, Debug)]
+pub struct Takes {
+    pub name: &'static str,
+    pub min: u32,
+    /// A number, or `*`.
+    pub max: &'static str,
+    /// A data type or a type of resource.
+    pub of_type: &'static str,
+    pub says: &'static str,
+}
 
 /// A call of an operation.
 pub(super) struct Call<'r> {

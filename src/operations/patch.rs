@@ -7,8 +7,8 @@ use crate::validate::{Incoming, Rules, Valid};
 
 use super::answer::{Refusal, RefusalKind};
 use super::precondition;
+use super::prepared::{Input, InputBody, Prepared, put, settled};
 use super::session::{Session, Writable};
-use super::write::{Input, InputBody, Prepared, put, settled};
 
 pub(super) fn prepare(
     session: &Session<'_>,
@@ -41,7 +41,7 @@ pub(super) fn prepare(
             )
         })?,
         InputBody::Valid(valid) if &*valid.def().name == "Parameters" => {
-            let now = Temporal::from_millis(session.engine.now());
+            let now = Temporal::from_millis(session.context.now());
             apply_patch(&text, valid.root(), now).map_err(unprocessable)?
         }
         InputBody::Valid(_) | InputBody::None => {

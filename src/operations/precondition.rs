@@ -3,8 +3,8 @@
 use crate::model::{IssueCode, Millis};
 
 use super::answer::Refusal;
-use super::read::{entity_tag, http_date};
 use super::request::Headers;
+use super::validators::{entity_tag, http_date};
 
 /// What is there: its version id, and when it was written. `None` where there is nothing, or what was there is deleted.
 pub(super) type State<'s> = Option<(&'s str, Millis)>;

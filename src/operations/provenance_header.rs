@@ -2,17 +2,17 @@
 //! commit. Its target is filled in here.
 use serde_json::{Value, json};
 
-use crate::definitions::r4;
+use crate::definitions::{TypeDef, r4};
 use crate::model::{IssueCode, SyntaxError, parse};
 use crate::store::Change;
 use crate::validate::{Incoming, Rules, Valid};
 
 use super::answer::{Refusal, RefusalKind};
-use super::engine::permit;
-use super::request::{Headers, Verb};
-use super::route::route;
+use super::place::{Place, permit};
+use super::prepared::{Planned, check_scope, put};
+use super::request::Headers;
 use super::session::Session;
-use super::write::{Planned, check_scope, put};
+use super::table::{Code, INTERACTIONS, Interaction};
 
 /// Reads the header of a create, update, patch or transaction.
 ///
@@ -73,9 +73,15 @@ pub(super) fn plan(
     let tree = parse(provenance.to_string().into_bytes()).map_err(unreadable)?;
     let valid = Valid::check(Incoming::new(tree), r4(), Rules::default())
         .map_err(|outcome| Refusal::new(RefusalKind::Unprocessable, outcome))?;
-    let (row, place) = route(Verb::Post, &["Provenance".to_owned()])?;
-    permit(session.lens.party(), row, &place)?;
-    let planned = put(session, &valid, session.engine.fresh_id()?, None)?;
+    let (row, def) = posted().ok_or_else(Refusal::not_found)?;
+    permit(session.lens.party(), row, &Place::Type(def))?;
+    let planned = put(session, &valid, session.context.fresh_id()?, None)?;
     check_scope(session, row, &planned)?;
     Ok(planned)
+}
+
+/// The row by which a Provenance would be posted.
+fn posted() -> Option<(&'static Interaction, &'static TypeDef)> {
+    let row = INTERACTIONS.iter().find(|row| row.code == Code::Create)?;
+    Some((row, r4().resource("Provenance")?))
 }

@@ -68,7 +68,7 @@ pub(super) fn remove_subject(session: &Session<'_>, call: &Call<'_>) -> Result<A
     let provenance = json!({
         "resourceType": "Provenance",
         "target": [{"reference": reference}],
-        "recorded": Temporal::from_millis(session.engine.now()).to_text(),
+        "recorded": Temporal::from_millis(session.context.now()).to_text(),
         "reason": [{"text": reason}],
         "activity": {"coding": [{
             "system": "http://terminology.hl7.org/CodeSystem/v3-DataOperation", "code": "UPDATE", "display": "revise"
@@ -82,20 +82,20 @@ pub(super) fn remove_subject(session: &Session<'_>, call: &Call<'_>) -> Result<A
     let made = format!("Provenance/{}", change.id);
     // It is about those whose the resource still is.
     change.belongs.retain(|(_, subject)| *subject != *key.id.as_str());
-    let mut draft = Draft::packed(&session.engine.packing);
+    let mut draft = Draft::packed(&session.context.packing);
     draft.expect(session.repository().unchanged(&current));
     expectations.into_iter().for_each(|expectation| draft.expect(expectation));
     draft.push(session.snapshot(), &mut change)?;
     draft.take_off(session.snapshot().sequence(), &reference, key.id.as_str());
     let asked = call.request.asked();
-    let mut access = session.engine.begin_record(party, ("$remove-subject", Action::Update), asked)?;
+    let mut access = session.context.begin_record(party, ("$remove-subject", Action::Update), asked)?;
     access.reason = Some(reason);
     access.concern(&subjects);
     super::audit::add_change(&mut access, &change);
     draft.batch.writes.extend(audit::writes(&access, 0));
-    session.engine.kv.commit(draft.batch).wait()?;
+    session.context.kv.commit(draft.batch).wait()?;
     let mut answer = Answer::new(Kind::Created, Body::None);
-    answer.location = Some(format!("{}/{made}", session.engine.options.base_url));
+    answer.location = Some(format!("{}/{made}", session.context.options.base_url));
     answer.recorded = true;
     Ok(answer)
 }

@@ -4,31 +4,9 @@ use crate::model::{Issue, IssueCode, ResourceId, VersionId};
 
 use super::answer::{Refusal, RefusalKind};
 use super::operation::{Operation, operations_of, operations_of_system};
+use super::place::Place;
 use super::request::Verb;
 use super::table::{INTERACTIONS, Interaction, Level};
-
-/// What a path names.
-#[derive(Clone, Debug)]
-pub enum Place {
-    System,
-    Type(&'static TypeDef),
-    Instance(&'static TypeDef, ResourceId),
-    Version(&'static TypeDef, ResourceId, VersionId),
-    /// What belongs to a resource: of one type, or of all.
-    Compartment(&'static TypeDef, ResourceId, Option<&'static TypeDef>),
-}
-
-impl Place {
-    /// The type, if it names one.
-    #[must_use]
-    pub fn def(&self) -> Option<&'static TypeDef> {
-        match self {
-            Self::System => None,
-            Self::Type(def) | Self::Instance(def, _) | Self::Version(def, ..) => Some(def),
-            Self::Compartment(_, _, member) => *member,
-        }
-    }
-}
 
 /// What a request is called, and the type that it is about (empty: none or all), for who counts requests.
 #[must_use]

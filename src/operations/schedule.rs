@@ -5,10 +5,10 @@ use std::time::Duration;
 use crate::auth::{Party, Recording};
 
 use super::answer::{Answer, Body, Refusal};
-use super::engine::Engine;
+use super::context::Context;
 use super::request::Verb;
 
-impl Engine {
+impl Context {
     /// The grid of an answer; `None` where it is given as soon as it is there. On the grid is what shows nothing of anybody (refusals,
     /// searches that find nothing) and every write and Bundle. Not so for the own organization's systems and technicians, whose work is on
     /// what is stored, hidden or not.

@@ -13,15 +13,15 @@ use crate::store::{
 };
 
 use super::answer::{Answer, Body, Kind, Refusal};
-use super::engine::Engine;
-use super::route::Place;
+use super::context::Context;
+use super::place::Place;
 use super::table::{Code, Interaction};
 
 /// How a version is shown, by its id; the newest with the facts that are kept of its row.
 type Show<'a> = dyn Fn(Option<&Current>, &Stored, &str) -> Result<Option<Disclosed>, StoreError> + 'a;
 
 pub(super) struct Session<'s> {
-    pub(super) engine: &'s Engine,
+    pub(super) context: &'s Context,
     pub(super) lens: Lens<'s>,
     /// The search parameters that are in force.
     pub(super) params: Arc<SearchParams>,
@@ -37,15 +37,15 @@ pub(super) struct Session<'s> {
 
 impl<'s> Session<'s> {
     pub(super) fn new(
-        engine: &'s Engine,
+        context: &'s Context,
         party: Arc<Party>,
         snapshot: &'s dyn Snapshot,
     ) -> Result<Self, Refusal> {
-        let lens = Lens::new(snapshot, party, (engine.settings.clone(), &engine.programs), engine.now())?;
+        let lens = Lens::new(snapshot, party, (context.settings.clone(), &context.programs), context.now())?;
         Ok(Self {
-            engine,
+            context,
             lens,
-            params: engine.index.params(snapshot)?,
+            params: context.index.params(snapshot)?,
             coming: BTreeSet::new(),
             going: BTreeSet::new(),
             coming_identifiers: BTreeMap::new(),
@@ -79,14 +79,14 @@ impl<'s> Session<'s> {
 
     /// The lens of somebody else on the same state, for explanations.
     pub(super) fn lens_of(&self, party: Arc<Party>) -> Result<Lens<'s>, Refusal> {
-        let engine = self.engine;
-        let consents = (engine.settings.clone(), &engine.programs);
-        Ok(Lens::new(self.snapshot(), party, consents, engine.now())?)
+        let context = self.context;
+        let consents = (context.settings.clone(), &context.programs);
+        Ok(Lens::new(self.snapshot(), party, consents, context.now())?)
     }
 
     /// An answer made of decisions or accesses about these patients, for who may have it.
     pub(super) fn about(&self, text: String, patients: BTreeSet<String>) -> Result<Answer, Refusal> {
-        let shown = self.lens.show_derived(text, patients, self.engine.now());
+        let shown = self.lens.show_derived(text, patients, self.context.now());
         let shown = shown.ok_or_else(Refusal::not_found)?;
         Ok(Answer::new(Kind::Ok, Body::Disclosed(shown)))
     }
@@ -104,7 +104,7 @@ impl<'s> Session<'s> {
 
     /// How queries of this request are read.
     pub(super) fn reading(&self, now: Millis, lenient: bool) -> Reading<'_> {
-        let asking = Asking { now, base_url: &self.engine.options.base_url };
+        let asking = Asking { now, base_url: &self.context.options.base_url };
         Reading { params: &self.params, asking, lenient }
     }
 
@@ -117,7 +117,7 @@ impl<'s> Session<'s> {
     }
 
     pub(super) fn version_id(&self, sequence: Sequence) -> String {
-        self.engine.cipher.id(sequence)
+        self.context.cipher.id(sequence)
     }
 
     /// The newest version that has a text, where the newest of all is a deletion the one before.

@@ -38,6 +38,31 @@ pub enum Code {
     Operation,
 }
 
+impl Code {
+    /// Whether it writes one resource.
+    pub(super) fn is_write(self) -> bool {
+        match self {
+            Self::Update
+            | Self::ConditionalUpdate
+            | Self::Patch
+            | Self::ConditionalPatch
+            | Self::Delete
+            | Self::ConditionalDelete
+            | Self::Create => true,
+            Self::Capabilities
+            | Self::Read
+            | Self::Vread
+            | Self::Search
+            | Self::SearchByPost
+            | Self::HistoryInstance
+            | Self::HistoryType
+            | Self::HistorySystem
+            | Self::Bundle
+            | Self::Operation => false,
+        }
+    }
+}
+
 /// A row of the table.
 #[derive(Clone, Copy, Debug)]
 pub struct Interaction {

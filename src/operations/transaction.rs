@@ -14,17 +14,21 @@ use super::attempts::attempted;
 use super::batch::{answer, response_entry};
 use super::bundle_entry::Entry;
 use super::bundle_references::{Bundled, Meaning, Site, rewritten};
+use super::commit::{add_to_record, finish};
 use super::conditional::{Matches, matches};
 use super::conditional_reference::{Coming, ConditionalReferences};
-use super::engine::{Engine, answer_read, is_write, permit, prepare_write};
+use super::context::Context;
+use super::interactions::{answer_read, prepare_write};
 use super::operation::{Operation, operation_at};
 use super::own_base::OwnBase;
+use super::place::Place;
+use super::place::permit;
+use super::prepared::{Input, InputBody, Planned, Prepared};
 use super::provenance_header;
 use super::request::{Asked, Headers, Request, Verb, decode_pairs, query_text};
-use super::route::{Place, route};
+use super::route::route;
 use super::session::{Session, Writable};
 use super::table::{Code, Interaction};
-use super::write::{Input, InputBody, Planned, Prepared, add_to_record, finish};
 
 /// An entry with the row of the table that answers it.
 struct Routed<'t> {
@@ -40,7 +44,7 @@ struct Step {
 }
 
 pub(super) fn transaction(
-    engine: &Engine,
+    context: &Context,
     party: &Arc<Party>,
     root: Node<'_>,
     headers: &Headers,
@@ -48,7 +52,7 @@ pub(super) fn transaction(
     let mut routed = Vec::new();
     for (node, index) in root.items_at("entry").zip(0_usize..) {
         let entry =
-            Entry::parse(node, &engine.options.base_url).map_err(|refusal| at_entry(refusal, index))?;
+            Entry::parse(node, &context.options.base_url).map_err(|refusal| at_entry(refusal, index))?;
         let (row, place) = route(entry.verb, &entry.path).map_err(|refusal| at_entry(refusal, index))?;
         if row.code == Code::Bundle {
             let refusal =
@@ -64,9 +68,9 @@ pub(super) fn transaction(
         routed.push(Routed { entry, row, place });
     }
     let provenance = provenance_header::read(headers)?;
-    attempted(engine.options.overtaken_for, || {
-        let snapshot = engine.kv.snapshot(At::Latest)?;
-        let mut session = Session::new(engine, party.clone(), &*snapshot)?;
+    attempted(context.options.overtaken_for, || {
+        let snapshot = context.kv.snapshot(At::Latest)?;
+        let mut session = Session::new(context, party.clone(), &*snapshot)?;
         let answer = attempt(&mut session, &routed, (headers, provenance.as_ref()));
         answer.map_err(|refusal| refusal.withholding(&session))
     })
@@ -92,7 +96,7 @@ fn attempt(
     routed: &[Routed<'_>],
     (headers, provenance): (&Headers, Option<&serde_json::Value>),
 ) -> Result<Answer, Refusal> {
-    let (engine, snapshot) = (session.engine, session.snapshot());
+    let (context, snapshot) = (session.context, session.snapshot());
     let party = &Arc::new(session.lens.party().clone());
     let ids = choose_ids(session, routed)?;
     for (index, id) in &ids.by_index {
@@ -144,8 +148,8 @@ fn attempt(
         request_id: headers.request_id.clone(),
         peer: headers.peer.clone(),
     };
-    let mut access = engine.begin_record(party, ("transaction", Action::Execute), asked)?;
-    let mut draft = Draft::packed(&engine.packing);
+    let mut access = context.begin_record(party, ("transaction", Action::Execute), asked)?;
+    let mut draft = Draft::packed(&context.packing);
     references.into_iter().for_each(|expectation| draft.expect(expectation));
     let mut answers: HashMap<usize, Answer> = HashMap::new();
     let mut planned: Vec<(usize, u64, Box<Planned>, Headers)> = Vec::new();
@@ -160,7 +164,7 @@ fn attempt(
             Prepared::Nothing(answer, expectations) => {
                 expectations.into_iter().for_each(|expectation| draft.expect(expectation));
                 if let Some(location) = &answer.location {
-                    let base = format!("{}/", engine.options.base_url);
+                    let base = format!("{}/", context.options.base_url);
                     let path = location.strip_prefix(&base).unwrap_or(location);
                     needed.push((index, path.split("/_history/").next().unwrap_or(path).to_owned()));
                 }
@@ -210,13 +214,13 @@ fn attempt(
     answers.values().for_each(|answer| add_to_record(&mut access, answer));
     access.withhold(&session.lens.take_withheld());
     access.criteria = session.take_criteria();
-    draft.batch.writes.extend(engine.record_writes(&access, None, Some(snapshot.sequence())));
-    let committed = engine.kv.commit(draft.batch).wait()?;
+    draft.batch.writes.extend(context.record_writes(&access, None, Some(snapshot.sequence())));
+    let committed = context.kv.commit(draft.batch).wait()?;
     for (index, number, plan, headers) in planned {
         answers.insert(index, finish(session, *plan, committed, number, headers.preference)?);
     }
-    let entries = respond(engine, party, (routed, &ids), answers, headers)?;
-    let mut answer = answer(engine, BundleKind::TransactionResponse, entries)?;
+    let entries = respond(context, party, (routed, &ids), answers, headers)?;
+    let mut answer = answer(context, BundleKind::TransactionResponse, entries)?;
     answer.recorded = true;
     Ok(answer)
 }
@@ -229,7 +233,7 @@ fn reads_succeed(
     deleted: &HashSet<String>,
 ) -> Result<(), Refusal> {
     for (Routed { entry, row, place }, index) in routed.iter().zip(0_usize..) {
-        if is_write(row) || matches!(row.code, Code::Capabilities) {
+        if row.code.is_write() || matches!(row.code, Code::Capabilities) {
             continue;
         }
         let target = match place {
@@ -243,12 +247,12 @@ fn reads_succeed(
             continue;
         }
         let party = Arc::new(session.lens.party().clone());
-        let trial = Session::new(session.engine, party, session.snapshot())?.for_reading(row, place);
+        let trial = Session::new(session.context, party, session.snapshot())?.for_reading(row, place);
         let mut request = ids
-            .request(&session.engine.options.base_url, index, entry)
+            .request(&session.context.options.base_url, index, entry)
             .map_err(|refusal| at_entry(refusal, index))?;
         session
-            .engine
+            .context
             .resume(session.lens.party(), &mut request)
             .map_err(|refusal| at_entry(refusal, index))?;
         answer_read(&trial, row, place, &request)
@@ -259,27 +263,27 @@ fn reads_succeed(
 
 /// Reads come last and see the state that the transaction left.
 fn respond(
-    engine: &Engine,
+    context: &Context,
     party: &Arc<Party>,
     (routed, ids): (&[Routed<'_>], &Ids),
     mut answers: HashMap<usize, Answer>,
     headers: &Headers,
 ) -> Result<Vec<BundleEntry>, Refusal> {
-    for Routed { row, place, .. } in routed.iter().filter(|routed| !is_write(routed.row)) {
-        engine.settle_accesses(row, place)?;
+    for Routed { row, place, .. } in routed.iter().filter(|routed| !routed.row.code.is_write()) {
+        context.settle_accesses(row, place)?;
     }
-    let snapshot = engine.kv.snapshot(At::Latest)?;
+    let snapshot = context.kv.snapshot(At::Latest)?;
     let mut entries = Vec::new();
     for (Routed { entry, row, place }, index) in routed.iter().zip(0_usize..) {
         let answer = match answers.remove(&index) {
             Some(answer) => Ok(answer),
             None if row.code == Code::Capabilities => {
-                super::capabilities::capabilities(engine, party, &entry.request(None)?)
+                super::capabilities::capabilities(context, party, &entry.request(None)?)
             }
             None => {
-                let session = Session::new(engine, party.clone(), &*snapshot)?.for_reading(row, place);
-                let mut request = ids.request(&engine.options.base_url, index, entry)?;
-                engine.resume(party, &mut request)?;
+                let session = Session::new(context, party.clone(), &*snapshot)?.for_reading(row, place);
+                let mut request = ids.request(&context.options.base_url, index, entry)?;
+                context.resume(party, &mut request)?;
                 read(&session, row, place, request, headers)
             }
         };
@@ -301,7 +305,7 @@ fn read(
     let answer = answer_read(session, row, place, &request).map_err(|refusal| refusal.withholding(session));
     // What an answer that succeeded left out is no refusal, and none of the next entry's.
     drop(session.lens.take_withheld());
-    session.engine.record(session.lens.party(), row, request.asked(), &answer)?;
+    session.context.record(session.lens.party(), row, request.asked(), &answer)?;
     answer
 }
 
@@ -423,10 +427,10 @@ fn choose_id(
         (Code::Create | Code::ConditionalUpdate, _, Some(criteria)) => {
             match matches(session, def, criteria).map_err(|refusal| at_entry(refusal, index))? {
                 Matches::One { id, .. } => id,
-                Matches::None { .. } | Matches::Several => session.engine.fresh_id()?,
+                Matches::None { .. } | Matches::Several => session.context.fresh_id()?,
             }
         }
-        (Code::Create, _, None) => session.engine.fresh_id()?,
+        (Code::Create, _, None) => session.context.fresh_id()?,
         (Code::Update, Place::Instance(_, id), _) => id.clone(),
         _ => return Ok(()),
     };
@@ -478,13 +482,13 @@ fn read_bodies(
     routed: &[Routed<'_>],
     ids: &Ids,
 ) -> Result<(Vec<Step>, Vec<Expectation>), Refusal> {
-    let own = OwnBase::of(&session.engine.options.base_url);
+    let own = OwnBase::of(&session.context.options.base_url);
     let bundled = Bundled { by_full_url: &ids.by_full_url, own };
     let mut conditional = ConditionalReferences::new(session, coming(session, routed, ids)?);
     let mut findings: Vec<Issue> = Vec::new();
     let mut steps = Vec::new();
     for (Routed { entry, row, .. }, index) in routed.iter().zip(0_usize..) {
-        if !is_write(row) {
+        if !row.code.is_write() {
             continue;
         }
         let mut failed: Vec<Refusal> = Vec::new();

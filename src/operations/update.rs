@@ -6,8 +6,8 @@ use crate::validate::Valid;
 
 use super::answer::{Refusal, RefusalKind};
 use super::precondition;
+use super::prepared::{Input, Planned, Prepared, put, settled};
 use super::session::{Session, Writable};
-use super::write::{Input, Planned, Prepared, put, settled};
 
 pub(super) fn prepare(
     session: &Session<'_>,

@@ -81,7 +81,7 @@ pub(super) fn task(
         "status": "requested",
         "intent": "order",
         "code": {"coding": [{"system": WORK_SYSTEM, "code": work.code()}]},
-        "authoredOn": Temporal::from_millis(session.engine.now()).to_text(),
+        "authoredOn": Temporal::from_millis(session.context.now()).to_text(),
     });
     if let (Some(task), Value::Object(more)) = (task.as_object_mut(), more) {
         task.extend(patient.map(|patient| ("for".to_owned(), json!({"reference": patient}))));
@@ -96,7 +96,7 @@ pub(super) fn made(session: &Session<'_>, resource: &Value) -> Result<Change, Re
     let valid = Valid::check(Incoming::new(tree), r4(), Rules::default())
         .map_err(|outcome| Refusal::new(RefusalKind::Unprocessable, outcome))?;
     let text = resource.to_string();
-    as_server(session, valid.def(), session.engine.fresh_id()?, None, text)
+    as_server(session, valid.def(), session.context.fresh_id()?, None, text)
 }
 
 /// A resource that is stored, as the server itself changes it.

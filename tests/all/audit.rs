@@ -6,7 +6,9 @@ use chartward::audit::{Hash, is_consistent, root_of_path};
 use chartward::auth::{Party, Role, Scopes};
 use chartward::consent::Settings;
 use chartward::model::parse;
-use chartward::operations::{Answer, Engine, EngineOptions, Headers, Payload, Refusal, Request, Verb};
+use chartward::operations::{
+    Answer, ContextParts, Engine, EngineOptions, Headers, Payload, Refusal, Request, Verb,
+};
 use chartward::store::{At, Batch, CommitError, Kv, Snapshot, StoreError, SystemClock, Ticket};
 use serde_json::{Value, json};
 
@@ -307,15 +309,19 @@ fn what_cannot_be_recorded_is_not_released() {
     for durable_reads in [false, true] {
         let kv: Arc<dyn Kv> = Arc::new(Failing { kv: server.house.kv().clone(), fails: fails.clone() });
         let base = "http://127.0.0.1/fhir";
-        let engine = Engine::new(
-            EngineOptions { durable_reads, ..EngineOptions::new(base) },
-            (kv, server.house.index().clone()),
-            Arc::new(SystemClock),
-            [7; 32],
-            Settings::of([HOSPITAL.to_owned()].into()),
-            server.house.issuer(base).unwrap(),
-            None,
-        );
+        let engine = Engine::new(ContextParts {
+            options: EngineOptions { durable_reads, ..EngineOptions::new(base) },
+            kv,
+            index: server.house.index().clone(),
+            packing: Arc::default(),
+            clock: Arc::new(SystemClock),
+            secret: [7; 32],
+            settings: Settings::of([HOSPITAL.to_owned()].into()),
+            issuer: server.house.issuer(base).unwrap(),
+            trust: None,
+            audit_signer: None,
+            open: None,
+        });
         let read = |party: &Arc<Party>| {
             let path = ["Observation", "of-a"].map(str::to_owned).to_vec();
             let (headers, payload) = (Headers::default(), Payload::None);

@@ -97,7 +97,7 @@ fn accounted(
     id: &ResourceId,
     asked: Interval,
 ) -> Result<(Interval, Vec<Disclosure>), Refusal> {
-    let now = session.engine.now();
+    let now = session.context.now();
     let asked = Interval { start: asked.start, end: asked.end.min(now.saturating_add(1)) };
     let agencies = suspended(session.snapshot(), id.as_str(), now)?;
     let patient = format!("Patient/{id}");

@@ -8,7 +8,7 @@ use crate::auth::Role;
 use crate::model::{Issue, IssueCode, Millis, ResourceId, ResourceKey, Temporal};
 use crate::store::{Batch, Sequence};
 
-use super::super::answer::{Answer, Body, Kind, Public, Refusal, RefusalKind};
+use super::super::answer::{Answer, Body, HoldsNobody, Kind, Public, Refusal, RefusalKind};
 use super::super::consent::known;
 use super::super::parameters::{Call, Parameters};
 use super::super::session::Session;
@@ -41,7 +41,7 @@ pub(in super::super) fn record_disclosure(session: &Session<'_>, call: &Call<'_>
 
     let patient = format!("Patient/{id}");
     let asked = call.request.asked();
-    let mut access = session.engine.begin_record(party, (RECORD_DISCLOSURE, Action::Create), asked)?;
+    let mut access = session.context.begin_record(party, (RECORD_DISCLOSURE, Action::Create), asked)?;
     access.concern([&patient]);
     let mut batch = Batch::default();
     if let Some((place, _)) = earlier {
@@ -52,7 +52,7 @@ pub(in super::super) fn record_disclosure(session: &Session<'_>, call: &Call<'_>
     let accounted = disclosure_basis(&entered.basis).map_or(AccountedBy::Neither, |basis| basis.accounted);
     access.entered = Some(entered);
     batch.writes.extend(audit::writes(&access, 0));
-    let committed = session.engine.kv.commit(batch).wait()?;
+    let committed = session.context.kv.commit(batch).wait()?;
 
     let version_id = |sequence| session.version_id(sequence);
     let law = match accounted {
@@ -65,21 +65,21 @@ pub(in super::super) fn record_disclosure(session: &Session<'_>, call: &Call<'_>
         is_accounted: accounted != AccountedBy::Neither && !in_error,
         law,
     };
-    let mut answer = Answer::new(Kind::Ok, Body::Public(Public::receipt(&receipt)));
+    let mut answer = Answer::new(Kind::Ok, Body::Public(Public::of(&receipt)));
     answer.recorded = true;
     Ok(answer)
 }
 
 /// What is told of an entry to who entered it.
-pub(in super::super) struct Receipt {
+struct Receipt {
     entry: String,
     is_accounted: bool,
     /// The law that asks for it to be accounted for; empty if none does.
     law: &'static str,
 }
 
-impl Receipt {
-    pub(in super::super) fn json(&self) -> String {
+impl HoldsNobody for Receipt {
+    fn json(&self) -> String {
         Parameters::default()
             .string("entry", &self.entry)
             .boolean("accounted", self.is_accounted)
@@ -99,7 +99,7 @@ fn entry_of(
     entry: &str,
 ) -> Result<(RecordPlace, Entered), Refusal> {
     let none = || unprocessable(format!("`corrects`: there is no entry `{entry}` for this patient"));
-    let sequence_of = |text: &str| session.engine.cipher.sequence(text);
+    let sequence_of = |text: &str| session.context.cipher.sequence(text);
     let (place, _) = record_of_event(entry, &sequence_of).ok_or_else(none)?;
     let access = record(session.snapshot(), place)?.ok_or_else(none)?;
     let is_of_patient = access.patients.contains(&format!("Patient/{patient}"));
@@ -114,7 +114,7 @@ fn entry_of(
 }
 
 fn entered(session: &Session<'_>, call: &Call<'_>) -> Result<Entered, Refusal> {
-    let now = session.engine.now();
+    let now = session.context.now();
     let first = moment(call, "date", now)?;
     let first =
         first.ok_or_else(|| Refusal::bad_request(IssueCode::Required, "the parameter `date` is missing"))?;

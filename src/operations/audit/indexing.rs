@@ -2,9 +2,9 @@
 use crate::audit::{Making, Reader};
 use crate::store::{Sequence, StoreError};
 
-use super::super::engine::Engine;
+use super::super::context::Context;
 
-impl Engine {
+impl Context {
     /// Indexes some of the accesses that are not indexed yet; whether there may be more.
     ///
     /// # Errors

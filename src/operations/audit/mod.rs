@@ -8,15 +8,16 @@ mod period;
 mod proof;
 mod recording;
 mod refusals;
+mod refused;
 mod suspend;
 mod unshown;
 mod who_saw;
 mod without_relation;
 
 pub(super) use accounting::accounting_of_disclosures;
-pub(super) use disclose::{Receipt, record_disclosure};
+pub(super) use disclose::record_disclosure;
 pub(super) use proof::{consistency_proof, event_proof};
-pub(super) use recording::{add_change, from_outside};
+pub(super) use recording::{add_change, fill, from_outside};
 pub(super) use refusals::Refusals;
 pub use refusals::{Refused, Unknown};
 pub(super) use suspend::suspend_accounting;

@@ -32,7 +32,7 @@ pub(super) fn patient_name(session: &Session<'_>, id: &ResourceId) -> Result<Opt
 
 /// The name of the hospital itself.
 pub(super) fn own_organization(session: &Session<'_>) -> Option<String> {
-    session.engine.settings.own.iter().find_map(|own| name_of(session, own))
+    session.context.settings.own.iter().find_map(|own| name_of(session, own))
 }
 
 /// The address of an organization, as one line.

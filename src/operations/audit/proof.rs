@@ -20,7 +20,7 @@ pub(in super::super) fn event_proof(session: &Session<'_>, call: &Call<'_>) -> R
     let read = super::super::search::audit_event(session, id.as_str())?;
     let Body::Disclosed(event) = &read.body else { return Err(Refusal::not_found()) };
     let patients: BTreeSet<String> = event.patients().clone();
-    let sequence_of = |id: &str| session.engine.cipher.sequence(id);
+    let sequence_of = |id: &str| session.context.cipher.sequence(id);
     let (place, _) = record_of_event(id.as_str(), &sequence_of).ok_or_else(Refusal::not_found)?;
     let out = included(session, place)?;
     session.about(out.json(), patients)
@@ -50,15 +50,15 @@ fn place(text: &str) -> Option<RecordPlace> {
 
 /// Brings the tree up to date: its signed root, and a state in which both are.
 fn sealed(session: &Session<'_>) -> Result<(SignedRoot, Box<dyn Snapshot>), Refusal> {
-    let engine = session.engine;
+    let context = session.context;
     let unsigned = || Refusal::not_supported("this server signs no record of accesses");
-    let signer = engine.audit_signer.as_ref().ok_or_else(unsigned)?;
-    let signed = seal(&*engine.kv, signer, engine.now())?.ok_or_else(Refusal::not_found)?;
-    Ok((signed, engine.kv.snapshot(At::Latest)?))
+    let signer = context.audit_signer.as_ref().ok_or_else(unsigned)?;
+    let signed = seal(&*context.kv, signer, context.now())?.ok_or_else(Refusal::not_found)?;
+    Ok((signed, context.kv.snapshot(At::Latest)?))
 }
 
 fn with_root(session: &Session<'_>, out: Parameters, signed: &SignedRoot) -> Parameters {
-    let public = session.engine.audit_signer.as_ref().map(|signer| hex(signer.public())).unwrap_or_default();
+    let public = session.context.audit_signer.as_ref().map(|signer| hex(signer.public())).unwrap_or_default();
     let text = SignedRoot::signed_text(signed.size, &signed.root, signed.time);
     out.string("size", &signed.size.to_string())
         .string("root", &signed.root)

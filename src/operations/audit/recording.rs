@@ -1,15 +1,20 @@
 //! What is put on record of every request, beyond what its answer tells.
-use crate::audit::{Access, Action, Due, Standing, writes};
+use crate::audit::{Access, Action, Due, Ground, Standing, writes};
 use crate::auth::{Party, Role};
 use crate::consent::is_own;
-use crate::store::{At, Change, Sequence, Write};
+use crate::model::{IssueCode, Outcome};
+use crate::store::{At, Batch, Change, Sequence, Write};
 
-use super::super::answer::Refusal;
-use super::super::engine::Engine;
+use super::super::answer::{Answer, Body, Refusal, RefusalKind};
+use super::super::context::Context;
 use super::super::request::Asked;
 use super::super::session::Session;
+use super::super::table::{Code, Interaction};
 
-impl Engine {
+/// How much of a refused request is put on record.
+const REFUSED_CHARS_MAX: usize = 2_000;
+
+impl Context {
     /// The record of a party's request, with nothing released yet.
     pub(in super::super) fn begin_record(
         &self,
@@ -61,6 +66,102 @@ impl Engine {
         let is_own = is_own(&*snapshot, organization, &self.settings)?;
         Ok(if is_own { Standing::Own } else { Standing::Outside })
     }
+
+    /// Writes down who saw what. What the own staff reads is released at once and on record with the next sync; what
+    /// others read is on record before it is released.
+    pub(in super::super) fn record(
+        &self,
+        party: &Party,
+        row: &Interaction,
+        asked: Asked,
+        result: &Result<Answer, Refusal>,
+    ) -> Result<(), Refusal> {
+        let is_recorded = result.as_ref().is_ok_and(|answer| answer.recorded);
+        if row.code == Code::Capabilities || is_recorded {
+            return Ok(());
+        }
+        let named = asked.named.clone();
+        let mut access = self.begin_record(party, (row.name, row.action), asked)?;
+        let mut due = None;
+        match result {
+            Ok(answer) => {
+                fill(&mut access, answer);
+                access.concern(&named);
+                access.criteria.clone_from(&answer.criteria);
+                due = answer.unshown.map(|unshown| Due {
+                    party: Some(party.clone()),
+                    counted: unshown.counted,
+                    searched: Some(unshown.searched.0),
+                });
+            }
+            Err(refusal) => {
+                access.status = refusal.kind.status();
+                access.withhold(&refusal.withheld);
+                access.criteria.clone_from(&refusal.criteria);
+            }
+        }
+        self.store_record(party, &access, due)
+    }
+
+    /// Stores a record of a party's request that came to no interaction: `line` is its method, path and query.
+    ///
+    /// # Errors
+    /// 503, if it cannot be recorded.
+    pub fn record_unrouted(
+        &self,
+        party: &Party,
+        line: String,
+        (request_id, peer): (Option<String>, Option<String>),
+        refusal: &Refusal,
+    ) -> Result<(), Refusal> {
+        self.record_refusal(party, Asked { line, named: Vec::new(), request_id, peer }, refusal)
+    }
+
+    pub(in super::super) fn record_refusal(
+        &self,
+        party: &Party,
+        asked: Asked,
+        refusal: &Refusal,
+    ) -> Result<(), Refusal> {
+        // Refused requests may be of any length.
+        let line = asked.line.chars().take(REFUSED_CHARS_MAX).collect();
+        let asked = Asked { line, ..asked };
+        let mut access = self.begin_record(party, ("operation", Action::Execute), asked)?;
+        access.status = refusal.kind.status();
+        self.store_record(party, &access, None)
+    }
+
+    /// Stores a record of what somebody did beside the API: registered, signed in, granted.
+    ///
+    /// # Errors
+    /// 503, if it cannot be recorded.
+    pub fn record_beside(&self, party: &Party, line: String, status: u16) -> Result<(), Refusal> {
+        let mut access = Access::of(party, "operation", Action::Execute, line, self.now());
+        access.status = status;
+        self.store_record(party, &access, None)
+    }
+
+    /// Whether what a party reads is released before the record of it is durable: the own staff's.
+    #[must_use]
+    pub fn releases_at_once(&self, party: &Party) -> bool {
+        let is_own = party.organization.as_ref().is_some_and(|own| self.settings.own.contains(own));
+        is_own && party.role != Role::Patient && !self.options.durable_reads
+    }
+
+    /// Stores a record of what is about to be released.
+    fn store_record(&self, party: &Party, access: &Access, due: Option<Due>) -> Result<(), Refusal> {
+        let batch = Batch { writes: self.record_writes(access, due, None), ..Batch::default() };
+        let is_emergency = access.released.iter().any(|item| item.ground == Ground::BreakGlass);
+        if self.releases_at_once(party) && !is_emergency {
+            self.kv.commit_soon(batch);
+            return Ok(());
+        }
+        self.kv.commit(batch).wait().map(drop).map_err(|error| {
+            let outcome = Outcome::error(IssueCode::NoStore, "the access cannot be recorded")
+                .because(error.to_string());
+            Refusal::new(RefusalKind::Busy, outcome)
+        })
+    }
 }
 
 impl Refusal {
@@ -98,4 +199,18 @@ pub(in super::super) fn add_change(access: &mut Access, change: &Change) {
     };
     let labels = change.derived.facts.labels.clone();
     access.write(format!("{}/{}", change.def.name, change.id), &patients, labels, done);
+}
+
+/// What an answer tells the record.
+pub(in super::super) fn fill(access: &mut Access, answer: &Answer) {
+    access.status = answer.kind.status();
+    let shown = match &answer.body {
+        Body::Disclosed(disclosed) => Some(disclosed),
+        Body::None | Body::Public(_) => None,
+    };
+    for disclosed in shown.into_iter().chain(answer.written.as_ref()) {
+        access.release(disclosed.releases());
+        access.concern(disclosed.patients());
+    }
+    access.withhold(&answer.withheld);
 }

@@ -6,16 +6,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::audit::{Access, Action, writes};
-use crate::auth::Party;
 use crate::model::Millis;
-use crate::store::Batch;
-
-use super::super::answer::Refusal;
-use super::super::engine::Engine;
 
 /// For how long refusals are counted before they are put on record, in milliseconds.
-const COUNTED_MS: Millis = 60_000;
+pub(super) const COUNTED_MS: Millis = 60_000;
 /// How many names, and how many addresses, are told apart in one record.
 const NAMES_MAX: usize = 64;
 const DAY_MS: Millis = 24 * 60 * 60 * 1_000;
@@ -47,7 +41,7 @@ impl Refused {
     }
 
     /// The status that stands for all that were refused so.
-    fn status(self) -> u16 {
+    pub(super) fn status(self) -> u16 {
         match self {
             Self::NoToken | Self::AccessToken | Self::Client | Self::Password => 401,
             Self::Request => 400,
@@ -114,7 +108,7 @@ impl Default for Refusals {
 
 impl Refusals {
     /// Counts one; gives what is to go on record now.
-    fn count(&self, refused: Refused, who: Unknown<'_>, now: Millis) -> Option<String> {
+    pub(super) fn count(&self, refused: Refused, who: Unknown<'_>, now: Millis) -> Option<String> {
         let mut all = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         let counted =
             all.entry(refused).or_insert_with(|| Counted { since: Millis::MIN, ..Counted::default() });
@@ -127,7 +121,7 @@ impl Refusals {
     }
 
     /// What is to go on record at a moment.
-    fn due(&self, now: Millis) -> Vec<(Refused, String)> {
+    pub(super) fn due(&self, now: Millis) -> Vec<(Refused, String)> {
         if now < self.due.load(Ordering::Relaxed) {
             return Vec::new();
         }
@@ -145,73 +139,19 @@ impl Refusals {
     }
 
     /// Whether a client does something for the first time today, as far as is known.
-    fn is_first_today(&self, client: &str, line: &str, now: Millis) -> bool {
+    pub(super) fn is_first_today(&self, client: &str, line: &str, now: Millis) -> bool {
         let daily = self.daily.lock().unwrap_or_else(PoisonError::into_inner);
         daily.0 != now.div_euclid(DAY_MS) || !daily.1.contains(&(client.to_owned(), line.to_owned()))
     }
 
     /// Remembers that it is on record today that a client does something.
-    fn is_on_record(&self, client: &str, line: &str, now: Millis) {
+    pub(super) fn is_on_record(&self, client: &str, line: &str, now: Millis) {
         let today = now.div_euclid(DAY_MS);
         let mut daily = self.daily.lock().unwrap_or_else(PoisonError::into_inner);
         if daily.0 != today {
             *daily = (today, HashSet::new());
         }
         daily.1.insert((client.to_owned(), line.to_owned()));
-    }
-}
-
-impl Engine {
-    /// Counts a refusal of somebody who is not known. Who it was said to be is kept if it is registered.
-    pub fn count_refusal(&self, refused: Refused, who: Unknown<'_>) {
-        let registry = &self.authorization.registry;
-        let is_registered = |name: &&str| match refused {
-            Refused::AccessToken | Refused::NoToken | Refused::Request => false,
-            Refused::Client => registry.client(name).is_ok_and(|client| client.is_some()),
-            Refused::Password => registry.user(name).is_ok_and(|user| user.is_some()),
-        };
-        let who = Unknown { name: who.name.filter(is_registered), ..who };
-        if let Some(line) = self.refusals.count(refused, who, self.now()) {
-            self.record_refused(refused, line);
-        }
-    }
-
-    /// Puts on record what was counted a minute ago.
-    pub(in super::super) fn record_refusals_due(&self) {
-        self.refusals
-            .due(self.now())
-            .into_iter()
-            .for_each(|(refused, line)| self.record_refused(refused, line));
-    }
-
-    /// Puts on record what was counted and is not, before a server ends.
-    pub fn record_refusals(&self) {
-        let at_the_end = self.now().saturating_add(COUNTED_MS);
-        self.refusals
-            .due(at_the_end)
-            .into_iter()
-            .for_each(|(refused, line)| self.record_refused(refused, line));
-    }
-
-    /// Nothing is released by a refusal, so nobody waits for its record.
-    fn record_refused(&self, refused: Refused, line: String) {
-        let mut access = Access::of(&Party::nobody(), "operation", Action::Execute, line, self.now());
-        access.status = refused.status();
-        access.role = access.subject.clone();
-        drop(self.kv().commit(Batch { writes: writes(&access, 0), ..Batch::default() }));
-    }
-
-    /// Stores a record of what a client does all the time, such as reading figures: one a day.
-    ///
-    /// # Errors
-    /// 503, if it cannot be recorded.
-    pub fn record_daily(&self, party: &Party, line: &str, status: u16) -> Result<(), Refusal> {
-        if !self.refusals.is_first_today(&party.client, line, self.now()) {
-            return Ok(());
-        }
-        self.record_beside(party, line.to_owned(), status)?;
-        self.refusals.is_on_record(&party.client, line, self.now());
-        Ok(())
     }
 }
 

@@ -34,7 +34,7 @@ pub(in super::super) fn suspend_accounting(
     }
     let wrong = || Refusal::bad_request(IssueCode::Value, "`until` is no date");
     let until = Temporal::parse(&call.required("until")?.replace(' ', "+")).ok_or_else(wrong)?.interval().end;
-    let now = session.engine.now();
+    let now = session.context.now();
     let longest = match call.required("statement")?.as_str() {
         "written" => Millis::MAX,
         "spoken" => now.saturating_add(SPOKEN_DAYS_MAX * DAY_MS),
@@ -47,7 +47,7 @@ pub(in super::super) fn suspend_accounting(
     let by = session.lens.party().subject.clone();
     let suspension = Suspension { agency, until, by, time: now };
     let batch = Batch { writes: vec![suspension.write(id.as_str())], ..Batch::default() };
-    session.engine.kv.commit(batch).wait()?;
+    session.context.kv.commit(batch).wait()?;
     let out = Parameters::default().reference("agency", &suspension.agency).instant("until", until);
     session.about(out.json(), BTreeSet::from([format!("Patient/{id}")]))
 }

@@ -12,9 +12,10 @@ use crate::search::{Filter, Sought, parse_query, sought};
 use crate::store::{At, Batch, CommitError, Sequence, Snapshot};
 
 use super::super::answer::{Refusal, RefusalKind};
-use super::super::engine::Engine;
+use super::super::context::Context;
+use super::super::place::Place;
 use super::super::request::{Request, decode_pairs};
-use super::super::route::{Place, route};
+use super::super::route::route;
 use super::super::search::patients_found;
 use super::super::session::Session;
 use super::super::table::{Code, Interaction};
@@ -39,7 +40,28 @@ struct Alike {
     searched: Option<u64>,
 }
 
-impl Engine {
+/// How long who looks for accesses waits for what is to be looked up of earlier ones.
+const LOOK_UP_MAX: Duration = Duration::from_secs(5);
+
+impl Context {
+    /// Who looks for accesses finds all that were let through before, and whom they concerned, as far as a few seconds are enough to
+    /// find that out.
+    pub(in super::super) fn settle_accesses(&self, row: &Interaction, place: &Place) -> Result<(), Refusal> {
+        let is_of_accesses = place.def().is_some_and(|def| &*def.name == "AuditEvent")
+            || matches!(row.name, "$who-saw" | "$accounting-of-disclosures");
+        if !is_of_accesses {
+            return Ok(());
+        }
+        self.kv.settle();
+        let now = self.kv.snapshot(At::Latest)?.sequence();
+        if let Err(refusal) = self.look_up_unshown(now, Some(Instant::now() + LOOK_UP_MAX)) {
+            // What is on record is told all the same.
+            let cause = refusal.outcome.internal.as_deref().unwrap_or("the store takes no writes");
+            tracing::error!(cause, "whom requests concerned could not be looked up");
+        }
+        Ok(())
+    }
+
     /// Adds to the record of accesses what is due of the records up to a commit, until a moment. Gives how many requests that was
     /// about. What cannot be looked up is due as before, and holds up nothing else.
     ///
@@ -262,7 +284,7 @@ impl Session<'_> {
     /// The values of a query that may be of one person alone.
     fn values_of(&self, def: &'static TypeDef, pairs: &[(String, String)]) -> Vec<Sought> {
         // A query that cannot be read has found nothing.
-        let query = parse_query(&self.reading(self.engine.now(), true), def, pairs).unwrap_or_default();
+        let query = parse_query(&self.reading(self.context.now(), true), def, pairs).unwrap_or_default();
         query.filters.iter().flat_map(|filter| sought(&self.params, def, filter)).collect()
     }
 

@@ -25,7 +25,7 @@ pub(in super::super) fn who_saw(session: &Session<'_>, call: &Call<'_>) -> Resul
         None => COUNT_DEFAULT,
         Some(text) => {
             let wrong = |_| Refusal::bad_request(IssueCode::Value, "`_count` is no number");
-            text.parse::<usize>().map_err(wrong)?.min(session.engine.options.page_len_max)
+            text.parse::<usize>().map_err(wrong)?.min(session.context.options.page_len_max)
         }
     };
     let names = |reference: &str| name_of(session, reference);
@@ -61,7 +61,7 @@ fn viewings(
     let agencies = if session.lens.may_audit() {
         Vec::new()
     } else {
-        suspended(session.snapshot(), id.as_str(), session.engine.now())?
+        suspended(session.snapshot(), id.as_str(), session.context.now())?
     };
     let mut viewings = Viewings::of(&format!("Patient/{id}"));
     let mut records = Records::new(session.snapshot(), Some(id.as_str()), Direction::Reverse, None);

@@ -6,7 +6,7 @@ use crate::model::{Issue, IssueCode, ResourceId, Tree, parse};
 use crate::search::Param;
 
 use super::super::answer::{Refusal, RefusalKind};
-use super::super::erase::binaries_of;
+use super::super::attached::binaries_of;
 use super::super::session::Session;
 
 /// More resources of one patient are not explained at once.

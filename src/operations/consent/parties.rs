@@ -48,7 +48,7 @@ pub(super) fn parties_of(
             _ => {}
         }
     }
-    let own: Vec<String> = session.engine.settings.own.iter().cloned().collect();
+    let own: Vec<String> = session.context.settings.own.iter().cloned().collect();
     let mut parties = Parties { session, own, purposes, found: Vec::new(), known: HashSet::new() };
     for role in ANYBODY {
         parties.add(role, None, None)?;
@@ -64,7 +64,7 @@ pub(super) fn parties_of(
         }
     }
     parties.add_related(patient)?;
-    for (role, organization, user) in session.engine.registered()? {
+    for (role, organization, user) in session.context.registered()? {
         parties.add(role, organization.as_deref(), user.as_deref())?;
     }
     Ok(parties.found)

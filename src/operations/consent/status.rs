@@ -32,8 +32,8 @@ pub(in super::super) fn enforcement_status(
 }
 
 fn of_consent(session: &Session<'_>, program: &Program, is_here: bool) -> Result<Parameters, Refusal> {
-    let now = session.engine.now();
-    let settings = &session.engine.settings;
+    let now = session.context.now();
+    let settings = &session.context.settings;
     let is_governed =
         program.scopes.is_empty() || program.scopes.iter().any(|scope| settings.scopes.contains(scope));
     let (code, reason) = match &program.status {
@@ -73,7 +73,7 @@ fn of_consent(session: &Session<'_>, program: &Program, is_here: bool) -> Result
 /// # Errors
 /// 422 saying what is wrong.
 pub(in super::super) fn check_strictly(session: &Session<'_>, consent: Node<'_>) -> Result<(), Refusal> {
-    if !session.engine.settings.strict {
+    if !session.context.settings.strict {
         return Ok(());
     }
     let message = match compile(consent).status {
@@ -94,5 +94,5 @@ pub(in super::super) fn remarks(session: &Session<'_>, consent: Node<'_>) -> Vec
         // What the writer does not see is as unknown as what is not there. A store that fails here fails what follows.
         key.is_some_and(|key| session.is_seen(&key).unwrap_or(true))
     };
-    lint(consent, &compile(consent), &session.engine.settings, session.engine.now(), &is_known)
+    lint(consent, &compile(consent), &session.context.settings, session.context.now(), &is_known)
 }

@@ -27,7 +27,7 @@ pub(in super::super) fn check_patient(
         Err(Refusal::new(RefusalKind::Unprocessable, issue))
     };
     let Some(patient) = consent.get("patient") else {
-        return match session.engine.may_administer(session.lens.party()) {
+        return match session.context.may_administer(session.lens.party()) {
             true => Ok(()),
             false => {
                 refused("a Consent names its patient; only administrators write policies that name none")

@@ -19,7 +19,7 @@ impl Lookups<'_> {
             return Err(Refusal::bad_request(IssueCode::TooCostly, message));
         }
         let url = unescape(value);
-        let base = format!("{}/", self.session.engine.options.base_url);
+        let base = format!("{}/", self.session.context.options.base_url);
         let local = url.strip_prefix(&base).unwrap_or(&url).strip_prefix("ValueSet/");
         let stored = match local.and_then(ResourceId::parse) {
             Some(id) => self.by_id("ValueSet", &id)?,

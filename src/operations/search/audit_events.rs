@@ -12,10 +12,10 @@ use crate::store::{At, Direction, Sequence, Snapshot, StoreError, Way, compare_v
 use super::super::answer::{Answer, Body, Kind, Refusal, RefusalKind};
 use super::super::cursor::Cursor;
 use super::super::session::Session;
-use super::page::Part;
+use super::part::Part;
+use super::part::self_text;
+use super::part::unshown;
 use super::reduce::reduce_by;
-use super::searching::unshown;
-use super::target::self_text;
 
 /// What is searched for, and where.
 pub(super) struct AuditSearch<'a, 's> {
@@ -120,14 +120,14 @@ struct PageOfEvents {
 impl AuditSearch<'_, '_> {
     pub(super) fn answer(&self) -> Result<Answer, Refusal> {
         let (session, query) = (self.session, self.query);
-        let options = &session.engine.options;
+        let options = &session.context.options;
         let cursor = match &query.cursor {
-            Some(cursor) => Some(session.engine.cursor(cursor, session.lens.party(), self.path)?),
+            Some(cursor) => Some(session.context.cursor(cursor, session.lens.party(), self.path)?),
             None => None,
         };
         let sequence =
             cursor.as_ref().map_or(session.snapshot().sequence(), |cursor| Sequence(cursor.sequence));
-        let then = session.engine.kv.snapshot(At::Sequence(sequence))?;
+        let then = session.context.kv.snapshot(At::Sequence(sequence))?;
         let len = query.count.unwrap_or(options.page_len_default).min(options.page_len_max);
         let is_count = query.summary == Summary::Count || len == 0;
         let page = if is_count {
@@ -141,8 +141,8 @@ impl AuditSearch<'_, '_> {
         let total = page.total.filter(|_| is_count || query.total != Some(TotalMode::None));
         let bundle = Bundle {
             kind: BundleKind::Searchset,
-            id: session.engine.fresh_id()?.to_string(),
-            time: session.engine.now(),
+            id: session.context.fresh_id()?.to_string(),
+            time: session.context.now(),
             total,
             links,
             entries: page.events.into_iter().filter_map(|found| self.entry(found)).collect(),
@@ -161,7 +161,7 @@ impl AuditSearch<'_, '_> {
         let shown =
             self.session.lens.show_derived(found.text, found.patient.into_iter().collect(), found.time)?;
         Some(BundleEntry {
-            full_url: Some(format!("{}/AuditEvent/{}", self.session.engine.options.base_url, found.id)),
+            full_url: Some(format!("{}/AuditEvent/{}", self.session.context.options.base_url, found.id)),
             resource: Some(reduce_by(&shown, self.def, self.query.summary, &self.query.elements)),
             mode: Some(SearchMode::Match),
             ..BundleEntry::default()
@@ -234,15 +234,15 @@ impl AuditSearch<'_, '_> {
         bounds: Bounds,
         with: impl FnOnce(&mut Reading<'_>) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
-        let engine = self.session.engine;
+        let context = self.session.context;
         let patient = self.patient();
         if !self.session.lens.may_audit() {
             let records = Records::new(then, patient.as_deref(), bounds.direction, bounds.from);
             return with(&mut Reading::OfPatient(records));
         }
-        let view = engine.audit_index.view(&*engine.kv)?;
+        let view = context.audit_index.view(&*context.kv)?;
         let filter = Filter::All(self.filters.to_vec());
-        let sequence_of = |id: &str| engine.cipher.sequence(id);
+        let sequence_of = |id: &str| context.cipher.sequence(id);
         let place_of_event = |id: &str| record_of_event(id, &sequence_of).map(|(place, _)| place);
         let asked = Asked { filter: &filter, patient: patient.as_deref(), place_of_event: &place_of_event };
         with(&mut Reading::ByIndex(view.candidates(&asked, bounds)?))
@@ -337,7 +337,7 @@ impl AuditSearch<'_, '_> {
         let from = cursor.map(place_of);
         // One more tells that there is a next page; the first page looks further, for a total that was not asked for.
         let looks_further = cursor.is_none() && self.query.total.is_none();
-        let further = if looks_further { self.session.engine.options.total_unasked_max } else { 0 };
+        let further = if looks_further { self.session.context.options.total_unasked_max } else { 0 };
         let wanted = len + 1 + further;
         let mut events = Vec::new();
         self.walk(then, (from, len), way, &mut |found| {
@@ -401,11 +401,11 @@ impl AuditSearch<'_, '_> {
         len: usize,
         page: &PageOfEvents,
     ) -> Result<Vec<(&'static str, String)>, Refusal> {
-        let (engine, party) = (self.session.engine, self.session.lens.party());
-        let own = format!("{}/{}?{text}", engine.options.base_url, self.path);
+        let (context, party) = (self.session.context, self.session.lens.party());
+        let own = format!("{}/{}?{text}", context.options.base_url, self.path);
         let mut links = vec![("self", own.trim_end_matches('?').to_owned())];
         let is_sorted = Order::of(self.query) == Order::Sorted;
-        let made = engine.now();
+        let made = context.now();
         let first_asked = cursor.map_or(made, |cursor| cursor.first_asked);
         let mut page_at = |relation, way, at: Option<&Found>, offset: usize| -> Result<(), Refusal> {
             let (row, packed) = at.map_or((0, 0), |found| packed(found.place));
@@ -420,7 +420,7 @@ impl AuditSearch<'_, '_> {
                 made,
                 first_asked,
             };
-            links.push((relation, engine.page_link(&cursor, party, (self.path, text))?));
+            links.push((relation, context.page_link(&cursor, party, (self.path, text))?));
             Ok(())
         };
         if page.has_next {
@@ -475,7 +475,7 @@ fn is_suspended(session: &Session<'_>, patient: &str, access: &Access) -> Result
         return Ok(false);
     }
     let id = patient.strip_prefix("Patient/").unwrap_or(patient);
-    let agencies = suspended(session.snapshot(), id, session.engine.now())?;
+    let agencies = suspended(session.snapshot(), id, session.context.now())?;
     Ok(!is_told(access, &agencies))
 }
 
@@ -489,7 +489,7 @@ fn made(session: &Session<'_>, place: RecordPlace, access: &Access) -> Result<Ve
 /// How the party reads events.
 fn making<'m>(session: &'m Session<'_>, version_id: &'m dyn Fn(Sequence) -> String) -> Making<'m> {
     let reader = if session.lens.may_audit() { Reader::Auditor } else { Reader::Subject };
-    Making { reader, base_url: &session.engine.options.base_url, version_id }
+    Making { reader, base_url: &session.context.options.base_url, version_id }
 }
 
 /// An event that another system has added.
@@ -519,7 +519,7 @@ fn record_part(
 
 /// One AuditEvent by its id.
 pub(in super::super) fn audit_event(session: &Session<'_>, wanted: &str) -> Result<Answer, Refusal> {
-    let sequence_of = |id: &str| session.engine.cipher.sequence(id);
+    let sequence_of = |id: &str| session.context.cipher.sequence(id);
     if let Some((place, row)) = record_of_event(wanted, &sequence_of)
         && let Some(access) = record_part(session, place, row)?
         && let Some(event) = made(session, place, &access)?.into_iter().find(|event| event.id == wanted)
@@ -534,7 +534,7 @@ pub(in super::super) fn audit_event(session: &Session<'_>, wanted: &str) -> Resu
         return Err(Refusal::not_found());
     }
     let shown =
-        session.lens.show_derived(event.text, event.patient.into_iter().collect(), session.engine.now());
+        session.lens.show_derived(event.text, event.patient.into_iter().collect(), session.context.now());
     Ok(Answer::new(Kind::Ok, Body::Disclosed(shown.ok_or_else(Refusal::not_found)?)))
 }
 

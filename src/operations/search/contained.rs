@@ -5,7 +5,8 @@ use crate::search::{Contained, Filter, entries, fulfils};
 use crate::store::{Report, Search, View, Way};
 
 use super::super::answer::Refusal;
-use super::page::{Hit, Page, Part};
+use super::page::{Hit, Page};
+use super::part::Part;
 
 impl Page<'_, '_> {
     /// All matches: where both are asked for, resources by themselves come first.
@@ -14,7 +15,7 @@ impl Page<'_, '_> {
             let message = "`_sort` cannot be combined with `_contained`";
             return Err(Refusal::bad_request(IssueCode::NotSupported, message));
         }
-        let limit = self.session.engine.options.listed_max;
+        let limit = self.session.context.options.listed_max;
         let mut hits = Vec::new();
         for part in &self.parts {
             let filter = part.filters.first().cloned().unwrap_or(Filter::All(Vec::new()));

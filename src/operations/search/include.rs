@@ -30,7 +30,7 @@ pub(super) fn included(
     if query.includes.is_empty() && query.rev_includes.is_empty() {
         return Ok(Included { matches: matches.len(), ..Included::default() });
     }
-    let limit = session.engine.options.include_len_max;
+    let limit = session.context.options.include_len_max;
     let mut seen: HashSet<u64> = matches.iter().copied().collect();
     let mut found = Included::default();
     for index in 0..matches.len() {

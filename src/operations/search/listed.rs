@@ -20,7 +20,7 @@ impl Page<'_, '_> {
             }
         };
         let wants_all = is_count || self.query.contained != Contained::False || self.wants_total();
-        let beyond = self.session.engine.options.total_unasked_max.saturating_add(1);
+        let beyond = self.session.context.options.total_unasked_max.saturating_add(1);
         let needed = if wants_all { usize::MAX } else { page_end.saturating_add(beyond) };
         let all = if self.query.contained == Contained::False {
             self.merged(view, report, needed)?
@@ -52,7 +52,7 @@ impl Page<'_, '_> {
         for part in &self.parts {
             let filter = part.filters.first().cloned().unwrap_or(Filter::All(Vec::new()));
             let search = Search::new(view, part.def, &filter, &part.sort, report)?;
-            let limit = self.session.engine.options.listed_max;
+            let limit = self.session.context.options.listed_max;
             let found = search.page(None, Way::Onward, needed.min(limit.saturating_add(1)))?;
             if found.len() > limit {
                 let message = format!("a sorted search of several types finds more than {limit} of one");

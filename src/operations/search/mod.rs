@@ -7,10 +7,12 @@ mod explain;
 mod include;
 mod listed;
 mod page;
+mod part;
 mod reduce;
 mod searching;
 mod target;
 
 pub(super) use audit_events::audit_event;
+pub(super) use part::finding;
 pub(super) use reduce::reduce;
-pub(super) use target::{finding, patients_found, search};
+pub(super) use target::{patients_found, search};

@@ -4,9 +4,8 @@ use std::time::Instant;
 
 use crate::audit::Patients;
 use crate::consent::{Bundle, BundleEntry, BundleKind, Finding, SearchMode};
-use crate::definitions::TypeDef;
 use crate::model::{Issue, IssueCode, Millis, Outcome, Reference, ReferenceTarget, parse};
-use crate::search::{Contained, Filter, Query, Sort, Summary, TotalMode};
+use crate::search::{Contained, Filter, Query, Summary, TotalMode};
 use crate::store::{At, Report, Repository, Search, Sequence, Snapshot, View, Way};
 
 use super::super::answer::{Answer, Body, Kind, Refusal};
@@ -15,19 +14,12 @@ use super::super::lookup::looked_up;
 use super::super::session::Session;
 use super::explain::explanation;
 use super::include::included;
+use super::part::{Part, unshown};
+use super::part::{finding, self_text};
 use super::reduce::reduce_by;
-use super::searching::unshown;
-use super::target::{finding, self_text};
 
 /// What every answer to a party whose view rests on consent says, so that saying it tells nothing.
 const ADVISORY: &str = "results may be limited by consent or policy";
-
-/// One type of a search.
-pub(super) struct Part {
-    pub(super) def: &'static TypeDef,
-    pub(super) filters: Vec<Filter>,
-    pub(super) sort: Vec<Sort>,
-}
 
 /// A page in the making.
 pub(super) struct Page<'p, 's> {
@@ -73,30 +65,30 @@ impl<'p, 's> Page<'p, 's> {
         query: Query,
     ) -> Result<Self, Refusal> {
         let text = self_text(&query);
-        if query.explain && !session.engine.may_administer(session.lens.party()) {
+        if query.explain && !session.context.may_administer(session.lens.party()) {
             return Err(Refusal::forbidden("`_explain` is for administrators"));
         }
-        let options = &session.engine.options;
+        let options = &session.context.options;
         let len = query.count.unwrap_or(options.page_len_default).min(options.page_len_max);
         let cursor = match &query.cursor {
-            Some(cursor) => Some(session.engine.cursor(cursor, session.lens.party(), &path)?),
+            Some(cursor) => Some(session.context.cursor(cursor, session.lens.party(), &path)?),
             None => None,
         };
         let sequence =
             cursor.as_ref().map_or(session.snapshot().sequence(), |cursor| Sequence(cursor.sequence));
         // Data are as of the first page, consent is as of now.
-        let then = session.engine.kv.snapshot(At::Sequence(sequence))?;
-        let first_asked = cursor.as_ref().map_or(session.engine.now(), |cursor| cursor.first_asked);
+        let then = session.context.kv.snapshot(At::Sequence(sequence))?;
+        let first_asked = cursor.as_ref().map_or(session.context.now(), |cursor| cursor.first_asked);
         Ok(Self { session, parts, query, path, text, len, then, cursor, first_asked })
     }
 
     pub(super) fn answer(self) -> Result<Answer, Refusal> {
         let begun = Instant::now();
         let report = Report::default();
-        let (engine, kind) = (self.session.engine, self.parts.first().map_or("", |part| &*part.def.name));
+        let (context, kind) = (self.session.context, self.parts.first().map_or("", |part| &*part.def.name));
         let answer = self.answered(&report);
         let took = begun.elapsed();
-        if took >= engine.options.slow_search {
+        if took >= context.options.slow_search {
             // The plan names parameters and counts, and no value that was asked for.
             let plan: Vec<String> = report
                 .steps()
@@ -118,7 +110,7 @@ impl<'p, 's> Page<'p, 's> {
     }
 
     fn answered(mut self, report: &Report) -> Result<Answer, Refusal> {
-        let then = std::mem::replace(&mut self.then, self.session.engine.kv.snapshot(At::Latest)?);
+        let then = std::mem::replace(&mut self.then, self.session.context.kv.snapshot(At::Latest)?);
         let repository = Repository::new(&*then);
         let parts = std::mem::take(&mut self.parts);
         let sight = self.session.lens.finding(self.finding(&parts));
@@ -141,8 +133,8 @@ impl<'p, 's> Page<'p, 's> {
         found.keep(included.matches, way);
         let mut bundle = Bundle {
             kind: BundleKind::Searchset,
-            id: self.session.engine.fresh_id()?.to_string(),
-            time: self.session.engine.now(),
+            id: self.session.context.fresh_id()?.to_string(),
+            time: self.session.context.now(),
             total: found.total,
             links: self.links(then.sequence(), &found, goes_on)?,
             entries: Vec::new(),
@@ -159,7 +151,7 @@ impl<'p, 's> Page<'p, 's> {
         }
         let mut issues = other_versions(&bundle.entries);
         if is_cut {
-            let limit = self.session.engine.options.include_len_max;
+            let limit = self.session.context.options.include_len_max;
             let message = format!(
                 "a page includes at most {limit} resources (include_len_max): the others are on the next page"
             );
@@ -178,7 +170,7 @@ impl<'p, 's> Page<'p, 's> {
 
     /// Whom all matches are about, on whatever page.
     pub(super) fn patients(mut self) -> Result<Patients, Refusal> {
-        let then = std::mem::replace(&mut self.then, self.session.engine.kv.snapshot(At::Latest)?);
+        let then = std::mem::replace(&mut self.then, self.session.context.kv.snapshot(At::Latest)?);
         let repository = Repository::new(&*then);
         let parts = std::mem::take(&mut self.parts);
         let sight = self.session.lens.finding(self.finding(&parts));
@@ -253,7 +245,7 @@ impl<'p, 's> Page<'p, 's> {
         let mut rows: Vec<u64> = Vec::new();
         // One row more tells that there is a next page; the first page looks further, for a total that was not asked for.
         let looks_further = self.cursor.is_none() && self.query.total.is_none() && searches.len() == 1;
-        let further = if looks_further { self.session.engine.options.total_unasked_max } else { 0 };
+        let further = if looks_further { self.session.context.options.total_unasked_max } else { 0 };
         let wanted = self.len + 1 + further;
         let order: Vec<&Search<'_>> = match way {
             Way::Onward => searches.iter().collect(),
@@ -320,7 +312,7 @@ impl<'p, 's> Page<'p, 's> {
         found: &Found,
         goes_on: Option<(Option<u64>, usize)>,
     ) -> Result<Vec<(&'static str, String)>, Refusal> {
-        let base = format!("{}/{}", self.session.engine.options.base_url, self.path);
+        let base = format!("{}/{}", self.session.context.options.base_url, self.path);
         let base = base.trim_end_matches('/');
         let own = if self.text.is_empty() { base.to_owned() } else { format!("{base}?{}", self.text) };
         let mut links = vec![("self", own)];
@@ -335,13 +327,13 @@ impl<'p, 's> Page<'p, 's> {
             }
         };
         let mut page_at = |relation, way, row: Option<u64>, (offset, included)| -> Result<(), Refusal> {
-            let made = self.session.engine.now();
+            let made = self.session.context.now();
             let (first_asked, total) = (self.first_asked, found.total);
             let row = row.unwrap_or(Cursor::AT_THE_BEGINNING);
             let cursor =
                 Cursor { sequence: sequence.0, row, included, offset, way, total, made, first_asked };
-            let (engine, party) = (self.session.engine, self.session.lens.party());
-            links.push((relation, engine.page_link(&cursor, party, (&self.path, &self.text))?));
+            let (context, party) = (self.session.context, self.session.lens.party());
+            links.push((relation, context.page_link(&cursor, party, (&self.path, &self.text))?));
             Ok(())
         };
         let (first, last) = (found.hits.first(), found.hits.last());
@@ -353,7 +345,7 @@ impl<'p, 's> Page<'p, 's> {
         let skipped = self.cursor.as_ref().map_or(0, |cursor| cursor.included);
         if let (Some(cursor), true) = (&self.cursor, skipped > 0) {
             // What was included with the same match before.
-            let before = skipped.saturating_sub(self.session.engine.options.include_len_max);
+            let before = skipped.saturating_sub(self.session.context.options.include_len_max);
             page_at("previous", Way::Onward, cursor.from(), (start, before))?;
         } else if found.has_previous {
             page_at("previous", Way::Back, first.map(|hit| hit.row), (start, 0))?;
@@ -374,7 +366,7 @@ impl<'p, 's> Page<'p, 's> {
         let Some(mut shown) = self.session.lens.show_newest(&current, &stored, &version_id)? else {
             return Ok(None);
         };
-        let mut full_url = format!("{}/{}", self.session.engine.options.base_url, shown.reference());
+        let mut full_url = format!("{}/{}", self.session.context.options.base_url, shown.reference());
         let mut def = stored.def;
         if let Some(id) = &hit.contained {
             let Some((inner, inner_def)) = shown.contained(id) else { return Ok(None) };

@@ -1,17 +1,17 @@
 //! What a search is of: one type, several, or the members of a compartment.
 use crate::audit::Patients;
 use crate::auth::Permission;
-use crate::consent::Finding;
 use crate::definitions::{TypeDef, r4};
 use crate::model::{IssueCode, ResourceId};
-use crate::search::{Filter, Query, QueryError, SearchParams, Sort, SortKey, compartment, parse_query};
+use crate::search::{Query, QueryError, compartment, parse_query};
 
 use super::super::answer::{Answer, Refusal};
-use super::super::request::{Payload, Request, encode};
-use super::super::route::Place;
+use super::super::place::Place;
+use super::super::request::{Payload, Request};
 use super::super::session::{Seen, Session};
 use super::audit_events::AuditSearch;
-use super::page::{Page, Part};
+use super::page::Page;
+use super::part::Part;
 use super::searching::Searching;
 
 /// The types of which compartments there are (R4 compartmentdefinition.html).
@@ -171,24 +171,10 @@ fn read(
         let reading = session.reading(now, lenient);
         parse_query(&reading, def, pairs).map_err(refusal)
     };
-    let query = read_at(session.engine.now())?;
+    let query = read_at(session.context.now())?;
     let Some(cursor) = &query.cursor else { return Ok(query) };
     // What is approximate is so from the moment of the first page on.
-    read_at(session.engine.cursor(cursor, session.lens.party(), path)?.first_asked)
-}
-
-/// What a query finds: only what is shown whole, where it asks for what a mask may leave out of an answer.
-pub(in super::super) fn finding(params: &SearchParams, filters: &[Filter], sort: &[Sort]) -> Finding {
-    let is_masked = |id: u32| params.is_masked(id);
-    let sorts_by = |sort: &Sort| matches!(&sort.key, SortKey::Param(param) if params.is_masked(param.id));
-    let asks = filters.iter().any(|filter| filter.asks_for_texts(&is_masked));
-    if asks || sort.iter().any(sorts_by) { Finding::Whole } else { Finding::Visible }
-}
-
-/// The query as the self link has it: what was used of it.
-pub(super) fn self_text(query: &Query) -> String {
-    let used = query.used.iter().filter(|(name, _)| name != "_cursor");
-    used.map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect::<Vec<_>>().join("&")
+    read_at(session.context.cursor(cursor, session.lens.party(), path)?.first_asked)
 }
 
 fn refusal(error: QueryError) -> Refusal {

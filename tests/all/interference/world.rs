@@ -9,7 +9,7 @@ use chartward::auth::{Issuer, Party};
 use chartward::consent::Settings;
 use chartward::model::parse;
 use chartward::operations::{
-    Engine, EngineOptions, Headers, Index, Payload, Preference, Request, Verb, decode_pairs,
+    ContextParts, Engine, EngineOptions, Headers, Index, Payload, Preference, Request, Verb, decode_pairs,
 };
 use chartward::store::{Clock, Memory};
 
@@ -154,7 +154,19 @@ impl World {
         let settings = Settings::of(["Organization/hospital".to_owned()].into());
         let key = Issuer::generate_key().unwrap();
         let issuer = Issuer::with_retired(BASE, &key, &[]).unwrap();
-        let engine = Engine::new(options, (memory, index), clock, [secret; 32], settings, issuer, None);
+        let engine = Engine::new(ContextParts {
+            options,
+            kv: memory,
+            index,
+            packing: Arc::default(),
+            clock,
+            secret: [secret; 32],
+            settings,
+            issuer,
+            trust: None,
+            audit_signer: None,
+            open: None,
+        });
         Self { engine, names: RefCell::default() }
     }
 

@@ -1,0 +1,46 @@
+//! What a path names, and whether a token's scopes permit an interaction there.
+use crate::auth::{Party, Permission};
+use crate::definitions::TypeDef;
+use crate::model::{ResourceId, VersionId};
+
+use super::answer::Refusal;
+use super::table::{Code, Interaction};
+
+/// What a path names.
+#[derive(Clone, Debug)]
+pub enum Place {
+    System,
+    Type(&'static TypeDef),
+    Instance(&'static TypeDef, ResourceId),
+    Version(&'static TypeDef, ResourceId, VersionId),
+    /// What belongs to a resource: of one type, or of all.
+    Compartment(&'static TypeDef, ResourceId, Option<&'static TypeDef>),
+}
+
+impl Place {
+    /// The type, if it names one.
+    #[must_use]
+    pub fn def(&self) -> Option<&'static TypeDef> {
+        match self {
+            Self::System => None,
+            Self::Type(def) | Self::Instance(def, _) | Self::Version(def, ..) => Some(def),
+            Self::Compartment(_, _, member) => *member,
+        }
+    }
+}
+
+/// Whether the token's scopes permit the interaction: before any data is looked at, so that the answer tells nothing
+/// of data.
+pub(super) fn permit(party: &Party, row: &Interaction, place: &Place) -> Result<(), Refusal> {
+    let name = place.def().map(|def| &*def.name);
+    let is_search = matches!(row.code, Code::Search | Code::SearchByPost);
+    // A search of several types is judged type by type, one of a compartment's single type here.
+    let by_type = name.filter(|_| is_search).map(|_| Permission::Search);
+    let Some(permission) = row.permission.or(by_type) else { return Ok(()) };
+    let mut permitted = party.scopes.permit(permission, name);
+    if row.code == Code::ConditionalUpdate {
+        // It may create as well.
+        permitted = permitted && party.scopes.permit(Permission::Create, name);
+    }
+    if permitted { Ok(()) } else { Err(Refusal::forbidden("the token's scopes do not permit this")) }
+}

@@ -1,0 +1,436 @@
+//! What all writes have in common until they are committed: the body checked before any data is looked at, and the change that is
+//! prepared on a snapshot.
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::auth::Permission;
+use crate::consent::{DataFacts, Disclosed, FILES_MAX, Writing};
+use crate::definitions::{TypeDef, r4};
+use crate::model::{Issue, IssueCode, JsonKind, Node, Outcome, ResourceId, SyntaxError, normalize, parse};
+use crate::store::{Change, Current, Derive as _, Expectation, Method, Stored};
+use crate::validate::{Incoming, Rules, Valid};
+
+use super::answer::{Answer, Body, Kind, Public, Refusal, RefusalKind};
+use super::derive::SearchIndex;
+use super::own_base::OwnBase;
+use super::request::{Headers, Payload, Preference, Request};
+use super::session::{Seen, Session};
+use super::table::{Code, Interaction};
+
+/// A write as it was sent, its body checked.
+pub(super) struct Input {
+    pub(super) headers: Headers,
+    pub(super) query: Vec<(String, String)>,
+    pub(super) body: InputBody,
+    /// The id that a transaction has chosen for what is created.
+    pub(super) assigned: Option<ResourceId>,
+}
+
+pub(super) enum InputBody {
+    None,
+    Valid(Valid),
+    JsonPatch(Vec<u8>),
+}
+
+impl Input {
+    pub(super) fn new(request: Request) -> Result<Self, Refusal> {
+        let body = match request.payload {
+            Payload::None | Payload::Form(_) => InputBody::None,
+            Payload::JsonPatch(patch) => InputBody::JsonPatch(patch),
+            Payload::Resource(tree) => {
+                let valid = Valid::check(Incoming::new(tree), r4(), Rules::default());
+                InputBody::Valid(valid.map_err(|outcome| Refusal::new(RefusalKind::Unprocessable, outcome))?)
+            }
+        };
+        Ok(Self { headers: request.headers, query: request.query, body, assigned: None })
+    }
+
+    /// The resource of the body, which must be of the type that the path names.
+    pub(super) fn resource(&self, def: &TypeDef) -> Result<&Valid, Refusal> {
+        let InputBody::Valid(valid) = &self.body else {
+            return Err(Refusal::bad_request(IssueCode::Required, "the body holds no resource"));
+        };
+        if valid.def().id != def.id {
+            let message = format!("the body is a {}, the path names {}", valid.def().name, def.name);
+            return Err(Refusal::bad_request(IssueCode::Invalid, message));
+        }
+        Ok(valid)
+    }
+}
+
+/// A write that is ready to be committed, or needs no commit.
+pub(super) enum Prepared {
+    Change(Box<Planned>),
+    /// Nothing is to be done; this is the answer, and what must still be so for it to be right.
+    Nothing(Box<Answer>, Vec<Expectation>),
+}
+
+/// A change and what to answer once it is committed.
+pub(super) struct Planned {
+    pub(super) change: Change,
+    pub(super) kind: Kind,
+    pub(super) expectations: Vec<Expectation>,
+    pub(super) warnings: Vec<Issue>,
+    /// What the server does about it in the same commit, such as Tasks for the staff: nobody has asked for that.
+    pub(super) also: Vec<Change>,
+    /// What its writer has asked for beside it, which is on record by name: what is deleted with it, what is said of it.
+    pub(super) beside: Vec<Change>,
+    /// Whether it deletes what its writer may not read.
+    pub(super) is_unread: bool,
+}
+
+impl Planned {
+    /// A change with nothing beside it.
+    pub(super) fn of(change: Change, kind: Kind) -> Self {
+        Self {
+            change,
+            kind,
+            expectations: Vec::new(),
+            warnings: Vec::new(),
+            also: Vec::new(),
+            beside: Vec::new(),
+            is_unread: false,
+        }
+    }
+
+    /// Has another change committed with this one, on record by name.
+    pub(super) fn bring(&mut self, other: Self) {
+        self.expectations.extend(other.expectations);
+        self.warnings.extend(other.warnings);
+        self.beside.push(other.change);
+        self.beside.extend(other.beside);
+        self.also.extend(other.also);
+    }
+
+    /// All that is committed after the change itself.
+    pub(super) fn others(&mut self) -> impl Iterator<Item = &mut Change> {
+        self.beside.iter_mut().chain(&mut self.also)
+    }
+
+    /// All that is on record by name.
+    pub(super) fn on_record(&self) -> impl Iterator<Item = &Change> {
+        std::iter::once(&self.change).chain(&self.beside)
+    }
+}
+
+/// Plans the writing of a resource under an id.
+pub(super) fn put(
+    session: &Session<'_>,
+    valid: &Valid,
+    id: ResourceId,
+    prior: Option<Current>,
+) -> Result<Planned, Refusal> {
+    let def = valid.def();
+    if carries_tag(valid, &["SUBSETTED", "REDACTED"]) {
+        let message = "the resource is marked as a part of one; writing it would lose the rest";
+        return Err(Refusal::new(RefusalKind::Conflict, Issue::error(IssueCode::Conflict, message)));
+    }
+    let unreadable = |error: SyntaxError| Refusal::bad_request(IssueCode::Structure, error.to_string());
+    let before = match &prior {
+        Some(prior) => session.newest_text(prior)?,
+        None => None,
+    };
+    let writing =
+        if prior.as_ref().is_none_or(|prior| prior.deleted) { Writing::New } else { Writing::Change };
+    let mut body = normalize(valid.root(), id.as_str());
+    if let Some(text) =
+        amended(valid, &body.text, before.as_ref().map(|before| before.text.as_str()), session)
+    {
+        let tree = parse(text.into_bytes()).map_err(unreadable)?;
+        body = normalize(tree.root(), id.as_str());
+    }
+    if let Some(text) = super::subject::resolved(session, &body.text)? {
+        let tree = parse(text.into_bytes()).map_err(unreadable)?;
+        body = normalize(tree.root(), id.as_str());
+    }
+    if &*def.name == "AuditEvent"
+        && let Some(text) = super::audit::from_outside(&body.text, session.lens.party())
+    {
+        let tree = parse(text.into_bytes()).map_err(unreadable)?;
+        body = normalize(tree.root(), id.as_str());
+    }
+    let tree = parse(body.text.clone().into_bytes()).map_err(unreadable)?;
+    let mut may_write = session.lens.may_write(tree.root(), writing)?;
+    let before_tree = before.as_ref().map(|before| parse(before.text.clone().into_bytes()));
+    let before_tree = before_tree.transpose().map_err(unreadable)?;
+    let mut expectations = Vec::new();
+    if let Some(old) = &before_tree {
+        may_write = may_write && session.lens.may_write(old.root(), writing)?;
+        // To take a resource out of a file is to delete it there.
+        let (from, to) = (session.lens.subjects_of(old.root())?, session.lens.subjects_of(tree.root())?);
+        if may_write && writing == Writing::Change {
+            expectations = super::hold::not_held(session, from.difference(&to))?;
+        }
+    }
+    let known = before_tree.as_ref().map(crate::model::Tree::root);
+    may_write =
+        may_write && super::integrity::is_about_what_is_there(session, (known, writing), tree.root())?;
+    let is_about_new = before.is_none() && is_about_new(session, &DataFacts::of(tree.root()).owners)?;
+    may_write = may_write || (is_about_new && session.lens.may_write_about_new(tree.root()));
+    if !may_write {
+        session.lens.refuse_to_write(format!("{}/{id}", def.name), tree.root());
+        return Err(Refusal::may_not_write());
+    }
+    super::consent::check_patient(session, def, tree.root())?;
+    let is_linked = &*def.name == "Patient" && tree.root().get("link").is_some();
+    if is_linked && session.lens.files_joined_by(tree.root())? > FILES_MAX {
+        let message = format!("the links would join more than {FILES_MAX} files of one person");
+        let issue = Issue::error(IssueCode::TooCostly, message).at("Patient.link");
+        return Err(Refusal::new(RefusalKind::Unprocessable, issue));
+    }
+    super::integrity::check_references(session, tree.root())?;
+    let derived = SearchIndex { params: session.params.clone() }.derive(def, tree.root());
+    let is_new = prior.as_ref().is_none_or(|prior| prior.deleted);
+    let method = if prior.is_none() { Method::Create } else { Method::Update };
+    let writer = session.lens.writer_of(tree.root())?;
+    let mut belongs = session.lens.belongings(tree.root(), writer.as_ref())?;
+    if let (Some(old), Some(prior)) = (&before_tree, &prior) {
+        let of_old = session.repository().writer(prior.row, prior.sequence)?;
+        for (reference, patient) in session.lens.belongings(old.root(), of_old.as_ref())? {
+            // Of an earlier version no subject comes back that was taken off as a mistake.
+            let ever = session.repository().subjects_ever(&reference)?;
+            if !ever.contains(&(patient.clone(), true)) {
+                belongs.push((reference, patient));
+            }
+        }
+    }
+    let change = Change { def, id, method, prior, body: Some(body), derived, writer, belongs };
+    let kind = if is_new { Kind::Created } else { Kind::Ok };
+    let mut warnings = valid.warnings().to_vec();
+    if &*def.name == "Consent" {
+        super::consent::check_strictly(session, tree.root())?;
+        warnings.extend(super::consent::remarks(session, tree.root()));
+    }
+    let mut also = if is_new { super::work::merges(session, def, tree.root())? } else { Vec::new() };
+    if is_new || &*def.name == "Consent" {
+        let (remarks, tasks) = super::consent::awaited(session, def, tree.root())?;
+        warnings.extend(remarks);
+        also.extend(tasks);
+    }
+    let (remarks, changes) = super::subject::held(session, tree.root(), known)?;
+    warnings.extend(remarks);
+    also.extend(changes);
+    Ok(Planned { expectations, warnings, also, ..Planned::of(change, kind) })
+}
+
+/// What is to be done about a change of what is there: nothing, where what is written is what its writer sees of it already (R4
+/// http.html#update leaves it to the server whether that makes a version).
+pub(super) fn settled(
+    session: &Session<'_>,
+    planned: Planned,
+    (current, stored): (&Current, &Stored),
+    headers: &Headers,
+) -> Result<Prepared, Refusal> {
+    let (def, id) = (planned.change.def, &planned.change.id);
+    let is_same = !session.context.options.version_unchanged
+        && planned.also.is_empty()
+        && planned.change.body.as_ref().is_some_and(|body| is_same_resource(&body.text, &stored.text));
+    // Only to whom all of it is shown may be told that nothing changed.
+    if is_same
+        && let Seen::Resource { disclosed, .. } = session.look(def, id)?
+        && disclosed.is_whole()
+    {
+        let mut expectations = planned.expectations;
+        expectations.push(session.repository().unchanged(current));
+        let answer = Answer {
+            body: body(Some(&disclosed), planned.warnings, headers.preference),
+            ..existing(session, *disclosed, headers)
+        };
+        return Ok(Prepared::Nothing(Box::new(answer), expectations));
+    }
+    Ok(Prepared::Change(Box::new(planned)))
+}
+
+/// Whether two texts are one resource, whatever the order of their members.
+fn is_same_resource(one: &str, other: &str) -> bool {
+    let tree = |text: &str| parse(text.as_bytes().to_vec());
+    one == other
+        || matches!((tree(one), tree(other)), (Ok(one), Ok(other)) if is_same(one.root(), other.root()))
+}
+
+fn is_same(one: Node<'_>, other: Node<'_>) -> bool {
+    if one.kind() != other.kind() {
+        return false;
+    }
+    match one.kind() {
+        JsonKind::Object => {
+            one.children().count() == other.children().count()
+                && one
+                    .children()
+                    .all(|child| other.get(child.key()).is_some_and(|other| is_same(child, other)))
+        }
+        JsonKind::Array => {
+            one.children().count() == other.children().count()
+                && one.children().zip(other.children()).all(|(one, other)| is_same(one, other))
+        }
+        JsonKind::String | JsonKind::Number | JsonKind::Bool | JsonKind::Null => one.text() == other.text(),
+    }
+}
+
+/// Whether all of these patients (`Patient/id`) are made by the same transaction, and were never there before.
+fn is_about_new(session: &Session<'_>, owners: &BTreeSet<String>) -> Result<bool, Refusal> {
+    let Some(patients) = r4().resource("Patient") else { return Ok(false) };
+    for owner in owners {
+        let Some(id) = owner.strip_prefix("Patient/").and_then(ResourceId::parse) else { return Ok(false) };
+        if !session.coming.contains(owner) || session.repository().current(patients, &id)?.is_some() {
+            return Ok(false);
+        }
+    }
+    Ok(!owners.is_empty())
+}
+
+/// What is written has to be within the scopes: of their patient, and as their search constraints have it. What it
+/// overwrites was looked at by the same letter.
+pub(super) fn check_scope(
+    session: &Session<'_>,
+    row: &Interaction,
+    planned: &Planned,
+) -> Result<(), Refusal> {
+    let Some(body) = &planned.change.body else { return Ok(()) };
+    let is_new = planned.kind == Kind::Created;
+    let letter = match row.code {
+        // By update something is made only for who may choose ids, as SMART's `u` has it.
+        Code::ConditionalUpdate if is_new => Some(Permission::Create),
+        _ => row.permission,
+    };
+    if session.lens.reaches_all(letter.as_slice(), planned.change.def) {
+        return Ok(());
+    }
+    let unreadable = |error: SyntaxError| Refusal::bad_request(IssueCode::Structure, error.to_string());
+    let tree = parse(body.text.clone().into_bytes()).map_err(unreadable)?;
+    if session.lens.is_reached(letter.as_slice(), tree.root()) {
+        Ok(())
+    } else {
+        Err(Refusal::may_not_write())
+    }
+}
+
+/// The text with what the server keeps or makes its own: references under the own base become relative, and security
+/// labels that the version before had stay. Labels are taken off by those who may, with an operation of its own. `None`
+/// if nothing changes.
+fn amended(valid: &Valid, text: &str, before: Option<&str>, session: &Session<'_>) -> Option<String> {
+    let own = OwnBase::of(&session.context.options.base_url);
+    let has_labels = before.is_some_and(|before| before.contains("\"security\""));
+    // By the text of the nodes: in the JSON the slashes of a reference may be escaped.
+    let names_own =
+        |node: Node<'_>| matches!(node.key(), "reference" | "url") && own.below(node.text()).is_some();
+    if !has_labels && !valid.root().subtree().any(names_own) {
+        return None;
+    }
+    let mut json: serde_json::Value = serde_json::from_str(text).ok()?;
+    relative(&mut json, &own);
+    let before: serde_json::Value =
+        before.and_then(|before| serde_json::from_str(before).ok()).unwrap_or_default();
+    let mut kept =
+        json.pointer("/meta/security").and_then(serde_json::Value::as_array).cloned().unwrap_or_default();
+    let repeated = labels_of(&json);
+    for ((place, label), whole) in labels_of(&before) {
+        let is_there = kept.iter().any(|other| label_key(other) == label);
+        if !is_there && !repeated.contains_key(&(place, label)) {
+            kept.push(whole);
+        }
+    }
+    if !kept.is_empty()
+        && let Some(meta) = json.pointer_mut("/meta").and_then(serde_json::Value::as_object_mut)
+    {
+        meta.insert("security".to_owned(), kept.into());
+    }
+    Some(json.to_string())
+}
+
+/// System and code of a label.
+type LabelKey = (Option<String>, Option<String>);
+
+fn label_key(label: &serde_json::Value) -> LabelKey {
+    let text = |name: &str| label.get(name).and_then(serde_json::Value::as_str).map(str::to_owned);
+    (text("system"), text("code"))
+}
+
+/// The labels of a resource, and of what it contains or carries, with whose they are: a label of one part is not repeated by that of
+/// another.
+fn labels_of(json: &serde_json::Value) -> BTreeMap<(String, LabelKey), serde_json::Value> {
+    let mut found = BTreeMap::new();
+    let mut open = vec![(String::new(), json)];
+    while let Some((place, value)) = open.pop() {
+        match value {
+            serde_json::Value::Object(members) => {
+                let security = members.get("meta").and_then(|meta| meta.get("security"));
+                for label in security.and_then(serde_json::Value::as_array).into_iter().flatten() {
+                    found.insert((place.clone(), label_key(label)), label.clone());
+                }
+                open.extend(members.iter().map(|(name, member)| (format!("{place}.{name}"), member)));
+            }
+            serde_json::Value::Array(items) => {
+                for (item, number) in items.iter().zip(0_usize..) {
+                    // What has an id keeps it where its place in a list changes.
+                    let id = item.get("id").and_then(serde_json::Value::as_str);
+                    let name = id.map_or_else(|| number.to_string(), |id| format!("#{id}"));
+                    open.push((format!("{place}[{name}]"), item));
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+fn relative(json: &mut serde_json::Value, own: &OwnBase<'_>) {
+    match json {
+        serde_json::Value::Object(members) => {
+            for (name, member) in members.iter_mut() {
+                match member {
+                    // Of addresses only those of a Binary are references.
+                    serde_json::Value::String(text) if matches!(name.as_str(), "reference" | "url") => {
+                        let below =
+                            own.below(text).filter(|rest| name == "reference" || rest.starts_with("Binary/"));
+                        if let Some(rest) = below.map(str::to_owned) {
+                            *text = rest;
+                        }
+                    }
+                    other => relative(other, own),
+                }
+            }
+        }
+        serde_json::Value::Array(items) => items.iter_mut().for_each(|item| relative(item, own)),
+        _ => {}
+    }
+}
+
+fn carries_tag(valid: &Valid, codes: &[&str]) -> bool {
+    let meta = valid.root().get("meta");
+    let mut tags = meta.into_iter().flat_map(|meta| meta.items_at("tag").chain(meta.items_at("security")));
+    tags.any(|tag| {
+        tag.str_at("system").is_some_and(|system| system.ends_with("v3-ObservationValue"))
+            && tag.str_at("code").is_some_and(|code| codes.contains(&code))
+    })
+}
+
+/// An answer that says that what was asked for is there already.
+pub(super) fn existing(session: &Session<'_>, disclosed: Disclosed, headers: &Headers) -> Answer {
+    let base = &session.context.options.base_url;
+    let location = format!("{base}/{}/_history/{}", disclosed.reference(), disclosed.version_id());
+    let mut answer = Answer::of(Kind::Ok, disclosed.clone());
+    answer.body = body(Some(&disclosed), Vec::new(), headers.preference);
+    answer.location = Some(location);
+    answer.written = Some(disclosed);
+    answer
+}
+
+/// The same for who keeps the record and may not read it: the status and where it is.
+pub(super) fn existing_unread(session: &Session<'_>, def: &TypeDef, id: &ResourceId) -> Answer {
+    let mut answer = Answer::new(Kind::Ok, Body::None);
+    answer.location = Some(format!("{}/{}/{id}", session.context.options.base_url, def.name));
+    answer
+}
+
+/// What the sender wants back; one's own write passes the read decision like everything else.
+pub(super) fn body(shown: Option<&Disclosed>, warnings: Vec<Issue>, preference: Preference) -> Body {
+    match (preference, shown) {
+        (Preference::Representation, Some(disclosed)) => Body::Disclosed(disclosed.clone()),
+        (Preference::OperationOutcome, _) => {
+            let mut issues = warnings;
+            issues.push(Issue::information(IssueCode::Informational, "the resource was written"));
+            Body::Public(Public::outcome(&Outcome::from(issues)))
+        }
+        (Preference::Minimal | Preference::Representation, _) => Body::None,
+    }
+}
