@@ -6,7 +6,7 @@ use crate::consent::Code;
 use crate::model::{Interval, Millis};
 
 use super::entered::{AccountedBy, Entered, disclosure_basis};
-use super::log::RecordPlace;
+use super::place::RecordPlace;
 use super::record::{Access, Action, Ground, Item, Standing};
 
 const DAY_MS: Millis = 24 * 60 * 60 * 1_000;

@@ -2,103 +2,21 @@
 //! finds that out after the answer; until it is done a key beside the record says that it is due, so that a crash loses none.
 //!
 //! Key in `meta`: `audit-due`, sequence and number of the record; value: what the look-up needs, in JSON.
-use std::collections::BTreeSet;
 
 use roaring::RoaringTreemap;
 use serde::{Deserialize, Serialize};
 
 use crate::auth::Party;
-use crate::definitions::r4;
 use crate::fhirpath::{decode_base64, encode_base64};
-use crate::model::{Millis, ResourceId};
+use crate::model::Millis;
 use crate::store::{
     Direction, Expectation, Flow, Key, KeyRange, Place, Repository, Sequence, Snapshot, Space, Stamp,
     Stamped, StoreError, Write,
 };
 
-use super::log::{RecordPlace, place_of};
+use super::concern::{Addition, Concern, LISTED_MAX, Patients, row_of_patient};
+use super::place::{RecordPlace, place_of};
 use super::record::{Access, Action};
-
-/// More patients than this stand in an addition by their rows, not by their ids.
-const LISTED_MAX: usize = 64;
-
-/// How a request concerned patients of whom it showed nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Concern {
-    /// Data of theirs were counted.
-    Counted,
-    /// A value that was asked for is an id or identifier, or something else, of nobody but the patient.
-    Sought,
-}
-
-/// What an addition says of the requests that it is about.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Addition {
-    pub concern: Concern,
-    /// How many requests there were that were alike.
-    pub times: usize,
-    /// Milliseconds since 1970 of the first and the last of them.
-    pub first: Millis,
-    pub last: Millis,
-    /// Commit and number of the record of the first.
-    pub of: (u64, u32),
-    /// The rows of the patients, where they are many: a Roaring treemap in its portable form, in base64.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    rows: Option<String>,
-    /// The row of the one patient as whose part the record was read.
-    #[serde(skip)]
-    part: Option<u64>,
-}
-
-/// Patients by their rows, and by their ids (`Patient/id`) where nobody of that id is stored.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Patients {
-    pub rows: RoaringTreemap,
-    pub ids: BTreeSet<String>,
-}
-
-impl Patients {
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.ids.is_empty()
-    }
-
-    /// Adds a patient by id.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the disk fails.
-    pub fn add(&mut self, snapshot: &dyn Snapshot, id: &str) -> Result<(), StoreError> {
-        match row_of_patient(snapshot, id)? {
-            Some(row) => drop(self.rows.insert(row)),
-            None => drop(self.ids.insert(format!("Patient/{id}"))),
-        }
-        Ok(())
-    }
-
-    /// Takes those out whom a record (`Patient/id`) tells already.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the disk fails.
-    pub fn remove(&mut self, snapshot: &dyn Snapshot, known: &[String]) -> Result<(), StoreError> {
-        for patient in known {
-            self.ids.remove(patient);
-            let id = patient.strip_prefix("Patient/").unwrap_or(patient);
-            if let Some(row) = row_of_patient(snapshot, id)? {
-                self.rows.remove(row);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The row of a patient by id, also of one that was deleted or erased.
-pub(super) fn row_of_patient(snapshot: &dyn Snapshot, id: &str) -> Result<Option<u64>, StoreError> {
-    match (r4().resource("Patient"), ResourceId::parse(id)) {
-        (Some(def), Some(id)) => Repository::new(snapshot).row_ever(def, &id),
-        _ => Ok(None),
-    }
-}
 
 impl Access {
     /// The record that adds to those of requests alike, of which this is the first, whom else they concerned. `now` is when it is

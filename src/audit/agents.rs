@@ -1,7 +1,7 @@
 //! The agents of an AuditEvent: the client, the server, the user with the organization (BALP, "Agents").
 use serde_json::{Value, json};
 
-use super::event::{DCM, Making, Part, Reader, coding};
+use super::making::{DCM, Making, Part, Reader, coding};
 use super::record::Action;
 
 fn kind(system: &str, code: &str) -> Value {

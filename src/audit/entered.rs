@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::Millis;
 use crate::store::{Expectation, Key, Sequence, Space, Write};
 
-use super::log::RecordPlace;
+use super::place::RecordPlace;
 
 /// The interaction by which one is entered.
 pub const RECORD_DISCLOSURE: &str = "$record-disclosure";

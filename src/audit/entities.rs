@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use crate::fhirpath::encode_base64;
 
-use super::event::{Part, Reader, coding};
+use super::making::{Part, Reader, coding};
 use super::record::{Access, Action, Item};
 
 fn object(code: &str) -> Value {

@@ -1,13 +1,15 @@
 //! Tests of the AuditEvents: every kind is valid R4, follows its pattern, keeps its id, and tells a patient nothing of others.
 use serde_json::Value;
 
-use super::event::{Event, Making, Reader, audit_events, record_of_event};
-use super::record::{Access, Action, Ground, Item, Standing};
 use crate::auth::{Party, Role};
 use crate::definitions::r4;
 use crate::model::parse;
 use crate::store::Sequence;
 use crate::validate::{Incoming, Rules, Valid};
+
+use super::event::{audit_events, record_of_event};
+use super::making::{Event, Making, Reader};
+use super::record::{Access, Action, Ground, Item, Standing};
 
 const PLACE: (Sequence, u32) = (Sequence(0x2a), 1);
 

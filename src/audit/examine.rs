@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::store::{Sequence, Space};
 
-use super::log::{RecordPlace, place_of};
 use super::merkle::{Hash, Leaves, root};
+use super::place::{RecordPlace, place_of};
 use super::record::{Access, ERASE};
 use super::sealed::{SEGMENT_LEN, Sealed, Segment, record_hash, root_of};
 use super::signer::{SignedRoot, hex, key_name};

@@ -8,14 +8,12 @@ use crate::store::{
     Stamped, StoreError, Write,
 };
 
-use super::addition::row_of_patient;
+use super::concern::row_of_patient;
+use super::place::{RecordPlace, place_of, record_key};
 use super::record::Access;
 
 /// The id under which records of many patients are found; no id has such a sign.
 const OF_MANY: &str = "*";
-
-/// Where a record stands: the commit, and its number within it.
-pub type RecordPlace = (Sequence, u32);
 
 /// How many records are read at once.
 const RECORDS_READ: usize = 256;
@@ -215,17 +213,6 @@ impl<'s> Records<'s> {
 pub(super) fn unreadable(place: Option<RecordPlace>) -> StoreError {
     let (Sequence(sequence), number) = place.unwrap_or(FIRST);
     StoreError::Corrupt(format!("access record {sequence}-{number} cannot be read"))
-}
-
-/// The place in the last twelve bytes of a key.
-pub(super) fn place_of(key: &[u8]) -> Option<RecordPlace> {
-    let (sequence, number) = key.last_chunk::<12>()?.split_first_chunk::<8>()?;
-    Some((Sequence(u64::from_be_bytes(*sequence)), u32::from_be_bytes(*number.first_chunk::<4>()?)))
-}
-
-/// The key of a record.
-pub(super) fn record_key((Sequence(sequence), number): RecordPlace) -> Vec<u8> {
-    Key::new(Space::Audit).number(sequence).word(number).into_bytes()
 }
 
 /// One record.

@@ -4,6 +4,7 @@
 mod accounting;
 mod addition;
 mod agents;
+mod concern;
 mod entered;
 mod entities;
 mod event;
@@ -12,9 +13,11 @@ mod event_tests;
 mod examine;
 mod index;
 mod log;
+mod making;
 mod merkle;
 mod outside;
 mod page;
+mod place;
 mod record;
 mod sealed;
 mod signer;
@@ -23,17 +26,20 @@ mod who_saw;
 mod words;
 
 pub use accounting::{ACCOUNTED_MS, Accounting, Disclosure};
-pub use addition::{Concern, Due, Patients, done, due};
+pub use addition::{Due, done, due};
+pub use concern::{Concern, Patients};
 pub use entered::{
     AccountedBy, DISCLOSURE_BASES, DisclosureBasis, Entered, RECORD_DISCLOSURE, corrected, disclosure_basis,
 };
-pub use event::{Event, Making, Reader, event_of_record, record_of_event};
+pub use event::{event_of_record, record_of_event};
 pub use examine::{Examination, Examined};
 pub use index::{Asked, AuditIndex, Bounds, Candidate, Candidates, View, verify_segments};
-pub use log::{RecordPlace, Records, index_patients, record, verify_index, writes};
+pub use log::{Records, index_patients, record, verify_index, writes};
+pub use making::{Event, Making, Reader};
 pub use merkle::{Hash, Leaves, consistency, inclusion, is_consistent, root_of_path};
 pub use outside::{event_from_outside, events_of};
 pub use page::Page;
+pub use place::RecordPlace;
 pub use record::{Access, Action, BREAK_GLASS, ERASE, Erased, Ground, Item, Label, Standing};
 pub use sealed::{LogTree, SEGMENT_LEN, seal, signed_root};
 pub use signer::{SignedRoot, Signer, hex, key_name};

@@ -3,8 +3,9 @@ use crate::definitions::r4;
 use crate::model::ResourceId;
 use crate::store::{Repository, StoreError};
 
-use super::event::{Event, Making, audit_events};
-use super::log::RecordPlace;
+use super::event::audit_events;
+use super::making::{Event, Making};
+use super::place::RecordPlace;
 use super::record::{Access, Action};
 
 /// The events of a record, those that are made of it first; and how many these are.

@@ -8,7 +8,7 @@ use crate::auth::Party;
 use crate::consent::{Basis, Release, Withheld};
 use crate::model::Millis;
 
-use super::addition::Addition;
+use super::concern::Addition;
 use super::entered::Entered;
 
 /// What was done (R4 valueset-audit-event-action.html).

@@ -12,8 +12,8 @@ use crate::store::{
     StoreError, Write,
 };
 
-use super::log::{RecordPlace, place_of, record_key};
 use super::merkle::{Hash, Leaves, leaf_hash, root};
+use super::place::{RecordPlace, place_of, record_key};
 use super::signer::{SignedRoot, Signer};
 
 /// How many records a segment has; a power of two, so that its root is a node of the tree.

@@ -3,7 +3,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::model::Millis;
 
-use super::addition::Concern;
+use super::concern::Concern;
 use super::record::{Access, Action, Ground, Item, Standing};
 use super::words::{
     clock_in_words, day_in_words, ground_in_words, kind_in_words, listed, purpose_in_words, role_in_words,

@@ -1,22 +1,6 @@
 //! Which scopes are granted: what is asked for, as far as it is registered. Scopes of version 1 are answered as such
 //! (SMART App Launch 2.2, "Scopes for requesting FHIR Resources").
-use super::scope::Scopes;
-
-/// The scope by which an administrator lets an app do what `/admin` is for.
-pub(super) const ADMIN: &str = "admin";
-
-/// Scopes that are about no type of resource.
-pub(super) const SPECIAL: [&str; 9] = [
-    "openid",
-    "fhirUser",
-    "profile",
-    "launch",
-    "launch/patient",
-    "launch/encounter",
-    "offline_access",
-    "online_access",
-    ADMIN,
-];
+use super::scope::{SPECIAL, Scopes};
 
 /// Scopes that are asked for, or registered, are no longer together, in bytes.
 pub(super) const SCOPE_BYTES_MAX: usize = 4 * 1024;

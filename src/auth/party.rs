@@ -3,9 +3,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::Millis;
 
-use super::granted::ADMIN;
 use super::role::Role;
-use super::scope::Scopes;
+use super::scope::{ADMIN, Scopes};
 
 /// An emergency: the one patient's id, and why the glass was broken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,7 +8,6 @@ use crate::definitions::r4;
 use crate::search::Filter;
 
 use super::constraint::Constraint;
-use super::granted::SPECIAL;
 
 /// Whose authority a scope is under, the narrowest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -228,6 +227,22 @@ impl fmt::Display for Scopes {
         f.write_str(&self.text)
     }
 }
+
+/// The scope by which an administrator lets an app do what `/admin` is for.
+pub(super) const ADMIN: &str = "admin";
+
+/// Scopes that are about no type of resource.
+pub(super) const SPECIAL: [&str; 9] = [
+    "openid",
+    "fhirUser",
+    "profile",
+    "launch",
+    "launch/patient",
+    "launch/encounter",
+    "offline_access",
+    "online_access",
+    ADMIN,
+];
 
 #[cfg(test)]
 mod tests {

@@ -12,7 +12,7 @@ use crate::store::{
     At, Batch, Direction, Flow, Key, KeyRange, Kv, Snapshot, Space, StoreError, Write, make_private_file,
 };
 
-use super::house::now;
+use super::clock::now;
 
 /// What is noted, one line of JSON each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use super::examples::with_examples;
+use super::stderr::report;
 use super::{
     audit, backup, config, conform, consent, demo, fhirpath, generate, import, keys, load, patch, profiles,
     registrations, reindex, selftest, serve, standby, token, verify,
@@ -106,10 +107,4 @@ pub fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Tells a person at a terminal something that is no output.
-#[allow(clippy::print_stderr, reason = "the one place where commands speak to a person")]
-pub(super) fn report(message: &str) {
-    eprintln!("chartward: {message}");
 }

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::store::PostgresOptions;
 
-use super::policy::ConsentConfig;
+use super::allowed::none_of;
+use super::consent_config::ConsentConfig;
 use super::telemetry::LogConfig;
 use super::trust::{CertificateSection, IntrospectionSection, IssuerSection};
 
@@ -276,11 +277,6 @@ impl Config {
         }
         Ok(())
     }
-}
-
-/// That a value is none of those that are allowed.
-pub(super) fn none_of(value: &str, allowed: &[&str]) -> String {
-    format!("`{value}` is none of {}", allowed.join(", "))
 }
 
 fn is_organization(text: &str) -> bool {

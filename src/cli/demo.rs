@@ -5,14 +5,15 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, mpsc};
 
-use super::args::report;
+use super::clock::now;
 use super::config::{Common, Config};
 use super::generate::{Format, Hospital, child, documents_of};
-use super::house::{House, now};
+use super::house::House;
 use super::import::Sink;
 use super::parties::{DEMO_PARTIES, SCENARIO_PARTIES, signed};
 use super::selftest;
 use super::serve::{ready, start};
+use super::stderr::report;
 use super::tour;
 
 /// Everything is in memory and gone at the end, unless --data names a directory to keep it in, which must be new or empty.

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::fhirpath::{Element, Environment, Expression, Value};
 use crate::model::{Temporal, from_xml, minify, parse};
 
-use super::house::now;
+use super::clock::now;
 
 /// Exit code 1 if the expression or the resource cannot be read, or the evaluation fails.
 #[derive(clap::Args)]

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use crate::audit::{self, Signer};
 use crate::auth::{AccessToken, Issuer, Party};
-use crate::model::Millis;
 use crate::operations::{ContextParts, Engine, EngineOptions, Index, SearchIndex, version_cipher};
 use crate::store::{
-    At, Batch, Clock as _, CommitError, Expectation, Findings, Key, Kv, Memory, Packing, Postgres,
-    Repository, Sled, SledOptions, Space, StoreError, SystemClock, Write, make_private_folder,
+    At, Batch, CommitError, Expectation, Findings, Key, Kv, Memory, Packing, Postgres, Repository, Sled,
+    SledOptions, Space, StoreError, SystemClock, Write, make_private_folder,
 };
 
+use super::clock::now;
 use super::config::Config;
 use super::keys;
 use super::policy::settings;
@@ -259,12 +259,6 @@ pub(super) fn is_data(path: &std::path::Path) -> Result<(), String> {
     let what = if path.exists() { "is no data directory" } else { "is not there" };
     let path = path.display();
     Err(format!("{path} {what}: name the data directory, or make one with `chartward serve --data {path}`"))
-}
-
-/// The time, for tokens.
-#[must_use]
-pub fn now() -> Millis {
-    SystemClock.now()
 }
 
 /// A token's claims with what every token has; the caller fills in who it is for.

@@ -12,10 +12,10 @@ use crate::model::{Node, Tree, parse};
 use crate::operations::{Engine, Payload, Request, Verb};
 use crate::store::{Sled, SledOptions};
 
-use super::args::report;
 use super::config::{Common, Config};
 use super::house::House;
 use super::sources::{documents, files};
+use super::stderr::report;
 
 /// Bundles (transactions as one commit each, all others resource by resource), resources, NDJSON of either; .gz, .xz and
 /// .zst; folders are read in the order of their names. Exit code 1 if anything was rejected.

@@ -23,8 +23,9 @@ use crate::operations::Engine;
 use crate::store::make_private_folder;
 
 use super::backup::ask_server;
+use super::clock::now;
 use super::config::{Common, Config};
-use super::house::{House, must_exist, now};
+use super::house::{House, must_exist};
 
 /// How long a retired key is trusted, in days: no token of the server lives longer than an hour, and those that are minted
 /// by hand should not live longer than this.

@@ -1,14 +1,17 @@
 //! The door: one file per subcommand, and the table of them.
 
 mod accesses;
+mod allowed;
 mod anchor;
 mod args;
 mod audit;
 mod background;
 mod backup;
+mod clock;
 mod config;
 mod conform;
 mod consent;
+mod consent_config;
 mod demo;
 mod examples;
 mod fhirpath;
@@ -30,6 +33,8 @@ mod selftest;
 mod serve;
 mod sources;
 mod standby;
+mod stderr;
+mod stopping;
 mod telemetry;
 mod token;
 mod tour;
@@ -37,12 +42,13 @@ mod trust;
 mod verify;
 
 pub use args::run;
+pub use clock::now;
 pub use config::Config;
 pub use conform::{Report, Scenario, ScenarioKind, Target, scenarios};
+pub use consent_config::ConsentConfig;
 pub use generate::generated;
-pub use house::{House, claims, now};
+pub use house::{House, claims};
 pub use parties::{Party, SCENARIO_PARTIES};
-pub use policy::ConsentConfig;
 pub use serve::{Running, start};
 pub use telemetry::LogConfig;
 pub use trust::{

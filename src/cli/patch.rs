@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use crate::fhirpath::apply_patch;
 use crate::model::{Temporal, apply_json_patch, parse};
 
+use super::clock::now;
 use super::fhirpath::{cases_of, read};
-use super::house::now;
 
 /// Prints the document with the patch applied; nothing is written. Exit code 1 if the patch does not apply.
 #[derive(clap::Args)]

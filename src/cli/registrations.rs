@@ -7,8 +7,9 @@ use serde_json::{Map, Value, json};
 use crate::auth::{Client, Enabling, Register, Registration, Registry, RegistryError, User};
 
 use super::backup::{NotDone, ask_server_with};
+use super::clock::now;
 use super::config::{Common, Config};
-use super::house::{House, must_exist, now};
+use super::house::{House, must_exist};
 
 /// Clients of the authorization server: apps and systems that ask for access tokens.
 #[derive(clap::Args)]

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use crate::operations::Progress;
 
-use super::args::report;
 use super::background::{AFTER_A_FAILURE, Background};
 use super::backup::ask_server;
 use super::config::{Common, Config};
 use super::house::{House, must_exist};
+use super::stderr::report;
 
 /// How often a server looks whether there is something to index.
 const LOOK_EVERY: Duration = Duration::from_millis(200);

@@ -7,7 +7,8 @@ use crate::store::Kv;
 
 use super::anchor::{Anchor, Noted};
 use super::background::Background;
-use super::house::{House, now};
+use super::clock::now;
+use super::house::House;
 
 /// Starts it; it also seals when the server ends.
 ///

@@ -15,7 +15,6 @@ use crate::http::{
     tls_self_signed, watching,
 };
 use crate::operations::Engine;
-
 use crate::store::{Figure, make_private_file};
 
 use super::accesses::index_accesses;
@@ -27,6 +26,7 @@ use super::looking_up::look_up_concerned;
 use super::reindex::index_changes;
 use super::sealing::seal_accesses;
 use super::selftest;
+use super::stopping::told_to_stop;
 use super::telemetry::{Telemetry, process_figures};
 
 /// Serves the R4 REST API below /fhir. Access tokens are needed unless --open is given.
@@ -182,18 +182,6 @@ impl Drop for Running {
         // Who cares about the result calls stop().
         let _ = self.stop();
     }
-}
-
-pub(super) async fn told_to_stop() {
-    #[cfg(unix)]
-    if let Ok(mut terminated) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        tokio::select! {
-            _ = terminated.recv() => return,
-            _ = tokio::signal::ctrl_c() => return,
-        }
-    }
-    // Without a signal handler the process ends by itself when it is killed.
-    let _ = tokio::signal::ctrl_c().await;
 }
 
 /// Starts a server.

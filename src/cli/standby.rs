@@ -12,10 +12,10 @@ use crate::auth::Issuer;
 use crate::http::FOLLOW_SCOPE;
 use crate::store::{At, Kv as _, Sequence, Sled, SledOptions, SystemClock, make_private_file};
 
-use super::args::report;
 use super::config::{Config, Place};
 use super::house::claims;
 use super::keys;
+use super::stderr::report;
 
 /// How long it waits when there is nothing new, and when the other server does not answer.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -214,7 +214,7 @@ fn told_to_stop() -> Result<Arc<AtomicBool>, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
     let wait = move || {
-        runtime.block_on(super::serve::told_to_stop());
+        runtime.block_on(super::stopping::told_to_stop());
         told.store(true, Ordering::Relaxed);
     };
     std::thread::Builder::new().name("signals".to_owned()).spawn(wait).map_err(|error| error.to_string())?;

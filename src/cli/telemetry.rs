@@ -18,7 +18,7 @@ use tracing_subscriber::{Layer as _, fmt as lines};
 use crate::http::SPANS;
 use crate::store::Figure;
 
-use super::config::none_of;
+use super::allowed::none_of;
 
 /// How long a collector may take to take spans.
 const EXPORT_MAX: Duration = Duration::from_secs(10);

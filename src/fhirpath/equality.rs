@@ -6,7 +6,8 @@ use rust_decimal::Decimal;
 
 use crate::model::{JsonKind, Node, Precision, Temporal};
 
-use super::value::{Value, decimal};
+use super::decimal::decimal;
+use super::value::Value;
 
 /// The value as a System value, without a copy of one that is.
 fn plain<'v, 't>(value: &'v Value<'t>) -> Cow<'v, Value<'t>> {

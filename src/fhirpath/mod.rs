@@ -3,6 +3,7 @@
 
 mod ast;
 mod cost;
+mod decimal;
 mod element;
 mod equality;
 mod evaluate;

@@ -6,7 +6,7 @@ use rust_decimal::Decimal;
 
 use crate::model::Node;
 
-use super::value::decimal;
+use super::decimal::decimal;
 
 /// A number with a unit; `1` is the unit of a bare number.
 #[derive(Clone, Debug, PartialEq)]

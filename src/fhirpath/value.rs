@@ -6,6 +6,7 @@ use rust_decimal::Decimal;
 use crate::definitions::{Kind, TypeDef};
 use crate::model::{Node, Temporal};
 
+use super::decimal::decimal;
 use super::element::Element;
 use super::quantity::Quantity;
 
@@ -101,11 +102,6 @@ fn from_primitive<'t>(def: &TypeDef, node: Node<'t>) -> Option<Value<'t>> {
         "time" => Value::Time(Temporal::parse_time(text)?),
         _ => Value::String(Cow::Borrowed(text)),
     })
-}
-
-/// A number as FHIR writes it, with its digits; exponents are resolved. `None` beyond 28 digits.
-pub(super) fn decimal(text: &str) -> Option<Decimal> {
-    Decimal::from_str_exact(text).or_else(|_| Decimal::from_scientific(text)).ok()
 }
 
 /// The element, if the value is one.

@@ -13,8 +13,8 @@ use crate::auth::Party;
 use crate::operations::Engine;
 use crate::store::{Sequence, StoreError};
 
+use super::app::{App, Task};
 use super::asker::{Stopped, administrator, by_own_key, on_record, party, recorded, refused};
-use super::service::{App, Task};
 
 /// The routes of administration; a method that a path does not have is refused like anything else, on record.
 pub(super) fn routes() -> Router<App> {

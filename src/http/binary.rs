@@ -48,7 +48,7 @@ pub(super) fn read(path: &[String], headers: &HeaderMap, bytes: &[u8]) -> Result
         },
         Content::Resource(Format::Xml) => match xml_root(bytes) {
             Some(root) if root.as_deref() == Some("Binary") => {
-                return super::service::read(content, bytes.to_vec());
+                return super::payload::read(content, bytes.to_vec());
             }
             None if says_fhir => return Err(malformed("XML")),
             Some(_) | None => {}

@@ -2,6 +2,7 @@
 //! `operations`.
 
 mod administration;
+mod app;
 mod asker;
 mod bare;
 mod binary;
@@ -10,6 +11,7 @@ mod negotiate;
 mod oauth;
 mod observe;
 mod packed;
+mod payload;
 mod printed;
 mod respond;
 mod same_origin;
@@ -19,8 +21,10 @@ mod unknown;
 mod welcome;
 
 pub use administration::FOLLOW_SCOPE;
+pub use app::Limits;
+pub use app::{CommittedAfter, Task, Tasks};
 pub use bare::{Answered, Bare, bare};
 pub use listen::{Listening, Patience, serve};
 pub use observe::{Figures, Observed, SPANS};
-pub use service::{CommittedAfter, Limits, Task, Tasks, router, watching};
+pub use service::{router, watching};
 pub use tls::{tls_from_files, tls_self_signed};

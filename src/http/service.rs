@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body as WireBody;
-use axum::extract::{FromRef, Request as WireRequest, State};
+use axum::extract::{Request as WireRequest, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, Method, Response, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
@@ -16,92 +16,34 @@ use tower_http::compression::CompressionLayer;
 use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutError, TimeoutLayer};
 
 use crate::auth::Party;
-use crate::model::{Issue, IssueCode, Outcome, from_xml, parse};
+use crate::model::IssueCode;
 use crate::operations::{
     Answer, Engine, Headers, Payload, Preference, Refusal, RefusalKind, Request, Verb, allowed, decode,
     decode_pairs, named, query_text, until_the_grid,
 };
-use crate::store::{Sequence, StoreError};
 
 use super::administration;
+use super::app::{App, Limits, Tasks};
 use super::asker::party;
-use super::listen::{Patience, address, shown};
+use super::listen::{address, shown};
 use super::negotiate::{self, Content, Format};
 use super::oauth;
 use super::observe::{Label, Observed, observe};
 use super::packed;
+use super::payload::{few_enough, read, refuse};
 use super::respond::{self, Manner};
 use super::same_origin::guard;
 use super::unknown::{self, on_record};
 use super::welcome;
 use super::{binary, printed};
 
-/// The limits of the wire, each with its default.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// The largest body, in bytes.
-    pub body_bytes_max: usize,
-    /// How long a request may take.
-    pub request_seconds_max: u64,
-    pub patience: Patience,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { body_bytes_max: 256 * 1024 * 1024, request_seconds_max: 300, patience: Patience::default() }
-    }
-}
-
 /// A body of so many bytes is read in less time than it takes to hand it to another thread.
 const READ_INLINE_BYTES_MAX: usize = 16 * 1024;
-
-/// How many parameters a query or a form may have.
-const PARAMETERS_MAX: usize = 1_000;
 /// An answer of so many bytes is turned into XML, or made pretty, on a thread of its own.
 const CONVERT_INLINE_BYTES_MAX: usize = 32 * 1024;
 /// How many requests of the own staff that may take long are worked on at once; others wait. Those of others wait for the
 /// disk most of their time and are not counted.
 const HEAVY_MAX: usize = 32;
-
-fn few_enough(pairs: &[(String, String)]) -> Result<(), Refusal> {
-    if pairs.len() <= PARAMETERS_MAX {
-        return Ok(());
-    }
-    let message = format!("there are more than {PARAMETERS_MAX} parameters");
-    Err(refuse(RefusalKind::BadRequest, IssueCode::TooCostly, message))
-}
-
-/// What an administrator has a running server do: the path of what came of it, or why nothing did.
-pub type Task = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
-
-/// What was committed after a commit, as another store takes it; `None` if there is nothing more yet.
-///
-/// # Errors
-/// If the journal does not go back so far, or cannot be read.
-pub type CommittedAfter = Arc<dyn Fn(Sequence) -> Result<Option<Vec<u8>>, StoreError> + Send + Sync>;
-
-/// The tasks of a server that has its data on disk.
-#[derive(Clone, Default)]
-pub struct Tasks {
-    pub committed_after: Option<CommittedAfter>,
-    pub backup: Option<Task>,
-    pub rotate_keys: Option<Task>,
-}
-
-impl FromRef<App> for Arc<Engine> {
-    fn from_ref(app: &App) -> Self {
-        app.engine.clone()
-    }
-}
-
-#[derive(Clone)]
-pub(super) struct App {
-    pub(super) engine: Arc<Engine>,
-    pub(super) tasks: Tasks,
-    limits: Limits,
-    pub(super) observed: Arc<Observed>,
-    heavy: Arc<Semaphore>,
-}
 
 /// The router of a server. The API is below `/fhir`.
 pub fn router(engine: Arc<Engine>, limits: Limits, tasks: Tasks, observed: Arc<Observed>) -> Router {
@@ -163,10 +105,6 @@ async fn handle(State(app): State<App>, request: WireRequest) -> Response<WireBo
     });
     response.extensions_mut().insert(manner.label);
     response
-}
-
-fn refuse(kind: RefusalKind, code: IssueCode, message: impl Into<String>) -> Refusal {
-    Refusal::new(kind, Issue::error(code, message))
 }
 
 /// The order of work of every request: path and method, who asks, what it wants back, the body; then the engine. What a known
@@ -493,29 +431,4 @@ async fn bytes(app: &App, headers: &HeaderMap, body: WireBody) -> Result<axum::b
         }
     })?;
     packed::unpacked(headers, collected.to_bytes(), app.limits.body_bytes_max).await?.ok_or_else(too_large)
-}
-
-pub(super) fn read(content: Content, bytes: Vec<u8>) -> Result<Payload, Refusal> {
-    match content {
-        Content::JsonPatch => Ok(Payload::JsonPatch(bytes)),
-        Content::Form => {
-            // What cannot be read is no search for everything.
-            let wrong =
-                || refuse(RefusalKind::BadRequest, IssueCode::Structure, "the form is no text in UTF-8");
-            let pairs = decode_pairs(std::str::from_utf8(&bytes).map_err(|_| wrong())?);
-            few_enough(&pairs)?;
-            Ok(Payload::Form(pairs))
-        }
-        Content::Resource(Format::Json) | Content::Unknown => {
-            parse(bytes).map(Payload::Resource).map_err(|error| {
-                let issue = Issue::error(IssueCode::Structure, error.message).on((error.line, error.column));
-                Refusal::new(RefusalKind::BadRequest, Outcome::from(issue))
-            })
-        }
-        Content::Resource(Format::Xml) => from_xml(&bytes).map(Payload::Resource).map_err(|unreadable| {
-            let kind =
-                if unreadable.is_malformed { RefusalKind::BadRequest } else { RefusalKind::Unprocessable };
-            Refusal::new(kind, unreadable.outcome)
-        }),
-    }
 }

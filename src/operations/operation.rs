@@ -1,5 +1,7 @@
 //! The operations (R4 operations.html), one row each: the router, the CapabilityStatement, the OperationDefinitions and the record of
 //! accesses read this table as they read that of the interactions.
+use Definition::{Elsewhere, Own};
+
 use crate::audit::Action;
 use crate::auth::Permission;
 use crate::definitions::TypeDef;
@@ -18,8 +20,6 @@ use super::remove_subject::remove_subject;
 use super::request::Verb;
 use super::session::Session;
 use super::table::{Code, Interaction, Level};
-
-use Definition::{Elsewhere, Own};
 
 /// How an operation is carried out.
 type Act = for<'s> fn(&Session<'s>, &Call<'_>) -> Result<Answer, Refusal>;

@@ -10,11 +10,9 @@ use std::io::{self, Read, Write as _};
 
 use sha2::{Digest as _, Sha256};
 
+use super::batch::{Batch, CommitError, Committed, KeyRange, Sequence, Start, Write};
 use super::key::{Space, erased_key, erased_prefix, erased_row, resource_row, row_of};
-use super::kv::{
-    At, Batch, CommitError, Committed, Direction, Flow, KeyRange, Kv, Sequence, Snapshot, Start, StoreError,
-    Write,
-};
+use super::kv::{At, Direction, Flow, Kv, Snapshot, StoreError};
 
 const MAGIC: &[u8; 8] = b"CWDUMP01";
 const LEVEL: i32 = 3;

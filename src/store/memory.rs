@@ -7,12 +7,10 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 
+use super::batch::{Batch, CommitError, Committed, Expectation, KeyRange, Sequence};
 use super::clock::Clock;
 use super::key::erased_row;
-use super::kv::{
-    At, Batch, CommitError, Committed, Direction, Expectation, Flow, KeyRange, Kv, Sequence, Snapshot,
-    StoreError,
-};
+use super::kv::{At, Direction, Flow, Kv, Snapshot, StoreError};
 use super::ticket::Ticket;
 
 /// A key's versions stand together, the newest first.

@@ -1,6 +1,7 @@
 //! Where the bytes are: the seam between the house and its backends, the key layouts, the backends themselves, and the
 //! records of resources above them. The only floor with a disk.
 
+mod batch;
 mod clock;
 mod dump;
 mod key;
@@ -19,16 +20,16 @@ mod ticket;
 pub use self::sled::{
     Again, Chain, MadeAgain, Opened, Sled, SledFigures, SledOptions, read_chain, verify_chain,
 };
+pub use batch::{
+    Batch, CommitError, Committed, Expectation, KeyRange, Place, Sequence, Stamp, Stamped, Start, Write,
+};
 pub use clock::{Clock, SystemClock};
 pub use dump::{Dumped, read_dump, read_dump_without, write_dump};
 pub use key::{
     Key, Space, consents_key, definitions_key, governing_key, indexed_key, number_at, page_queries,
     persons_key, registrations_key, row_of, text_prefix,
 };
-pub use kv::{
-    At, Batch, CommitError, Committed, Direction, Expectation, Figure, Flow, KeyRange, Kv, Place, Sequence,
-    Snapshot, Stamp, Stamped, Start, StoreError, Write,
-};
+pub use kv::{At, Direction, Figure, Flow, Kv, Snapshot, StoreError};
 pub use memory::Memory;
 pub use postgres::{ConnectionError, Postgres, PostgresOptions};
 pub use private::{make_private_file, make_private_folder};

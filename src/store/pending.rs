@@ -2,7 +2,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::kv::Batch;
+use super::batch::Batch;
 use super::ticket::{CommitResult, Resolver};
 
 /// How many bytes of commits one sync, or one transaction, takes together at most.

@@ -7,12 +7,10 @@ use std::time::Duration;
 
 use crate::model::Millis;
 
+use super::batch::{Batch, CommitError, Expectation, KeyRange, Place, Sequence, Stamp, Stamped, Write};
 use super::clock::{Clock, SystemClock};
 use super::key::{Key, Space, erased_key};
-use super::kv::{
-    At, Batch, CommitError, Direction, Expectation, Flow, KeyRange, Kv, Place, Sequence, Stamp, Stamped,
-    StoreError, Write,
-};
+use super::kv::{At, Direction, Flow, Kv, StoreError};
 use super::{Memory, Postgres, PostgresOptions, Sled, SledOptions};
 
 /// A clock that can be put forward and back.

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use super::kv::{CommitError, Committed};
+use super::batch::{CommitError, Committed};
 
 /// What became of a batch.
 pub type CommitResult = Result<Committed, CommitError>;

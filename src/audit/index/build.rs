@@ -1,14 +1,16 @@
 //! Makes the index of what is stored already, a few records at a time.
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::audit::event::Making;
-use crate::audit::log::{RecordPlace, Records};
+use crate::audit::log::Records;
 use crate::store::{
     At, Batch, CommitError, Direction, Expectation, Flow, Key, KeyRange, Kv, Repository, Snapshot, Space,
     StoreError, Write,
 };
 
-use super::events::{Described, INDEXED};
+use super::super::making::Making;
+use super::super::place::RecordPlace;
+use super::entries::INDEXED;
+use super::events::Described;
 use super::segment::{Segment, Summary, number_of, summaries, summary_key};
 use super::shapes::Shapes;
 use super::walk::View;

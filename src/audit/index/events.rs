@@ -1,38 +1,15 @@
 //! What the index has of the events of a record.
-use std::sync::{Arc, LazyLock};
 
-use crate::audit::event::{Event, Making, Reader};
-use crate::audit::log::RecordPlace;
 use crate::audit::outside::events_of;
 use crate::audit::record::Access;
-use crate::definitions::r4;
-use crate::model::{Millis, parse};
-use crate::search::{Entry, Form, Param, Source, entries_by, param_id, search_params};
+use crate::model::Millis;
+use crate::search::Entry;
 use crate::store::{Repository, StoreError};
 
+use super::super::making::{Making, Reader};
+use super::super::place::RecordPlace;
+use super::entries::entries_of;
 use super::shapes::Shapes;
-
-/// The parameters that AuditEvents are indexed by: all of the standard's but the words of their texts.
-pub(super) static INDEXED: LazyLock<Vec<Arc<Param>>> = LazyLock::new(|| {
-    let params = r4().resource("AuditEvent").map_or(&[][..], |def| search_params().of(def));
-    params.iter().filter(|param| matches!(param.source, Source::Expressions(_))).cloned().collect()
-});
-
-/// Whether AuditEvents are indexed by a parameter.
-pub(super) fn is_indexed(param: u32) -> bool {
-    INDEXED.iter().any(|indexed| indexed.id == param)
-}
-
-/// The parameter of the time of an event.
-pub(super) fn date() -> u32 {
-    param_id("date")
-}
-
-/// The entry of an event's id.
-pub(super) fn id_entry(id: &str) -> Entry {
-    let value = [&[Form::Value.byte()], id.as_bytes(), &[0, 0]].concat();
-    Entry { param: param_id("_id"), value, contained: None }
-}
 
 /// A record with the entries of its events.
 pub(super) struct Described {
@@ -66,22 +43,4 @@ impl Described {
         };
         Ok(Self { place, time: access.time, of_many: access.is_of_many(), events, made })
     }
-}
-
-/// The entries of events, of which the first so many are made of a record: the time of these is the record's own, by which they are
-/// found.
-pub(super) fn entries_of(events: &[Event], made: usize) -> Result<Vec<Vec<Entry>>, StoreError> {
-    let mut all = Vec::with_capacity(events.len());
-    for (event, number) in events.iter().zip(0_usize..) {
-        let tree = parse(event.text.clone().into_bytes())
-            .map_err(|_| StoreError::Corrupt(format!("the AuditEvent {}", event.id)))?;
-        let mut entries = entries_by(&INDEXED, tree.root());
-        if number < made {
-            entries.retain(|entry| entry.param != date());
-        } else {
-            entries.push(id_entry(&event.id));
-        }
-        all.push(entries);
-    }
-    Ok(all)
 }

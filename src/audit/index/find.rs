@@ -5,12 +5,12 @@ use std::ops::Bound;
 
 use roaring::RoaringTreemap;
 
-use crate::audit::log::RecordPlace;
 use crate::model::{Interval, Millis};
 use crate::search::{Check, Filter, Form, Matcher, Prefix, moments_found, param_id};
 use crate::store::{Direction, Flow, KeyRange, Snapshot, StoreError};
 
-use super::events::{date, id_entry, is_indexed};
+use super::super::place::RecordPlace;
+use super::entries::{date, id_entry, is_indexed};
 use super::numbers;
 use super::segment::{
     Body, Noted, Segment, Summary, body_key, posting, posting_key, postings_from, read_posting_key,

@@ -13,6 +13,7 @@
 //!
 //! Under the value of form `Present` stand the events that have any value of the parameter.
 mod build;
+mod entries;
 mod events;
 mod find;
 mod numbers;

@@ -2,11 +2,11 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::audit::log::{RecordPlace, place_of};
 use crate::model::Millis;
 use crate::search::{Entry, Form};
 use crate::store::{Key, Sequence, Space};
 
+use super::super::place::{RecordPlace, place_of};
 use super::events::Described;
 use super::numbers;
 

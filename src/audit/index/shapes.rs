@@ -4,15 +4,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::audit::event::{Making, audit_events};
-use crate::audit::log::RecordPlace;
+use crate::audit::event::audit_events;
 use crate::audit::record::{Access, Action, Ground, Item};
 use crate::definitions::ParamType;
 use crate::model::ResourceId;
 use crate::search::{Entry, Param, entries_of_text};
 use crate::store::StoreError;
 
-use super::events::{INDEXED, entries_of};
+use super::super::making::Making;
+use super::super::place::RecordPlace;
+use super::entries::{INDEXED, entries_of};
 
 /// How many shapes are remembered.
 const SHAPES_MAX: usize = 4_096;

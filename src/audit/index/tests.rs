@@ -2,9 +2,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Asked, AuditIndex, Bounds, verify_segments};
-use crate::audit::event::{Event, Making, Reader, record_of_event};
-use crate::audit::log::{RecordPlace, Records, index_patients, record_key, writes};
+use crate::audit::event::record_of_event;
+use crate::audit::log::{Records, index_patients, writes};
 use crate::audit::outside::events_of;
 use crate::audit::record::{Access, Action, BREAK_GLASS, Ground, Item, Standing};
 use crate::auth::{Party, Role};
@@ -14,6 +13,10 @@ use crate::search::{Asking, Entry, Filter, Reading, entries, fulfils, parse_quer
 use crate::store::{
     At, Batch, Direction, Kv as _, Memory, Repository, Sequence, StoreError, SystemClock, Write,
 };
+
+use super::super::making::{Event, Making, Reader};
+use super::super::place::{RecordPlace, record_key};
+use super::{Asked, AuditIndex, Bounds, verify_segments};
 
 const BASE_URL: &str = "https://us.example/fhir";
 /// 2026-01-01.

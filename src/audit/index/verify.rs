@@ -1,7 +1,7 @@
 //! Checks that the stored segments are what the records make.
-use crate::audit::event::{Making, Reader};
 use crate::store::{Direction, Flow, KeyRange, Sequence, Snapshot, Space, StoreError};
 
+use super::super::making::{Making, Reader};
 use super::build::{base_url_of_index, described, last_segment};
 use super::segment::{Body, Segment, body_key};
 use super::shapes::Shapes;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
-use crate::audit::log::{RecordPlace, Records, record, unreadable};
+use crate::audit::log::{Records, record, unreadable};
 use crate::audit::record::Access;
 use crate::store::{Direction, Flow, KeyRange, Sequence, Snapshot, StoreError};
 
+use super::super::place::RecordPlace;
 use super::find::{Asked, Finder, Marked, Part, Source};
 use super::segment::{Segment, Summary, number_of, summaries, summary_key};
 

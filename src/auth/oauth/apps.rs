@@ -7,7 +7,7 @@ use super::super::party::Party;
 use super::super::registry::{Grant, Perishable, User};
 use super::super::role::Role;
 use super::fields::OauthError;
-use super::login::LoginError;
+use super::login_attempts::LoginError;
 use super::seal::digest_text;
 use super::server::Desk;
 

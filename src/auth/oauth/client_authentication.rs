@@ -4,7 +4,7 @@ use crate::fhirpath::decode_base64;
 use super::super::registry::{Client, ClientAuthentication};
 use super::assertion::claimed_client;
 use super::fields::{Fields, OauthError};
-use super::login::LoginAttempts;
+use super::login_attempts::LoginAttempts;
 use super::server::Desk;
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";

@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Millis, ResourceId};
 
-use super::super::granted::{ADMIN, is_of_patient, parts_of};
+use super::super::granted::{is_of_patient, parts_of};
 use super::super::party::Party;
 use super::super::registry::{Client, Grant, User};
 use super::super::role::Role;
-use super::super::scope::Scopes;
+use super::super::scope::{ADMIN, Scopes};
 use super::authorize::{AuthorizationRefusal, AuthorizationRequest, refused_address, with_query};
 use super::fields::{Fields, OauthCode, OauthError};
-use super::login::LoginError;
+use super::login_attempts::LoginError;
 use super::seal::digest_text;
 use super::server::Desk;
 

@@ -2,7 +2,7 @@
 //! Discovery): exactly what is served.
 use serde_json::{Value, json};
 
-use super::super::granted::SPECIAL;
+use super::super::scope::SPECIAL;
 use super::fields::OauthError;
 use super::server::Desk;
 

@@ -10,7 +10,7 @@ use super::super::password::Passwords;
 use super::super::registry::Registry;
 use super::client_keys::ClientKeys;
 use super::identity::IdentityKeys;
-use super::login::LoginAttempts;
+use super::login_attempts::LoginAttempts;
 use super::seal::Sealer;
 
 /// The limits of the authorization server, each with its default. All are in seconds but the numbers of attempts.

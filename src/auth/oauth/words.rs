@@ -1,6 +1,7 @@
 //! What scopes and purposes mean, in the words of whoever is to consent.
 
-use super::super::granted::{ADMIN, parts_of};
+use super::super::granted::parts_of;
+use super::super::scope::ADMIN;
 
 /// The parts of a scope that may be given in its place, with their words.
 #[must_use]

@@ -7,6 +7,7 @@ mod perishable;
 mod records;
 mod registration;
 mod standing;
+mod standings;
 mod user;
 
 pub(super) use client::is_unreserved;

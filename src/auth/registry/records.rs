@@ -14,7 +14,7 @@ use crate::store::{
 
 use super::client::Client;
 use super::registration::Registration;
-use super::standing::Standings;
+use super::standings::Standings;
 use super::user::User;
 
 /// How often a change is tried again when somebody else was quicker.

@@ -1,7 +1,7 @@
 //! Whether a token still stands: its client and user are not disabled and were not since, it was not revoked, nor was what
 //! it rests on.
 //! Asked at every request, and answered from memory as long as no registration has changed.
-use crate::store::{At, Sequence, Snapshot, StoreError, registrations_key};
+use crate::store::{At, Snapshot, StoreError, registrations_key};
 
 use super::super::party::Party;
 use super::client::Client;
@@ -9,18 +9,6 @@ use super::grant::Grant;
 use super::perishable::{Perishable, kept};
 use super::records::{Registry, read};
 use super::user::User;
-
-/// How many tokens are remembered.
-const STANDINGS_MAX: usize = 10_000;
-
-/// The state of the registrations in which a token was found to stand.
-pub(super) struct Standings(quick_cache::sync::Cache<String, Option<Sequence>>);
-
-impl Default for Standings {
-    fn default() -> Self {
-        Self(quick_cache::sync::Cache::new(STANDINGS_MAX))
-    }
-}
 
 impl Registry {
     /// Whether the party of a verified token is still to be heard.

@@ -9,7 +9,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::args::report;
+use super::stderr::report;
 
 pub use run::{Report, Target};
 pub use scenario::{Scenario, ScenarioKind, scenarios};

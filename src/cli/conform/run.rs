@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::cli::house::now;
 use crate::cli::tour::Came;
 use crate::fhirpath::{Element, Environment, Expression, Value};
 use crate::model::{Temporal, Tree, from_xml, parse};
 
+use super::super::clock::now;
 use super::scenario::{Expect, Scenario, Step, StepRequest};
 
 /// A server under test.

@@ -91,7 +91,7 @@ async fn measured(arguments: &Arguments) -> Result<Report, String> {
             for (suffix, token) in askers {
                 let name = format!("{}{suffix}", shape.name);
                 let line = one(arguments, (&address, token), &shape, (name, *connections)).await?;
-                super::args::report(&line.row());
+                crate::cli::stderr::report(&line.row());
                 report.lines.push(line);
             }
         }
@@ -152,7 +152,7 @@ async fn beside(
     for connections in &arguments.connections {
         let name = shape.name.to_owned();
         let line = one(arguments, (&address, token), &shape, (name, *connections)).await?;
-        super::args::report(&line.row());
+        super::stderr::report(&line.row());
         report.lines.push(line);
     }
     Ok(())

@@ -5,9 +5,10 @@ use rust_decimal::prelude::ToPrimitive as _;
 use crate::fhirpath::equality::number;
 use crate::fhirpath::operators::single;
 use crate::fhirpath::quantity::Quantity;
-use crate::fhirpath::value::{Value, decimal};
+use crate::fhirpath::value::Value;
 use crate::model::Temporal;
 
+use super::super::decimal::decimal;
 use super::{Answer, Call};
 
 type Conversion = for<'v, 't> fn(&'v Value<'t>) -> Option<Value<'t>>;

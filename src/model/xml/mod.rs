@@ -3,10 +3,10 @@
 //! untouched. docs/decisions/0002-fhirbolt.md says what each of them is for.
 
 mod scan;
+mod unreadable;
 mod write;
 
-use fhirbolt::FhirReleases;
-use fhirbolt::element::{Element, Primitive, Value};
+use fhirbolt::element::{Primitive, Value};
 
 use super::json::parse;
 use super::outcome::{Issue, IssueCode, Outcome};
@@ -14,25 +14,9 @@ use super::tree::Tree;
 use scan::scan;
 
 pub use scan::root as xml_root;
+pub use unreadable::Unreadable;
+use unreadable::{DIV_CLOSE, DIV_OPEN, R4Element};
 pub use write::to_xml;
-
-type R4Element = Element<{ FhirReleases::R4 }>;
-
-/// Why an XML document is no resource.
-#[derive(Debug)]
-pub struct Unreadable {
-    /// All findings of the scan: syntax with line and column, unknown elements and attributes with their path; or what fhirbolt
-    /// finds after it.
-    pub outcome: Outcome,
-    /// Whether it is no XML as FHIR has it at all; else its names or values are not those of a resource.
-    pub is_malformed: bool,
-}
-
-impl Unreadable {
-    fn malformed(outcome: impl Into<Outcome>) -> Self {
-        Self { outcome: outcome.into(), is_malformed: true }
-    }
-}
 
 /// Reads an XML resource into the same tree as its JSON form.
 ///
@@ -53,14 +37,6 @@ pub fn from_xml(input: &[u8]) -> Result<Tree, Unreadable> {
     restore(&mut element, &scanned.divs);
     let json = fhirbolt::json::to_vec(&element, None).map_err(|error| of_structure(error.to_string()))?;
     parse(json).map_err(|error| of_structure(error.to_string()))
-}
-
-const DIV_OPEN: &str = "<div xmlns=\"http://www.w3.org/1999/xhtml\">";
-const DIV_CLOSE: &str = "</div>";
-
-/// What stands for the n-th narrative while fhirbolt has the rest.
-fn stand_in(number: usize) -> String {
-    format!("{DIV_OPEN}narrative-{number}{DIV_CLOSE}")
 }
 
 /// Puts the narratives back in the place of their stand-ins.

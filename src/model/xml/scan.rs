@@ -13,7 +13,8 @@ use crate::model::outcome::{Findings, Issue, IssueCode, Outcome};
 use crate::model::primitive::check_primitive;
 use crate::model::tree::{JsonKind, position};
 
-use super::{Unreadable, stand_in};
+use super::Unreadable;
+use super::unreadable::stand_in;
 
 const FHIR: &str = "http://hl7.org/fhir";
 const XHTML: &str = "http://www.w3.org/1999/xhtml";

@@ -4,7 +4,7 @@ use crate::model::normalize::quote;
 use crate::model::outcome::{IssueCode, Outcome};
 use crate::model::tree::{JsonKind, Node};
 
-use super::{DIV_CLOSE, DIV_OPEN, R4Element, stand_in};
+use super::unreadable::{DIV_CLOSE, DIV_OPEN, R4Element, stand_in};
 
 /// The XML form of a valid resource.
 ///

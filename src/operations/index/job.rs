@@ -1,9 +1,7 @@
 //! Indexing while the server serves: resource by resource, as the difference of what it has and what it should have.
 //! A write that is based on other search parameters than those in force does not commit, so nothing is missed.
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-
-use serde::{Deserialize, Serialize};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use crate::definitions::TypeDef;
 use crate::model::parse;
@@ -15,47 +13,13 @@ use crate::store::{
 
 use super::super::derive::SearchIndex;
 use super::indexed::Indexed;
+use super::progress::Progress;
 use super::{Index, definitions};
 
 /// So many resources are written with one commit.
 const BATCH_ROWS: usize = 512;
 /// How often a resource is tried again while it changes.
 const TRIES_MAX: usize = 64;
-
-/// How far the indexing is.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Progress {
-    /// Whether something is being indexed.
-    pub running: bool,
-    /// The type at hand, and the types that are still to come.
-    pub types: Vec<String>,
-    /// Resources looked at, of about so many.
-    pub done: u64,
-    pub of: u64,
-    /// Index entries added and taken away.
-    pub changed: u64,
-    /// SearchParameters that are not served, with the reason.
-    pub unserved: Vec<(String, String)>,
-}
-
-/// The work, at most one at a time.
-#[derive(Default)]
-pub(super) struct Job {
-    at_work: Mutex<()>,
-    /// Whether somebody wants everything indexed anew.
-    all: AtomicBool,
-    progress: Mutex<Progress>,
-}
-
-impl Job {
-    pub(super) fn progress(&self) -> Progress {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn tell(&self, change: impl FnOnce(&mut Progress)) {
-        change(&mut self.progress.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-}
 
 impl Index {
     /// Wants everything indexed anew, by whoever keeps the index up to date.

@@ -4,6 +4,7 @@
 mod definition;
 mod indexed;
 mod job;
+mod progress;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -13,13 +14,13 @@ use crate::store::{Packing, Repository, Sequence, Snapshot, StoreError, definiti
 
 pub use definition::Unserved;
 use indexed::Indexed;
-pub use job::Progress;
+pub use progress::Progress;
 
 /// Knows the search parameters of a snapshot.
 #[derive(Default)]
 pub struct Index {
     cached: RwLock<Option<(Epoch, Arc<SearchParams>)>>,
-    job: job::Job,
+    job: progress::Job,
     packing: Arc<Packing>,
 }
 

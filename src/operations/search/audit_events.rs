@@ -12,9 +12,7 @@ use crate::store::{At, Direction, Sequence, Snapshot, StoreError, Way, compare_v
 use super::super::answer::{Answer, Body, Kind, Refusal, RefusalKind};
 use super::super::cursor::Cursor;
 use super::super::session::Session;
-use super::part::Part;
-use super::part::self_text;
-use super::part::unshown;
+use super::part::{Part, self_text, unshown};
 use super::reduce::reduce_by;
 
 /// What is searched for, and where.

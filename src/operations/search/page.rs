@@ -14,8 +14,7 @@ use super::super::lookup::looked_up;
 use super::super::session::Session;
 use super::explain::explanation;
 use super::include::included;
-use super::part::{Part, unshown};
-use super::part::{finding, self_text};
+use super::part::{Part, finding, self_text, unshown};
 use super::reduce::reduce_by;
 
 /// What every answer to a party whose view rests on consent says, so that saying it tells nothing.

@@ -3,6 +3,7 @@
 
 mod control_values;
 mod read;
+mod reading;
 mod suggest;
 
 use std::sync::Arc;
@@ -12,8 +13,9 @@ use crate::definitions::TypeDef;
 use super::filter::Filter;
 use super::params::Param;
 
-pub use read::{CHAIN_DEPTH_MAX, Reading, parse_query};
-pub(super) use read::{chain_targets, id_of, last_updated};
+pub use read::{CHAIN_DEPTH_MAX, parse_query};
+pub use reading::Reading;
+pub(super) use reading::{chain_targets, id_of, last_updated};
 
 /// What a search asks for.
 #[derive(Clone, Debug, Default)]

@@ -2,40 +2,22 @@
 use std::sync::Arc;
 
 use crate::definitions::{ParamType, TypeDef, r4};
-use crate::model::{Millis, ResourceId, Span};
+use crate::model::{ResourceId, Span};
 use crate::search::control::Control;
 use crate::search::filter::{Filter, Link, Lookup, term};
 use crate::search::filter_language::filter_language;
-use crate::search::param::{Asking, about, date_span};
-use crate::search::params::{Param, SearchParams, Source};
-use crate::search::text::{Prefix, alternatives, prefixed, split_escaped};
+use crate::search::param::date_span;
+use crate::search::params::{Param, Source};
+use crate::search::text::{Prefix, alternatives, prefixed};
 use crate::search::word_query::word_query;
 
 use super::control_values::control_value;
+use super::reading::{Reading, chain_targets, id_of, last_updated};
 use super::suggest;
 use super::{Query, QueryError, Summary};
 
 /// The links of a chain or of nested reverse chains, at most.
 pub const CHAIN_DEPTH_MAX: usize = 8;
-
-/// What a query is read against.
-#[derive(Clone, Copy)]
-pub struct Reading<'r> {
-    pub params: &'r SearchParams,
-    pub asking: Asking<'r>,
-    /// Whether unknown parameters are passed over.
-    pub lenient: bool,
-}
-
-impl Reading<'_> {
-    pub(in crate::search) fn find(&self, def: &TypeDef, code: &str) -> Option<Arc<Param>> {
-        self.params.find(def, code).filter(|param| param.is_ready).cloned()
-    }
-
-    pub(in crate::search) fn unknown(&self, def: &TypeDef, code: &str) -> String {
-        suggest::unknown(self.params, def, code, code)
-    }
-}
 
 /// Reads a query on a type. Parameters without a value are passed over (R4 search.html#errors).
 ///
@@ -218,42 +200,6 @@ fn common(
         "_filter" => filter_language(reading, def, value)?,
         _ => return Ok(None),
     }))
-}
-
-/// The id of a token: its system is implied, so that any will do. An id that is none is nobody's.
-pub(in crate::search) fn id_of(value: &str) -> Option<ResourceId> {
-    match split_escaped(value, '|') {
-        Some((system, id)) => ResourceId::parse(id).filter(|_| !system.is_empty()),
-        None => ResourceId::parse(value),
-    }
-}
-
-/// The filter for a time of last update with a prefix.
-pub(in crate::search) fn last_updated(value: &str, now: Millis) -> Result<Filter, String> {
-    let (prefix, text) = prefixed(value);
-    let asked = date_span(text)?;
-    Ok(match prefix {
-        // A moment overlaps an interval if it is inside.
-        Prefix::Ap => Filter::LastUpdated(Prefix::Eq, about(asked, now).of_millis()),
-        prefix => Filter::LastUpdated(prefix, asked.of_millis()),
-    })
-}
-
-/// The types that a chain goes on with: the one that is named, or all that the reference may lead to.
-pub(in crate::search) fn chain_targets(
-    param: &Param,
-    named: Option<&str>,
-) -> Result<Vec<&'static TypeDef>, String> {
-    if param.kind != ParamType::Reference {
-        return Err(format!("`{}` is no reference; a chain goes along references", param.code));
-    }
-    match named {
-        Some(name) => match param.targets.iter().find(|target| **target == name) {
-            Some(target) => Ok(r4().resource(target).into_iter().collect()),
-            None => Err(format!("`{}` does not lead to {name}", param.code)),
-        },
-        None => Ok(param.targets.iter().filter_map(|target| r4().resource(target)).collect()),
-    }
 }
 
 fn chain(

@@ -8,79 +8,34 @@
 //! | head | the last sequence and time, the next row, the oldest state that may still be read, the format |
 //! | commits | the last sequence of each group of commits, its time, and a random id by which its writer knows it again |
 //! | outdated | keys that a commit wrote anew or removed: their older versions are dropped when nobody can read them any more |
+mod numbers;
+mod options;
 mod pool;
 mod schema;
+mod shared;
 mod snapshot;
 mod writer;
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
+use super::batch::Batch;
 use super::clock::Clock;
-use super::kv::{At, Batch, Figure, Kv, Sequence, Snapshot, StoreError};
+use super::kv::{At, Figure, Kv, Snapshot, StoreError};
 use super::ticket::Ticket;
 use pool::Pool;
 use snapshot::PostgresSnapshot;
 use writer::{Queue, Writer};
 
+pub use options::PostgresOptions;
 pub use schema::ConnectionError;
-
-/// How a database is used, each setting with its default.
-#[derive(Clone, Debug)]
-pub struct PostgresOptions {
-    /// `postgres://user:password@host:port/database`, as libpq has it; several hosts with `target_session_attrs=read-write`.
-    pub url: String,
-    /// The schema that holds the tables; it is made where it is not there.
-    pub schema: String,
-    /// Authorities in PEM that sign the database's certificate, where it is none that browsers know.
-    pub authorities: Option<Vec<u8>>,
-    /// How many connections are open at once, beside the writer's.
-    pub connections_max: usize,
-    /// How long a state can be asked for after another came.
-    pub retained: Duration,
-    /// How long a request of whatever server may read the state with which it began.
-    pub reading: Duration,
-}
-
-impl PostgresOptions {
-    #[must_use]
-    pub fn new(url: impl Into<String>) -> Self {
-        Self {
-            url: url.into(),
-            schema: "chartward".to_owned(),
-            authorities: None,
-            connections_max: 16,
-            retained: Duration::from_secs(15 * 60),
-            reading: Duration::from_secs(10 * 60),
-        }
-    }
-}
+use shared::Shared;
 
 /// A store in a PostgreSQL database.
 pub struct Postgres {
     shared: Arc<Shared>,
     queue: Arc<Queue>,
     writer: Mutex<Option<JoinHandle<()>>>,
-}
-
-/// What the store, its snapshots and its writer share.
-pub(super) struct Shared {
-    pool: Pool,
-    /// Snapshots in use by this process, by sequence.
-    used: Mutex<BTreeMap<Sequence, usize>>,
-}
-
-impl Shared {
-    fn used(&self) -> MutexGuard<'_, BTreeMap<Sequence, usize>> {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The oldest state that this process reads.
-    fn oldest_used(&self) -> Option<Sequence> {
-        self.used().keys().next().copied()
-    }
 }
 
 impl Postgres {
@@ -178,12 +133,15 @@ impl Kv for Postgres {
 
 #[cfg(test)]
 mod tests {
+    use crate::store::batch::CommitError;
+    use crate::store::batch::Expectation;
+    use crate::store::batch::Write;
     use std::net::{Shutdown, TcpListener, TcpStream};
     use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
 
     use super::*;
     use crate::store::SystemClock;
-    use crate::store::kv::{CommitError, Expectation, Write};
     use crate::store::suite::database;
 
     #[test]

@@ -5,21 +5,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use postgres::types::{ToSql, Type};
 
-use crate::store::kv::{At, Direction, Flow, KeyRange, Sequence, Snapshot, StoreError};
+use crate::store::kv::{At, Direction, Flow, Snapshot, StoreError};
 
-use super::Shared;
+use super::super::batch::{KeyRange, Sequence};
+use super::numbers::{number, sequence};
+use super::shared::Shared;
 
 /// So many rows are fetched first, and at most.
 const ROWS_MIN: i64 = 32;
 const ROWS_MAX: i64 = 4_096;
-
-pub(super) fn number(sequence: Sequence) -> i64 {
-    i64::try_from(sequence.0).unwrap_or(i64::MAX)
-}
-
-pub(super) fn sequence(number: i64) -> Sequence {
-    Sequence(u64::try_from(number).unwrap_or(0))
-}
 
 /// A pinned state.
 pub(super) struct PostgresSnapshot {

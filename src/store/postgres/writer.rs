@@ -9,13 +9,14 @@ use postgres::{Client, Row, Transaction};
 
 use crate::store::clock::Clock;
 use crate::store::key::{Space, erased_row};
-use crate::store::kv::{Batch, CommitError, Committed, Expectation, Sequence};
 use crate::store::pending::{Pending, WAIT_MAX, group, patience};
 use crate::store::ticket::{CommitResult, Resolver};
 
+use super::super::batch::{Batch, CommitError, Committed, Expectation, Sequence};
+use super::PostgresOptions;
+use super::numbers::{number, sequence};
 use super::schema::ConnectionError;
-use super::snapshot::{number, sequence};
-use super::{PostgresOptions, Shared};
+use super::shared::Shared;
 
 /// How long the writer waits before it tries a database again that did not answer.
 const PAUSE: Duration = Duration::from_millis(200);

@@ -6,7 +6,9 @@
 use crate::definitions::{TypeDef, r4};
 use crate::model::{Interval, ResourceId};
 use crate::search::Facts;
-use crate::store::kv::{Sequence, StoreError};
+use crate::store::kv::StoreError;
+
+use super::super::batch::Sequence;
 
 /// The newest version of a row, without its text.
 #[derive(Clone, Debug)]

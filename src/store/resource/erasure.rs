@@ -8,10 +8,12 @@ use crate::store::key::{
     Key, Space, belongs_prefix, consents_key, erased_key, governing_key, number_at, persons_key, row_of,
     writers_of_row,
 };
-use crate::store::kv::{Direction, Expectation, Flow, KeyRange, Snapshot, StoreError, Write};
+use crate::store::kv::{Direction, Flow, Snapshot, StoreError};
 
-use super::change::{Draft, entries_of, posting_type};
+use super::super::batch::{Expectation, KeyRange, Write};
+use super::change::Draft;
 use super::current::{self, Current};
+use super::entries::{entries_of, posting_type};
 use super::repository::Repository;
 
 /// What there is, or ever was, about a patient.

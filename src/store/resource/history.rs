@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::definitions::{TypeDef, r4};
 use crate::model::Millis;
 use crate::store::key::{Key, Space, number_at};
-use crate::store::kv::{Direction, Flow, KeyRange, Sequence, StoreError};
+use crate::store::kv::{Direction, Flow, StoreError};
 
+use super::super::batch::{KeyRange, Sequence};
 use super::record::Stored;
 use super::repository::Repository;
 
@@ -189,6 +190,10 @@ impl Newest {
 
 #[cfg(test)]
 mod tests {
+    use crate::store::batch::Batch;
+    use crate::store::batch::KeyRange;
+    use crate::store::batch::Sequence;
+    use crate::store::batch::Write;
     use std::cell::Cell;
     use std::sync::Arc;
 
@@ -198,7 +203,7 @@ mod tests {
     use crate::definitions::r4;
     use crate::store::SystemClock;
     use crate::store::key::{Key, Space};
-    use crate::store::kv::{At, Batch, Direction, Flow, KeyRange, Kv, Sequence, Snapshot, StoreError, Write};
+    use crate::store::kv::{At, Direction, Flow, Kv, Snapshot, StoreError};
     use crate::store::memory::Memory;
 
     /// Counts the keys that are visited.

@@ -3,6 +3,7 @@
 
 mod change;
 mod current;
+mod entries;
 mod erasure;
 mod history;
 mod packing;
@@ -11,8 +12,9 @@ mod record;
 mod repository;
 mod verify;
 mod version_id;
+mod writer;
 
-pub use change::{Change, Derive, Derived, Draft, Fingerprint, Writer};
+pub use change::{Change, Derive, Derived, Draft};
 pub use current::Current;
 pub use erasure::File;
 pub use history::{HistoryEntry, HistoryPlace, HistoryRange, HistoryScope};
@@ -22,3 +24,5 @@ pub use record::{Method, Stored};
 pub use repository::Repository;
 pub use verify::Findings;
 pub use version_id::VersionCipher;
+pub use writer::Fingerprint;
+pub use writer::Writer;

@@ -6,10 +6,12 @@ use bytes::Bytes;
 
 use crate::definitions::{TypeDef, r4};
 use crate::model::{Millis, Normalized, ResourceId, Temporal};
-use crate::store::kv::{Sequence, Snapshot, StoreError};
+use crate::store::kv::{Snapshot, StoreError};
 use crate::store::pack::{pack, unpack};
 
-use super::packing::{Dictionary, Sort, dictionary_numbered};
+use super::super::batch::Sequence;
+use super::packing::numbered::dictionary_numbered;
+use super::packing::{Dictionary, Sort};
 
 /// How a version came about (R4 http.html, the interactions).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,14 +1,15 @@
 //! Reads of resources from a snapshot.
-use super::change::TAKEN_OFF;
 use crate::definitions::{TypeDef, r4};
 use crate::model::ResourceId;
 use crate::search::Entry;
 use crate::store::key::{Key, Space, belongs_prefix, number_at, writers_of_row};
-use crate::store::kv::{Direction, Expectation, Flow, KeyRange, Sequence, Snapshot, StoreError};
+use crate::store::kv::{Direction, Flow, Snapshot, StoreError};
 
-use super::change::{Writer, entries_of};
+use super::super::batch::{Expectation, KeyRange, Sequence};
 use super::current::{self, Current};
+use super::entries::entries_of;
 use super::record::{self, Stored};
+use super::writer::{TAKEN_OFF, Writer};
 
 /// The resources of one snapshot.
 pub struct Repository<'s> {

@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use crate::definitions::r4;
 use crate::model::parse;
 use crate::store::key::{Key, Space, erased_prefix, erased_row, number_at, row_of};
-use crate::store::kv::{Direction, Flow, KeyRange, StoreError};
+use crate::store::kv::{Direction, Flow, StoreError};
 
-use super::change::{Derive, every, posting_type};
+use super::super::batch::KeyRange;
+use super::change::Derive;
 use super::current;
+use super::entries::{every, posting_type};
 use super::repository::Repository;
 
 /// What a verification came upon. Texts name rows, never contents.

@@ -2,7 +2,7 @@
 //! one may not see.
 use sha2::{Digest as _, Sha256};
 
-use crate::store::kv::Sequence;
+use super::super::batch::Sequence;
 
 const ROUNDS: u8 = 4;
 
@@ -59,7 +59,7 @@ fn halves(number: u64) -> (u32, u32) {
 #[cfg(test)]
 mod tests {
     use super::VersionCipher;
-    use crate::store::kv::Sequence;
+    use crate::store::batch::Sequence;
 
     #[test]
     fn ids_go_back_to_their_sequence_and_tell_nothing_of_it() {

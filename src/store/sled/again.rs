@@ -5,8 +5,9 @@ use std::path::Path;
 use crate::model::Millis;
 use crate::store::dump::commit_patiently;
 use crate::store::key::resource_row;
-use crate::store::kv::{Batch, Committed, Kv, Sequence, StoreError, Write};
+use crate::store::kv::{Kv, StoreError};
 
+use super::super::batch::{Batch, Committed, Sequence, Write};
 use super::commit_record::Replayed;
 use super::journal;
 

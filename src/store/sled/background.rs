@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use crate::store::clock::Clock;
 use crate::store::key::{Space, erased_row};
-use crate::store::kv::{Direction, KeyRange, Sequence, StoreError};
+use crate::store::kv::{Direction, StoreError};
 
+use super::super::batch::{KeyRange, Sequence};
 use super::cursor::{self, Cursor};
 use super::disk::SledBatch;
 use super::journal;

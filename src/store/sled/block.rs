@@ -4,8 +4,10 @@
 //! key's own bytes and the value.
 use bytes::Bytes;
 
-use crate::store::kv::{Sequence, StoreError};
+use crate::store::kv::StoreError;
 use crate::store::pack::{pack, unpack};
+
+use super::super::batch::Sequence;
 
 /// A block is closed when its entries take this many bytes.
 pub(super) const BLOCK_BYTES: usize = 4096;
@@ -202,7 +204,7 @@ pub(super) fn take_number(bytes: &[u8], at: &mut usize) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::{Block, BlockBuilder, put_number, take_number};
-    use crate::store::kv::Sequence;
+    use crate::store::batch::Sequence;
 
     #[test]
     fn entries_come_back() {

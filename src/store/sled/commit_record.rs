@@ -25,8 +25,9 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
 use crate::store::key::resource_row;
-use crate::store::kv::{Batch, Committed, Sequence, StoreError};
+use crate::store::kv::StoreError;
 
+use super::super::batch::{Batch, Committed, Sequence};
 use super::block::{put_number, take_number};
 
 const MAGIC: &[u8; 4] = b"CWRC";
@@ -474,11 +475,15 @@ pub(super) fn without(
 
 #[cfg(test)]
 mod tests {
+    use crate::store::batch::Batch;
+    use crate::store::batch::Committed;
+    use crate::store::batch::Sequence;
+    use crate::store::batch::Write;
     use std::path::Path;
 
     use super::{Encoder, Format, HEADER, Reader, Replayed, SEAL, Seal, without};
     use crate::store::key::{Key, Space};
-    use crate::store::kv::{Batch, Committed, Sequence, StoreError, Write};
+    use crate::store::kv::StoreError;
 
     fn batch() -> Batch {
         let write = |key: Key, value: Option<&[u8]>| Write {

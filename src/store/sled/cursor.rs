@@ -1,7 +1,9 @@
 //! Cursors over sorted sources, and the merge of several into what a snapshot shows.
 use bytes::Bytes;
 
-use crate::store::kv::{Direction, Flow, KeyRange, Sequence, StoreError};
+use crate::store::kv::{Direction, Flow, StoreError};
+
+use super::super::batch::{KeyRange, Sequence};
 
 /// A position in one sorted source. Versions of a key stand together, in any order.
 pub(super) trait Cursor {

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::store::key::Space;
-use crate::store::kv::{KeyRange, StoreError};
+use crate::store::kv::StoreError;
+
+use super::super::batch::KeyRange;
 
 /// What sled is given at once.
 const BATCH_BYTES_MAX: usize = 1024 * 1024;

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use crate::store::key::{erased_prefix, erased_row};
-use crate::store::kv::{Direction, Flow, KeyRange, Sequence, Snapshot as _, StoreError};
+use crate::store::kv::{Direction, Flow, Snapshot as _, StoreError};
 
+use super::super::batch::{KeyRange, Sequence};
 use super::background::Background;
 use super::journal;
 use super::renewal;
@@ -133,12 +134,14 @@ impl Background {
 
 #[cfg(test)]
 mod tests {
+    use crate::store::batch::Batch;
+    use crate::store::batch::Write;
     use std::path::Path;
     use std::sync::Arc;
     use std::time::{Duration, Instant};
 
     use crate::store::key::erased_key;
-    use crate::store::kv::{At, Batch, Kv as _, Write};
+    use crate::store::kv::{At, Kv as _};
     use crate::store::{Key, Sled, SledOptions, Space, SystemClock, verify_chain};
 
     const NEEDLE: &[u8] = b"needle of row seven";

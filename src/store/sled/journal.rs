@@ -9,8 +9,9 @@ use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::store::key::resource_row;
-use crate::store::kv::{Committed, Sequence, StoreError};
+use crate::store::kv::StoreError;
 
+use super::super::batch::{Committed, Sequence};
 use super::commit_record::{self, Format, Reader, Replayed, Seal};
 
 pub(super) const FILE_HEADER: usize = 8 + 8 + 32;

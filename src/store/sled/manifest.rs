@@ -2,8 +2,9 @@
 //! the new one.
 use serde::{Deserialize, Serialize};
 
-use crate::store::kv::{Committed, Sequence, StoreError};
+use crate::store::kv::StoreError;
 
+use super::super::batch::{Committed, Sequence};
 use super::disk::Disk;
 use super::run::RunFacts;
 

@@ -16,9 +16,11 @@ mod cursor;
 mod disk;
 mod erasure;
 mod follow;
+mod follow_place;
 mod journal;
 mod manifest;
 mod open;
+mod options;
 mod records;
 mod renewal;
 mod run;
@@ -33,55 +35,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use super::batch::Batch;
 use super::key::erased_row;
-use super::kv::{At, Batch, Figure, Kv, Snapshot, StoreError};
+use super::kv::{At, Figure, Kv, Snapshot, StoreError};
 use super::ticket::Ticket;
+
 pub use again::{Again, MadeAgain};
 use background::Background;
+pub use options::SledOptions;
 use state::State;
 use writer::Queue;
-
-/// How a directory is opened.
-#[derive(Clone, Debug)]
-pub struct SledOptions {
-    pub path: PathBuf,
-    /// Whether a commit waits for the disk. Only a demo that leaves nothing behind goes without.
-    pub sync: bool,
-    /// A memory table is written down at this size, in bytes. There are at most two.
-    pub table_bytes_max: usize,
-    /// A journal file is closed at this size, in bytes.
-    pub journal_bytes_max: u64,
-    /// Decoded blocks kept in memory, in bytes.
-    pub block_cache_bytes: u64,
-    /// sled's own cache, in bytes.
-    pub sled_cache_bytes: u64,
-    /// When no table was written down for so long, runs are merged further than writing needs.
-    pub settle_after: Duration,
-    /// How many tries, a second apart, the operating system has to take back that it refuses what the background writes. sled
-    /// remembers a failed write for as long as it is open, so what does not pass soon will not; then writes are refused.
-    pub failures_max: u32,
-    /// How long one write of sled may take before it is taken to be lost. Then writes are refused until a restart.
-    pub answer_max: Duration,
-}
-
-impl SledOptions {
-    /// The defaults for a directory.
-    #[must_use]
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        const MIB: u64 = 1024 * 1024;
-        Self {
-            path: path.into(),
-            sync: true,
-            table_bytes_max: 32 * 1024 * 1024,
-            journal_bytes_max: 64 * MIB,
-            block_cache_bytes: 32 * MIB,
-            sled_cache_bytes: 64 * MIB,
-            settle_after: Duration::from_secs(10),
-            failures_max: 30,
-            answer_max: Duration::from_secs(60),
-        }
-    }
-}
 
 /// What opening a directory came upon; for the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -97,7 +60,7 @@ pub struct Opened {
 }
 
 /// Is told a write of a commit: a key that was put (with a value) or removed (without).
-type Tell<'t> = dyn FnMut(super::kv::Sequence, &[u8], Option<&[u8]>) + 't;
+type Tell<'t> = dyn FnMut(super::batch::Sequence, &[u8], Option<&[u8]>) + 't;
 
 /// What reading the journal from its first file to its last came upon.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -121,7 +84,7 @@ pub struct Chain {
 /// # Errors
 /// [`StoreError::Corrupt`] naming the file, the byte and the commit at which the chain breaks.
 pub fn read_chain(data: &std::path::Path, tell: &mut Tell<'_>) -> Result<Chain, StoreError> {
-    let start = super::kv::Committed { sequence: super::kv::Sequence(0), time: 0, first_row: 1 };
+    let start = super::batch::Committed { sequence: super::batch::Sequence(0), time: 0, first_row: 1 };
     let mut chain = Chain::default();
     let folder = data.join("journal");
     let replayed = journal::replay(&folder, start, journal::Reading::ToInspect, &mut |record| {
@@ -170,7 +133,7 @@ pub struct Sled {
     state: Arc<State>,
     queue: Arc<Queue>,
     /// Where the one that follows this store is.
-    followed: Mutex<Option<follow::FollowPlace>>,
+    followed: Mutex<Option<follow_place::FollowPlace>>,
     writer: Mutex<Option<JoinHandle<()>>>,
     background: Mutex<Option<JoinHandle<Background>>>,
     journal_folder: PathBuf,
@@ -334,11 +297,13 @@ impl Kv for Sled {
 
 #[cfg(test)]
 mod tests {
+    use crate::store::batch::Batch;
+    use crate::store::batch::Write;
     use std::sync::Arc;
     use std::time::{Duration, Instant};
 
     use super::{Sled, SledOptions, read_chain, verify_chain};
-    use crate::store::kv::{At, Batch, Kv as _, Write};
+    use crate::store::kv::{At, Kv as _};
     use crate::store::{Key, Space, SystemClock};
 
     #[test]

@@ -8,9 +8,10 @@ use std::time::Instant;
 
 use crate::store::clock::Clock;
 use crate::store::key::erased_row;
-use crate::store::kv::{Committed, Sequence, StoreError};
+use crate::store::kv::StoreError;
 use crate::store::private::make_private_folder;
 
+use super::super::batch::{Committed, Sequence};
 use super::background::Background;
 use super::commit_record::{Format, Replayed, Seal};
 use super::disk::Disk;

@@ -2,8 +2,9 @@
 use bytes::Bytes;
 
 use crate::store::key::number_at;
-use crate::store::kv::{Direction, KeyRange, Sequence, StoreError};
+use crate::store::kv::{Direction, StoreError};
 
+use super::super::batch::{KeyRange, Sequence};
 use super::cursor::{Cursor, narrow};
 use super::disk::Disk;
 

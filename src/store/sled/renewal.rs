@@ -66,11 +66,13 @@ pub(super) fn set_aside(data: &Path) -> Result<Vec<PathBuf>, StoreError> {
 
 #[cfg(test)]
 mod tests {
+    use crate::store::batch::Batch;
+    use crate::store::batch::Write;
     use std::fs;
     use std::path::Path;
     use std::sync::Arc;
 
-    use crate::store::kv::{At, Batch, Kv as _, Write};
+    use crate::store::kv::{At, Kv as _};
     use crate::store::{Sled, SledOptions, SystemClock};
 
     fn open(folder: &Path) -> Sled {

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::store::key::{filter_part, shared_filter_part};
-use crate::store::kv::{Direction, KeyRange, Sequence, StoreError};
+use crate::store::kv::{Direction, StoreError};
 
+use super::super::batch::{KeyRange, Sequence};
 use super::block::{Block, BlockBuilder, put_number, take_number};
 use super::bloom::{Bloom, hash};
 use super::cursor::{Cursor, narrow};

@@ -7,8 +7,9 @@ use bytes::Bytes;
 
 use crate::model::Millis;
 use crate::store::key::{Space, resource_row};
-use crate::store::kv::{Direction, Flow, KeyRange, Sequence, Snapshot, StoreError};
+use crate::store::kv::{Direction, Flow, Snapshot, StoreError};
 
+use super::super::batch::{KeyRange, Sequence};
 use super::cursor::{self, Cursor};
 use super::disk::Disk;
 use super::records::RecordsCursor;

@@ -8,8 +8,9 @@ use bytes::Bytes;
 use crossbeam_skiplist::SkipMap;
 use crossbeam_skiplist::map::Entry;
 
-use crate::store::kv::{Committed, Direction, KeyRange, Sequence, StoreError};
+use crate::store::kv::{Direction, StoreError};
 
+use super::super::batch::{Committed, KeyRange, Sequence};
 use super::cursor::{Cursor, narrow};
 
 /// What an entry costs beside its bytes: the node of the skip list and two handles.

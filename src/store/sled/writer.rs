@@ -8,12 +8,11 @@ use bytes::Bytes;
 
 use crate::store::clock::Clock;
 use crate::store::key::erased_row;
-use crate::store::kv::{
-    Batch, CommitError, Committed, Direction, Expectation, KeyRange, Sequence, StoreError,
-};
+use crate::store::kv::{Direction, StoreError};
 use crate::store::pending::{Pending, WAIT_MAX, group, patience};
 use crate::store::ticket::{CommitResult, Resolver};
 
+use super::super::batch::{Batch, CommitError, Committed, Expectation, KeyRange, Sequence};
 use super::commit_record::{Encoder, Seal};
 use super::cursor;
 use super::journal::{AppendError, Journal};

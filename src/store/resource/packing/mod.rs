@@ -4,15 +4,19 @@
 //! with an older one stays as it is. It holds nothing that is not of many patients ([`train`]), so nothing of a patient's
 //! is left in it after an erasure.
 mod dictionary;
+pub(super) mod numbered;
 mod train;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crate::store::key::{packing_dictionary_key, packing_key};
-use crate::store::kv::{At, Batch, CommitError, Expectation, Kv, Sequence, Snapshot, StoreError, Write};
+use crate::store::kv::{At, Kv, Snapshot, StoreError};
+
+use super::super::batch::{Batch, CommitError, Expectation, Sequence, Write};
 
 pub(super) use dictionary::{Dictionary, Sort};
+use numbered::{dictionary_numbered, missing};
 
 /// So many resources are there when the first dictionary is made: fewer patients share too little.
 const ROWS_MIN: u64 = 8_192;
@@ -149,22 +153,6 @@ impl Made {
     fn encode(&self) -> Vec<u8> {
         [&self.dictionary.to_be_bytes()[..], &self.rows.to_be_bytes()].concat()
     }
-}
-
-/// A dictionary by its number: one that this process knows, or else the store's.
-pub(super) fn dictionary_numbered(
-    snapshot: &dyn Snapshot,
-    number: u32,
-) -> Result<&'static Dictionary, StoreError> {
-    if let Some(known) = Dictionary::known(number) {
-        return Ok(known);
-    }
-    let (value, _) = snapshot.get(&packing_dictionary_key(number))?.ok_or_else(|| missing(number))?;
-    Dictionary::learn(number, &value).ok_or_else(|| missing(number))
-}
-
-fn missing(number: u32) -> StoreError {
-    StoreError::Corrupt(format!("the dictionary {number:08x} is missing or damaged"))
 }
 
 #[cfg(test)]

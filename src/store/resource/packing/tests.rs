@@ -5,10 +5,11 @@ use crate::definitions::r4;
 use crate::model::{ResourceId, normalize, parse};
 use crate::search::{Entry, Facts};
 use crate::store::key::packing_dictionary_key;
-use crate::store::kv::{At, Batch, Kv, StoreError, Write};
+use crate::store::kv::{At, Kv, StoreError};
 use crate::store::resource::{Change, Derived, Draft, Method, Repository};
 use crate::store::{Memory, SystemClock};
 
+use super::super::super::batch::{Batch, Write};
 use super::train::train;
 use super::{Made, Packing, ROWS_MIN};
 
@@ -102,7 +103,7 @@ fn a_dictionary_is_made_when_enough_is_there_and_what_is_packed_with_it_comes_ba
         let current = repository.current(change.def, &change.id).unwrap().unwrap();
         assert_eq!(repository.newest(&current).unwrap().text, change.body.unwrap().text);
         let mut expected = entries(number);
-        expected.push(super::super::change::every());
+        expected.push(super::super::entries::every());
         expected.sort_unstable();
         assert_eq!(repository.entries(current.row).unwrap(), expected);
     }

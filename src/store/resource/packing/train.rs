@@ -11,7 +11,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use crate::model::{JsonKind, Node, parse};
 use crate::store::kv::{Snapshot, StoreError};
 
-use super::super::change::{each_entry, entries_value, put_entry};
+use super::super::entries::{each_entry, entries_value, put_entry};
 use super::super::repository::Repository;
 use super::dictionary::Dictionary;
 

@@ -5,10 +5,11 @@ use crate::definitions::{TypeDef, r4};
 use crate::model::ResourceId;
 use crate::search::{EVERY, Entry, Filter, of_binary};
 use crate::store::key::row_of;
-use crate::store::kv::{Direction, Flow, KeyRange, StoreError};
-use crate::store::resource::change::CONTAINED;
+use crate::store::kv::{Direction, Flow, StoreError};
 use crate::store::resource::repository::Repository;
 
+use super::super::super::batch::KeyRange;
+use super::super::entries::CONTAINED;
 use super::ranges::{entry_prefix, matcher_range, number, value_of};
 use super::view::View;
 

@@ -1,13 +1,14 @@
 //! How many resources match, without reading any.
 use std::time::Instant;
 
-use crate::search::Scope;
 use roaring::RoaringTreemap;
 
+use crate::search::Scope;
 use crate::store::key::{Key, Space, row_of};
-use crate::store::kv::{Direction, Flow, KeyRange, Sequence, StoreError};
+use crate::store::kv::{Direction, Flow, StoreError};
 use crate::store::resource::current::{self, Current};
 
+use super::super::super::batch::{KeyRange, Sequence};
 use super::report::ReportStep;
 use super::search::Search;
 use super::view::View;

@@ -4,8 +4,9 @@ use roaring::RoaringTreemap;
 use crate::definitions::TypeDef;
 use crate::search::{Check, Filter, Matcher, Param};
 use crate::store::key::{Key, Space, number_at, row_of};
-use crate::store::kv::{Direction, Flow, KeyRange, Sequence, StoreError};
+use crate::store::kv::{Direction, Flow, StoreError};
 
+use super::super::super::batch::{KeyRange, Sequence};
 use super::probe::RowView;
 use super::ranges::{every_prefix, matcher_range, number, param_prefix, value_of};
 use super::step::{Kind, Step, TARGETS_STREAMED_MAX, Target};

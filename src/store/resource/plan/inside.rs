@@ -6,8 +6,8 @@ use crate::definitions::{TypeDef, r4};
 use crate::model::Node;
 use crate::search::{Entry, Filter, Link, Param, entries, fulfils, search_params};
 use crate::store::kv::StoreError;
-use crate::store::resource::change::CONTAINED;
 
+use super::super::entries::CONTAINED;
 use super::probe::RowView;
 use super::ranges::{matcher_range, number};
 use super::step::Step;

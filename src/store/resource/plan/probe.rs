@@ -8,11 +8,12 @@ use crate::definitions::TypeDef;
 use crate::model::{ResourceId, Tree, parse};
 use crate::search::{Entry, Filter, Matcher, Param, TextCheck, search_params};
 use crate::store::key::row_of;
-use crate::store::kv::{Direction, Flow, KeyRange, StoreError};
-use crate::store::resource::change::{decode_entries, entries_value, raw_entries};
+use crate::store::kv::{Direction, Flow, StoreError};
 use crate::store::resource::current::Current;
 use crate::store::resource::repository::Repository;
 
+use super::super::super::batch::KeyRange;
+use super::super::entries::{decode_entries, entries_value, raw_entries};
 use super::ranges::{matcher_range, number};
 use super::step::{Kind, Step, Target};
 use super::view::View;

@@ -3,9 +3,10 @@ use crate::definitions::{TypeDef, r4};
 use crate::model::ResourceId;
 use crate::search::{Entry, Filter, Matcher};
 use crate::store::key::{Key, Space};
-use crate::store::kv::KeyRange;
-use crate::store::resource::change::every;
 use crate::store::resource::repository::Repository;
+
+use super::super::super::batch::KeyRange;
+use super::super::entries::every;
 
 /// Space, type and parameter come before the value of a posting.
 pub(super) const BEFORE_VALUE: usize = 1 + 2 + 4;

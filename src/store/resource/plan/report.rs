@@ -2,7 +2,7 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use crate::store::kv::KeyRange;
+use super::super::super::batch::KeyRange;
 
 /// One step of a plan.
 #[derive(Clone, Debug, Default)]

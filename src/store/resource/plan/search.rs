@@ -5,8 +5,9 @@ use roaring::RoaringTreemap;
 
 use crate::definitions::TypeDef;
 use crate::search::{Filter, Matcher, Scope, Sort};
-use crate::store::kv::{Direction, KeyRange, StoreError};
+use crate::store::kv::{Direction, StoreError};
 
+use super::super::super::batch::KeyRange;
 use super::probe::RowView;
 use super::ranges::{every_prefix, matcher_range, number};
 use super::report::{Report, ReportStep, range_text};

@@ -6,8 +6,9 @@ use std::time::Instant;
 use crate::definitions::ParamType;
 use crate::search::{Form, Sort, SortKey, sort_value};
 use crate::store::key::{number_at, row_of};
-use crate::store::kv::{Direction, Flow, KeyRange, StoreError};
+use crate::store::kv::{Direction, Flow, StoreError};
 
+use super::super::super::batch::KeyRange;
 use super::probe::RowView;
 use super::ranges::{history_range, number, param_prefix, value_of};
 use super::report::{ReportStep, range_text};

@@ -6,8 +6,9 @@ use roaring::RoaringTreemap;
 
 use crate::definitions::TypeDef;
 use crate::search::{Check, Filter, Form, Link, Matcher, Param, TextCheck};
-use crate::store::kv::{Direction, Flow, KeyRange, Sequence, StoreError};
+use crate::store::kv::{Direction, Flow, StoreError};
 
+use super::super::super::batch::{KeyRange, Sequence};
 use super::ranges::{every_prefix, matcher_range, number, param_prefix, value_of};
 use super::updated::sequences;
 use super::view::View;

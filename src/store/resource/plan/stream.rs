@@ -4,7 +4,9 @@ use std::collections::{BinaryHeap, VecDeque};
 use roaring::RoaringTreemap;
 
 use crate::store::key::row_of;
-use crate::store::kv::{Direction, Flow, KeyRange, Snapshot, StoreError};
+use crate::store::kv::{Direction, Flow, Snapshot, StoreError};
+
+use super::super::super::batch::KeyRange;
 
 /// The first piece is small: most pages are filled by it. Of many values each has few rows on a page.
 const PIECE_ROWS_MIN: usize = 32;

@@ -3,9 +3,10 @@ use crate::definitions::TypeDef;
 use crate::model::{Interval, Millis};
 use crate::search::Prefix;
 use crate::store::key::{Key, Space, number_at};
-use crate::store::kv::{Direction, Flow, KeyRange, Sequence, StoreError};
+use crate::store::kv::{Direction, Flow, StoreError};
 use crate::store::resource::repository::Repository;
 
+use super::super::super::batch::{KeyRange, Sequence};
 use super::ranges::{history_range, number};
 
 /// The commits (from, up to) whose versions were written at the times asked for.

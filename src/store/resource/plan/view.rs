@@ -7,10 +7,11 @@ use crate::definitions::TypeDef;
 use crate::model::parse;
 use crate::search::{Entry, Keep, Mask, Scope};
 use crate::store::key::{Space, row_of};
-use crate::store::kv::{Direction, Flow, KeyRange, StoreError};
+use crate::store::kv::{Direction, Flow, StoreError};
 use crate::store::resource::current::Current;
 use crate::store::resource::repository::Repository;
 
+use super::super::super::batch::KeyRange;
 use super::ranges::{every_prefix, number, param_prefix, value_of};
 
 /// Decisions about so many rows are remembered within a request.

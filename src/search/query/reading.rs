@@ -1,0 +1,66 @@
+//! What a query is read with, and what reads a part of it.
+use std::sync::Arc;
+
+use crate::definitions::{ParamType, TypeDef, r4};
+use crate::model::{Millis, ResourceId};
+use crate::search::filter::Filter;
+use crate::search::param::{Asking, about, date_span};
+use crate::search::params::{Param, SearchParams};
+use crate::search::text::{Prefix, prefixed, split_escaped};
+
+use super::suggest;
+
+/// What a query is read against.
+#[derive(Clone, Copy)]
+pub struct Reading<'r> {
+    pub params: &'r SearchParams,
+    pub asking: Asking<'r>,
+    /// Whether unknown parameters are passed over.
+    pub lenient: bool,
+}
+
+impl Reading<'_> {
+    pub(in crate::search) fn find(&self, def: &TypeDef, code: &str) -> Option<Arc<Param>> {
+        self.params.find(def, code).filter(|param| param.is_ready).cloned()
+    }
+
+    pub(in crate::search) fn unknown(&self, def: &TypeDef, code: &str) -> String {
+        suggest::unknown(self.params, def, code, code)
+    }
+}
+
+/// The id of a token: its system is implied, so that any will do. An id that is none is nobody's.
+pub(in crate::search) fn id_of(value: &str) -> Option<ResourceId> {
+    match split_escaped(value, '|') {
+        Some((system, id)) => ResourceId::parse(id).filter(|_| !system.is_empty()),
+        None => ResourceId::parse(value),
+    }
+}
+
+/// The filter for a time of last update with a prefix.
+pub(in crate::search) fn last_updated(value: &str, now: Millis) -> Result<Filter, String> {
+    let (prefix, text) = prefixed(value);
+    let asked = date_span(text)?;
+    Ok(match prefix {
+        // A moment overlaps an interval if it is inside.
+        Prefix::Ap => Filter::LastUpdated(Prefix::Eq, about(asked, now).of_millis()),
+        prefix => Filter::LastUpdated(prefix, asked.of_millis()),
+    })
+}
+
+/// The types that a chain goes on with: the one that is named, or all that the reference may lead to.
+pub(in crate::search) fn chain_targets(
+    param: &Param,
+    named: Option<&str>,
+) -> Result<Vec<&'static TypeDef>, String> {
+    if param.kind != ParamType::Reference {
+        return Err(format!("`{}` is no reference; a chain goes along references", param.code));
+    }
+    match named {
+        Some(name) => match param.targets.iter().find(|target| **target == name) {
+            Some(target) => Ok(r4().resource(target).into_iter().collect()),
+            None => Err(format!("`{}` does not lead to {name}", param.code)),
+        },
+        None => Ok(param.targets.iter().filter_map(|target| r4().resource(target)).collect()),
+    }
+}
