@@ -7,8 +7,8 @@ use roaring::RoaringTreemap;
 use serde::{Deserialize, Serialize};
 
 use crate::auth::Party;
-use crate::fhirpath::{decode_base64, encode_base64};
 use crate::model::Millis;
+use crate::model::{decode_base64, encode_base64};
 use crate::store::{
     Direction, Expectation, Flow, Key, KeyRange, Place, Repository, Sequence, Snapshot, Space, Stamp,
     Stamped, StoreError, Write,

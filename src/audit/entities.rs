@@ -1,7 +1,7 @@
 //! The entities of an AuditEvent: the patient, the data, the query, the Consents, the request (BALP, "Entities").
 use serde_json::{Value, json};
 
-use crate::fhirpath::encode_base64;
+use crate::model::encode_base64;
 
 use super::making::{Part, Reader, coding};
 use super::record::{Access, Action, Item};

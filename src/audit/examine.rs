@@ -2,13 +2,14 @@
 //! whether roots and signatures are right. It is told every write in order and needs no store.
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::model::hex;
 use crate::store::{Sequence, Space};
 
 use super::merkle::{Hash, Leaves, root};
 use super::place::{RecordPlace, place_of};
 use super::record::{Access, ERASE};
 use super::sealed::{SEGMENT_LEN, Sealed, Segment, record_hash, root_of};
-use super::signer::{SignedRoot, hex, key_name};
+use super::signer::{SignedRoot, key_name};
 
 /// More faults than this are not listed.
 const FAULTS_MAX: usize = 100;

@@ -42,7 +42,7 @@ pub use page::Page;
 pub use place::RecordPlace;
 pub use record::{Access, Action, BREAK_GLASS, ERASE, Erased, Ground, Item, Label, Standing};
 pub use sealed::{LogTree, SEGMENT_LEN, seal, signed_root};
-pub use signer::{SignedRoot, Signer, hex, key_name};
+pub use signer::{SignedRoot, Signer, key_name};
 pub use suspension::{SPOKEN_DAYS_MAX, Suspension, is_told, suspended};
 pub use who_saw::{Deed, Names, Viewing, Viewings};
 pub use words::{

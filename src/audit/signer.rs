@@ -6,8 +6,8 @@ use ring::signature::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::fhirpath::{decode_base64, encode_base64};
 use crate::model::Millis;
+use crate::model::{decode_base64, encode_base64, hex};
 
 use super::merkle::Hash;
 
@@ -88,12 +88,6 @@ pub fn key_name(public: &[u8]) -> String {
     hex(&digest).chars().take(32).collect()
 }
 
-/// Bytes in hexadecimal digits.
-#[must_use]
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::{SignedRoot, Signer};
@@ -108,6 +102,6 @@ mod tests {
         assert!(!signed.is_signed_by(theirs.public()));
         assert!(!SignedRoot { size: 8, ..signed.clone() }.is_signed_by(ours.public()));
         assert!(!SignedRoot { time: 1_001, ..signed.clone() }.is_signed_by(ours.public()));
-        assert!(!SignedRoot { root: super::hex(&[4; 32]), ..signed }.is_signed_by(ours.public()));
+        assert!(!SignedRoot { root: crate::model::hex(&[4; 32]), ..signed }.is_signed_by(ours.public()));
     }
 }

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::fhirpath::decode_base64;
-use crate::fhirpath::decode_base64_url;
 use crate::model::Millis;
+use crate::model::decode_base64_url;
+use crate::model::{decode_base64, hex};
 
 use super::jwk::{base64_url, es256_jwk, es256_point};
 use super::party::{BreakGlass, Party};
@@ -155,7 +155,7 @@ impl Keys {
 
 /// A key's id comes of the key: nobody can choose one that another has.
 pub(super) fn id_of(public: &[u8]) -> String {
-    Sha256::digest(public).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hex(Sha256::digest(public).first_chunk::<8>().map_or(&[][..], |first| first))
 }
 
 /// Whether the header of a token names extensions that whoever reads it must know; none is known here.

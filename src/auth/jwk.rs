@@ -4,7 +4,7 @@ use std::fmt;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::{Value, json};
 
-use crate::fhirpath::{decode_base64_url, encode_base64};
+use crate::model::{decode_base64_url, encode_base64_url_unpadded};
 
 /// A key set has no more keys.
 const KEYS_MAX: usize = 50;
@@ -77,7 +77,7 @@ pub(super) fn one_key<'k>(
 
 /// Bytes in base64url without padding.
 pub fn base64_url(bytes: &[u8]) -> String {
-    encode_base64(bytes).trim_end_matches('=').replace('+', "-").replace('/', "_")
+    encode_base64_url_unpadded(bytes)
 }
 
 /// A point of P-256, uncompressed, as a key of the own set.
@@ -109,7 +109,7 @@ pub(super) fn rs256_jwk(key_id: &str, modulus: &[u8], exponent: &[u8]) -> Value 
 #[cfg(test)]
 mod tests {
     use super::{base64_url, es256_jwk, es256_point, one_key, read_keys};
-    use crate::fhirpath::decode_base64_url;
+    use crate::model::decode_base64_url;
     use jsonwebtoken::Algorithm;
     use serde_json::{Value, json};
 

@@ -1,10 +1,11 @@
 //! Passwords and secrets of clients: kept as argon2id hashes (RFC 9106) in the usual text form, never logged.
-use argon2::{Algorithm, Argon2, Block, Params, Version};
-use sha2::{Digest as _, Sha256};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::fhirpath::{decode_base64, encode_base64};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use sha2::{Digest as _, Sha256};
+
+use crate::model::{decode_base64, encode_base64};
 
 /// The cost of a hash: memory in KiB, passes, lanes (the least that OWASP's password storage cheat sheet names).
 const MEMORY_KIB: u32 = 19 * 1024;

@@ -6,7 +6,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use super::examples::with_examples;
 use super::stderr::report;
 use super::{
-    audit, backup, config, conform, consent, demo, fhirpath, generate, import, keys, load, patch, profiles,
+    audit, backup, config, conform, consent, demo, fhirpath, generate, import, load, patch, profiles,
     registrations, reindex, selftest, serve, standby, token, verify,
 };
 
@@ -35,7 +35,7 @@ enum Command {
     /// Register users: who logs in at the server's own page
     User(registrations::UserArguments),
     /// Change the keys with which tokens are signed
-    Keys(keys::Arguments),
+    Keys(super::rotate_keys::Arguments),
     /// Mint an access token of the server of a data directory
     Token(token::Arguments),
     /// Load Bundles and resources from files into a data directory or a server
@@ -84,7 +84,7 @@ pub fn run() -> ExitCode {
         Command::Restore(arguments) => backup::restore(&arguments),
         Command::Client(arguments) => registrations::client(&arguments),
         Command::User(arguments) => registrations::user(&arguments),
-        Command::Keys(arguments) => keys::run(&arguments),
+        Command::Keys(arguments) => super::rotate_keys::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Generate(arguments) => generate::run(&arguments),

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::audit::{Examination, Examined, SignedRoot};
+use crate::model::from_hex;
 use crate::store::{Chain, Sequence, read_chain};
 
 use super::anchor::{Noted, Restored, read, read_beside_journal, restore_told};
@@ -164,12 +165,8 @@ fn public_keys(data: &Path, file: Option<&Path>) -> Result<Vec<Vec<u8>>, String>
     let path = file.unwrap_or(&own);
     let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let wrong = || format!("{} holds something else than public keys", path.display());
-    text.lines().filter(|line| !line.trim().is_empty()).map(|line| bytes(line).ok_or_else(wrong)).collect()
-}
-
-/// The bytes of hexadecimal digits.
-fn bytes(text: &str) -> Option<Vec<u8>> {
-    let text = text.trim();
-    let digits = |at: usize| text.get(at..at + 2).and_then(|hex| u8::from_str_radix(hex, 16).ok());
-    (0..text.len()).step_by(2).map(digits).collect()
+    text.lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(|line| from_hex(line.trim()).ok_or_else(wrong))
+        .collect()
 }

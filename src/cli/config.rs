@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::consent::Settings;
 use crate::store::PostgresOptions;
 
 use super::allowed::none_of;
-use super::consent_config::ConsentConfig;
+use super::policy::{self, ConsentConfig};
 use super::telemetry::LogConfig;
 use super::trust::{CertificateSection, IntrospectionSection, IssuerSection};
 
@@ -251,9 +252,17 @@ impl Config {
         Ok(config)
     }
 
+    /// The settings of decisions.
+    ///
+    /// # Errors
+    /// The key whose value is unknown, and what is allowed.
+    pub(super) fn settings(&self) -> Result<Settings, (&'static str, String)> {
+        policy::settings(&self.consent, &self.default_policy, &self.break_glass, &self.organization)
+    }
+
     /// What a value cannot be, with its key.
     fn check(&self) -> Result<(), (&'static str, String)> {
-        super::policy::settings(self)?;
+        self.settings()?;
         self.audit.reads_at_once()?;
         self.log.check()?;
         if !is_organization(&self.organization) {

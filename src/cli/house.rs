@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::audit::{self, Signer};
 use crate::auth::{AccessToken, Issuer, Party};
+use crate::model::hex;
 use crate::operations::{ContextParts, Engine, EngineOptions, Index, SearchIndex, version_cipher};
 use crate::store::{
     At, Batch, CommitError, Expectation, Findings, Key, Kv, Memory, Packing, Postgres, Repository, Sled,
@@ -14,7 +15,6 @@ use crate::store::{
 use super::clock::now;
 use super::config::Config;
 use super::keys;
-use super::policy::settings;
 use super::remote::Remote;
 use super::trust::trust;
 
@@ -44,7 +44,7 @@ impl House {
         let folder = keys::folder(config);
         let audit_key = keys::owned_file(&folder.join("audit.p8"), Issuer::generate_key)?;
         let house = Self::with(kv, sled, keys::issuer_key(&folder)?, &audit_key)?;
-        keys::note_public_key(&folder.join("audit.pub"), &audit::hex(house.audit_signer.public()))?;
+        keys::note_public_key(&folder.join("audit.pub"), &hex(house.audit_signer.public()))?;
         Ok(Self { retired: keys::retired(&folder)?, keys: Some(folder), ..house })
     }
 
@@ -109,7 +109,7 @@ impl House {
             answer_grid: Duration::from_millis(config.consent.answer_grid_millis),
             ..EngineOptions::new(base_url)
         };
-        let settings = settings(config).map_err(|(key, said)| format!("{key}: {said}"))?;
+        let settings = config.settings().map_err(|(key, said)| format!("{key}: {said}"))?;
         let party = open.then(|| Party::open(&config.organization));
         let issuer = self.issuer(base_url)?;
         let trust = trust(&config.issuers, config.introspection.as_ref(), &config.certificates, base_url)?;
@@ -272,7 +272,7 @@ pub fn claims(url: &str, lifetime_seconds: i64) -> Result<AccessToken, String> {
         client_id: "chartward".to_owned(),
         iat,
         exp: iat + lifetime_seconds,
-        jti: id.iter().map(|byte| format!("{byte:02x}")).collect(),
+        jti: hex(&id),
         ..AccessToken::default()
     })
 }

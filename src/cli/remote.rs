@@ -66,7 +66,7 @@ impl JwksSource for Remote {
         // RFC 6749 section 2.3.1: both are form-encoded first, so that the colon between them is the only one.
         let encoded = |text: &str| encode(text).replace(':', "%3A");
         let pair = format!("{}:{}", encoded(&at.client_id), encoded(&at.client_secret));
-        let basic = format!("Basic {}", crate::fhirpath::encode_base64(pair.as_bytes()));
+        let basic = format!("Basic {}", crate::model::encode_base64(pair.as_bytes()));
         let answer = Reach::of(at.insecure)
             .agent()
             .post(&at.url)

@@ -10,33 +10,15 @@ use serde_json::{Value, json};
 
 use crate::store::verify_chain;
 
+use super::came::Came;
 use super::config::Config;
 use super::conform::{Target, scenarios};
-use super::demo::{LIFETIME_SECONDS, load};
+use super::demo_hospital::{LIFETIME_SECONDS, load};
 use super::house::House;
 use super::parties::{DEMO_PARTIES, Party, SCENARIO_PARTIES, signed};
 
 /// How long a server may take to start.
 const START_MAX: Duration = Duration::from_secs(30);
-
-/// What came of a request, as far as the tour looks at it.
-pub(super) struct Came {
-    pub(super) status: u16,
-    pub(super) headers: BTreeMap<String, String>,
-    pub(super) body: Vec<u8>,
-}
-
-impl Came {
-    fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or(Value::Null)
-    }
-
-    fn total(&self) -> String {
-        self.json()
-            .get("total")
-            .map_or_else(|| format!("status {}", self.status), |total| format!("total {total}"))
-    }
-}
 
 /// A folder that is removed at the end.
 struct Folder(PathBuf);

@@ -3,7 +3,8 @@ use crate::model::Node;
 use crate::store::{Repository, Snapshot, StoreError};
 
 use super::data::DataFacts;
-use super::decide::{Basis, may_be_denied};
+use super::decide::may_be_denied;
+use super::decision::Basis;
 use super::identities::actors;
 use super::lens::Lens;
 use super::policy::Settings;

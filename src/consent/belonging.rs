@@ -4,15 +4,17 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use crate::definitions::{TypeDef, r4};
-use crate::model::{JsonKind, Node, ResourceId};
-use crate::search::{Everything, Filter, plain, search_params};
+use crate::model::{Node, ResourceId};
+use crate::search::{Everything, Filter, search_params};
 use crate::store::{Report, Search, StoreError, Stored, View, Way, Writer};
 
 use super::data::DataFacts;
-use super::decide::{Basis, Decision, Requester};
-use super::identities::load;
+use super::decision::{Basis, Decision};
 use super::lens::{Lens, Target};
 use super::masking::Named;
+use super::naming::{binaries_named, depends_on_others};
+use super::requester::Requester;
+use super::stored::load;
 
 /// How far what is named may itself name something.
 const NAMED_DEPTH_MAX: usize = 4;
@@ -21,33 +23,6 @@ const BINARIES_MAX: usize = 16;
 
 /// So many resources that share an identifier are looked at.
 const IDENTIFIED_MAX: usize = 8;
-
-/// Whether facts alone cannot tell of a type's resources who may see them.
-pub fn depends_on_others(type_name: &str) -> bool {
-    matches!(type_name, "Provenance" | "Consent" | "Task" | "Binary")
-}
-
-/// What a resource names, where that makes it its concern (CHOICE: not who acted, nor whom a Consent gives rights to).
-pub(super) fn names(child: Node<'_>, type_name: &str) -> bool {
-    match type_name {
-        "Provenance" => matches!(child.key(), "target" | "entity"),
-        "Task" => {
-            matches!(child.key(), "focus" | "for" | "basedOn" | "partOf" | "input" | "output" | "encounter")
-        }
-        "Consent" => matches!(child.key(), "sourceReference" | "provision"),
-        _ => false,
-    }
-}
-
-/// `Binary/id` of the Binaries that a resource refers to, by a reference or an address.
-pub(super) fn binaries_named(resource: Node<'_>) -> Vec<String> {
-    let texts = resource.subtree().filter(|node| node.kind() == JsonKind::String);
-    let named = texts.filter(|node| matches!(node.key(), "reference" | "url")).map(|node| plain(node.text()));
-    let mut found: Vec<String> = named.filter(|reference| reference.starts_with("Binary/")).collect();
-    found.sort();
-    found.dedup();
-    found
-}
 
 impl Lens<'_> {
     /// The facts of a resource with the subjects and labels of what it names.

@@ -9,9 +9,11 @@ use crate::search::plain;
 
 use super::codes::{Code, CodeSystem};
 use super::data::DataFacts;
-use super::decide::{Basis, Counting, Decision, Requester, decide};
+use super::decide::decide;
+use super::decision::{Basis, Decision};
 use super::policy::{BreakGlassMode, Combining, DefaultPolicy, Settings};
 use super::program::{Program, compile};
+use super::requester::{Counting, Requester};
 
 /// A case, read.
 pub struct Case {

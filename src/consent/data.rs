@@ -3,14 +3,13 @@ use std::collections::BTreeSet;
 
 use crate::definitions::{TypeDef, r4};
 use crate::model::{Interval, JsonKind, Node};
-
 use crate::search::{Facts, plain};
 
-use super::belonging::names;
 use super::codes::{
     BY_KIND, Code, CodeSystem, NORMAL_RANK, OF_ANY_SYSTEM, RESTRICTED_RANK, STIGMATIZING,
     confidentiality_rank,
 };
+use super::naming::names;
 
 /// The facts of a resource for decisions. References are `Type/id`.
 #[derive(Clone, Debug, Default)]

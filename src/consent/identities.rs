@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use crate::auth::{Party, Role};
 use crate::definitions::r4;
-use crate::model::{Interval, Millis, Node, ResourceKey, Temporal, parse};
-use crate::search::{plain, search_params};
-use crate::store::{Repository, StoreError, Stored};
+use crate::model::{Interval, Millis, Node, Temporal, parse};
+use crate::search::search_params;
+use crate::store::{Repository, StoreError};
 
 use super::codes::Code;
-use super::decide::Requester;
 use super::program::identifier;
 use super::programs::{Actors, OfState};
+use super::requester::Requester;
+use super::stored::{load, reference_at};
 
 /// How many organizations above the own one are asked for.
 const PARENTS_MAX: usize = 16;
@@ -169,20 +170,4 @@ fn is_in_force(node: Node<'_>, now: Millis) -> bool {
         end: bound("end").map_or(Interval::ALWAYS.end, |end| end.end),
     };
     !is_false("active") && !is_true("inactive") && !has_ended && start <= now && now < end
-}
-
-/// `Type/id` of a reference element.
-pub(super) fn reference_at(node: Node<'_>, name: &str) -> Option<String> {
-    node.get(name).and_then(|reference| reference.str_at("reference")).map(plain)
-}
-
-/// The newest version of what a reference leads to, if it is there.
-pub(super) fn load(repository: &Repository<'_>, reference: &str) -> Result<Option<Stored>, StoreError> {
-    let Some((type_name, id)) = reference.split_once('/') else { return Ok(None) };
-    let Some(key) = ResourceKey::new(type_name, id) else { return Ok(None) };
-    let Some(def) = r4().resource(key.type_name) else { return Ok(None) };
-    match repository.current(def, &key.id)? {
-        Some(current) if !current.deleted => repository.newest(&current).map(Some),
-        _ => Ok(None),
-    }
 }

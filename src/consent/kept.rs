@@ -7,8 +7,9 @@ use crate::auth::{Party, Permission};
 use crate::definitions::TypeId;
 use crate::model::Millis;
 
-use super::decide::{Decision, Requester};
+use super::decision::Decision;
 use super::program::Program;
+use super::requester::Requester;
 
 /// The decisions of so many requesters are kept, those of the last ones.
 const REQUESTERS_MAX: usize = 32;

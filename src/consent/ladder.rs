@@ -7,16 +7,18 @@ use crate::auth::Writes;
 use crate::model::Millis;
 use crate::store::StoreError;
 
-use super::belonging::depends_on_others;
 use super::codes::{Code, CodeSystem};
 use super::data::DataFacts;
-use super::decide::{Basis, Decision, Requester, decide_for, denies_by_name};
+use super::decide::{decide_for, denies_by_name};
+use super::decision::{Basis, Decision};
 use super::identities::{Membership, membership};
 use super::kept::Span;
 use super::lens::Lens;
 use super::matching::{Needs, needs};
+use super::naming::depends_on_others;
 use super::program::Program;
 use super::reach::ADMINISTRATIVE;
+use super::requester::Requester;
 
 /// What is known of what is decided about.
 pub(super) enum Known<'d> {

@@ -6,19 +6,10 @@ use crate::auth::Permission;
 use crate::store::{StoreError, Stored};
 
 use super::codes::Code;
-use super::decide::{Basis, Decision};
+use super::decision::{Basis, Decision};
 use super::disclosed::Disclosed;
+use super::later_labels::Later;
 use super::lens::Lens;
-
-/// What the versions after one say of it.
-#[derive(Debug, Default)]
-pub struct Later {
-    labels: BTreeSet<Code>,
-    owners: BTreeSet<String>,
-    of_unknown: bool,
-    /// Whether no scope reaches one of them.
-    is_unreached: bool,
-}
 
 impl Lens<'_> {
     /// Takes a version with a text for one of those that came later.

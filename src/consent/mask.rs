@@ -5,13 +5,13 @@ use crate::model::Node;
 use crate::search::{Facts, Keep, Mask, Scope};
 use crate::store::StoreError;
 
-use super::belonging::depends_on_others;
 use super::data::DataFacts;
-use super::decide::Decision;
+use super::decision::Decision;
 use super::kept::{Alike, Asking, Decisions, Span};
 use super::ladder::{Known, Ruling};
 use super::lens::Lens;
 use super::matching::Needs;
+use super::naming::depends_on_others;
 
 /// What is to become of a row by what its facts decide.
 fn keep(decision: Option<&Decision>) -> Keep {

@@ -3,9 +3,9 @@ use crate::model::Interval;
 
 use super::codes::{Code, CodeSystem, confidentiality_rank};
 use super::data::DataFacts;
-use super::decide::Requester;
 use super::policy::Settings;
 use super::program::{Actor, Criterion, Effect, Program, Rule};
+use super::requester::Requester;
 
 /// Whether a criterion is met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

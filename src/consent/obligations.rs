@@ -5,7 +5,7 @@ use crate::model::Node;
 
 use super::codes::{Code, CodeSystem};
 use super::data::DataFacts;
-use super::decide::{Basis, Decision};
+use super::decision::{Basis, Decision};
 
 /// A duty of who receives, or of the server when it releases (v3-ActCode, ObligationPolicy and RefrainPolicy).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

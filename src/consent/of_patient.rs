@@ -7,9 +7,9 @@ use crate::model::{Node, parse};
 use crate::search::{Everything, Filter, search_params};
 use crate::store::{Report, Search, StoreError, Stored, View, Way};
 
-use super::identities::{load, reference_at};
 use super::lens::Lens;
 use super::program::{Program, compile};
+use super::stored::{load, reference_at};
 
 /// A person has no more files than this: a Patient whose links would join more is refused when it is written. What is stored is
 /// followed to its end.

@@ -7,10 +7,10 @@ use crate::definitions::r4;
 use crate::model::parse;
 use crate::store::{Repository, Sequence, Snapshot, StoreError, consents_key, governing_key, persons_key};
 
-use super::identities::reference_at;
 use super::kept::OfRequesters;
 use super::masking::Named;
 use super::program::Program;
+use super::stored::reference_at;
 
 /// The Consents of so many patients are kept.
 const PATIENTS_MAX: usize = 200_000;

@@ -2,7 +2,7 @@
 use std::collections::BTreeSet;
 
 use super::codes::Code;
-use super::decide::Basis;
+use super::decision::Basis;
 
 /// A version that was shown.
 #[derive(Clone, Debug)]

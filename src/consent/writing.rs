@@ -4,11 +4,12 @@ use crate::model::Node;
 use crate::store::StoreError;
 
 use super::data::DataFacts;
-use super::decide::{Basis, Counting, Requester};
+use super::decision::Basis;
 use super::identities::{Membership, membership};
 use super::lens::Lens;
 use super::matching::{Answer, matches};
 use super::program::{Criterion, Effect, compile};
+use super::requester::{Counting, Requester};
 
 /// What feeds identities and subjects of decisions is written by those of the own staff who keep it.
 const FEEDS_IDENTITIES: [&str; 7] =

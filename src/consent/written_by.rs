@@ -4,10 +4,10 @@ use crate::definitions::r4;
 use crate::model::{Node, ResourceId};
 use crate::store::{Fingerprint, StoreError, Stored, Writer};
 
-use super::belonging::binaries_named;
 use super::data::DataFacts;
 use super::lens::{Lens, Target};
 use super::masking::Named;
+use super::naming::binaries_named;
 
 impl Lens<'_> {
     /// What the party is known by to be the writer of a version, where references of that version may be masked for it: always for

@@ -3,7 +3,7 @@
 use crate::definitions::Kind;
 
 use super::equality::equal;
-use super::evaluate::{Evaluated, EvaluationError, Evaluator};
+use super::evaluator::{Evaluated, EvaluationError, Evaluator};
 use super::value::{Collection, Value};
 
 /// How long a text may be that an expression makes, in bytes.

@@ -1,52 +1,16 @@
 //! The evaluator: walks the syntax tree over a focus. Every step counts against a limit, so that an expression from a
 //! client cannot take the server's time.
-use std::fmt;
 
 use crate::definitions::r4;
-use crate::model::Temporal;
 
-use super::ast::{Expr, Literal, TypeName, TypeOperator};
+use super::ast::{Expr, Literal};
 use super::element::Element;
-use super::functions::text::Pattern;
+use super::evaluator::{Environment, Evaluated, EvaluationError, Evaluator, Scope};
 use super::parser::{ParseError, parse};
 use super::quantity::Quantity;
+use super::types::type_operator;
 use super::value::{Collection, Value};
 use super::{functions, operators};
-
-/// How many steps (nodes visited, operators applied, values and texts made) one evaluation may take.
-pub const STEPS_MAX: u64 = 1_000_000;
-
-/// Why an evaluation stopped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EvaluationError {
-    /// The limit of steps was reached.
-    TooCostly,
-    /// The expression asks for something that the language forbids of these values.
-    Invalid(String),
-}
-
-impl fmt::Display for EvaluationError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooCostly => f.write_str("the expression takes more steps than the limit"),
-            Self::Invalid(message) => f.write_str(message),
-        }
-    }
-}
-
-impl From<&str> for EvaluationError {
-    fn from(message: &str) -> Self {
-        Self::Invalid(message.to_owned())
-    }
-}
-
-impl From<String> for EvaluationError {
-    fn from(message: String) -> Self {
-        Self::Invalid(message)
-    }
-}
-
-pub(super) type Evaluated<'t> = Result<Collection<'t>, EvaluationError>;
 
 /// An expression, parsed once and evaluated often.
 #[derive(Clone, Debug)]
@@ -89,43 +53,6 @@ impl Expression {
         let focus = [Value::Element(focus)];
         evaluator.expr(&self.root, &Scope { this: &focus, index: None, total: None })
     }
-}
-
-/// What an expression can ask for beside its focus.
-#[derive(Clone, Debug)]
-pub struct Environment<'t> {
-    /// `%resource`: the resource that holds the focus.
-    pub resource: Element<'t>,
-    /// `%rootResource`: the container, where the resource is contained.
-    pub root: Element<'t>,
-    /// `now()`, in UTC.
-    pub now: Temporal,
-    pub steps_max: u64,
-    /// Whether the name of an element that a type does not have is an error.
-    pub strict: bool,
-}
-
-impl<'t> Environment<'t> {
-    /// The environment of a resource by itself.
-    #[must_use]
-    pub fn of(resource: Element<'t>, now: Temporal) -> Self {
-        Self { resource, root: resource, now, steps_max: STEPS_MAX, strict: false }
-    }
-}
-
-/// What `$this`, `$index` and `$total` stand for.
-#[derive(Clone, Copy)]
-pub(super) struct Scope<'s, 't> {
-    pub(super) this: &'s [Value<'t>],
-    pub(super) index: Option<i64>,
-    pub(super) total: Option<&'s [Value<'t>]>,
-}
-
-pub(super) struct Evaluator<'e, 't> {
-    pub(super) environment: &'e Environment<'t>,
-    /// The regular expression compiled last: a criterion asks the same one of item after item.
-    pub(super) pattern: Option<Pattern>,
-    steps_left: u64,
 }
 
 impl<'t> Evaluator<'_, 't> {
@@ -250,62 +177,5 @@ fn literal_value(literal: &Literal) -> Value<'_> {
         Literal::DateTime(value) => Value::DateTime(*value),
         Literal::Time(value) => Value::Time(*value),
         Literal::Quantity(value, unit) => Value::Quantity(Quantity { value: *value, unit: unit.clone() }),
-    }
-}
-
-/// Whether a value is of a type or of one derived from it.
-///
-/// # Errors
-/// If there is no type of that name.
-pub(super) fn is_type(value: &Value<'_>, wanted: &TypeName) -> Result<bool, EvaluationError> {
-    let system = wanted.namespace.as_deref() != Some("FHIR");
-    let fhir = wanted.namespace.as_deref() != Some("System");
-    let def = if fhir { r4().find(&wanted.name) } else { None };
-    const SYSTEM: [&str; 8] =
-        ["Boolean", "String", "Integer", "Decimal", "Date", "DateTime", "Time", "Quantity"];
-    let is_system = system && SYSTEM.contains(&wanted.name.as_str());
-    if def.is_none() && !is_system && wanted.namespace.as_deref() != Some("System") {
-        return Err(format!("there is no type `{}`", wanted.name).into());
-    }
-    Ok(match value {
-        Value::Element(element) => def.is_some_and(|def| r4().is_a(element.def.id, def.id)),
-        Value::Target(target) => def.is_some_and(|def| r4().is_a(target.id, def.id)),
-        other => is_system && other.system_type() == Some(wanted.name.as_str()),
-    })
-}
-
-/// `as` and `ofType` take a primitive only as the very type that it is: a `code` is no `string` there.
-pub(super) fn is_exact_type(value: &Value<'_>, wanted: &TypeName) -> Result<bool, EvaluationError> {
-    use crate::definitions::Kind;
-    let is = is_type(value, wanted)?;
-    Ok(match value {
-        Value::Element(element) if element.def.kind == Kind::Primitive => {
-            is && *element.def.name == wanted.name
-        }
-        _ => is,
-    })
-}
-
-pub(super) fn type_operator<'t>(
-    operator: TypeOperator,
-    values: Collection<'t>,
-    type_name: &TypeName,
-) -> Evaluated<'t> {
-    let mut values = values.into_iter();
-    let Some(value) = values.next() else { return Ok(Vec::new()) };
-    match operator {
-        TypeOperator::Is if values.len() > 0 => Err("`is` takes one value".into()),
-        TypeOperator::Is => Ok(vec![Value::Boolean(is_type(&value, type_name)?)]),
-        // CHOICE: search parameters of R4 apply `as` to elements that repeat, as the first FHIRPath permitted; there it
-        // filters as ofType() does.
-        TypeOperator::As => {
-            let mut kept = Vec::new();
-            for value in std::iter::once(value).chain(values) {
-                if is_exact_type(&value, type_name)? {
-                    kept.push(value);
-                }
-            }
-            Ok(kept)
-        }
     }
 }

@@ -9,7 +9,7 @@ use crate::model::{Precision, Temporal};
 
 use super::ast::{Expr, Operator};
 use super::equality::{equal, equivalent, number, order};
-use super::evaluate::{Evaluated, EvaluationError, Evaluator, Scope};
+use super::evaluator::{Evaluated, EvaluationError, Evaluator, Scope};
 use super::quantity::Quantity;
 use super::value::{Collection, Value};
 

@@ -6,7 +6,8 @@ use crate::model::{Issue, IssueCode, JsonKind, Node, Outcome, PATCH_OPERATIONS_M
 
 use super::ast::Expr;
 use super::element::Element;
-use super::evaluate::{Environment, Expression, STEPS_MAX};
+use super::evaluate::Expression;
+use super::evaluator::{Environment, STEPS_MAX};
 use super::value::Value;
 
 /// How many bytes of resources the operations of one patch may read, each the resource as it then is.

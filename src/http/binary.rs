@@ -5,8 +5,8 @@ use axum::http::header::{ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use futures_util::stream;
 
-use crate::fhirpath::{decode_base64, encode_base64};
 use crate::model::{IssueCode, Tree, parse, quote, xml_root};
+use crate::model::{decode_base64, encode_base64};
 use crate::operations::{Answer, Payload, Refusal, RefusalKind};
 
 use super::negotiate::{self, Content, Format};

@@ -3,7 +3,7 @@ use axum::body::Body as WireBody;
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, Method, Response};
 
-use crate::fhirpath::decode_base64;
+use crate::model::decode_base64;
 use crate::model::parse;
 use crate::operations::Answer;
 

@@ -1,6 +1,7 @@
 //! What a resource is: the element tree, JSON and XML in and out, primitives with their precision, references, ids,
 //! patches and outcomes. No I/O.
 
+mod encoding;
 mod id;
 mod instant;
 mod json;
@@ -13,6 +14,10 @@ mod reference;
 mod tree;
 mod xml;
 
+pub use encoding::{
+    decode_base64, decode_base64_url, encode_base64, encode_base64_url, encode_base64_url_unpadded, from_hex,
+    hex,
+};
 pub use id::{ResourceId, ResourceKey, VersionId};
 pub use instant::{Interval, Millis, NANOS_PER_MILLI, Nanos, Precision, Span, Temporal};
 pub use json::{JSON_DEPTH_MAX, SyntaxError, parse};

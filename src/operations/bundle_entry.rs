@@ -70,5 +70,5 @@ fn patch_payload(tree: Tree) -> Result<Payload, Refusal> {
     }
     let wrong = || Refusal::bad_request(IssueCode::Value, "the Binary of a patch holds JSON Patch in base64");
     let data: String = tree.root().str_at("data").ok_or_else(wrong)?.split_whitespace().collect();
-    crate::fhirpath::decode_base64(&data).map(Payload::JsonPatch).ok_or_else(wrong)
+    crate::model::decode_base64(&data).map(Payload::JsonPatch).ok_or_else(wrong)
 }

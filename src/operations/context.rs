@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::audit::{AuditIndex, Signer};
 use crate::auth::{AuthorizationServer, Desk, Issuer, Party, Permission, Role, Trust};
 use crate::consent::{Programs, Settings};
-use crate::model::{Issue, IssueCode, Millis, ResourceId};
+use crate::model::{Issue, IssueCode, Millis, ResourceId, hex};
 use crate::store::{Clock, Kv, Packing, VersionCipher};
 
 use super::answer::{Refusal, RefusalKind};
@@ -198,7 +198,6 @@ impl Context {
         let failed =
             || Refusal::new(RefusalKind::Internal, Issue::error(IssueCode::Exception, "no randomness"));
         getrandom::fill(&mut bytes).map_err(|_| failed())?;
-        let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        ResourceId::parse(&text).ok_or_else(failed)
+        ResourceId::parse(&hex(&bytes)).ok_or_else(failed)
     }
 }

@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
 use crate::auth::{Party, base64_url};
-use crate::fhirpath::decode_base64_url;
+use crate::model::decode_base64_url;
 use crate::model::{IssueCode, Millis, encode};
 use crate::store::Way;
 

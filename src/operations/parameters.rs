@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::definitions::TypeDef;
-use crate::fhirpath::encode_base64;
+use crate::model::encode_base64;
 use crate::model::{Issue, IssueCode, Millis, Node, ResourceId, Temporal};
 
 use super::answer::{Refusal, RefusalKind};

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use crate::model::hex;
 use crate::search::SearchParams;
 use crate::store::Sequence;
 
@@ -53,7 +54,7 @@ impl Made {
         let statement = Statement(Arc::new(statement));
         let text = Public::of(&statement);
         let hash = Sha256::digest(text.json());
-        let tag = hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let tag = hex(hash.first_chunk::<8>().map_or(&[][..], |first| first));
         Self { statement: statement.0, text, tag }
     }
 }

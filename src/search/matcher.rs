@@ -2,11 +2,13 @@
 use crate::definitions::ParamType;
 use crate::model::Nanos;
 
+use super::composite_value::decode as decode_composite;
+use super::composite_value::{key_len, number_at};
 use super::decimal::amount_len;
 use super::entry::{
     Encoded, Entry, Form, TIME_BYTES, cut_open, push_open_text, text_end, time_of, without_hash,
 };
-use super::param::{decode_composite, distance_m, point_of};
+use super::geography::{distance_m, point_of};
 
 /// What one value asked for finds: a range of keys, what is asked of the key beside, and of the tail.
 #[derive(Clone, Debug, PartialEq)]
@@ -209,13 +211,6 @@ fn numbers_fit(value: &[u8], [low_min, low_max, high_min, high_max]: &[Vec<u8>; 
     )
 }
 
-/// Where the first number of a number or quantity stands: after the form, or after the unit.
-fn number_at(value: &[u8]) -> Option<usize> {
-    let units = [Form::Unit, Form::UnitRange, Form::Canonical, Form::CanonicalRange];
-    let form = value.first()?;
-    if units.iter().any(|unit| unit.byte() == *form) { Some(1 + text_end(value.get(1..)?)?) } else { Some(1) }
-}
-
 /// What a value is sorted by: it itself, of a date its start, of a range of numbers its low end; `None` for forms that
 /// are not for sorting.
 #[must_use]
@@ -230,39 +225,4 @@ pub fn sort_value(kind: ParamType, value: &[u8]) -> Option<Vec<u8>> {
     }
     let low = rest.get(..amount_len(rest)?)?;
     (*form == Form::Range.byte()).then(|| [&[Form::Value.byte()], low].concat())
-}
-
-/// How many bytes of a value are its key.
-pub(super) fn key_len(kind: ParamType, value: &[u8]) -> Option<usize> {
-    let text_after = |at: usize| Some(at + text_end(value.get(at..)?)?);
-    match kind {
-        ParamType::Token | ParamType::String | ParamType::Uri => text_after(1),
-        ParamType::Reference if value.first() == Some(&Form::Identifier.byte()) => text_after(1),
-        ParamType::Reference => text_after(text_after(1)?),
-        ParamType::Date => Some(1 + 2 * TIME_BYTES),
-        ParamType::Number | ParamType::Quantity => {
-            let ranges = [Form::Range, Form::UnitRange, Form::CanonicalRange];
-            let mut at = number_at(value)?;
-            at += amount_len(value.get(at..)?)?;
-            if ranges.iter().any(|form| value.first() == Some(&form.byte())) {
-                at += amount_len(value.get(at..)?)?;
-            }
-            Some(at)
-        }
-        ParamType::Composite | ParamType::Special => None,
-    }
-}
-
-/// How many bytes the tail of a value takes, of which only the beginning is given.
-pub(super) fn tail_len(kind: ParamType, form: u8, tail: &[u8]) -> Option<usize> {
-    let has_tail = match kind {
-        ParamType::Token => form == Form::Value.byte(),
-        ParamType::String => form == Form::Value.byte(),
-        ParamType::Reference => form == Form::Identifier.byte(),
-        ParamType::Quantity => [Form::Unit, Form::UnitRange, Form::Canonical, Form::CanonicalRange]
-            .iter()
-            .any(|unit| unit.byte() == form),
-        _ => false,
-    };
-    if has_tail { text_end(tail) } else { Some(0) }
 }

@@ -1,6 +1,7 @@
 //! Which index entries does a resource have, and which entries answer a query? Pure: it reads resources and query
 //! strings and yields bytes.
 
+mod composite_value;
 mod control;
 mod decimal;
 mod entry;
@@ -10,6 +11,7 @@ mod filter;
 mod filter_language;
 mod fold;
 mod fulfils;
+mod geography;
 mod mask;
 mod matcher;
 mod param;

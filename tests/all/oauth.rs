@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chartward::auth::{AccessToken, IdentityKeys, Registry};
 use chartward::cli::{Config, House, Running, claims, now, start};
-use chartward::fhirpath::encode_base64;
+use chartward::model::{encode_base64, encode_base64_url_unpadded};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
@@ -100,7 +100,7 @@ impl Site {
 }
 
 pub fn base64_url(bytes: &[u8]) -> String {
-    encode_base64(bytes).trim_end_matches('=').replace('+', "-").replace('/', "_")
+    encode_base64_url_unpadded(bytes)
 }
 
 /// A key of a client.

@@ -4,7 +4,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use chartward::fhirpath::encode_base64;
+use chartward::model::encode_base64_url_unpadded;
 use jsonwebtoken::{Algorithm, EncodingKey};
 use ring::rand::SystemRandom;
 use ring::signature::{
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 pub const RSA: &[u8] = include_bytes!("keys/rsa.der");
 
 pub fn base64_url(bytes: &[u8]) -> String {
-    encode_base64(bytes).replace('+', "-").replace('/', "_").trim_end_matches('=').to_owned()
+    encode_base64_url_unpadded(bytes)
 }
 
 /// A key pair with its id.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 
-use chartward::fhirpath::decode_base64;
+use chartward::model::decode_base64;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

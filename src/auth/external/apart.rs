@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use crate::auth::issuer::{TOKEN_BYTES_MAX, TokenError};
-use crate::fhirpath::decode_base64_url;
+use crate::model::decode_base64_url;
 use crate::model::{JsonKind, parse};
 
 /// Header and claims, unverified.

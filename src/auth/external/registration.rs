@@ -8,7 +8,7 @@ use crate::auth::party::Party;
 use crate::auth::purpose::{PurposeError, asserted_purposes, narrowed_purposes};
 use crate::auth::role::Role;
 use crate::auth::scope::Scopes;
-use crate::model::{Millis, ResourceId};
+use crate::model::{Millis, ResourceId, hex};
 
 /// The longest list of scopes, in bytes.
 const SCOPE_BYTES_MAX: usize = 8 * 1024;
@@ -179,6 +179,6 @@ fn confirmed(claims: &Value) -> Result<Option<[u8; 32]>, TokenError> {
 fn token_id(jti: Option<&str>, token: &str) -> String {
     match jti.filter(|jti| !jti.is_empty() && jti.len() <= TOKEN_ID_BYTES_MAX) {
         Some(jti) => jti.to_owned(),
-        None => Sha256::digest(token).iter().take(16).map(|byte| format!("{byte:02x}")).collect(),
+        None => hex(Sha256::digest(token).first_chunk::<16>().map_or(&[][..], |first| first)),
     }
 }

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use crate::auth::issuer::{LEEWAY_SECONDS, TokenError};
 use crate::auth::party::Party;
 use crate::auth::role::Role;
-use crate::model::Millis;
+use crate::model::{Millis, hex};
 
 use super::apart::{Apart, is_signed};
 use super::introspection::{ANSWER_MILLIS_MAX, Introspection};
@@ -53,7 +53,7 @@ impl Trust {
         certificates: &[CertificateRegistration],
     ) -> Self {
         let party = |registered: &CertificateRegistration| {
-            let id = registered.sha256.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+            let id = hex(registered.sha256.first_chunk::<16>().map_or(&[][..], |first| first));
             (registered.sha256, Arc::new(client_party(&registered.client, id)))
         };
         Self {

@@ -4,7 +4,7 @@ use jsonwebtoken::{Algorithm, Validation};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::fhirpath::decode_base64_url;
+use crate::model::decode_base64_url;
 
 use super::super::purpose::asserted_purposes;
 use super::super::registry::{Client, ClientAuthentication, Kept, Perishable};

@@ -1,5 +1,5 @@
 //! Which client asks at the token endpoint and beside it, and whether it has proven it (RFC 6749 section 2.3).
-use crate::fhirpath::decode_base64;
+use crate::model::decode_base64;
 
 use super::super::registry::{Client, ClientAuthentication};
 use super::assertion::claimed_client;

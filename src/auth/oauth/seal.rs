@@ -3,6 +3,8 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::model::{from_hex, hex};
+
 use super::fields::OauthError;
 
 /// A sealed text is no longer, in digits.
@@ -31,7 +33,7 @@ impl Sealer {
             .ok_or_else(OauthError::failed)?
             .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(sort), &mut bytes)
             .map_err(|_| OauthError::failed())?;
-        Ok(nonce.iter().chain(&bytes).map(|byte| format!("{byte:02x}")).collect())
+        Ok(hex(&[&nonce[..], &bytes].concat()))
     }
 
     /// What was sealed; `None` for everything else.
@@ -39,10 +41,7 @@ impl Sealer {
         if text.len() > DIGITS_MAX {
             return None;
         }
-        let mut bytes = Vec::with_capacity(text.len() / 2);
-        for at in (0..text.len()).step_by(2) {
-            bytes.push(u8::from_str_radix(text.get(at..at + 2)?, 16).ok()?);
-        }
+        let mut bytes = from_hex(text)?;
         let (nonce, sealed) = bytes.split_first_chunk_mut::<12>()?;
         let nonce = Nonce::assume_unique_for_key(*nonce);
         let plain = self.cipher()?.open_in_place(nonce, Aad::from(sort), sealed).ok()?;
@@ -54,13 +53,13 @@ impl Sealer {
 pub(super) fn secret_text() -> Result<String, OauthError> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|_| OauthError::failed())?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&bytes))
 }
 
 /// The name under which a secret is kept: who reads the store cannot use it.
 pub(super) fn digest_text(secret: &str) -> String {
     use sha2::Digest as _;
-    sha2::Sha256::digest(secret).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&sha2::Sha256::digest(secret))
 }
 
 #[cfg(test)]

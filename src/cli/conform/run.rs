@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::cli::tour::Came;
 use crate::fhirpath::{Element, Environment, Expression, Value};
-use crate::model::{Temporal, Tree, from_xml, parse};
+use crate::model::{Temporal, Tree, from_xml, hex, parse};
 
+use super::super::came::Came;
 use super::super::clock::now;
 use super::scenario::{Expect, Scenario, Step, StepRequest};
 
@@ -141,7 +141,7 @@ impl Target {
     fn run_one(&self, scenario: &Scenario) -> Result<(), String> {
         let mut random = [0; 6];
         getrandom::fill(&mut random).map_err(|error| error.to_string())?;
-        let run = random.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let run = hex(&random);
         let mut variables =
             BTreeMap::from([("run".to_owned(), run), ("base".to_owned(), self.base_url.clone())]);
         let mut bodies: Vec<Vec<u8>> = Vec::new();

@@ -1,8 +1,8 @@
 //! Coverage, claims, and what the insurer made of them.
 use serde_json::{Value, json};
 
-use super::visits::Visit;
-use super::{Chart, DAY, SNOMED, TODAY, concept, date};
+use super::chart::{Chart, DAY, SNOMED, TODAY, concept, date};
+use super::visit::Visit;
 
 /// Every patient is covered by the one insurer; what is the coverage's id.
 fn coverage_id(chart: &Chart) -> String {

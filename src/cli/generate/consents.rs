@@ -2,7 +2,7 @@
 //! most often none.
 use serde_json::{Value, json};
 
-use super::{Chart, DAY, TODAY, date};
+use super::chart::{Chart, DAY, TODAY, date};
 
 const TYPES: &str = "http://hl7.org/fhir/resource-types";
 const REASON: &str = "http://terminology.hl7.org/CodeSystem/v3-ActReason";

@@ -1,8 +1,8 @@
 //! Documents: consultation notes as text, and now and then the dictation that a note was written from.
 use serde_json::json;
 
-use super::visits::Visit;
-use super::{Chart, LOINC, concept, date, instant};
+use super::chart::{Chart, LOINC, concept, date, instant};
+use super::visit::Visit;
 
 /// The note of a visit.
 pub(super) fn note(chart: &mut Chart, visit: &Visit) {
@@ -68,5 +68,5 @@ fn dictation(chart: &mut Chart, visit: &Visit) {
 }
 
 fn base64(bytes: &[u8]) -> String {
-    crate::fhirpath::encode_base64(bytes)
+    crate::model::encode_base64(bytes)
 }

@@ -1,7 +1,7 @@
 //! The hospital itself: organizations, departments, professionals, and the insurer that pays.
 use serde_json::{Value, json};
 
-use super::{SNOMED, concept};
+use super::chart::{SNOMED, concept};
 
 const DEPARTMENTS: [(&str, &str); 5] = [
     ("medicine", "General medicine"),

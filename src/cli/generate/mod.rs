@@ -1,12 +1,14 @@
 //! `chartward generate`: a synthetic hospital. Nobody in it exists; the same seed gives the same bytes.
 
 mod billing;
+mod chart;
 mod consents;
 mod documents;
 mod hospital;
 mod oncology;
 mod people;
 mod random;
+mod visit;
 mod visits;
 
 use std::io::{BufWriter, Write};
@@ -15,10 +17,6 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use random::Random;
-
-/// The day on which everything that was generated is looked back upon, in milliseconds: 2026-06-30.
-const TODAY: i64 = 1_782_777_600_000;
-const DAY: i64 = 86_400_000;
 
 /// How the output is cut into documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -129,38 +127,6 @@ fn bundle(resources: &[Value]) -> Value {
     json!({"resourceType": "Bundle", "type": "transaction", "entry": entries})
 }
 
-/// A patient's file as it grows.
-struct Chart {
-    /// `p1`, `p2`, ...
-    id: String,
-    number: u64,
-    random: Random,
-    birth: i64,
-    female: bool,
-    resources: Vec<Value>,
-    count: u64,
-}
-
-impl Chart {
-    fn patient(&self) -> Value {
-        json!({"reference": format!("Patient/{}", self.id)})
-    }
-
-    /// The next id of this file for a resource.
-    fn next_id(&mut self, kind: &str) -> String {
-        self.count += 1;
-        format!("{}-{kind}{}", self.id, self.count)
-    }
-
-    fn push(&mut self, resource: Value) {
-        self.resources.push(resource);
-    }
-
-    fn age_at(&self, time: i64) -> i64 {
-        (time - self.birth) / (365 * DAY)
-    }
-}
-
 /// Everything about one patient. Every file draws from a generator of its own, so that more patients change nothing of
 /// those before.
 fn file_of(number: u64, hospital: Hospital) -> Vec<Value> {
@@ -176,32 +142,10 @@ fn file_of(number: u64, hospital: Hospital) -> Vec<Value> {
     chart.resources
 }
 
-/// A date as FHIR writes it.
-fn date(millis: i64) -> String {
-    crate::model::Temporal::from_millis(millis).to_text().chars().take(10).collect()
-}
-
-/// A date with time.
-fn instant(millis: i64) -> String {
-    crate::model::Temporal::from_millis(millis / 1_000 * 1_000).to_text()
-}
-
-fn coding(system: &str, code: &str, display: &str) -> Value {
-    json!({"system": system, "code": code, "display": display})
-}
-
-fn concept(system: &str, code: &str, display: &str) -> Value {
-    json!({"coding": [coding(system, code, display)], "text": display})
-}
-
-const SNOMED: &str = "http://snomed.info/sct";
-const LOINC: &str = "http://loinc.org";
-const UCUM: &str = "http://unitsofmeasure.org";
-const RXNORM: &str = "http://www.nlm.nih.gov/research/umls/rxnorm";
-
 #[cfg(test)]
 mod tests {
-    use super::{Format, Hospital, TODAY, child, documents_of};
+    use super::{Format, Hospital, child, documents_of};
+    use crate::cli::generate::chart::TODAY;
     use crate::definitions::r4;
     use crate::model::parse;
     use crate::validate::{Incoming, Rules, Valid};

@@ -1,7 +1,7 @@
 //! Cancer: the diagnosis with its stage, a course of chemotherapy, and how it went.
 use serde_json::json;
 
-use super::{Chart, DAY, RXNORM, SNOMED, TODAY, concept, date, instant};
+use super::chart::{Chart, DAY, RXNORM, SNOMED, TODAY, concept, date, instant};
 
 /// SNOMED code and name, and whether only women have it.
 const TUMOURS: [(&str, &str, bool); 4] = [

@@ -1,8 +1,8 @@
 //! Patients: who they are, what they are allergic to, and the ones that were registered twice.
 use serde_json::{Value, json};
 
+use super::chart::{Chart, DAY, SNOMED, TODAY, concept, date};
 use super::random::Random;
-use super::{Chart, DAY, SNOMED, TODAY, concept, date};
 
 const FAMILIES: [&str; 40] = [
     "Abbott",

@@ -1,8 +1,10 @@
 //! Visits: what was complained of, found, measured, prescribed and done.
 use serde_json::{Value, json};
 
+use super::chart::{Chart, DAY, LOINC, RXNORM, SNOMED, TODAY, UCUM, concept, date, instant};
 use super::hospital::PROFESSIONALS;
-use super::{Chart, DAY, LOINC, RXNORM, SNOMED, TODAY, UCUM, billing, concept, date, documents, instant};
+use super::visit::Visit;
+use super::{billing, documents};
 
 /// SNOMED code, name, the medication it is treated with, and from which age it occurs.
 struct Problem {
@@ -104,21 +106,6 @@ const VACCINES: [(&str, &str); 4] = [
     ("33", "pneumococcal polysaccharide vaccine, 23 valent"),
     ("08", "Hep B, adolescent or pediatric"),
 ];
-
-/// A visit that is being written down.
-pub(super) struct Visit {
-    pub(super) id: String,
-    pub(super) start: i64,
-    pub(super) doctor: &'static str,
-    pub(super) problem: &'static str,
-    pub(super) problem_name: &'static str,
-}
-
-impl Visit {
-    pub(super) fn reference(&self) -> Value {
-        json!({"reference": format!("Encounter/{}", self.id)})
-    }
-}
 
 /// The visits of the last ten years.
 pub(super) fn life(chart: &mut Chart) {

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use crate::http::Answered;
 
-use super::shapes::Call;
+use super::call::Call;
 
 /// Where a server is.
 #[derive(Clone, Debug)]

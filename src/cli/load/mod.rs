@@ -1,6 +1,7 @@
 //! `chartward load`: how fast a FHIR server is. Values are sampled from the server's own data, so that the same command
 //! measures any server; a handler that does nothing but answer stands beside it as the limit of the machine.
 
+mod call;
 mod client;
 mod drive;
 mod report;
@@ -14,11 +15,12 @@ use std::time::Duration;
 
 use crate::http::{Bare, bare};
 
+use call::Call;
 use client::{Address, Connection};
 use drive::Pace;
 use report::{Line, Report};
 use sample::Samples;
-use shapes::{Call, Group, Shape};
+use shapes::{Group, Shape};
 
 /// Runs shapes of work against a FHIR server: each for some seconds, over so many connections that stay open. Values to ask for are
 /// sampled from the server, which should hold Patients, Observations, Conditions and Encounters. Writing shapes leave

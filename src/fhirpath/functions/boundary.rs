@@ -2,13 +2,13 @@
 use rust_decimal::{Decimal, RoundingStrategy};
 
 use crate::fhirpath::equality::number;
-use crate::fhirpath::evaluate::{Evaluated, EvaluationError};
 use crate::fhirpath::operators::single;
 use crate::fhirpath::quantity::Quantity;
 use crate::fhirpath::value::Value;
 use crate::model::{Precision, Temporal};
 
-use super::{Answer, Call};
+use super::super::evaluator::{Evaluated, EvaluationError};
+use super::call::{Answer, Call};
 
 /// Which end of the interval is asked for.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,11 +1,11 @@
 //! Functions over whole collections: existence, subsets, combination.
 use crate::fhirpath::equality::equal;
-use crate::fhirpath::evaluate::{Evaluated, EvaluationError};
 use crate::fhirpath::operators::{boolean, single};
 use crate::fhirpath::value::{Collection, Value};
 
+use super::super::evaluator::{Evaluated, EvaluationError};
+use super::call::{Answer, Call};
 use super::iteration::truths;
-use super::{Answer, Call};
 
 pub(super) fn call<'t>(call: &mut Call<'_, '_, '_, 't>) -> Answer<'t> {
     let truth = |value: bool| Ok(vec![Value::Boolean(value)]);

@@ -9,7 +9,7 @@ use crate::fhirpath::value::Value;
 use crate::model::Temporal;
 
 use super::super::decimal::decimal;
-use super::{Answer, Call};
+use super::call::{Answer, Call};
 
 type Conversion = for<'v, 't> fn(&'v Value<'t>) -> Option<Value<'t>>;
 

@@ -5,11 +5,11 @@ use std::cmp::Ordering;
 use crate::fhirpath::ast::Expr;
 use crate::fhirpath::cost::collection_fits;
 use crate::fhirpath::equality::{equal, order};
-use crate::fhirpath::evaluate::{Evaluated, EvaluationError, Scope};
 use crate::fhirpath::operators::boolean;
 use crate::fhirpath::value::{Collection, Value};
 
-use super::{Answer, Call};
+use super::super::evaluator::{Evaluated, EvaluationError, Scope};
+use super::call::{Answer, Call};
 
 pub(super) fn call<'t>(call: &mut Call<'_, '_, '_, 't>) -> Answer<'t> {
     Some(match call.name {

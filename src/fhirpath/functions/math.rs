@@ -3,13 +3,13 @@ use rust_decimal::prelude::{FromPrimitive as _, ToPrimitive as _};
 use rust_decimal::{Decimal, MathematicalOps as _, RoundingStrategy};
 
 use crate::fhirpath::equality::number;
-use crate::fhirpath::evaluate::{Evaluated, EvaluationError};
 use crate::fhirpath::operators::single;
 use crate::fhirpath::quantity::Quantity;
 use crate::fhirpath::value::Value;
 
+use super::super::evaluator::{Evaluated, EvaluationError};
+use super::call::{Answer, Call};
 use super::conversion::whole;
-use super::{Answer, Call};
 
 pub(super) fn call<'t>(call: &mut Call<'_, '_, '_, 't>) -> Answer<'t> {
     const NAMES: [&str; 10] =

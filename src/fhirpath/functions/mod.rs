@@ -1,30 +1,21 @@
 //! The functions, one file per group of the specification, and the table by which a call finds them.
 
 mod boundary;
+mod call;
 mod collection;
 mod conversion;
 mod iteration;
 mod math;
+pub(super) mod pattern;
 pub(super) mod text;
 mod tree;
 
 use super::ast::{Expr, TypeOperator};
-use super::evaluate::{Evaluated, EvaluationError, Evaluator, Scope, is_exact_type, type_operator};
-use super::operators::{self, single_integer, single_string};
+use super::evaluator::{Evaluated, Evaluator, Scope};
 use super::parser::as_type_name;
-use super::value::{Collection, Value};
-
-/// A call with its focus: arguments are evaluated when a function asks for them, on the scope of the caller.
-pub(super) struct Call<'c, 'e, 's, 't> {
-    pub(super) evaluator: &'c mut Evaluator<'e, 't>,
-    pub(super) name: &'c str,
-    pub(super) focus: Collection<'t>,
-    pub(super) arguments: &'t [Expr],
-    pub(super) scope: &'c Scope<'s, 't>,
-}
-
-/// A function's answer; `None` where the file has no function of that name.
-pub(super) type Answer<'t> = Option<Evaluated<'t>>;
+use super::types::{is_exact_type, type_operator};
+use super::value::Collection;
+use call::{Answer, Call};
 
 /// Calls a function by name.
 ///
@@ -73,44 +64,4 @@ fn type_functions<'t>(call: &mut Call<'_, '_, '_, 't>) -> Answer<'t> {
             .filter_map(Result::transpose)
             .collect(),
     })
-}
-
-impl<'t> Call<'_, '_, '_, 't> {
-    /// The focus, once.
-    pub(super) fn take(&mut self) -> Collection<'t> {
-        std::mem::take(&mut self.focus)
-    }
-
-    pub(super) fn argument(&mut self, number: usize) -> Evaluated<'t> {
-        let missing = || EvaluationError::Invalid(format!("`{}` lacks an argument", self.name));
-        let expr = self.arguments.get(number).ok_or_else(missing)?;
-        self.evaluator.expr(expr, self.scope)
-    }
-
-    /// An argument that may be left out.
-    pub(super) fn optional(&mut self, number: usize) -> Result<Option<Collection<'t>>, EvaluationError> {
-        if self.arguments.len() > number { self.argument(number).map(Some) } else { Ok(None) }
-    }
-
-    pub(super) fn integer(&mut self, number: usize) -> Result<Option<i64>, EvaluationError> {
-        single_integer(&self.argument(number)?)
-    }
-
-    pub(super) fn string(&mut self, number: usize) -> Result<Option<String>, EvaluationError> {
-        Ok(single_string(&self.argument(number)?)?.map(std::borrow::Cow::into_owned))
-    }
-
-    /// An argument evaluated on one item of the focus, as `where` and its kin do.
-    pub(super) fn on_item(&mut self, number: usize, item: &Value<'t>, index: usize) -> Evaluated<'t> {
-        let missing = || EvaluationError::Invalid(format!("`{}` lacks an argument", self.name));
-        let expr = self.arguments.get(number).ok_or_else(missing)?;
-        let this = [item.clone()];
-        let scope = Scope { this: &this, index: i64::try_from(index).ok(), total: self.scope.total };
-        self.evaluator.expr(expr, &scope)
-    }
-
-    /// Whether the criterion holds for an item.
-    pub(super) fn holds(&mut self, item: &Value<'t>, index: usize) -> Result<bool, EvaluationError> {
-        Ok(operators::boolean(&self.on_item(0, item, index)?)?.unwrap_or(false))
-    }
 }

@@ -3,11 +3,13 @@ use std::borrow::Cow;
 
 use regex::{Regex, RegexBuilder};
 
-use crate::fhirpath::evaluate::{Evaluated, EvaluationError};
 use crate::fhirpath::operators::single_string;
 use crate::fhirpath::value::Value;
+use crate::model::{decode_base64, decode_base64_url, encode_base64, encode_base64_url, from_hex, hex};
 
-use super::{Answer, Call};
+use super::super::evaluator::{Evaluated, EvaluationError};
+use super::call::{Answer, Call};
+use super::pattern::Pattern;
 
 /// How long the text of a pattern may be, in bytes.
 const PATTERN_TEXT_BYTES_MAX: usize = 4 * 1024;
@@ -17,13 +19,6 @@ const PATTERN_SIZES: [(usize, usize); 3] = [(16 * 1024, 1), (64 * 1024, 4), (256
 /// What compiling costs, in steps: so many at least, and so many for each byte of the pattern's text.
 const COMPILE_STEPS: usize = 1_000;
 const COMPILE_BYTE_STEPS: usize = 16;
-
-/// A compiled pattern, the text that it was compiled from, and how many steps it takes for each byte of a text.
-pub(in crate::fhirpath) struct Pattern {
-    text: String,
-    regex: Regex,
-    byte_steps: usize,
-}
 
 pub(super) fn call<'t>(call: &mut Call<'_, '_, '_, 't>) -> Answer<'t> {
     if !matches!(
@@ -183,59 +178,15 @@ fn compile(text: &str) -> Result<Pattern, EvaluationError> {
 
 fn coded<'t>(encode: bool, how: &str, text: &str) -> Evaluated<'t> {
     let coded = match (how, encode) {
-        ("hex", true) => Some(text.bytes().map(|byte| format!("{byte:02x}")).collect()),
-        ("hex", false) => unhex(text).and_then(|bytes| String::from_utf8(bytes).ok()),
-        ("base64", true) => Some(base64(text.as_bytes(), STANDARD)),
-        ("urlbase64", true) => Some(base64(text.as_bytes(), URL_SAFE)),
-        ("base64" | "urlbase64", false) => {
-            let alphabet = if how == "base64" { STANDARD } else { URL_SAFE };
-            unbase64(text, alphabet).and_then(|bytes| String::from_utf8(bytes).ok())
-        }
+        ("hex", true) => Some(hex(text.as_bytes())),
+        ("base64", true) => Some(encode_base64(text.as_bytes())),
+        ("urlbase64", true) => Some(encode_base64_url(text.as_bytes())),
+        ("hex", false) => from_hex(text).and_then(|bytes| String::from_utf8(bytes).ok()),
+        ("base64", false) => decode_base64(text).and_then(|bytes| String::from_utf8(bytes).ok()),
+        ("urlbase64", false) => decode_base64_url(text).and_then(|bytes| String::from_utf8(bytes).ok()),
         _ => return Err("the encoding is hex, base64 or urlbase64".into()),
     };
     Ok(coded.map(Value::text).into_iter().collect())
-}
-
-pub(in crate::fhirpath) const STANDARD: &[u8; 64] =
-    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-pub(in crate::fhirpath) const URL_SAFE: &[u8; 64] =
-    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-pub(in crate::fhirpath) fn base64(bytes: &[u8], alphabet: &[u8; 64]) -> String {
-    let mut out = String::new();
-    for chunk in bytes.chunks(3) {
-        let bits =
-            chunk.iter().chain([0, 0].iter()).take(3).fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte));
-        for place in 0..4 {
-            let digit =
-                usize::try_from(bits >> (18 - 6 * place) & 63).ok().and_then(|digit| alphabet.get(digit));
-            let is_padding = usize::try_from(place).is_ok_and(|place| place > chunk.len());
-            out.extend(digit.filter(|_| !is_padding).map(|digit| char::from(*digit)));
-            if is_padding {
-                out.push('=');
-            }
-        }
-    }
-    out
-}
-
-pub(in crate::fhirpath) fn unbase64(text: &str, alphabet: &[u8; 64]) -> Option<Vec<u8>> {
-    let mut out = Vec::new();
-    let (mut bits, mut held) = (0_u32, 0_u32);
-    for byte in text.bytes().filter(|byte| *byte != b'=') {
-        let digit = alphabet.iter().position(|other| *other == byte)?;
-        bits = bits << 6 | u32::try_from(digit).ok()?;
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            out.push(u8::try_from(bits >> held & 255).ok()?);
-        }
-    }
-    Some(out)
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect()
 }
 
 fn escaped<'t>(escape: bool, how: &str, text: &str) -> Evaluated<'t> {

@@ -5,12 +5,12 @@ use std::collections::VecDeque;
 
 use crate::definitions::{Kind, r4};
 use crate::fhirpath::element::Element;
-use crate::fhirpath::evaluate::Evaluated;
 use crate::fhirpath::operators::single;
 use crate::fhirpath::value::{self, Collection, Value};
 use crate::model::{JsonKind, Reference, ReferenceTarget, Temporal};
 
-use super::{Answer, Call};
+use super::super::evaluator::Evaluated;
+use super::call::{Answer, Call};
 
 pub(super) fn call<'t>(call: &mut Call<'_, '_, '_, 't>) -> Answer<'t> {
     Some(match call.name {

@@ -4,6 +4,7 @@ use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE};
 use axum::http::{HeaderMap, HeaderName};
 
 use crate::auth::{Fields, OauthCode, OauthError};
+use crate::model::hex;
 use crate::operations::decode_pairs;
 
 /// The largest body of a request to the authorization server, in bytes.
@@ -65,5 +66,5 @@ pub(super) fn set_cookie(cookie: &str, base_url: &str) -> String {
 pub(super) fn fresh_cookie() -> Option<String> {
     let mut bytes = [0; COOKIE_LEN / 2];
     getrandom::fill(&mut bytes).ok()?;
-    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Some(hex(&bytes))
 }

@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 
 use crate::audit::{
-    Leaves as _, LogTree, RecordPlace, SignedRoot, consistency, hex, inclusion, record_of_event, seal,
-    signed_root,
+    Leaves as _, LogTree, RecordPlace, SignedRoot, consistency, inclusion, record_of_event, seal, signed_root,
 };
-use crate::model::{Issue, IssueCode};
+use crate::model::{Issue, IssueCode, hex};
 use crate::store::{At, Sequence, Snapshot};
 
 use super::super::answer::{Answer, Body, Refusal, RefusalKind};

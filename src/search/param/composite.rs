@@ -1,11 +1,9 @@
 //! Composites (R4 search.html#composite): parts that are true of the same occurrence.
 use crate::definitions::ParamType;
 use crate::search::entry::{Encoded, Form};
-use crate::search::matcher::{Ask, Check, key_len, tail_len};
+use crate::search::matcher::{Ask, Check};
 use crate::search::params::Param;
 use crate::search::text::parts;
-
-use super::Asking;
 
 /// More combinations of the values of one occurrence are not indexed.
 const COMBINATIONS_MAX: usize = 256;
@@ -26,36 +24,18 @@ pub(in crate::search) fn extract(of_parts: &[Vec<Encoded>], out: &mut Vec<Encode
     out.append(&mut combined);
 }
 
-/// The keys and tails of the parts of a value.
-pub(in crate::search) fn decode(
-    kinds: impl Iterator<Item = ParamType> + Clone,
-    value: &[u8],
-) -> Option<Vec<(&[u8], &[u8])>> {
-    let mut rest = value.get(1..)?;
-    let mut keys = Vec::new();
-    for kind in kinds.clone() {
-        let (key, after) = rest.split_at_checked(key_len(kind, rest)?)?;
-        keys.push(key);
-        rest = after;
-    }
-    let mut found = Vec::new();
-    for (kind, key) in kinds.zip(keys) {
-        let (tail, after) = rest.split_at_checked(tail_len(kind, *key.first()?, rest)?)?;
-        found.push((key, tail));
-        rest = after;
-    }
-    Some(found)
-}
+/// Reads a part as its own type says.
+type PartAsks<'p> = dyn Fn(&Param, &str) -> Result<Vec<Ask>, String> + 'p;
 
-/// `part$part`, each as its own type says.
-pub(super) fn asks(param: &Param, value: &str, asking: Asking<'_>) -> Result<Vec<Ask>, String> {
+/// `part$part`.
+pub(super) fn asks(param: &Param, value: &str, part_asks: &PartAsks<'_>) -> Result<Vec<Ask>, String> {
     let values = parts(value, '$');
     if values.len() != param.components.len() {
         return Err(format!("`{value}` does not have {} parts separated by `$`", param.components.len()));
     }
     let mut combined: Vec<Vec<(ParamType, Ask)>> = vec![Vec::new()];
     for (component, value) in param.components.iter().zip(values) {
-        let asks = super::asks(&component.param, None, value, asking)?;
+        let asks = part_asks(&component.param, value)?;
         combined = combined
             .iter()
             .flat_map(|before| {

@@ -1,6 +1,8 @@
 //! One file for each type of search parameter (R4 search.html#ptypes): which values it has in a resource, and which of them
 //! a value that is asked for finds.
+pub use asking::Asking;
 
+mod asking;
 mod composite;
 mod date;
 mod number;
@@ -17,30 +19,19 @@ mod tests;
 
 use crate::definitions::ParamType;
 use crate::fhirpath::{Element, Value};
-use crate::model::Millis;
 
 use super::entry::Encoded;
 use super::matcher::Ask;
 use super::params::Param;
 
-pub(super) use composite::{decode as decode_composite, extract as extract_composite};
+pub(super) use composite::extract as extract_composite;
 pub(super) use date::{about, overlapping};
 pub use date::{date_span, moments_found};
 pub(super) use reference::{to_contained, to_identifier, to_resource, to_url, to_version, to_versions_below};
-pub(super) use special::{distance_m, point_of};
 pub(super) use string::{extract_text, sounds};
 pub(super) use token::{ask as token_ask, media_types_below};
 pub(super) use words::{content, narrative, word};
 pub(super) use words::{holds_phrase, words};
-
-/// What the meaning of a value depends on beside the value.
-#[derive(Clone, Copy, Debug)]
-pub struct Asking<'a> {
-    /// The moment of the search, for `ap` on dates.
-    pub now: Millis,
-    /// URLs that begin with this are of this server.
-    pub base_url: &'a str,
-}
 
 /// The values that one FHIRPath result has for a parameter, in all forms.
 pub(super) fn extract(param: &Param, value: &Value<'_>, out: &mut Vec<Encoded>) {
@@ -97,7 +88,7 @@ pub(super) fn asks(
         ParamType::Number => number::asks(value),
         ParamType::Quantity => quantity::asks(value),
         ParamType::Special => special::asks(value),
-        ParamType::Composite => composite::asks(param, value, asking),
+        ParamType::Composite => composite::asks(param, value, &|part, value| asks(part, None, value, asking)),
     }
 }
 

@@ -3,8 +3,8 @@ use crate::model::Node;
 use crate::search::entry::{Encoded, Form};
 use crate::search::matcher::{Ask, Check};
 
-/// The mean radius of the earth, in metres.
-const EARTH_M: f64 = 6_371_008.8;
+use super::super::geography::EARTH_M;
+
 /// Without a distance.
 const DISTANCE_M: f64 = 50_000.0;
 
@@ -24,26 +24,6 @@ fn push_degrees(degrees: f64, out: &mut Vec<u8>) {
     let sign = 1_u64 << 63;
     let sorted = if bits & sign == 0 { bits | sign } else { !bits };
     out.extend_from_slice(&sorted.to_be_bytes());
-}
-
-/// Latitude and longitude of a value.
-pub(in crate::search) fn point_of(value: &[u8]) -> Option<(f64, f64)> {
-    let degrees = |at: usize| {
-        let sorted = u64::from_be_bytes(*value.get(at..)?.first_chunk::<8>()?);
-        let sign = 1_u64 << 63;
-        Some(f64::from_bits(if sorted & sign == 0 { !sorted } else { sorted & !sign }))
-    };
-    Some((degrees(1)?, degrees(9)?))
-}
-
-/// The way between two points on a sphere, in metres (haversine formula).
-pub(in crate::search) fn distance_m(from: (f64, f64), to: (f64, f64)) -> f64 {
-    let (latitude, longitude) = (from.0.to_radians(), from.1.to_radians());
-    let (other_latitude, other_longitude) = (to.0.to_radians(), to.1.to_radians());
-    let half = |angle: f64| (angle / 2.0).sin().powi(2);
-    let square = half(other_latitude - latitude)
-        + latitude.cos() * other_latitude.cos() * half(other_longitude - longitude);
-    2.0 * EARTH_M * square.sqrt().min(1.0).asin()
 }
 
 /// `latitude|longitude|distance|units`.
@@ -79,7 +59,8 @@ pub(super) fn asks(value: &str) -> Result<Vec<Ask>, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{distance_m, point_of, push_degrees};
+    use super::push_degrees;
+    use crate::search::geography::{distance_m, point_of};
 
     #[test]
     fn degrees_come_back_in_order() {

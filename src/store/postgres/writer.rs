@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use postgres::types::{ToSql, Type};
 use postgres::{Client, Row, Transaction};
 
+use crate::model::hex;
 use crate::store::clock::Clock;
 use crate::store::key::{Space, erased_row};
 use crate::store::pending::{Pending, WAIT_MAX, group, patience};
@@ -311,7 +312,7 @@ fn unique() -> Id {
 }
 
 fn text(id: &Id) -> String {
-    id.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(id)
 }
 
 fn asked(

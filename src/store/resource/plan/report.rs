@@ -2,6 +2,8 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
+use crate::model::hex;
+
 use super::super::super::batch::KeyRange;
 
 /// One step of a plan.
@@ -35,6 +37,6 @@ impl Report {
 
 /// A range as people compare it with the table of keys.
 pub(super) fn range_text(range: &KeyRange) -> (String, String) {
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = |bytes: &[u8]| hex(bytes);
     (hex(&range.start), hex(&range.end))
 }

@@ -1,0 +1,51 @@
+//! The synthetic hospital of the demo, and for how long its tokens are good.
+use std::sync::{Mutex, PoisonError, mpsc};
+
+use super::clock::now;
+use super::config::Config;
+use super::generate::{Format, Hospital, child, documents_of};
+use super::house::House;
+use super::import::Sink;
+use super::stderr::report;
+
+/// Makes the hospital and loads it, with as many workers as there are processors.
+pub(super) fn load(house: &House, config: &Config, patients: u64, seed: u64) -> Result<(), String> {
+    let sink = Sink::house(house, config)?;
+    let workers = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    let (sender, receiver) = mpsc::sync_channel::<String>(workers * 2);
+    let receiver = Mutex::new(receiver);
+    let failed: Mutex<Option<String>> = Mutex::default();
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                loop {
+                    let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    let Ok(document) = next else { return };
+                    let (_, rejected) = sink.load(&document);
+                    if let Some(rejected) = rejected.into_iter().next() {
+                        *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(rejected.reason);
+                    }
+                }
+            });
+        }
+        let mut count = 0_u64;
+        let hospital = Hospital { patients, seed, of_adults: true };
+        documents_of(hospital, Format::Bundles, &mut |document| {
+            count += 1;
+            if count.is_multiple_of(1_000) {
+                report(&format!("{count} of {patients} patients"));
+            }
+            sender.send(document).is_ok()
+        });
+        // Should nobody take it, a worker has said why.
+        let _ = sender.send(child(now()));
+        drop(sender);
+    });
+    match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(reason) => Err(format!("the hospital could not be loaded: {reason}")),
+        None => Ok(()),
+    }
+}
+
+/// How long the tokens of a demo are good for, in seconds.
+pub(super) const LIFETIME_SECONDS: i64 = 12 * 3_600;

@@ -1,0 +1,41 @@
+//! A decision, and the reason for it.
+
+/// What a decision rests on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Basis {
+    /// The patient's right to see the own record (45 CFR 164.524).
+    RightOfAccess,
+    /// A Consent, by id, and the path of the rule.
+    Consent {
+        id: String,
+        rule: String,
+    },
+    DefaultPolicy,
+    /// A label that the law protects beyond what was permitted.
+    Law(&'static str),
+    BreakGlass,
+    /// No patient is the subject; scopes and administrative policy decide.
+    NotGoverned,
+}
+
+impl Basis {
+    /// It as a code, for answers and records.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::RightOfAccess => "right-of-access",
+            Self::Consent { .. } => "consent",
+            Self::DefaultPolicy => "default-policy",
+            Self::Law(_) => "law",
+            Self::BreakGlass => "break-glass",
+            Self::NotGoverned => "not-governed",
+        }
+    }
+}
+
+/// A decision with its reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    pub permit: bool,
+    pub basis: Basis,
+}

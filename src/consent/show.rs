@@ -1,0 +1,228 @@
+//! What is shown to a party: a stored resource, after the decision, without what is masked. Nothing else makes a [`Disclosed`].
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError};
+
+use crate::auth::Permission;
+use crate::model::{Millis, Node, parse};
+use crate::search::Keep;
+use crate::store::{Current, StoreError, Stored};
+
+use super::codes::Code;
+use super::data::DataFacts;
+use super::decision::{Basis, Decision};
+use super::disclosed::{Disclosed, Shown};
+use super::ladder::Known;
+use super::later_labels::Later;
+use super::lens::{Lens, Target};
+use super::masking::{Accompaniment, Named, accompanied, masked, telling_references};
+use super::obligations::of_data;
+use super::release::Release;
+use super::requester::Requester;
+use super::stored::load;
+
+impl Lens<'_> {
+    /// Shows the newest version of a resource, if the party may see it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn show(&self, stored: &Stored, version_id: &str) -> Result<Option<Disclosed>, StoreError> {
+        self.show_before(stored, version_id, &mut Later::default())
+    }
+
+    /// Shows it to whom a scope with one of these letters reaches it, whatever the interaction is.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn show_to(
+        &self,
+        letters: &[Permission],
+        stored: &Stored,
+        version_id: &str,
+    ) -> Result<Option<Disclosed>, StoreError> {
+        self.show_before_to(letters, stored, version_id, &mut Later::default())
+    }
+
+    /// Shows the newest version of a row, by its facts where they are enough.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn show_newest(
+        &self,
+        current: &Current,
+        stored: &Stored,
+        version_id: &str,
+    ) -> Result<Option<Disclosed>, StoreError> {
+        let Some(decision) = self.decided_by_facts(current.def, &current.facts) else {
+            return self.show(stored, version_id);
+        };
+        let data = DataFacts::of_row(current.def, &current.facts);
+        if !decision.permit {
+            self.withhold(format!("{}/{}", stored.def.name, stored.id), data.owners, decision.basis);
+            return Ok(None);
+        }
+        let is_writer = || self.has_written(stored);
+        self.disclosed(stored, version_id, decision.basis, (data.owners, data.labels), &is_writer).map(Some)
+    }
+
+    /// What is shown of a version, after the decision.
+    pub(super) fn disclosed(
+        &self,
+        stored: &Stored,
+        version_id: &str,
+        basis: Basis,
+        (patients, labels): (BTreeSet<String>, BTreeSet<Code>),
+        is_writer: &dyn Fn() -> Result<bool, StoreError>,
+    ) -> Result<Disclosed, StoreError> {
+        let reference = format!("{}/{}", stored.def.name, stored.id);
+        let release = Release { reference, version_id: version_id.to_owned(), patients, basis, labels };
+        let stamped = stored.stamped(version_id);
+        let text = self.without_the_hidden(stored, &stamped, is_writer)?;
+        let is_whole = text.is_none();
+        let mut text = text.unwrap_or(stamped);
+        if !of_data(&Decision { permit: true, basis: release.basis.clone() }, &release.labels).is_empty() {
+            text = self.with_notice(&text, &release.basis)?;
+        }
+        Ok(Disclosed::of(Shown { text, is_whole, time: stored.time, release }))
+    }
+
+    /// The text with the notice and the consent that go with it (42 CFR 2.32).
+    fn with_notice(&self, text: &str, basis: &Basis) -> Result<String, StoreError> {
+        let Basis::Consent { id, rule } = basis else { return Ok(text.to_owned()) };
+        let consent = format!("Consent/{id}");
+        let who = self.party.organization.as_deref().or(self.party.fhir_user.as_deref()).unwrap_or_default();
+        let scope = format!("{consent}, {rule}, to {who} for {}", self.party.purposes.join(", "));
+        let form = match load(&self.repository, &consent)? {
+            Some(stored) => form_of(self.tree(&stored)?.root()),
+            None => None,
+        };
+        let corrupt = || StoreError::Corrupt("a text that was shown".to_owned());
+        accompanied(text, &Accompaniment { consent, scope, form }).ok_or_else(corrupt)
+    }
+
+    /// The text of a version, in which references to what is not shown tell nothing of it; `None` if nothing is left out.
+    fn without_the_hidden(
+        &self,
+        stored: &Stored,
+        text: &str,
+        is_writer: &dyn Fn() -> Result<bool, StoreError>,
+    ) -> Result<Option<String>, StoreError> {
+        if !["\"display\"", "\"_display\"", "\"identifier\"", "\"text\""].iter().any(|key| text.contains(key))
+        {
+            return Ok(None);
+        }
+        let version = (stored.row, stored.sequence);
+        let telling = match self.telling.get(&version) {
+            Some(known) => known,
+            None => {
+                let telling: Arc<[Named]> = telling_references(self.tree(stored)?.root()).into();
+                self.telling.insert(version, telling.clone());
+                telling
+            }
+        };
+        let hidden = self.hidden_of(&telling)?;
+        if hidden.is_empty() || is_writer()? {
+            return Ok(None);
+        }
+        let corrupt = || StoreError::Corrupt(format!("the text of row {}", stored.row));
+        masked(text, &hidden).map(Some).ok_or_else(corrupt)
+    }
+
+    /// The references that tell of what is not shown.
+    pub(super) fn hidden_targets(&self, resource: Node<'_>) -> Result<Vec<Named>, StoreError> {
+        self.hidden_of(&telling_references(resource))
+    }
+
+    /// Those of these references that the party must not be told of. CHOICE: the own organization is shown a reference to what
+    /// is not here as it was written, and can thereby tell it from one to what is hidden; for others both are masked.
+    fn hidden_of(&self, telling: &[Named]) -> Result<Vec<Named>, StoreError> {
+        let mut hidden = Vec::new();
+        for named in telling {
+            match self.target(named)? {
+                Target::Shown => {}
+                Target::Absent if self.is_own => {}
+                Target::Absent | Target::Hidden => hidden.push(named.clone()),
+            }
+        }
+        Ok(hidden)
+    }
+
+    /// What a reference leads to.
+    fn target(&self, named: &Named) -> Result<Target, StoreError> {
+        let lock = || self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lock().get(named) {
+            return Ok(*known);
+        }
+        let found = self.look_for(named)?;
+        lock().insert(named.clone(), found);
+        Ok(found)
+    }
+
+    /// Shows what was made of accesses or decisions about these patients (`Patient/id`): to who may audit, and to the
+    /// patient whom alone it is about.
+    #[must_use]
+    pub fn show_derived(&self, text: String, patients: BTreeSet<String>, time: Millis) -> Option<Disclosed> {
+        let is_own = !patients.is_empty() && patients.iter().all(|patient| self.is_subject(patient));
+        let tree = parse(text.clone().into_bytes()).ok()?;
+        let name = tree.root().str_at("resourceType").unwrap_or_default();
+        // What is no resource of the store has no scope of its own.
+        let is_reached = name != "AuditEvent" || self.is_reached(self.reach.letters(name), tree.root());
+        ((self.may_audit() || is_own) && is_reached)
+            .then(|| Disclosed::gathered(text, time, patients, Vec::new()))
+    }
+
+    /// Shows the number of a member to a party that may hand in Consents and has matched the member by name, date of birth
+    /// and coverage.
+    #[must_use]
+    pub fn show_match(&self, text: String, patient: String, time: Millis) -> Option<Disclosed> {
+        let patients = BTreeSet::from([patient]);
+        self.party.files_consent.then(|| Disclosed::gathered(text, time, patients, Vec::new()))
+    }
+
+    /// The data subjects of a resource (`Patient/id`), with those of what it names.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn subjects_of(&self, resource: Node<'_>) -> Result<BTreeSet<String>, StoreError> {
+        Ok(self.with_what_it_names(&DataFacts::of(resource))?.owners)
+    }
+
+    /// What is decided about a resource, and why. Nothing is released by it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn decision(&self, resource: Node<'_>) -> Result<Decision, StoreError> {
+        self.decide(&DataFacts::of(resource))
+    }
+
+    /// Whether the party may see a resource that is about to be written, or was sent by it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn may_see(&self, resource: Node<'_>) -> Result<bool, StoreError> {
+        let data = self.with_what_it_names(&DataFacts::of(resource))?;
+        let letters = self.reach.letters(&data.type_name);
+        let reach = self.reach.of(letters, &data.type_name, &data.owners, Some(resource));
+        Ok(reach == Keep::Keep && self.decide(&data)?.permit)
+    }
+
+    pub(super) fn decide(&self, data: &DataFacts) -> Result<Decision, StoreError> {
+        self.decide_as(data, &self.requester)
+    }
+
+    /// What is decided about a resource for the party as this requester.
+    pub(super) fn decide_as(&self, data: &DataFacts, requester: &Requester) -> Result<Decision, StoreError> {
+        let ruling = self.rule(&Known::Resource(data), requester)?;
+        ruling.decision.ok_or_else(|| StoreError::Corrupt("a decision about a whole resource".to_owned()))
+    }
+}
+
+/// The form that was signed, as an extension has it.
+fn form_of(consent: Node<'_>) -> Option<(&'static str, serde_json::Value)> {
+    let value = |node: Node<'_>| {
+        let mut text = String::new();
+        crate::model::minify(node, &mut text);
+        serde_json::from_str(&text).ok()
+    };
+    let attachment = consent.get("sourceAttachment").and_then(value).map(|form| ("valueAttachment", form));
+    attachment.or_else(|| consent.get("sourceReference").and_then(value).map(|form| ("valueReference", form)))
+}

@@ -1,0 +1,11 @@
+//! What the meaning of a value depends on beside the value.
+use crate::model::Millis;
+
+/// What the meaning of a value depends on beside the value.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking<'a> {
+    /// The moment of the search, for `ap` on dates.
+    pub now: Millis,
+    /// URLs that begin with this are of this server.
+    pub base_url: &'a str,
+}
