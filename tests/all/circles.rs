@@ -8,7 +8,6 @@ use crate::sources::{is_test_file, product, sources};
 type Module = Vec<String>;
 
 /// The files of `src` with what they use of each other.
-#[derive(Default)]
 struct House {
     /// The file of a module.
     files: BTreeMap<Module, String>,
@@ -136,8 +135,8 @@ fn used() -> BTreeMap<String, BTreeSet<String>> {
         .filter(|(path, _)| path.starts_with("src/") && !is_test_file(path, &all))
         .map(|(path, text)| (path.clone(), without_comments(&product(text))))
         .collect();
-    let mut house = House::default();
-    house.files = texts.iter().map(|(path, _)| (module_of(path), path.clone())).collect();
+    let files = texts.iter().map(|(path, _)| (module_of(path), path.clone())).collect();
+    let mut house = House { files, named: BTreeMap::new() };
     for (path, text) in &texts {
         let own = module_of(path);
         for (_, parts, name) in uses(text).into_iter().filter(|(is_public, ..)| *is_public) {
@@ -200,5 +199,5 @@ fn statements_and_paths_are_read() {
         .map(|(public, path, name)| format!("{public} {} {name}", path.join("::")))
         .collect();
     assert_eq!(told, ["true a::b b", "false super::c c", "false super::d::e f", "false super::d d"]);
-    assert!(paths(text).contains(&["crate", "g", "h"].map(str::to_owned).to_vec()));
+    assert!(paths(text).contains(["crate", "g", "h"].map(str::to_owned).as_slice()));
 }
