@@ -1,4 +1,6 @@
 //! Answers and refusals as HTTP responses. The wire takes only what `operations` made of disclosed and public texts.
+use std::time::{Duration, UNIX_EPOCH};
+
 use axum::body::Body as WireBody;
 use axum::http::header::{
     ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
@@ -7,7 +9,7 @@ use axum::http::header::{
 };
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
 
-use crate::model::{IssueCode, Millis, Outcome, Temporal, parse, prettify, to_xml};
+use crate::model::{IssueCode, Millis, Outcome, parse, prettify, to_xml};
 use crate::operations::{Answer, Refusal};
 
 use super::negotiate::Format;
@@ -139,23 +141,14 @@ fn set(headers: &mut axum::http::HeaderMap, name: HeaderName, value: &str) {
     }
 }
 
+/// The last millisecond of the year 9999.
+const LAST_MILLIS: u64 = 253_402_300_799_999;
+
 /// An HTTP date (RFC 9110 section 5.6.7).
 fn http_date(time: Millis) -> String {
-    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let date = Temporal::from_millis(time);
-    let day = usize::try_from(time.div_euclid(86_400_000).rem_euclid(7)).unwrap_or(0);
-    format!(
-        "{}, {:02} {} {:04} {:02}:{:02}:{:02} GMT",
-        DAYS.get(day).unwrap_or(&""),
-        date.day,
-        MONTHS.get(usize::from(date.month.saturating_sub(1))).unwrap_or(&""),
-        date.year,
-        date.hour,
-        date.minute,
-        date.second
-    )
+    // The format has no more than four digits for the year.
+    let millis = u64::try_from(time).unwrap_or(0).min(LAST_MILLIS);
+    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(millis))
 }
 
 #[cfg(test)]
@@ -165,5 +158,7 @@ mod tests {
     #[test]
     fn dates_are_written_as_http_has_them() {
         assert_eq!(http_date(784_111_777_000), "Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(http_date(-1), "Thu, 01 Jan 1970 00:00:00 GMT");
+        assert_eq!(http_date(i64::MAX), "Fri, 31 Dec 9999 23:59:59 GMT");
     }
 }

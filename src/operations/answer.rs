@@ -32,7 +32,7 @@ pub(super) trait HoldsNobody {
     fn json(&self) -> String;
 }
 
-/// Texts that hold nothing of anybody. The constructors are all there are: one takes what [`HoldsNobody`]; an outcome says what is wrong
+/// Texts that hold nothing of anybody. The constructors are all there are: one takes what `HoldsNobody`; an outcome says what is wrong
 /// in words of the server's own.
 #[derive(Clone, Debug)]
 pub struct Public {

@@ -114,23 +114,7 @@ pub(super) fn response_entry(answer: Result<Answer, Refusal>, preference: Prefer
 }
 
 fn status_line(status: u16) -> String {
-    let reason = match status {
-        200 => "OK",
-        201 => "Created",
-        204 => "No Content",
-        304 => "Not Modified",
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        409 => "Conflict",
-        410 => "Gone",
-        412 => "Precondition Failed",
-        422 => "Unprocessable Entity",
-        _ => "",
-    };
-    format!("{status} {reason}").trim_end().to_owned()
+    http::StatusCode::from_u16(status).map_or_else(|_| status.to_string(), |status| status.to_string())
 }
 
 pub(super) fn answer(
