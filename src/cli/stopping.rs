@@ -1,5 +1,6 @@
 //! How a process is told to stop.
 
+/// Ends when the process gets SIGTERM or SIGINT.
 pub(super) async fn told_to_stop() {
     #[cfg(unix)]
     if let Ok(mut terminated) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {

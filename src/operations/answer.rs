@@ -193,7 +193,7 @@ pub struct Refusal {
     pub(super) withheld: Vec<Withheld>,
     /// By which criteria things were looked for (`Type?criteria`), for the record alone.
     pub(super) criteria: Vec<String>,
-    /// Whether the state that was decided on was changed before the commit: worth another attempt.
+    /// Whether the commit failed because another write came first; another attempt may succeed.
     pub(super) is_overtaken: bool,
 }
 

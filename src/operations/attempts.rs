@@ -1,17 +1,17 @@
-//! What is decided on one state of the store is committed only while that state still holds. What was overtaken is decided anew on
-//! the next state, for as long as somebody waits.
+//! A write is decided on one state of the store, and its commit fails if another write has changed what the decision rests on. Then the
+//! request is decided again on the newest state, until its commit succeeds or the wait is over.
 use std::time::{Duration, Instant};
 
 use super::answer::Refusal;
 
-/// So often at least, however long one attempt takes.
+/// A request is attempted at least this many times, however long one attempt takes.
 const ATTEMPTS_MIN: usize = 9;
 /// The longest pause between two attempts doubles with each, up to this.
 const PAUSE_MAX: Duration = Duration::from_millis(64);
 
-/// Attempts until nothing came between the state that was decided on and the commit, or until `wait` is over.
+/// Calls `attempt` until it answers or is refused for good. A refusal because of an overtaken commit is final once `wait` is over.
 ///
-/// Whoever is overtaken pauses for a time by chance: two servers that keep step would have the same one overtaken every time.
+/// Between two attempts stands a pause of random length: of two servers that commit in step, the same one would lose every time.
 pub(super) fn attempted<T>(
     wait: Duration,
     mut attempt: impl FnMut() -> Result<T, Refusal>,
@@ -24,7 +24,7 @@ pub(super) fn attempted<T>(
             Err(refusal) if refusal.is_overtaken => {
                 attempts += 1;
                 if attempts >= ATTEMPTS_MIN && begun.elapsed() >= wait {
-                    // Final, also for who called for more than this.
+                    // An enclosing call of this function must not start again.
                     return Err(Refusal { is_overtaken: false, ..refusal });
                 }
                 pause(longest);
@@ -36,7 +36,7 @@ pub(super) fn attempted<T>(
 }
 
 fn pause(longest: Duration) {
-    // Without chance the whole pause is taken, which is as good for all but those who keep step.
+    // Without randomness the pause has its full length.
     let share = getrandom::u32().unwrap_or(u32::MAX);
     std::thread::sleep(longest.mul_f64(f64::from(share) / f64::from(u32::MAX)));
 }

@@ -113,6 +113,7 @@ pub(super) fn response_entry(answer: Result<Answer, Refusal>, preference: Prefer
     }
 }
 
+/// The status code and its reason phrase, as `Bundle.entry.response.status` has them.
 fn status_line(status: u16) -> String {
     http::StatusCode::from_u16(status).map_or_else(|_| status.to_string(), |status| status.to_string())
 }
@@ -131,4 +132,18 @@ pub(super) fn answer(
         entries,
     };
     Ok(Answer::new(Kind::Ok, Body::Disclosed(bundle.disclose())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::status_line;
+
+    #[test]
+    fn a_status_has_its_reason() {
+        for (status, line) in
+            [(200, "200 OK"), (412, "412 Precondition Failed"), (415, "415 Unsupported Media Type")]
+        {
+            assert_eq!(status_line(status), line);
+        }
+    }
 }

@@ -28,7 +28,7 @@ pub struct EngineOptions {
     pub total_unasked_max: usize,
     /// How many matches of several types are sorted together.
     pub listed_max: usize,
-    /// For how long a write is attempted anew that others overtake.
+    /// How long a request is attempted again while the writes of others come before its commit.
     pub overtaken_for: Duration,
     /// Whether a reference to what is not there, and the deletion of what is referred to, are refused.
     pub referential_integrity: bool,
