@@ -1,4 +1,4 @@
-//! Whom an access concerned, as it is found out after the access.
+//! The patients whom an access concerned beyond those that its answer showed, as a later look-up adds them to the record.
 use std::collections::BTreeSet;
 
 use roaring::RoaringTreemap;

@@ -1,6 +1,6 @@
-//! What is said of a value that is none of those allowed.
+//! The message for a setting whose value is not one of those allowed.
 
-/// That a value is none of those that are allowed.
+/// Names the value and the values that are allowed.
 pub(super) fn none_of(value: &str, allowed: &[&str]) -> String {
     format!("`{value}` is none of {}", allowed.join(", "))
 }

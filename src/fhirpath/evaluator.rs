@@ -1,4 +1,4 @@
-//! What an evaluation is about, and what it has come to: the environment, the scope of a function, the steps that were taken.
+//! The state of an evaluation: its environment, the scope of the function at hand, the steps that are left, and its errors.
 use std::fmt;
 
 use crate::model::Temporal;

@@ -1,4 +1,5 @@
 //! What all writes have in common until they are committed: the body checked before any data is looked at, and the change that is
+//! prepared on a snapshot.
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::auth::Permission;

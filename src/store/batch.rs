@@ -1,4 +1,4 @@
-//! What is committed together, what it expects, and what comes of it.
+//! Batches: the writes that are committed together, the expectations without which they are not, and the result of a commit.
 use std::fmt;
 
 use crate::model::Millis;
