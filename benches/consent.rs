@@ -12,11 +12,11 @@ use std::time::Instant;
 
 use chartward::auth::{Party, Role, Scopes};
 use chartward::cli::{Config, House, now};
-use chartward::consent::{Lens, Programs, Settings};
+use chartward::consent::{ConsentCache, Lens, Settings};
 use chartward::definitions::r4;
 use chartward::model::{Interval, parse};
 use chartward::operations::{Headers, Payload, Request, Verb};
-use chartward::search::{Facts, Keep, Mask};
+use chartward::search::{Facts, Keep, Visibility};
 use chartward::store::At;
 use serde_json::{Value, json};
 
@@ -149,7 +149,7 @@ fn main() {
         ("insurer that none names", party(Role::Insurer, "Organization/nobody", "HPAYMT")),
     ] {
         let settings = Arc::new(Settings::of(["Organization/hospital".to_owned()].into()));
-        let programs = Programs::default();
+        let programs = ConsentCache::default();
         let pass = || {
             let lens = Lens::new(&*snapshot, party.clone(), (settings.clone(), &programs), now()).unwrap();
             let begun = Instant::now();

@@ -21,7 +21,7 @@ use chartward::cli::{Config, House};
 use chartward::definitions::r4;
 use chartward::model::parse;
 use chartward::operations::{Answer, Engine, Headers, Payload, Request, Verb, decode_pairs, encode};
-use chartward::search::{Asking, Everything, Filter, Reading, parse_query, search_params};
+use chartward::search::{Everything, Filter, Reading, ValueContext, parse_query, search_params};
 use chartward::store::{At, Report, Repository, Search, View};
 use peak_alloc::PeakAlloc;
 use serde_json::{Value, json};
@@ -222,7 +222,7 @@ impl Store {
         let (name, query) = url.split_once('?').unwrap();
         let def = r4().resource(name).unwrap();
         let begun = Instant::now();
-        let asking = Asking { now: 0, base_url: "" };
+        let asking = ValueContext { now: 0, base_url: "" };
         let reading = Reading { params: search_params(), asking, lenient: false };
         let query = parse_query(&reading, def, &decode_pairs(query)).unwrap();
         let snapshot = self.house.kv().snapshot(At::Latest).unwrap();

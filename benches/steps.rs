@@ -4,11 +4,13 @@ use std::sync::{Arc, LazyLock};
 
 use chartward::auth::{Party, Role, Scopes};
 use chartward::cli::{Config, House, now};
-use chartward::consent::{Lens, Programs, Settings};
+use chartward::consent::{ConsentCache, Lens, Settings};
 use chartward::definitions::{TypeDef, r4};
 use chartward::model::{Tree, minify, normalize, parse, to_xml};
 use chartward::operations::{Headers, Payload, Request, Verb};
-use chartward::search::{Asking, Everything, Filter, Query, Reading, entries, parse_query, search_params};
+use chartward::search::{
+    Everything, Filter, Query, Reading, ValueContext, entries, parse_query, search_params,
+};
 use chartward::store::{At, Method, Report, Repository, Search, Sequence, Stored, View};
 use chartward::validate::{Incoming, Rules, Valid};
 use divan::{Bencher, black_box, counter::BytesCount};
@@ -148,7 +150,7 @@ static HOUSE: LazyLock<House> = LazyLock::new(|| {
 
 fn query(def: &'static TypeDef, text: &str) -> Query {
     let pairs = chartward::model::decode_pairs(text);
-    let asking = Asking { now: now(), base_url: "http://127.0.0.1/fhir" };
+    let asking = ValueContext { now: now(), base_url: "http://127.0.0.1/fhir" };
     parse_query(&Reading { params: search_params(), asking, lenient: false }, def, &pairs).unwrap()
 }
 
@@ -197,7 +199,7 @@ fn decide(bencher: Bencher, who: &str) {
     });
     let snapshot = HOUSE.kv().snapshot(At::Latest).unwrap();
     let settings = Arc::new(Settings::of(["Organization/hospital".to_owned()].into()));
-    let programs = Programs::default();
+    let programs = ConsentCache::default();
     let lens = Lens::new(&*snapshot, party, (settings, &programs), now()).unwrap();
     let tree = tree(RESOURCES[1]);
     bencher.bench_local(|| lens.decision(black_box(&tree).root()).unwrap());

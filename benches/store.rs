@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use chartward::store::{
-    At, Batch, Key, Kv as _, Place, Sled, SledOptions, Space, Stamp, Stamped, SystemClock, Write,
+    At, Batch, Key, Kv as _, Sled, SledOptions, Space, Stamp, StampPlace, Stamped, SystemClock, Write,
 };
 
 const RESOURCES_PER_COMMIT: u64 = 500;
@@ -25,7 +25,7 @@ fn resource(number: u64, state: &mut u64, batch: &mut Batch) {
     let body: Vec<u8> = (0..75).flat_map(|_| random(state).to_be_bytes()).collect();
     let (key, row_at) = Key::new(Space::Record).stamped();
     let (key, sequence_at) = key.stamped();
-    let stamp = |offset, what| Stamp { place: Place::Key, offset, what };
+    let stamp = |offset, what| Stamp { place: StampPlace::Key, offset, what };
     let stamps = vec![stamp(row_at, row), stamp(sequence_at, Stamped::Sequence)];
     batch.writes.push(Write { key: key.into_bytes(), value: Some(body), stamps });
     for param in 0..ENTRIES {

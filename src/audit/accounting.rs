@@ -7,7 +7,7 @@ use crate::model::{Interval, Millis};
 
 use super::entered::{AccountedBy, Entered, disclosure_basis};
 use super::place::RecordPlace;
-use super::record::{Access, Action, Ground, Item, Standing};
+use super::record::{Access, Action, Ground, Item, RequesterKind};
 
 const DAY_MS: Millis = 24 * 60 * 60 * 1_000;
 /// How far back an accounting goes: six years (45 CFR 164.528(a)(1)).
@@ -74,7 +74,7 @@ impl<'a> Accounting<'a> {
         }
         let is_within = self.period.start <= access.time && access.time < self.period.end;
         let is_release = matches!(access.action, Action::Read | Action::Execute) && !access.has_failed();
-        if !is_within || !is_release || access.standing != Some(Standing::Outside) {
+        if !is_within || !is_release || access.standing != Some(RequesterKind::Outside) {
             return;
         }
         let Some(number) = access.patients.iter().position(|patient| patient == self.patient) else { return };
@@ -210,7 +210,7 @@ fn is_for_operations(access: &Access) -> bool {
 mod tests {
     use super::{ACCOUNTED_MS, Accounting, DAY_MS, Disclosure, PART2_ACCOUNTED_MS};
     use crate::audit::entered::{AccountedBy, DISCLOSURE_BASES, Entered};
-    use crate::audit::record::{Access, Action, Ground, Item, Standing};
+    use crate::audit::record::{Access, Action, Ground, Item, RequesterKind};
     use crate::auth::{Party, Role};
     use crate::model::Interval;
     use crate::store::Sequence;
@@ -225,7 +225,7 @@ mod tests {
             ..Party::nobody()
         };
         let mut access = Access::of(&party, "read", Action::Read, "GET /".to_owned(), time);
-        access.standing = Some(Standing::Outside);
+        access.standing = Some(RequesterKind::Outside);
         access.patients = vec!["Patient/a".to_owned()];
         let what = "Observation/1/_history/x".to_owned();
         access.released = vec![Item { what, about: Some(vec![0]), ground, ..Item::default() }];
@@ -257,7 +257,8 @@ mod tests {
         check(access(NOW - DAY_MS, "HRESCH", consent()), 0);
         check(access(NOW - ACCOUNTED_MS - 1, "PUBHLTH", Ground::Policy), 0);
         check(access(NOW - ACCOUNTED_MS, "PUBHLTH", Ground::Policy), 1);
-        let own = Access { standing: Some(Standing::Own), ..access(NOW - DAY_MS, "PUBHLTH", Ground::Policy) };
+        let own =
+            Access { standing: Some(RequesterKind::Own), ..access(NOW - DAY_MS, "PUBHLTH", Ground::Policy) };
         check(own, 0);
         let failed = Access { status: 404, ..access(NOW - DAY_MS, "PUBHLTH", Ground::Policy) };
         check(failed, 0);

@@ -10,7 +10,7 @@ use crate::auth::Party;
 use crate::model::Millis;
 use crate::model::{decode_base64, encode_base64};
 use crate::store::{
-    Direction, Expectation, Flow, Key, KeyRange, Place, Repository, Sequence, Snapshot, Space, Stamp,
+    Direction, Expectation, Flow, Key, KeyRange, Repository, Sequence, Snapshot, Space, Stamp, StampPlace,
     Stamped, StoreError, Write,
 };
 
@@ -124,7 +124,7 @@ impl Due {
     #[must_use]
     pub fn write(&self, number: u32) -> Write {
         let (key, offset) = Key::new(Space::Meta).text(DUE).stamped();
-        let stamp = Stamp { place: Place::Key, offset, what: Stamped::Sequence };
+        let stamp = Stamp { place: StampPlace::Key, offset, what: Stamped::Sequence };
         // INVARIANT: a struct of texts and numbers always has a JSON form.
         let value = serde_json::to_vec(self).unwrap_or_default();
         Write { key: key.word(number).into_bytes(), value: Some(value), stamps: vec![stamp] }

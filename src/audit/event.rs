@@ -11,7 +11,7 @@ use super::entered::Entered;
 use super::entities;
 use super::making::{BY_ROW, DCM, Event, Making, Part, Reader, coding, event_id};
 use super::place::RecordPlace;
-use super::record::{Access, Action, BREAK_GLASS, Erased, Ground, Item, Standing};
+use super::record::{Access, Action, BREAK_GLASS, Erased, Ground, Item, RequesterKind};
 
 /// The record that an event of this id is made of, and the row of the patient where it is a record of many. `sequence_of` undoes
 /// the permutation of version ids.
@@ -82,7 +82,7 @@ pub fn audit_events(place: RecordPlace, access: &Access, making: &Making<'_>) ->
 
 /// Data of patients that went to somebody outside.
 fn is_disclosure(access: &Access) -> bool {
-    access.standing == Some(Standing::Outside)
+    access.standing == Some(RequesterKind::Outside)
         && !access.has_failed()
         && matches!(access.action, Action::Read | Action::Execute)
 }
@@ -205,7 +205,7 @@ fn purposes(part: &Part<'_>, items: &[&Item]) -> Value {
 fn decision_event(part: &Part<'_>) -> Option<Value> {
     let access = part.access;
     let withheld = part.of(&access.withheld);
-    let is_outside = access.standing == Some(Standing::Outside);
+    let is_outside = access.standing == Some(RequesterKind::Outside);
     let permitted: Vec<&Item> = part
         .of(&access.released)
         .into_iter()

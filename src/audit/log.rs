@@ -4,7 +4,7 @@
 //! there is a key `patient id, sequence, number` without a value. A record that concerns very many lists none of them: it has one key
 //! under an id that no patient has, by which the records of every patient look whether they are among them.
 use crate::store::{
-    At, Batch, Direction, Expectation, Flow, Key, KeyRange, Kv, Place, Sequence, Snapshot, Space, Stamp,
+    At, Batch, Direction, Expectation, Flow, Key, KeyRange, Kv, Sequence, Snapshot, Space, Stamp, StampPlace,
     Stamped, StoreError, Write,
 };
 
@@ -37,7 +37,7 @@ pub fn writes(access: &Access, number: u32) -> Vec<Write> {
 }
 
 fn sequence_stamp(offset: usize) -> Stamp {
-    Stamp { place: Place::Key, offset, what: Stamped::Sequence }
+    Stamp { place: StampPlace::Key, offset, what: Stamped::Sequence }
 }
 
 /// The ids of the patients by whom a record is found.
@@ -64,7 +64,7 @@ pub struct Records<'s> {
 }
 
 /// Records, and the place up to which was looked where there may be more.
-type Looked = (Vec<(RecordPlace, Access)>, Option<RecordPlace>);
+type PageOfRecords = (Vec<(RecordPlace, Access)>, Option<RecordPlace>);
 
 const FIRST: RecordPlace = (Sequence(0), 0);
 const LAST: RecordPlace = (Sequence(u64::MAX), u32::MAX);
@@ -139,7 +139,7 @@ impl<'s> Records<'s> {
         range
     }
 
-    fn of_all(&self, from: RecordPlace) -> Result<Looked, StoreError> {
+    fn of_all(&self, from: RecordPlace) -> Result<PageOfRecords, StoreError> {
         let mut found = Vec::new();
         let mut corrupt = None;
         let range = self.range(vec![Space::Audit.byte()], from);
@@ -179,7 +179,7 @@ impl<'s> Records<'s> {
         }
     }
 
-    fn of_patient(&self, id: &str, from: RecordPlace) -> Result<Looked, StoreError> {
+    fn of_patient(&self, id: &str, from: RecordPlace) -> Result<PageOfRecords, StoreError> {
         let full = |places: &[RecordPlace]| places.last().copied().filter(|_| places.len() >= RECORDS_READ);
         let mut own = self.places(id, from, None)?;
         let mut end = full(&own);

@@ -54,7 +54,7 @@ pub struct Erased {
 /// What the party was to the hospital when it asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Standing {
+pub enum RequesterKind {
     /// Staff or a system of the own organization.
     Own,
     /// The patient, or who acts for the patient.
@@ -174,7 +174,7 @@ pub struct Access {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub issuer: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub standing: Option<Standing>,
+    pub standing: Option<RequesterKind>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

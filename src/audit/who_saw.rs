@@ -4,17 +4,15 @@ use std::collections::{BTreeSet, HashMap};
 use crate::model::Millis;
 
 use super::concern::Concern;
-use super::record::{Access, Action, Ground, Item, Standing};
-use super::words::{
-    clock_in_words, day_in_words, ground_in_words, kind_in_words, listed, purpose_in_words, role_in_words,
-};
+use super::record::{Access, Action, Ground, Item, RequesterKind};
+use super::words::{clock_in_words, day_in_words, ground_in_words, kind_in_words, listed, purpose_in_words, role_in_words};
 
 /// Milliseconds of a day.
 const DAY_MS: Millis = 24 * 60 * 60 * 1_000;
 
 /// What was done to the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Deed {
+pub enum AccessKind {
     Read,
     Changed,
     /// It was asked for and refused.
@@ -25,7 +23,7 @@ pub enum Deed {
     Sought,
 }
 
-impl Deed {
+impl AccessKind {
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
@@ -50,8 +48,8 @@ pub struct Viewing {
     pub client: String,
     pub organization: Option<String>,
     pub role: String,
-    pub standing: Option<Standing>,
-    pub deed: Deed,
+    pub standing: Option<RequesterKind>,
+    pub deed: AccessKind,
     /// Types of resources.
     pub kinds: BTreeSet<String>,
     pub purposes: Vec<String>,
@@ -59,14 +57,14 @@ pub struct Viewing {
 }
 
 /// What has to be the same for accesses to be told as one: day, user, client, organization, role, deed, purposes, ground.
-type Alike = (Millis, Option<String>, String, Option<String>, String, Deed, Vec<String>, String);
+type ViewingKey = (Millis, Option<String>, String, Option<String>, String, AccessKind, Vec<String>, String);
 
 /// Gathers the viewings of a patient's file.
 pub struct Viewings {
     /// `Patient/id`.
     patient: String,
     found: Vec<Viewing>,
-    known: HashMap<Alike, usize>,
+    known: HashMap<ViewingKey, usize>,
 }
 
 impl Viewings {
@@ -82,8 +80,8 @@ impl Viewings {
         };
         if let Some(addition) = &access.addition {
             let deed = match addition.concern {
-                Concern::Counted => Deed::Counted,
-                Concern::Sought => Deed::Sought,
+                Concern::Counted => AccessKind::Counted,
+                Concern::Sought => AccessKind::Sought,
             };
             let times = (addition.first, addition.last, addition.times);
             return self.group(access, deed, &[], times);
@@ -95,7 +93,8 @@ impl Viewings {
         let (released, withheld) = (items(&access.released), items(&access.withheld));
         let (written, read): (Vec<Item>, Vec<Item>) =
             released.into_iter().partition(|item| item.done.is_some());
-        let deeds = [(Deed::Refused, withheld), (Deed::Changed, written), (Deed::Read, read)];
+        let deeds =
+            [(AccessKind::Refused, withheld), (AccessKind::Changed, written), (AccessKind::Read, read)];
         let is_without_items = deeds.iter().all(|(_, items)| items.is_empty());
         for (deed, items) in deeds {
             if !items.is_empty() {
@@ -104,9 +103,9 @@ impl Viewings {
         }
         if is_without_items {
             let deed = match (access.has_failed(), access.action) {
-                (true, _) => Deed::Refused,
-                (false, Action::Read | Action::Execute) => Deed::Read,
-                (false, Action::Create | Action::Update | Action::Delete) => Deed::Changed,
+                (true, _) => AccessKind::Refused,
+                (false, Action::Read | Action::Execute) => AccessKind::Read,
+                (false, Action::Create | Action::Update | Action::Delete) => AccessKind::Changed,
             };
             self.group(access, deed, &[], once);
         }
@@ -116,7 +115,7 @@ impl Viewings {
     fn group(
         &mut self,
         access: &Access,
-        deed: Deed,
+        deed: AccessKind,
         items: &[Item],
         (first, last, times): (Millis, Millis, usize),
     ) {
@@ -258,11 +257,11 @@ impl Viewing {
         let kinds = self.kinds_in_words();
         let what = if kinds.is_empty() { "the file".to_owned() } else { listed(&kinds) };
         let mut done = match self.deed {
-            Deed::Read => format!("saw {what}"),
-            Deed::Changed => format!("wrote {what}"),
-            Deed::Refused => format!("asked for {what} and was refused"),
-            Deed::Counted => format!("counted records, {what} among them"),
-            Deed::Sought => format!("searched for {what} and was shown nothing of it"),
+            AccessKind::Read => format!("saw {what}"),
+            AccessKind::Changed => format!("wrote {what}"),
+            AccessKind::Refused => format!("asked for {what} and was refused"),
+            AccessKind::Counted => format!("counted records, {what} among them"),
+            AccessKind::Sought => format!("searched for {what} and was shown nothing of it"),
         };
         if self.count > 1 {
             done.push_str(&format!(", {} times", self.count));
@@ -274,7 +273,7 @@ impl Viewing {
     #[must_use]
     pub fn why(&self) -> String {
         let mut reasons = self.purposes_in_words();
-        if self.deed == Deed::Read {
+        if self.deed == AccessKind::Read {
             reasons.push(format!("it rested on {}", ground_in_words(&self.ground)));
         }
         reasons.join("; ")
@@ -288,7 +287,7 @@ impl Viewing {
         if !purposes.is_empty() {
             sentence.push_str(&format!(", for {}", listed(&purposes)));
         }
-        if self.deed == Deed::Read {
+        if self.deed == AccessKind::Read {
             sentence.push_str(&format!(". It rested on {}", ground_in_words(&self.ground)));
         }
         sentence
@@ -297,8 +296,8 @@ impl Viewing {
 
 #[cfg(test)]
 mod tests {
-    use super::{Deed, Viewing, Viewings};
-    use crate::audit::record::{Access, Action, Ground, Item, Standing};
+    use super::{AccessKind, Viewing, Viewings};
+    use crate::audit::record::{Access, Action, Ground, Item, RequesterKind};
     use crate::auth::{Party, Role};
 
     const NOON: i64 = 1_700_049_600_000;
@@ -314,7 +313,7 @@ mod tests {
         };
         let request = "GET /Observation?patient=Patient/z".to_owned();
         let mut access = Access::of(&party, "read", Action::Read, request, NOON + minute * 60_000);
-        access.standing = Some(Standing::Own);
+        access.standing = Some(RequesterKind::Own);
         access.patients = vec!["Patient/z".to_owned(), "Patient/a".to_owned()];
         access.released = vec![
             Item { what: what.to_owned(), about: Some(vec![1]), ground, ..Item::default() },
@@ -384,7 +383,7 @@ mod tests {
         assert!(told[2].contains(": you saw who saw the file"), "{told:?}");
         let mut viewings = Viewings::of("Patient/a");
         viewings.add(&refused);
-        assert_eq!(viewings.finish()[0].deed, Deed::Refused);
+        assert_eq!(viewings.finish()[0].deed, AccessKind::Refused);
         let mut nobody = Viewings::of("Patient/n");
         nobody.add(&refused);
         assert!(nobody.is_empty());

@@ -2,7 +2,9 @@
 //! resource must be like for its scope to reach it. Decided by the resource alone, on every way to it.
 use crate::definitions::{ParamType, TypeDef, r4};
 use crate::model::{Node, decode_pairs};
-use crate::search::{Asking, Control, Filter, Reading, entries_by, fulfils, parse_query, search_params};
+use crate::search::{
+    Control, Filter, Reading, ValueContext, entries_by, fulfils, parse_query, search_params,
+};
 
 /// All of these hold; without any, everything is reached.
 #[derive(Clone, Debug, Default)]
@@ -55,7 +57,7 @@ impl Constraint {
             }
             codes.push(code.to_owned());
         }
-        let asking = Asking { now: 0, base_url: "" };
+        let asking = ValueContext { now: 0, base_url: "" };
         let reading = Reading { params: search_params(), asking, lenient: false };
         let query = parse_query(&reading, of, &pairs).map_err(|error| error.message)?;
         if !query.filters.iter().all(is_of_the_resource) {

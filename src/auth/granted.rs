@@ -7,7 +7,7 @@ pub(super) const SCOPE_BYTES_MAX: usize = 4 * 1024;
 
 /// For whom a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asker {
+pub(super) enum GrantHolder {
     /// A client for itself.
     System,
     /// A client for a user.
@@ -29,14 +29,14 @@ pub(super) fn is_of_patient(scope: &str) -> bool {
 }
 
 /// A scope taken apart: `level/resource.suffix?query`.
-struct Parts<'s> {
+struct ScopeParts<'s> {
     level: &'s str,
     resource: &'s str,
     suffix: &'s str,
     query: Option<&'s str>,
 }
 
-impl<'s> Parts<'s> {
+impl<'s> ScopeParts<'s> {
     fn of(scope: &'s str) -> Option<Self> {
         if !is_of_resources(scope) {
             return None;
@@ -101,7 +101,7 @@ const CATEGORIES: [(&str, &str, &str); 9] = [
 
 /// The parts of a scope that a user may give in its place; none of one that has no such parts.
 pub(super) fn parts_of(scope: &str) -> Vec<String> {
-    let Some(parts) = Parts::of(scope).filter(|parts| parts.query.is_none() && parts.level != "system")
+    let Some(parts) = ScopeParts::of(scope).filter(|parts| parts.query.is_none() && parts.level != "system")
     else {
         return Vec::new();
     };
@@ -114,15 +114,15 @@ pub(super) fn parts_of(scope: &str) -> Vec<String> {
 }
 
 /// What of the scopes that are asked for is registered: each once, in the order of asking.
-pub(super) fn granted(asked: &str, registered: &str, asker: Asker) -> Vec<String> {
+pub(super) fn granted(asked: &str, registered: &str, asker: GrantHolder) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     if asked.len() > SCOPE_BYTES_MAX {
         return found;
     }
     for scope in asked.split_whitespace() {
-        let fitting = match Parts::of(scope) {
-            Some(parts) if (parts.level == "system") == (asker == Asker::System) => {
-                let registered = registered.split_whitespace().filter_map(Parts::of);
+        let fitting = match ScopeParts::of(scope) {
+            Some(parts) if (parts.level == "system") == (asker == GrantHolder::System) => {
+                let registered = registered.split_whitespace().filter_map(ScopeParts::of);
                 let mut narrowed: Vec<String> =
                     registered.filter_map(|other| parts.narrowed_by(&other)).collect();
                 if narrowed.iter().any(|narrowed| narrowed == scope) {
@@ -134,7 +134,7 @@ pub(super) fn granted(asked: &str, registered: &str, asker: Asker) -> Vec<String
             None => {
                 let is_registered =
                     SPECIAL.contains(&scope) && registered.split_whitespace().any(|known| known == scope);
-                if is_registered && asker == Asker::User { vec![scope.to_owned()] } else { Vec::new() }
+                if is_registered && asker == GrantHolder::User { vec![scope.to_owned()] } else { Vec::new() }
             }
         };
         for scope in fitting {
@@ -148,7 +148,7 @@ pub(super) fn granted(asked: &str, registered: &str, asker: Asker) -> Vec<String
 
 #[cfg(test)]
 mod tests {
-    use super::{Asker, granted, is_served, parts_of};
+    use super::{GrantHolder, granted, is_served, parts_of};
 
     #[test]
     fn a_scope_of_a_type_has_parts_that_are_scopes() {
@@ -170,11 +170,12 @@ mod tests {
 
     #[test]
     fn what_is_asked_is_granted_as_far_as_it_is_registered() {
-        let check = |asker: Asker, asked: &str, registered: &str, expected: &str| {
+        let check = |asker: GrantHolder, asked: &str, registered: &str, expected: &str| {
             assert_eq!(granted(asked, registered, asker).join(" "), expected, "{asked} of {registered}");
         };
-        let system =
-            |asked: &str, registered: &str, expected: &str| check(Asker::System, asked, registered, expected);
+        let system = |asked: &str, registered: &str, expected: &str| {
+            check(GrantHolder::System, asked, registered, expected)
+        };
         system("system/*.rs", "system/*.cruds", "system/*.rs");
         system("system/*.cruds", "system/*.rs", "system/*.rs");
         system("system/Patient.rs", "system/*.rs", "system/Patient.rs");
@@ -188,8 +189,9 @@ mod tests {
         system("system/*.dus system/Patient.sr nonsense", "system/*.cruds", "");
         system(&"system/*.rs ".repeat(400), "system/*.rs", "");
         system("openid user/*.rs patient/*.rs", "openid user/*.rs patient/*.rs", "");
-        let user =
-            |asked: &str, registered: &str, expected: &str| check(Asker::User, asked, registered, expected);
+        let user = |asked: &str, registered: &str, expected: &str| {
+            check(GrantHolder::User, asked, registered, expected)
+        };
         user("openid launch openid", "openid launch/patient", "openid");
         user("patient/*.rs system/*.rs", "patient/*.rs system/*.rs", "patient/*.rs");
         user(

@@ -22,15 +22,15 @@ pub use external::{
 pub use issuer::{AccessToken, Confirmation, Issuer, SignedToken, TokenError};
 pub use jwk::base64_url;
 pub use oauth::{
-    AuthorizationOptions, AuthorizationRefusal, AuthorizationServer, Circumstances, Desk, Dialogue, Fields,
-    GrantedApp, IdentityKeys, LaunchContext, LoginError, OauthCode, OauthError, Register, Registered, Step,
-    Visit, describe, describe_purpose, described_parts,
+    AppsSession, AuthorizationContext, AuthorizationOptions, AuthorizationRefusal, AuthorizationServer,
+    ConsentDetails, Dialogue, Fields, GrantedApp, IdentityKeys, LaunchContext, LoginError, NextPrompt,
+    OauthCode, OauthError, Register, Registered, describe, describe_purpose, described_parts,
 };
 pub use party::{BreakGlass, Party};
 pub use password::{PASSWORD_LEN_MIN, hash_password};
 pub use purpose::{PurposeError, asserted_purposes, narrowed_purposes};
 pub use registry::{
-    Actor, Client, ClientAuthentication, Enabling, GrantType, LaunchKind, Registration, Registry,
+    Actor, Client, ClientAuthentication, GrantType, LaunchKind, Registration, RegistrationStatus, Registry,
     RegistryError, User, check_scope,
 };
 pub use role::{Recording, Role, RoleRow, Writes};

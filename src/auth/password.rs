@@ -98,9 +98,9 @@ impl Default for Passwords {
 }
 
 /// A place among those whose passwords are checked; given back when it is dropped.
-pub(super) struct Turn<'p>(&'p Passwords);
+pub(super) struct PasswordSlot<'p>(&'p Passwords);
 
-impl Drop for Turn<'_> {
+impl Drop for PasswordSlot<'_> {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Ordering::Relaxed);
     }
@@ -108,8 +108,8 @@ impl Drop for Turn<'_> {
 
 impl Passwords {
     /// A place, if there is one.
-    pub(super) fn turn(&self) -> Option<Turn<'_>> {
-        let turn = Turn(self);
+    pub(super) fn turn(&self) -> Option<PasswordSlot<'_>> {
+        let turn = PasswordSlot(self);
         (self.waiting.fetch_add(1, Ordering::Relaxed) < WAITING_MAX).then_some(turn)
     }
 
@@ -119,7 +119,7 @@ impl Passwords {
     }
 }
 
-impl Turn<'_> {
+impl PasswordSlot<'_> {
     /// Whether a password is that of a hash; without one it is not, and finding out takes as long.
     pub(super) fn check(&self, password: &str, hash: Option<&str>) -> bool {
         let Some(hash) = hash else {

@@ -17,7 +17,7 @@ use super::clock::now;
 /// What is noted, one line of JSON each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Noted {
+pub(super) enum AnchorLine {
     /// A root over so many records was signed.
     Root(SignedRoot),
     /// The records were restored from a backup: there are fewer, and it is known why.
@@ -70,7 +70,7 @@ pub(super) struct Anchor {
 
 impl Anchor {
     /// Notes a root. That it cannot is for the log: the root is in the store all the same.
-    pub(super) fn note(&self, noted: &Noted) {
+    pub(super) fn note(&self, noted: &AnchorLine) {
         let text = serde_json::to_string(noted).unwrap_or_default();
         let kept = self.data.as_ref().map(|data| replace(&beside_journal(data), &text));
         let sent = self.file.as_ref().map(|file| append(file, &text));
@@ -102,8 +102,8 @@ impl Anchor {
         let of_data = self.data.as_ref().and_then(|data| read(&beside_journal(data)).ok());
         let last = of_file.into_iter().chain(of_data).flatten();
         last.map(|noted| match noted {
-            Noted::Root(root) => root.size,
-            Noted::Restored(restored) => restored.to,
+            AnchorLine::Root(root) => root.size,
+            AnchorLine::Restored(restored) => restored.to,
         })
         .max()
     }
@@ -132,7 +132,7 @@ fn append(path: &Path, text: &str) -> Result<(), String> {
 ///
 /// # Errors
 /// If it cannot be read.
-pub(super) fn read(path: &Path) -> Result<Vec<Noted>, String> {
+pub(super) fn read(path: &Path) -> Result<Vec<AnchorLine>, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let lines = text.lines().filter(|line| !line.trim().is_empty());
     lines
@@ -144,7 +144,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Noted>, String> {
 ///
 /// # Errors
 /// If it is there and cannot be read.
-pub(super) fn read_beside_journal(data: &Path) -> Result<Vec<Noted>, String> {
+pub(super) fn read_beside_journal(data: &Path) -> Result<Vec<AnchorLine>, String> {
     let path = beside_journal(data);
     if path.exists() { read(&path) } else { Ok(Vec::new()) }
 }

@@ -7,7 +7,7 @@ use crate::audit::{Examination, Examined, SignedRoot};
 use crate::model::from_hex;
 use crate::store::{Chain, Sequence, read_chain};
 
-use super::anchor::{Noted, Restored, read, read_beside_journal, restore_told};
+use super::anchor::{AnchorLine, Restored, read, read_beside_journal, restore_told};
 use super::house::is_data;
 
 /// Offline work on the record of accesses.
@@ -104,15 +104,15 @@ struct Expected {
 
 impl Expected {
     /// What is to be expected after all that was noted, in its order: a restore ends what was noted of later records.
-    fn of(noted: Vec<Noted>) -> Self {
+    fn of(noted: Vec<AnchorLine>) -> Self {
         let mut expected = Self { roots: Vec::new(), count: None, restored: Vec::new() };
         for noted in noted {
             match noted {
-                Noted::Root(root) => {
+                AnchorLine::Root(root) => {
                     expected.count = expected.count.max(Some(root.size));
                     expected.roots.push(root);
                 }
-                Noted::Restored(restored) => {
+                AnchorLine::Restored(restored) => {
                     expected.roots.retain(|root| root.size <= restored.to);
                     expected.count = Some(restored.to);
                     if !expected.restored.contains(&restored) {

@@ -11,12 +11,12 @@ use crate::auth::{Issuer, Role};
 use crate::http::Task;
 use crate::model::{Millis, Temporal};
 use crate::store::{
-    Again, At, Dumped, Kv, Postgres, Sequence, Sled, SledOptions, StoreError, SystemClock, make_private_file,
-    make_private_folder, read_chain, read_dump_without, write_dump,
+    At, Dumped, Kv, PointInTime, Postgres, Sequence, Sled, SledOptions, StoreError, SystemClock,
+    make_private_file, make_private_folder, read_chain, read_dump_without, write_dump,
 };
 
-use super::anchor::{Anchor, Noted};
-use super::config::{Common, Config, Place};
+use super::anchor::{Anchor, AnchorLine};
+use super::config::{Common, Config, DirectoryFlags};
 use super::house::{claims, must_exist, open_store, secret_key};
 use super::token::base_url;
 
@@ -35,7 +35,7 @@ pub struct BackupArguments {
 #[derive(clap::Args)]
 pub struct RestoreArguments {
     #[command(flatten)]
-    place: Place,
+    place: DirectoryFlags,
     /// The file to read
     file: PathBuf,
     /// A later state of the data directory, or a copy of its `journal`: what was erased in it since is not restored
@@ -52,13 +52,13 @@ pub struct RestoreArguments {
 
 impl RestoreArguments {
     /// What a later state of the store has erased.
-    fn later(&self) -> Result<Later, String> {
+    fn later(&self) -> Result<ErasuresSince, String> {
         let data = self.erased_in.as_ref().or(self.journal.as_ref());
         Ok(data.map(|data| erased_since(data)).transpose()?.unwrap_or_default())
     }
 
     /// Reads the backup into an empty store, and makes again what came after it; gives what to say of it.
-    fn read_into(&self, store: &dyn Kv, later: &Later) -> Result<String, String> {
+    fn read_into(&self, store: &dyn Kv, later: &ErasuresSince) -> Result<String, String> {
         let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", self.file.display());
         let file = File::open(&self.file).map_err(|error| failed(&error))?;
         let dumped = read_dump_without(&mut BufReader::new(file), store, &later.rows)
@@ -68,7 +68,7 @@ impl RestoreArguments {
         }
         let mut said = format!("{} keys as of commit {}", dumped.keys, dumped.sequence.0);
         if let Some(data) = &self.journal {
-            let again = Again { data, after: dumped.sequence, until: self.until, erased: &later.rows };
+            let again = PointInTime { data, after: dumped.sequence, until: self.until, erased: &later.rows };
             let made = again.commit_into(store).map_err(|error| match error {
                 StoreError::Expired => "the backup is of a later moment; restore an older one".to_owned(),
                 error => format!("{}: {error}", data.display()),
@@ -137,12 +137,12 @@ pub(super) fn task(store: Arc<dyn Kv>, folder: PathBuf) -> Task {
 /// Asks the server of the directory, with a token that whoever may read its key can mint; gives its answer.
 pub(super) fn ask_server(config: &Config, method: &str, path: &str) -> Result<String, String> {
     ask_server_with(config, method, path, None).map_err(|error| match error {
-        NotDone::Refused(reason) | NotDone::Unasked(reason) => reason,
+        RemoteFailure::Refused(reason) | RemoteFailure::Unasked(reason) => reason,
     })
 }
 
 /// Why a server has not done something.
-pub(super) enum NotDone {
+pub(super) enum RemoteFailure {
     /// What it said.
     Refused(String),
     /// Why it could not be asked.
@@ -155,9 +155,9 @@ pub(super) fn ask_server_with(
     method: &str,
     path: &str,
     body: Option<&str>,
-) -> Result<String, NotDone> {
-    let url = base_url(config).map_err(NotDone::Unasked)?;
-    let token = token_for(config, &url).map_err(NotDone::Unasked)?;
+) -> Result<String, RemoteFailure> {
+    let url = base_url(config).map_err(RemoteFailure::Unasked)?;
+    let token = token_for(config, &url).map_err(RemoteFailure::Unasked)?;
     let origin = url.strip_suffix("/fhir").unwrap_or(&url);
     // On this machine it is the one that the data directory names; its certificate need not be of a known authority.
     let is_here = origin.strip_prefix("https://").is_some_and(|rest| {
@@ -179,7 +179,7 @@ pub(super) fn ask_server_with(
             }
         }
     };
-    let unasked = |error: ureq::Error| NotDone::Unasked(format!("the server at {origin}: {error}"));
+    let unasked = |error: ureq::Error| RemoteFailure::Unasked(format!("the server at {origin}: {error}"));
     let mut answer = answer.map_err(unasked)?;
     let text = answer.body_mut().read_to_string().map_err(unasked)?;
     if answer.status().is_success() {
@@ -188,7 +188,7 @@ pub(super) fn ask_server_with(
     let said: Option<serde_json::Value> = serde_json::from_str(&text).ok();
     let reason = said.as_ref().and_then(|said| said.get("error")).and_then(serde_json::Value::as_str);
     let reason = reason.map_or_else(|| format!("{} {text}", answer.status()), str::to_owned);
-    Err(NotDone::Refused(format!("the server at {origin}: {reason}")))
+    Err(RemoteFailure::Refused(format!("the server at {origin}: {reason}")))
 }
 
 /// A token of an administrator, for the server at the URL.
@@ -252,7 +252,7 @@ pub fn restore(arguments: &RestoreArguments) -> Result<(), String> {
     let _ = std::fs::remove_dir(&config.data);
     std::fs::rename(&part.data, &config.data)
         .map_err(|error| format!("{}: {error}", config.data.display()))?;
-    anchor.note(&Noted::Restored(restored));
+    anchor.note(&AnchorLine::Restored(restored));
     say(&restored_into(&said, &config.data.display().to_string(), &config.data))
 }
 
@@ -276,7 +276,7 @@ fn into_database(arguments: &RestoreArguments, config: &Config) -> Result<(), St
     drop(store);
     match read {
         Ok((said, restored)) => {
-            anchor.note(&Noted::Restored(restored));
+            anchor.note(&AnchorLine::Restored(restored));
             say(&restored_into(&said, &format!("the schema {}", options.schema), &config.data))
         }
         Err(reason) => {
@@ -299,12 +299,12 @@ fn restored_into(said: &str, place: &str, data: &Path) -> String {
 
 /// What a later state of a store has erased, and the secret by which the store is known.
 #[derive(Default)]
-struct Later {
+struct ErasuresSince {
     rows: BTreeSet<u64>,
     secret: Option<Vec<u8>>,
 }
 
-fn erased_since(data: &Path) -> Result<Later, String> {
+fn erased_since(data: &Path) -> Result<ErasuresSince, String> {
     let mut secret = None;
     let chain = read_chain(data, &mut |_, key, value| {
         if key == secret_key() {
@@ -313,7 +313,7 @@ fn erased_since(data: &Path) -> Result<Later, String> {
     });
     let rows = chain.map_err(|error| format!("{}: {error}", data.display()))?.erased;
     match secret {
-        Some(secret) => Ok(Later { rows, secret: Some(secret) }),
+        Some(secret) => Ok(ErasuresSince { rows, secret: Some(secret) }),
         None => Err(format!("{} holds no store", data.display())),
     }
 }

@@ -9,7 +9,7 @@ use crate::consent::Settings;
 use crate::store::PostgresOptions;
 
 use super::allowed::none_of;
-use super::policy::{self, ConsentConfig};
+use super::policy::{ConsentConfig, self};
 use super::telemetry::LogConfig;
 use super::trust::{CertificateSection, IntrospectionSection, IssuerSection};
 
@@ -151,7 +151,7 @@ impl Default for Config {
 
 /// The flags of a command that touches a data directory and no server.
 #[derive(Clone, Debug, Default, clap::Args)]
-pub struct Place {
+pub struct DirectoryFlags {
     /// The data directory [default: ./chartward-data]
     #[arg(long)]
     pub data: Option<PathBuf>,
@@ -163,7 +163,7 @@ pub struct Place {
     pub config: Option<PathBuf>,
 }
 
-impl Place {
+impl DirectoryFlags {
     /// The configuration of the place.
     ///
     /// # Errors
@@ -177,7 +177,7 @@ impl Place {
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Common {
     #[command(flatten)]
-    pub place: Place,
+    pub place: DirectoryFlags,
     /// The address to listen on; port 0 chooses one [default: 127.0.0.1:8080]
     #[arg(long)]
     pub listen: Option<String>,
@@ -402,7 +402,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Common, Config, Place};
+    use super::{Common, Config, DirectoryFlags};
 
     #[test]
     fn flags_are_stronger_than_variables_and_those_than_files() {
@@ -410,7 +410,7 @@ mod tests {
         let file = folder.path().join("c.toml");
         std::fs::write(&file, "listen = \"1.1.1.1:1\"\npage_len_max = 7\npage_len_default = 5\n").unwrap();
         let common = Common {
-            place: Place { config: Some(file.clone()), ..Place::default() },
+            place: DirectoryFlags { config: Some(file.clone()), ..DirectoryFlags::default() },
             listen: Some("3.3.3.3:3".to_owned()),
             ..Common::default()
         };
@@ -448,7 +448,7 @@ mod tests {
     fn what_is_wrong_is_named_with_its_place() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("c.toml");
-        let place = Place { config: Some(file.clone()), ..Place::default() };
+        let place = DirectoryFlags { config: Some(file.clone()), ..DirectoryFlags::default() };
         let common = Common { place, ..Common::default() };
         for (text, line, part) in [
             ("listen = \"x\"\npage_len_max = \"many\"\n", 2, "expected usize"),

@@ -245,28 +245,28 @@ const BYTES_AT_ONCE: usize = 4 * 1024 * 1024;
 
 /// Bytes of documents that are being loaded.
 #[derive(Default)]
-struct Room {
+struct MemoryLimit {
     taken: Mutex<usize>,
     freed: Condvar,
 }
 
-impl Room {
+impl MemoryLimit {
     /// Waits until a document of this length may be loaded: beside others if there is room, else alone.
-    fn take(&self, len: usize) -> Taken<'_> {
+    fn take(&self, len: usize) -> MemoryShare<'_> {
         let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let is_full = |taken: &mut usize| *taken > 0 && *taken + len > BYTES_AT_ONCE;
         *self.freed.wait_while(taken, is_full).unwrap_or_else(PoisonError::into_inner) += len;
-        Taken { room: self, len }
+        MemoryShare { room: self, len }
     }
 }
 
 /// The room of a document until it is loaded, however that ends.
-struct Taken<'r> {
-    room: &'r Room,
+struct MemoryShare<'r> {
+    room: &'r MemoryLimit,
     len: usize,
 }
 
-impl Drop for Taken<'_> {
+impl Drop for MemoryShare<'_> {
     fn drop(&mut self) {
         *self.room.taken.lock().unwrap_or_else(PoisonError::into_inner) -= self.len;
         self.room.freed.notify_all();
@@ -289,7 +289,7 @@ pub(super) fn load_all(
         let again: Mutex<Vec<String>> = Mutex::default();
         let (sender, receiver) = mpsc::sync_channel::<String>(parallel * 2);
         let receiver = Mutex::new(receiver);
-        let room = Room::default();
+        let room = MemoryLimit::default();
         std::thread::scope(|scope| -> Result<(), String> {
             for _ in 0..parallel.max(1) {
                 scope.spawn(|| {

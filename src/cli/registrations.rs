@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 
-use crate::auth::{Client, Enabling, Register, Registration, Registry, RegistryError, User};
+use crate::auth::{Client, Register, Registration, RegistrationStatus, Registry, RegistryError, User};
 
-use super::backup::{NotDone, ask_server_with};
+use super::backup::{RemoteFailure, ask_server_with};
 use super::clock::now;
 use super::config::{Common, Config};
 use super::house::{House, must_exist};
@@ -227,7 +227,7 @@ struct UserAdd {
 }
 
 /// What is asked of the registry, and the path at which a server is asked the same.
-struct Asked<'a> {
+struct RegistryRequest<'a> {
     /// Whether it may be asked of a directory that is not there yet: whoever adds the first may do so before the first start.
     begins: bool,
     method: &'a str,
@@ -235,7 +235,7 @@ struct Asked<'a> {
     body: Option<&'a str>,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> RegistryRequest<'a> {
     fn of(method: &'a str, path: String, body: Option<&'a str>) -> Self {
         Self { begins: false, method, path, body }
     }
@@ -248,8 +248,8 @@ pub fn client(arguments: &ClientArguments) -> Result<(), String> {
         ClientCommand::Show(named) => show::<Client>(named),
         ClientCommand::Change(change) => update::<Client>(&change.named, &client_change(change)?),
         ClientCommand::Remove(named) => remove::<Client>(named),
-        ClientCommand::Disable(named) => enable::<Client>(named, Enabling::Disabled),
-        ClientCommand::Enable(named) => enable::<Client>(named, Enabling::Enabled),
+        ClientCommand::Disable(named) => enable::<Client>(named, RegistrationStatus::Disabled),
+        ClientCommand::Enable(named) => enable::<Client>(named, RegistrationStatus::Enabled),
     }
 }
 
@@ -258,7 +258,7 @@ pub fn user(arguments: &UserArguments) -> Result<(), String> {
         UserCommand::Add(add) => register::<User>(&add.common, &user_registration(add, &password()?)),
         UserCommand::Password(named) => {
             let body = json!({"password": password()?}).to_string();
-            let asked = Asked::of("POST", format!("{}/password", path::<User>(named)), Some(&body));
+            let asked = RegistryRequest::of("POST", format!("{}/password", path::<User>(named)), Some(&body));
             ask(&named.common, &asked, &|registry| {
                 registry.change_password(&named.id, &body, now())?;
                 Ok(json!({"id": named.id}))
@@ -268,8 +268,8 @@ pub fn user(arguments: &UserArguments) -> Result<(), String> {
         UserCommand::Show(named) => show::<User>(named),
         UserCommand::Change(change) => update::<User>(&change.named, &user_change(change)?),
         UserCommand::Remove(named) => remove::<User>(named),
-        UserCommand::Disable(named) => enable::<User>(named, Enabling::Disabled),
-        UserCommand::Enable(named) => enable::<User>(named, Enabling::Enabled),
+        UserCommand::Disable(named) => enable::<User>(named, RegistrationStatus::Disabled),
+        UserCommand::Enable(named) => enable::<User>(named, RegistrationStatus::Enabled),
     }
 }
 
@@ -279,44 +279,49 @@ fn path<T: Registration>(named: &Named) -> String {
 }
 
 fn register<T: Register>(common: &Common, body: &str) -> Result<(), String> {
-    let asked = Asked { begins: true, ..Asked::of("POST", T::PATH.to_owned(), Some(body)) };
+    let asked =
+        RegistryRequest { begins: true, ..RegistryRequest::of("POST", T::PATH.to_owned(), Some(body)) };
     ask(common, &asked, &|registry| T::register(registry, body))
 }
 
 fn list<T: Registration>(common: &Common) -> Result<(), String> {
-    ask(common, &Asked::of("GET", T::PATH.to_owned(), None), &|registry| {
+    ask(common, &RegistryRequest::of("GET", T::PATH.to_owned(), None), &|registry| {
         Ok(registry.list::<T>()?.iter().map(T::shown).collect())
     })
 }
 
 fn show<T: Registration>(named: &Named) -> Result<(), String> {
-    ask(&named.common, &Asked::of("GET", path::<T>(named), None), &|registry| {
+    ask(&named.common, &RegistryRequest::of("GET", path::<T>(named), None), &|registry| {
         Ok(registry.find::<T>(&named.id)?.ok_or(RegistryError::Absent)?.shown())
     })
 }
 
 fn update<T: Registration>(named: &Named, body: &str) -> Result<(), String> {
-    ask(&named.common, &Asked::of("PATCH", path::<T>(named), Some(body)), &|registry| {
+    ask(&named.common, &RegistryRequest::of("PATCH", path::<T>(named), Some(body)), &|registry| {
         registry.update::<T>(&named.id, body, now())
     })
 }
 
 fn remove<T: Registration>(named: &Named) -> Result<(), String> {
-    ask(&named.common, &Asked::of("DELETE", path::<T>(named), None), &|registry| {
+    ask(&named.common, &RegistryRequest::of("DELETE", path::<T>(named), None), &|registry| {
         registry.remove::<T>(&named.id, now())?;
         Ok(json!({"id": named.id, "removed": true}))
     })
 }
 
-fn enable<T: Registration>(named: &Named, enabling: Enabling) -> Result<(), String> {
+fn enable<T: Registration>(named: &Named, enabling: RegistrationStatus) -> Result<(), String> {
     let word = match enabling {
-        Enabling::Enabled => "enable",
-        Enabling::Disabled => "disable",
+        RegistrationStatus::Enabled => "enable",
+        RegistrationStatus::Disabled => "disable",
     };
-    ask(&named.common, &Asked::of("POST", format!("{}/{word}", path::<T>(named)), None), &|registry| {
-        registry.enable::<T>(&named.id, enabling, now())?;
-        Ok(json!({"id": named.id, "disabled": enabling == Enabling::Disabled}))
-    })
+    ask(
+        &named.common,
+        &RegistryRequest::of("POST", format!("{}/{word}", path::<T>(named)), None),
+        &|registry| {
+            registry.enable::<T>(&named.id, enabling, now())?;
+            Ok(json!({"id": named.id, "disabled": enabling == RegistrationStatus::Disabled}))
+        },
+    )
 }
 
 /// A new password: asked for twice at a terminal, which does not show it; else the first line of the standard input.
@@ -338,7 +343,7 @@ fn password() -> Result<String, String> {
 /// Has the registry of the data directory answer, or the server that has it open; prints the answer.
 fn ask(
     common: &Common,
-    asked: &Asked<'_>,
+    asked: &RegistryRequest<'_>,
     here: &dyn Fn(&Registry) -> Result<Value, RegistryError>,
 ) -> Result<(), String> {
     let config = Config::load(common)?;
@@ -357,8 +362,8 @@ fn ask(
         Err(reason) => {
             let text = ask_server_with(&config, asked.method, &asked.path, asked.body);
             let text = text.map_err(|error| match error {
-                NotDone::Refused(said) => said,
-                NotDone::Unasked(other) => format!("{reason}; {other}"),
+                RemoteFailure::Refused(said) => said,
+                RemoteFailure::Unasked(other) => format!("{reason}; {other}"),
             })?;
             serde_json::from_str(&text).map_err(|error| error.to_string())?
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::audit::{SignedRoot, Signer, seal};
 use crate::store::Kv;
 
-use super::anchor::{Anchor, Noted};
+use super::anchor::{Anchor, AnchorLine};
 use super::background::Background;
 use super::clock::now;
 use super::house::House;
@@ -29,7 +29,7 @@ fn seal_now(kv: &Arc<dyn Kv>, signer: &Signer, anchor: &Anchor, noted: &mut Opti
     match seal(&**kv, signer, now()) {
         Ok(root) => {
             if let Some(root) = root.filter(|root| noted.as_ref() != Some(root)) {
-                anchor.note(&Noted::Root(root.clone()));
+                anchor.note(&AnchorLine::Root(root.clone()));
                 *noted = Some(root);
             }
         }

@@ -27,7 +27,7 @@ pub fn run(_: &Arguments) -> Result<(), String> {
     let known = known_answers()?;
     let asked = ask(&known)?;
     let mut out = std::io::stdout().lock();
-    for Asked { question, expected, got } in &asked {
+    for Check { question, expected, got } in &asked {
         let mark = if expected == got { "ok  " } else { "FAIL" };
         writeln!(out, "{mark} {question}: {got}").map_err(|error| error.to_string())?;
     }
@@ -48,14 +48,14 @@ fn known_answers() -> Result<Json, String> {
 }
 
 /// A question with the answer that is known and the one that came.
-struct Asked {
+struct Check {
     question: String,
     expected: String,
     got: String,
 }
 
-fn judge(asked: &[Asked]) -> Result<(), String> {
-    let wrong: Vec<&Asked> = asked.iter().filter(|asked| asked.expected != asked.got).collect();
+fn judge(asked: &[Check]) -> Result<(), String> {
+    let wrong: Vec<&Check> = asked.iter().filter(|asked| asked.expected != asked.got).collect();
     let Some(first) = wrong.first() else { return Ok(()) };
     Err(format!(
         "this program does not answer as it must and therefore does not serve: {} of {} known answers differ, the first is \
@@ -68,7 +68,7 @@ fn judge(asked: &[Asked]) -> Result<(), String> {
     ))
 }
 
-fn ask(known: &Json) -> Result<Vec<Asked>, String> {
+fn ask(known: &Json) -> Result<Vec<Check>, String> {
     let mut asked = Vec::new();
     for row in list(known, "criteria") {
         of_criterion(known, row, &mut asked)?;
@@ -96,7 +96,7 @@ fn ask(known: &Json) -> Result<Vec<Asked>, String> {
 
 /// A criterion permits and denies what meets it, leaves what misses it to the default, and protects what is not known: as
 /// the only rule of a Consent, and as an exception within one that says the opposite.
-fn of_criterion(known: &Json, row: &Json, asked: &mut Vec<Asked>) -> Result<(), String> {
+fn of_criterion(known: &Json, row: &Json, asked: &mut Vec<Check>) -> Result<(), String> {
     let effects = row.get("effects").and_then(Json::as_array);
     for (effect, opposite) in [("permit", "deny"), ("deny", "permit")] {
         if effects.is_some_and(|effects| !effects.iter().any(|known| known == effect)) {
@@ -124,7 +124,7 @@ fn of_criterion(known: &Json, row: &Json, asked: &mut Vec<Asked>) -> Result<(), 
 }
 
 /// A case with what it says instead of the base that all cases share.
-fn decided(known: &Json, title: &str, case: &Json, expected: &str) -> Result<Asked, String> {
+fn decided(known: &Json, title: &str, case: &Json, expected: &str) -> Result<Check, String> {
     let mut whole = case.clone();
     for part in ["context", "resource"] {
         let mut of_part = known.get("base").and_then(|base| base.get(part)).cloned().unwrap_or_default();
@@ -137,14 +137,14 @@ fn decided(known: &Json, title: &str, case: &Json, expected: &str) -> Result<Ask
         set(&mut whole, part, of_part);
     }
     let case = Case::read(&whole, &Json::Null).map_err(|error| format!("{title}: {error}"))?;
-    Ok(Asked {
+    Ok(Check {
         question: title.to_owned(),
         expected: expected.to_owned(),
         got: case.decide().decision.to_owned(),
     })
 }
 
-fn evaluated(row: &Json) -> Result<Asked, String> {
+fn evaluated(row: &Json) -> Result<Check, String> {
     let question = text(row, "expression");
     let evaluate = || -> Result<Vec<String>, String> {
         let resource = row.get("resource").cloned().unwrap_or_default().to_string();
@@ -156,7 +156,7 @@ fn evaluated(row: &Json) -> Result<Asked, String> {
         Ok(values.iter().map(|value| value.to_text().unwrap_or_default().into_owned()).collect())
     };
     let expected: Vec<&str> = list(row, "values").iter().filter_map(Json::as_str).collect();
-    Ok(Asked {
+    Ok(Check {
         question: question.to_owned(),
         expected: expected.join(", "),
         got: evaluate().map_or_else(|error| error, |values| values.join(", ")),
@@ -183,7 +183,7 @@ fn send(
 }
 
 /// The ids on the first page of a search.
-fn found(engine: &Engine, party: &Arc<Party>, row: &Json) -> Asked {
+fn found(engine: &Engine, party: &Arc<Party>, row: &Json) -> Check {
     let question = text(row, "query");
     let got = match send(engine, party, Verb::Get, question, None) {
         Ok(answer) => {
@@ -197,11 +197,11 @@ fn found(engine: &Engine, party: &Arc<Party>, row: &Json) -> Asked {
         Err(refusal) => refusal.outcome.to_json(),
     };
     let expected: Vec<&str> = list(row, "ids").iter().filter_map(Json::as_str).collect();
-    Asked { question: question.to_owned(), expected: expected.join(", "), got }
+    Check { question: question.to_owned(), expected: expected.join(", "), got }
 }
 
 /// What an insurer without a Consent is told of a Patient that is stored, and of one that is not.
-fn hidden_as_absent(engine: &Engine) -> Asked {
+fn hidden_as_absent(engine: &Engine) -> Check {
     let insurer = Arc::new(Party {
         role: Role::Insurer,
         organization: Some("Organization/acme".to_owned()),
@@ -215,7 +215,7 @@ fn hidden_as_absent(engine: &Engine) -> Asked {
     };
     let absent = read("none");
     let is_refused = absent.starts_with("404 ");
-    Asked {
+    Check {
         question: "a hidden resource gets the answer of an absent one".to_owned(),
         expected: if is_refused { absent } else { "404".to_owned() },
         got: read("p"),

@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use crate::http::{
-    CommittedAfter, Limits, Listening, Observed, Patience, Tasks, router, serve, tls_from_files,
+    CommittedAfter, Limits, Listener, Observed, Patience, Tasks, router, serve, tls_from_files,
     tls_self_signed, watching,
 };
 use crate::operations::Engine;
@@ -20,9 +20,9 @@ use crate::store::{Figure, make_private_file};
 use super::accesses::index_accesses;
 use super::anchor::Anchor;
 use super::background::Background;
+use super::concerned_patients::look_up_concerned;
 use super::config::{Common, Config};
 use super::house::House;
-use super::looking_up::look_up_concerned;
 use super::reindex::index_changes;
 use super::sealing::seal_accesses;
 use super::selftest;
@@ -202,7 +202,7 @@ pub fn start(
     let runtime = Arc::new(runtime);
     let scheme = if tls.is_some() { "https" } else { "http" };
     let listening = runtime
-        .block_on(Listening::bind(&config.listen, tls))
+        .block_on(Listener::bind(&config.listen, tls))
         .map_err(|error| format!("{}: {error}", config.listen))?;
     let address: SocketAddr = listening.address().map_err(|error| error.to_string())?;
     if open && !is_loopback(address.ip()) {
@@ -237,7 +237,7 @@ pub fn start(
     };
     let observed = Arc::new(Observed::new(figures, Duration::from_millis(config.log.slow_millis)));
     if let Some(address) = &config.log.metrics_listen {
-        let listening = runtime.block_on(Listening::bind(address, None));
+        let listening = runtime.block_on(Listener::bind(address, None));
         let listening = listening.map_err(|error| format!("log.metrics_listen {address}: {error}"))?;
         // It ends with the runtime.
         let router = watching(engine.clone(), observed.clone());

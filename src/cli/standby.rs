@@ -12,7 +12,7 @@ use crate::auth::Issuer;
 use crate::http::FOLLOW_SCOPE;
 use crate::store::{At, Kv as _, Sequence, Sled, SledOptions, SystemClock, make_private_file};
 
-use super::config::{Config, Place};
+use super::config::{Config, DirectoryFlags};
 use super::house::claims;
 use super::keys;
 use super::stderr::report;
@@ -34,7 +34,7 @@ const MARK: &str = "standby.json";
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
-    place: Place,
+    place: DirectoryFlags,
     /// The base URL of the server to follow; https, or on this machine
     #[arg(long, required_unless_present = "promote")]
     from: Option<String>,
@@ -138,8 +138,8 @@ fn follow(config: &Config, url: &str, authorities: Option<&Path>) -> Result<(), 
                 }
                 std::thread::sleep(PAUSE);
             }
-            Err(Lost::ForGood(reason)) => return Err(reason),
-            Err(Lost::ForNow(reason)) => {
+            Err(FetchFailure::ForGood(reason)) => return Err(reason),
+            Err(FetchFailure::ForNow(reason)) => {
                 if !std::mem::replace(&mut was_lost, true) {
                     report(&format!("{reason}; as of commit {}", last(&store)?.0));
                 }
@@ -152,7 +152,7 @@ fn follow(config: &Config, url: &str, authorities: Option<&Path>) -> Result<(), 
 }
 
 /// Why there is no answer.
-enum Lost {
+enum FetchFailure {
     /// The server may answer later.
     ForNow(String),
     ForGood(String),
@@ -164,13 +164,13 @@ fn more(
     origin: &str,
     issuer: &Issuer,
     after: Sequence,
-) -> Result<Option<Vec<u8>>, Lost> {
-    let mut token = claims(issuer.url(), TOKEN_SECONDS).map_err(Lost::ForGood)?;
+) -> Result<Option<Vec<u8>>, FetchFailure> {
+    let mut token = claims(issuer.url(), TOKEN_SECONDS).map_err(FetchFailure::ForGood)?;
     "standby".clone_into(&mut token.sub);
     crate::auth::Role::System.code().clone_into(&mut token.role);
     FOLLOW_SCOPE.clone_into(&mut token.scope);
-    let token = issuer.sign(&token).map_err(|error| Lost::ForGood(error.to_string()))?;
-    let lost = |error: ureq::Error| Lost::ForNow(format!("{origin}: {error}"));
+    let token = issuer.sign(&token).map_err(|error| FetchFailure::ForGood(error.to_string()))?;
+    let lost = |error: ureq::Error| FetchFailure::ForNow(format!("{origin}: {error}"));
     let answer = agent
         .get(format!("{origin}/admin/journal/{}", after.0))
         .header("Authorization", format!("Bearer {token}"))
@@ -182,8 +182,8 @@ fn more(
     match status {
         200 => Ok(Some(bytes)),
         204 => Ok(None),
-        403 | 404 | 410 => Err(Lost::ForGood(said())),
-        _ => Err(Lost::ForNow(said())),
+        403 | 404 | 410 => Err(FetchFailure::ForGood(said())),
+        _ => Err(FetchFailure::ForNow(said())),
     }
 }
 

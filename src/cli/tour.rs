@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 
 use crate::store::verify_chain;
 
-use super::came::Came;
 use super::config::Config;
 use super::conform::{Target, scenarios};
 use super::demo_hospital::{LIFETIME_SECONDS, load};
 use super::house::House;
 use super::parties::{DEMO_PARTIES, Party, SCENARIO_PARTIES, signed};
+use super::response::ReceivedResponse;
 
 /// How long a server may take to start.
 const START_MAX: Duration = Duration::from_secs(30);
@@ -84,7 +84,13 @@ struct Tour {
 }
 
 impl Tour {
-    fn ask(&self, party: &str, method: &str, path: &str, body: Option<&Value>) -> Result<Came, String> {
+    fn ask(
+        &self,
+        party: &str,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<ReceivedResponse, String> {
         self.target.ask(party, method, path, &[], body)
     }
 
@@ -188,7 +194,7 @@ pub fn run() -> Result<(), String> {
 }
 
 fn registrations(tour: &mut Tour) -> Result<(), String> {
-    let status = |came: &Came| came.status.to_string();
+    let status = |came: &ReceivedResponse| came.status.to_string();
     let came = tour.ask("none", "GET", "/metadata", None)?;
     tour.step("GET /metadata without a token", "200", &status(&came))?;
     let came = tour.ask("none", "GET", "/Patient/p1", None)?;

@@ -1,14 +1,14 @@
 //! `chartward verify`: proves that a data directory is whole.
 use std::io::Write as _;
 
-use super::config::Place;
+use super::config::DirectoryFlags;
 use super::house::{House, must_exist};
 
 /// Prints what was checked; exit code 1 if anything is wrong. The server must not be running.
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
-    place: Place,
+    place: DirectoryFlags,
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), String> {

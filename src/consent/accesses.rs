@@ -2,13 +2,13 @@
 use crate::model::Node;
 use crate::store::{Repository, Snapshot, StoreError};
 
+use super::compiled_consent::Actor;
 use super::data::DataFacts;
 use super::decide::may_be_denied;
 use super::decision::Basis;
 use super::identities::actors;
 use super::lens::Lens;
 use super::policy::Settings;
-use super::program::Actor;
 
 impl Lens<'_> {
     /// Whether the party may see who accessed the file of a patient (`Patient/id`): who watches over accesses, and the
@@ -37,9 +37,9 @@ impl Lens<'_> {
     /// # Errors
     /// [`StoreError`] if the disk fails.
     pub fn is_denied_by(&self, patient: &str) -> Result<bool, StoreError> {
-        let programs = self.programs(patient)?;
-        let requester = self.requester_for(patient, &programs, &self.requester)?;
-        Ok(may_be_denied(&programs, &requester, &self.settings))
+        let consents = self.consents(patient)?;
+        let requester = self.requester_for(patient, &consents, &self.requester)?;
+        Ok(may_be_denied(&consents, &requester, &self.settings))
     }
 
     /// Notes for the record that the party asked to write a resource (`Type/id`) and may not.

@@ -8,17 +8,17 @@ use crate::model::{Interval, Temporal, parse};
 use crate::search::plain;
 
 use super::codes::{Code, CodeSystem};
+use super::compiled_consent::{CompiledConsent, compile};
 use super::data::DataFacts;
 use super::decide::decide;
 use super::decision::{Basis, Decision};
 use super::policy::{BreakGlassMode, Combining, DefaultPolicy, Settings};
-use super::program::{Program, compile};
 use super::requester::{Counting, Requester};
 
 /// A case, read.
 pub struct Case {
     pub id: String,
-    programs: Vec<Program>,
+    consents: Vec<CompiledConsent>,
     data: DataFacts,
     requester: Requester,
     settings: Settings,
@@ -54,7 +54,7 @@ impl Case {
         if requester.break_glass.as_deref() == Some(ANY_PATIENT) {
             requester.break_glass = data.owners.first().cloned();
         }
-        let mut programs = Vec::new();
+        let mut consents = Vec::new();
         for consent in case.get("consents").and_then(Json::as_array).into_iter().flatten() {
             let consent = resolve(consent)?;
             // A Consent whose patient does not resolve is refused when it is written.
@@ -62,15 +62,15 @@ impl Case {
                 continue;
             }
             let tree = parse(consent.to_string().into_bytes()).map_err(|error| error.to_string())?;
-            programs.push(compile(tree.root()));
+            consents.push(compile(tree.root()));
         }
-        Ok(Self { id: text(case, "id").to_owned(), programs, data, requester, settings })
+        Ok(Self { id: text(case, "id").to_owned(), consents, data, requester, settings })
     }
 
     /// Decides it.
     #[must_use]
     pub fn decide(&self) -> CaseDecision {
-        let Decision { permit, basis } = decide(&self.programs, &self.data, &self.requester, &self.settings);
+        let Decision { permit, basis } = decide(&self.consents, &self.data, &self.requester, &self.settings);
         let decision = match (permit, self.data.owners.is_empty()) {
             (_, true) => "not-governed",
             (true, false) => "permit",

@@ -2,24 +2,24 @@
 //! policy, and the law's own conditions on some labels.
 
 use super::codes::{Code, CodeSystem};
+use super::compiled_consent::{CompiledConsent, Criterion, Effect, Rule};
 use super::data::DataFacts;
 use super::decision::{Basis, Decision};
-use super::matching::{Answer, is_narrower_or_equal, matches};
+use super::matching::{CriterionMatch, is_narrower_or_equal, matches};
 use super::policy::{BreakGlassMode, Combining, DefaultPolicy, Settings};
-use super::program::{Criterion, Effect, Program, Rule};
 use super::requester::Requester;
 
-/// Decides on a resource. `programs` are the Consents of its data subjects; those of others are passed over.
+/// Decides on a resource. `consents` are the Consents of its data subjects; those of others are passed over.
 #[must_use]
 pub fn decide(
-    programs: &[Program],
+    consents: &[CompiledConsent],
     data: &DataFacts,
     requester: &Requester,
     settings: &Settings,
 ) -> Decision {
     let mut permit = Decision { permit: true, basis: Basis::NotGoverned };
     for owner in &data.owners {
-        let decision = decide_for(owner, programs, data, requester, settings);
+        let decision = decide_for(owner, consents, data, requester, settings);
         if !decision.permit {
             return decision;
         }
@@ -62,7 +62,7 @@ impl Verdict<'_> {
 /// Decides for one data subject (`Patient/id`).
 pub(super) fn decide_for(
     owner: &str,
-    programs: &[Program],
+    consents: &[CompiledConsent],
     data: &DataFacts,
     requester: &Requester,
     settings: &Settings,
@@ -74,10 +74,10 @@ pub(super) fn decide_for(
     if requester.self_patient.as_deref() == Some(owner) && !data.labels.iter().any(excluded) {
         return Decision { permit: true, basis: Basis::RightOfAccess };
     }
-    let mut verdicts: Vec<(&Program, Verdict<'_>)> = programs
+    let mut verdicts: Vec<(&CompiledConsent, Verdict<'_>)> = consents
         .iter()
-        .filter(|program| program.patient.as_deref().is_none_or(|patient| patient == owner))
-        .map(|program| (program, verdict(program, data, requester, settings)))
+        .filter(|compiled| compiled.patient.as_deref().is_none_or(|patient| patient == owner))
+        .map(|compiled| (compiled, verdict(compiled, data, requester, settings)))
         .filter(|(_, verdict)| *verdict != Verdict::NotApplicable)
         .collect();
     let names_somebody =
@@ -88,8 +88,8 @@ pub(super) fn decide_for(
         return Decision { permit: true, basis: Basis::RightOfAccess };
     }
     if settings.combining == Combining::MostRecent {
-        let newest = verdicts.iter().map(|(program, _)| program.date_time).max().flatten();
-        verdicts.retain(|(program, _)| program.date_time == newest);
+        let newest = verdicts.iter().map(|(compiled, _)| compiled.date_time).max().flatten();
+        verdicts.retain(|(compiled, _)| compiled.date_time == newest);
     }
     let rank = |verdict: &Verdict<'_>| match (verdict, settings.combining) {
         (Verdict::Permit(_), Combining::PermitOverrides) => 0,
@@ -100,13 +100,13 @@ pub(super) fn decide_for(
     verdicts.sort_by_key(|(_, verdict)| rank(verdict));
     let decision = match verdicts.first() {
         None => by_default(data, requester, settings),
-        Some((program, Verdict::Permit(rule))) => by_permit(program, rule, data, requester, settings),
-        Some((program, Verdict::Deny(rule) | Verdict::ImplicitDeny(rule))) => Decision {
+        Some((compiled, Verdict::Permit(rule))) => by_permit(compiled, rule, data, requester, settings),
+        Some((compiled, Verdict::Deny(rule) | Verdict::ImplicitDeny(rule))) => Decision {
             permit: false,
-            basis: Basis::Consent { id: program.id.clone(), rule: rule.path.clone() },
+            basis: Basis::Consent { id: compiled.id.clone(), rule: rule.path.clone() },
         },
-        Some((program, _)) => {
-            Decision { permit: false, basis: Basis::Consent { id: program.id.clone(), rule: String::new() } }
+        Some((compiled, _)) => {
+            Decision { permit: false, basis: Basis::Consent { id: compiled.id.clone(), rule: String::new() } }
         }
     };
     if decision.permit || !may_break_glass(owner, &verdicts, data, requester, settings) {
@@ -118,7 +118,7 @@ pub(super) fn decide_for(
 /// Never for psychotherapy notes, only for its one patient, and only if no denial names emergencies.
 fn may_break_glass(
     owner: &str,
-    verdicts: &[(&Program, Verdict<'_>)],
+    verdicts: &[(&CompiledConsent, Verdict<'_>)],
     data: &DataFacts,
     requester: &Requester,
     settings: &Settings,
@@ -137,7 +137,7 @@ fn may_break_glass(
 }
 
 fn by_permit(
-    program: &Program,
+    compiled: &CompiledConsent,
     rule: &Rule,
     data: &DataFacts,
     requester: &Requester,
@@ -165,7 +165,7 @@ fn by_permit(
     if discloses && data.has_label_of(&["42CFRPart2"]) && !is_part2_staff(requester, settings) && !by_name {
         return Decision { permit: false, basis: Basis::Law("42 CFR 2.31") };
     }
-    Decision { permit: true, basis: Basis::Consent { id: program.id.clone(), rule: rule.path.clone() } }
+    Decision { permit: true, basis: Basis::Consent { id: compiled.id.clone(), rule: rule.path.clone() } }
 }
 
 /// The author of a note, treating.
@@ -209,52 +209,65 @@ fn by_default(data: &DataFacts, requester: &Requester, settings: &Settings) -> D
 }
 
 /// Whether a denial in force names the requester, whatever it denies.
-pub(super) fn denies_by_name(programs: &[Program], requester: &Requester, settings: &Settings) -> bool {
+pub(super) fn denies_by_name(
+    consents: &[CompiledConsent],
+    requester: &Requester,
+    settings: &Settings,
+) -> bool {
     let names = |criterion: &Criterion| match criterion {
         Criterion::Actor(_) => {
-            matches(criterion, Effect::Deny, &DataFacts::default(), requester, settings) == Answer::Yes
+            matches(criterion, Effect::Deny, &DataFacts::default(), requester, settings)
+                == CriterionMatch::Yes
         }
         _ => false,
     };
-    programs.iter().filter(|program| is_in_force(program, requester, settings)).any(|program| {
-        let mut rules = program.readings.iter().flatten().filter(|rule| rule.effect == Effect::Deny);
+    consents.iter().filter(|compiled| is_in_force(compiled, requester, settings)).any(|compiled| {
+        let mut rules = compiled.readings.iter().flatten().filter(|rule| rule.effect == Effect::Deny);
         rules.any(|rule| rule.criteria.iter().any(names))
     })
 }
 
 /// Whether a denial in force may be meant for the requester, whatever it denies.
-pub(super) fn may_be_denied(programs: &[Program], requester: &Requester, settings: &Settings) -> bool {
+pub(super) fn may_be_denied(
+    consents: &[CompiledConsent],
+    requester: &Requester,
+    settings: &Settings,
+) -> bool {
     let nothing = DataFacts::default();
     let is_meant = |rule: &Rule| {
         let mut of_requester = rule.criteria.iter().filter(|criterion| criterion.is_of_requester());
         rule.effect == Effect::Deny
-            && of_requester
-                .all(|criterion| matches(criterion, rule.effect, &nothing, requester, settings) != Answer::No)
+            && of_requester.all(|criterion| {
+                matches(criterion, rule.effect, &nothing, requester, settings) != CriterionMatch::No
+            })
     };
-    let mut in_force = programs.iter().filter(|program| is_in_force(program, requester, settings));
-    in_force.any(|program| program.readings.iter().flatten().any(is_meant))
+    let mut in_force = consents.iter().filter(|compiled| is_in_force(compiled, requester, settings));
+    in_force.any(|compiled| compiled.readings.iter().flatten().any(is_meant))
 }
 
 /// Active, of a scope that is enforced, and in its period.
-fn is_in_force(program: &Program, requester: &Requester, settings: &Settings) -> bool {
+fn is_in_force(compiled: &CompiledConsent, requester: &Requester, settings: &Settings) -> bool {
     let governed =
-        program.scopes.is_empty() || program.scopes.iter().any(|scope| settings.scopes.contains(scope));
-    program.active && governed && program.period.start <= requester.now && requester.now < program.period.end
+        compiled.scopes.is_empty() || compiled.scopes.iter().any(|scope| settings.scopes.contains(scope));
+    compiled.active
+        && governed
+        && compiled.period.start <= requester.now
+        && requester.now < compiled.period.end
 }
 
 fn verdict<'p>(
-    program: &'p Program,
+    compiled: &'p CompiledConsent,
     data: &DataFacts,
     requester: &Requester,
     settings: &Settings,
 ) -> Verdict<'p> {
-    if !is_in_force(program, requester, settings) {
+    if !is_in_force(compiled, requester, settings) {
         return Verdict::NotApplicable;
     }
-    let readings = program.readings.iter().map(|rules| of_rules(rules, data, requester, settings));
+    let readings = compiled.readings.iter().map(|rules| of_rules(rules, data, requester, settings));
     match readings.max_by_key(|verdict| verdict.severity()) {
         // What another file of the same person permits is not permitted here; what it denies is denied.
-        Some(Verdict::Permit(_) | Verdict::ImplicitDeny(_)) if program.denies_only => Verdict::NotApplicable,
+        Some(Verdict::Permit(_) | Verdict::ImplicitDeny(_)) if compiled.denies_only => Verdict::NotApplicable,
         Some(verdict) => verdict,
         None if settings.unsupported_denies => Verdict::Unenforceable,
         None => Verdict::NotApplicable,
@@ -270,18 +283,18 @@ fn of_rules<'p>(
 ) -> Verdict<'p> {
     let answer = |rule: &Rule| {
         if !requester.counting.counts(rule) || names_disclosers_alone(rule) {
-            return Answer::No;
+            return CriterionMatch::No;
         }
         let of = |criterion| matches(criterion, rule.effect, data, requester, settings);
-        rule.criteria.iter().map(of).min().unwrap_or(Answer::Yes)
+        rule.criteria.iter().map(of).min().unwrap_or(CriterionMatch::Yes)
     };
     let matched: Vec<usize> = rules
         .iter()
         .enumerate()
         .filter(|(_, rule)| match answer(rule) {
-            Answer::Yes => true,
-            Answer::Maybe => rule.effect == Effect::Deny,
-            Answer::No => false,
+            CriterionMatch::Yes => true,
+            CriterionMatch::Maybe => rule.effect == Effect::Deny,
+            CriterionMatch::No => false,
         })
         .map(|(number, _)| number)
         .collect();
@@ -334,11 +347,10 @@ fn outside<'p>(
         return Verdict::NotApplicable;
     };
     let bounds_data = root.criteria.iter().any(|criterion| !criterion.is_of_requester());
-    let names_requester = root
-        .criteria
-        .iter()
-        .filter(|criterion| criterion.is_of_requester())
-        .all(|criterion| matches(criterion, root.effect, data, requester, settings) == Answer::Yes);
+    let names_requester =
+        root.criteria.iter().filter(|criterion| criterion.is_of_requester()).all(|criterion| {
+            matches(criterion, root.effect, data, requester, settings) == CriterionMatch::Yes
+        });
     if root.effect == Effect::Permit && bounds_data && names_requester {
         Verdict::ImplicitDeny(root)
     } else {

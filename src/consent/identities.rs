@@ -9,8 +9,8 @@ use crate::search::search_params;
 use crate::store::{Repository, StoreError};
 
 use super::codes::Code;
-use super::program::identifier;
-use super::programs::{Actors, OfState};
+use super::compiled_consent::identifier;
+use super::consent_cache::{Actors, CachedState};
 use super::requester::Requester;
 use super::stored::{load, reference_at};
 
@@ -20,7 +20,7 @@ const PARENTS_MAX: usize = 16;
 /// The requester of a party at a moment.
 pub(super) fn requester(
     repository: &Repository<'_>,
-    of_state: &OfState,
+    of_state: &CachedState,
     party: &Party,
     now: Millis,
 ) -> Result<Requester, StoreError> {

@@ -8,17 +8,17 @@ use crate::model::Millis;
 use crate::store::StoreError;
 
 use super::codes::{Code, CodeSystem};
+use super::compiled_consent::CompiledConsent;
 use super::data::DataFacts;
 use super::decide::{decide_for, denies_by_name};
 use super::decision::{Basis, Decision};
+use super::decision_cache::Span;
 use super::identities::{Membership, membership};
-use super::kept::Span;
 use super::lens::Lens;
 use super::matching::{Needs, needs};
 use super::naming::depends_on_others;
-use super::program::Program;
-use super::reach::ADMINISTRATIVE;
 use super::requester::Requester;
+use super::scope_reach::ADMINISTRATIVE;
 
 /// What is known of what is decided about.
 pub(super) enum Known<'d> {
@@ -28,7 +28,7 @@ pub(super) enum Known<'d> {
 }
 
 /// What the ladder comes to.
-pub(super) struct Ruling {
+pub(super) struct LadderOutcome {
     /// `None` if it takes the resource.
     pub(super) decision: Option<Decision>,
     /// How much of what is known was needed.
@@ -39,7 +39,7 @@ pub(super) struct Ruling {
     pub(super) until: Millis,
 }
 
-impl Ruling {
+impl LadderOutcome {
     /// A ruling that rests on nothing but type, subjects and labels.
     fn of_type(decision: Decision) -> Self {
         Self { decision: Some(decision), needs: Needs::Type, stands: true, until: Millis::MAX }
@@ -55,8 +55,8 @@ impl Ruling {
 }
 
 /// The Consents of a subject, and what the requester is to it.
-struct OfSubject<'r> {
-    programs: Arc<Vec<Program>>,
+struct SubjectConsents<'r> {
+    consents: Arc<Vec<CompiledConsent>>,
     requester: Cow<'r, Requester>,
 }
 
@@ -64,40 +64,40 @@ const PHYSICAL_TYPE: &str = "http://terminology.hl7.org/CodeSystem/location-phys
 
 impl Lens<'_> {
     /// Decides about a resource for the party as this requester. Scopes are not asked: they are another matter.
-    pub(super) fn rule(&self, known: &Known<'_>, requester: &Requester) -> Result<Ruling, StoreError> {
+    pub(super) fn rule(&self, known: &Known<'_>, requester: &Requester) -> Result<LadderOutcome, StoreError> {
         let (data, is_whole) = match known {
             Known::Row(data) => (*data, false),
             Known::Resource(data) => (*data, true),
         };
         let name = data.type_name.as_str();
         if name == "AuditEvent" && !self.may_audit() {
-            return Ok(Ruling::refused());
+            return Ok(LadderOutcome::refused());
         }
         // Whose these are, and whether they are work, only the resource tells.
         if depends_on_others(name) && !is_whole {
-            return Ok(Ruling::needs_resource());
+            return Ok(LadderOutcome::needs_resource());
         }
         // Work names what is hidden from others; whoever does it sees all of it.
         if data.is_work() {
             let permit = self.is_own()
                 && self.party.role.row().does_work
                 && !self.reach.is_outside_confinement(&data.owners);
-            return Ok(Ruling::of_type(Decision { permit, basis: Basis::DefaultPolicy }));
+            return Ok(LadderOutcome::of_type(Decision { permit, basis: Basis::DefaultPolicy }));
         }
         if name == "Binary" {
-            return self.decide_binary(data, requester).map(Ruling::of_type);
+            return self.decide_binary(data, requester).map(LadderOutcome::of_type);
         }
         let data = if is_whole { Cow::Owned(self.with_what_it_names(data)?) } else { Cow::Borrowed(data) };
         if self.reach.is_outside_confinement(&data.owners) {
-            return Ok(Ruling::refused());
+            return Ok(LadderOutcome::refused());
         }
         // Who records Consents for the hospital sees what there is to heed, whomever it denies.
         if name == "Consent" && self.is_own() && self.party.role.row().records_consents {
-            return Ok(Ruling::of_type(Decision { permit: true, basis: Basis::DefaultPolicy }));
+            return Ok(LadderOutcome::of_type(Decision { permit: true, basis: Basis::DefaultPolicy }));
         }
         // An unknown patient may have denied it to anybody: it waits for who finds out whose it is.
         if data.of_unknown && name != "AuditEvent" && !self.keeps_record() {
-            return Ok(Ruling::refused());
+            return Ok(LadderOutcome::refused());
         }
         if data.owners.is_empty() {
             return Ok(self.rule_on_nobodys(&data, is_whole));
@@ -106,15 +106,15 @@ impl Lens<'_> {
     }
 
     /// What is of no patient: by its type. A Location may be somebody's house.
-    fn rule_on_nobodys(&self, data: &DataFacts, is_whole: bool) -> Ruling {
+    fn rule_on_nobodys(&self, data: &DataFacts, is_whole: bool) -> LadderOutcome {
         let is_location = data.type_name == "Location" && !self.is_staff();
         if is_location && !is_whole {
-            return Ruling::needs_resource();
+            return LadderOutcome::needs_resource();
         }
         let house = Code::new(CodeSystem::of(PHYSICAL_TYPE), "ho");
         let is_house = is_location && data.codes.contains(&house);
         let permit = !is_house && self.may_see_ungoverned(&data.type_name);
-        Ruling::of_type(Decision { permit, basis: Basis::NotGoverned })
+        LadderOutcome::of_type(Decision { permit, basis: Basis::NotGoverned })
     }
 
     /// Every subject must permit, each by its own Consents.
@@ -123,31 +123,31 @@ impl Lens<'_> {
         mut data: Cow<'_, DataFacts>,
         is_whole: bool,
         requester: &Requester,
-    ) -> Result<Ruling, StoreError> {
+    ) -> Result<LadderOutcome, StoreError> {
         let mut subjects = Vec::new();
         for owner in &data.owners {
-            let programs = self.programs(owner)?;
-            let requester = self.requester_for(owner, &programs, requester)?;
-            subjects.push((owner.clone(), OfSubject { programs, requester }));
+            let consents = self.consents(owner)?;
+            let requester = self.requester_for(owner, &consents, requester)?;
+            subjects.push((owner.clone(), SubjectConsents { consents, requester }));
         }
-        let programs = || subjects.iter().flat_map(|(_, of)| of.programs.iter());
+        let consents = || subjects.iter().flat_map(|(_, of)| of.consents.iter());
         let asked = subjects.iter().flat_map(|(_, of)| {
-            of.programs.iter().map(move |program| needs(program, &of.requester, &self.settings))
+            of.consents.iter().map(move |compiled| needs(compiled, &of.requester, &self.settings))
         });
-        let mut ruling = Ruling {
+        let mut ruling = LadderOutcome {
             decision: None,
             needs: if is_whole { Needs::Content } else { asked.max().unwrap_or(Needs::Type) },
             // Who is in a team may change without a Consent being written.
-            stands: programs().all(|program| program.teams.is_empty()),
-            until: Span::of(programs(), requester.now).until,
+            stands: consents().all(|compiled| compiled.teams.is_empty()),
+            until: Span::of(consents(), requester.now).until,
         };
         if is_whole {
-            self.add_incoming(data.to_mut(), programs())?;
+            self.add_incoming(data.to_mut(), consents())?;
         } else if ruling.needs == Needs::Content {
             return Ok(ruling);
         }
         for (owner, of) in &subjects {
-            let decision = decide_for(owner, &of.programs, &data, &of.requester, &self.settings);
+            let decision = decide_for(owner, &of.consents, &data, &of.requester, &self.settings);
             let is_refused = !decision.permit;
             ruling.decision = Some(decision);
             if is_refused {
@@ -162,12 +162,12 @@ impl Lens<'_> {
     fn add_incoming<'p>(
         &self,
         data: &mut DataFacts,
-        programs: impl Iterator<Item = &'p Program>,
+        consents: impl Iterator<Item = &'p CompiledConsent>,
     ) -> Result<(), StoreError> {
         if data.type_name == "Patient" {
             return Ok(());
         }
-        for related in programs.flat_map(|program| &program.related) {
+        for related in consents.flat_map(|compiled| &compiled.related) {
             if self.references_of(related)?.contains(&data.reference) {
                 data.incoming.insert(related.clone());
             }
@@ -179,15 +179,15 @@ impl Lens<'_> {
     pub(super) fn requester_for<'r>(
         &self,
         owner: &str,
-        programs: &[Program],
+        consents: &[CompiledConsent],
         requester: &'r Requester,
     ) -> Result<Cow<'r, Requester>, StoreError> {
-        let has_teams = programs.iter().any(|program| !program.teams.is_empty());
+        let has_teams = consents.iter().any(|compiled| !compiled.teams.is_empty());
         if !has_teams && !requester.represents.contains(owner) {
             return Ok(Cow::Borrowed(requester));
         }
         let mut known = requester.clone();
-        for team in programs.iter().flat_map(|program| &program.teams) {
+        for team in consents.iter().flat_map(|compiled| &compiled.teams) {
             let key = (team.clone(), owner.to_owned());
             let lock = || self.memberships.lock().unwrap_or_else(PoisonError::into_inner);
             let found = lock().get(&key).copied();
@@ -206,7 +206,7 @@ impl Lens<'_> {
             }
         }
         // Whom a denial names acts for the patient no longer (45 CFR 164.502(g)(5)).
-        if known.represents.contains(owner) && denies_by_name(programs, &known, &self.settings) {
+        if known.represents.contains(owner) && denies_by_name(consents, &known, &self.settings) {
             known.represents.remove(owner);
         }
         Ok(Cow::Owned(known))

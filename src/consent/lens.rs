@@ -9,17 +9,17 @@ use crate::search::Keep;
 use crate::store::{Repository, Snapshot, StoreError, Stored};
 
 use super::codes::Code;
+use super::compiled_consent::CompiledConsent;
+use super::consent_cache::{CachedState, ConsentCache, TellingReferences};
 use super::data::DataFacts;
 use super::decision::Basis;
+use super::decision_cache::Decisions;
 use super::identities::{Membership, actors, requester};
-use super::kept::Decisions;
-use super::masking::Named;
 use super::policy::Settings;
-use super::program::Program;
-use super::programs::{OfState, Programs, Telling};
-use super::reach::Reach;
+use super::reference_masking::NamedTarget;
 use super::release::{WITHHELD_MAX, Withheld};
 use super::requester::Requester;
+use super::scope_reach::ScopeReach;
 
 /// What a party may see of a snapshot.
 pub struct Lens<'s> {
@@ -28,11 +28,11 @@ pub struct Lens<'s> {
     pub(super) settings: Arc<Settings>,
     pub(super) requester: Requester,
     pub(super) is_own: bool,
-    pub(super) reach: Reach,
-    pub(super) programs: Arc<OfState>,
-    pub(super) telling: Arc<Telling>,
+    pub(super) reach: ScopeReach,
+    pub(super) cache: Arc<CachedState>,
+    pub(super) telling: Arc<TellingReferences>,
     /// A Consent that is taken to be stored.
-    pub(super) supposed: Option<Program>,
+    pub(super) supposed: Option<CompiledConsent>,
     /// What is decided for all that the party asks in this way, and what for this request alone.
     pub(super) standing: OnceLock<Arc<Decisions>>,
     pub(super) passing: Decisions,
@@ -43,7 +43,7 @@ pub struct Lens<'s> {
     /// The facts of what the same commit writes, by `Type/id`: what names it belongs to whom it belongs.
     pub(super) coming: HashMap<String, DataFacts>,
     /// What references lead to, as the party may know it.
-    pub(super) targets: Mutex<HashMap<Named, Target>>,
+    pub(super) targets: Mutex<HashMap<NamedTarget, Target>>,
     /// What was asked for and not shown, for the record of accesses.
     withheld: Mutex<Vec<Withheld>>,
 }
@@ -56,11 +56,11 @@ impl<'s> Lens<'s> {
     pub fn new(
         snapshot: &'s dyn Snapshot,
         party: Arc<Party>,
-        (settings, programs): (Arc<Settings>, &Programs),
+        (settings, consents): (Arc<Settings>, &ConsentCache),
         now: Millis,
     ) -> Result<Self, StoreError> {
         let repository = Repository::new(snapshot);
-        let of_state = programs.of(snapshot)?;
+        let of_state = consents.of(snapshot)?;
         let mut requester = requester(&repository, &of_state, &party, now)?;
         let is_own = !requester.actors.is_disjoint(&settings.own);
         let treats = |purpose: &Code| purpose.is_within(&Code::purpose("TREAT"));
@@ -78,10 +78,10 @@ impl<'s> Lens<'s> {
             settings,
             requester,
             is_own,
-            reach: Reach::new(party.clone()),
+            reach: ScopeReach::new(party.clone()),
             party,
-            programs: of_state,
-            telling: programs.telling.clone(),
+            cache: of_state,
+            telling: consents.telling.clone(),
             supposed: None,
             standing: OnceLock::new(),
             passing: Decisions::default(),
@@ -113,7 +113,7 @@ impl<'s> Lens<'s> {
 
     /// The same lens as if this Consent were stored.
     #[must_use]
-    pub fn supposing(self, consent: Program) -> Self {
+    pub fn supposing(self, consent: CompiledConsent) -> Self {
         // What is decided by it is nobody's but this lens's.
         let standing = OnceLock::from(Arc::default());
         let passing = Decisions::default();
@@ -158,12 +158,12 @@ impl<'s> Lens<'s> {
             return true;
         }
         // A store that fails here fails what follows; until then nobody acts for anybody.
-        let acts = |programs: Arc<Vec<Program>>| {
-            let known = self.requester_for(patient, &programs, &self.requester)?;
+        let acts = |consents: Arc<Vec<CompiledConsent>>| {
+            let known = self.requester_for(patient, &consents, &self.requester)?;
             Ok(known.represents.contains(patient))
         };
         self.requester.represents.contains(patient)
-            && self.programs(patient).and_then(acts).is_ok_and(|represents| represents)
+            && self.consents(patient).and_then(acts).is_ok_and(|represents| represents)
     }
 
     /// Whether the party's scopes and launch context reach the file of a patient (`Patient/id`).

@@ -3,14 +3,14 @@ use crate::definitions::r4;
 use crate::model::{Issue, IssueCode, Millis, Node, Reference, ReferenceTarget};
 
 use super::codes::{Code, CodeSystem, confidentiality_rank};
+use super::compiled_consent::{CompiledConsent, Criterion, Effect, Rule, Status};
 use super::matching::is_narrower_or_equal;
 use super::policy::Settings;
-use super::program::{Criterion, Effect, Program, Rule, Status};
 
 /// The remarks, as warnings. `is_known` tells whether a local reference (`Type/id`) leads to something.
 pub fn lint(
     consent: Node<'_>,
-    program: &Program,
+    compiled: &CompiledConsent,
     settings: &Settings,
     now: Millis,
     is_known: &dyn Fn(&str) -> bool,
@@ -19,7 +19,7 @@ pub fn lint(
     let mut warn = |code: IssueCode, message: String, at: &str| {
         found.push(Issue::warning(code, message).at(format!("Consent.{at}")));
     };
-    match &program.status {
+    match &compiled.status {
         Status::Enforceable => {}
         Status::Ambiguous => warn(
             IssueCode::BusinessRule,
@@ -32,33 +32,33 @@ pub fn lint(
         }
     }
     let is_governed = |scope: &String| settings.scopes.contains(scope);
-    if !program.scopes.is_empty() && !program.scopes.iter().any(is_governed) {
-        let message = format!("consents of the scope {} are not enforced", program.scopes.join(", "));
+    if !compiled.scopes.is_empty() && !compiled.scopes.iter().any(is_governed) {
+        let message = format!("consents of the scope {} are not enforced", compiled.scopes.join(", "));
         warn(IssueCode::NotSupported, message, "scope");
     }
-    if program.period.end <= now {
+    if compiled.period.end <= now {
         let message = "the consent has expired already; for the dates of data there is `dataPeriod`";
         warn(IssueCode::BusinessRule, message.to_owned(), "provision.period");
     }
     let performers = consent.items_at("performer").filter_map(|performer| performer.str_at("reference"));
     for performer in performers.filter(|performer| performer.starts_with("Patient/")) {
-        if program.patient.as_deref() != Some(performer) {
+        if compiled.patient.as_deref() != Some(performer) {
             let message = "another patient is named as who agreed".to_owned();
             warn(IssueCode::BusinessRule, message, "performer");
         }
     }
-    for rule in program.readings.first().into_iter().flatten() {
+    for rule in compiled.readings.first().into_iter().flatten() {
         of_rule(rule, &mut warn, is_known);
         if let Some(parent) =
-            rule.parent.and_then(|parent| program.readings.first().and_then(|rules| rules.get(parent)))
+            rule.parent.and_then(|parent| compiled.readings.first().and_then(|rules| rules.get(parent)))
             && is_shadowed(rule, parent)
         {
             let message = "the provision changes nothing: the one around it says the same of more".to_owned();
             warn(IssueCode::BusinessRule, message, &rule.path);
         }
     }
-    leaves_patient_out(program, &mut warn);
-    opens_to_everybody(program, &mut warn);
+    leaves_patient_out(compiled, &mut warn);
+    opens_to_everybody(compiled, &mut warn);
     found
 }
 
@@ -123,8 +123,8 @@ fn is_shadowed(rule: &Rule, parent: &Rule) -> bool {
 }
 
 /// A permit that names nobody is a permit for everybody.
-fn opens_to_everybody(program: &Program, warn: &mut Warn<'_>) {
-    for rule in program.readings.iter().flatten().filter(|rule| rule.effect == Effect::Permit) {
+fn opens_to_everybody(compiled: &CompiledConsent, warn: &mut Warn<'_>) {
+    for rule in compiled.readings.iter().flatten().filter(|rule| rule.effect == Effect::Permit) {
         let names_somebody = |criterion: &Criterion| {
             matches!(criterion.known(), Criterion::Actor(_) | Criterion::Payer | Criterion::Environment(_))
         };
@@ -144,8 +144,8 @@ fn opens_to_everybody(program: &Program, warn: &mut Warn<'_>) {
 }
 
 /// Classes without Patient: who may see the data cannot find whose they are.
-fn leaves_patient_out(program: &Program, warn: &mut Warn<'_>) {
-    let Some(root) = program.readings.first().and_then(|rules| rules.first()) else { return };
+fn leaves_patient_out(compiled: &CompiledConsent, warn: &mut Warn<'_>) {
+    let Some(root) = compiled.readings.first().and_then(|rules| rules.first()) else { return };
     let classes = root.criteria.iter().find_map(|criterion| match criterion {
         Criterion::Class(classes) if root.effect == Effect::Permit => Some(classes),
         _ => None,

@@ -2,26 +2,26 @@
 use crate::model::Interval;
 
 use super::codes::{Code, CodeSystem, confidentiality_rank};
+use super::compiled_consent::{Actor, CompiledConsent, Criterion, Effect, Rule};
 use super::data::DataFacts;
 use super::policy::Settings;
-use super::program::{Actor, Criterion, Effect, Program, Rule};
 use super::requester::Requester;
 
 /// Whether a criterion is met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Answer {
+pub(super) enum CriterionMatch {
     No,
     Maybe,
     Yes,
 }
 
 /// The highest answer: values of one kind are alternatives.
-fn any(answers: impl Iterator<Item = Answer>) -> Answer {
-    answers.max().unwrap_or(Answer::No)
+fn any(answers: impl Iterator<Item = CriterionMatch>) -> CriterionMatch {
+    answers.max().unwrap_or(CriterionMatch::No)
 }
 
-fn yes_if(truth: bool) -> Answer {
-    if truth { Answer::Yes } else { Answer::No }
+fn yes_if(truth: bool) -> CriterionMatch {
+    if truth { CriterionMatch::Yes } else { CriterionMatch::No }
 }
 
 /// Whether a criterion is met. Where some of its values cannot be computed, an answer of No becomes Maybe. The computable
@@ -32,17 +32,17 @@ pub(super) fn matches(
     data: &DataFacts,
     requester: &Requester,
     settings: &Settings,
-) -> Answer {
+) -> CriterionMatch {
     let answer = of_computable(criterion.known(), effect, data, requester, settings);
     let is_actor = matches!(criterion.known(), Criterion::Actor(_));
     match (criterion, answer) {
         // A name that nobody can compute must not lock out the emergency room.
-        (Criterion::Partly(_), Answer::No)
+        (Criterion::Partly(_), CriterionMatch::No)
             if is_actor && requester.treats_here && settings.spares_treatment =>
         {
-            Answer::No
+            CriterionMatch::No
         }
-        (Criterion::Partly(_), Answer::No) => Answer::Maybe,
+        (Criterion::Partly(_), CriterionMatch::No) => CriterionMatch::Maybe,
         (_, answer) => answer,
     }
 }
@@ -53,7 +53,7 @@ fn of_computable(
     data: &DataFacts,
     requester: &Requester,
     settings: &Settings,
-) -> Answer {
+) -> CriterionMatch {
     match criterion {
         Criterion::Actor(actors) => any(actors.iter().map(|actor| recipient(actor, requester))),
         // Who discloses is always this house; a case that names no house means it.
@@ -77,11 +77,11 @@ fn of_computable(
         Criterion::Class(classes) => any(classes.iter().map(|class| of_class(class, data))),
         Criterion::Code(codes) => {
             if data.codes.iter().any(|code| codes.iter().any(|wanted| code.is_within(wanted))) {
-                Answer::Yes
+                CriterionMatch::Yes
             } else if data.codes.is_empty() || data.is_uncoded {
-                Answer::Maybe
+                CriterionMatch::Maybe
             } else {
-                Answer::No
+                CriterionMatch::No
             }
         }
         Criterion::Period(period) => yes_if(period.start <= requester.now && requester.now < period.end),
@@ -100,7 +100,7 @@ fn of_computable(
         }
         Criterion::Payer => yes_if(requester.payer),
         // `known()` leaves none of these; if it did, the rest of its values would not be known.
-        Criterion::Partly(_) => Answer::Maybe,
+        Criterion::Partly(_) => CriterionMatch::Maybe,
     }
 }
 
@@ -141,22 +141,21 @@ fn needs_of(criterion: &Criterion) -> Needs {
 
 /// How much of a resource a decision for this requester may need. Rules that are of others, or of another purpose or time,
 /// do not count: they match nothing of what this one asks for.
-pub(super) fn needs(program: &Program, requester: &Requester, settings: &Settings) -> Needs {
+pub(super) fn needs(compiled: &CompiledConsent, requester: &Requester, settings: &Settings) -> Needs {
     let nothing = DataFacts::default();
     let may_match = |rule: &Rule| {
-        rule.criteria
-            .iter()
-            .filter(|criterion| criterion.is_of_requester())
-            .all(|criterion| matches(criterion, rule.effect, &nothing, requester, settings) != Answer::No)
+        rule.criteria.iter().filter(|criterion| criterion.is_of_requester()).all(|criterion| {
+            matches(criterion, rule.effect, &nothing, requester, settings) != CriterionMatch::No
+        })
     };
-    let rules = program.readings.iter().flatten().filter(|rule| may_match(rule));
+    let rules = compiled.readings.iter().flatten().filter(|rule| may_match(rule));
     rules.flat_map(|rule| &rule.criteria).map(needs_of).max().unwrap_or(Needs::Type)
 }
 
-fn recipient(actor: &Actor, requester: &Requester) -> Answer {
+fn recipient(actor: &Actor, requester: &Requester) -> CriterionMatch {
     let named = actor.reference.as_ref();
     if named.is_some_and(|reference| requester.actors.contains(reference)) {
-        return Answer::Yes;
+        return CriterionMatch::Yes;
     }
     let of_directory = named.and_then(|reference| requester.directory.get(reference)).into_iter().flatten();
     if actor
@@ -165,16 +164,16 @@ fn recipient(actor: &Actor, requester: &Requester) -> Answer {
         .chain(of_directory)
         .any(|identifier| requester.identifiers.contains(identifier))
     {
-        return Answer::Yes;
+        return CriterionMatch::Yes;
     }
     if named.is_some_and(|reference| requester.unresolved.contains(reference)) {
-        Answer::Maybe
+        CriterionMatch::Maybe
     } else {
-        Answer::No
+        CriterionMatch::No
     }
 }
 
-fn data_actor(actor: &Actor, data: &DataFacts) -> Answer {
+fn data_actor(actor: &Actor, data: &DataFacts) -> CriterionMatch {
     let reference = actor.reference.as_deref().unwrap_or_default();
     let is_custodian = data.custodians.contains(reference);
     let (known, empty) = if actor.role == "CST" {
@@ -186,18 +185,18 @@ fn data_actor(actor: &Actor, data: &DataFacts) -> Answer {
         )
     };
     if known {
-        Answer::Yes
+        CriterionMatch::Yes
     } else if empty {
-        Answer::Maybe
+        CriterionMatch::Maybe
     } else {
-        Answer::No
+        CriterionMatch::No
     }
 }
 
 /// Break-glass is covered only where it is named, never by a broader purpose.
-fn purpose(purposes: &[Code], effect: Effect, requester: &Requester, settings: &Settings) -> Answer {
+fn purpose(purposes: &[Code], effect: Effect, requester: &Requester, settings: &Settings) -> CriterionMatch {
     if requester.purposes.is_empty() {
-        return Answer::Maybe;
+        return CriterionMatch::Maybe;
     }
     let break_glass = Code::purpose("BTG");
     let covered = |asserted: &Code| {
@@ -213,56 +212,58 @@ fn purpose(purposes: &[Code], effect: Effect, requester: &Requester, settings: &
     }
 }
 
-fn of_label(label: &Code, effect: Effect, data: &DataFacts) -> Answer {
+fn of_label(label: &Code, effect: Effect, data: &DataFacts) -> CriterionMatch {
     if label.system == CodeSystem::Confidentiality {
-        let Some(rank) = confidentiality_rank(&label.code) else { return Answer::No };
+        let Some(rank) = confidentiality_rank(&label.code) else { return CriterionMatch::No };
         return yes_if(match effect {
             Effect::Permit => data.confidentiality <= rank,
             Effect::Deny => data.confidentiality >= rank,
         });
     }
     if data.labels.iter().any(|own| own.is_within(label)) {
-        Answer::Yes
+        CriterionMatch::Yes
     } else if data.labels.iter().any(|own| label.is_within(own)) {
-        Answer::Maybe
+        CriterionMatch::Maybe
     } else {
-        Answer::No
+        CriterionMatch::No
     }
 }
 
-fn of_class(class: &Code, data: &DataFacts) -> Answer {
+fn of_class(class: &Code, data: &DataFacts) -> CriterionMatch {
     match &class.system {
         CodeSystem::ResourceType => yes_if(class.code == data.type_name),
         CodeSystem::Mime => yes_if(data.mime_types.contains(&class.code)),
         _ if class.code.contains("/StructureDefinition/") => yes_if(data.profiles.contains(&class.code)),
-        CodeSystem::Other(url) if data.profiles.contains(&format!("{url}/{}", class.code)) => Answer::Yes,
-        _ if data.profiles.contains(&class.code) => Answer::Yes,
-        _ => Answer::Maybe,
+        CodeSystem::Other(url) if data.profiles.contains(&format!("{url}/{}", class.code)) => {
+            CriterionMatch::Yes
+        }
+        _ if data.profiles.contains(&class.code) => CriterionMatch::Yes,
+        _ => CriterionMatch::Maybe,
     }
 }
 
-fn data_period(period: Interval, effect: Effect, data: &DataFacts) -> Answer {
+fn data_period(period: Interval, effect: Effect, data: &DataFacts) -> CriterionMatch {
     if data.type_name == "Patient" {
         // Who the data are about has no clinical date: a window on the data does not hide the person.
         return yes_if(effect == Effect::Permit);
     }
     match data.when {
-        None => Answer::Maybe,
-        Some(when) if !period.overlaps(when) => Answer::No,
-        Some(when) if period.contains(when) => Answer::Yes,
-        Some(_) => Answer::Maybe,
+        None => CriterionMatch::Maybe,
+        Some(when) if !period.overlaps(when) => CriterionMatch::No,
+        Some(when) if period.contains(when) => CriterionMatch::Yes,
+        Some(_) => CriterionMatch::Maybe,
     }
 }
 
-fn instance(meaning: &str, reference: &str, data: &DataFacts) -> Answer {
+fn instance(meaning: &str, reference: &str, data: &DataFacts) -> CriterionMatch {
     let itself = data.reference == reference;
     match meaning {
         "instance" => yes_if(itself),
-        "authoredby" if data.authors.contains(reference) => Answer::Yes,
-        "authoredby" if data.authors.is_empty() => Answer::Maybe,
+        "authoredby" if data.authors.contains(reference) => CriterionMatch::Yes,
+        "authoredby" if data.authors.is_empty() => CriterionMatch::Maybe,
         "dependents" => yes_if(itself || data.outgoing.contains(reference)),
         "related" => yes_if(itself || data.outgoing.contains(reference) || data.incoming.contains(reference)),
-        _ => Answer::No,
+        _ => CriterionMatch::No,
     }
 }
 

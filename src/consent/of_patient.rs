@@ -7,8 +7,8 @@ use crate::model::{Node, parse};
 use crate::search::{Everything, Filter, search_params};
 use crate::store::{Report, Search, StoreError, Stored, View, Way};
 
+use super::compiled_consent::{CompiledConsent, compile};
 use super::lens::Lens;
-use super::program::{Program, compile};
 use super::stored::{load, reference_at};
 
 /// A person has no more files than this: a Patient whose links would join more is refused when it is written. What is stored is
@@ -21,43 +21,47 @@ const POLICIES_MAX: usize = 10_000;
 impl Lens<'_> {
     /// The Consents of a patient (`Patient/id`), compiled once for all requests until one is written. Of those of
     /// files that were merged with this one the denials count: what is denied under either number is denied for both.
-    pub(super) fn programs(&self, owner: &str) -> Result<Arc<Vec<Program>>, StoreError> {
+    pub(super) fn consents(&self, owner: &str) -> Result<Arc<Vec<CompiledConsent>>, StoreError> {
         let stored = self.stored_programs(owner)?;
         let Some(supposed) = &self.supposed else { return Ok(stored) };
-        let mut programs: Vec<Program> =
-            stored.iter().filter(|program| program.id != supposed.id).cloned().collect();
+        let mut consents: Vec<CompiledConsent> =
+            stored.iter().filter(|compiled| compiled.id != supposed.id).cloned().collect();
         if let Some(patient) = &supposed.patient
             && self.files_of_person(owner)?.contains(patient)
         {
             let denies_only = patient != owner;
-            programs.push(Program { patient: Some(owner.to_owned()), denies_only, ..supposed.clone() });
+            consents.push(CompiledConsent {
+                patient: Some(owner.to_owned()),
+                denies_only,
+                ..supposed.clone()
+            });
         }
-        Ok(Arc::new(programs))
+        Ok(Arc::new(consents))
     }
 
-    fn stored_programs(&self, owner: &str) -> Result<Arc<Vec<Program>>, StoreError> {
-        if let Some(known) = self.programs.get(owner) {
+    fn stored_programs(&self, owner: &str) -> Result<Arc<Vec<CompiledConsent>>, StoreError> {
+        if let Some(known) = self.cache.get(owner) {
             return Ok(known);
         }
-        let mut programs = Vec::new();
+        let mut consents = Vec::new();
         let files = self.files_of_person(owner)?;
         for patient in &files {
             for stored in self.referring("Consent", "patient", patient)? {
                 let tree = self.tree(&stored)?;
-                let program = compile(tree.root());
+                let compiled = compile(tree.root());
                 let denies_only = patient != owner;
-                programs.push(Program { patient: Some(owner.to_owned()), denies_only, ..program });
+                consents.push(CompiledConsent { patient: Some(owner.to_owned()), denies_only, ..compiled });
             }
         }
-        programs.extend(self.policies()?.iter().cloned());
-        let programs = Arc::new(programs);
-        self.programs.insert(owner, files, &programs);
-        Ok(programs)
+        consents.extend(self.policies()?.iter().cloned());
+        let consents = Arc::new(consents);
+        self.cache.insert(owner, files, &consents);
+        Ok(consents)
     }
 
     /// The Consents that name no patient: policies of the house, written by administrators.
-    fn policies(&self) -> Result<Arc<Vec<Program>>, StoreError> {
-        self.programs.policies(|| {
+    fn policies(&self) -> Result<Arc<Vec<CompiledConsent>>, StoreError> {
+        self.cache.policies(|| {
             let found =
                 r4().resource("Consent").and_then(|def| Some((def, search_params().find(def, "patient")?)));
             let Some((def, param)) = found else { return Ok(Vec::new()) };
@@ -65,7 +69,7 @@ impl Lens<'_> {
             let (filter, report) = (Filter::missing(param), Report::default());
             let rows =
                 Search::new(&view, def, &filter, &[], &report)?.page(None, Way::Onward, POLICIES_MAX)?;
-            let mut programs = Vec::new();
+            let mut consents = Vec::new();
             for row in rows {
                 let Some(current) = self.repository.current_of_row(row)?.filter(|current| !current.deleted)
                 else {
@@ -73,10 +77,10 @@ impl Lens<'_> {
                 };
                 let tree = self.tree(&self.repository.newest(&current)?)?;
                 if tree.root().get("patient").is_none() {
-                    programs.push(compile(tree.root()));
+                    consents.push(compile(tree.root()));
                 }
             }
-            Ok(programs)
+            Ok(consents)
         })
     }
 
@@ -84,8 +88,8 @@ impl Lens<'_> {
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
-    pub fn consents_of(&self, patient: &str) -> Result<Vec<Program>, StoreError> {
-        Ok(self.programs(patient)?.to_vec())
+    pub fn consents_of(&self, patient: &str) -> Result<Vec<CompiledConsent>, StoreError> {
+        Ok(self.consents(patient)?.to_vec())
     }
 
     /// How many files are one person's once a Patient is written with its links.

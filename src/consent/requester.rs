@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::Millis;
 
 use super::codes::Code;
-use super::program::{Criterion, Effect, Rule};
+use super::compiled_consent::{Criterion, Effect, Rule};
 
 /// Which rules of Consents count for what is done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -11,11 +11,11 @@ use super::codes::Code;
 use super::data::DataFacts;
 use super::decision::{Basis, Decision};
 use super::disclosed::{Disclosed, Shown};
+use super::high_water_mark::HighWaterMark;
 use super::ladder::Known;
-use super::later_labels::Later;
 use super::lens::{Lens, Target};
-use super::masking::{Accompaniment, Named, accompanied, masked, telling_references};
 use super::obligations::of_data;
+use super::reference_masking::{NamedTarget, Redisclosure, accompanied, masked, telling_references};
 use super::release::Release;
 use super::requester::Requester;
 use super::stored::load;
@@ -26,7 +26,7 @@ impl Lens<'_> {
     /// # Errors
     /// [`StoreError`] if the disk fails.
     pub fn show(&self, stored: &Stored, version_id: &str) -> Result<Option<Disclosed>, StoreError> {
-        self.show_before(stored, version_id, &mut Later::default())
+        self.show_before(stored, version_id, &mut HighWaterMark::default())
     }
 
     /// Shows it to whom a scope with one of these letters reaches it, whatever the interaction is.
@@ -39,7 +39,7 @@ impl Lens<'_> {
         stored: &Stored,
         version_id: &str,
     ) -> Result<Option<Disclosed>, StoreError> {
-        self.show_before_to(letters, stored, version_id, &mut Later::default())
+        self.show_before_to(letters, stored, version_id, &mut HighWaterMark::default())
     }
 
     /// Shows the newest version of a row, by its facts where they are enough.
@@ -96,7 +96,7 @@ impl Lens<'_> {
             None => None,
         };
         let corrupt = || StoreError::Corrupt("a text that was shown".to_owned());
-        accompanied(text, &Accompaniment { consent, scope, form }).ok_or_else(corrupt)
+        accompanied(text, &Redisclosure { consent, scope, form }).ok_or_else(corrupt)
     }
 
     /// The text of a version, in which references to what is not shown tell nothing of it; `None` if nothing is left out.
@@ -114,7 +114,7 @@ impl Lens<'_> {
         let telling = match self.telling.get(&version) {
             Some(known) => known,
             None => {
-                let telling: Arc<[Named]> = telling_references(self.tree(stored)?.root()).into();
+                let telling: Arc<[NamedTarget]> = telling_references(self.tree(stored)?.root()).into();
                 self.telling.insert(version, telling.clone());
                 telling
             }
@@ -128,13 +128,13 @@ impl Lens<'_> {
     }
 
     /// The references that tell of what is not shown.
-    pub(super) fn hidden_targets(&self, resource: Node<'_>) -> Result<Vec<Named>, StoreError> {
+    pub(super) fn hidden_targets(&self, resource: Node<'_>) -> Result<Vec<NamedTarget>, StoreError> {
         self.hidden_of(&telling_references(resource))
     }
 
     /// Those of these references that the party must not be told of. CHOICE: the own organization is shown a reference to what
     /// is not here as it was written, and can thereby tell it from one to what is hidden; for others both are masked.
-    fn hidden_of(&self, telling: &[Named]) -> Result<Vec<Named>, StoreError> {
+    fn hidden_of(&self, telling: &[NamedTarget]) -> Result<Vec<NamedTarget>, StoreError> {
         let mut hidden = Vec::new();
         for named in telling {
             match self.target(named)? {
@@ -147,7 +147,7 @@ impl Lens<'_> {
     }
 
     /// What a reference leads to.
-    fn target(&self, named: &Named) -> Result<Target, StoreError> {
+    fn target(&self, named: &NamedTarget) -> Result<Target, StoreError> {
         let lock = || self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = lock().get(named) {
             return Ok(*known);

@@ -3,12 +3,12 @@ use crate::auth::{Recording, Role, Writes};
 use crate::model::Node;
 use crate::store::StoreError;
 
+use super::compiled_consent::{Criterion, Effect, compile};
 use super::data::DataFacts;
 use super::decision::Basis;
 use super::identities::{Membership, membership};
 use super::lens::Lens;
-use super::matching::{Answer, matches};
-use super::program::{Criterion, Effect, compile};
+use super::matching::{CriterionMatch, matches};
 use super::requester::{Counting, Requester};
 
 /// What feeds identities and subjects of decisions is written by those of the own staff who keep it.
@@ -109,21 +109,21 @@ impl Lens<'_> {
         somebody: &Requester,
         effect: Option<Effect>,
     ) -> Result<bool, StoreError> {
-        let program = compile(consent);
-        let owner = program.patient.clone().unwrap_or_default();
+        let compiled = compile(consent);
+        let owner = compiled.patient.clone().unwrap_or_default();
         let mut known = somebody.clone();
-        for team in &program.teams {
+        for team in &compiled.teams {
             if membership(&self.repository, team, &owner, somebody)? == Membership::Member {
                 known.actors.insert(team.clone());
             }
         }
         let nothing = DataFacts::default();
-        let mut rules = program.readings.iter().flatten();
+        let mut rules = compiled.readings.iter().flatten();
         Ok(rules.any(|rule| {
             let names = |criterion: &Criterion| {
                 matches!(criterion.known(), Criterion::Actor(_))
                     && matches(criterion.known(), rule.effect, &nothing, &known, &self.settings)
-                        == Answer::Yes
+                        == CriterionMatch::Yes
             };
             effect.is_none_or(|effect| rule.effect == effect) && rule.criteria.iter().any(names)
         }))

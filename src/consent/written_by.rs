@@ -6,8 +6,8 @@ use crate::store::{Fingerprint, StoreError, Stored, Writer};
 
 use super::data::DataFacts;
 use super::lens::{Lens, Target};
-use super::masking::Named;
 use super::naming::binaries_named;
+use super::reference_masking::NamedTarget;
 
 impl Lens<'_> {
     /// What the party is known by to be the writer of a version, where references of that version may be masked for it: always for
@@ -25,7 +25,7 @@ impl Lens<'_> {
         }
         let mut sees_binaries = true;
         for binary in binaries_named(resource) {
-            sees_binaries &= self.look_for(&Named::Resource(binary))? == Target::Shown;
+            sees_binaries &= self.look_for(&NamedTarget::Resource(binary))? == Target::Shown;
         }
         let confined_to = is_confined.then(|| self.house());
         Ok(Some(Writer { fingerprint: self.fingerprint(), sees_binaries, confined_to }))
@@ -38,7 +38,7 @@ impl Lens<'_> {
             return Ok(false);
         }
         for reference in DataFacts::of(resource).outgoing {
-            match self.look_for(&Named::Resource(reference))? {
+            match self.look_for(&NamedTarget::Resource(reference))? {
                 Target::Shown => {}
                 Target::Absent if self.is_own() => {}
                 Target::Absent | Target::Hidden => return Ok(true),

@@ -50,7 +50,7 @@ pub fn apply_patch(resource: &str, parameters: Node<'_>, now: Temporal) -> Resul
 
 /// A step from a value to one inside it.
 #[derive(Clone, Debug, PartialEq)]
-enum Step {
+enum PathStep {
     Key(String),
     Index(usize),
 }
@@ -91,9 +91,9 @@ fn apply_one(text: &str, operation: Node<'_>, limits: (Temporal, u64)) -> Result
 /// What a path selects: elements, and the list that they stand in.
 struct Target<'t> {
     /// The first two: one is what there is to be, the second tells that there are more.
-    found: Vec<(Element<'t>, Vec<Step>)>,
+    found: Vec<(Element<'t>, Vec<PathStep>)>,
     /// Where the last step of the path would stand if it selected something: its parent and its name.
-    absent: Option<(Element<'t>, Vec<Step>, String)>,
+    absent: Option<(Element<'t>, Vec<PathStep>, String)>,
 }
 
 impl<'t> Target<'t> {
@@ -104,7 +104,7 @@ impl<'t> Target<'t> {
     ) -> Result<Self, String> {
         let root = Element::resource(tree.root()).ok_or("the document is no resource of R4")?;
         let environment = Environment { steps_max, ..Environment::of(root, now) };
-        let select = |expression: &Expression| -> Result<Vec<(Element<'t>, Vec<Step>)>, String> {
+        let select = |expression: &Expression| -> Result<Vec<(Element<'t>, Vec<PathStep>)>, String> {
             let elements = expression.elements(&environment, root).map_err(|error| error.to_string())?;
             let placed = |element| Some((element, steps_to(tree, element)?));
             Ok(elements.into_iter().filter_map(placed).take(2).collect())
@@ -122,7 +122,7 @@ impl<'t> Target<'t> {
         Ok(Self { found, absent })
     }
 
-    fn single(&self) -> Result<&(Element<'t>, Vec<Step>), String> {
+    fn single(&self) -> Result<&(Element<'t>, Vec<PathStep>), String> {
         match self.found.as_slice() {
             [one] => Ok(one),
             [] => Err("the path selects nothing".to_owned()),
@@ -151,7 +151,7 @@ impl<'t> Target<'t> {
     }
 
     /// The list that the selected elements stand in, or would stand in.
-    fn list(&self) -> Result<(Vec<Step>, &'static TypeDef, String), String> {
+    fn list(&self) -> Result<(Vec<PathStep>, &'static TypeDef, String), String> {
         if let Some((parent, steps, name)) = &self.absent {
             return Ok((steps.clone(), parent.def, name.clone()));
         }
@@ -159,11 +159,11 @@ impl<'t> Target<'t> {
             return Err("the path selects nothing".to_owned());
         };
         let mut steps = steps.clone();
-        if !matches!(steps.pop(), Some(Step::Index(_))) {
+        if !matches!(steps.pop(), Some(PathStep::Index(_))) {
             return Err("the path selects no list".to_owned());
         }
         match steps.pop() {
-            Some(Step::Key(key)) => Ok((steps, element.def, key)),
+            Some(PathStep::Key(key)) => Ok((steps, element.def, key)),
             _ => Err("the path selects no list".to_owned()),
         }
     }
@@ -192,7 +192,7 @@ impl<'t> Target<'t> {
             return Ok(());
         }
         // A primitive that so far had extensions only: it stands under `_name`, its value nowhere.
-        let Some((Step::Key(key), parent)) = steps.split_last() else {
+        let Some((PathStep::Key(key), parent)) = steps.split_last() else {
             return Err("the path selects nothing".into());
         };
         let object = at(json, parent).and_then(Json::as_object_mut).ok_or("the path selects nothing")?;
@@ -211,7 +211,7 @@ impl<'t> Target<'t> {
 
     fn reorder(&self, json: &mut Json, source: usize, destination: usize) -> Result<(), String> {
         let (mut steps, _, key) = self.list()?;
-        steps.push(Step::Key(key));
+        steps.push(PathStep::Key(key));
         let list = at(json, &steps).and_then(Json::as_array_mut).ok_or("the path selects no list")?;
         if source >= list.len() || destination >= list.len() {
             return Err(format!("the list has {} items", list.len()));
@@ -223,7 +223,7 @@ impl<'t> Target<'t> {
 }
 
 /// The way from the root to an element, as keys and indexes of the JSON.
-fn steps_to(tree: &Tree, element: Element<'_>) -> Option<Vec<Step>> {
+fn steps_to(tree: &Tree, element: Element<'_>) -> Option<Vec<PathStep>> {
     let wanted = element.node.or(element.sibling)?.index();
     let mut steps = Vec::new();
     let mut at = tree.root();
@@ -231,32 +231,32 @@ fn steps_to(tree: &Tree, element: Element<'_>) -> Option<Vec<Step>> {
         let (child, number) =
             at.children().zip(0..).take_while(|(child, _)| child.index() <= wanted).last()?;
         steps.push(match at.kind() {
-            JsonKind::Array => Step::Index(number),
-            _ => Step::Key(child.key().trim_start_matches('_').to_owned()),
+            JsonKind::Array => PathStep::Index(number),
+            _ => PathStep::Key(child.key().trim_start_matches('_').to_owned()),
         });
         at = child;
     }
     Some(steps)
 }
 
-fn at<'j>(json: &'j mut Json, steps: &[Step]) -> Option<&'j mut Json> {
+fn at<'j>(json: &'j mut Json, steps: &[PathStep]) -> Option<&'j mut Json> {
     steps.iter().try_fold(json, |json, step| match step {
-        Step::Key(key) => json.get_mut(key),
-        Step::Index(index) => json.get_mut(index),
+        PathStep::Key(key) => json.get_mut(key),
+        PathStep::Index(index) => json.get_mut(index),
     })
 }
 
 /// Takes the value at the place out, with the extensions of a primitive, and with it whatever it leaves empty.
-fn remove(json: &mut Json, steps: &[Step]) {
+fn remove(json: &mut Json, steps: &[PathStep]) {
     let Some((last, parent)) = steps.split_last() else { return };
     match (last, at(json, parent)) {
-        (Step::Key(key), Some(Json::Object(object))) => {
+        (PathStep::Key(key), Some(Json::Object(object))) => {
             object.shift_remove(key);
             object.shift_remove(&format!("_{key}"));
         }
-        (Step::Index(index), Some(Json::Array(list))) if *index < list.len() => {
+        (PathStep::Index(index), Some(Json::Array(list))) if *index < list.len() => {
             list.remove(*index);
-            if let Some((Step::Key(key), above)) = parent.split_last()
+            if let Some((PathStep::Key(key), above)) = parent.split_last()
                 && let Some(Json::Array(siblings)) =
                     at(json, above).and_then(|json| json.get_mut(format!("_{key}")))
                 && *index < siblings.len()

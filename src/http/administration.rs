@@ -14,7 +14,7 @@ use crate::operations::Engine;
 use crate::store::{Sequence, StoreError};
 
 use super::app::{App, Task};
-use super::asker::{Stopped, administrator, by_own_key, on_record, party, recorded, refused};
+use super::authentication::{NotAdmitted, administrator, by_own_key, on_record, party, recorded, refused};
 
 /// The routes of administration; a method that a path does not have is refused like anything else, on record.
 pub(super) fn routes() -> Router<App> {
@@ -28,7 +28,7 @@ pub(super) fn routes() -> Router<App> {
 }
 
 /// Refuses a method that a path of administration does not have.
-pub(super) async fn no_such_method(State(engine): State<Arc<Engine>>, request: WireRequest) -> Stopped {
+pub(super) async fn no_such_method(State(engine): State<Arc<Engine>>, request: WireRequest) -> NotAdmitted {
     let line = format!("{} {}", request.method(), request.uri().path());
     let headers = request.headers().clone();
     // What the request holds besides is not needed, and its body must not be kept across the wait.
@@ -54,13 +54,13 @@ async fn metrics(State(app): State<App>, headers: HeaderMap) -> Response<WireBod
     }
 }
 
-async fn daily(engine: &Arc<Engine>, party: &Arc<Party>, line: &'static str) -> Result<(), Stopped> {
+async fn daily(engine: &Arc<Engine>, party: &Arc<Party>, line: &'static str) -> Result<(), NotAdmitted> {
     let (engine, party) = (engine.clone(), party.clone());
     recorded(move || engine.record_daily(&party, line, StatusCode::OK.as_u16())).await
 }
 
 /// How far the indexing is, as JSON.
-async fn indexing(State(app): State<App>, headers: HeaderMap) -> Result<String, Stopped> {
+async fn indexing(State(app): State<App>, headers: HeaderMap) -> Result<String, NotAdmitted> {
     const LINE: &str = "GET /admin/reindex";
     let party = administrator(&app.engine, &headers, LINE).await?;
     // Who waits for its end asks every second.
@@ -69,7 +69,7 @@ async fn indexing(State(app): State<App>, headers: HeaderMap) -> Result<String, 
 }
 
 /// Has everything indexed anew while the server goes on serving.
-async fn index_anew(State(app): State<App>, headers: HeaderMap) -> Result<StatusCode, Stopped> {
+async fn index_anew(State(app): State<App>, headers: HeaderMap) -> Result<StatusCode, NotAdmitted> {
     let line = "POST /admin/reindex";
     let party = administrator(&app.engine, &headers, line).await?;
     app.engine.index.ask_for_all();
@@ -98,14 +98,14 @@ async fn journal(
     State(app): State<App>,
     Path(after): Path<String>,
     headers: HeaderMap,
-) -> Result<Response<WireBody>, Stopped> {
+) -> Result<Response<WireBody>, NotAdmitted> {
     const LINE: &str = "GET /admin/journal";
     let engine = &app.engine;
     let Some(standby) = by_own_key(engine, &headers).filter(|party| party.scopes.has(FOLLOW_SCOPE)) else {
         let why = (StatusCode::FORBIDDEN, "the journal is for a standby that has the server's keys");
         return Err(match party(engine, &headers, None).await {
             Ok(party) => refused(engine, &party, LINE.to_owned(), why).await,
-            Err(_) => Stopped::unknown(why.0, why.1),
+            Err(_) => NotAdmitted::unknown(why.0, why.1),
         });
     };
     let Ok(after) = after.parse::<u64>() else {
@@ -121,7 +121,7 @@ async fn journal(
     } else {
         daily(engine, &standby, LINE).await?;
     }
-    let failed = |status, message| Err(Stopped::known(status, message));
+    let failed = |status, message| Err(NotAdmitted::known(status, message));
     match tokio::task::spawn_blocking(move || task(Sequence(after))).await {
         Ok(Ok(Some(bytes))) => Ok(([(CONTENT_TYPE, "application/octet-stream")], bytes).into_response()),
         Ok(Ok(None)) => Ok(StatusCode::NO_CONTENT.into_response()),
@@ -150,7 +150,7 @@ async fn done_and_recorded(
     headers: &HeaderMap,
     task: Option<Task>,
     what: &str,
-) -> Result<Response<WireBody>, Stopped> {
+) -> Result<Response<WireBody>, NotAdmitted> {
     let line = format!("POST /admin/{what}");
     let party = administrator(&app.engine, headers, &line).await?;
     let Some(task) = task else {

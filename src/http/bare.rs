@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 
 /// An answer that is given again and again.
 #[derive(Clone, Debug)]
-pub struct Answered {
+pub struct PreparedResponse {
     pub status: u16,
     pub content_type: String,
     pub body: Bytes,
@@ -36,7 +36,7 @@ impl Drop for Bare {
 ///
 /// # Errors
 /// If there is no port.
-pub fn bare(answered: Answered) -> io::Result<Bare> {
+pub fn bare(answered: PreparedResponse) -> io::Result<Bare> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
     listener.set_nonblocking(true)?;

@@ -42,12 +42,12 @@ const ENDING_MAX: Duration = Duration::from_secs(30);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A bound socket, with TLS or without.
-pub struct Listening {
+pub struct Listener {
     socket: TcpListener,
     tls: Option<Arc<ServerConfig>>,
 }
 
-impl Listening {
+impl Listener {
     /// Binds an address; port 0 lets the system choose one.
     ///
     /// # Errors
@@ -83,8 +83,8 @@ impl Default for Patience {
 }
 
 /// Serves until `end` resolves; what was accepted by then is finished, if it takes no longer than 30 seconds.
-pub async fn serve(listening: Listening, router: Router, patience: Patience, end: impl Future<Output = ()>) {
-    let Listening { socket, tls } = listening;
+pub async fn serve(listening: Listener, router: Router, patience: Patience, end: impl Future<Output = ()>) {
+    let Listener { socket, tls } = listening;
     let server = Arc::new(Server {
         router,
         tls: tls.map(TlsAcceptor::from),

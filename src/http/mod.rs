@@ -3,7 +3,7 @@
 
 mod administration;
 mod app;
-mod asker;
+mod authentication;
 mod bare;
 mod binary;
 mod listen;
@@ -23,8 +23,8 @@ mod welcome;
 pub use administration::FOLLOW_SCOPE;
 pub use app::Limits;
 pub use app::{CommittedAfter, Task, Tasks};
-pub use bare::{Answered, Bare, bare};
-pub use listen::{Listening, Patience, serve};
+pub use bare::{Bare, PreparedResponse, bare};
+pub use listen::{Listener, Patience, serve};
 pub use observe::{Figures, Observed, SPANS};
 pub use service::{router, watching};
 pub use tls::{tls_from_files, tls_self_signed};

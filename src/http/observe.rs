@@ -93,7 +93,7 @@ impl Observed {
             seconds.clone(),
         );
         registry.register("http_requests_in_flight", "Requests that are being answered", in_flight.clone());
-        registry.register_collector(Box::new(Asked(figures)));
+        registry.register_collector(Box::new(MomentFigures(figures)));
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let begun = u64::try_from(since.as_millis()).unwrap_or(0);
         Self { registry, requests, seconds, in_flight, begun, next: AtomicU64::new(0), slow }
@@ -145,15 +145,15 @@ impl Observed {
 }
 
 /// Figures of the moment at which somebody looks.
-struct Asked(Figures);
+struct MomentFigures(Figures);
 
-impl fmt::Debug for Asked {
+impl fmt::Debug for MomentFigures {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Asked")
+        formatter.write_str("MomentFigures")
     }
 }
 
-impl Collector for Asked {
+impl Collector for MomentFigures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         for Figure { name, help, value } in (self.0)() {
             let gauge = ConstGauge::new(value);

@@ -17,7 +17,7 @@ use super::observe::Label;
 
 /// How the request wants to be answered.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Manner {
+pub(super) struct ResponseFormat {
     pub(super) format: Format,
     /// HEAD: everything but the body.
     pub(super) without_body: bool,
@@ -29,7 +29,7 @@ pub(super) struct Manner {
     pub(super) label: Label,
 }
 
-pub(super) fn answer(answer: &Answer, manner: &Manner) -> Response<WireBody> {
+pub(super) fn answer(answer: &Answer, manner: &ResponseFormat) -> Response<WireBody> {
     let mut response = text(answer.kind.status(), answer.body.json(), manner);
     let headers = response.headers_mut();
     if let Some(version) = &answer.version_id {
@@ -44,7 +44,7 @@ pub(super) fn answer(answer: &Answer, manner: &Manner) -> Response<WireBody> {
     response
 }
 
-pub(super) fn refusal(refusal: &Refusal, manner: &Manner) -> Response<WireBody> {
+pub(super) fn refusal(refusal: &Refusal, manner: &ResponseFormat) -> Response<WireBody> {
     let status = refusal.kind.status();
     let mut response = text(status, Some(&refusal.outcome.to_json()), manner);
     let headers = response.headers_mut();
@@ -70,7 +70,7 @@ pub(super) fn with_allow(mut response: Response<WireBody>, methods: &[&str]) -> 
 }
 
 /// An empty answer that names the methods of a path; to a browser that asks before it sends, what it may send.
-pub(super) fn options(methods: &[&str], manner: &Manner) -> Response<WireBody> {
+pub(super) fn options(methods: &[&str], manner: &ResponseFormat) -> Response<WireBody> {
     let mut response = with_allow(text(204, None, manner), methods);
     let headers = response.headers_mut();
     set(headers, ACCESS_CONTROL_ALLOW_METHODS, &methods.join(", "));
@@ -84,7 +84,7 @@ pub(super) fn options(methods: &[&str], manner: &Manner) -> Response<WireBody> {
 const SENT_HEADERS: &str = "Accept, Authorization, Content-Type, If-Match, If-Modified-Since, If-None-Exist, If-None-Match, If-Unmodified-Since, Prefer, X-Provenance, X-Request-Id";
 const SEEN_HEADERS: &str = "Content-Location, ETag, Last-Modified, Location, X-Request-Id";
 
-fn text(status: u16, json: Option<&str>, manner: &Manner) -> Response<WireBody> {
+fn text(status: u16, json: Option<&str>, manner: &ResponseFormat) -> Response<WireBody> {
     let mut status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let body = match (json, manner.format) {
         (Some(json), Format::Json) if manner.pretty => Some(as_pretty(json)),

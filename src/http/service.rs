@@ -24,16 +24,16 @@ use crate::operations::{
 
 use super::administration;
 use super::app::{App, Limits, Tasks};
-use super::asker::party;
+use super::authentication::party;
 use super::listen::{address, shown};
-use super::negotiate::{self, Content, Format};
+use super::negotiate::{Content, Format, self};
 use super::oauth;
 use super::observe::{Label, Observed, observe};
 use super::packed;
 use super::payload::{few_enough, read, refuse};
-use super::respond::{self, Manner};
+use super::respond::{ResponseFormat, self};
 use super::same_origin::guard;
-use super::unknown::{self, on_record};
+use super::unknown::{on_record, self};
 use super::welcome;
 use super::{binary, printed};
 
@@ -91,12 +91,15 @@ async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
 
 async fn handle(State(app): State<App>, request: WireRequest) -> Response<WireBody> {
     if welcome::is_asked_for(request.method(), request.uri(), request.headers()) {
-        return welcome::answer(app.engine.desk().base_url());
+        return welcome::answer(app.engine.authorization().base_url());
     }
     let request_id = request.headers().get("x-request-id").and_then(|value| value.to_str().ok());
     let request_id = request_id.unwrap_or_default().to_owned();
-    let mut manner =
-        Manner { request_id, without_body: request.method() == Method::HEAD, ..Manner::default() };
+    let mut manner = ResponseFormat {
+        request_id,
+        without_body: request.method() == Method::HEAD,
+        ..ResponseFormat::default()
+    };
     manner.has_token = request.headers().contains_key(AUTHORIZATION);
     let answer = answer(&app, request, &mut manner).await;
     let mut response = answer.unwrap_or_else(|refusal| {
@@ -109,7 +112,11 @@ async fn handle(State(app): State<App>, request: WireRequest) -> Response<WireBo
 
 /// The order of work of every request: path and method, who asks, what it wants back, the body; then the engine. What a known
 /// party is refused is on record, wherever that happens.
-async fn answer(app: &App, request: WireRequest, manner: &mut Manner) -> Result<Response<WireBody>, Refusal> {
+async fn answer(
+    app: &App,
+    request: WireRequest,
+    manner: &mut ResponseFormat,
+) -> Result<Response<WireBody>, Refusal> {
     let (parts, body) = request.into_parts();
     let mut query = decode_pairs(parts.uri.query().unwrap_or_default());
     let format = query.iter().find(|(name, _)| name == "_format").map(|(_, value)| value.as_str());
@@ -253,7 +260,7 @@ async fn wait_for_the_grid(begun: Instant, grid: Duration) {
 }
 
 /// The answer to a known party that was refused something, which is on record.
-fn refused(refusal: &Refusal, path: &[String], manner: &Manner) -> Response<WireBody> {
+fn refused(refusal: &Refusal, path: &[String], manner: &ResponseFormat) -> Response<WireBody> {
     log_cause(refusal, manner);
     let mut response = respond::refusal(refusal, manner);
     if refusal.kind == RefusalKind::MethodNotAllowed {
@@ -263,7 +270,7 @@ fn refused(refusal: &Refusal, path: &[String], manner: &Manner) -> Response<Wire
 }
 
 /// Logs the words of the disk or the database, which the client is not told.
-fn log_cause(refusal: &Refusal, manner: &Manner) {
+fn log_cause(refusal: &Refusal, manner: &ResponseFormat) {
     if let Some(cause) = &refusal.outcome.internal {
         tracing::error!(request_id = manner.request_id, cause, "refused");
     }
@@ -308,7 +315,7 @@ async fn read_request(
 }
 
 /// Whether an answer is large and has to be turned into something else than it is.
-fn is_converted(answer: &Answer, manner: &Manner) -> bool {
+fn is_converted(answer: &Answer, manner: &ResponseFormat) -> bool {
     let is_large = answer.body.json().is_some_and(|json| json.len() > CONVERT_INLINE_BYTES_MAX);
     is_large && (manner.pretty || manner.format == Format::Xml)
 }

@@ -15,7 +15,7 @@ use super::listen::address;
 
 /// What a handler has done about the record of a refusal, as an extension of its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Noted {
+pub(super) enum RefusalRecord {
     /// It is on record, as that of a known party.
     OnRecord,
     /// It is to be counted, under the name that was said.
@@ -24,7 +24,7 @@ pub(super) enum Noted {
 
 /// The answer to a known party, on record.
 pub(super) fn on_record(mut response: Response<WireBody>) -> Response<WireBody> {
-    response.extensions_mut().insert(Noted::OnRecord);
+    response.extensions_mut().insert(RefusalRecord::OnRecord);
     response
 }
 
@@ -38,9 +38,9 @@ pub(super) async fn count(
     let has_token = request.headers().contains_key(AUTHORIZATION);
     let response = next.run(request).await;
     let status = response.status();
-    let (refused, name) = match response.extensions().get::<Noted>() {
-        Some(Noted::OnRecord) => return response,
-        Some(Noted::Counted(refused, name)) => (*refused, name.clone()),
+    let (refused, name) = match response.extensions().get::<RefusalRecord>() {
+        Some(RefusalRecord::OnRecord) => return response,
+        Some(RefusalRecord::Counted(refused, name)) => (*refused, name.clone()),
         None if status == StatusCode::UNAUTHORIZED && has_token => (Refused::AccessToken, None),
         None if status == StatusCode::UNAUTHORIZED => (Refused::NoToken, None),
         None if status.is_client_error() => (Refused::Request, None),

@@ -9,7 +9,7 @@ use crate::model::{IssueCode, Node};
 
 use super::answer::{Answer, Body, Kind, Refusal};
 use super::bundle_entry::Entry;
-use super::bundle_references::{Bundled, Meaning, Site, rewritten};
+use super::bundle_references::{BundleReferences, ReferenceMeaning, ReferenceSite, rewritten};
 use super::context::Context;
 use super::own_base::OwnBase;
 use super::request::{Headers, Preference, Request, Verb};
@@ -29,7 +29,7 @@ pub(super) fn batch(
         .flatten()
         .filter_map(|entry| Some((entry.full_url?.to_owned(), put_target(entry)?)))
         .collect();
-    let bundled = Bundled { by_full_url: &by_full_url, own: OwnBase::of(&context.options.base_url) };
+    let bundled = BundleReferences { by_full_url: &by_full_url, own: OwnBase::of(&context.options.base_url) };
     let requests: Vec<Result<Request, Refusal>> =
         parsed.into_iter().map(|entry| request_of(&entry?, &bundled, headers)).collect();
     let unreadable = requests.iter().filter_map(|request| request.as_ref().err());
@@ -64,10 +64,14 @@ fn put_target(entry: &Entry<'_>) -> Option<String> {
 }
 
 /// The request of an entry, as if it had come alone.
-fn request_of(entry: &Entry<'_>, bundled: &Bundled<'_>, headers: &Headers) -> Result<Request, Refusal> {
-    let mut replace = |_: Site, text: &str, _: &str| match bundled.meaning(text, entry.full_url) {
-        Meaning::Text(text) => Some(text),
-        Meaning::AsWritten | Meaning::Conditional(_) | Meaning::UnknownUrn => None,
+fn request_of(
+    entry: &Entry<'_>,
+    bundled: &BundleReferences<'_>,
+    headers: &Headers,
+) -> Result<Request, Refusal> {
+    let mut replace = |_: ReferenceSite, text: &str, _: &str| match bundled.meaning(text, entry.full_url) {
+        ReferenceMeaning::Text(text) => Some(text),
+        ReferenceMeaning::AsWritten | ReferenceMeaning::Conditional(_) | ReferenceMeaning::UnknownUrn => None,
     };
     let text = entry.resource.map(|resource| rewritten(resource, &mut replace));
     let mut request = entry.request(text)?;

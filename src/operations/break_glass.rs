@@ -11,7 +11,7 @@ use crate::store::Draft;
 use super::answer::{Answer, Body, HoldsNobody, Kind, Public, Refusal, RefusalKind};
 use super::parameters::{Call, Parameters};
 use super::session::Session;
-use super::work::{Work, requester, task};
+use super::tasks::{StaffTask, requester, task};
 
 /// How long the glass stays broken, in seconds: with the minute that clocks may differ by, 15 minutes.
 const SECONDS: i64 = 14 * 60;
@@ -45,7 +45,7 @@ pub(super) fn break_glass(session: &Session<'_>, call: &Call<'_>) -> Result<Answ
         "reasonCode": {"text": reason},
         "requester": requester(session),
     });
-    draft.push(session.snapshot(), &mut task(session, Work::ReviewBreakGlass, Some(&patient), more)?)?;
+    draft.push(session.snapshot(), &mut task(session, StaffTask::ReviewBreakGlass, Some(&patient), more)?)?;
     let asked = call.request.asked();
     let mut access = session.context.begin_record(party, (BREAK_GLASS, Action::Execute), asked)?;
     access.purposes = vec!["BTG".to_owned()];

@@ -10,7 +10,7 @@ use super::own_base::OwnBase;
 
 /// What a reference becomes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Meaning {
+pub(super) enum ReferenceMeaning {
     /// It stays as it is written.
     AsWritten,
     /// Another entry's resource here, or the absolute form of another server's.
@@ -22,27 +22,27 @@ pub(super) enum Meaning {
 }
 
 /// Where references stand, and what entries they may mean.
-pub(super) struct Bundled<'b> {
+pub(super) struct BundleReferences<'b> {
     /// `Type/id` by full URL, of entries whose id is known.
     pub(super) by_full_url: &'b HashMap<String, String>,
     pub(super) own: OwnBase<'b>,
 }
 
-impl Bundled<'_> {
+impl BundleReferences<'_> {
     /// What a text means in an entry of that full URL.
-    pub(super) fn meaning(&self, text: &str, full_url: Option<&str>) -> Meaning {
+    pub(super) fn meaning(&self, text: &str, full_url: Option<&str>) -> ReferenceMeaning {
         if text.starts_with('#') {
-            return Meaning::AsWritten;
+            return ReferenceMeaning::AsWritten;
         }
         if let Some(target) = self.by_full_url.get(text) {
-            return Meaning::Text(target.clone());
+            return ReferenceMeaning::Text(target.clone());
         }
         if let Some((path, criteria)) = text.split_once('?') {
             // In criteria stand addresses, fragments and all.
             let path = if path.contains("://") { self.own.below(path) } else { Some(path) };
             return match path.filter(|path| !path.starts_with("urn:")) {
-                Some(path) => Meaning::Conditional(format!("{path}?{criteria}")),
-                None => Meaning::AsWritten,
+                Some(path) => ReferenceMeaning::Conditional(format!("{path}?{criteria}")),
+                None => ReferenceMeaning::AsWritten,
             };
         }
         let (whole, fragment) =
@@ -55,25 +55,25 @@ impl Bundled<'_> {
         };
         // The entry's version here has another id than it had there.
         if let Some(target) = self.by_full_url.get(url) {
-            return Meaning::Text(with_fragment(target));
+            return ReferenceMeaning::Text(with_fragment(target));
         }
         if url.starts_with("urn:") {
-            return Meaning::UnknownUrn;
+            return ReferenceMeaning::UnknownUrn;
         }
         if !matches!(Reference::parse(url).target, ReferenceTarget::Relative(_)) {
-            return Meaning::AsWritten;
+            return ReferenceMeaning::AsWritten;
         }
-        let Some(root) = full_url.and_then(root_of) else { return Meaning::AsWritten };
+        let Some(root) = full_url.and_then(root_of) else { return ReferenceMeaning::AsWritten };
         let absolute = format!("{root}/{url}");
         if let Some(target) = self.by_full_url.get(&absolute) {
-            return Meaning::Text(with_fragment(target));
+            return ReferenceMeaning::Text(with_fragment(target));
         }
         if self.own.below(&absolute).is_some() {
-            return Meaning::AsWritten;
+            return ReferenceMeaning::AsWritten;
         }
         let versioned =
             version.map_or_else(|| absolute.clone(), |version| format!("{absolute}/_history/{version}"));
-        Meaning::Text(with_fragment(&versioned))
+        ReferenceMeaning::Text(with_fragment(&versioned))
     }
 }
 
@@ -87,7 +87,7 @@ fn root_of(full_url: &str) -> Option<&str> {
 
 /// Where a text stands that may refer to another entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Site {
+pub(super) enum ReferenceSite {
     /// `Reference.reference`.
     Reference,
     /// A uri, url, oid or uuid; a link of a narrative.
@@ -95,7 +95,7 @@ pub(super) enum Site {
 }
 
 /// Gives what a text becomes at a site, which is told with its path; `None` if it stays.
-pub(super) type Replace<'r> = dyn FnMut(Site, &str, &str) -> Option<String> + 'r;
+pub(super) type Replace<'r> = dyn FnMut(ReferenceSite, &str, &str) -> Option<String> + 'r;
 
 /// Writes a resource with what may refer to other entries replaced.
 pub(super) fn rewritten(resource: Node<'_>, replace: &mut Replace<'_>) -> String {
@@ -152,9 +152,11 @@ impl Rewriting<'_, '_> {
         let text = node.text();
         let replaced = match (within.map(|def| &*def.name), of.map(|def| &*def.name)) {
             (Some("Reference"), _) if node.key() == "reference" => {
-                (self.replace)(Site::Reference, text, &self.path)
+                (self.replace)(ReferenceSite::Reference, text, &self.path)
             }
-            (_, Some("uri" | "url" | "oid" | "uuid")) => (self.replace)(Site::Address, text, &self.path),
+            (_, Some("uri" | "url" | "oid" | "uuid")) => {
+                (self.replace)(ReferenceSite::Address, text, &self.path)
+            }
             (_, Some("xhtml")) => links_replaced(text, &self.path, self.replace),
             _ => None,
         };
@@ -173,7 +175,7 @@ fn links_replaced(div: &str, path: &str, replace: &mut Replace<'_>) -> Option<St
         let (Some(before), Some(value)) = (div.get(done..begin), div.get(begin..end)) else { break };
         out.push_str(before);
         // Of the escapes of XML an address has no other than that of the ampersand.
-        match replace(Site::Address, &value.replace("&amp;", "&"), path) {
+        match replace(ReferenceSite::Address, &value.replace("&amp;", "&"), path) {
             Some(text) => {
                 out.push_str(&text.replace('&', "&amp;"));
                 is_changed = true;
@@ -211,7 +213,7 @@ fn next_link(div: &str, from: usize) -> Option<(usize, usize)> {
 mod tests {
     use std::collections::HashMap;
 
-    use super::{Bundled, Meaning, OwnBase, links_replaced, rewritten};
+    use super::{BundleReferences, OwnBase, ReferenceMeaning, links_replaced, rewritten};
     use crate::model::parse;
 
     const UUID: &str = "urn:uuid:11111111-1111-4111-8111-111111111110";
@@ -224,12 +226,12 @@ mod tests {
         ];
         let by_full_url: HashMap<String, String> =
             entries.iter().map(|(url, target)| ((*url).to_owned(), (*target).to_owned())).collect();
-        let bundled = Bundled { by_full_url: &by_full_url, own: OwnBase::of("http://us/fhir") };
+        let bundled = BundleReferences { by_full_url: &by_full_url, own: OwnBase::of("http://us/fhir") };
         let meant = match bundled.meaning(text, full_url) {
-            Meaning::AsWritten => None,
-            Meaning::Text(text) => Some(text),
-            Meaning::Conditional(text) => Some(format!("conditional {text}")),
-            Meaning::UnknownUrn => Some("unknown urn".to_owned()),
+            ReferenceMeaning::AsWritten => None,
+            ReferenceMeaning::Text(text) => Some(text),
+            ReferenceMeaning::Conditional(text) => Some(format!("conditional {text}")),
+            ReferenceMeaning::UnknownUrn => Some("unknown urn".to_owned()),
         };
         assert_eq!(meant.as_deref(), expected, "{text} in {full_url:?}");
     }

@@ -14,7 +14,7 @@ use super::context::Context;
 use super::operation::{Operation, operations_of, operations_of_system};
 use super::operation_definitions::definition_url;
 use super::request::Request;
-use super::statements::{Made, Mode, Variant};
+use super::statement_cache::{Made, Mode, Variant};
 use super::table::{INTERACTIONS, Level};
 use super::validators::names_version;
 
@@ -242,7 +242,7 @@ fn served() -> impl Iterator<Item = &'static TypeDef> {
 
 /// How clients get access (SMART App Launch 2.2, "Conformance": the older form beside the well-known one).
 fn security(context: &Context) -> Value {
-    let desk = context.desk();
+    let desk = context.authorization();
     let uris = [
         ("token", "/auth/token"),
         ("authorize", "/auth/authorize"),

@@ -11,7 +11,7 @@ use super::attempts::attempted;
 use super::audit::fill;
 use super::context::Context;
 use super::prepared::{Planned, Prepared, body, existing_unread};
-use super::request::{Asked, Preference};
+use super::request::{Preference, RequestForRecord};
 use super::session::Session;
 
 /// Prepares and commits, anew while others overtake it.
@@ -19,7 +19,7 @@ pub(super) fn committed(
     context: &Context,
     party: &Arc<Party>,
     (name, action): (&'static str, Action),
-    (asked, preference): (Asked, Preference),
+    (asked, preference): (RequestForRecord, Preference),
     prepare: &dyn Fn(&mut Session<'_>) -> Result<Prepared, Refusal>,
 ) -> Result<Answer, Refusal> {
     attempted(context.options.overtaken_for, || {

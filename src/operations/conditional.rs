@@ -1,18 +1,18 @@
 //! Conditional interactions (R4 http.html#cond-update): the resource is named by a search, which sees what the party
 //! sees. The commit expects every range that the search has read, so that two at once cannot both find nothing.
 use crate::auth::Permission;
-use crate::consent::Finding;
+use crate::consent::SearchPart;
 use crate::definitions::TypeDef;
 use crate::model::{Issue, IssueCode, ResourceId};
-use crate::search::{Filter, Sought, parse_query, sought};
+use crate::search::{Filter, PersonalValue, parse_query, sought};
 use crate::store::{Expectation, Report, Search, View, Way};
 
 use super::answer::{Answer, Body, Kind, Refusal, RefusalKind};
-use super::lookup::looked_up;
 use super::prepared::{Input, Prepared};
 use super::request::query_text;
 use super::search::finding;
 use super::session::Session;
+use super::terminology::looked_up;
 use super::{delete, patch, update};
 
 /// What the criteria find.
@@ -49,7 +49,7 @@ pub(super) fn matches(
     }
     // Who keeps the record must not make twice what is there and hidden.
     let finding = if session.lens.keeps_record() {
-        Finding::Stored
+        SearchPart::Stored
     } else {
         finding(&session.params, &query.filters, &query.sort)
     };
@@ -57,7 +57,7 @@ pub(super) fn matches(
     let view = View::new(session.repository(), None, &sight);
     // Whatever is to be done with the match, it is found by a search.
     let scope = session.lens.party().scopes.search_filter(&def.name);
-    let values: Vec<Sought> =
+    let values: Vec<PersonalValue> =
         query.filters.iter().flat_map(|filter| sought(&session.params, def, filter)).collect();
     let filter = Filter::all(query.filters.into_iter().chain(scope).collect());
     let filter = looked_up(session, &view, def, filter)?;
@@ -65,8 +65,8 @@ pub(super) fn matches(
     let rows = Search::new(&view, def, &filter, &[], &report)?.page(None, Way::Onward, 2)?;
     // Where all that is stored was looked through by a value of the type itself and there is nothing, it is nobody's.
     let is_nobodys = rows.is_empty()
-        && finding == Finding::Stored
-        && values.iter().all(|value| matches!(value, Sought::Resources(of, _) if of.id == def.id));
+        && finding == SearchPart::Stored
+        && values.iter().all(|value| matches!(value, PersonalValue::Resources(of, _) if of.id == def.id));
     if !is_nobodys {
         session.looked_for(format!("{}?{}", def.name, query_text(criteria)));
     }

@@ -13,7 +13,7 @@ use super::request::decode_pairs;
 use super::session::Session;
 
 /// A resource that the transaction writes, and its `Type/id`.
-pub(super) struct Coming<'t> {
+pub(super) struct IncomingResource<'t> {
     pub(super) def: &'static TypeDef,
     pub(super) resource: Node<'t>,
     pub(super) target: String,
@@ -22,7 +22,7 @@ pub(super) struct Coming<'t> {
 /// Finds what criteria stand for, each once.
 pub(super) struct ConditionalReferences<'r, 's> {
     session: &'r Session<'s>,
-    coming: Vec<Coming<'r>>,
+    coming: Vec<IncomingResource<'r>>,
     known: HashMap<String, String>,
     /// What the commit expects, so that the criteria find the same then.
     pub(super) expectations: Vec<Expectation>,
@@ -31,7 +31,7 @@ pub(super) struct ConditionalReferences<'r, 's> {
 }
 
 impl<'r, 's> ConditionalReferences<'r, 's> {
-    pub(super) fn new(session: &'r Session<'s>, coming: Vec<Coming<'r>>) -> Self {
+    pub(super) fn new(session: &'r Session<'s>, coming: Vec<IncomingResource<'r>>) -> Self {
         Self { session, coming, known: HashMap::new(), expectations: Vec::new(), has_failed: false }
     }
 
@@ -82,7 +82,7 @@ impl<'r, 's> ConditionalReferences<'r, 's> {
     /// What the transaction writes that fulfils the criteria. Those that only other resources tell are fulfilled by none of it.
     fn coming_that_fit(&self, def: &TypeDef, pairs: &[(String, String)]) -> Result<Vec<String>, Refusal> {
         let mut found = Vec::new();
-        for Coming { def: of, resource, target } in
+        for IncomingResource { def: of, resource, target } in
             self.coming.iter().filter(|coming| coming.def.id == def.id)
         {
             let reading = self.session.reading(self.session.context.now(), false);

@@ -3,17 +3,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::audit::{AuditIndex, Signer};
-use crate::auth::{AuthorizationServer, Desk, Issuer, Party, Permission, Role, Trust};
-use crate::consent::{Programs, Settings};
+use crate::auth::{AuthorizationContext, AuthorizationServer, Issuer, Party, Permission, Role, Trust};
+use crate::consent::{ConsentCache, Settings};
 use crate::model::{Issue, IssueCode, Millis, ResourceId, hex};
 use crate::store::{Clock, Kv, Packing, VersionCipher};
 
 use super::answer::{Refusal, RefusalKind};
 use super::audit::Refusals;
 use super::index::Index;
-use super::member_matches::MemberMatches;
+use super::member_match_cache::MemberMatches;
 use super::secret::{derived, version_cipher};
-use super::statements::Statements;
+use super::statement_cache::Statements;
 
 /// The settings of an engine, each with a name and a default.
 #[derive(Clone, Debug)]
@@ -96,7 +96,7 @@ pub struct Context {
     pub(super) cursor_key: [u8; 32],
     pub(super) settings: Arc<Settings>,
     /// Compiled Consents.
-    pub(super) programs: Programs,
+    pub(super) consents: ConsentCache,
     /// How often clients have tried to match members.
     pub(super) member_matches: MemberMatches,
     /// The search parameters in force, and the work of indexing by them.
@@ -134,7 +134,7 @@ impl Context {
             cipher: version_cipher(parts.secret),
             cursor_key: derived("cursors"),
             settings: Arc::new(parts.settings),
-            programs: Programs::default(),
+            consents: ConsentCache::default(),
             member_matches: MemberMatches::default(),
             index: parts.index,
             packing: parts.packing,
@@ -188,7 +188,7 @@ impl Context {
 
     /// The authorization server, now.
     #[must_use]
-    pub fn desk(&self) -> Desk<'_> {
+    pub fn authorization(&self) -> AuthorizationContext<'_> {
         self.authorization.at(&self.issuer, self.now())
     }
 

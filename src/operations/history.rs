@@ -2,7 +2,7 @@
 //! answered, versions that the party may see.
 use std::collections::HashMap;
 
-use crate::consent::{Bundle, BundleEntry, BundleKind, EntryResponse, Later};
+use crate::consent::{Bundle, BundleEntry, BundleKind, EntryResponse, HighWaterMark};
 use crate::definitions::TypeDef;
 use crate::model::{IssueCode, Millis, Temporal};
 use crate::store::{
@@ -24,7 +24,7 @@ const ROWS_MAX: usize = 10_000;
 
 /// What a history is asked for.
 #[derive(Default)]
-struct Asked {
+struct HistoryQuery {
     since: Option<Millis>,
     /// Versions that were current at some time in this interval.
     at: Option<crate::model::Interval>,
@@ -80,8 +80,8 @@ pub(super) fn history(session: &Session<'_>, place: &Place, request: &Request) -
     Ok(Answer::new(Kind::Ok, Body::Disclosed(bundle.disclose())))
 }
 
-fn parse(query: &[(String, String)]) -> Result<Asked, Refusal> {
-    let mut asked = Asked::default();
+fn parse(query: &[(String, String)]) -> Result<HistoryQuery, Refusal> {
+    let mut asked = HistoryQuery::default();
     let mut used = Vec::new();
     for (name, value) in query.iter().filter(|(_, value)| !value.is_empty()) {
         let malformed = || Refusal::bad_request(IssueCode::Invalid, format!("`{name}` cannot be `{value}`"));
@@ -121,7 +121,7 @@ struct Page {
 /// What a walk knows of a resource that it has come upon.
 #[derive(Default)]
 struct Row {
-    later: Later,
+    later: HighWaterMark,
     /// When the version was made that was seen last.
     until: Option<Millis>,
     /// Versions that were passed by without being read.
@@ -135,7 +135,7 @@ struct Walk<'w, 's> {
     /// The state of the first page.
     then: Repository<'w>,
     scope: HistoryScope,
-    asked: &'w Asked,
+    asked: &'w HistoryQuery,
     rows: HashMap<u64, Row>,
 }
 
@@ -284,7 +284,7 @@ impl Walk<'_, '_> {
         }
     }
 
-    fn shown(&self, place: HistoryPlace, later: &mut Later) -> Result<Option<BundleEntry>, Refusal> {
+    fn shown(&self, place: HistoryPlace, later: &mut HighWaterMark) -> Result<Option<BundleEntry>, Refusal> {
         let session = self.session;
         let Some(stored) = self.then.version(place.row, place.sequence)? else { return Ok(None) };
         let version_id = session.version_id(stored.sequence);

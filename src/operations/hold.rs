@@ -8,10 +8,10 @@ use crate::model::{Issue, IssueCode, ResourceId, Temporal};
 use crate::store::{Change, Draft, Expectation, Key, Space, Write};
 
 use super::answer::{Answer, Refusal, RefusalKind};
+use super::logical_reference::resource_at;
 use super::parameters::{Call, Parameters};
 use super::session::Session;
-use super::subject::resource_at;
-use super::work::{Work, remade, requester, task};
+use super::tasks::{StaffTask, remade, requester, task};
 
 fn key(patient: &str) -> Vec<u8> {
     Key::new(Space::Meta).text(b"hold").text(patient.as_bytes()).into_bytes()
@@ -60,7 +60,7 @@ pub(super) fn hold(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Ref
         "reasonCode": {"text": reason},
         "requester": requester(session),
     });
-    let mut work = task(session, Work::Hold, Some(&patient), more)?;
+    let mut work = task(session, StaffTask::Hold, Some(&patient), more)?;
     let hold = Hold {
         reason,
         since: Temporal::from_millis(session.context.now()).to_text(),

@@ -7,7 +7,7 @@ use crate::store::{Expectation, Key, KeyRange, Space};
 
 use super::answer::{Refusal, RefusalKind};
 use super::session::{Seen, Session};
-use super::work::is_closed_work;
+use super::tasks::is_closed_work;
 
 /// Refuses a resource that refers to what the party does not see.
 pub(super) fn check_references(session: &Session<'_>, resource: Node<'_>) -> Result<(), Refusal> {

@@ -15,7 +15,7 @@ use crate::store::{Current, Draft};
 use super::answer::{Answer, Body, Kind, Refusal, RefusalKind};
 use super::parameters::Call;
 use super::session::Session;
-use super::work::made;
+use super::tasks::made;
 
 /// So many Patients of one name and birth date are looked at.
 const NAMESAKES_MAX: usize = 256;
@@ -95,9 +95,9 @@ fn is_hrex(session: &Session<'_>, consent: Node<'_>) -> Result<(), Refusal> {
     if !policies.any(is_policy) {
         return wrong("policy", "the policy is neither that of HRex for regular nor that for sensitive data");
     }
-    let program = compile(consent);
-    match program.status {
-        Status::Enforceable if program.readings.len() == 1 => {}
+    let compiled = compile(consent);
+    match compiled.status {
+        Status::Enforceable if compiled.readings.len() == 1 => {}
         Status::Enforceable | Status::Ambiguous => {
             return wrong("provision", "the Consent can be read in two ways");
         }
@@ -105,7 +105,7 @@ fn is_hrex(session: &Session<'_>, consent: Node<'_>) -> Result<(), Refusal> {
             return wrong("provision", &format!("the Consent cannot be enforced: {reason}"));
         }
     }
-    if !program.active {
+    if !compiled.active {
         return wrong("status", "the Consent is not active");
     }
     if provision.str_at("type") != Some("permit") || provision.get("provision").is_some() {
@@ -115,11 +115,11 @@ fn is_hrex(session: &Session<'_>, consent: Node<'_>) -> Result<(), Refusal> {
     if bound("start").is_none() || bound("end").is_none() {
         return wrong("provision.period", "the Consent has no period with a start and an end");
     }
-    if program.period.end <= session.context.now() {
+    if compiled.period.end <= session.context.now() {
         return wrong("provision.period", "the period of the Consent is over");
     }
     let mut names_own = false;
-    for criterion in program.readings.iter().flatten().flat_map(|rule| &rule.criteria) {
+    for criterion in compiled.readings.iter().flatten().flat_map(|rule| &rule.criteria) {
         match criterion {
             Criterion::Actor(actors) => {
                 for actor in actors.iter().filter(|actor| actor.role != "performer") {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::audit::Action;
 use crate::auth::Permission;
-use crate::consent::{Disclosed, Finding, Writing};
+use crate::consent::{Disclosed, SearchPart, Writing};
 use crate::definitions::{TypeDef, r4};
 use crate::model::{IssueCode, Node, minify, parse};
 use crate::store::{Current, Stored, View};
@@ -21,7 +21,7 @@ use super::place::Place;
 use super::prepared::{Planned, put, settled};
 use super::request::{Headers, Preference};
 use super::session::{Seen, Session, Writable};
-use super::work::remade;
+use super::tasks::remade;
 
 /// The parts of Meta that are told, added and taken off, and the search parameters that know them.
 const PARTS: [(&str, &str); 3] = [("security", "_security"), ("tag", "_tag"), ("profile", "_profile")];
@@ -50,7 +50,7 @@ pub(super) fn meta(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Ref
         let mut values = BTreeSet::new();
         for def in types.iter().filter(|def| &*def.name != "AuditEvent") {
             let Some(param) = session.params.find(def, code) else { continue };
-            let sight = session.lens.finding(Finding::Visible);
+            let sight = session.lens.finding(SearchPart::Visible);
             let view = View::new(session.repository(), None, &sight);
             let entries = view.values_in_use(def, param.id, VALUES_MAX + 1)?;
             if entries.len() > VALUES_MAX {

@@ -138,7 +138,7 @@ pub(super) fn put(
         let tree = parse(text.into_bytes()).map_err(unreadable)?;
         body = normalize(tree.root(), id.as_str());
     }
-    if let Some(text) = super::subject::resolved(session, &body.text)? {
+    if let Some(text) = super::logical_reference::resolved(session, &body.text)? {
         let tree = parse(text.into_bytes()).map_err(unreadable)?;
         body = normalize(tree.root(), id.as_str());
     }
@@ -200,13 +200,13 @@ pub(super) fn put(
         super::consent::check_strictly(session, tree.root())?;
         warnings.extend(super::consent::remarks(session, tree.root()));
     }
-    let mut also = if is_new { super::work::merges(session, def, tree.root())? } else { Vec::new() };
+    let mut also = if is_new { super::tasks::merges(session, def, tree.root())? } else { Vec::new() };
     if is_new || &*def.name == "Consent" {
         let (remarks, tasks) = super::consent::awaited(session, def, tree.root())?;
         warnings.extend(remarks);
         also.extend(tasks);
     }
-    let (remarks, changes) = super::subject::held(session, tree.root(), known)?;
+    let (remarks, changes) = super::logical_reference::held(session, tree.root(), known)?;
     warnings.extend(remarks);
     also.extend(changes);
     Ok(Planned { expectations, warnings, also, ..Planned::of(change, kind) })

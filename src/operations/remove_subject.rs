@@ -13,7 +13,7 @@ use crate::store::Draft;
 use super::answer::{Answer, Body, Kind, Refusal, RefusalKind};
 use super::parameters::Call;
 use super::session::{Session, Writable};
-use super::work::made;
+use super::tasks::made;
 
 /// `patient` (`Patient/id`) and `reason` (text), for records staff of the own organization. What makes the patient a subject as it
 /// stands has to be corrected first, and somebody has to be left whose the resource is. Leaves a Provenance: its address is the

@@ -1,5 +1,6 @@
 //! A request, whether it came by itself or as an entry of a Bundle.
 use crate::model::{ResourceId, Tree};
+
 pub use crate::model::{decode, decode_pairs, encode};
 
 /// The method.
@@ -175,7 +176,7 @@ fn plain(text: &str) -> String {
 
 /// What the record of accesses keeps of a request itself.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
+pub(super) struct RequestForRecord {
     pub(super) line: String,
     /// `Patient/id` of the patients whom it names, by path or by parameter.
     pub(super) named: Vec<String>,
@@ -199,8 +200,8 @@ impl Request {
         patients_named(self.path.iter().map(String::as_str), self.query.iter().chain(form))
     }
 
-    pub(super) fn asked(&self) -> Asked {
-        Asked {
+    pub(super) fn asked(&self) -> RequestForRecord {
+        RequestForRecord {
             line: self.line(),
             named: self.named_patients(),
             request_id: self.headers.request_id.clone(),

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::auth::{Party, Permission};
-use crate::consent::{Disclosed, Later, Lens, depends_on_others};
+use crate::consent::{Disclosed, HighWaterMark, Lens, depends_on_others};
 use crate::definitions::{TypeDef, r4};
 use crate::model::{IssueCode, Millis, Normalized, ResourceId, ResourceKey, parse};
-use crate::search::{Asking, Everything, Filter, Reading, SearchParams};
+use crate::search::{Everything, Filter, Reading, SearchParams, ValueContext};
 use crate::store::{
     Current, HistoryPlace, Report, Repository, Search, Sequence, Snapshot, StoreError, Stored, View, Way,
 };
@@ -41,7 +41,7 @@ impl<'s> Session<'s> {
         party: Arc<Party>,
         snapshot: &'s dyn Snapshot,
     ) -> Result<Self, Refusal> {
-        let lens = Lens::new(snapshot, party, (context.settings.clone(), &context.programs), context.now())?;
+        let lens = Lens::new(snapshot, party, (context.settings.clone(), &context.consents), context.now())?;
         Ok(Self {
             context,
             lens,
@@ -80,7 +80,7 @@ impl<'s> Session<'s> {
     /// The lens of somebody else on the same state, for explanations.
     pub(super) fn lens_of(&self, party: Arc<Party>) -> Result<Lens<'s>, Refusal> {
         let context = self.context;
-        let consents = (context.settings.clone(), &context.programs);
+        let consents = (context.settings.clone(), &context.consents);
         Ok(Lens::new(self.snapshot(), party, consents, context.now())?)
     }
 
@@ -104,7 +104,7 @@ impl<'s> Session<'s> {
 
     /// How queries of this request are read.
     pub(super) fn reading(&self, now: Millis, lenient: bool) -> Reading<'_> {
-        let asking = Asking { now, base_url: &self.context.options.base_url };
+        let asking = ValueContext { now, base_url: &self.context.options.base_url };
         Reading { params: &self.params, asking, lenient }
     }
 
@@ -127,8 +127,8 @@ impl<'s> Session<'s> {
     }
 
     /// What the versions of a row that came after a commit mean for those before.
-    pub(super) fn later(&self, row: u64, sequence: Sequence) -> Result<Later, Refusal> {
-        let mut later = Later::default();
+    pub(super) fn later(&self, row: u64, sequence: Sequence) -> Result<HighWaterMark, Refusal> {
+        let mut later = HighWaterMark::default();
         for newer in self.repository().versions_after(row, sequence)? {
             let newer = self.repository().version(row, newer)?.filter(|stored| !stored.text.is_empty());
             if let Some(newer) = newer {

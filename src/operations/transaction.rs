@@ -13,10 +13,10 @@ use super::answer::{Answer, Refusal, RefusalKind};
 use super::attempts::attempted;
 use super::batch::{answer, response_entry};
 use super::bundle_entry::Entry;
-use super::bundle_references::{Bundled, Meaning, Site, rewritten};
+use super::bundle_references::{BundleReferences, ReferenceMeaning, ReferenceSite, rewritten};
 use super::commit::{add_to_record, finish};
 use super::conditional::{Matches, matches};
-use super::conditional_reference::{Coming, ConditionalReferences};
+use super::conditional_reference::{ConditionalReferences, IncomingResource};
 use super::context::Context;
 use super::interactions::{answer_read, prepare_write};
 use super::operation::{Operation, operation_at};
@@ -24,7 +24,7 @@ use super::own_base::OwnBase;
 use super::place::{Place, permit};
 use super::prepared::{Input, InputBody, Planned, Prepared};
 use super::provenance_header;
-use super::request::{Asked, Headers, Request, Verb, decode_pairs, query_text};
+use super::request::{Headers, Request, RequestForRecord, Verb, decode_pairs, query_text};
 use super::route::route;
 use super::session::{Session, Writable};
 use super::table::{Code, Interaction};
@@ -37,7 +37,7 @@ struct Routed<'t> {
 }
 
 /// A write of the transaction.
-struct Step {
+struct PlannedWrite {
     index: usize,
     input: Input,
 }
@@ -141,7 +141,7 @@ fn attempt(
             session.lens.expect(reference, valid.root());
         }
     }
-    let asked = Asked {
+    let asked = RequestForRecord {
         named: Vec::new(),
         line: "POST /".to_owned(),
         request_id: headers.request_id.clone(),
@@ -155,7 +155,7 @@ fn attempt(
     let mut targets = HashSet::new();
     let mut needed: Vec<(usize, String)> = Vec::new();
     let mut deleted = HashSet::new();
-    for Step { index, input } in steps {
+    for PlannedWrite { index, input } in steps {
         let Some(Routed { row, place, .. }) = routed.get(index) else { continue };
         let prepared = prepare_write(session, row, place, &input)
             .map_err(|refusal| at_entry(refusal.withholding(session), index))?;
@@ -228,7 +228,7 @@ fn attempt(
 /// it; what the transaction itself makes is there afterwards, what it deletes is not.
 fn reads_succeed(
     session: &Session<'_>,
-    (routed, ids): (&[Routed<'_>], &Ids),
+    (routed, ids): (&[Routed<'_>], &EntryIds),
     deleted: &HashSet<String>,
 ) -> Result<(), Refusal> {
     for (Routed { entry, row, place }, index) in routed.iter().zip(0_usize..) {
@@ -264,7 +264,7 @@ fn reads_succeed(
 fn respond(
     context: &Context,
     party: &Arc<Party>,
-    (routed, ids): (&[Routed<'_>], &Ids),
+    (routed, ids): (&[Routed<'_>], &EntryIds),
     mut answers: HashMap<usize, Answer>,
     headers: &Headers,
 ) -> Result<Vec<BundleEntry>, Refusal> {
@@ -309,14 +309,14 @@ fn read(
 }
 
 /// What the entries' full URLs stand for: `Type/id`, chosen before anything is written.
-struct Ids {
+struct EntryIds {
     by_full_url: HashMap<String, String>,
     by_index: HashMap<usize, ResourceId>,
     /// The criteria of entries, with the full URLs of other entries in them resolved.
     criteria: HashMap<usize, Vec<(String, String)>>,
 }
 
-impl Ids {
+impl EntryIds {
     /// `Type/id` of what an entry writes, if that is known beforehand.
     fn reference(&self, index: usize, routed: &Routed<'_>) -> Option<String> {
         Some(format!("{}/{}", routed.place.def()?.name, self.by_index.get(&index)?))
@@ -324,10 +324,13 @@ impl Ids {
 
     /// What an entry asks, with the full URLs of other entries resolved in its criteria and in what an operation is given.
     fn request(&self, base_url: &str, index: usize, entry: &Entry<'_>) -> Result<Request, Refusal> {
-        let bundled = Bundled { by_full_url: &self.by_full_url, own: OwnBase::of(base_url) };
-        let mut replace = |_: Site, text: &str, _: &str| match bundled.meaning(text, entry.full_url) {
-            Meaning::Text(text) => Some(text),
-            Meaning::AsWritten | Meaning::Conditional(_) | Meaning::UnknownUrn => None,
+        let bundled = BundleReferences { by_full_url: &self.by_full_url, own: OwnBase::of(base_url) };
+        let mut replace = |_: ReferenceSite, text: &str, _: &str| match bundled.meaning(text, entry.full_url)
+        {
+            ReferenceMeaning::Text(text) => Some(text),
+            ReferenceMeaning::AsWritten | ReferenceMeaning::Conditional(_) | ReferenceMeaning::UnknownUrn => {
+                None
+            }
         };
         let given = entry.resource.filter(|_| entry.verb == Verb::Post);
         let mut request = entry.request(given.map(|resource| rewritten(resource, &mut replace)))?;
@@ -338,8 +341,9 @@ impl Ids {
     }
 }
 
-fn choose_ids(session: &Session<'_>, routed: &[Routed<'_>]) -> Result<Ids, Refusal> {
-    let mut ids = Ids { by_full_url: HashMap::new(), by_index: HashMap::new(), criteria: HashMap::new() };
+fn choose_ids(session: &Session<'_>, routed: &[Routed<'_>]) -> Result<EntryIds, Refusal> {
+    let mut ids =
+        EntryIds { by_full_url: HashMap::new(), by_index: HashMap::new(), criteria: HashMap::new() };
     let mut criteria_seen = HashSet::new();
     let mut left: Vec<usize> = (0..routed.len()).collect();
     while !left.is_empty() {
@@ -411,7 +415,7 @@ fn choose_id(
     session: &Session<'_>,
     (index, Routed { entry, row, place }): (usize, &Routed<'_>),
     criteria: Option<&Vec<(String, String)>>,
-    ids: &mut Ids,
+    ids: &mut EntryIds,
     criteria_seen: &mut HashSet<(String, Vec<(String, String)>)>,
 ) -> Result<(), Refusal> {
     let Some(def) = place.def() else { return Ok(()) };
@@ -448,8 +452,8 @@ fn choose_id(
 fn coming<'t>(
     session: &Session<'_>,
     routed: &'t [Routed<'t>],
-    ids: &Ids,
-) -> Result<Vec<Coming<'t>>, Refusal> {
+    ids: &EntryIds,
+) -> Result<Vec<IncomingResource<'t>>, Refusal> {
     let mut found = Vec::new();
     for (Routed { entry, row, place }, index) in routed.iter().zip(0_usize..) {
         let is_written = matches!(row.code, Code::Create | Code::Update | Code::ConditionalUpdate);
@@ -459,7 +463,7 @@ fn coming<'t>(
         };
         let is_there = row.code == Code::Create && session.repository().current(def, id)?.is_some();
         if is_written && !is_there {
-            found.push(Coming { def, resource, target: format!("{}/{id}", def.name) });
+            found.push(IncomingResource { def, resource, target: format!("{}/{id}", def.name) });
         }
     }
     Ok(found)
@@ -479,10 +483,10 @@ fn order(row: &Interaction) -> u8 {
 fn read_bodies(
     session: &Session<'_>,
     routed: &[Routed<'_>],
-    ids: &Ids,
-) -> Result<(Vec<Step>, Vec<Expectation>), Refusal> {
+    ids: &EntryIds,
+) -> Result<(Vec<PlannedWrite>, Vec<Expectation>), Refusal> {
     let own = OwnBase::of(&session.context.options.base_url);
-    let bundled = Bundled { by_full_url: &ids.by_full_url, own };
+    let bundled = BundleReferences { by_full_url: &ids.by_full_url, own };
     let mut conditional = ConditionalReferences::new(session, coming(session, routed, ids)?);
     let mut findings: Vec<Issue> = Vec::new();
     let mut steps = Vec::new();
@@ -491,25 +495,26 @@ fn read_bodies(
             continue;
         }
         let mut failed: Vec<Refusal> = Vec::new();
-        let mut replace = |at: Site, text: &str, path: &str| match bundled.meaning(text, entry.full_url) {
-            Meaning::AsWritten => None,
-            Meaning::Text(text) => Some(text),
-            Meaning::Conditional(criteria) if at == Site::Reference => {
-                conditional.target(&criteria, path).unwrap_or_else(|refusal| {
-                    failed.push(refusal);
+        let mut replace =
+            |at: ReferenceSite, text: &str, path: &str| match bundled.meaning(text, entry.full_url) {
+                ReferenceMeaning::AsWritten => None,
+                ReferenceMeaning::Text(text) => Some(text),
+                ReferenceMeaning::Conditional(criteria) if at == ReferenceSite::Reference => {
+                    conditional.target(&criteria, path).unwrap_or_else(|refusal| {
+                        failed.push(refusal);
+                        None
+                    })
+                }
+                ReferenceMeaning::UnknownUrn if at == ReferenceSite::Reference => {
+                    let message = format!("no entry has the fullUrl `{text}`");
+                    failed.push(Refusal::new(
+                        RefusalKind::Unprocessable,
+                        Issue::error(IssueCode::NotFound, message).at(path),
+                    ));
                     None
-                })
-            }
-            Meaning::UnknownUrn if at == Site::Reference => {
-                let message = format!("no entry has the fullUrl `{text}`");
-                failed.push(Refusal::new(
-                    RefusalKind::Unprocessable,
-                    Issue::error(IssueCode::NotFound, message).at(path),
-                ));
-                None
-            }
-            Meaning::Conditional(_) | Meaning::UnknownUrn => None,
-        };
+                }
+                ReferenceMeaning::Conditional(_) | ReferenceMeaning::UnknownUrn => None,
+            };
         let text = entry.resource.map(|resource| rewritten(resource, &mut replace));
         for refusal in failed {
             // A fault of the store is no finding about the Bundle.
@@ -528,7 +533,7 @@ fn read_bodies(
                         _ => input.query.clone_from(criteria),
                     }
                 }
-                steps.push(Step { index, input });
+                steps.push(PlannedWrite { index, input });
             }
             Err(refusal) => findings.extend(at_entry(refusal, index).outcome.issues),
         }

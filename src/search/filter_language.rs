@@ -6,7 +6,7 @@ use crate::definitions::{ParamType, TypeDef};
 use super::entry::Form;
 use super::filter::{Filter, Link, Lookup, TextMatch, Way, text_filter};
 use super::fold::fold;
-use super::param::{Asking, date_span};
+use super::param::{ValueContext, date_span};
 use super::params::Param;
 use super::query::{Reading, chain_targets, id_of, last_updated};
 
@@ -304,7 +304,7 @@ fn not_served(operator: &str, code: &str) -> String {
     format!("`{operator}` is not served for `{code}`")
 }
 
-fn plain(param: &Arc<Param>, value: &str, asking: Asking<'_>) -> Result<Filter, String> {
+fn plain(param: &Arc<Param>, value: &str, asking: ValueContext<'_>) -> Result<Filter, String> {
     super::filter::term(param, None, &[value.to_owned()], asking)
 }
 
@@ -320,7 +320,12 @@ fn by_text(param: &Arc<Param>, operator: &str, value: &str) -> Result<Filter, St
     Ok(text_filter(param, Form::Value, how, &text).negated_if(operator == "ne"))
 }
 
-fn by_token(param: &Arc<Param>, operator: &str, value: &str, asking: Asking<'_>) -> Result<Filter, String> {
+fn by_token(
+    param: &Arc<Param>,
+    operator: &str,
+    value: &str,
+    asking: ValueContext<'_>,
+) -> Result<Filter, String> {
     let lookup = |lookup| Filter::Lookup(lookup);
     Ok(match operator {
         "eq" => plain(param, value, asking)?,
@@ -334,7 +339,12 @@ fn by_token(param: &Arc<Param>, operator: &str, value: &str, asking: Asking<'_>)
     })
 }
 
-fn by_order(param: &Arc<Param>, operator: &str, value: &str, asking: Asking<'_>) -> Result<Filter, String> {
+fn by_order(
+    param: &Arc<Param>,
+    operator: &str,
+    value: &str,
+    asking: ValueContext<'_>,
+) -> Result<Filter, String> {
     match operator {
         "eq" | "ne" | "gt" | "lt" | "ge" | "le" | "sa" | "eb" | "ap" => {
             plain(param, &format!("{operator}{}", value), asking)

@@ -12,13 +12,13 @@ mod filter_language;
 mod fold;
 mod fulfils;
 mod geography;
-mod mask;
 mod matcher;
 mod param;
 mod params;
+mod personal_values;
 mod query;
-mod sought;
 mod text;
+mod visibility;
 mod whole_text;
 mod word_query;
 
@@ -29,14 +29,14 @@ pub use facts::{Facts, plain};
 pub use filter::{Filter, Link, Lookup, Way, compartment, part_param};
 pub use fold::fold;
 pub use fulfils::fulfils;
-pub use mask::{Everything, Keep, Mask, Scope};
 pub use matcher::{Check, Matcher, sort_value};
-pub use param::{Asking, MODIFIERS, Modifier, modifiers, moments_found};
+pub use param::{MODIFIERS, Modifier, ValueContext, modifiers, moments_found};
 pub use params::{Component, Param, SearchParams, Source, param_id, search_params};
+pub use personal_values::{PersonalValue, sought};
 pub use query::{
     CHAIN_DEPTH_MAX, Contained, Include, Query, QueryError, Reading, Sort, SortKey, Summary, TotalMode,
     parse_query,
 };
-pub use sought::{Sought, sought};
 pub use text::{Prefix, unescape};
+pub use visibility::{Everything, Keep, Scope, Visibility};
 pub use whole_text::TextCheck;

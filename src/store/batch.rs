@@ -41,7 +41,7 @@ impl KeyRange {
 
 /// Where a stamp goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum StampPlace {
     Key,
     Value,
 }
@@ -59,7 +59,7 @@ pub enum Stamped {
 /// Eight bytes of a key or value that the writer fills in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
-    pub place: Place,
+    pub place: StampPlace,
     pub offset: usize,
     pub what: Stamped,
 }
@@ -116,8 +116,8 @@ impl Batch {
                     Stamped::Time => u64::try_from(committed.time).unwrap_or(0),
                 };
                 let target = match stamp.place {
-                    Place::Key => Some(&mut write.key),
-                    Place::Value => write.value.as_mut(),
+                    StampPlace::Key => Some(&mut write.key),
+                    StampPlace::Value => write.value.as_mut(),
                 };
                 let bytes = target.and_then(|target| target.get_mut(stamp.offset..stamp.offset + 8));
                 debug_assert!(bytes.is_some(), "a stamp lies outside of its write");

@@ -18,10 +18,10 @@ mod suite;
 mod ticket;
 
 pub use self::sled::{
-    Again, Chain, MadeAgain, Opened, Sled, SledFigures, SledOptions, read_chain, verify_chain,
+    Chain, OpenReport, PointInTime, RolledForward, Sled, SledFigures, SledOptions, read_chain, verify_chain,
 };
 pub use batch::{
-    Batch, CommitError, Committed, Expectation, KeyRange, Place, Sequence, Stamp, Stamped, Start, Write,
+    Batch, CommitError, Committed, Expectation, KeyRange, Sequence, Stamp, StampPlace, Stamped, Start, Write,
 };
 pub use clock::{Clock, SystemClock};
 pub use dump::{Dumped, read_dump, read_dump_without, write_dump};

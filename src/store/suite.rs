@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::model::Millis;
 
-use super::batch::{Batch, CommitError, Expectation, KeyRange, Place, Sequence, Stamp, Stamped, Write};
+use super::batch::{Batch, CommitError, Expectation, KeyRange, Sequence, Stamp, StampPlace, Stamped, Write};
 use super::clock::{Clock, SystemClock};
 use super::key::{Key, Space, erased_key};
 use super::kv::{At, Direction, Flow, Kv, StoreError};
@@ -213,8 +213,8 @@ fn stamps_are_filled_in_and_rows_rise(subject: &mut dyn Subject) {
         key: [b"\x04s".as_slice(), &[0; 8]].concat(),
         value: Some(vec![0; 9]),
         stamps: vec![
-            Stamp { place: Place::Key, offset: 2, what },
-            Stamp { place: Place::Value, offset: 1, what: Stamped::Sequence },
+            Stamp { place: StampPlace::Key, offset: 2, what },
+            Stamp { place: StampPlace::Value, offset: 1, what: Stamped::Sequence },
         ],
     };
     let mut next = None;

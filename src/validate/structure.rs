@@ -12,7 +12,7 @@ use super::{binding, narrative};
 
 /// Where a resource stands: alone, in another's `contained`, or carried (in a Bundle entry or a parameter).
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum ResourcePlace {
     Root,
     Contained,
     Carried,
@@ -20,7 +20,7 @@ enum Place {
 
 /// An element as one object holds it: its value, and the `_name` sibling with the extensions of primitives.
 #[derive(Clone, Copy, Default)]
-struct Found<'t> {
+struct ElementAt<'t> {
     value: Option<Node<'t>>,
     sibling: Option<Node<'t>>,
 }
@@ -41,7 +41,7 @@ impl<'r: 't, 't> Walk<'r, 't> {
 
     /// Checks a whole resource: its type, if it names one, and all findings.
     pub(super) fn resource(mut self, root: Node<'t>) -> (Option<&'r TypeDef>, Findings) {
-        let def = self.resource_at(root, Place::Root);
+        let def = self.resource_at(root, ResourcePlace::Root);
         (def, self.findings)
     }
 
@@ -58,7 +58,7 @@ impl<'r: 't, 't> Walk<'r, 't> {
         self.findings.push(|| Issue::error(code, diagnostics).at(path.child(name)));
     }
 
-    fn resource_at(&mut self, node: Node<'t>, place: Place) -> Option<&'r TypeDef> {
+    fn resource_at(&mut self, node: Node<'t>, place: ResourcePlace) -> Option<&'r TypeDef> {
         if node.kind() != JsonKind::Object {
             self.report(IssueCode::Structure, "a resource is a JSON object");
             return None;
@@ -71,19 +71,19 @@ impl<'r: 't, 't> Walk<'r, 't> {
             self.report(IssueCode::Structure, format!("unknown resource type `{name}`"));
             return None;
         };
-        if place == Place::Root {
+        if place == ResourcePlace::Root {
             self.path.push(Name::unknown(&def.name), None);
         } else {
             self.path.is_of_type(&def.name);
         }
-        if place == Place::Contained && node.get("contained").is_some() {
+        if place == ResourcePlace::Contained && node.get("contained").is_some() {
             self.report_child(
                 Name::unknown("contained"),
                 IssueCode::Structure,
                 "a contained resource contains no other (dom-2)",
             );
         }
-        if place == Place::Contained {
+        if place == ResourcePlace::Contained {
             self.members(node, def);
         } else {
             // What a Bundle carries contains its own.
@@ -92,7 +92,7 @@ impl<'r: 't, 't> Walk<'r, 't> {
             self.members(node, def);
             self.contained = outer;
         }
-        if place == Place::Root {
+        if place == ResourcePlace::Root {
             self.path.pop();
         }
         Some(def)
@@ -115,7 +115,7 @@ impl<'r: 't, 't> Walk<'r, 't> {
     }
 
     fn members(&mut self, node: Node<'t>, def: &'r TypeDef) {
-        let mut found: Vec<(&'t str, u16, TypeId, Found<'t>)> = Vec::with_capacity(8);
+        let mut found: Vec<(&'t str, u16, TypeId, ElementAt<'t>)> = Vec::with_capacity(8);
         for child in node.children() {
             let key = child.key();
             if key == "resourceType" && def.kind == Kind::Resource {
@@ -138,7 +138,7 @@ impl<'r: 't, 't> Walk<'r, 't> {
             let slot = match found.iter().position(|(known, ..)| *known == name) {
                 Some(at) => at,
                 None => {
-                    found.push((name, property.element, property.type_id, Found::default()));
+                    found.push((name, property.element, property.type_id, ElementAt::default()));
                     found.len() - 1
                 }
             };
@@ -164,7 +164,7 @@ impl<'r: 't, 't> Walk<'r, 't> {
     }
 
     /// Required elements that are absent, and choices that are made twice.
-    fn present(&mut self, def: &'r TypeDef, found: &[(&'t str, u16, TypeId, Found<'t>)]) {
+    fn present(&mut self, def: &'r TypeDef, found: &[(&'t str, u16, TypeId, ElementAt<'t>)]) {
         for (element, number) in def.elements.iter().zip(0_u16..) {
             let count = found.iter().filter(|(_, other, ..)| *other == number).count();
             if count == 0 && element.min > 0 {
@@ -179,7 +179,7 @@ impl<'r: 't, 't> Walk<'r, 't> {
         }
     }
 
-    fn element(&mut self, name: &'t str, element: &'r ElementDef, of: &'r TypeDef, found: Found<'t>) {
+    fn element(&mut self, name: &'t str, element: &'r ElementDef, of: &'r TypeDef, found: ElementAt<'t>) {
         if of.kind != Kind::Primitive && found.sibling.is_some() {
             let message = format!("`_{name}` is for primitive elements only");
             self.report_child(Name::of(element, of), IssueCode::Structure, message);
@@ -193,7 +193,7 @@ impl<'r: 't, 't> Walk<'r, 't> {
         }
     }
 
-    fn list(&mut self, name: &'t str, element: &'r ElementDef, of: &'r TypeDef, found: Found<'t>) {
+    fn list(&mut self, name: &'t str, element: &'r ElementDef, of: &'r TypeDef, found: ElementAt<'t>) {
         for node in [found.value, found.sibling].into_iter().flatten() {
             if node.kind() != JsonKind::Array {
                 let message = format!("`{}` may repeat, so it is an array", element.name);
@@ -278,7 +278,8 @@ impl<'r: 't, 't> Walk<'r, 't> {
     }
 
     fn carried(&mut self, element: &ElementDef, value: Node<'t>) {
-        let place = if &*element.name == "contained" { Place::Contained } else { Place::Carried };
+        let place =
+            if &*element.name == "contained" { ResourcePlace::Contained } else { ResourcePlace::Carried };
         self.resource_at(value, place);
     }
 

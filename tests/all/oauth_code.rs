@@ -455,7 +455,7 @@ fn an_ehr_launches_an_app_with_what_it_shows() {
 
 #[test]
 fn a_token_ends_when_it_is_revoked_or_its_client_or_user_is_disabled() {
-    use chartward::auth::Enabling;
+    use chartward::auth::RegistrationStatus;
     let site = site();
     site.register(&json!({
         "client_id": "acme", "client_name": "Acme", "token_endpoint_auth_method": "client_secret_basic",
@@ -505,18 +505,18 @@ fn a_token_ends_when_it_is_revoked_or_its_client_or_user_is_disabled() {
     let (token, answer) = (own().unwrap(), granted());
     let access = text(&answer, "access_token");
     assert_eq!((status(&token), status(&access)), (200, 200));
-    site.registry.enable::<chartward::auth::User>("ann", Enabling::Disabled, now()).unwrap();
+    site.registry.enable::<chartward::auth::User>("ann", RegistrationStatus::Disabled, now()).unwrap();
     assert_eq!((status(&token), status(&access)), (200, 401));
     assert_eq!(refresh(&site, &text(&answer, "refresh_token"), None).0, 400);
     let page = Browser::new(&site).authorize(&[]);
     assert_eq!(Browser::new(&site).log_in(&page, "ann").status, 403);
-    site.registry.enable::<chartward::auth::User>("ann", Enabling::Enabled, now()).unwrap();
+    site.registry.enable::<chartward::auth::User>("ann", RegistrationStatus::Enabled, now()).unwrap();
     assert_eq!(status(&access), 401, "what ended does not come back");
-    site.registry.enable::<chartward::auth::Client>("acme", Enabling::Disabled, now()).unwrap();
-    site.registry.enable::<chartward::auth::Client>("app", Enabling::Disabled, now()).unwrap();
+    site.registry.enable::<chartward::auth::Client>("acme", RegistrationStatus::Disabled, now()).unwrap();
+    site.registry.enable::<chartward::auth::Client>("app", RegistrationStatus::Disabled, now()).unwrap();
     assert_eq!((status(&token), status(&access), own()), (401, 401, None));
     assert_eq!(Browser::new(&site).authorize(&[]).status, 400);
-    site.registry.enable::<chartward::auth::Client>("acme", Enabling::Enabled, now()).unwrap();
+    site.registry.enable::<chartward::auth::Client>("acme", RegistrationStatus::Enabled, now()).unwrap();
     let again = own().unwrap();
     assert_eq!((status(&token), status(&again)), (401, 200), "but what comes after is good");
 }

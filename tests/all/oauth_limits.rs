@@ -116,7 +116,7 @@ fn secrets_are_guessed_a_few_times_and_ids_not_at_all() {
 
 #[test]
 fn what_was_granted_before_a_change_of_the_password_ends_with_it() {
-    use chartward::auth::Enabling;
+    use chartward::auth::RegistrationStatus;
     let site = site();
     let read = |token: &str| site.get(&format!("{}/Patient/p1", site.base()), Some(token)).0;
     let mut browser = Browser::new(&site);
@@ -142,9 +142,11 @@ fn what_was_granted_before_a_change_of_the_password_ends_with_it() {
     assert_eq!((read(access(&new)), refreshed(&new)), (200, 200));
     // To disable an app, and to enable it, gives back nothing that it had.
     site.registry
-        .enable::<chartward::auth::Client>("app", Enabling::Disabled, chartward::cli::now())
+        .enable::<chartward::auth::Client>("app", RegistrationStatus::Disabled, chartward::cli::now())
         .unwrap();
-    site.registry.enable::<chartward::auth::Client>("app", Enabling::Enabled, chartward::cli::now()).unwrap();
+    site.registry
+        .enable::<chartward::auth::Client>("app", RegistrationStatus::Enabled, chartward::cli::now())
+        .unwrap();
     assert_eq!(read(access(&new)), 401);
     // Who signs in within the very millisecond of a change counts as one who did before.
     std::thread::sleep(std::time::Duration::from_millis(2));

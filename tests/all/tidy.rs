@@ -69,7 +69,7 @@ const HOLD_NOBODY: [&str; 4] = [
     "src/operations/audit/disclose.rs",
     "src/operations/break_glass.rs",
     "src/operations/operation_definitions.rs",
-    "src/operations/statements.rs",
+    "src/operations/statement_cache.rs",
 ];
 
 #[test]

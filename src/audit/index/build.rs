@@ -30,7 +30,7 @@ const TRIES_MAX: usize = 4;
 pub struct AuditIndex {
     /// How many records a segment gets.
     segment_records: usize,
-    held: Mutex<Held>,
+    held: Mutex<OpenSegment>,
     /// Held by who indexes.
     shapes: Mutex<Shapes>,
 }
@@ -42,7 +42,7 @@ impl Default for AuditIndex {
 }
 
 #[derive(Default)]
-struct Held {
+struct OpenSegment {
     /// The last record of the last stored segment when this was begun.
     after: Option<RecordPlace>,
     segment: Arc<Segment>,
@@ -97,7 +97,7 @@ impl AuditIndex {
             let mut held = self.held();
             if held.after != after {
                 // Another server has stored a segment.
-                *held = Held { after, is_checked: true, ..Held::default() };
+                *held = OpenSegment { after, is_checked: true, ..OpenSegment::default() };
             }
             let records = &held.segment.body.records;
             (
@@ -119,12 +119,12 @@ impl AuditIndex {
             let number = last.map_or(0, |(number, _)| number.saturating_add(1));
             let stored = store(kv, &segment, number)?;
             let after = if stored { segment.summary().map(|summary| summary.last) } else { None };
-            *self.held() = Held { after, is_checked: true, ..Held::default() };
+            *self.held() = OpenSegment { after, is_checked: true, ..OpenSegment::default() };
         }
         Ok(may_be_more)
     }
 
-    fn held(&self) -> std::sync::MutexGuard<'_, Held> {
+    fn held(&self) -> std::sync::MutexGuard<'_, OpenSegment> {
         // Nothing that is done with the lock panics.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -12,9 +12,7 @@ use crate::store::{Direction, Flow, KeyRange, Snapshot, StoreError};
 use super::super::place::RecordPlace;
 use super::entries::{date, id_entry, is_indexed};
 use super::numbers;
-use super::segment::{
-    Body, Noted, Segment, Summary, body_key, posting, posting_key, postings_from, read_posting_key,
-};
+use super::segment::{Body, Segment, SegmentRecord, Summary, body_key, posting, posting_key, postings_from, read_posting_key};
 
 /// A segment that is looked at.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +46,7 @@ impl Source<'_> {
 
 /// What a search asks.
 #[derive(Clone, Copy)]
-pub struct Asked<'a> {
+pub struct EventQuery<'a> {
     pub filter: &'a Filter,
     /// The id of the one patient that is meant, if it is one: records of many patients may concern that one.
     pub patient: Option<&'a str>,
@@ -58,14 +56,14 @@ pub struct Asked<'a> {
 
 /// Numbers of events; those of a segment begin with the segment's number in their upper half.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Marked {
+pub(super) struct EventNumbers {
     /// They fulfil the condition.
     pub(super) sure: RoaringTreemap,
     /// The index does not tell whether these do.
     pub(super) unsure: RoaringTreemap,
 }
 
-impl Marked {
+impl EventNumbers {
     fn may(&self) -> RoaringTreemap {
         &self.sure | &self.unsure
     }
@@ -91,14 +89,14 @@ fn all(parts: &[Part]) -> RoaringTreemap {
 /// Looks for events in some segments, in the order of their numbers.
 pub(super) struct Finder<'f> {
     pub(super) source: Source<'f>,
-    pub(super) asked: &'f Asked<'f>,
+    pub(super) asked: &'f EventQuery<'f>,
     /// The bodies that were read.
     pub(super) bodies: RefCell<BTreeMap<u32, Body>>,
 }
 
 impl Finder<'_> {
     /// The events of the segments that fulfil a condition, and those that may.
-    pub(super) fn mark(&self, parts: &[Part], filter: &Filter) -> Result<Marked, StoreError> {
+    pub(super) fn mark(&self, parts: &[Part], filter: &Filter) -> Result<EventNumbers, StoreError> {
         Ok(match filter {
             Filter::Entries(matchers) => self.with_entries(parts, matchers)?,
             Filter::LastUpdated(prefix, asked) => {
@@ -106,18 +104,18 @@ impl Finder<'_> {
                 for interval in intervals(*prefix, *asked) {
                     self.made_within(parts, interval, true, &mut sure)?;
                 }
-                Marked { sure, ..Marked::default() }
+                EventNumbers { sure, ..EventNumbers::default() }
             }
             Filter::Id(ids) => {
                 let mut unsure = RoaringTreemap::new();
                 for id in ids {
                     self.of_id(parts, id.as_str(), &mut unsure)?;
                 }
-                Marked { unsure, ..Marked::default() }
+                EventNumbers { unsure, ..EventNumbers::default() }
             }
             Filter::All(filters) => self.all_of(parts, filters)?,
             Filter::Any(filters) => {
-                let mut marked = Marked::default();
+                let mut marked = EventNumbers::default();
                 for filter in filters {
                     let found = self.mark(parts, filter)?;
                     marked.sure |= found.sure;
@@ -128,21 +126,21 @@ impl Finder<'_> {
             }
             Filter::Not(filter) => {
                 let found = self.mark(parts, filter)?;
-                Marked { sure: all(parts) - found.may(), unsure: found.unsure }
+                EventNumbers { sure: all(parts) - found.may(), unsure: found.unsure }
             }
             // Of texts and of what other resources tell the index knows nothing.
             Filter::Text(..) | Filter::Chain(..) | Filter::Has(..) | Filter::Lookup(_) => {
-                Marked { unsure: all(parts), ..Marked::default() }
+                EventNumbers { unsure: all(parts), ..EventNumbers::default() }
             }
         })
     }
 
     /// What fulfils all of the conditions. Those that find the fewest are asked first, and the others only where these found something.
-    fn all_of(&self, parts: &[Part], filters: &[Filter]) -> Result<Marked, StoreError> {
+    fn all_of(&self, parts: &[Part], filters: &[Filter]) -> Result<EventNumbers, StoreError> {
         let mut filters: Vec<&Filter> = filters.iter().collect();
         filters.sort_by_key(|filter| rank(filter));
         let mut parts = parts.to_vec();
-        let mut marked: Option<Marked> = None;
+        let mut marked: Option<EventNumbers> = None;
         for filter in filters {
             let found = self.mark(&parts, filter)?;
             let both = match &marked {
@@ -150,7 +148,7 @@ impl Finder<'_> {
                 Some(before) => {
                     let sure = &before.sure & &found.sure;
                     let unsure = (before.may() & found.may()) - &sure;
-                    Marked { sure, unsure }
+                    EventNumbers { sure, unsure }
                 }
             };
             let may = both.may();
@@ -158,11 +156,11 @@ impl Finder<'_> {
             parts.retain(|part| kept.binary_search(&part.number).is_ok());
             marked = Some(both);
         }
-        Ok(marked.unwrap_or_else(|| Marked { sure: all(&parts), ..Marked::default() }))
+        Ok(marked.unwrap_or_else(|| EventNumbers { sure: all(&parts), ..EventNumbers::default() }))
     }
 
-    fn with_entries(&self, parts: &[Part], matchers: &[Matcher]) -> Result<Marked, StoreError> {
-        let mut marked = Marked::default();
+    fn with_entries(&self, parts: &[Part], matchers: &[Matcher]) -> Result<EventNumbers, StoreError> {
+        let mut marked = EventNumbers::default();
         let patients = [param_id("patient"), param_id("entity")];
         for matcher in matchers {
             if !is_indexed(matcher.param) {
@@ -291,7 +289,7 @@ impl Finder<'_> {
         &self,
         part: &Part,
         found: &mut RoaringTreemap,
-        is_meant: impl Fn(&Noted) -> bool,
+        is_meant: impl Fn(&SegmentRecord) -> bool,
     ) -> Result<(), StoreError> {
         self.with_body(part, |body| {
             for record in body.records.iter().filter(|record| is_meant(record)) {

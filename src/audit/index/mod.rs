@@ -25,6 +25,6 @@ mod verify;
 mod walk;
 
 pub use build::AuditIndex;
-pub use find::Asked;
+pub use find::EventQuery;
 pub use verify::verify_segments;
 pub use walk::{Bounds, Candidate, Candidates, View};

@@ -25,7 +25,7 @@ pub(super) struct Summary {
 
 /// A record of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Noted {
+pub(super) struct SegmentRecord {
     pub(super) place: RecordPlace,
     pub(super) time: Millis,
     /// The number of its first event, and how many it has.
@@ -35,7 +35,7 @@ pub(super) struct Noted {
     pub(super) of_many: bool,
 }
 
-impl Noted {
+impl SegmentRecord {
     /// The numbers of its events.
     pub(super) fn range(&self) -> Range<u32> {
         self.first_event..self.first_event.saturating_add(self.events)
@@ -45,7 +45,7 @@ impl Noted {
 /// The records of a segment, and which of its events came from outside.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Body {
-    pub(super) records: Vec<Noted>,
+    pub(super) records: Vec<SegmentRecord>,
     pub(super) outside: Vec<u32>,
 }
 
@@ -83,7 +83,7 @@ impl Segment {
         }
         let Described { place, time, of_many, .. } = described;
         let events = self.events - first_event;
-        self.body.records.push(Noted { place, time, first_event, events, of_many });
+        self.body.records.push(SegmentRecord { place, time, first_event, events, of_many });
     }
 
     fn post(&mut self, key: Vec<u8>) {
@@ -222,7 +222,13 @@ impl Body {
             let events = numbers::take(&mut bytes)?;
             let of_many = events & 1 == 1;
             let events = u32::try_from(events >> 1).ok()?;
-            records.push(Noted { place: (Sequence(sequence), number), time, first_event, events, of_many });
+            records.push(SegmentRecord {
+                place: (Sequence(sequence), number),
+                time,
+                first_event,
+                events,
+                of_many,
+            });
             first_event = first_event.checked_add(events)?;
             left -= 1;
         }
@@ -231,7 +237,7 @@ impl Body {
     }
 
     /// The record that an event is of.
-    pub(super) fn record_of(&self, event: u32) -> Option<&Noted> {
+    pub(super) fn record_of(&self, event: u32) -> Option<&SegmentRecord> {
         let at = self.records.partition_point(|record| record.range().end <= event);
         self.records.get(at)
     }

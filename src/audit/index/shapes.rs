@@ -29,11 +29,11 @@ const NAME_LEN_MAX: usize = 200;
 /// The shapes of the records that were indexed last.
 #[derive(Default)]
 pub(super) struct Shapes {
-    known: HashMap<String, Vec<Vec<Marked>>>,
+    known: HashMap<String, Vec<Vec<ShapeEntry>>>,
 }
 
 /// An entry with the marks in its value.
-struct Marked {
+struct ShapeEntry {
     entry: Entry,
     /// Where each mark begins and ends, and its number.
     marks: Vec<(usize, usize, usize)>,
@@ -64,7 +64,7 @@ impl Shapes {
         }
         let events = audit_events(place, &shape, making);
         let made = events.len();
-        let marked: Vec<Vec<Marked>> = entries_of(&events, made)?
+        let marked: Vec<Vec<ShapeEntry>> = entries_of(&events, made)?
             .into_iter()
             .map(|entries| entries.into_iter().map(marked).collect())
             .collect();
@@ -168,7 +168,7 @@ impl<'a> Names<'a> {
 }
 
 /// Finds the marks in an entry.
-fn marked(entry: Entry) -> Marked {
+fn marked(entry: Entry) -> ShapeEntry {
     let mut marks = Vec::new();
     let mut from = 0;
     while let Some(rest) = entry.value.get(from..) {
@@ -183,15 +183,15 @@ fn marked(entry: Entry) -> Marked {
     let param = INDEXED.iter().find(|param| param.id == entry.param).filter(|_| !marks.is_empty());
     let made_of_text = param.filter(|param| param.kind == ParamType::String).cloned();
     let is_in_small = param.is_some_and(|param| param.may_be_string);
-    Marked { entry, marks, made_of_text, is_in_small }
+    ShapeEntry { entry, marks, made_of_text, is_in_small }
 }
 
 /// The entries with the ids in the place of the marks.
-fn filled(events: &[Vec<Marked>], ids: &[&str]) -> Vec<Vec<Entry>> {
+fn filled(events: &[Vec<ShapeEntry>], ids: &[&str]) -> Vec<Vec<Entry>> {
     events.iter().map(|entries| entries.iter().flat_map(|marked| marked.filled(ids)).collect()).collect()
 }
 
-impl Marked {
+impl ShapeEntry {
     fn filled(&self, ids: &[&str]) -> Vec<Entry> {
         let id = |number: usize| ids.get(number).copied().unwrap_or_default();
         if let (Some(param), Some((_, _, number))) = (&self.made_of_text, self.marks.first()) {

@@ -5,27 +5,27 @@ use std::sync::Arc;
 use crate::audit::event::record_of_event;
 use crate::audit::log::{Records, index_patients, writes};
 use crate::audit::outside::events_of;
-use crate::audit::record::{Access, Action, BREAK_GLASS, Ground, Item, Standing};
+use crate::audit::record::{Access, Action, BREAK_GLASS, Ground, Item, RequesterKind};
 use crate::auth::{Party, Role};
 use crate::definitions::r4;
 use crate::model::{Tree, decode_pairs, parse};
-use crate::search::{Asking, Entry, Filter, Reading, entries, fulfils, parse_query, search_params};
+use crate::search::{Entry, Filter, Reading, ValueContext, entries, fulfils, parse_query, search_params};
 use crate::store::{
     At, Batch, Direction, Kv as _, Memory, Repository, Sequence, StoreError, SystemClock, Write,
 };
 
 use super::super::making::{Event, Making, Reader};
 use super::super::place::{RecordPlace, record_key};
-use super::{Asked, AuditIndex, Bounds, verify_segments};
+use super::{AuditIndex, Bounds, EventQuery, verify_segments};
 
 const BASE_URL: &str = "https://us.example/fhir";
 /// 2026-01-01.
 const START: i64 = 1_767_225_600_000;
 
 /// Numbers that look drawn by lot, the same every time.
-struct Lot(u64);
+struct Pseudorandom(u64);
 
-impl Lot {
+impl Pseudorandom {
     fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % end
@@ -36,7 +36,7 @@ impl Lot {
     }
 }
 
-fn access(lot: &mut Lot, number: i64) -> Access {
+fn access(lot: &mut Pseudorandom, number: i64) -> Access {
     let user = lot.of(&["dr-rossi", "dr-rossi", "dr-rossi", "nurse", "clerk"]);
     let party = Party {
         subject: user.to_owned(),
@@ -58,7 +58,7 @@ fn access(lot: &mut Lot, number: i64) -> Access {
     let jitter = i64::try_from(lot.below(3_000)).unwrap();
     let mut access =
         Access::of(&party, interaction, action, "GET /Patient".to_owned(), START + number * 1_000 + jitter);
-    access.standing = Some(if user == "clerk" { Standing::Outside } else { Standing::Own });
+    access.standing = Some(if user == "clerk" { RequesterKind::Outside } else { RequesterKind::Own });
     access.status = if lot.below(9) == 0 { 403 } else { 200 };
     access.peer = Some(lot.of(&["10.0.0.1", "10.0.0.2"]).to_owned());
     for at in 0..lot.below(4) {
@@ -122,7 +122,7 @@ const QUERIES: [&str; 34] = [
 #[test]
 fn the_index_finds_and_counts_what_every_event_says() {
     let memory = Memory::new(Arc::new(SystemClock));
-    let mut lot = Lot(7);
+    let mut lot = Pseudorandom(7);
     for number in 0..560 {
         let mut batch = Batch { writes: writes(&access(&mut lot, number), 0), ..Batch::default() };
         if lot.below(5) == 0 {
@@ -204,7 +204,7 @@ impl Everything {
 
 fn filter_of(query: &str) -> Filter {
     let def = r4().resource("AuditEvent").unwrap();
-    let asking = Asking { now: START, base_url: BASE_URL };
+    let asking = ValueContext { now: START, base_url: BASE_URL };
     let reading = Reading { params: search_params(), asking, lenient: false };
     Filter::All(parse_query(&reading, def, &decode_pairs(query)).unwrap().filters)
 }
@@ -213,7 +213,7 @@ fn check_query(memory: &Memory, index: &AuditIndex, query: &str, all: &Everythin
     let filter = filter_of(query);
     let expected = all.matching(&filter);
     let view = index.view(memory).unwrap();
-    let asked = Asked { filter: &filter, patient: None, place_of_event: &place_of_event };
+    let asked = EventQuery { filter: &filter, patient: None, place_of_event: &place_of_event };
     let bounds = |direction, from| Bounds { direction, from, until: Sequence(u64::MAX) };
     for (direction, from) in [
         (Direction::Forward, None),
@@ -256,7 +256,7 @@ fn check_query(memory: &Memory, index: &AuditIndex, query: &str, all: &Everythin
 #[test]
 fn a_wrong_segment_is_noticed() {
     let memory = Memory::new(Arc::new(SystemClock));
-    let mut lot = Lot(3);
+    let mut lot = Pseudorandom(3);
     for number in 0..70 {
         let batch = Batch { writes: writes(&access(&mut lot, number), 0), ..Batch::default() };
         memory.commit(batch).wait().unwrap();

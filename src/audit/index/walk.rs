@@ -10,7 +10,7 @@ use crate::audit::record::Access;
 use crate::store::{Direction, Flow, KeyRange, Sequence, Snapshot, StoreError};
 
 use super::super::place::RecordPlace;
-use super::find::{Asked, Finder, Marked, Part, Source};
+use super::find::{EventNumbers, EventQuery, Finder, Part, Source};
 use super::segment::{Segment, Summary, number_of, summaries, summary_key};
 
 /// How many segments are looked at first; then four times as many each time.
@@ -39,7 +39,7 @@ pub struct View {
 
 /// What is looked at next.
 #[derive(Clone, Copy, Debug)]
-enum Stretch {
+enum NextSegments {
     /// Stored segments: from this number on, and before this one.
     Stored(u32, u32),
     Held,
@@ -57,9 +57,9 @@ pub struct Candidate {
 /// The records that may match.
 pub struct Candidates<'c> {
     view: &'c View,
-    asked: &'c Asked<'c>,
+    asked: &'c EventQuery<'c>,
     bounds: Bounds,
-    stretches: VecDeque<Stretch>,
+    stretches: VecDeque<NextSegments>,
     found: VecDeque<Candidate>,
     rest: Option<Records<'c>>,
     /// How many segments are looked at next.
@@ -73,7 +73,7 @@ impl View {
     /// [`StoreError`] if the disk fails.
     pub fn candidates<'c>(
         &'c self,
-        asked: &'c Asked<'c>,
+        asked: &'c EventQuery<'c>,
         bounds: Bounds,
     ) -> Result<Candidates<'c>, StoreError> {
         let mut stretches = VecDeque::new();
@@ -86,9 +86,9 @@ impl View {
                     Direction::Reverse => end = at.saturating_add(1),
                 }
             }
-            stretches.push_back(Stretch::Stored(start, end));
+            stretches.push_back(NextSegments::Stored(start, end));
         }
-        stretches.extend([Stretch::Held, Stretch::Rest]);
+        stretches.extend([NextSegments::Held, NextSegments::Rest]);
         if bounds.direction == Direction::Reverse {
             stretches = stretches.into_iter().rev().collect();
         }
@@ -136,10 +136,10 @@ impl View {
 }
 
 /// What stands in some segments that were looked at.
-struct Looked<'l> {
+struct SegmentEvents<'l> {
     finder: Finder<'l>,
     parts: Vec<Part>,
-    marked: Marked,
+    marked: EventNumbers,
 }
 
 impl<'c> Candidates<'c> {
@@ -201,9 +201,9 @@ impl<'c> Candidates<'c> {
         Ok(count)
     }
 
-    fn next_stretch(&mut self) -> Option<Stretch> {
+    fn next_stretch(&mut self) -> Option<NextSegments> {
         let stretch = self.stretches.pop_front()?;
-        let Stretch::Stored(start, end) = stretch else { return Some(stretch) };
+        let NextSegments::Stored(start, end) = stretch else { return Some(stretch) };
         if start >= end {
             return self.next_stretch();
         }
@@ -213,29 +213,29 @@ impl<'c> Candidates<'c> {
             Direction::Forward => ((start, start + step), (start + step, end)),
             Direction::Reverse => ((end - step, end), (start, end - step)),
         };
-        self.stretches.push_front(Stretch::Stored(then.0, then.1));
-        Some(Stretch::Stored(now.0, now.1))
+        self.stretches.push_front(NextSegments::Stored(then.0, then.1));
+        Some(NextSegments::Stored(now.0, now.1))
     }
 
     /// Looks at segments; the rest is only begun.
-    fn look(&mut self, stretch: Stretch) -> Result<Option<Looked<'c>>, StoreError> {
+    fn look(&mut self, stretch: NextSegments) -> Result<Option<SegmentEvents<'c>>, StoreError> {
         let (source, parts) = match stretch {
-            Stretch::Stored(start, end) => {
+            NextSegments::Stored(start, end) => {
                 (Source::Stored(&*self.view.snapshot), self.view.parts(start, end)?)
             }
-            Stretch::Held => {
+            NextSegments::Held => {
                 let Some(held) = self.view.held.as_deref() else { return Ok(None) };
                 let part = held.summary().map(|summary| Part { number: 0, summary });
                 (Source::Held(held), part.into_iter().collect())
             }
-            Stretch::Rest => {
+            NextSegments::Rest => {
                 self.rest = Some(self.records_of_the_rest());
                 return Ok(None);
             }
         };
         let finder = Finder { source, asked: self.asked, bodies: RefCell::new(BTreeMap::new()) };
         let marked = finder.mark(&parts, self.asked.filter)?;
-        Ok(Some(Looked { finder, parts, marked }))
+        Ok(Some(SegmentEvents { finder, parts, marked }))
     }
 
     fn records_of_the_rest(&self) -> Records<'c> {
@@ -257,8 +257,8 @@ impl<'c> Candidates<'c> {
     }
 
     /// Puts the records of the marked events where they are read.
-    fn take(&mut self, looked: &Looked<'_>) -> Result<(), StoreError> {
-        let Marked { sure, unsure } = &looked.marked;
+    fn take(&mut self, looked: &SegmentEvents<'_>) -> Result<(), StoreError> {
+        let EventNumbers { sure, unsure } = &looked.marked;
         let may = sure | unsure;
         let mut candidates: Vec<Candidate> = Vec::new();
         for (number, events) in may.bitmaps() {
@@ -290,7 +290,7 @@ impl<'c> Candidates<'c> {
     }
 
     /// How many events are sure.
-    fn count_sure(&self, looked: &Looked<'_>) -> Result<usize, StoreError> {
+    fn count_sure(&self, looked: &SegmentEvents<'_>) -> Result<usize, StoreError> {
         let mut count = 0;
         for (number, events) in looked.marked.sure.bitmaps() {
             let Some(part) = looked.part(number) else { continue };
@@ -303,7 +303,7 @@ impl<'c> Candidates<'c> {
 
     fn count_within(
         &self,
-        looked: &Looked<'_>,
+        looked: &SegmentEvents<'_>,
         part: &Part,
         events: &RoaringBitmap,
     ) -> Result<u64, StoreError> {
@@ -314,13 +314,13 @@ impl<'c> Candidates<'c> {
     }
 
     /// Takes the sure events of a record out where others of it are unsure: the record is asked for all of them.
-    fn leave_unsure_records(&self, looked: &mut Looked<'_>) -> Result<(), StoreError> {
+    fn leave_unsure_records(&self, looked: &mut SegmentEvents<'_>) -> Result<(), StoreError> {
         let unsure: Vec<(u32, RoaringBitmap)> =
             looked.marked.unsure.bitmaps().map(|(number, events)| (number, events.clone())).collect();
         for (number, events) in unsure {
             let Some(part) = looked.part(number).copied() else { continue };
             let ranges: Vec<std::ops::Range<u32>> = looked.finder.with_body(&part, |body| {
-                let records = body.records.iter().map(super::segment::Noted::range);
+                let records = body.records.iter().map(super::segment::SegmentRecord::range);
                 records.filter(|range| events.range_cardinality(range.clone()) > 0).collect()
             })?;
             for range in ranges {
@@ -332,7 +332,7 @@ impl<'c> Candidates<'c> {
     }
 }
 
-impl Looked<'_> {
+impl SegmentEvents<'_> {
     fn part(&self, number: u32) -> Option<&Part> {
         let at = self.parts.binary_search_by_key(&number, |part| part.number).ok()?;
         self.parts.get(at)

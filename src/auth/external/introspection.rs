@@ -6,10 +6,10 @@ use crate::auth::issuer::{TOKEN_BYTES_MAX, TokenError};
 use crate::auth::party::Party;
 use crate::model::Millis;
 
-use super::apart::unambiguous;
 use super::issuer::check_claims;
 use super::registration::Registrations;
 use super::source::{IntrospectedAt, JwksSource};
+use super::unverified_jwt::unambiguous;
 
 /// How long an answer is kept, in milliseconds.
 pub const ANSWER_MILLIS_MAX: Millis = 60_000;

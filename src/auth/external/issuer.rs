@@ -6,10 +6,10 @@ use crate::auth::issuer::{LEEWAY_SECONDS, TokenError};
 use crate::auth::party::Party;
 use crate::model::Millis;
 
-use super::apart::{Apart, seconds};
 use super::key_cache::KeyCache;
 use super::registration::Registrations;
 use super::source::JwksSource;
+use super::unverified_jwt::{UnverifiedJwt, seconds};
 
 /// The algorithms that an issuer may be configured with, each with its name (RFC 7518, RFC 8037). None is symmetric.
 pub const ALGORITHMS: [(&str, Algorithm); 7] = [
@@ -42,7 +42,7 @@ impl ExternalIssuer {
     pub(super) fn party(
         &self,
         token: &str,
-        apart: &Apart,
+        apart: &UnverifiedJwt,
         (source, now): (&dyn JwksSource, Millis),
     ) -> Result<Party, TokenError> {
         let algorithm = self.algorithm(apart)?;
@@ -64,7 +64,7 @@ impl ExternalIssuer {
     }
 
     /// The algorithm of the header, if this issuer signs by it.
-    fn algorithm(&self, apart: &Apart) -> Result<Algorithm, TokenError> {
+    fn algorithm(&self, apart: &UnverifiedJwt) -> Result<Algorithm, TokenError> {
         let named = apart.header("alg");
         let known = ALGORITHMS.iter().find(|(name, _)| Some(*name) == named).map(|(_, algorithm)| *algorithm);
         known
@@ -74,7 +74,7 @@ impl ExternalIssuer {
 }
 
 /// Keys that a header brings along (`jwk`, `jku`, `x5u`, `x5c`) are never looked at.
-fn check_header(apart: &Apart) -> Result<(), TokenError> {
+fn check_header(apart: &UnverifiedJwt) -> Result<(), TokenError> {
     let untrusted = |what: &str| Err(TokenError::Untrusted(what.to_owned()));
     // RFC 7515 section 4.1.11: what is critical has to be understood, and none of it is.
     if apart.header.get("crit").is_some() {

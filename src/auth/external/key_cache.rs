@@ -23,13 +23,13 @@ pub const ASKING_MILLIS_MIN: Millis = 30_000;
 /// The keys of one issuer.
 pub struct KeyCache {
     at: KeysAt,
-    held: RwLock<Option<Held>>,
+    held: RwLock<Option<CachedKeys>>,
     /// When they were asked for last. Locked while asking, so that many requests ask once.
     asked: Mutex<Option<Millis>>,
 }
 
 #[derive(Clone)]
-struct Held {
+struct CachedKeys {
     keys: Arc<KeySet>,
     fresh_until: Millis,
 }
@@ -66,7 +66,7 @@ impl KeyCache {
         }
     }
 
-    fn held(&self) -> Option<Held> {
+    fn held(&self) -> Option<CachedKeys> {
         self.held.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -83,7 +83,7 @@ impl KeyCache {
             .max_age_seconds
             .map(|seconds| Millis::try_from(seconds).unwrap_or(FRESH_MILLIS_MAX).saturating_mul(1_000));
         let age = age.unwrap_or(FRESH_MILLIS_DEFAULT).clamp(FRESH_MILLIS_MIN, FRESH_MILLIS_MAX);
-        let fresh = Held { keys, fresh_until: now.saturating_add(age) };
+        let fresh = CachedKeys { keys, fresh_until: now.saturating_add(age) };
         *self.held.write().unwrap_or_else(PoisonError::into_inner) = Some(fresh);
         Ok(())
     }

@@ -5,7 +5,7 @@ use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, 
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::Value;
 
-use super::apart::unambiguous;
+use super::unverified_jwt::unambiguous;
 
 /// How many keys a set may have.
 const KEYS_MAX: usize = 64;

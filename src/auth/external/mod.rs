@@ -1,6 +1,5 @@
 //! Tokens of other issuers: their keys, their claims, and our registrations, which alone say who somebody is here.
 
-mod apart;
 mod introspection;
 mod issuer;
 mod key_cache;
@@ -8,6 +7,7 @@ mod key_set;
 mod registration;
 mod source;
 mod trust;
+mod unverified_jwt;
 
 pub use introspection::Introspection;
 pub use issuer::{ALGORITHMS, ExternalIssuer};

@@ -10,11 +10,11 @@ use crate::auth::party::Party;
 use crate::auth::role::Role;
 use crate::model::{Millis, hex};
 
-use super::apart::{Apart, is_signed};
 use super::introspection::{ANSWER_MILLIS_MAX, Introspection};
 use super::issuer::ExternalIssuer;
 use super::registration::{ClientRegistration, client_party};
 use super::source::JwksSource;
+use super::unverified_jwt::{UnverifiedJwt, is_signed};
 
 /// How many verified tokens are remembered.
 const VERIFIED_MAX: usize = 10_000;
@@ -82,7 +82,7 @@ impl Trust {
             return Ok(party);
         }
         let (party, kept) = if is_signed(token) {
-            let apart = Apart::of(token)?;
+            let apart = UnverifiedJwt::of(token)?;
             let issuer = apart.claims.get("iss").and_then(Value::as_str);
             let issuer = self.issuers.iter().find(|known| Some(known.url.as_str()) == issuer);
             let issuer = issuer.ok_or_else(|| TokenError::Untrusted("the issuer is not known".to_owned()))?;

@@ -4,16 +4,16 @@ use serde::{Deserialize, Serialize};
 use crate::model::Millis;
 
 use super::super::party::Party;
-use super::super::registry::{Grant, Perishable, User};
+use super::super::registry::{Expiring, Grant, User};
 use super::super::role::Role;
 use super::fields::OauthError;
 use super::login_attempts::LoginError;
 use super::seal::digest_text;
-use super::server::Desk;
+use super::server::AuthorizationContext;
 
 /// A browser that looks at the apps of a user, once one has signed in.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Visit {
+pub struct AppsSession {
     user: Option<String>,
     /// When the user signed in.
     authenticated: Millis,
@@ -38,26 +38,26 @@ pub struct GrantedApp {
 
 const SORT: &str = "visit to the apps";
 
-impl Desk<'_> {
+impl AuthorizationContext<'_> {
     /// Begins a visit of the browser that has the cookie.
     #[must_use]
-    pub fn begin_visit(&self, cookie: &str) -> Visit {
+    pub fn begin_visit(&self, cookie: &str) -> AppsSession {
         let expires = self.ahead(self.server.options.dialogue_seconds_max);
-        Visit { user: None, authenticated: 0, browser: digest_text(cookie), expires }
+        AppsSession { user: None, authenticated: 0, browser: digest_text(cookie), expires }
     }
 
     /// The visit as the field of a form.
     ///
     /// # Errors
     /// `server_error`.
-    pub fn seal_visit(&self, visit: &Visit) -> Result<String, OauthError> {
+    pub fn seal_visit(&self, visit: &AppsSession) -> Result<String, OauthError> {
         self.server.sealer.seal(SORT, visit)
     }
 
     /// The visit of a form that the browser with the cookie sends; `None` if it has not got it from here, or too long ago.
     #[must_use]
-    pub fn open_visit(&self, sealed: &str, cookie: &str) -> Option<Visit> {
-        let visit: Visit = self.server.sealer.open(SORT, sealed)?;
+    pub fn open_visit(&self, sealed: &str, cookie: &str) -> Option<AppsSession> {
+        let visit: AppsSession = self.server.sealer.open(SORT, sealed)?;
         (visit.browser == digest_text(cookie) && visit.expires > self.now).then_some(visit)
     }
 
@@ -65,12 +65,12 @@ impl Desk<'_> {
     ///
     /// # Errors
     /// [`LoginError`].
-    pub fn sign_in(&self, visit: Visit, name: &str, password: &str) -> Result<Visit, LoginError> {
+    pub fn sign_in(&self, visit: AppsSession, name: &str, password: &str) -> Result<AppsSession, LoginError> {
         let user = self.check_login(name, password)?;
-        Ok(Visit { user: Some(user.name), authenticated: self.now, ..visit })
+        Ok(AppsSession { user: Some(user.name), authenticated: self.now, ..visit })
     }
 
-    fn visitor(&self, visit: &Visit) -> Result<Option<User>, OauthError> {
+    fn visitor(&self, visit: &AppsSession) -> Result<Option<User>, OauthError> {
         let Some(name) = &visit.user else { return Ok(None) };
         let is_good = |user: &User| !user.disabled && user.not_before <= visit.authenticated;
         Ok(self.server.registry.user(name)?.filter(is_good))
@@ -78,7 +78,7 @@ impl Desk<'_> {
 
     /// Who looks, for the record of accesses; `None` if nobody has signed in.
     #[must_use]
-    pub fn visiting_party(&self, visit: &Visit) -> Option<Party> {
+    pub fn visiting_party(&self, visit: &AppsSession) -> Option<Party> {
         let user = self.visitor(visit).ok()??;
         Some(Party {
             subject: user.name,
@@ -97,10 +97,10 @@ impl Desk<'_> {
     ///
     /// # Errors
     /// `server_error`; `None` if nobody has signed in.
-    pub fn apps(&self, visit: &Visit) -> Result<Option<Vec<GrantedApp>>, OauthError> {
+    pub fn apps(&self, visit: &AppsSession) -> Result<Option<Vec<GrantedApp>>, OauthError> {
         let Some(user) = self.visitor(visit)? else { return Ok(None) };
         let mut apps = Vec::new();
-        for (id, grant) in self.server.registry.all_kept::<Grant>(Perishable::Grant)? {
+        for (id, grant) in self.server.registry.all_kept::<Grant>(Expiring::Grant)? {
             if grant.user != user.name || grant.expires <= self.now {
                 continue;
             }
@@ -125,7 +125,7 @@ impl Desk<'_> {
     ///
     /// # Errors
     /// `server_error`.
-    pub fn take_away(&self, visit: &Visit, id: &str) -> Result<Option<String>, OauthError> {
+    pub fn take_away(&self, visit: &AppsSession, id: &str) -> Result<Option<String>, OauthError> {
         let apps = self.apps(visit)?.unwrap_or_default();
         let Some(app) = apps.into_iter().find(|app| app.id == id) else { return Ok(None) };
         self.revoke_grant(id)?;

@@ -7,10 +7,10 @@ use serde_json::Value;
 use crate::model::decode_base64_url;
 
 use super::super::purpose::asserted_purposes;
-use super::super::registry::{Client, ClientAuthentication, Kept, Perishable};
+use super::super::registry::{Client, ClientAuthentication, Expiring, Kept};
 use super::fields::{OauthCode, OauthError};
 use super::seal::digest_text;
-use super::server::Desk;
+use super::server::AuthorizationContext;
 
 /// An assertion is no longer, in bytes.
 const ASSERTION_BYTES_MAX: usize = 16 * 1024;
@@ -29,7 +29,7 @@ struct Claims {
     jti: String,
 }
 
-impl Desk<'_> {
+impl AuthorizationContext<'_> {
     /// The client that an assertion proves.
     pub(super) fn client_of_assertion(&self, assertion: &str) -> Result<Client, OauthError> {
         let claimed = claimed_client(assertion).ok_or_else(OauthError::invalid_client)?;
@@ -40,7 +40,7 @@ impl Desk<'_> {
         // An assertion is good once (RFC 7523 section 3, item 7).
         let name = digest_text(&format!("{}\n{}", client.client_id, claims.jti));
         let expires = claims.exp.saturating_add(LEEWAY_SECONDS).saturating_mul(1_000);
-        match self.server.registry.keep(Perishable::Assertion, &name, &true, (expires, self.now))? {
+        match self.server.registry.keep(Expiring::Assertion, &name, &true, (expires, self.now))? {
             Kept::Yes => Ok(client),
             Kept::No => Err(OauthError::invalid_client()),
         }

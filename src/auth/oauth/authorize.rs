@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::encode;
 
-use super::super::granted::{Asker, granted};
+use super::super::granted::{GrantHolder, granted};
 use super::super::registry::{Client, GrantType, LaunchKind};
 use super::fields::{Fields, OauthCode, OauthError};
 use super::launch::LaunchContext;
-use super::server::Desk;
+use super::server::AuthorizationContext;
 
 /// A request that is in order. `scope` is what of it is registered.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -31,7 +31,7 @@ pub enum AuthorizationRefusal {
     Redirect(String),
 }
 
-impl Desk<'_> {
+impl AuthorizationContext<'_> {
     pub(super) fn read_authorization(
         &self,
         fields: &Fields,
@@ -79,7 +79,7 @@ impl Desk<'_> {
         if fields.one("prompt")?.is_some_and(|prompt| prompt.split(' ').any(|word| word == "none")) {
             return Err(OauthError::new(OauthCode::LoginRequired, "nobody is logged in between requests"));
         }
-        let mut scope = granted(fields.needed("scope")?, &client.scope, Asker::User);
+        let mut scope = granted(fields.needed("scope")?, &client.scope, GrantHolder::User);
         if !client.may(GrantType::RefreshToken) {
             scope.retain(|scope| !matches!(scope.as_str(), "offline_access" | "online_access"));
         }

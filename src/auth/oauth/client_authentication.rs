@@ -5,11 +5,11 @@ use super::super::registry::{Client, ClientAuthentication};
 use super::assertion::claimed_client;
 use super::fields::{Fields, OauthError};
 use super::login_attempts::LoginAttempts;
-use super::server::Desk;
+use super::server::AuthorizationContext;
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-impl Desk<'_> {
+impl AuthorizationContext<'_> {
     /// The client of a request. `authorization` is the header of that name. Public clients only name themselves.
     pub(super) fn client(&self, authorization: Option<&str>, fields: &Fields) -> Result<Client, OauthError> {
         let named = fields.one("client_id")?;

@@ -8,10 +8,10 @@ use crate::model::Millis;
 
 use super::super::jwk::base64_url;
 use super::super::password::is_same;
-use super::super::registry::{Amendment, Client, Grant, GrantType, Kept, Perishable, User};
+use super::super::registry::{Amendment, Client, Expiring, Grant, GrantType, Kept, User};
 use super::fields::{Fields, OauthError};
 use super::seal::{digest_text, secret_text};
-use super::server::Desk;
+use super::server::AuthorizationContext;
 
 /// How long a used code is remembered, in seconds, so that a second use is noticed.
 const REMEMBERED_SECONDS: i64 = 600;
@@ -28,7 +28,7 @@ struct Code {
     used: bool,
 }
 
-impl Desk<'_> {
+impl AuthorizationContext<'_> {
     /// A code for a grant.
     pub(super) fn issue_code(
         &self,
@@ -38,7 +38,7 @@ impl Desk<'_> {
     ) -> Result<String, OauthError> {
         let (id, code) = (secret_text()?, secret_text()?);
         let registry = &self.server.registry;
-        registry.keep(Perishable::Grant, &id, grant, (grant.expires, self.now))?;
+        registry.keep(Expiring::Grant, &id, grant, (grant.expires, self.now))?;
         let record = Code {
             grant: id,
             redirect_uri: redirect_uri.to_owned(),
@@ -47,7 +47,7 @@ impl Desk<'_> {
             used: false,
         };
         let times = (self.ahead(REMEMBERED_SECONDS), self.now);
-        registry.keep(Perishable::Code, &digest_text(&code), &record, times)?;
+        registry.keep(Expiring::Code, &digest_text(&code), &record, times)?;
         Ok(code)
     }
 
@@ -56,7 +56,7 @@ impl Desk<'_> {
         let redirect_uri = fields.needed("redirect_uri")?;
         let verifier = fields.needed("code_verifier")?;
         let registry = &self.server.registry;
-        let found = registry.kept::<Code>(Perishable::Code, &name)?;
+        let found = registry.kept::<Code>(Expiring::Code, &name)?;
         let (code, sequence) = found.ok_or_else(OauthError::invalid_grant)?;
         let grant = self.grant(&code.grant)?.ok_or_else(OauthError::invalid_grant)?;
         if grant.client != client.client_id {
@@ -76,7 +76,7 @@ impl Desk<'_> {
         }
         let id = code.grant.clone();
         let used = Code { used: true, ..code };
-        match registry.amend(Perishable::Code, &name, &used, sequence, Amendment::KeepsTokens)? {
+        match registry.amend(Expiring::Code, &name, &used, sequence, Amendment::KeepsTokens)? {
             Kept::Yes => self.answer_of_grant(client, (&id, &grant), &grant.scope),
             Kept::No => {
                 self.revoke_grant(&id)?;
@@ -86,7 +86,7 @@ impl Desk<'_> {
     }
 
     pub(super) fn grant(&self, id: &str) -> Result<Option<Grant>, OauthError> {
-        let found = self.server.registry.kept::<Grant>(Perishable::Grant, id)?;
+        let found = self.server.registry.kept::<Grant>(Expiring::Grant, id)?;
         Ok(found.map(|(grant, _)| grant).filter(|grant| grant.expires > self.now))
     }
 
@@ -94,11 +94,11 @@ impl Desk<'_> {
     pub(super) fn revoke_grant(&self, id: &str) -> Result<(), OauthError> {
         let registry = &self.server.registry;
         for _ in 0..RETRIES_MAX {
-            let Some((grant, sequence)) = registry.kept::<Grant>(Perishable::Grant, id)? else {
+            let Some((grant, sequence)) = registry.kept::<Grant>(Expiring::Grant, id)? else {
                 return Ok(());
             };
             let revoked = Grant { revoked: true, ..grant };
-            let kept = registry.amend(Perishable::Grant, id, &revoked, sequence, Amendment::EndsTokens)?;
+            let kept = registry.amend(Expiring::Grant, id, &revoked, sequence, Amendment::EndsTokens)?;
             if kept == Kept::Yes {
                 return Ok(());
             }

@@ -14,7 +14,7 @@ use super::authorize::{AuthorizationRefusal, AuthorizationRequest, refused_addre
 use super::fields::{Fields, OauthCode, OauthError};
 use super::login_attempts::LoginError;
 use super::seal::digest_text;
-use super::server::Desk;
+use super::server::AuthorizationContext;
 
 /// How far a dialogue has come.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -39,7 +39,7 @@ enum EncounterChoice {
 
 /// What to ask the user next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum NextPrompt {
     Login,
     Patient,
     /// An encounter of the patient with that id, or none.
@@ -55,7 +55,7 @@ pub enum Step {
 
 /// What a user is told before it consents.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Circumstances {
+pub struct ConsentDetails {
     /// The name with which the user has signed in.
     pub user: String,
     /// The id of the patient with whose record the client will work.
@@ -66,7 +66,7 @@ pub struct Circumstances {
 
 const SORT: &str = "dialogue";
 
-impl Desk<'_> {
+impl AuthorizationContext<'_> {
     /// Begins a dialogue with the browser that has the cookie.
     ///
     /// # Errors
@@ -127,9 +127,9 @@ impl Desk<'_> {
     ///
     /// # Errors
     /// The address to send the browser to, where the user cannot have what the client asks for.
-    pub fn next_step(&self, dialogue: &Dialogue) -> Result<Step, AuthorizationRefusal> {
+    pub fn next_step(&self, dialogue: &Dialogue) -> Result<NextPrompt, AuthorizationRefusal> {
         let user = self.user(dialogue).map_err(|error| refused(dialogue, &error))?;
-        let Some(user) = user else { return Ok(Step::Login) };
+        let Some(user) = user else { return Ok(NextPrompt::Login) };
         let launched = dialogue.request.launch.as_ref().and_then(|launch| launch.patient.as_deref());
         if let (Some(own), Some(launched)) = (user.own_patient(), launched)
             && own != launched
@@ -139,17 +139,17 @@ impl Desk<'_> {
         }
         let patient = self.patient(dialogue, &user);
         if patient.is_none() && wants_patient(&dialogue.request.scope) {
-            return Ok(Step::Patient);
+            return Ok(NextPrompt::Patient);
         }
         let wants_encounter = dialogue.request.scope.iter().any(|scope| scope == "launch/encounter");
         let is_open =
             matches!(dialogue.encounter, EncounterChoice::Open) && dialogue.request.launch.is_none();
         if let (Some(patient), true) = (patient, wants_encounter && is_open) {
-            return Ok(Step::Encounter { patient });
+            return Ok(NextPrompt::Encounter { patient });
         }
         let client = self.client_of(dialogue).map_err(|error| refused(dialogue, &error))?;
         let scopes = offered(dialogue, &user).map(str::to_owned).collect();
-        Ok(Step::Consent { scopes, purposes: purposes(&user, &client) })
+        Ok(NextPrompt::Consent { scopes, purposes: purposes(&user, &client) })
     }
 
     /// The patient of the dialogue: the user's own, the launch's, or the one that was chosen.
@@ -160,12 +160,12 @@ impl Desk<'_> {
 
     /// What a user who has signed in is told of a dialogue; `None` if nobody has.
     #[must_use]
-    pub fn circumstances(&self, dialogue: &Dialogue) -> Option<Circumstances> {
+    pub fn circumstances(&self, dialogue: &Dialogue) -> Option<ConsentDetails> {
         let user = self.user(dialogue).ok()??;
         let request = &dialogue.request;
         let is_about_patient = request.launch.is_some() || wants_patient(&request.scope);
         let patient = self.patient(dialogue, &user).filter(|_| is_about_patient);
-        Some(Circumstances { user: user.name, patient, client_origin: origin(&request.redirect_uri) })
+        Some(ConsentDetails { user: user.name, patient, client_origin: origin(&request.redirect_uri) })
     }
 
     /// Who chooses among the patients: the user, who sees those that it may see.

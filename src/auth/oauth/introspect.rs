@@ -1,14 +1,14 @@
 //! What a token is good for (RFC 7662), and the end of one (RFC 7009).
 use serde_json::{Value, json};
 
-use super::super::registry::Perishable;
+use super::super::registry::Expiring;
 use super::fields::{Fields, OauthError};
-use super::server::Desk;
+use super::server::AuthorizationContext;
 
 /// How long after its expiry a token is still refused as a revoked one, in milliseconds: longer than any leeway.
 const REVOKED_MS: i64 = 5 * 60 * 1_000;
 
-impl Desk<'_> {
+impl AuthorizationContext<'_> {
     /// What a token is, told to a client that has proven who it is.
     ///
     /// # Errors
@@ -78,7 +78,7 @@ impl Desk<'_> {
         }
         let expires = claims.exp.saturating_mul(1_000).saturating_add(REVOKED_MS);
         // If it is there already, it has been revoked before.
-        self.server.registry.keep(Perishable::Revoked, &claims.jti, &true, (expires, self.now))?;
+        self.server.registry.keep(Expiring::Revoked, &claims.jti, &true, (expires, self.now))?;
         Ok(())
     }
 }

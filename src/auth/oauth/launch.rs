@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Millis, ResourceId};
 
-use super::super::registry::Perishable;
+use super::super::registry::Expiring;
 use super::fields::OauthError;
 use super::seal::{digest_text, secret_text};
-use super::server::Desk;
+use super::server::AuthorizationContext;
 
 /// What the user of an EHR is looking at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +34,7 @@ struct Launch {
     expires: Millis,
 }
 
-impl Desk<'_> {
+impl AuthorizationContext<'_> {
     /// Registers a launch and gives its id.
     ///
     /// # Errors
@@ -47,12 +47,12 @@ impl Desk<'_> {
         let id = secret_text()?;
         let expires = self.ahead(self.server.options.launch_seconds);
         let launch = Launch { context, expires };
-        self.server.registry.keep(Perishable::Launch, &digest_text(&id), &launch, (expires, self.now))?;
+        self.server.registry.keep(Expiring::Launch, &digest_text(&id), &launch, (expires, self.now))?;
         Ok(id)
     }
 
     pub(super) fn launch_context(&self, id: &str) -> Result<Option<LaunchContext>, OauthError> {
-        let found = self.server.registry.kept::<Launch>(Perishable::Launch, &digest_text(id))?;
+        let found = self.server.registry.kept::<Launch>(Expiring::Launch, &digest_text(id))?;
         Ok(found
             .map(|(launch, _)| launch)
             .filter(|launch| launch.expires > self.now)

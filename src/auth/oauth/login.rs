@@ -5,9 +5,9 @@ use crate::model::Millis;
 
 use super::super::registry::User;
 use super::login_attempts::{LoginAttempts, LoginError};
-use super::server::Desk;
+use super::server::AuthorizationContext;
 
-impl Desk<'_> {
+impl AuthorizationContext<'_> {
     /// How often a name may be tried in vain, and within how many milliseconds.
     pub(super) fn attempt_limits(&self) -> (u32, Millis) {
         let options = &self.server.options;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::scope::SPECIAL;
 use super::fields::OauthError;
-use super::server::Desk;
+use super::server::AuthorizationContext;
 
 /// Scopes of resources that are named as examples of what may be asked for.
 const SCOPES: [&str; 6] =
@@ -37,7 +37,7 @@ const GRANT_TYPES: [&str; 3] = ["authorization_code", "refresh_token", "client_c
 const CLIENT_AUTHENTICATION: [&str; 3] = ["client_secret_basic", "client_secret_post", "private_key_jwt"];
 const ASSERTION_ALGORITHMS: [&str; 2] = ["RS384", "ES384"];
 
-impl Desk<'_> {
+impl AuthorizationContext<'_> {
     /// `/.well-known/smart-configuration`.
     #[must_use]
     pub fn smart_configuration(&self) -> Value {

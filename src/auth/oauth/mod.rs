@@ -22,13 +22,13 @@ mod server;
 mod token;
 mod words;
 
-pub use apps::{GrantedApp, Visit};
+pub use apps::{AppsSession, GrantedApp};
 pub use authorize::AuthorizationRefusal;
-pub use dialogue::{Circumstances, Dialogue, Step};
+pub use dialogue::{ConsentDetails, Dialogue, NextPrompt};
 pub use fields::{Fields, OauthCode, OauthError};
 pub use identity::IdentityKeys;
 pub use launch::LaunchContext;
 pub use login_attempts::LoginError;
 pub use register::{Register, Registered};
-pub use server::{AuthorizationOptions, AuthorizationServer, Desk};
+pub use server::{AuthorizationContext, AuthorizationOptions, AuthorizationServer};
 pub use words::{describe, describe_purpose, described_parts};

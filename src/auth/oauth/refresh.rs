@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::super::granted::{Asker, granted};
-use super::super::registry::{Amendment, Client, Grant, Kept, Perishable};
+use super::super::granted::{GrantHolder, granted};
+use super::super::registry::{Amendment, Client, Expiring, Grant, Kept};
 use super::fields::{Fields, OauthError};
-use super::server::Desk;
+use super::server::AuthorizationContext;
 use super::token::invalid_scope;
 
 /// What a refresh token is of. Sealed, so that nobody can make one up to have a grant revoked.
@@ -18,7 +18,7 @@ pub(super) struct RefreshToken {
 
 const SORT: &str = "refresh token";
 
-impl Desk<'_> {
+impl AuthorizationContext<'_> {
     pub(super) fn refresh_token(&self, grant: &str, generation: u64) -> Result<String, OauthError> {
         self.server.sealer.seal(SORT, &RefreshToken { grant: grant.to_owned(), generation })
     }
@@ -48,7 +48,7 @@ impl Desk<'_> {
         let token = self.read_refresh_token(fields.needed("refresh_token")?);
         let RefreshToken { grant: id, generation } = token.ok_or_else(OauthError::invalid_grant)?;
         let registry = &self.server.registry;
-        let found = registry.kept::<Grant>(Perishable::Grant, &id)?;
+        let found = registry.kept::<Grant>(Expiring::Grant, &id)?;
         let (grant, sequence) = found.ok_or_else(OauthError::invalid_grant)?;
         if grant.client != client.client_id || grant.revoked || grant.expires <= self.now {
             return Err(OauthError::invalid_grant());
@@ -60,7 +60,7 @@ impl Desk<'_> {
         let scope = narrowed(fields.one("scope")?, &grant.scope)?;
         self.user_of(&grant, client)?;
         let next = Grant { generation: generation + 1, ..grant };
-        match registry.amend(Perishable::Grant, &id, &next, sequence, Amendment::KeepsTokens)? {
+        match registry.amend(Expiring::Grant, &id, &next, sequence, Amendment::KeepsTokens)? {
             Kept::Yes => self.answer_of_grant(client, (&id, &next), &scope),
             Kept::No => {
                 // Two have used it at once.
@@ -74,7 +74,7 @@ impl Desk<'_> {
 /// The scopes that are asked for, if the grant has all of them (RFC 6749 section 6).
 fn narrowed(asked: Option<&str>, granted_scope: &str) -> Result<String, OauthError> {
     let Some(asked) = asked else { return Ok(granted_scope.to_owned()) };
-    let found = granted(asked, granted_scope, Asker::User);
+    let found = granted(asked, granted_scope, GrantHolder::User);
     let is_whole = asked.split_whitespace().all(|scope| found.iter().any(|found| found == scope));
     if is_whole && !found.is_empty() { Ok(found.join(" ")) } else { Err(invalid_scope()) }
 }

@@ -90,14 +90,14 @@ impl AuthorizationServer {
 
     /// The server at a moment.
     #[must_use]
-    pub fn at<'s>(&'s self, issuer: &'s Issuer, now: Millis) -> Desk<'s> {
-        Desk { server: self, issuer, now, certificate: None }
+    pub fn at<'s>(&'s self, issuer: &'s Issuer, now: Millis) -> AuthorizationContext<'s> {
+        AuthorizationContext { server: self, issuer, now, certificate: None }
     }
 }
 
 /// The authorization server at one moment.
 #[derive(Clone, Copy)]
-pub struct Desk<'s> {
+pub struct AuthorizationContext<'s> {
     pub(super) server: &'s AuthorizationServer,
     pub(super) issuer: &'s Issuer,
     pub(super) now: Millis,
@@ -105,7 +105,7 @@ pub struct Desk<'s> {
     pub(super) certificate: Option<[u8; 32]>,
 }
 
-impl Desk<'_> {
+impl AuthorizationContext<'_> {
     /// The desk for a client that has shown a certificate with that SHA-256.
     #[must_use]
     pub fn shown(self, certificate: Option<[u8; 32]>) -> Self {

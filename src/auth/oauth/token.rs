@@ -1,16 +1,16 @@
 //! The token endpoint (RFC 6749 section 3.2): which grant, and the token that a client gets for itself.
 use serde_json::{Value, json};
 
-use super::super::granted::{Asker, granted};
+use super::super::granted::{GrantHolder, granted};
 use super::super::issuer::{AccessToken, Confirmation};
 use super::super::purpose::narrowed_purposes;
 use super::super::registry::{Client, GrantType};
 use super::assertion::purposes_of;
 use super::fields::{Fields, OauthCode, OauthError};
 use super::seal::secret_text;
-use super::server::Desk;
+use super::server::AuthorizationContext;
 
-impl Desk<'_> {
+impl AuthorizationContext<'_> {
     /// The answer of the token endpoint, as JSON. `authorization` is the header of that name.
     ///
     /// # Errors
@@ -38,7 +38,8 @@ impl Desk<'_> {
     }
 
     fn client_credentials(&self, client: &Client, fields: &Fields) -> Result<Value, OauthError> {
-        let scope = granted(fields.one("scope")?.unwrap_or_default(), &client.scope, Asker::System).join(" ");
+        let scope =
+            granted(fields.one("scope")?.unwrap_or_default(), &client.scope, GrantHolder::System).join(" ");
         if scope.is_empty() {
             return Err(invalid_scope());
         }

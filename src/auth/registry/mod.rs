@@ -2,18 +2,18 @@
 //! of it is in a space of the store of its own.
 
 mod client;
+mod expiring_records;
 mod grant;
-mod perishable;
 mod records;
 mod registration;
-mod standing;
-mod standings;
+mod token_status;
+mod token_status_cache;
 mod user;
 
 pub(super) use client::is_unreserved;
 pub use client::{Actor, Client, ClientAuthentication, GrantType, LaunchKind, check_scope};
+pub(super) use expiring_records::{Amendment, Expiring, Kept};
 pub(super) use grant::Grant;
-pub(super) use perishable::{Amendment, Kept, Perishable};
-pub use records::{Enabling, Registry, RegistryError};
+pub use records::{RegistrationStatus, Registry, RegistryError};
 pub use registration::Registration;
 pub use user::User;

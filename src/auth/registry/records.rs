@@ -14,7 +14,7 @@ use crate::store::{
 
 use super::client::Client;
 use super::registration::Registration;
-use super::standings::Standings;
+use super::token_status_cache::TokenStatusCache;
 use super::user::User;
 
 /// How often a change is tried again when somebody else was quicker.
@@ -58,7 +58,7 @@ impl From<CommitError> for RegistryError {
 
 /// Whether a registration is in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Enabling {
+pub enum RegistrationStatus {
     Enabled,
     Disabled,
 }
@@ -66,7 +66,7 @@ pub enum Enabling {
 /// The registrations of a store.
 pub struct Registry {
     pub(super) kv: Arc<dyn Kv>,
-    pub(super) standings: Standings,
+    pub(super) standings: TokenStatusCache,
     /// Records that ended before this time are removed already.
     pub(super) swept: AtomicU64,
 }
@@ -74,7 +74,7 @@ pub struct Registry {
 impl Registry {
     #[must_use]
     pub fn new(kv: Arc<dyn Kv>) -> Self {
-        Self { kv, standings: Standings::default(), swept: AtomicU64::new(0) }
+        Self { kv, standings: TokenStatusCache::default(), swept: AtomicU64::new(0) }
     }
 
     /// The store that the registrations are in.
@@ -143,12 +143,12 @@ impl Registry {
     pub fn enable<T: Registration>(
         &self,
         id: &str,
-        enabling: Enabling,
+        enabling: RegistrationStatus,
         now: Millis,
     ) -> Result<(), RegistryError> {
         self.change::<T>(id, &|record| {
             let (disabled, ..) = record.state();
-            *disabled = enabling == Enabling::Disabled;
+            *disabled = enabling == RegistrationStatus::Disabled;
             if *disabled {
                 record.end_what_was(now);
             }

@@ -8,9 +8,9 @@ use serde_json::json;
 use crate::fhirpath::{Element, Environment, Expression, Value};
 use crate::model::{Temporal, Tree, from_xml, hex, parse};
 
-use super::super::came::Came;
 use super::super::clock::now;
-use super::scenario::{Expect, Scenario, Step, StepRequest};
+use super::super::response::ReceivedResponse;
+use super::scenario::{Expect, Scenario, ScenarioStep, StepRequest};
 
 /// A server under test.
 pub struct Target {
@@ -184,7 +184,7 @@ impl Target {
         path: &str,
         headers: &[(&str, &str)],
         body: Option<&serde_json::Value>,
-    ) -> Result<Came, String> {
+    ) -> Result<ReceivedResponse, String> {
         let request = StepRequest {
             method: method.to_owned(),
             path: path.to_owned(),
@@ -192,15 +192,19 @@ impl Target {
             body: body.cloned(),
             text: None,
         };
-        let step =
-            Step { party: party.to_owned(), request, expect: Expect::default(), save: BTreeMap::new() };
+        let step = ScenarioStep {
+            party: party.to_owned(),
+            request,
+            expect: Expect::default(),
+            save: BTreeMap::new(),
+        };
         let answer = self.send(&step, &BTreeMap::new())?;
         let headers =
             answer.headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
-        Ok(Came { status: answer.status, headers, body: answer.body })
+        Ok(ReceivedResponse { status: answer.status, headers, body: answer.body })
     }
 
-    fn send(&self, step: &Step, variables: &BTreeMap<String, String>) -> Result<Answer, String> {
+    fn send(&self, step: &ScenarioStep, variables: &BTreeMap<String, String>) -> Result<Answer, String> {
         let path = substituted(&step.request.path, variables);
         let url = if path.starts_with("http") { path } else { format!("{}{path}", self.base_url) };
         let mut request = ureq::http::Request::builder().method(step.request.method.as_str()).uri(url);
@@ -251,7 +255,7 @@ fn shortened(text: &str) -> String {
 }
 
 /// What a step sends, on one line.
-fn sent(step: &Step, variables: &BTreeMap<String, String>) -> String {
+fn sent(step: &ScenarioStep, variables: &BTreeMap<String, String>) -> String {
     let request = &step.request;
     let mut line = format!("{} {}", request.method, substituted(&request.path, variables));
     for (name, value) in &request.headers {

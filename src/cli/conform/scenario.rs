@@ -25,7 +25,7 @@ pub struct Scenario {
     pub waiting: Option<String>,
     /// The default policy that the server must have; without one its own will do.
     pub policy: Option<String>,
-    pub steps: Vec<Step>,
+    pub steps: Vec<ScenarioStep>,
     #[serde(skip)]
     pub chapter: String,
 }
@@ -42,7 +42,7 @@ pub enum ScenarioKind {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Step {
+pub struct ScenarioStep {
     /// Who sends it: a name of a token, `none` for nobody.
     #[serde(default = "own_system", rename = "as")]
     pub party: String,

@@ -9,7 +9,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use crate::http::Answered;
+use crate::http::PreparedResponse;
 
 use super::call::Call;
 
@@ -61,13 +61,13 @@ impl Connection {
     ///
     /// # Errors
     /// If the connection breaks.
-    pub(super) async fn get(&mut self, path: &str) -> Result<Answered, String> {
+    pub(super) async fn get(&mut self, path: &str) -> Result<PreparedResponse, String> {
         let answer = self.send(&Call::get(path.to_owned())).await?;
         let (parts, body) = answer.into_parts();
         let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let content_type = content_type.unwrap_or_default().to_owned();
         let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
-        Ok(Answered { status: parts.status.as_u16(), content_type, body })
+        Ok(PreparedResponse { status: parts.status.as_u16(), content_type, body })
     }
 
     /// # Errors

@@ -6,12 +6,12 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Response, StatusCode};
 
 use crate::audit::{clock_in_words, day_in_words};
-use crate::auth::{Desk, Fields, Visit, describe};
+use crate::auth::{AppsSession, AuthorizationContext, Fields, describe};
 use crate::model::{Millis, Temporal};
 use crate::operations::Engine;
 
 use super::markup::{alert, escape, page};
-use super::sign_in::{self, failed, with_cookie};
+use super::sign_in::{failed, self, with_cookie};
 
 const TITLE: &str = "Which apps have access?";
 const EXPIRED: &str = "This page has expired, or was not made for this browser. Open it again.";
@@ -19,8 +19,8 @@ const EXPIRED: &str = "This page has expired, or was not made for this browser. 
 /// The page to sign in.
 pub(super) async fn open(State(engine): State<Arc<Engine>>, headers: HeaderMap) -> Response<WireBody> {
     with_cookie(engine, &headers, |engine, cookie| {
-        let desk = engine.desk();
-        sign_in_page(&desk, &desk.begin_visit(cookie), StatusCode::OK, ("", ""))
+        let authorization = engine.authorization();
+        sign_in_page(&authorization, &authorization.begin_visit(cookie), StatusCode::OK, ("", ""))
     })
     .await
 }
@@ -32,14 +32,14 @@ pub(super) async fn sign_in(
     body: WireBody,
 ) -> Response<WireBody> {
     with_visit(engine, headers, body, |engine, visit, fields| {
-        let desk = engine.desk();
+        let authorization = engine.authorization();
         let field = |name: &str| fields.one(name).ok().flatten().unwrap_or_default();
         let name = field("name");
-        match desk.sign_in(visit.clone(), name, field("password")) {
-            Ok(visit) if is_on_record(engine, &visit, "POST /auth/apps") => list(&desk, &visit, ""),
+        match authorization.sign_in(visit.clone(), name, field("password")) {
+            Ok(visit) if is_on_record(engine, &visit, "POST /auth/apps") => list(&authorization, &visit, ""),
             Ok(_) => failed(),
             Err(error) => sign_in::refused(error, name, &|status, message| {
-                sign_in_page(&desk, &visit, status, (message, name))
+                sign_in_page(&authorization, &visit, status, (message, name))
             }),
         }
     })
@@ -53,21 +53,21 @@ pub(super) async fn take_away(
     body: WireBody,
 ) -> Response<WireBody> {
     with_visit(engine, headers, body, |engine, visit, fields| {
-        let desk = engine.desk();
+        let authorization = engine.authorization();
         let id = fields.one("app").ok().flatten().unwrap_or_default();
-        match desk.take_away(&visit, id) {
+        match authorization.take_away(&visit, id) {
             Ok(Some(name)) if is_on_record(engine, &visit, "POST /auth/apps/revoke") => {
-                list(&desk, &visit, &format!("{name} has no access any more."))
+                list(&authorization, &visit, &format!("{name} has no access any more."))
             }
-            Ok(None) => list(&desk, &visit, "That app has no access."),
+            Ok(None) => list(&authorization, &visit, "That app has no access."),
             Ok(Some(_)) | Err(_) => failed(),
         }
     })
     .await
 }
 
-fn is_on_record(engine: &Engine, visit: &Visit, line: &str) -> bool {
-    let party = engine.desk().visiting_party(visit);
+fn is_on_record(engine: &Engine, visit: &AppsSession, line: &str) -> bool {
+    let party = engine.authorization().visiting_party(visit);
     party.is_some_and(|party| engine.record_beside(&party, line.to_owned(), StatusCode::OK.as_u16()).is_ok())
 }
 
@@ -75,25 +75,32 @@ async fn with_visit(
     engine: Arc<Engine>,
     headers: HeaderMap,
     body: WireBody,
-    deal: fn(&Arc<Engine>, Visit, &Fields) -> Response<WireBody>,
+    deal: fn(&Arc<Engine>, AppsSession, &Fields) -> Response<WireBody>,
 ) -> Response<WireBody> {
-    let open = |desk: &Desk<'_>, sealed: &str, cookie: &str| desk.open_visit(sealed, cookie);
+    let open = |authorization: &AuthorizationContext<'_>, sealed: &str, cookie: &str| {
+        authorization.open_visit(sealed, cookie)
+    };
     sign_in::go_on((engine, headers, body), ("visit", EXPIRED), open, deal).await
 }
 
-fn form_to(desk: &Desk<'_>, visit: &Visit, action: &str, inner: &str) -> Option<String> {
-    let sealed = desk.seal_visit(visit).ok()?;
+fn form_to(
+    authorization: &AuthorizationContext<'_>,
+    visit: &AppsSession,
+    action: &str,
+    inner: &str,
+) -> Option<String> {
+    let sealed = authorization.seal_visit(visit).ok()?;
     Some(sign_in::form_to(action, ("visit", &sealed), inner))
 }
 
 fn sign_in_page(
-    desk: &Desk<'_>,
-    visit: &Visit,
+    authorization: &AuthorizationContext<'_>,
+    visit: &AppsSession,
     status: StatusCode,
     (message, name): (&str, &str),
 ) -> Response<WireBody> {
     let message = if message.is_empty() { String::new() } else { alert(message) };
-    match form_to(desk, visit, "apps", &sign_in::fields(name)) {
+    match form_to(authorization, visit, "apps", &sign_in::fields(name)) {
         Some(form) => {
             let intro =
                 "<p>Sign in to see which apps have access in your name, and to take it from them.</p>\n";
@@ -103,11 +110,16 @@ fn sign_in_page(
     }
 }
 
-fn list(desk: &Desk<'_>, visit: &Visit, message: &str) -> Response<WireBody> {
-    let apps = match desk.apps(visit) {
+fn list(authorization: &AuthorizationContext<'_>, visit: &AppsSession, message: &str) -> Response<WireBody> {
+    let apps = match authorization.apps(visit) {
         Ok(Some(apps)) => apps,
         Ok(None) => {
-            return sign_in_page(desk, visit, StatusCode::FORBIDDEN, ("Nobody has signed in here.", ""));
+            return sign_in_page(
+                authorization,
+                visit,
+                StatusCode::FORBIDDEN,
+                ("Nobody has signed in here.", ""),
+            );
         }
         Err(_) => return failed(),
     };
@@ -141,7 +153,7 @@ fn list(desk: &Desk<'_>, visit: &Visit, message: &str) -> Response<WireBody> {
             escape(&app.id),
             escape(&app.name)
         );
-        match form_to(desk, visit, "apps/revoke", &inner) {
+        match form_to(authorization, visit, "apps/revoke", &inner) {
             Some(form) => body.push_str(&form),
             None => return failed(),
         }

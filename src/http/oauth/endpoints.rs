@@ -10,11 +10,11 @@ use axum::http::header::{
 use axum::http::{HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::auth::{Desk, Fields, OauthCode, OauthError};
+use crate::auth::{AuthorizationContext, Fields, OauthCode, OauthError};
 use crate::operations::{Engine, Refused};
 
 use super::super::listen::shown;
-use super::super::unknown::Noted;
+use super::super::unknown::RefusalRecord;
 use super::form;
 
 /// How long what is public may be kept, in seconds.
@@ -65,11 +65,11 @@ pub(super) fn failed(error: &OauthError) -> Response<WireBody> {
     response
 }
 
-/// Has the desk deal with a form, on a thread that may wait for the disk.
+/// Answers a form of the token, introspection or revocation endpoint, on a thread that may wait for the disk.
 async fn dealt_with(
     engine: Arc<Engine>,
     request: WireRequest,
-    deal: fn(&Desk<'_>, Option<&str>, &Fields) -> Result<Value, OauthError>,
+    deal: fn(&AuthorizationContext<'_>, Option<&str>, &Fields) -> Result<Value, OauthError>,
 ) -> Response<WireBody> {
     let (parts, body) = request.into_parts();
     let fields = match form::fields(&parts.headers, body).await {
@@ -79,9 +79,9 @@ async fn dealt_with(
     let authorization = form::authorization(&parts.headers);
     let certificate = shown(&parts.extensions).map(|shown| shown.sha256);
     let work = move || {
-        let desk = engine.desk().shown(certificate);
-        let result = deal(&desk, authorization.as_deref(), &fields);
-        let claimed = Desk::claimed_client(authorization.as_deref(), &fields);
+        let context = engine.authorization().shown(certificate);
+        let result = deal(&context, authorization.as_deref(), &fields);
+        let claimed = AuthorizationContext::claimed_client(authorization.as_deref(), &fields);
         (on_record(&engine, result, &fields), claimed)
     };
     match tokio::task::spawn_blocking(work).await {
@@ -93,7 +93,7 @@ async fn dealt_with(
             );
             let mut response = failed(&error);
             if is_unproven {
-                response.extensions_mut().insert(Noted::Counted(Refused::Client, claimed));
+                response.extensions_mut().insert(RefusalRecord::Counted(Refused::Client, claimed));
             }
             response
         }
@@ -111,7 +111,7 @@ fn on_record(
     let text = |name: &str| answer.get(name).and_then(Value::as_str);
     if let Some(token) = text("access_token") {
         let failed = || OauthError::new(OauthCode::ServerError, "the token cannot be recorded");
-        let party = engine.issuer().verify(token, engine.desk().now()).map_err(|_| failed())?;
+        let party = engine.issuer().verify(token, engine.authorization().now()).map_err(|_| failed())?;
         let grant_type = fields.one("grant_type").ok().flatten().unwrap_or_default();
         let line = format!("POST /auth/token {grant_type} {}", text("scope").unwrap_or_default());
         engine.record_beside(&party, line, StatusCode::OK.as_u16()).map_err(|_| failed())?;
@@ -120,26 +120,27 @@ fn on_record(
 }
 
 pub(super) async fn token(State(engine): State<Arc<Engine>>, request: WireRequest) -> Response<WireBody> {
-    dealt_with(engine, request, |desk, authorization, fields| desk.token(authorization, fields)).await
+    dealt_with(engine, request, |context, authorization, fields| context.token(authorization, fields)).await
 }
 
 pub(super) async fn introspect(
     State(engine): State<Arc<Engine>>,
     request: WireRequest,
 ) -> Response<WireBody> {
-    dealt_with(engine, request, |desk, authorization, fields| desk.introspect(authorization, fields)).await
+    dealt_with(engine, request, |context, authorization, fields| context.introspect(authorization, fields))
+        .await
 }
 
 pub(super) async fn revoke(State(engine): State<Arc<Engine>>, request: WireRequest) -> Response<WireBody> {
-    let revoke = |desk: &Desk<'_>, authorization: Option<&str>, fields: &Fields| {
-        desk.revoke(authorization, fields).map(|()| json!({}))
+    let revoke = |context: &AuthorizationContext<'_>, authorization: Option<&str>, fields: &Fields| {
+        context.revoke(authorization, fields).map(|()| json!({}))
     };
     dealt_with(engine, request, revoke).await
 }
 
 /// The public keys. Making the first may take a moment.
 pub(super) async fn jwks(State(engine): State<Arc<Engine>>) -> Response<WireBody> {
-    match tokio::task::spawn_blocking(move || engine.desk().jwks()).await {
+    match tokio::task::spawn_blocking(move || engine.authorization().jwks()).await {
         Ok(Ok(keys)) => answered(StatusCode::OK, &keys, PUBLIC_CACHE),
         Ok(Err(error)) => failed(&error),
         Err(_) => failed(&OauthError::new(OauthCode::ServerError, "the request failed")),
@@ -147,15 +148,15 @@ pub(super) async fn jwks(State(engine): State<Arc<Engine>>) -> Response<WireBody
 }
 
 pub(super) async fn smart_configuration(State(engine): State<Arc<Engine>>) -> Response<WireBody> {
-    answered(StatusCode::OK, &engine.desk().smart_configuration(), PUBLIC_CACHE)
+    answered(StatusCode::OK, &engine.authorization().smart_configuration(), PUBLIC_CACHE)
 }
 
 pub(super) async fn openid_configuration(State(engine): State<Arc<Engine>>) -> Response<WireBody> {
-    answered(StatusCode::OK, &engine.desk().openid_configuration(), PUBLIC_CACHE)
+    answered(StatusCode::OK, &engine.authorization().openid_configuration(), PUBLIC_CACHE)
 }
 
 pub(super) async fn smart_style(State(engine): State<Arc<Engine>>) -> Response<WireBody> {
-    answered(StatusCode::OK, &engine.desk().smart_style(), PUBLIC_CACHE)
+    answered(StatusCode::OK, &engine.authorization().smart_style(), PUBLIC_CACHE)
 }
 
 /// What a browser asks before it lets a page of another origin send something (Fetch standard, "CORS-preflight").

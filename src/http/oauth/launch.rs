@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::auth::{LaunchContext, OauthCode, OauthError, Party};
 use crate::operations::Engine;
 
-use super::super::asker::party;
+use super::super::authentication::party;
 use super::super::unknown::on_record;
 use super::endpoints::{answered, failed};
 use super::form;
@@ -50,7 +50,7 @@ fn registered(engine: &Engine, party: &Party, text: &str) -> Response<WireBody> 
         let description = "the body is a JSON object with patient, encounter and need_patient_banner";
         return failed(&OauthError::new(OauthCode::InvalidRequest, description));
     };
-    match engine.desk().register_launch(context) {
+    match engine.authorization().register_launch(context) {
         Ok(id) => answered(StatusCode::CREATED, &json!({"launch": id}), "no-store"),
         Err(error) => failed(&error),
     }

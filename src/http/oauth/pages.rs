@@ -7,8 +7,8 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use crate::auth::{
-    AuthorizationRefusal, Desk, Dialogue, Fields, OauthError, Step, describe, describe_purpose,
-    described_parts,
+    AuthorizationContext, AuthorizationRefusal, Dialogue, Fields, NextPrompt, OauthError, describe,
+    describe_purpose, described_parts,
 };
 use crate::model::ResourceId;
 use crate::operations::{Engine, decode_pairs};
@@ -16,8 +16,8 @@ use crate::operations::{Engine, decode_pairs};
 use super::encounters::{is_of, latest};
 use super::form;
 use super::markup::{STYLE, alert, escape, page, sent_to, told};
-use super::patients::{Found, Listed, find, seen};
-use super::sign_in::{self, failed, with_cookie};
+use super::patients::{Listed, PatientMatches, find, seen};
+use super::sign_in::{failed, self, with_cookie};
 
 const EXPIRED: &str =
     "This page has expired, or was not made for this browser. Go back to the app and begin again.";
@@ -50,9 +50,11 @@ pub(super) async fn authorize_by_post(
 
 /// Looks at the request of a client and shows the page to log in.
 async fn begin(engine: Arc<Engine>, headers: &HeaderMap, fields: Fields) -> Response<WireBody> {
-    with_cookie(engine, headers, move |engine, cookie| match engine.desk().begin_dialogue(&fields, cookie) {
-        Ok(dialogue) => show(engine, &dialogue),
-        Err(refusal) => refused(&refusal),
+    with_cookie(engine, headers, move |engine, cookie| {
+        match engine.authorization().begin_dialogue(&fields, cookie) {
+            Ok(dialogue) => show(engine, &dialogue),
+            Err(refusal) => refused(&refusal),
+        }
     })
     .await
 }
@@ -64,7 +66,9 @@ async fn go_on(
     body: WireBody,
     deal: fn(&Arc<Engine>, Dialogue, &Fields) -> Response<WireBody>,
 ) -> Response<WireBody> {
-    let open = |desk: &Desk<'_>, sealed: &str, cookie: &str| desk.open_dialogue(sealed, cookie);
+    let open = |authorization: &AuthorizationContext<'_>, sealed: &str, cookie: &str| {
+        authorization.open_dialogue(sealed, cookie)
+    };
     sign_in::go_on((engine, headers, body), ("dialogue", EXPIRED), open, deal).await
 }
 
@@ -77,34 +81,45 @@ fn refused(refusal: &AuthorizationRefusal) -> Response<WireBody> {
 
 /// The page of the next step.
 fn show(engine: &Arc<Engine>, dialogue: &Dialogue) -> Response<WireBody> {
-    let desk = &engine.desk();
-    match desk.next_step(dialogue) {
-        Ok(Step::Login) => login_page(desk, dialogue, StatusCode::OK, ("", "")),
-        Ok(Step::Patient) => patient_page(desk, dialogue, &Found::default()),
-        Ok(Step::Encounter { patient }) => encounter_page(engine, dialogue, &patient),
-        Ok(Step::Consent { scopes, purposes }) => consent_page(engine, dialogue, &scopes, &purposes),
+    let authorization = &engine.authorization();
+    match authorization.next_step(dialogue) {
+        Ok(NextPrompt::Login) => login_page(authorization, dialogue, StatusCode::OK, ("", "")),
+        Ok(NextPrompt::Patient) => patient_page(authorization, dialogue, &PatientMatches::default()),
+        Ok(NextPrompt::Encounter { patient }) => encounter_page(engine, dialogue, &patient),
+        Ok(NextPrompt::Consent { scopes, purposes }) => consent_page(engine, dialogue, &scopes, &purposes),
         Err(refusal) => refused(&refusal),
     }
 }
 
 /// A form that carries the dialogue on. `inner` is HTML.
-fn form_to(desk: &Desk<'_>, dialogue: &Dialogue, action: &str, inner: &str) -> Result<String, OauthError> {
-    Ok(sign_in::form_to(action, ("dialogue", &desk.seal_dialogue(dialogue)?), inner))
+fn form_to(
+    authorization: &AuthorizationContext<'_>,
+    dialogue: &Dialogue,
+    action: &str,
+    inner: &str,
+) -> Result<String, OauthError> {
+    Ok(sign_in::form_to(action, ("dialogue", &authorization.seal_dialogue(dialogue)?), inner))
 }
 
-fn name_of_client(desk: &Desk<'_>, dialogue: &Dialogue) -> Result<String, OauthError> {
-    Ok(escape(&desk.client_of(dialogue)?.client_name))
+fn name_of_client(
+    authorization: &AuthorizationContext<'_>,
+    dialogue: &Dialogue,
+) -> Result<String, OauthError> {
+    Ok(escape(&authorization.client_of(dialogue)?.client_name))
 }
 
 /// The page to sign in, with a message, and the name that was tried.
 fn login_page(
-    desk: &Desk<'_>,
+    authorization: &AuthorizationContext<'_>,
     dialogue: &Dialogue,
     status: StatusCode,
     (message, name): (&str, &str),
 ) -> Response<WireBody> {
     let message = if message.is_empty() { String::new() } else { alert(message) };
-    match (name_of_client(desk, dialogue), form_to(desk, dialogue, "login", &sign_in::fields(name))) {
+    match (
+        name_of_client(authorization, dialogue),
+        form_to(authorization, dialogue, "login", &sign_in::fields(name)),
+    ) {
         (Ok(client), Ok(form)) => {
             let intro = format!("<p>Sign in to go on to <strong>{client}</strong>.</p>\n");
             page(status, "Sign in", &format!("{message}{intro}{form}"))
@@ -119,16 +134,16 @@ pub(super) async fn login(
     body: WireBody,
 ) -> Response<WireBody> {
     go_on(engine, headers, body, |engine, dialogue, fields| {
-        let desk = engine.desk();
+        let authorization = engine.authorization();
         let field = |name: &str| fields.one(name).ok().flatten().unwrap_or_default();
         let name = field("name");
-        match desk.log_in(dialogue.clone(), name, field("password")) {
+        match authorization.log_in(dialogue.clone(), name, field("password")) {
             Ok(dialogue) if on_record(engine, &dialogue, "POST /auth/login".to_owned()) => {
                 show(engine, &dialogue)
             }
             Ok(_) => failed(),
             Err(error) => sign_in::refused(error, name, &|status, message| {
-                login_page(&desk, &dialogue, status, (message, name))
+                login_page(&authorization, &dialogue, status, (message, name))
             }),
         }
     })
@@ -137,23 +152,27 @@ pub(super) async fn login(
 
 /// Puts on record what a user does here. What cannot be recorded does not go on.
 fn on_record(engine: &Engine, dialogue: &Dialogue, line: String) -> bool {
-    let party = engine.desk().chooser(dialogue);
+    let party = engine.authorization().chooser(dialogue);
     party.is_some_and(|party| engine.record_beside(&party, line, StatusCode::OK.as_u16()).is_ok())
 }
 
-fn patient_page(desk: &Desk<'_>, dialogue: &Dialogue, found: &Found) -> Response<WireBody> {
+fn patient_page(
+    authorization: &AuthorizationContext<'_>,
+    dialogue: &Dialogue,
+    found: &PatientMatches,
+) -> Response<WireBody> {
     let search = "<label>Name or identifier <input type=\"text\" name=\"search\" required autofocus></label>\n\
          <button type=\"submit\">Search</button>\n";
     let choices = choices("patient", &found.patients);
     let note = found.note.as_deref().map(alert).unwrap_or_default();
-    let forms = form_to(desk, dialogue, "patient", search).and_then(|search| {
+    let forms = form_to(authorization, dialogue, "patient", search).and_then(|search| {
         if choices.is_empty() {
             return Ok(search);
         }
-        Ok(format!("{search}{}", form_to(desk, dialogue, "patient", &choices)?))
+        Ok(format!("{search}{}", form_to(authorization, dialogue, "patient", &choices)?))
     });
     choice_page(
-        (desk, dialogue),
+        (authorization, dialogue),
         "Choose a patient",
         "whose record",
         forms.map(|forms| format!("{note}{forms}")),
@@ -162,12 +181,12 @@ fn patient_page(desk: &Desk<'_>, dialogue: &Dialogue, found: &Found) -> Response
 
 /// A page that asks with what an app shall work.
 fn choice_page(
-    (desk, dialogue): (&Desk<'_>, &Dialogue),
+    (authorization, dialogue): (&AuthorizationContext<'_>, &Dialogue),
     title: &str,
     what: &str,
     forms: Result<String, OauthError>,
 ) -> Response<WireBody> {
-    match (name_of_client(desk, dialogue), forms) {
+    match (name_of_client(authorization, dialogue), forms) {
         (Ok(client), Ok(forms)) => {
             let intro = format!("<p>With {what} shall <strong>{client}</strong> work?</p>\n");
             page(StatusCode::OK, title, &format!("{intro}{forms}"))
@@ -182,18 +201,18 @@ pub(super) async fn patient(
     body: WireBody,
 ) -> Response<WireBody> {
     go_on(engine, headers, body, |engine, dialogue, fields| {
-        let desk = engine.desk();
-        let Some(party) = desk.chooser(&dialogue).map(Arc::new) else {
+        let authorization = engine.authorization();
+        let Some(party) = authorization.chooser(&dialogue).map(Arc::new) else {
             return told(StatusCode::FORBIDDEN, EXPIRED);
         };
         if let Some(id) = fields.one("patient").ok().flatten() {
             return match ResourceId::parse(id).filter(|id| seen(engine, &party, id).is_some()) {
-                Some(id) => show(engine, &desk.with_patient(dialogue, &id)),
-                None => patient_page(&desk, &dialogue, &Found::nobody()),
+                Some(id) => show(engine, &authorization.with_patient(dialogue, &id)),
+                None => patient_page(&authorization, &dialogue, &PatientMatches::nobody()),
             };
         }
         let search = fields.one("search").ok().flatten().unwrap_or_default();
-        patient_page(&desk, &dialogue, &find(engine, &party, search))
+        patient_page(&authorization, &dialogue, &find(engine, &party, search))
     })
     .await
 }
@@ -213,12 +232,12 @@ fn choices(name: &str, listed: &[Listed]) -> String {
 }
 
 fn encounter_page(engine: &Arc<Engine>, dialogue: &Dialogue, patient: &str) -> Response<WireBody> {
-    let desk = &engine.desk();
-    let found = desk.chooser(dialogue).map(|party| latest(engine, &Arc::new(party), patient));
+    let authorization = &engine.authorization();
+    let found = authorization.chooser(dialogue).map(|party| latest(engine, &Arc::new(party), patient));
     let mut inner = choices("encounter", &found.unwrap_or_default());
     inner.push_str("<button type=\"submit\" name=\"none\" value=\"yes\">Go on without a visit</button>\n");
-    let form = form_to(desk, dialogue, "encounter", &inner);
-    choice_page((desk, dialogue), "Choose a visit", "which visit", form)
+    let form = form_to(authorization, dialogue, "encounter", &inner);
+    choice_page((authorization, dialogue), "Choose a visit", "which visit", form)
 }
 
 pub(super) async fn encounter(
@@ -227,16 +246,16 @@ pub(super) async fn encounter(
     body: WireBody,
 ) -> Response<WireBody> {
     go_on(engine, headers, body, |engine, dialogue, fields| {
-        let desk = engine.desk();
-        let (Ok(Step::Encounter { patient }), Some(party)) =
-            (desk.next_step(&dialogue), desk.chooser(&dialogue).map(Arc::new))
+        let authorization = engine.authorization();
+        let (Ok(NextPrompt::Encounter { patient }), Some(party)) =
+            (authorization.next_step(&dialogue), authorization.chooser(&dialogue).map(Arc::new))
         else {
             return show(engine, &dialogue);
         };
         let id = fields.one("encounter").ok().flatten();
-        let Some(id) = id else { return show(engine, &desk.with_encounter(dialogue, None)) };
+        let Some(id) = id else { return show(engine, &authorization.with_encounter(dialogue, None)) };
         match ResourceId::parse(id).filter(|id| is_of(engine, &party, id, &patient)) {
-            Some(id) => show(engine, &desk.with_encounter(dialogue, Some(&id))),
+            Some(id) => show(engine, &authorization.with_encounter(dialogue, Some(&id))),
             None => show(engine, &dialogue),
         }
     })
@@ -245,10 +264,10 @@ pub(super) async fn encounter(
 
 /// What a consent is about: who gives it, about which patient, and where the browser goes with it.
 fn circumstances(engine: &Arc<Engine>, dialogue: &Dialogue) -> String {
-    let desk = engine.desk();
-    let Some(told) = desk.circumstances(dialogue) else { return String::new() };
+    let authorization = engine.authorization();
+    let Some(told) = authorization.circumstances(dialogue) else { return String::new() };
     let mut rows = format!("<dt>Signed in as</dt><dd>{}</dd>\n", escape(&told.user));
-    let party = desk.chooser(dialogue).map(Arc::new);
+    let party = authorization.chooser(dialogue).map(Arc::new);
     let id = told.patient.as_deref().and_then(ResourceId::parse);
     if let Some(patient) = party.zip(id).and_then(|(party, id)| seen(engine, &party, &id)) {
         let (name, details) = (escape(&patient.name), escape(&patient.details));
@@ -264,7 +283,7 @@ fn consent_page(
     scopes: &[String],
     purposes: &[String],
 ) -> Response<WireBody> {
-    let desk = &engine.desk();
+    let authorization = &engine.authorization();
     let mut inner = String::from("<fieldset><legend>It may</legend>\n");
     for scope in scopes {
         inner.push_str(&format!(
@@ -299,7 +318,7 @@ fn consent_page(
         "<button type=\"submit\" name=\"decision\" value=\"allow\">Allow what is ticked</button>\n\
          <button class=\"plain\" type=\"submit\" name=\"decision\" value=\"refuse\">Refuse</button>\n",
     );
-    match (name_of_client(desk, dialogue), form_to(desk, dialogue, "consent", &inner)) {
+    match (name_of_client(authorization, dialogue), form_to(authorization, dialogue, "consent", &inner)) {
         (Ok(client), Ok(form)) => {
             let intro = format!("<p><strong>{client}</strong> asks for access in your name.</p>\n");
             let circumstances = circumstances(engine, dialogue);
@@ -315,21 +334,23 @@ pub(super) async fn consent(
     body: WireBody,
 ) -> Response<WireBody> {
     go_on(engine, headers, body, |engine, dialogue, fields| {
-        let desk = engine.desk();
+        let authorization = engine.authorization();
         let is_allowed = fields.one("decision").ok().flatten() == Some("allow");
         let chosen: Vec<&str> = if is_allowed { fields.all("scope").collect() } else { Vec::new() };
         // What comes next says whether the user has logged in and chosen; no form can leave that out.
-        match desk.next_step(&dialogue) {
-            Ok(Step::Consent { .. }) => {
-                let granted = desk.chosen(&dialogue, &chosen);
+        match authorization.next_step(&dialogue) {
+            Ok(NextPrompt::Consent { .. }) => {
+                let granted = authorization.chosen(&dialogue, &chosen);
                 let line = format!("POST /auth/consent {}", granted.join(" "));
                 let purpose = fields.one("purpose").ok().flatten();
-                match desk.consent(&dialogue, &chosen, purpose) {
+                match authorization.consent(&dialogue, &chosen, purpose) {
                     Ok(address) if on_record(engine, &dialogue, line) => sent_to(&address),
                     Ok(_) | Err(_) => failed(),
                 }
             }
-            Ok(Step::Login | Step::Patient | Step::Encounter { .. }) | Err(_) => show(engine, &dialogue),
+            Ok(NextPrompt::Login | NextPrompt::Patient | NextPrompt::Encounter { .. }) | Err(_) => {
+                show(engine, &dialogue)
+            }
         }
     })
     .await

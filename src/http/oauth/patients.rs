@@ -21,12 +21,12 @@ pub(super) struct Listed {
 
 /// What a search has found.
 #[derive(Default)]
-pub(super) struct Found {
+pub(super) struct PatientMatches {
     pub(super) patients: Vec<Listed>,
     pub(super) note: Option<String>,
 }
 
-impl Found {
+impl PatientMatches {
     pub(super) fn nobody() -> Self {
         Self { patients: Vec::new(), note: Some("Nobody was found.".to_owned()) }
     }
@@ -51,10 +51,10 @@ pub(super) fn seen(engine: &Engine, party: &Arc<Party>, id: &ResourceId) -> Opti
 }
 
 /// The patients with a name that begins with the text, or with the text as an identifier.
-pub(super) fn find(engine: &Engine, party: &Arc<Party>, text: &str) -> Found {
+pub(super) fn find(engine: &Engine, party: &Arc<Party>, text: &str) -> PatientMatches {
     let text = text.trim();
     if text.is_empty() {
-        return Found::nobody();
+        return PatientMatches::nobody();
     }
     let is_identifier = text.contains(|letter: char| letter.is_ascii_digit() || letter == '|');
     let name = if is_identifier { "identifier" } else { "name" };
@@ -69,7 +69,7 @@ pub(super) fn find(engine: &Engine, party: &Arc<Party>, text: &str) -> Found {
         .filter_map(|entry| listed(entry.get("resource")?))
         .take(LISTED_MAX)
         .collect();
-    if patients.is_empty() { Found::nobody() } else { Found { patients, note: None } }
+    if patients.is_empty() { PatientMatches::nobody() } else { PatientMatches { patients, note: None } }
 }
 
 fn listed(resource: &Value) -> Option<Listed> {

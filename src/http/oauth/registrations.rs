@@ -7,11 +7,11 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method, Response, StatusCode, Uri};
 use serde_json::{Value, json};
 
-use crate::auth::{Enabling, Register, Registration, Registry, RegistryError, User};
+use crate::auth::{Register, Registration, RegistrationStatus, Registry, RegistryError, User};
 use crate::model::Millis;
 use crate::operations::Engine;
 
-use super::super::asker::administrator;
+use super::super::authentication::administrator;
 use super::super::unknown::on_record;
 use super::endpoints::answered;
 use super::form;
@@ -57,7 +57,7 @@ async fn dealt_with(
         Err(stopped) => return stopped.noted(told(stopped.status, stopped.message)),
     };
     let work = move || {
-        let result = deal(&engine.authorization.registry, &uri, engine.desk().now());
+        let result = deal(&engine.authorization.registry, &uri, engine.authorization().now());
         let response = match &result {
             Ok(answer) => answered(status, answer, "no-store"),
             Err(error) => refused(error),
@@ -157,12 +157,12 @@ pub(super) async fn change<T: Registration>(
                 registry.change_password(id, text, now)?;
                 return Ok(json!({"id": id}));
             }
-            "disable" => Enabling::Disabled,
-            "enable" => Enabling::Enabled,
+            "disable" => RegistrationStatus::Disabled,
+            "enable" => RegistrationStatus::Enabled,
             _ => return Err(RegistryError::Absent),
         };
         registry.enable::<T>(id, enabling, now)?;
-        Ok(json!({"id": id, "disabled": enabling == Enabling::Disabled}))
+        Ok(json!({"id": id, "disabled": enabling == RegistrationStatus::Disabled}))
     })
     .await
 }

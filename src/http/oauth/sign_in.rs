@@ -6,10 +6,10 @@ use axum::body::Body as WireBody;
 use axum::http::header::{RETRY_AFTER, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 
-use crate::auth::{Desk, Fields, LoginError};
+use crate::auth::{AuthorizationContext, Fields, LoginError};
 use crate::operations::{Engine, Refused};
 
-use super::super::unknown::Noted;
+use super::super::unknown::RefusalRecord;
 use super::endpoints::RETRY_SECONDS;
 use super::form;
 use super::markup::{escape, told};
@@ -47,7 +47,7 @@ pub(super) fn refused(
             response
         }
     };
-    response.extensions_mut().insert(Noted::Counted(Refused::Password, Some(name.to_owned())));
+    response.extensions_mut().insert(RefusalRecord::Counted(Refused::Password, Some(name.to_owned())));
     response
 }
 
@@ -55,7 +55,7 @@ pub(super) fn refused(
 pub(super) async fn go_on<T: 'static>(
     (engine, headers, body): (Arc<Engine>, HeaderMap, WireBody),
     (field, expired): (&'static str, &'static str),
-    open: fn(&Desk<'_>, &str, &str) -> Option<T>,
+    open: fn(&AuthorizationContext<'_>, &str, &str) -> Option<T>,
     deal: fn(&Arc<Engine>, T, &Fields) -> Response<WireBody>,
 ) -> Response<WireBody> {
     let fields = match form::fields(&headers, body).await {
@@ -65,7 +65,8 @@ pub(super) async fn go_on<T: 'static>(
     let cookie = form::cookie(&headers);
     on_a_thread(move || {
         let sealed = fields.one(field).ok().flatten();
-        let opened = sealed.zip(cookie).and_then(|(sealed, cookie)| open(&engine.desk(), sealed, &cookie));
+        let opened =
+            sealed.zip(cookie).and_then(|(sealed, cookie)| open(&engine.authorization(), sealed, &cookie));
         match opened {
             Some(opened) => deal(&engine, opened, &fields),
             None => told(StatusCode::FORBIDDEN, expired),
@@ -91,7 +92,9 @@ pub(super) async fn with_cookie(
     on_a_thread(move || {
         let Some(cookie) = known.or_else(form::fresh_cookie) else { return failed() };
         let mut response = make(&engine, &cookie);
-        if let Ok(cookie) = HeaderValue::from_str(&form::set_cookie(&cookie, engine.desk().base_url())) {
+        if let Ok(cookie) =
+            HeaderValue::from_str(&form::set_cookie(&cookie, engine.authorization().base_url()))
+        {
             response.headers_mut().insert(SET_COOKIE, cookie);
         }
         response

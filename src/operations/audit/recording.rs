@@ -1,5 +1,5 @@
 //! What is put on record of every request, beyond what its answer tells.
-use crate::audit::{Access, Action, Due, Ground, Standing, writes};
+use crate::audit::{Access, Action, Due, Ground, RequesterKind, writes};
 use crate::auth::{Party, Role};
 use crate::consent::is_own;
 use crate::model::{IssueCode, Outcome};
@@ -7,7 +7,7 @@ use crate::store::{At, Batch, Change, Sequence, Write};
 
 use super::super::answer::{Answer, Body, Refusal, RefusalKind};
 use super::super::context::Context;
-use super::super::request::Asked;
+use super::super::request::RequestForRecord;
 use super::super::session::Session;
 use super::super::table::{Code, Interaction};
 
@@ -20,7 +20,7 @@ impl Context {
         &self,
         party: &Party,
         (interaction, action): (&str, Action),
-        asked: Asked,
+        asked: RequestForRecord,
     ) -> Result<Access, Refusal> {
         let mut access = Access::of(party, interaction, action, asked.line, self.now());
         match party.subject.split_once('#') {
@@ -54,17 +54,17 @@ impl Context {
     }
 
     /// What a party is to the hospital.
-    pub(in super::super) fn standing(&self, party: &Party) -> Result<Standing, Refusal> {
+    pub(in super::super) fn standing(&self, party: &Party) -> Result<RequesterKind, Refusal> {
         if matches!(party.role, Role::Patient | Role::Representative) {
-            return Ok(Standing::Subject);
+            return Ok(RequesterKind::Subject);
         }
-        let Some(organization) = &party.organization else { return Ok(Standing::Outside) };
+        let Some(organization) = &party.organization else { return Ok(RequesterKind::Outside) };
         if self.settings.own.contains(organization) {
-            return Ok(Standing::Own);
+            return Ok(RequesterKind::Own);
         }
         let snapshot = self.kv.snapshot(At::Latest)?;
         let is_own = is_own(&*snapshot, organization, &self.settings)?;
-        Ok(if is_own { Standing::Own } else { Standing::Outside })
+        Ok(if is_own { RequesterKind::Own } else { RequesterKind::Outside })
     }
 
     /// Writes down who saw what. What the own staff reads is released at once and on record with the next sync; what
@@ -73,7 +73,7 @@ impl Context {
         &self,
         party: &Party,
         row: &Interaction,
-        asked: Asked,
+        asked: RequestForRecord,
         result: &Result<Answer, Refusal>,
     ) -> Result<(), Refusal> {
         let is_recorded = result.as_ref().is_ok_and(|answer| answer.recorded);
@@ -114,18 +114,18 @@ impl Context {
         (request_id, peer): (Option<String>, Option<String>),
         refusal: &Refusal,
     ) -> Result<(), Refusal> {
-        self.record_refusal(party, Asked { line, named: Vec::new(), request_id, peer }, refusal)
+        self.record_refusal(party, RequestForRecord { line, named: Vec::new(), request_id, peer }, refusal)
     }
 
     pub(in super::super) fn record_refusal(
         &self,
         party: &Party,
-        asked: Asked,
+        asked: RequestForRecord,
         refusal: &Refusal,
     ) -> Result<(), Refusal> {
         // Refused requests may be of any length.
         let line = asked.line.chars().take(REFUSED_CHARS_MAX).collect();
-        let asked = Asked { line, ..asked };
+        let asked = RequestForRecord { line, ..asked };
         let mut access = self.begin_record(party, ("operation", Action::Execute), asked)?;
         access.status = refusal.kind.status();
         self.store_record(party, &access, None)

@@ -8,7 +8,7 @@ use crate::audit::{Access, Concern, Due, Patients, RecordPlace, done, due, recor
 use crate::auth::{Party, Permission};
 use crate::definitions::{TypeDef, r4};
 use crate::model::{Millis, ResourceId};
-use crate::search::{Filter, Sought, parse_query, sought};
+use crate::search::{Filter, PersonalValue, parse_query, sought};
 use crate::store::{At, Batch, CommitError, Sequence, Snapshot};
 
 use super::super::answer::{Refusal, RefusalKind};
@@ -30,7 +30,7 @@ const ALIKE_MAX: usize = 1_000;
 const VALUES_MAX: usize = 10_000;
 
 /// Requests alike: of the same party, for the same.
-struct Alike {
+struct RequestKey {
     first: Access,
     /// The records, the oldest first.
     places: Vec<RecordPlace>,
@@ -129,8 +129,13 @@ impl Context {
     }
 
     /// What is added for requests alike, and that their look-ups are done; `number` is that of the next record of the batch.
-    fn additions(&self, snapshot: &dyn Snapshot, alike: &Alike, number: &mut u32) -> Result<Batch, Refusal> {
-        let Alike { first, places, due, last, searched } = alike;
+    fn additions(
+        &self,
+        snapshot: &dyn Snapshot,
+        alike: &RequestKey,
+        number: &mut u32,
+    ) -> Result<Batch, Refusal> {
+        let RequestKey { first, places, due, last, searched } = alike;
         let mut batch = Batch::default();
         for place in places {
             let (write, expectation) = done(snapshot, *place)?;
@@ -199,7 +204,7 @@ impl Context {
         let session = Session::new(self, Arc::new(Party::nobody()), snapshot)?;
         let mut found = Patients::default();
         let mut left = VALUES_MAX;
-        let mut tell = |values: Vec<Sought>| -> Result<(), Refusal> {
+        let mut tell = |values: Vec<PersonalValue>| -> Result<(), Refusal> {
             for value in values {
                 if left == 0 {
                     break;
@@ -214,7 +219,7 @@ impl Context {
         };
         if let Some((_, place, request)) = search_of(access) {
             if let Place::Compartment(def, id, _) = &place {
-                tell(vec![Sought::Resource(vec![&*def.name], id.to_string())])?;
+                tell(vec![PersonalValue::Resource(vec![&*def.name], id.to_string())])?;
             }
             for def in types_of(&place, &request, due.party.as_ref()) {
                 tell(session.values_of(def, &request.query))?;
@@ -231,8 +236,8 @@ impl Context {
 }
 
 /// The requests by what they are alike in, in the order of the first of each.
-fn alike(snapshot: &dyn Snapshot, found: Vec<(RecordPlace, Due)>) -> Result<Vec<Alike>, Refusal> {
-    let mut groups: Vec<Alike> = Vec::new();
+fn alike(snapshot: &dyn Snapshot, found: Vec<(RecordPlace, Due)>) -> Result<Vec<RequestKey>, Refusal> {
+    let mut groups: Vec<RequestKey> = Vec::new();
     let mut known: HashMap<String, usize> = HashMap::new();
     for (place, due) in found {
         let Some(access) = record(snapshot, place)? else { continue };
@@ -245,7 +250,7 @@ fn alike(snapshot: &dyn Snapshot, found: Vec<(RecordPlace, Due)>) -> Result<Vec<
         }
         known.insert(likeness, groups.len());
         let (last, searched) = (access.time, due.searched);
-        groups.push(Alike { first: access, places: vec![place], due, last, searched });
+        groups.push(RequestKey { first: access, places: vec![place], due, last, searched });
     }
     Ok(groups)
 }
@@ -282,17 +287,17 @@ fn types_of(place: &Place, request: &Request, party: Option<&Party>) -> Vec<&'st
 
 impl Session<'_> {
     /// The values of a query that may be of one person alone.
-    fn values_of(&self, def: &'static TypeDef, pairs: &[(String, String)]) -> Vec<Sought> {
+    fn values_of(&self, def: &'static TypeDef, pairs: &[(String, String)]) -> Vec<PersonalValue> {
         // A query that cannot be read has found nothing.
         let query = parse_query(&self.reading(self.context.now(), true), def, pairs).unwrap_or_default();
         query.filters.iter().flat_map(|filter| sought(&self.params, def, filter)).collect()
     }
 
     /// The ids of the patients whom a value is of, among all that is stored; where they are several, not all of them.
-    fn persons_of(&self, value: &Sought) -> Result<BTreeSet<String>, Refusal> {
+    fn persons_of(&self, value: &PersonalValue) -> Result<BTreeSet<String>, Refusal> {
         let mut persons = BTreeSet::new();
         match value {
-            Sought::Resource(types, id) => {
+            PersonalValue::Resource(types, id) => {
                 let Some(id) = ResourceId::parse(id) else { return Ok(persons) };
                 for def in types.iter().filter_map(|name| r4().resource(name)) {
                     if let Some(current) = self.repository().current(def, &id)? {
@@ -301,13 +306,13 @@ impl Session<'_> {
                     }
                 }
             }
-            Sought::Identifier(system, value) => {
+            PersonalValue::Identifier(system, value) => {
                 let def = r4().resource("Patient").ok_or_else(Refusal::not_found)?;
                 let Some(param) = self.params.find(def, "identifier") else { return Ok(persons) };
                 let filter = Filter::codes(param, &[(system.clone(), value.clone())]);
                 persons = self.persons_with(def, &filter)?;
             }
-            Sought::Resources(def, filter) => persons = self.persons_with(def, filter)?,
+            PersonalValue::Resources(def, filter) => persons = self.persons_with(def, filter)?,
         }
         Ok(persons)
     }

@@ -8,7 +8,7 @@ use super::super::answer::{Answer, Refusal};
 use super::super::parameters::{Call, Parameters};
 use super::super::session::{Seen, Session};
 use super::describe::described;
-use super::standing::{Somebody, may_ask};
+use super::hypothetical_party::{HypotheticalParty, may_ask};
 
 /// `actor` (reference), `role`, `purpose` (any number), `resource` (a reference, or the resource itself), or `patient` with
 /// `type` for any resource of that type that has neither labels nor dates.
@@ -19,7 +19,8 @@ pub(in super::super) fn decide(session: &Session<'_>, call: &Call<'_>) -> Result
         let unknown = || Refusal::bad_request(IssueCode::Value, format!("there is no role `{code}`"));
         Role::parse(&code).ok_or_else(unknown)
     });
-    let somebody = Somebody::of_actor(&call.required("actor")?, role.transpose()?, call.texts("purpose"))?;
+    let somebody =
+        HypotheticalParty::of_actor(&call.required("actor")?, role.transpose()?, call.texts("purpose"))?;
     // Before any data is looked at, so that the answer to who may not ask tells nothing of data.
     let text = resource_text(session, call)?;
     let tree = parse(text.into_bytes())
@@ -39,7 +40,11 @@ pub(in super::super) fn decide(session: &Session<'_>, call: &Call<'_>) -> Result
 }
 
 /// What is decided about a resource for somebody.
-pub(super) fn asked(session: &Session<'_>, who: &Somebody, resource: Node<'_>) -> Result<Decision, Refusal> {
+pub(super) fn asked(
+    session: &Session<'_>,
+    who: &HypotheticalParty,
+    resource: Node<'_>,
+) -> Result<Decision, Refusal> {
     Ok(session.lens_of(who.party())?.decision(resource)?)
 }
 

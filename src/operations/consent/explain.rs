@@ -9,8 +9,8 @@ use super::super::parameters::{Call, Parameters};
 use super::super::session::Session;
 use super::describe::{described, rule_of};
 use super::file::{file_of, known};
+use super::hypothetical_party::{HypotheticalParty, may_ask_about};
 use super::parties::parties_of;
-use super::standing::{Somebody, may_ask_about};
 
 /// `actor` and `purpose` narrow the explanation to one party; without them anybody is explained, whom Consents and registrations
 /// name, and each role of the own house.
@@ -20,7 +20,7 @@ pub(in super::super) fn explain_access(session: &Session<'_>, call: &Call<'_>) -
     may_ask_about(session, &patient)?;
     known(session, id)?;
     let parties = match call.text("actor")? {
-        Some(actor) => vec![Somebody::of_actor(&actor, None, call.texts("purpose"))?],
+        Some(actor) => vec![HypotheticalParty::of_actor(&actor, None, call.texts("purpose"))?],
         None => parties_of(session, id, &session.lens.consents_of(&patient)?)?,
     };
     let file = file_of(session, id)?;

@@ -41,7 +41,7 @@ const BY_NAMING: [(&str, &str); 7] = [
 pub(super) fn file_of(session: &Session<'_>, id: &ResourceId) -> Result<Vec<Tree>, Refusal> {
     let patients = r4().resource("Patient").ok_or_else(Refusal::not_found)?;
     let mut gathering =
-        Gathering { session, patient: format!("Patient/{id}"), seen: BTreeSet::new(), found: Vec::new() };
+        FileGatherer { session, patient: format!("Patient/{id}"), seen: BTreeSet::new(), found: Vec::new() };
     if let Some(row) = session.repository().row_of(patients, id)? {
         gathering.add(row)?;
     }
@@ -72,7 +72,7 @@ fn named_by(tree: &Tree) -> (String, String, Vec<ResourceId>) {
     (text("resourceType"), text("id"), binaries_of(tree.root()))
 }
 
-struct Gathering<'g, 's> {
+struct FileGatherer<'g, 's> {
     session: &'g Session<'s>,
     patient: String,
     /// Rows that have been looked at.
@@ -80,7 +80,7 @@ struct Gathering<'g, 's> {
     found: Vec<Tree>,
 }
 
-impl Gathering<'_, '_> {
+impl FileGatherer<'_, '_> {
     /// Adds what refers to a resource by some of its parameters.
     fn add_referring(
         &mut self,

@@ -4,16 +4,16 @@ mod decide;
 mod describe;
 mod explain;
 mod file;
+mod hypothetical_party;
 mod parties;
 mod preview;
-mod standing;
 mod status;
 mod written;
 
 pub(super) use decide::decide;
 pub(super) use explain::explain_access;
 pub(super) use file::known;
+pub(super) use hypothetical_party::may_ask_about;
 pub(super) use preview::preview;
-pub(super) use standing::may_ask_about;
 pub(super) use status::{check_strictly, enforcement_status, remarks};
 pub(super) use written::{awaited, check_patient};

@@ -3,14 +3,14 @@
 use std::collections::{BTreeSet, HashSet};
 
 use crate::auth::Role;
-use crate::consent::{Actor, Code, Criterion, Program};
+use crate::consent::{Actor, Code, CompiledConsent, Criterion};
 use crate::definitions::r4;
 use crate::model::{Issue, IssueCode, Node, ResourceId, Tree, parse};
 use crate::search::{Filter, plain};
 
 use super::super::answer::{Refusal, RefusalKind};
 use super::super::session::Session;
-use super::standing::Somebody;
+use super::hypothetical_party::HypotheticalParty;
 
 /// More parties than this are not asked about at once.
 const PARTIES_MAX: usize = 10_000;
@@ -34,10 +34,13 @@ const HOUSE: [Role; 5] =
 pub(super) fn parties_of(
     session: &Session<'_>,
     patient: &ResourceId,
-    programs: &[Program],
-) -> Result<Vec<Somebody>, Refusal> {
+    consents: &[CompiledConsent],
+) -> Result<Vec<HypotheticalParty>, Refusal> {
     let criteria = || {
-        programs.iter().flat_map(|program| program.readings.iter().flatten()).flat_map(|rule| &rule.criteria)
+        consents
+            .iter()
+            .flat_map(|compiled| compiled.readings.iter().flatten())
+            .flat_map(|rule| &rule.criteria)
     };
     let mut purposes: BTreeSet<String> = USUAL.iter().map(|code| (*code).to_owned()).collect();
     let mut actors: Vec<&Actor> = Vec::new();
@@ -74,8 +77,8 @@ struct Parties<'p, 's> {
     session: &'p Session<'s>,
     own: Vec<String>,
     purposes: BTreeSet<String>,
-    found: Vec<Somebody>,
-    known: HashSet<Somebody>,
+    found: Vec<HypotheticalParty>,
+    known: HashSet<HypotheticalParty>,
 }
 
 impl Parties<'_, '_> {
@@ -88,7 +91,7 @@ impl Parties<'_, '_> {
         let purposes: Vec<String> =
             if is_of_patients { patients.to_vec() } else { self.purposes.iter().cloned().collect() };
         for purpose in purposes.into_iter().filter(|code| allowed(&Code::purpose(code))) {
-            let somebody = Somebody {
+            let somebody = HypotheticalParty {
                 organization: organization.map(str::to_owned),
                 user: user.map(str::to_owned),
                 role,

@@ -9,8 +9,8 @@ use super::super::parameters::{Call, Parameters};
 use super::super::session::Session;
 use super::explain::is_affordable;
 use super::file::{file_of, known};
+use super::hypothetical_party::may_ask_about;
 use super::parties::parties_of;
-use super::standing::may_ask_about;
 use super::status::remarks;
 
 /// The body is the Consent, or Parameters with it as `consent`. With the id of a stored one it takes that one's place.
@@ -24,12 +24,12 @@ pub(in super::super) fn preview(session: &Session<'_>, call: &Call<'_>) -> Resul
     may_ask_about(session, &patient)?;
     let id = patient.strip_prefix("Patient/").and_then(ResourceId::parse).ok_or_else(nobody)?;
     known(session, &id)?;
-    let mut programs = session.lens.consents_of(&patient)?;
-    programs.push(supposed.clone());
+    let mut consents = session.lens.consents_of(&patient)?;
+    consents.push(supposed.clone());
     let mut file = file_of(session, &id)?;
     // One that is stored already, and what it may have been about, is of the file as it is now.
     file.retain(|tree| !is_version_of(tree.root(), consent));
-    let parties = parties_of(session, &id, &programs)?;
+    let parties = parties_of(session, &id, &consents)?;
     is_affordable(parties.len(), file.len())?;
     let mut out = Parameters::default();
     for somebody in parties {

@@ -2,14 +2,14 @@
 //! a Consent that is being written.
 use std::collections::BTreeSet;
 
-use crate::consent::{Program, Status, compile, lint};
+use crate::consent::{CompiledConsent, Status, compile, lint};
 use crate::definitions::r4;
 use crate::model::{Issue, IssueCode, Node, ResourceId, ResourceKey, parse};
 
 use super::super::answer::{Answer, Refusal, RefusalKind};
 use super::super::parameters::{Call, Parameters};
 use super::super::session::Session;
-use super::standing::may_ask_about;
+use super::hypothetical_party::may_ask_about;
 
 pub(in super::super) fn enforcement_status(
     session: &Session<'_>,
@@ -17,44 +17,48 @@ pub(in super::super) fn enforcement_status(
 ) -> Result<Answer, Refusal> {
     let patient = format!("Patient/{}", call.id()?);
     may_ask_about(session, &patient)?;
-    let programs = session.lens.consents_of(&patient)?;
+    let consents = session.lens.consents_of(&patient)?;
     // A Consent may have been recorded before its Patient comes.
     let is_here = match super::file::known(session, call.id()?) {
         Ok(()) => true,
-        Err(_) if programs.iter().any(|program| program.patient.as_ref() == Some(&patient)) => false,
+        Err(_) if consents.iter().any(|compiled| compiled.patient.as_ref() == Some(&patient)) => false,
         Err(refusal) => return Err(refusal),
     };
     let mut out = Parameters::default();
-    for program in programs {
-        out = out.parts("consent", of_consent(session, &program, is_here)?);
+    for compiled in consents {
+        out = out.parts("consent", of_consent(session, &compiled, is_here)?);
     }
     session.about(out.json(), BTreeSet::from([patient]))
 }
 
-fn of_consent(session: &Session<'_>, program: &Program, is_here: bool) -> Result<Parameters, Refusal> {
+fn of_consent(
+    session: &Session<'_>,
+    compiled: &CompiledConsent,
+    is_here: bool,
+) -> Result<Parameters, Refusal> {
     let now = session.context.now();
     let settings = &session.context.settings;
     let is_governed =
-        program.scopes.is_empty() || program.scopes.iter().any(|scope| settings.scopes.contains(scope));
-    let (code, reason) = match &program.status {
+        compiled.scopes.is_empty() || compiled.scopes.iter().any(|scope| settings.scopes.contains(scope));
+    let (code, reason) = match &compiled.status {
         Status::Unsupported(reason) => ("unsupported", *reason),
-        _ if !is_here && program.patient.is_some() => {
+        _ if !is_here && compiled.patient.is_some() => {
             ("awaits-patient", "its Patient is not here: nothing is governed until it comes")
         }
-        _ if !program.active => ("inactive", "its status is not active"),
+        _ if !compiled.active => ("inactive", "its status is not active"),
         _ if !is_governed => ("not-governed", "its scope is not enforced here"),
-        _ if program.period.end <= now => ("expired", "its period is over"),
-        _ if program.period.start > now => ("not-yet", "its period has not begun"),
+        _ if compiled.period.end <= now => ("expired", "its period is over"),
+        _ if compiled.period.start > now => ("not-yet", "its period has not begun"),
         Status::Ambiguous => {
             ("ambiguous", "it can be read in two ways; the more restrictive one is enforced")
         }
         Status::Enforceable => ("enforced", ""),
     };
     let mut out = Parameters::default()
-        .reference("reference", &format!("Consent/{}", program.id))
+        .reference("reference", &format!("Consent/{}", compiled.id))
         .code("status", code)
         .string("reason", reason);
-    let stored = r4().resource("Consent").zip(ResourceId::parse(&program.id));
+    let stored = r4().resource("Consent").zip(ResourceId::parse(&compiled.id));
     if let Some((def, id)) = stored
         && let Some(current) = session.repository().current(def, &id)?
     {

@@ -9,7 +9,7 @@ use crate::store::Change;
 
 use super::super::answer::{Refusal, RefusalKind};
 use super::super::session::Session;
-use super::super::work::{Work, task};
+use super::super::tasks::{StaffTask, task};
 
 /// Whom a Consent is about must be clear when it is written: a Patient that the writer sees; for who keeps the record any id,
 /// here or still to come; nobody at all for an administrator, whose policy it then is. The answer to all others is the same
@@ -68,7 +68,7 @@ pub(in super::super) fn awaited(
                 let message = "an actor of the Consent cannot be computed: say who is meant";
                 let of = patient.as_ref().map(ToString::to_string);
                 let more = json!({"focus": focus, "description": message});
-                tasks.push(task(session, Work::ClarifyConsent, of.as_deref(), more)?);
+                tasks.push(task(session, StaffTask::ClarifyConsent, of.as_deref(), more)?);
             }
             let Some(key) = patient.filter(|_| session.lens.keeps_record()) else {
                 return Ok((warnings, tasks));
@@ -76,21 +76,21 @@ pub(in super::super) fn awaited(
             if !session.exists(&key)? {
                 let message = format!("{key} is not here: nothing is governed until it comes");
                 let more = json!({"focus": focus, "description": message});
-                tasks.push(task(session, Work::AwaitPatient, Some(&key.to_string()), more)?);
+                tasks.push(task(session, StaffTask::AwaitPatient, Some(&key.to_string()), more)?);
                 warnings.push(warning(message, "Consent.patient"));
             }
         }
         "Patient" if session.lens.is_own() => {
             let patient = format!("Patient/{id}");
-            for program in session.lens.consents_of(&patient)? {
-                if program.patient.as_ref() != Some(&patient) || !program.active || program.denies_only {
+            for compiled in session.lens.consents_of(&patient)? {
+                if compiled.patient.as_ref() != Some(&patient) || !compiled.active || compiled.denies_only {
                     continue;
                 }
-                let consent = format!("Consent/{}", program.id);
+                let consent = format!("Consent/{}", compiled.id);
                 let message =
                     format!("{consent} was recorded before {patient} came, and governs it from now on");
                 let more = json!({"focus": {"reference": consent}, "description": message});
-                tasks.push(task(session, Work::PatientCame, Some(&patient), more)?);
+                tasks.push(task(session, StaffTask::PatientCame, Some(&patient), more)?);
                 warnings.push(warning(message, "Patient"));
             }
         }

@@ -124,7 +124,7 @@ impl Index {
             drop(snapshot);
             let Some(last) = rows.last() else { return Ok(Some(looked_at)) };
             from = last.checked_add(1);
-            let changed = index_rows(&Ground { kv, params, packing: &self.packing }, &rows)?;
+            let changed = index_rows(&IndexingBasis { kv, params, packing: &self.packing }, &rows)?;
             let count = u64::try_from(rows.len()).unwrap_or(0);
             looked_at += count;
             self.job.tell(|progress| {
@@ -136,7 +136,7 @@ impl Index {
 }
 
 /// What resources are indexed in, by what, and how it is packed.
-struct Ground<'g> {
+struct IndexingBasis<'g> {
     kv: &'g dyn Kv,
     params: &'g Arc<SearchParams>,
     packing: &'g Packing,
@@ -144,7 +144,7 @@ struct Ground<'g> {
 
 /// Indexes some resources with one commit. If one of them changes meanwhile, each half is tried by itself: in the end one
 /// resource alone, which is read and written in a moment.
-fn index_rows(on: &Ground<'_>, rows: &[u64]) -> Result<u64, StoreError> {
+fn index_rows(on: &IndexingBasis<'_>, rows: &[u64]) -> Result<u64, StoreError> {
     for _ in 0..if rows.len() == 1 { TRIES_MAX } else { 1 } {
         let draft = draft(on, rows)?;
         let changed = u64::try_from(draft.batch.writes.len()).unwrap_or(0);
@@ -164,7 +164,7 @@ fn index_rows(on: &Ground<'_>, rows: &[u64]) -> Result<u64, StoreError> {
     Ok(index_rows(on, left)? + index_rows(on, right)?)
 }
 
-fn draft(on: &Ground<'_>, rows: &[u64]) -> Result<Draft, StoreError> {
+fn draft(on: &IndexingBasis<'_>, rows: &[u64]) -> Result<Draft, StoreError> {
     let derive = SearchIndex { params: on.params.clone() };
     let snapshot = on.kv.snapshot(At::Latest)?;
     let repository = Repository::new(&*snapshot);

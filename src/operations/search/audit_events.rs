@@ -1,6 +1,6 @@
 //! AuditEvents: made of access records when they are asked for, the newest first, a page at a time.
 use crate::audit::{
-    Access, Asked, Bounds, Candidate, Candidates, Event, Making, Reader, RecordPlace, Records,
+    Access, Bounds, Candidate, Candidates, Event, EventQuery, Making, Reader, RecordPlace, Records,
     event_from_outside, events_of, is_told, record, record_of_event, suspended,
 };
 use crate::consent::{Bundle, BundleEntry, BundleKind, SearchMode};
@@ -242,7 +242,8 @@ impl AuditSearch<'_, '_> {
         let filter = Filter::All(self.filters.to_vec());
         let sequence_of = |id: &str| context.cipher.sequence(id);
         let place_of_event = |id: &str| record_of_event(id, &sequence_of).map(|(place, _)| place);
-        let asked = Asked { filter: &filter, patient: patient.as_deref(), place_of_event: &place_of_event };
+        let asked =
+            EventQuery { filter: &filter, patient: patient.as_deref(), place_of_event: &place_of_event };
         with(&mut Reading::ByIndex(view.candidates(&asked, bounds)?))
     }
 

@@ -3,15 +3,15 @@ use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use crate::audit::Patients;
-use crate::consent::{Bundle, BundleEntry, BundleKind, Finding, SearchMode};
+use crate::consent::{Bundle, BundleEntry, BundleKind, SearchMode, SearchPart};
 use crate::model::{Issue, IssueCode, Millis, Outcome, Reference, ReferenceTarget, parse};
 use crate::search::{Contained, Filter, Query, Summary, TotalMode};
 use crate::store::{At, Report, Repository, Search, Sequence, Snapshot, View, Way};
 
 use super::super::answer::{Answer, Body, Kind, Refusal};
 use super::super::cursor::Cursor;
-use super::super::lookup::looked_up;
 use super::super::session::Session;
+use super::super::terminology::looked_up;
 use super::explain::explanation;
 use super::include::included;
 use super::part::{Part, finding, self_text, unshown};
@@ -179,7 +179,7 @@ impl<'p, 's> Page<'p, 's> {
             self.parts.push(Part { filters: vec![filter], sort: Vec::new(), ..part });
         }
         let report = Report::default();
-        let mut whose = Whose {
+        let mut whose = PatientsOfRows {
             session: self.session,
             repository: &repository,
             known: HashSet::new(),
@@ -206,9 +206,13 @@ impl<'p, 's> Page<'p, 's> {
     }
 
     /// What the parts find: of all only what is shown whole, where one asks for what a mask may leave out.
-    fn finding(&self, parts: &[Part]) -> Finding {
+    fn finding(&self, parts: &[Part]) -> SearchPart {
         let asks = |part: &Part| finding(&self.session.params, &part.filters, &part.sort);
-        if parts.iter().any(|part| asks(part) == Finding::Whole) { Finding::Whole } else { Finding::Visible }
+        if parts.iter().any(|part| asks(part) == SearchPart::Whole) {
+            SearchPart::Whole
+        } else {
+            SearchPart::Visible
+        }
     }
 
     fn find(&self, view: &View<'_>, report: &Report, is_count: bool) -> Result<Found, Refusal> {
@@ -446,7 +450,7 @@ fn other_versions(entries: &[BundleEntry]) -> Vec<Issue> {
 const ROWS_AT_ONCE: usize = 65_536;
 
 /// Gathers whom rows are about.
-struct Whose<'w, 's> {
+struct PatientsOfRows<'w, 's> {
     session: &'w Session<'s>,
     repository: &'w Repository<'w>,
     /// The ids that were added.
@@ -454,7 +458,7 @@ struct Whose<'w, 's> {
     patients: Patients,
 }
 
-impl Whose<'_, '_> {
+impl PatientsOfRows<'_, '_> {
     fn add(&mut self, rows: &[u64]) -> Result<(), Refusal> {
         for row in rows {
             let Some(current) = self.repository.current_of_row(*row)? else { continue };

@@ -1,7 +1,7 @@
 //! One type of a search: what is looked for in it, and what that may tell of whom.
-use crate::consent::Finding;
+use crate::consent::SearchPart;
 use crate::definitions::TypeDef;
-use crate::search::{Filter, Query, SearchParams, Sort, SortKey, Sought, sought};
+use crate::search::{Filter, PersonalValue, Query, SearchParams, Sort, SortKey, sought};
 use crate::store::Sequence;
 
 use super::super::answer::Unshown;
@@ -16,11 +16,11 @@ pub(super) struct Part {
 }
 
 /// What a query finds: only what is shown whole, where it asks for what a mask may leave out of an answer.
-pub(in super::super) fn finding(params: &SearchParams, filters: &[Filter], sort: &[Sort]) -> Finding {
+pub(in super::super) fn finding(params: &SearchParams, filters: &[Filter], sort: &[Sort]) -> SearchPart {
     let is_masked = |id: u32| params.is_masked(id);
     let sorts_by = |sort: &Sort| matches!(&sort.key, SortKey::Param(param) if params.is_masked(param.id));
     let asks = filters.iter().any(|filter| filter.asks_for_texts(&is_masked));
-    if asks || sort.iter().any(sorts_by) { Finding::Whole } else { Finding::Visible }
+    if asks || sort.iter().any(sorts_by) { SearchPart::Whole } else { SearchPart::Visible }
 }
 
 /// The query as the self link has it: what was used of it.
@@ -46,7 +46,7 @@ pub(super) fn unshown(
     }
     values.retain(|value| match value {
         // Whom the request names by id the record tells as it is written.
-        Sought::Resource(types, id) => {
+        PersonalValue::Resource(types, id) => {
             !types.contains(&"Patient") || !named.contains(&format!("Patient/{id}"))
         }
         _ => true,
@@ -55,7 +55,7 @@ pub(super) fn unshown(
     let is_only = match parts {
         [Part { filters, .. }] => match filters.as_slice() {
             [Filter::Entries(matchers)] => {
-                matchers.len() == 1 && matches!(values.as_slice(), [Sought::Resources(..)])
+                matchers.len() == 1 && matches!(values.as_slice(), [PersonalValue::Resources(..)])
             }
             [Filter::Id(ids)] => ids.len() == 1,
             _ => false,

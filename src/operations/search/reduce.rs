@@ -2,7 +2,7 @@
 use crate::consent::Disclosed;
 use crate::definitions::TypeDef;
 use crate::model::IssueCode;
-use crate::search::{Asking, Query, Reading, Summary, parse_query, search_params};
+use crate::search::{Query, Reading, Summary, ValueContext, parse_query, search_params};
 
 use super::super::answer::Refusal;
 
@@ -12,7 +12,7 @@ pub(in super::super) fn reduce(
     def: &'static TypeDef,
     pairs: &[(String, String)],
 ) -> Result<Disclosed, Refusal> {
-    let asking = Asking { now: 0, base_url: "" };
+    let asking = ValueContext { now: 0, base_url: "" };
     let reading = Reading { params: search_params(), asking, lenient: false };
     let mut query = Query::default();
     for (name, value) in pairs.iter().filter(|(_, value)| !value.is_empty()) {

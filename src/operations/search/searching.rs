@@ -5,12 +5,12 @@ use super::super::answer::{Answer, Refusal};
 use super::audit_events::AuditSearch;
 use super::page::Page;
 
-pub(super) enum Searching<'p, 's> {
+pub(super) enum PreparedSearch<'p, 's> {
     Resources(Box<Page<'p, 's>>),
     Accesses(AuditSearch<'p, 's>),
 }
 
-impl Searching<'_, '_> {
+impl PreparedSearch<'_, '_> {
     pub(super) fn answer(self) -> Result<Answer, Refusal> {
         match self {
             Self::Resources(page) => page.answer(),

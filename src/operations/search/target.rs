@@ -12,13 +12,13 @@ use super::super::session::{Seen, Session};
 use super::audit_events::AuditSearch;
 use super::page::Page;
 use super::part::Part;
-use super::searching::Searching;
+use super::searching::PreparedSearch;
 
 /// The types of which compartments there are (R4 compartmentdefinition.html).
 const COMPARTMENTS: [&str; 5] = ["Patient", "Encounter", "RelatedPerson", "Practitioner", "Device"];
 
 /// What is done with a search once it has been read.
-type Then<'t, T> = &'t dyn Fn(Searching<'_, '_>) -> Result<T, Refusal>;
+type Then<'t, T> = &'t dyn Fn(PreparedSearch<'_, '_>) -> Result<T, Refusal>;
 
 /// Answers a search.
 pub(in super::super) fn search(
@@ -61,10 +61,10 @@ fn search_type<T>(
     if &*def.name == "AuditEvent" {
         let (path, filters) = (&*def.name, query.filters.as_slice());
         let search = AuditSearch { session, def, path, filters, compartment: None, query: &query };
-        return then(Searching::Accesses(search));
+        return then(PreparedSearch::Accesses(search));
     }
     let parts = vec![part_of(session, def, &query)];
-    then(Searching::Resources(Box::new(Page::new(session, def.name.to_string(), parts, query)?)))
+    then(PreparedSearch::Resources(Box::new(Page::new(session, def.name.to_string(), parts, query)?)))
 }
 
 /// R4 search.html#variant2: what belongs to a resource, of one type or of all.
@@ -99,13 +99,14 @@ fn search_compartment<T>(
         let compartment = Some(id).filter(|_| &*of.name == "Patient");
         let (path, filters) = (path.as_str(), part.filters.as_slice());
         let search = AuditSearch { session, def, path, filters, compartment, query: &query };
-        return then(Searching::Accesses(search));
+        return then(PreparedSearch::Accesses(search));
     }
-    then(Searching::Resources(Box::new(Page::new(session, path, vec![part], query)?)))
+    then(PreparedSearch::Resources(Box::new(Page::new(session, path, vec![part], query)?)))
 }
 
 /// Which types are meant, and what is asked of each beside the query; `None` where a type cannot be asked that.
-type Meant<'m> = (&'m dyn Fn(&'static TypeDef) -> bool, &'m dyn Fn(&'static TypeDef, Part) -> Option<Part>);
+type TypesMeant<'m> =
+    (&'m dyn Fn(&'static TypeDef) -> bool, &'m dyn Fn(&'static TypeDef, Part) -> Option<Part>);
 
 /// A search of several types: those asked for, as far as the token's scopes reach (R4 http.html#search, the whole system: the
 /// parameters are those that all types have).
@@ -113,7 +114,7 @@ fn several<T>(
     session: &Session<'_>,
     request: &Request,
     path: String,
-    (is_meant, make): Meant<'_>,
+    (is_meant, make): TypesMeant<'_>,
     then: Then<'_, T>,
 ) -> Result<T, Refusal> {
     let pairs = pairs(request);
@@ -140,7 +141,7 @@ fn several<T>(
         parts.extend(make(def, part));
         first.get_or_insert(query);
     }
-    then(Searching::Resources(Box::new(Page::new(session, path, parts, first.unwrap_or_default())?)))
+    then(PreparedSearch::Resources(Box::new(Page::new(session, path, parts, first.unwrap_or_default())?)))
 }
 
 /// The search of one type. The constraints of the scopes are asked for with the criteria: the lens would drop the rest row

@@ -5,7 +5,7 @@ use crate::search::entry::{Encoded, Form, push_time};
 use crate::search::matcher::{Ask, Check, Matcher};
 use crate::search::text::{Prefix, prefixed};
 
-use super::Asking;
+use super::ValueContext;
 
 /// Longer intervals are listed by themselves, so that what overlaps an interval is looked for only this far before it.
 const LONG: Nanos = 32 * DAY;
@@ -63,7 +63,7 @@ pub(in crate::search) fn about(asked: Span, now: Millis) -> Span {
     Span { start: asked.start - margin, end: asked.end + margin }
 }
 
-pub(super) fn asks(value: &str, asking: Asking<'_>) -> Result<Vec<Ask>, String> {
+pub(super) fn asks(value: &str, asking: ValueContext<'_>) -> Result<Vec<Ask>, String> {
     let (prefix, text) = prefixed(value);
     let asked = date_span(text)?;
     let by = |form: Form, from: Nanos, to: Nanos, check: Check| {

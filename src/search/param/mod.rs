@@ -1,6 +1,6 @@
 //! One file for each type of search parameter (R4 search.html#ptypes): which values it has in a resource, and which of them
 //! a value that is asked for finds.
-pub use asking::Asking;
+pub use asking::ValueContext;
 
 mod asking;
 mod composite;
@@ -77,7 +77,7 @@ pub(super) fn asks(
     param: &Param,
     modifier: Option<&str>,
     value: &str,
-    asking: Asking<'_>,
+    asking: ValueContext<'_>,
 ) -> Result<Vec<Ask>, std::string::String> {
     match param.kind {
         ParamType::Token => token::asks(modifier, value, param.may_be_string),

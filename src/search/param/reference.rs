@@ -6,7 +6,7 @@ use crate::search::matcher::Ask;
 use crate::search::params::Param;
 use crate::search::text::{split_escaped, unescape};
 
-use super::Asking;
+use super::ValueContext;
 
 pub(super) fn extract(param: &Param, def: &TypeDef, node: Node<'_>, out: &mut Vec<Encoded>) {
     if def.kind == Kind::Primitive {
@@ -77,7 +77,7 @@ pub(in crate::search) fn to_url(url: &str) -> Ask {
     Ask::beginning(Encoded::new(Form::Second).text(cut(url)).key)
 }
 
-pub(super) fn asks(modifier: Option<&str>, value: &str, asking: Asking<'_>) -> Vec<Ask> {
+pub(super) fn asks(modifier: Option<&str>, value: &str, asking: ValueContext<'_>) -> Vec<Ask> {
     if modifier == Some("identifier") {
         return vec![by_identifier(value)];
     }

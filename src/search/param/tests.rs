@@ -1,7 +1,7 @@
 //! The parameter types, each by small resources: what is found, and what is not.
 use crate::definitions::r4;
 use crate::model::parse;
-use crate::search::{Asking, Reading, entries, fulfils, parse_query, search_params};
+use crate::search::{Reading, ValueContext, entries, fulfils, parse_query, search_params};
 
 const BASE: &str = "http://here/fhir";
 
@@ -11,7 +11,7 @@ fn found(json: &str, name: &str, value: &str) -> bool {
     let def = r4().resource(tree.root().str_at("resourceType").unwrap()).unwrap();
     let reading = Reading {
         params: search_params(),
-        asking: Asking { now: 1_600_000_000_000, base_url: BASE },
+        asking: ValueContext { now: 1_600_000_000_000, base_url: BASE },
         lenient: false,
     };
     let query = parse_query(&reading, def, &[(name.to_owned(), value.to_owned())]).unwrap();

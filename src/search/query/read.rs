@@ -34,7 +34,8 @@ pub fn parse_query(
         bounds.add(reading, def, name, value);
         if value.is_empty() {
             // It asks for nothing, but its name has to be one: a slip must not widen the answer.
-            if let Err(Wrong::Unknown(message)) = parameter(reading, def, &mut Query::default(), name, value)
+            if let Err(ParameterFault::Unknown(message)) =
+                parameter(reading, def, &mut Query::default(), name, value)
             {
                 if !reading.lenient {
                     return Err(QueryError { parameter: name.clone(), message, is_unknown: true });
@@ -45,10 +46,10 @@ pub fn parse_query(
         }
         match parameter(reading, def, &mut query, name, value) {
             Ok(()) => query.used.push((name.clone(), value.clone())),
-            Err(Wrong::Unknown(_)) if reading.lenient => query.ignored.push(name.clone()),
+            Err(ParameterFault::Unknown(_)) if reading.lenient => query.ignored.push(name.clone()),
             Err(wrong) => {
-                let is_unknown = matches!(wrong, Wrong::Unknown(_));
-                let (Wrong::Unknown(message) | Wrong::Malformed(message)) = wrong;
+                let is_unknown = matches!(wrong, ParameterFault::Unknown(_));
+                let (ParameterFault::Unknown(message) | ParameterFault::Malformed(message)) = wrong;
                 return Err(QueryError { parameter: name.clone(), message, is_unknown });
             }
         }
@@ -94,12 +95,12 @@ impl Bounds {
 }
 
 /// What is wrong with a parameter.
-enum Wrong {
+enum ParameterFault {
     Unknown(String),
     Malformed(String),
 }
 
-impl From<String> for Wrong {
+impl From<String> for ParameterFault {
     fn from(message: String) -> Self {
         Self::Malformed(message)
     }
@@ -111,7 +112,7 @@ fn parameter(
     query: &mut Query,
     name: &str,
     value: &str,
-) -> Result<(), Wrong> {
+) -> Result<(), ParameterFault> {
     let (code, modifier) = match name.split_once(':') {
         Some((code, modifier)) => (code, Some(modifier)),
         None => (name, None),
@@ -130,9 +131,9 @@ fn named(
     name: &str,
     value: &str,
     depth: usize,
-) -> Result<Filter, Wrong> {
+) -> Result<Filter, ParameterFault> {
     if depth > CHAIN_DEPTH_MAX {
-        return Err(Wrong::Malformed(format!("a chain has more than {CHAIN_DEPTH_MAX} links")));
+        return Err(ParameterFault::Malformed(format!("a chain has more than {CHAIN_DEPTH_MAX} links")));
     }
     if let Some(rest) = name.strip_prefix("_has:") {
         return reverse_chain(reading, def, rest, value, depth);
@@ -154,7 +155,9 @@ fn named(
     }
     if code == "_query" {
         // Passed over, it would widen the answer.
-        return Err(Wrong::Malformed("named queries are not served (R4 search.html#query)".to_owned()));
+        return Err(ParameterFault::Malformed(
+            "named queries are not served (R4 search.html#query)".to_owned(),
+        ));
     }
     if let Some(filter) = common(reading, def, code, value)? {
         return match modifier {
@@ -164,7 +167,7 @@ fn named(
         };
     }
     let Some(param) = reading.find(def, code) else {
-        return Err(Wrong::Unknown(suggest::unknown(reading.params, def, name, code)));
+        return Err(ParameterFault::Unknown(suggest::unknown(reading.params, def, name, code)));
     };
     if !matches!(param.source, Source::Expressions(_)) && modifier.is_none() {
         let each: Result<Vec<Filter>, String> =
@@ -208,10 +211,10 @@ fn chain(
     (head, rest): (&str, &str),
     value: &str,
     depth: usize,
-) -> Result<Filter, Wrong> {
+) -> Result<Filter, ParameterFault> {
     let (code, type_name) = head.split_once(':').map_or((head, None), |(code, name)| (code, Some(name)));
     let Some(param) = reading.find(def, code) else {
-        return Err(Wrong::Unknown(suggest::unknown(reading.params, def, code, code)));
+        return Err(ParameterFault::Unknown(suggest::unknown(reading.params, def, code, code)));
     };
     let mut links = Vec::new();
     let mut refusal = None;
@@ -219,7 +222,7 @@ fn chain(
         match named(reading, target, rest, value, depth + 1) {
             Ok(filter) => links.push(Link { def: target, filter: Box::new(filter) }),
             // Of several types some need not have the parameter, or not of a type that takes the value.
-            Err(wrong) if matches!(refusal, None | Some(Wrong::Unknown(_))) => refusal = Some(wrong),
+            Err(wrong) if matches!(refusal, None | Some(ParameterFault::Unknown(_))) => refusal = Some(wrong),
             Err(_) => {}
         }
     }
@@ -236,14 +239,14 @@ fn reverse_chain(
     rest: &str,
     value: &str,
     depth: usize,
-) -> Result<Filter, Wrong> {
+) -> Result<Filter, ParameterFault> {
     let mut parts = rest.splitn(3, ':');
     let (Some(type_name), Some(code), Some(inner)) = (parts.next(), parts.next(), parts.next()) else {
         return Err("a reverse chain is `_has:Type:reference:parameter`".to_owned().into());
     };
     let source = r4().resource(type_name).ok_or_else(|| format!("`{type_name}` is no resource type"))?;
     let Some(param) = reading.find(source, code) else {
-        return Err(Wrong::Unknown(suggest::unknown(reading.params, source, code, code)));
+        return Err(ParameterFault::Unknown(suggest::unknown(reading.params, source, code, code)));
     };
     if param.kind != ParamType::Reference || !param.targets.contains(&&*def.name) {
         return Err(format!("`{code}` of {type_name} does not lead to {}", def.name).into());
@@ -256,11 +259,15 @@ fn reverse_chain(
 mod tests {
     use super::{Reading, parse_query};
     use crate::definitions::r4;
-    use crate::search::param::Asking;
+    use crate::search::param::ValueContext;
     use crate::search::params::search_params;
 
     fn reading(lenient: bool) -> Reading<'static> {
-        Reading { params: search_params(), asking: Asking { now: 0, base_url: "http://here/fhir" }, lenient }
+        Reading {
+            params: search_params(),
+            asking: ValueContext { now: 0, base_url: "http://here/fhir" },
+            lenient,
+        }
     }
 
     fn error(name: &str, value: &str) -> String {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use crate::definitions::{ParamType, TypeDef, r4};
 use crate::model::{Millis, ResourceId};
 use crate::search::filter::Filter;
-use crate::search::param::{Asking, about, date_span};
+use crate::search::param::{ValueContext, about, date_span};
 use crate::search::params::{Param, SearchParams};
 use crate::search::text::{Prefix, prefixed, split_escaped};
 
@@ -14,7 +14,7 @@ use super::suggest;
 #[derive(Clone, Copy)]
 pub struct Reading<'r> {
     pub params: &'r SearchParams,
-    pub asking: Asking<'r>,
+    pub asking: ValueContext<'r>,
     /// Whether unknown parameters are passed over.
     pub lenient: bool,
 }

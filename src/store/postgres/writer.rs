@@ -118,7 +118,7 @@ struct Head {
 }
 
 /// How a group went.
-enum Went {
+enum GroupResult {
     /// Every commit has its answer.
     Answered(Vec<CommitResult>),
     /// Nothing was written: what the database said.
@@ -174,24 +174,24 @@ impl Writer {
                 Ok(client) => {
                     let batches: Vec<&Batch> = group.iter().map(|pending| &pending.batch).collect();
                     match commit_group(client, (&batches, &id), now) {
-                        Ok(answers) => Went::Answered(answers),
+                        Ok(answers) => GroupResult::Answered(answers),
                         Err(broken) => {
                             self.client = None;
                             self.what_became_of(&id, broken)
                         }
                     }
                 }
-                Err(error) => Went::Failed(error.to_string()),
+                Err(error) => GroupResult::Failed(error.to_string()),
             };
             match went {
-                Went::Answered(answers) => {
+                GroupResult::Answered(answers) => {
                     self.queue.set_failure(None);
                     for (pending, answer) in group.into_iter().zip(answers) {
                         pending.resolve(answer);
                     }
                     return;
                 }
-                Went::LeftOpen(failure) => {
+                GroupResult::LeftOpen(failure) => {
                     tracing::error!(failure, "whether the database took the last commits is not known");
                     self.queue.set_failure(Some(failure));
                     for pending in group {
@@ -199,7 +199,7 @@ impl Writer {
                     }
                     return;
                 }
-                Went::Failed(failure) => {
+                GroupResult::Failed(failure) => {
                     tracing::error!(failure, "the database took no commits");
                     self.queue.set_failure(Some(failure));
                     let is_late = |pending: &Pending| pending.since.elapsed() >= WAIT_MAX;
@@ -242,20 +242,20 @@ impl Writer {
 
     /// A connection that broke while it committed leaves open what became of it. Under the lock of all writers the id of the group is
     /// there or it will never be.
-    fn what_became_of(&mut self, id: &Id, Broken { error, answers }: Broken) -> Went {
-        let Some(answers) = answers else { return Went::Failed(error.to_string()) };
+    fn what_became_of(&mut self, id: &Id, Broken { error, answers }: Broken) -> GroupResult {
+        let Some(answers) = answers else { return GroupResult::Failed(error.to_string()) };
         let deadline = Instant::now() + WAIT_MAX;
         loop {
             if let Ok(client) = self.connected() {
                 match is_there(client, id) {
-                    Ok(true) => return Went::Answered(answers),
-                    Ok(false) => return Went::Failed(error.to_string()),
+                    Ok(true) => return GroupResult::Answered(answers),
+                    Ok(false) => return GroupResult::Failed(error.to_string()),
                     Err(_) => self.client = None,
                 }
             }
             if Instant::now() >= deadline {
                 // Nobody knows; whoever waits is told to look before trying again.
-                return Went::LeftOpen(error.to_string());
+                return GroupResult::LeftOpen(error.to_string());
             }
             self.queue.pause();
         }

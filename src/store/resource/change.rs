@@ -9,11 +9,11 @@ use crate::store::key::{
 };
 use crate::store::kv::{Snapshot, StoreError};
 
-use super::super::batch::{Batch, Expectation, KeyRange, Place, Sequence, Stamp, Stamped, Write};
-use super::current::{self, Current};
+use super::super::batch::{Batch, Expectation, KeyRange, Sequence, Stamp, StampPlace, Stamped, Write};
+use super::current::{Current, self};
 use super::entries::{encode_entries, entries_of, every, pack_entries, posting_type};
 use super::packing::{Dictionary, Packing};
-use super::record::{self, Method};
+use super::record::{Method, self};
 use super::writer::{TAKEN_OFF, Writer};
 
 /// What is derived from a resource when it is written. Commit, reindex and verification use the same one.
@@ -88,7 +88,7 @@ impl Draft {
                 self.expect(Expectation::Key { key: id_key.clone(), sequence: None });
                 let row = Row::New(self.batch.rows);
                 self.batch.rows += 1;
-                self.put(Key::from_bytes(id_key), vec![0; 8], &[stamp_row(Place::Value, 0, row)]);
+                self.put(Key::from_bytes(id_key), vec![0; 8], &[stamp_row(StampPlace::Value, 0, row)]);
                 row
             }
         };
@@ -162,9 +162,9 @@ impl Draft {
         let (key, row_at) = Key::new(Space::Record).stamped();
         let (key, sequence_at) = key.stamped();
         let stamps = [
-            stamp_row(Place::Key, row_at, row),
-            sequence(Place::Key, sequence_at),
-            Some(Stamp { place: Place::Value, offset: record::TIME_OFFSET, what: Stamped::Time }),
+            stamp_row(StampPlace::Key, row_at, row),
+            sequence(StampPlace::Key, sequence_at),
+            Some(Stamp { place: StampPlace::Value, offset: record::TIME_OFFSET, what: Stamped::Time }),
         ];
         let body = change.body.as_ref();
         let value = record::encode(change.method, change.def, &change.id, body, self.dictionary);
@@ -173,7 +173,7 @@ impl Draft {
         if let Some(writer) = change.writer {
             let (key, row_at) = writers().stamped();
             let (key, sequence_at) = key.stamped();
-            let stamps = [stamp_row(Place::Key, row_at, row), sequence(Place::Key, sequence_at)];
+            let stamps = [stamp_row(StampPlace::Key, row_at, row), sequence(StampPlace::Key, sequence_at)];
             let mut value = writer.fingerprint.to_vec();
             value.push(u8::from(writer.sees_binaries));
             value.extend(writer.confined_to.into_iter().flatten());
@@ -189,13 +189,14 @@ impl Draft {
         let (key, row_at) = Key::new(Space::Current).stamped();
         let deleted = change.body.is_none();
         let value = current::encode(deleted, change.def, &change.id, &change.derived.facts);
-        let stamps = [stamp_row(Place::Key, row_at, row), sequence(Place::Value, current::SEQUENCE_OFFSET)];
+        let stamps =
+            [stamp_row(StampPlace::Key, row_at, row), sequence(StampPlace::Value, current::SEQUENCE_OFFSET)];
         self.put_row(key, row_at, row, value, &stamps);
 
         let (key, sequence_at) = Key::new(Space::History).short(number).stamped();
         let (key, row_at) = key.stamped();
-        let time = Some(Stamp { place: Place::Value, offset: 0, what: Stamped::Time });
-        let stamps = [sequence(Place::Key, sequence_at), stamp_row(Place::Key, row_at, row), time];
+        let time = Some(Stamp { place: StampPlace::Value, offset: 0, what: Stamped::Time });
+        let stamps = [sequence(StampPlace::Key, sequence_at), stamp_row(StampPlace::Key, row_at, row), time];
         self.put_row(key, row_at, row, vec![0; 8], &stamps);
     }
 
@@ -230,7 +231,7 @@ impl Draft {
         }
         if !before.iter().eq(after.iter().copied()) {
             let (key, row_at) = Key::new(Space::Entries).stamped();
-            let stamps = [stamp_row(Place::Key, row_at, row)];
+            let stamps = [stamp_row(StampPlace::Key, row_at, row)];
             let value = pack_entries(encode_entries(&after), self.dictionary);
             self.put_row(key, row_at, row, value, &stamps);
         }
@@ -247,7 +248,7 @@ impl Draft {
         match row {
             Row::Known(row) => fill(&mut write.key, row_at, row),
             Row::New(_) => {
-                write.stamps = stamp_row(Place::Key, row_at, row).map_or(Vec::new(), |stamp| vec![stamp])
+                write.stamps = stamp_row(StampPlace::Key, row_at, row).map_or(Vec::new(), |stamp| vec![stamp])
             }
         }
         self.batch.writes.push(write);
@@ -267,14 +268,14 @@ impl Draft {
     }
 }
 
-fn stamp_row(place: Place, offset: usize, row: Row) -> Option<Stamp> {
+fn stamp_row(place: StampPlace, offset: usize, row: Row) -> Option<Stamp> {
     match row {
         Row::New(number) => Some(Stamp { place, offset, what: Stamped::Row(number) }),
         Row::Known(_) => None,
     }
 }
 
-fn sequence(place: Place, offset: usize) -> Option<Stamp> {
+fn sequence(place: StampPlace, offset: usize) -> Option<Stamp> {
     Some(Stamp { place, offset, what: Stamped::Sequence })
 }
 

@@ -291,12 +291,12 @@ impl Parts {
 
 /// What a payload says.
 #[derive(Default)]
-struct Said {
+struct PayloadContents {
     writes: Vec<(Bytes, Option<Bytes>)>,
     erased: Vec<u64>,
 }
 
-impl Said {
+impl PayloadContents {
     /// Takes in writes one after the other, or what stands for erased ones.
     fn writes(&mut self, payload: Bytes) -> Option<()> {
         let mut parts = Parts { payload, at: 0 };
@@ -415,8 +415,8 @@ impl Reader<'_> {
     }
 
     /// What a record says, and the seal that it must have; none where that can no longer be told.
-    fn read(&self, record: &[u8]) -> Option<(Said, Option<Seal>)> {
-        let mut said = Said::default();
+    fn read(&self, record: &[u8]) -> Option<(PayloadContents, Option<Seal>)> {
+        let mut said = PayloadContents::default();
         let payload = Bytes::copy_from_slice(record.get(HEADER..)?);
         if self.format != Format::Second {
             said.writes(payload)?;
@@ -454,7 +454,7 @@ pub(super) fn without(
             group.without(is_erased).put(&mut out);
         }
     } else {
-        let mut said = Said::default();
+        let mut said = PayloadContents::default();
         said.writes(payload).ok_or_else(unreadable)?;
         for (key, value) in &said.writes {
             match resource_row(key).filter(|row| is_erased(*row)) {

@@ -9,8 +9,8 @@ use crate::store::kv::{Direction, Flow, Snapshot as _, StoreError};
 
 use super::super::batch::{KeyRange, Sequence};
 use super::background::Background;
+use super::compaction;
 use super::journal;
-use super::renewal;
 use super::state::State;
 
 impl State {
@@ -124,7 +124,7 @@ impl Background {
             }
         }
         if let Some(data) = self.journal_folder.parent() {
-            for path in renewal::set_aside(data)? {
+            for path in compaction::set_aside(data)? {
                 fs::remove_dir_all(path)?;
             }
         }

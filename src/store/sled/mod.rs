@@ -7,22 +7,22 @@
 //!            background: sled  records by row | runs: sorted blocks | manifest
 //! ```
 
-mod again;
 mod background;
 mod block;
 mod bloom;
 mod commit_record;
+mod compaction;
 mod cursor;
 mod disk;
 mod erasure;
-mod follow;
-mod follow_place;
 mod journal;
 mod manifest;
 mod open;
 mod options;
+mod point_in_time;
 mod records;
-mod renewal;
+mod replication;
+mod replication_position;
 mod run;
 mod state;
 mod table;
@@ -39,16 +39,16 @@ use super::batch::Batch;
 use super::key::erased_row;
 use super::kv::{At, Figure, Kv, Snapshot, StoreError};
 use super::ticket::Ticket;
-
-pub use again::{Again, MadeAgain};
 use background::Background;
+
 pub use options::SledOptions;
+pub use point_in_time::{PointInTime, RolledForward};
 use state::State;
 use writer::Queue;
 
 /// What opening a directory came upon; for the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Opened {
+pub struct OpenReport {
     /// Commits that were replayed from the journal.
     pub replayed: u64,
     /// Bytes of a record that was never finished, cut off.
@@ -60,7 +60,7 @@ pub struct Opened {
 }
 
 /// Is told a write of a commit: a key that was put (with a value) or removed (without).
-type Tell<'t> = dyn FnMut(super::batch::Sequence, &[u8], Option<&[u8]>) + 't;
+type WriteListener<'t> = dyn FnMut(super::batch::Sequence, &[u8], Option<&[u8]>) + 't;
 
 /// What reading the journal from its first file to its last came upon.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -83,7 +83,7 @@ pub struct Chain {
 ///
 /// # Errors
 /// [`StoreError::Corrupt`] naming the file, the byte and the commit at which the chain breaks.
-pub fn read_chain(data: &std::path::Path, tell: &mut Tell<'_>) -> Result<Chain, StoreError> {
+pub fn read_chain(data: &std::path::Path, tell: &mut WriteListener<'_>) -> Result<Chain, StoreError> {
     let start = super::batch::Committed { sequence: super::batch::Sequence(0), time: 0, first_row: 1 };
     let mut chain = Chain::default();
     let folder = data.join("journal");
@@ -133,11 +133,11 @@ pub struct Sled {
     state: Arc<State>,
     queue: Arc<Queue>,
     /// Where the one that follows this store is.
-    followed: Mutex<Option<follow_place::FollowPlace>>,
+    followed: Mutex<Option<replication_position::ReplicationPosition>>,
     writer: Mutex<Option<JoinHandle<()>>>,
     background: Mutex<Option<JoinHandle<Background>>>,
     journal_folder: PathBuf,
-    opened: Opened,
+    opened: OpenReport,
     answer_max: Duration,
 }
 
@@ -148,19 +148,19 @@ impl Sled {
     /// # Errors
     /// [`StoreError`]; the directory is then as it was.
     pub fn compact(options: &SledOptions) -> Result<(), StoreError> {
-        renewal::recover(&options.path)?;
+        compaction::recover(&options.path)?;
         let open = || disk::Disk::open(&options.path.join("sled"), options.sled_cache_bytes, options.sync);
         let disk = open()?;
         let manifest = manifest::Manifest::read(&disk)?;
-        let renewed = renewal::renew(options, disk, &manifest);
-        renewal::recover(&options.path)?;
+        let renewed = compaction::renew(options, disk, &manifest);
+        compaction::recover(&options.path)?;
         // sled saves where its pages are only while it is opened; without that the next start looks through all of its files.
         renewed.and_then(|()| open().map(drop))
     }
 
     /// What opening the directory came upon.
     #[must_use]
-    pub fn opened(&self) -> &Opened {
+    pub fn opened(&self) -> &OpenReport {
         &self.opened
     }
 

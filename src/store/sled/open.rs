@@ -14,15 +14,15 @@ use crate::store::private::make_private_folder;
 use super::super::batch::{Committed, Sequence};
 use super::background::Background;
 use super::commit_record::{Format, Replayed, Seal};
+use super::compaction;
 use super::disk::Disk;
-use super::journal::{self, Journal};
+use super::journal::{Journal, self};
 use super::manifest::Manifest;
-use super::renewal;
 use super::run::{BlockCache, ByBytes, Run};
 use super::state::{Sources, State};
 use super::table::Table;
 use super::writer::{Queue, Writer};
-use super::{Opened, Sled, SledOptions};
+use super::{OpenReport, Sled, SledOptions};
 
 impl Sled {
     /// Opens a directory, or makes it.
@@ -31,11 +31,11 @@ impl Sled {
     /// [`StoreError::InUse`] if another process has it open; [`StoreError::Io`] if the operating system refuses; [`StoreError::Corrupt`] if
     /// the journal itself is damaged, in words that say where.
     pub fn open(options: &SledOptions, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
-        let mut opened = Opened::default();
+        let mut opened = OpenReport::default();
         match Self::open_as_it_is(options, clock.clone(), &mut opened) {
             Err(StoreError::Corrupt(reason)) if reason == WENT_BACK => {
                 set_aside(&options.path)?;
-                opened = Opened { rebuilt: Some(reason), ..Opened::default() };
+                opened = OpenReport { rebuilt: Some(reason), ..OpenReport::default() };
                 Self::open_as_it_is(options, clock, &mut opened)
             }
             other => other,
@@ -45,7 +45,7 @@ impl Sled {
     fn open_as_it_is(
         options: &SledOptions,
         clock: Arc<dyn Clock>,
-        opened: &mut Opened,
+        opened: &mut OpenReport,
     ) -> Result<Self, StoreError> {
         let journal_folder = options.path.join("journal");
         make_private_folder(&journal_folder)?;
@@ -54,7 +54,7 @@ impl Sled {
             options.block_cache_bytes,
             ByBytes,
         ));
-        renewal::recover(&options.path)?;
+        compaction::recover(&options.path)?;
         let (disk, manifest, runs) = match open_sled(options, &cache, opened) {
             Err(StoreError::Corrupt(reason)) => {
                 set_aside(&options.path)?;
@@ -125,7 +125,7 @@ type OpenSled = (Arc<Disk>, Manifest, Vec<Arc<Run>>);
 fn open_sled(
     options: &SledOptions,
     cache: &Arc<BlockCache>,
-    opened: &mut Opened,
+    opened: &mut OpenReport,
 ) -> Result<OpenSled, StoreError> {
     let folder = options.path.join("sled");
     make_private_folder(&folder)?;
@@ -139,12 +139,12 @@ fn open_sled(
         }
     }
     if manifest.renew {
-        match renewal::renew(options, disk, &manifest) {
+        match compaction::renew(options, disk, &manifest) {
             // Without room for a copy the directory is as good as it was.
             Err(StoreError::Io(reason)) => opened.not_renewed = Some(reason),
             other => other?,
         }
-        renewal::recover(&options.path)?;
+        compaction::recover(&options.path)?;
         disk = open()?;
         manifest = Manifest::read(&disk)?;
     }
@@ -164,7 +164,7 @@ fn set_aside(path: &Path) -> Result<(), StoreError> {
 }
 
 /// What the writer goes on with.
-struct Ready {
+struct OpenedWriter {
     journal: Journal,
     seal: Seal,
     last: Committed,
@@ -175,8 +175,8 @@ fn replay(
     folder: &Path,
     applied: Committed,
     background: &mut Background,
-    opened: &mut Opened,
-) -> Result<Ready, StoreError> {
+    opened: &mut OpenReport,
+) -> Result<OpenedWriter, StoreError> {
     let replayed = journal::replay(folder, applied, journal::Reading::ToOpen, &mut |record: Replayed| {
         if applied.sequence.0 > 0 && !record.erased.is_empty() {
             return Err(StoreError::Corrupt(WENT_BACK.to_owned()));
@@ -218,7 +218,7 @@ fn replay(
         background.state.replace(|sources| sources.tables.insert(0, Arc::new(Table::default())));
         background.work()?;
     }
-    Ok(Ready { journal, seal: replayed.seal, last: replayed.last })
+    Ok(OpenedWriter { journal, seal: replayed.seal, last: replayed.last })
 }
 
 /// Whether the memory table has an erasure in it.

@@ -25,12 +25,12 @@ const GROWTH: u64 = 4;
 
 /// A dictionary, and the commit that the store has it by: what is packed with it may only be committed while it is there.
 #[derive(Clone, Copy)]
-pub(super) struct Chosen {
+pub(super) struct DictionaryInUse {
     pub(super) dictionary: &'static Dictionary,
     sequence: Sequence,
 }
 
-impl Chosen {
+impl DictionaryInUse {
     pub(super) fn expectation(&self) -> Expectation {
         let key = packing_dictionary_key(self.dictionary.number);
         Expectation::Key { key, sequence: Some(self.sequence) }
@@ -40,7 +40,7 @@ impl Chosen {
 /// Which dictionary new versions are packed with.
 #[derive(Default)]
 pub struct Packing {
-    chosen: RwLock<Option<Chosen>>,
+    chosen: RwLock<Option<DictionaryInUse>>,
     /// The newest row that was seen, and the one at which a dictionary is due.
     newest_row: AtomicU64,
     due_row: AtomicU64,
@@ -66,12 +66,13 @@ impl Packing {
         let dictionary = dictionary_numbered(snapshot, made.dictionary)?;
         let stored = snapshot.get(&packing_dictionary_key(made.dictionary))?;
         let (_, sequence) = stored.ok_or_else(|| missing(made.dictionary))?;
-        *self.chosen.write().unwrap_or_else(PoisonError::into_inner) = Some(Chosen { dictionary, sequence });
+        *self.chosen.write().unwrap_or_else(PoisonError::into_inner) =
+            Some(DictionaryInUse { dictionary, sequence });
         self.due_row.store(made.rows.saturating_mul(GROWTH), Ordering::Relaxed);
         Ok(())
     }
 
-    pub(super) fn chosen(&self) -> Option<Chosen> {
+    pub(super) fn chosen(&self) -> Option<DictionaryInUse> {
         *self.chosen.read().unwrap_or_else(PoisonError::into_inner)
     }
 

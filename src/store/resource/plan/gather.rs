@@ -9,7 +9,7 @@ use crate::store::kv::{Direction, Flow, StoreError};
 use super::super::super::batch::{KeyRange, Sequence};
 use super::probe::RowView;
 use super::ranges::{every_prefix, matcher_range, number, param_prefix, value_of};
-use super::step::{Kind, Step, TARGETS_STREAMED_MAX, Target};
+use super::step::{Kind, PlanStep, TARGETS_STREAMED_MAX, Target};
 use super::view::View;
 
 impl View<'_> {
@@ -17,7 +17,7 @@ impl View<'_> {
     pub(super) fn gather(
         &self,
         def: &'static TypeDef,
-        step: &Step<'_>,
+        step: &PlanStep<'_>,
         scanned: &mut u64,
     ) -> Result<RoaringTreemap, StoreError> {
         let mut set = RoaringTreemap::new();
@@ -139,7 +139,7 @@ impl View<'_> {
     fn gather_probed(
         &self,
         def: &'static TypeDef,
-        step: &Step<'_>,
+        step: &PlanStep<'_>,
         set: &mut RoaringTreemap,
         scanned: &mut u64,
     ) -> Result<(), StoreError> {
@@ -156,7 +156,7 @@ impl View<'_> {
     pub(super) fn values_of(
         &self,
         def: &'static TypeDef,
-        step: &Step<'_>,
+        step: &PlanStep<'_>,
         need: Option<f64>,
         scanned: &mut u64,
     ) -> Result<Option<Vec<Vec<u8>>>, StoreError> {
@@ -257,10 +257,10 @@ impl View<'_> {
     fn gather_all(
         &self,
         def: &'static TypeDef,
-        steps: &[Step<'_>],
+        steps: &[PlanStep<'_>],
         scanned: &mut u64,
     ) -> Result<RoaringTreemap, StoreError> {
-        let mut order: Vec<&Step<'_>> = steps.iter().collect();
+        let mut order: Vec<&PlanStep<'_>> = steps.iter().collect();
         order.sort_by(|a, b| (a.gather_us + a.rows).total_cmp(&(b.gather_us + b.rows)));
         let Some((first, others)) = order.split_first() else { return self.gather_every(def, scanned) };
         let mut set = self.gather(def, first, scanned)?;

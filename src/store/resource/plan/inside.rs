@@ -10,7 +10,7 @@ use crate::store::kv::StoreError;
 use super::super::entries::CONTAINED;
 use super::probe::RowView;
 use super::ranges::{matcher_range, number};
-use super::step::Step;
+use super::step::PlanStep;
 
 /// A container with what it contains.
 struct Container<'c> {
@@ -131,7 +131,7 @@ impl<'c> Container<'c> {
     fn leads_to(&self, own: &[Entry], param: &Param, links: &[Link]) -> Result<bool, StoreError> {
         let view = self.row.view();
         // A plan costs more than to ask one row by it.
-        let mut steps: Vec<Option<Step<'_>>> = links.iter().map(|_| None).collect();
+        let mut steps: Vec<Option<PlanStep<'_>>> = links.iter().map(|_| None).collect();
         for entry in own.iter().filter(|entry| entry.param == param.id) {
             for (link, known) in links.iter().zip(&mut steps) {
                 if let Some(id) = entry.fragment() {

@@ -15,7 +15,7 @@ use crate::store::resource::repository::Repository;
 use super::super::super::batch::KeyRange;
 use super::super::entries::{decode_entries, entries_value, raw_entries};
 use super::ranges::{matcher_range, number};
-use super::step::{Kind, Step, Target};
+use super::step::{Kind, PlanStep, Target};
 use super::view::View;
 
 /// A row, with what was read of it.
@@ -102,7 +102,7 @@ impl<'v> RowView<'v> {
     }
 
     /// Whether the row fulfils a condition.
-    pub(super) fn fulfils(&self, step: &Step<'_>) -> Result<bool, StoreError> {
+    pub(super) fn fulfils(&self, step: &PlanStep<'_>) -> Result<bool, StoreError> {
         match &step.kind {
             Kind::Values(_, matchers) | Kind::Ranges(matchers) => self.has_entry(matchers),
             Kind::Rows(rows) => Ok(rows.binary_search(&self.row).is_ok()),

@@ -11,7 +11,7 @@ use super::super::super::batch::KeyRange;
 use super::probe::RowView;
 use super::ranges::{every_prefix, matcher_range, number};
 use super::report::{Report, ReportStep, range_text};
-use super::step::{ENTRIES_US, KEY_US, Kind, POSTING_US, Step};
+use super::step::{ENTRIES_US, KEY_US, Kind, POSTING_US, PlanStep};
 use super::stream::Rows;
 use super::view::View;
 
@@ -35,7 +35,7 @@ impl Way {
 pub struct Search<'f> {
     pub(super) view: &'f View<'f>,
     pub(super) def: &'static TypeDef,
-    pub(super) whole: Step<'f>,
+    pub(super) whole: PlanStep<'f>,
     pub(super) sort: &'f [Sort],
     pub(super) report: &'f Report,
     /// About how many resources the type has.
@@ -119,7 +119,7 @@ impl<'f> Search<'f> {
     }
 
     /// The conditions that all hold.
-    pub(super) fn steps(&self) -> &[Step<'f>] {
+    pub(super) fn steps(&self) -> &[PlanStep<'f>] {
         match &self.whole.kind {
             Kind::All(steps) => steps,
             _ => std::slice::from_ref(&self.whole),
@@ -129,7 +129,7 @@ impl<'f> Search<'f> {
     /// Visits the rows that fulfil the steps and may be seen, in the order of rows, until the visitor has enough.
     pub(super) fn walk(
         &self,
-        steps: &[Step<'f>],
+        steps: &[PlanStep<'f>],
         mut from: Option<u64>,
         direction: Direction,
         need: Option<usize>,
@@ -156,7 +156,7 @@ impl<'f> Search<'f> {
 
     fn walk_once(
         &self,
-        steps: &[Step<'f>],
+        steps: &[PlanStep<'f>],
         from: Option<u64>,
         direction: Direction,
         need: Option<f64>,
@@ -181,7 +181,7 @@ impl<'f> Search<'f> {
         report.what = choice.name(steps);
         report.ranges = base.map(|step| self.ranges(step)).unwrap_or_default();
         let mut sets: Vec<RoaringTreemap> = Vec::new();
-        let mut asked: Vec<&Step<'_>> = Vec::new();
+        let mut asked: Vec<&PlanStep<'_>> = Vec::new();
         for (place, step) in (0..).zip(steps) {
             if choice.base == Some(place) {
                 continue;
@@ -229,7 +229,7 @@ impl<'f> Search<'f> {
         Ok(ended)
     }
 
-    fn ranges(&self, step: &Step<'_>) -> Vec<(String, String)> {
+    fn ranges(&self, step: &PlanStep<'_>) -> Vec<(String, String)> {
         let matchers = |matchers: &[Matcher]| {
             matchers.iter().map(|matcher| range_text(&matcher_range(number(self.def), matcher))).collect()
         };
@@ -258,7 +258,7 @@ struct Choice {
 }
 
 impl Choice {
-    fn name(&self, steps: &[Step<'_>]) -> String {
+    fn name(&self, steps: &[PlanStep<'_>]) -> String {
         let base = match self.base.and_then(|place| steps.get(place)) {
             Some(step) => step.name(),
             None => "all rows of the type".to_owned(),
@@ -276,9 +276,9 @@ impl Choice {
 }
 
 /// The cheapest way to find so many rows, or all.
-fn choose(steps: &[Step<'_>], size: f64, need: Option<f64>) -> Choice {
+fn choose(steps: &[PlanStep<'_>], size: f64, need: Option<f64>) -> Choice {
     // The part of all rows that fulfils a step.
-    let part = |step: &Step<'_>| (step.rows / size).clamp(1.0 / size, 1.0);
+    let part = |step: &PlanStep<'_>| (step.rows / size).clamp(1.0 / size, 1.0);
     let cost = |base: Option<usize>| {
         let others = || (0..).zip(steps).filter(move |(place, _)| base != Some(*place)).map(|(_, step)| step);
         let (rows, start_us, row_us) = match base.and_then(|place| steps.get(place)) {

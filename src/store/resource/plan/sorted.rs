@@ -25,12 +25,12 @@ const PIECE_MAX: usize = 1_024;
 type Values = Vec<Option<Vec<u8>>>;
 
 /// A row among others.
-pub(super) struct Placed {
+pub(super) struct SortedRow {
     pub(super) values: Values,
     row: u64,
 }
 
-fn compare(sort: &[Sort], a: &Placed, b: &Placed) -> Ordering {
+fn compare(sort: &[Sort], a: &SortedRow, b: &SortedRow) -> Ordering {
     compare_values(sort, &a.values, &b.values).then(a.row.cmp(&b.row))
 }
 
@@ -83,7 +83,7 @@ impl Search<'_> {
 
     fn by_sorting(&self, from: Option<u64>, way: Way, len: usize) -> Result<Vec<u64>, StoreError> {
         let begun = Instant::now();
-        let order = |a: &Placed, b: &Placed| match way {
+        let order = |a: &SortedRow, b: &SortedRow| match way {
             Way::Onward => compare(self.sort, a, b),
             Way::Back => compare(self.sort, b, a),
         };
@@ -92,7 +92,7 @@ impl Search<'_> {
             None => None,
         };
         // The best so far, in order; twice as many as asked for before it is cut down again.
-        let mut best: Vec<Placed> = Vec::new();
+        let mut best: Vec<SortedRow> = Vec::new();
         let mut sorted = 0;
         self.walk(self.steps(), None, Direction::Forward, None, &mut |row| {
             sorted += 1;
@@ -120,12 +120,12 @@ impl Search<'_> {
         Ok(best.into_iter().map(|placed| placed.row).collect())
     }
 
-    pub(super) fn placed(&self, row: &RowView<'_>) -> Result<Placed, StoreError> {
+    pub(super) fn placed(&self, row: &RowView<'_>) -> Result<SortedRow, StoreError> {
         let mut values = Vec::with_capacity(self.sort.len());
         for sort in self.sort {
             values.push(value(row, sort)?);
         }
-        Ok(Placed { values, row: row.row })
+        Ok(SortedRow { values, row: row.row })
     }
 
     /// Along the index of the only key; `None` if too many rows have one value.

@@ -50,19 +50,19 @@ pub(super) enum Kind<'f> {
     Within(&'f Param, RoaringTreemap, &'f [Link]),
     /// What is referred to by something that some of these rows contain.
     FromWithin(&'f Param, RoaringTreemap, &'f Link),
-    All(Vec<Step<'f>>),
-    Any(Vec<Step<'f>>),
-    Not(Box<Step<'f>>),
+    All(Vec<PlanStep<'f>>),
+    Any(Vec<PlanStep<'f>>),
+    Not(Box<PlanStep<'f>>),
 }
 
 /// The other end of a link.
 pub(super) struct Target<'f> {
     pub(super) def: &'static TypeDef,
-    pub(super) step: Step<'f>,
+    pub(super) step: PlanStep<'f>,
 }
 
 /// A condition with its costs.
-pub(super) struct Step<'f> {
+pub(super) struct PlanStep<'f> {
     pub(super) kind: Kind<'f>,
     /// About how many rows match.
     pub(super) rows: f64,
@@ -70,7 +70,7 @@ pub(super) struct Step<'f> {
     pub(super) probe_us: f64,
 }
 
-impl Step<'_> {
+impl PlanStep<'_> {
     /// What it costs until its rows can be read in order without gathering them first; `None` if they cannot.
     pub(super) fn stream_us(&self) -> Option<f64> {
         match &self.kind {
@@ -126,8 +126,8 @@ impl Step<'_> {
     }
 }
 
-fn names(steps: &[Step<'_>], between: &str) -> String {
-    let all: Vec<String> = steps.iter().map(Step::name).collect();
+fn names(steps: &[PlanStep<'_>], between: &str) -> String {
+    let all: Vec<String> = steps.iter().map(PlanStep::name).collect();
     format!("({})", all.join(between))
 }
 
@@ -150,13 +150,17 @@ impl View<'_> {
     }
 
     /// The step for a condition on a type.
-    pub(super) fn step<'f>(&self, def: &'static TypeDef, filter: &'f Filter) -> Result<Step<'f>, StoreError> {
+    pub(super) fn step<'f>(
+        &self,
+        def: &'static TypeDef,
+        filter: &'f Filter,
+    ) -> Result<PlanStep<'f>, StoreError> {
         match filter {
             Filter::Entries(matchers) => self.entries_step(def, matchers),
             Filter::Text(param, check) => {
                 let rows = self.size_of(def)?;
                 let gather_us = rows * RESOURCE_US;
-                Ok(Step { kind: Kind::Text(param, check), rows, gather_us, probe_us: RESOURCE_US })
+                Ok(PlanStep { kind: Kind::Text(param, check), rows, gather_us, probe_us: RESOURCE_US })
             }
             Filter::Id(ids) => {
                 let mut rows = Vec::new();
@@ -165,7 +169,7 @@ impl View<'_> {
                 }
                 rows.sort_unstable();
                 rows.dedup();
-                Ok(Step {
+                Ok(PlanStep {
                     rows: size(rows.iter().map(|_| 1).sum()),
                     gather_us: 0.0,
                     probe_us: 0.01,
@@ -175,7 +179,7 @@ impl View<'_> {
             Filter::LastUpdated(prefix, asked) => {
                 let ranges = sequences(self.repository, def, *prefix, *asked)?;
                 let all = self.size_of(def)?;
-                let steps = ranges.into_iter().map(|(from, to)| Step {
+                let steps = ranges.into_iter().map(|(from, to)| PlanStep {
                     kind: Kind::Updated(from, to),
                     rows: size(to.0.saturating_sub(from.0)).min(all),
                     gather_us: size(to.0.saturating_sub(from.0)).min(all) * KEY_US,
@@ -190,13 +194,13 @@ impl View<'_> {
                 Ok(any(vec![self.has_step(def, param, link)?, self.referred_within_step(param, link)?]))
             }
             Filter::All(filters) => {
-                let steps: Result<Vec<Step<'f>>, StoreError> =
+                let steps: Result<Vec<PlanStep<'f>>, StoreError> =
                     filters.iter().map(|filter| self.step(def, filter)).collect();
                 let all = self.size_of(def)?;
                 Ok(conjunction(steps?, all))
             }
             Filter::Any(filters) => {
-                let steps: Result<Vec<Step<'f>>, StoreError> =
+                let steps: Result<Vec<PlanStep<'f>>, StoreError> =
                     filters.iter().map(|filter| self.step(def, filter)).collect();
                 Ok(any(steps?))
             }
@@ -205,14 +209,14 @@ impl View<'_> {
                 let all = self.size_of(def)?;
                 let rows = (all - step.rows).max(0.0);
                 let gather_us = all * POSTING_US + step.gather_us;
-                Ok(Step { rows, gather_us, probe_us: step.probe_us, kind: Kind::Not(Box::new(step)) })
+                Ok(PlanStep { rows, gather_us, probe_us: step.probe_us, kind: Kind::Not(Box::new(step)) })
             }
             // INVARIANT: looked up before. What was not finds nothing.
             Filter::Lookup(_) => Ok(any(Vec::new())),
         }
     }
 
-    fn entries_step<'f>(&self, def: &TypeDef, matchers: &'f [Matcher]) -> Result<Step<'f>, StoreError> {
+    fn entries_step<'f>(&self, def: &TypeDef, matchers: &'f [Matcher]) -> Result<PlanStep<'f>, StoreError> {
         let number = number(def);
         let mut postings = 0;
         for matcher in matchers {
@@ -232,10 +236,10 @@ impl View<'_> {
             }
             let rows = size(postings);
             let kind = Kind::Values(prefixes, matchers);
-            return Ok(Step { kind, rows, gather_us: rows * POSTING_US, probe_us: ENTRIES_US });
+            return Ok(PlanStep { kind, rows, gather_us: rows * POSTING_US, probe_us: ENTRIES_US });
         }
         let gather_us = 3.0 + rows * POSTING_US;
-        Ok(Step { kind: Kind::Ranges(matchers), rows, gather_us, probe_us: ENTRIES_US })
+        Ok(PlanStep { kind: Kind::Ranges(matchers), rows, gather_us, probe_us: ENTRIES_US })
     }
 
     /// The different values that the matchers find, as prefixes of postings; `None` if they are many. Texts that are
@@ -300,7 +304,7 @@ impl View<'_> {
         def: &'static TypeDef,
         param: &'f Arc<Param>,
         links: &'f [Link],
-    ) -> Result<Step<'f>, StoreError> {
+    ) -> Result<PlanStep<'f>, StoreError> {
         let referring = self.size_of_param(def, param.id)?;
         let (mut rows, mut gather_us, mut probe_us) = (0.0, 0.0, KEY_US * 2.0 + ENTRIES_US * 2.0);
         let mut targets = Vec::new();
@@ -312,7 +316,7 @@ impl View<'_> {
             probe_us += step.probe_us;
             targets.push(Target { def: link.def, step });
         }
-        Ok(Step { kind: Kind::Chain(param, targets), rows: rows.min(referring), gather_us, probe_us })
+        Ok(PlanStep { kind: Kind::Chain(param, targets), rows: rows.min(referring), gather_us, probe_us })
     }
 
     fn has_step<'f>(
@@ -320,13 +324,13 @@ impl View<'_> {
         def: &'static TypeDef,
         param: &'f Arc<Param>,
         link: &'f Link,
-    ) -> Result<Step<'f>, StoreError> {
+    ) -> Result<PlanStep<'f>, StoreError> {
         let step = self.step(link.def, &link.filter)?;
         let all = self.size_of(def)?;
         let each = self.size_of_param(link.def, param.id)? / all.max(1.0);
         let gather_us = step.gather_us + step.rows * LINK_US;
         let probe_us = ENTRIES_US * 2.0 + each * (step.probe_us + ENTRIES_US);
-        Ok(Step {
+        Ok(PlanStep {
             rows: step.rows.min(all),
             gather_us,
             probe_us,
@@ -342,7 +346,7 @@ impl View<'_> {
         def: &'static TypeDef,
         param: &'f Arc<Param>,
         links: &'f [Link],
-    ) -> Result<Step<'f>, StoreError> {
+    ) -> Result<PlanStep<'f>, StoreError> {
         let mut rows = RoaringTreemap::new();
         for link in links {
             rows |= self.container_rows(link.def, conditions(&link.filter))?;
@@ -364,7 +368,7 @@ impl View<'_> {
         &self,
         param: &'f Arc<Param>,
         link: &'f Link,
-    ) -> Result<Step<'f>, StoreError> {
+    ) -> Result<PlanStep<'f>, StoreError> {
         let rows = self.container_rows(link.def, conditions(&link.filter))?;
         Ok(looked_into(size(rows.len()), Kind::FromWithin(param, rows, link)))
     }
@@ -379,19 +383,19 @@ fn conditions(filter: &Filter) -> &[Filter] {
 }
 
 /// A step for which resources are read.
-fn looked_into(rows: f64, kind: Kind<'_>) -> Step<'_> {
-    Step { rows, gather_us: rows * RESOURCE_US, probe_us: KEY_US + RESOURCE_US, kind }
+fn looked_into(rows: f64, kind: Kind<'_>) -> PlanStep<'_> {
+    PlanStep { rows, gather_us: rows * RESOURCE_US, probe_us: KEY_US + RESOURCE_US, kind }
 }
 
-fn any(mut steps: Vec<Step<'_>>) -> Step<'_> {
+fn any(mut steps: Vec<PlanStep<'_>>) -> PlanStep<'_> {
     steps.retain(|step| !step.is_empty());
     if steps.len() == 1
         && let Some(only) = steps.pop()
     {
         return only;
     }
-    let sum = |part: fn(&Step<'_>) -> f64| steps.iter().map(part).sum();
-    Step {
+    let sum = |part: fn(&PlanStep<'_>) -> f64| steps.iter().map(part).sum();
+    PlanStep {
         rows: sum(|step| step.rows),
         gather_us: sum(|step| step.gather_us),
         probe_us: sum(|step| step.probe_us),
@@ -399,13 +403,13 @@ fn any(mut steps: Vec<Step<'_>>) -> Step<'_> {
     }
 }
 
-fn conjunction(steps: Vec<Step<'_>>, all: f64) -> Step<'_> {
+fn conjunction(steps: Vec<PlanStep<'_>>, all: f64) -> PlanStep<'_> {
     let rows = steps.iter().map(|step| step.rows).fold(all, f64::min);
     let probe_us = steps.iter().map(|step| step.probe_us).sum();
     let cheapest =
         steps.iter().map(|step| step.gather_us + step.rows * probe_us).fold(f64::INFINITY, f64::min);
     let gather_us = if steps.is_empty() { all * POSTING_US } else { cheapest };
-    Step { rows, gather_us, probe_us, kind: Kind::All(steps) }
+    PlanStep { rows, gather_us, probe_us, kind: Kind::All(steps) }
 }
 
 /// The first key after all postings of a value.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use crate::definitions::TypeDef;
 use crate::model::parse;
-use crate::search::{Entry, Keep, Mask, Scope};
+use crate::search::{Entry, Keep, Scope, Visibility};
 use crate::store::key::{Space, row_of};
 use crate::store::kv::{Direction, Flow, StoreError};
 use crate::store::resource::current::Current;
@@ -22,16 +22,20 @@ pub struct View<'v> {
     pub(super) repository: &'v Repository<'v>,
     /// The state of now, where the snapshot is an older one.
     now: Option<&'v Repository<'v>>,
-    mask: &'v dyn Mask,
+    visibility: &'v dyn Visibility,
     decided: RefCell<HashMap<u64, bool>>,
 }
 
 impl<'v> View<'v> {
     /// What the mask shows of a snapshot. With `now`, a row must be permitted by both states.
     #[must_use]
-    pub fn new(repository: &'v Repository<'v>, now: Option<&'v Repository<'v>>, mask: &'v dyn Mask) -> Self {
+    pub fn new(
+        repository: &'v Repository<'v>,
+        now: Option<&'v Repository<'v>>,
+        visibility: &'v dyn Visibility,
+    ) -> Self {
         let now = now.filter(|now| now.snapshot().sequence() > repository.snapshot().sequence());
-        Self { repository, now, mask, decided: RefCell::default() }
+        Self { repository, now, visibility, decided: RefCell::default() }
     }
 
     /// The snapshot that is looked at.
@@ -52,17 +56,17 @@ impl<'v> View<'v> {
     }
 
     pub(super) fn scope(&self, def: &TypeDef) -> Scope {
-        self.mask.scope(def)
+        self.visibility.scope(def)
     }
 
     /// Whether a row may be seen, for who asks once of each.
     pub(super) fn shows_unremembered(&self, current: &Current) -> Result<bool, StoreError> {
-        if !permits(self.repository, current, self.mask)? {
+        if !permits(self.repository, current, self.visibility)? {
             return Ok(false);
         }
         match self.now {
             Some(now) => match now.current_of_row(current.row)? {
-                Some(current) => permits(now, &current, self.mask),
+                Some(current) => permits(now, &current, self.visibility),
                 None => Ok(false),
             },
             None => Ok(true),
@@ -74,7 +78,7 @@ impl<'v> View<'v> {
     /// # Errors
     /// [`StoreError`] if the disk fails.
     pub fn shows(&self, current: &Current) -> Result<bool, StoreError> {
-        match self.mask.scope(current.def) {
+        match self.visibility.scope(current.def) {
             Scope::All => return Ok(true),
             Scope::Nothing => return Ok(false),
             Scope::Unknown => {}
@@ -175,21 +179,29 @@ impl Repository<'_> {
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
-    pub fn is_visible(&self, row: u64, mask: &dyn Mask) -> Result<bool, StoreError> {
+    pub fn is_visible(&self, row: u64, visibility: &dyn Visibility) -> Result<bool, StoreError> {
         let Some(current) = self.current_of_row(row)? else { return Ok(false) };
-        permits(self, &current, mask)
+        permits(self, &current, visibility)
     }
 }
 
-fn permits(repository: &Repository<'_>, current: &Current, mask: &dyn Mask) -> Result<bool, StoreError> {
-    Ok(match mask.keep(current.def, &current.facts) {
+fn permits(
+    repository: &Repository<'_>,
+    current: &Current,
+    visibility: &dyn Visibility,
+) -> Result<bool, StoreError> {
+    Ok(match visibility.keep(current.def, &current.facts) {
         Keep::Keep => true,
         Keep::Drop => false,
-        Keep::NeedResource => by_resource(repository, current, mask)?,
+        Keep::NeedResource => by_resource(repository, current, visibility)?,
     })
 }
 
-fn by_resource(repository: &Repository<'_>, current: &Current, mask: &dyn Mask) -> Result<bool, StoreError> {
+fn by_resource(
+    repository: &Repository<'_>,
+    current: &Current,
+    visibility: &dyn Visibility,
+) -> Result<bool, StoreError> {
     let mut stored = repository.newest(current)?;
     if current.deleted {
         // A deletion has no text: what it deleted decides.
@@ -200,5 +212,5 @@ fn by_resource(repository: &Repository<'_>, current: &Current, mask: &dyn Mask) 
     }
     let tree = parse(stored.text.into_bytes())
         .map_err(|_| StoreError::Corrupt(format!("the text of row {}", current.row)))?;
-    Ok(mask.keep_resource(current.def, tree.root()))
+    Ok(visibility.keep_resource(current.def, tree.root()))
 }

@@ -163,7 +163,7 @@ pub enum Status {
 
 /// A compiled Consent: one reading, or two where it is ambiguous.
 #[derive(Clone, Debug)]
-pub struct Program {
+pub struct CompiledConsent {
     pub id: String,
     pub status: Status,
     /// `Patient/id`; none for an administrative policy.
@@ -182,7 +182,7 @@ pub struct Program {
     pub teams: Vec<String>,
 }
 
-impl Program {
+impl CompiledConsent {
     /// Whether it names somebody as a recipient who cannot be computed.
     #[must_use]
     pub fn has_actors_unknown(&self) -> bool {
@@ -205,7 +205,7 @@ impl Program {
 
 /// Compiles a Consent resource.
 #[must_use]
-pub fn compile(consent: Node<'_>) -> Program {
+pub fn compile(consent: Node<'_>) -> CompiledConsent {
     let (status, readings) = readings(consent);
     let scope = consent.get("scope").into_iter().flat_map(|scope| scope.items_at("coding"));
     let categories = consent.items_at("category").flat_map(|category| category.items_at("coding"));
@@ -238,7 +238,7 @@ pub fn compile(consent: Node<'_>) -> Program {
         .collect();
     teams.sort();
     teams.dedup();
-    Program {
+    CompiledConsent {
         id: consent.str_at("id").unwrap_or("?").to_owned(),
         status,
         patient: consent.get("patient").and_then(|patient| patient.str_at("reference")).map(plain),

@@ -9,12 +9,12 @@ use crate::model::{JsonKind, parse};
 
 /// Header and claims, unverified.
 #[derive(Debug)]
-pub(super) struct Apart {
+pub(super) struct UnverifiedJwt {
     pub(super) header: Value,
     pub(super) claims: Value,
 }
 
-impl Apart {
+impl UnverifiedJwt {
     /// Takes a token in the compact form apart (RFC 7515 section 3.1).
     ///
     /// # Errors

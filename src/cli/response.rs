@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 /// What came of a request, as far as the tour looks at it.
-pub(super) struct Came {
+pub(super) struct ReceivedResponse {
     pub(super) status: u16,
     pub(super) headers: BTreeMap<String, String>,
     pub(super) body: Vec<u8>,
 }
 
-impl Came {
+impl ReceivedResponse {
     pub(super) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
     }

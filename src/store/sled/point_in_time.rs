@@ -12,7 +12,7 @@ use super::commit_record::Replayed;
 use super::journal;
 
 /// Which commits of a journal are made again.
-pub struct Again<'a> {
+pub struct PointInTime<'a> {
     /// The data directory that the journal is in, or a copy of it.
     pub data: &'a Path,
     /// The last commit that the backup holds.
@@ -25,21 +25,21 @@ pub struct Again<'a> {
 
 /// What was made again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct MadeAgain {
+pub struct RolledForward {
     pub commits: u64,
     /// When the last of all that are in the store now was committed.
     pub time: Millis,
 }
 
-impl Again<'_> {
+impl PointInTime<'_> {
     /// Commits into a store that was restored from the backup. The chain of the whole journal is checked on the way.
     ///
     /// # Errors
     /// [`StoreError::Corrupt`] if the chain is broken or does not follow from what the store holds;
     /// [`StoreError::Expired`] if the backup is of a later time than is asked for.
-    pub fn commit_into(&self, kv: &dyn Kv) -> Result<MadeAgain, StoreError> {
+    pub fn commit_into(&self, kv: &dyn Kv) -> Result<RolledForward, StoreError> {
         let start = Committed { sequence: Sequence(0), time: 0, first_row: 1 };
-        let mut made = MadeAgain::default();
+        let mut made = RolledForward::default();
         let is_wanted = |time: Millis| self.until.is_none_or(|until| time <= until);
         // The last commit of the backup has to be in the journal, and all after it.
         let mut next = None;

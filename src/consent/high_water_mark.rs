@@ -5,7 +5,7 @@ use super::codes::Code;
 
 /// What the versions after one say of it.
 #[derive(Debug, Default)]
-pub struct Later {
+pub struct HighWaterMark {
     pub(super) labels: BTreeSet<Code>,
     pub(super) owners: BTreeSet<String>,
     pub(super) of_unknown: bool,

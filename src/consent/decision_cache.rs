@@ -7,8 +7,8 @@ use crate::auth::{Party, Permission};
 use crate::definitions::TypeId;
 use crate::model::Millis;
 
+use super::compiled_consent::CompiledConsent;
 use super::decision::Decision;
-use super::program::Program;
 use super::requester::Requester;
 
 /// The decisions of so many requesters are kept, those of the last ones.
@@ -18,7 +18,7 @@ const DECISIONS_MAX: usize = 400_000;
 
 /// What is known of all resources of a type about one patient that carry no labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Alike {
+pub(super) enum SharedDecision {
     /// They are all alike: permitted or not, or each to be looked at itself.
     All(Option<Decision>),
     /// Every row's facts decide.
@@ -34,8 +34,8 @@ pub(super) struct Span {
 
 impl Span {
     /// How long what these Consents say now stays the same.
-    pub(super) fn of<'p>(programs: impl Iterator<Item = &'p Program>, now: Millis) -> Self {
-        let bounds = programs.flat_map(Program::bounds).filter(|bound| *bound > now);
+    pub(super) fn of<'p>(consents: impl Iterator<Item = &'p CompiledConsent>, now: Millis) -> Self {
+        let bounds = consents.flat_map(CompiledConsent::bounds).filter(|bound| *bound > now);
         Self { from: now, until: bounds.min().unwrap_or(Millis::MAX) }
     }
 
@@ -44,7 +44,7 @@ impl Span {
     }
 }
 
-type ByType = HashMap<TypeId, HashMap<String, (Alike, Span)>>;
+type ByType = HashMap<TypeId, HashMap<String, (SharedDecision, Span)>>;
 
 /// Decisions for one requester by type and patient (an empty id: no patient).
 #[derive(Default)]
@@ -60,14 +60,14 @@ impl Decisions {
         &self,
         (id, patient): (TypeId, &str),
         now: Millis,
-        take: impl FnOnce(&Alike) -> T,
+        take: impl FnOnce(&SharedDecision) -> T,
     ) -> Option<T> {
         let known = self.lock();
         let (known, span) = known.get(&id)?.get(patient)?;
         span.has(now).then(|| take(known))
     }
 
-    pub(super) fn insert(&self, (id, patient): (TypeId, &str), known: (Alike, Span)) {
+    pub(super) fn insert(&self, (id, patient): (TypeId, &str), known: (SharedDecision, Span)) {
         self.lock().entry(id).or_default().insert(patient.to_owned(), known);
     }
 
@@ -77,13 +77,13 @@ impl Decisions {
 }
 
 /// Who asks, and what for: decisions of one are good for another that is equal.
-pub(super) struct Asking {
+pub(super) struct RequesterKey {
     pub(super) party: Arc<Party>,
     pub(super) asked: Option<(Permission, Option<TypeId>)>,
     pub(super) requester: Requester,
 }
 
-impl Asking {
+impl RequesterKey {
     fn is_like(&self, other: &Self) -> bool {
         self.asked == other.asked && self.requester.is_like(&other.requester) && self.party == other.party
     }
@@ -91,10 +91,10 @@ impl Asking {
 
 /// Decisions by requester; the last that asked is first.
 #[derive(Default)]
-pub(super) struct OfRequesters(Mutex<Vec<(Asking, Arc<Decisions>)>>);
+pub(super) struct DecisionCache(Mutex<Vec<(RequesterKey, Arc<Decisions>)>>);
 
-impl OfRequesters {
-    pub(super) fn of(&self, asking: Asking) -> Arc<Decisions> {
+impl DecisionCache {
+    pub(super) fn of(&self, asking: RequesterKey) -> Arc<Decisions> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let found =
             known.iter().position(|(other, _)| other.is_like(&asking)).map(|place| known.remove(place));
@@ -118,8 +118,8 @@ mod tests {
 
     use super::*;
 
-    fn asking(change: impl FnOnce(&mut Asking)) -> Asking {
-        let mut asking = Asking {
+    fn asking(change: impl FnOnce(&mut RequesterKey)) -> RequesterKey {
+        let mut asking = RequesterKey {
             party: Arc::new(Party::open("Organization/hospital")),
             asked: None,
             requester: Requester { now: 5, ..Requester::default() },
@@ -130,15 +130,15 @@ mod tests {
 
     #[test]
     fn decisions_are_kept_for_who_is_the_same_and_for_their_time() {
-        let of = OfRequesters::default();
+        let of = DecisionCache::default();
         let place = (r4().resource("Patient").unwrap().id, "p1");
-        let get = |asking: Asking, now: Millis| of.of(asking).get(place, now, Alike::clone);
-        of.of(asking(|_| {})).insert(place, (Alike::ByFacts, Span { from: 5, until: 9 }));
-        assert_eq!(get(asking(|asking| asking.requester.now = 8), 8), Some(Alike::ByFacts));
+        let get = |asking: RequesterKey, now: Millis| of.of(asking).get(place, now, SharedDecision::clone);
+        of.of(asking(|_| {})).insert(place, (SharedDecision::ByFacts, Span { from: 5, until: 9 }));
+        assert_eq!(get(asking(|asking| asking.requester.now = 8), 8), Some(SharedDecision::ByFacts));
         for now in [4, 9] {
             assert_eq!(get(asking(|_| {}), now), None, "at {now}");
         }
-        let others: [fn(&mut Asking); 4] = [
+        let others: [fn(&mut RequesterKey); 4] = [
             |asking| asking.asked = Some((Permission::Read, None)),
             |asking| asking.requester.actors.extend(["Practitioner/d".to_owned()]),
             |asking| asking.requester.represents.extend(["Patient/p1".to_owned()]),

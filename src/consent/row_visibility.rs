@@ -2,13 +2,13 @@
 use crate::auth::Permission;
 use crate::definitions::TypeDef;
 use crate::model::Node;
-use crate::search::{Facts, Keep, Mask, Scope};
+use crate::search::{Facts, Keep, Scope, Visibility};
 use crate::store::StoreError;
 
 use super::data::DataFacts;
 use super::decision::Decision;
-use super::kept::{Alike, Asking, Decisions, Span};
-use super::ladder::{Known, Ruling};
+use super::decision_cache::{Decisions, RequesterKey, SharedDecision, Span};
+use super::ladder::{Known, LadderOutcome};
 use super::lens::Lens;
 use super::matching::Needs;
 use super::naming::depends_on_others;
@@ -22,7 +22,7 @@ fn keep(decision: Option<&Decision>) -> Keep {
     }
 }
 
-impl Mask for Lens<'_> {
+impl Visibility for Lens<'_> {
     fn scope(&self, def: &TypeDef) -> Scope {
         if &*def.name == "AuditEvent" && !self.may_audit() {
             return Scope::Nothing;
@@ -45,7 +45,7 @@ impl Mask for Lens<'_> {
 
 /// What a search finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Finding {
+pub enum SearchPart {
     /// All that the party may see.
     Visible,
     /// All that is stored, as far as scopes and launch context reach: for who keeps the record.
@@ -56,31 +56,32 @@ pub enum Finding {
 }
 
 /// A lens for one search.
-pub struct Sight<'l, 's> {
+pub struct SearchLens<'l, 's> {
     lens: &'l Lens<'s>,
-    finding: Finding,
+    finding: SearchPart,
 }
 
 impl<'s> Lens<'s> {
     /// The lens as the mask of a search. CHOICE: the own organization, which can tell hidden targets of references from absent
     /// ones anyway, finds what it has stored.
     #[must_use]
-    pub fn finding(&self, finding: Finding) -> Sight<'_, 's> {
-        let finding = if self.is_own() && finding == Finding::Whole { Finding::Visible } else { finding };
-        Sight { lens: self, finding }
+    pub fn finding(&self, finding: SearchPart) -> SearchLens<'_, 's> {
+        let finding =
+            if self.is_own() && finding == SearchPart::Whole { SearchPart::Visible } else { finding };
+        SearchLens { lens: self, finding }
     }
 }
 
-impl Mask for Sight<'_, '_> {
+impl Visibility for SearchLens<'_, '_> {
     fn scope(&self, def: &TypeDef) -> Scope {
         self.lens.scope(def)
     }
 
     fn keep(&self, def: &TypeDef, facts: &Facts) -> Keep {
         match self.finding {
-            Finding::Stored => self.lens.keep_stored(def, facts),
-            Finding::Visible => self.lens.keep(def, facts),
-            Finding::Whole => match self.lens.keep(def, facts) {
+            SearchPart::Stored => self.lens.keep_stored(def, facts),
+            SearchPart::Visible => self.lens.keep(def, facts),
+            SearchPart::Whole => match self.lens.keep(def, facts) {
                 Keep::Keep => Keep::NeedResource,
                 keep => keep,
             },
@@ -90,9 +91,9 @@ impl Mask for Sight<'_, '_> {
     fn keep_resource(&self, def: &TypeDef, resource: Node<'_>) -> bool {
         let is_whole = || self.lens.hidden_targets(resource).is_ok_and(|hidden| hidden.is_empty());
         match self.finding {
-            Finding::Stored => self.lens.reaches_resource(resource),
-            Finding::Visible => self.lens.keep_resource(def, resource),
-            Finding::Whole => self.lens.keep_resource(def, resource) && is_whole(),
+            SearchPart::Stored => self.lens.reaches_resource(resource),
+            SearchPart::Visible => self.lens.keep_resource(def, resource),
+            SearchPart::Whole => self.lens.keep_resource(def, resource) && is_whole(),
         }
     }
 }
@@ -146,9 +147,9 @@ impl Lens<'_> {
         };
         let now = self.requester.now;
         let standing = self.standing();
-        let known = |known: &Alike| match known {
-            Alike::All(decision) => Some(take(decision.as_ref())),
-            Alike::ByFacts => None,
+        let known = |known: &SharedDecision| match known {
+            SharedDecision::All(decision) => Some(take(decision.as_ref())),
+            SharedDecision::ByFacts => None,
         };
         for decisions in [standing, &self.passing] {
             match decisions.get((def.id, patient), now, known) {
@@ -158,9 +159,10 @@ impl Lens<'_> {
                 None => {}
             }
         }
-        let Ruling { decision, needs, stands, until } = self.by_facts(def, facts);
+        let LadderOutcome { decision, needs, stands, until } = self.by_facts(def, facts);
         let taken = take(decision.as_ref());
-        let alike = if needs == Needs::Facts { Alike::ByFacts } else { Alike::All(decision) };
+        let alike =
+            if needs == Needs::Facts { SharedDecision::ByFacts } else { SharedDecision::All(decision) };
         let kept = if stands { standing } else { &self.passing };
         kept.insert((def.id, patient), (alike, Span { from: now, until }));
         taken
@@ -169,26 +171,26 @@ impl Lens<'_> {
     fn standing(&self) -> &Decisions {
         self.standing.get_or_init(|| {
             let (party, asked) = (self.party.clone(), self.reach.of_interaction());
-            self.programs.decisions.of(Asking { party, asked, requester: self.requester.clone() })
+            self.cache.decisions.of(RequesterKey { party, asked, requester: self.requester.clone() })
         })
     }
 
     /// What the facts of a row decide, and how much of them was needed: as far as scopes reach, what the ladder says.
-    fn by_facts(&self, def: &TypeDef, facts: &Facts) -> Ruling {
+    fn by_facts(&self, def: &TypeDef, facts: &Facts) -> LadderOutcome {
         if !self.reach.has_scopes(&def.name) {
-            return Ruling::refused();
+            return LadderOutcome::refused();
         }
         if depends_on_others(&def.name) {
-            return Ruling::needs_resource();
+            return LadderOutcome::needs_resource();
         }
         let data = DataFacts::of_row(def, facts);
         match self.reach.of(self.reach.letters(&def.name), &def.name, &data.owners, None) {
             Keep::Keep => {}
-            Keep::Drop => return Ruling::refused(),
-            Keep::NeedResource => return Ruling::needs_resource(),
+            Keep::Drop => return LadderOutcome::refused(),
+            Keep::NeedResource => return LadderOutcome::needs_resource(),
         }
         // What cannot be read now may be read the next time.
-        let failed = |_| Ruling { stands: false, ..Ruling::needs_resource() };
+        let failed = |_| LadderOutcome { stands: false, ..LadderOutcome::needs_resource() };
         self.rule(&Known::Row(&data), &self.requester).unwrap_or_else(failed)
     }
 }

@@ -5,8 +5,8 @@ use crate::store::{At, Snapshot, StoreError, registrations_key};
 
 use super::super::party::Party;
 use super::client::Client;
+use super::expiring_records::{Expiring, kept};
 use super::grant::Grant;
-use super::perishable::{Perishable, kept};
 use super::records::{Registry, read};
 use super::user::User;
 
@@ -41,11 +41,11 @@ fn stands(snapshot: &dyn Snapshot, party: &Party) -> Result<bool, StoreError> {
     if client.as_ref().is_some_and(|client| client.disabled || party.issued < client.not_before) {
         return Ok(false);
     }
-    if kept::<bool>(snapshot, Perishable::Revoked, &party.token_id)?.is_some() {
+    if kept::<bool>(snapshot, Expiring::Revoked, &party.token_id)?.is_some() {
         return Ok(false);
     }
     let Some(id) = &party.grant else { return Ok(true) };
-    let Some((grant, _)) = kept::<Grant>(snapshot, Perishable::Grant, id)? else { return Ok(false) };
+    let Some((grant, _)) = kept::<Grant>(snapshot, Expiring::Grant, id)? else { return Ok(false) };
     let user = read::<User>(snapshot, "user", &grant.user)?;
     Ok(grant.stands(user.map(|(user, _)| user).as_ref(), client.as_ref()))
 }

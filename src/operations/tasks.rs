@@ -16,7 +16,7 @@ use super::session::{Seen, Session};
 
 /// What there is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Work {
+pub(super) enum StaffTask {
     /// Two files seem to be of one person.
     MergePatients,
     /// Somebody has broken the glass.
@@ -33,7 +33,7 @@ pub(super) enum Work {
     Hold,
 }
 
-impl Work {
+impl StaffTask {
     pub(super) fn code(self) -> &'static str {
         match self {
             Self::MergePatients => "merge-patients",
@@ -72,7 +72,7 @@ pub(super) fn requester(session: &Session<'_>) -> Value {
 /// A Task, about a patient (`Patient/id`) where it is about one, requested now. `more` are further members of the resource.
 pub(super) fn task(
     session: &Session<'_>,
-    work: Work,
+    work: StaffTask,
     patient: Option<&str>,
     more: Value,
 ) -> Result<Change, Refusal> {
@@ -160,7 +160,7 @@ pub(super) fn merges(
             "focus": {"reference": twin},
             "description": "two files have the same identifier",
         });
-        changes.push(task(session, Work::MergePatients, Some(&own), more)?);
+        changes.push(task(session, StaffTask::MergePatients, Some(&own), more)?);
     }
     Ok(changes)
 }

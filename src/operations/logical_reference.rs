@@ -12,7 +12,7 @@ use crate::store::{Change, Current};
 
 use super::answer::Refusal;
 use super::session::Session;
-use super::work::{Work, remade, task};
+use super::tasks::{StaffTask, remade, task};
 
 /// Elements of a resource that name whose data it is.
 const SUBJECTS: [&str; 5] = ["subject", "patient", "beneficiary", "for", "individual"];
@@ -102,7 +102,7 @@ pub(super) fn held(
                 let identifier: Value = serde_json::from_str(&text).unwrap_or_default();
                 set(&mut more, "for", json!({"type": "Patient", "identifier": identifier}));
             }
-            changes.push(task(session, Work::ResolveSubject, None, more)?);
+            changes.push(task(session, StaffTask::ResolveSubject, None, more)?);
         }
         remarks.push(Issue::warning(IssueCode::NotFound, message).at(at));
     } else if let Some((name, subject)) = named
@@ -169,7 +169,7 @@ fn to_resolve(session: &Session<'_>, task: &Current) -> Result<Option<(Value, St
     let Ok(json) = serde_json::from_str::<Value>(&stored.text) else { return Ok(None) };
     let text = |path: &str| json.pointer(path).and_then(Value::as_str);
     let is_waiting = text("/code/coding/0/system") == Some(WORK_SYSTEM)
-        && text("/code/coding/0/code") == Some(Work::ResolveSubject.code())
+        && text("/code/coding/0/code") == Some(StaffTask::ResolveSubject.code())
         && text("/status") == Some("requested");
     let focus = text("/focus/reference").filter(|_| is_waiting).map(str::to_owned);
     Ok(focus.map(|focus| (json, focus)))

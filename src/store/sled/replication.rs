@@ -9,8 +9,8 @@ use crate::store::ticket::Ticket;
 
 use super::super::batch::{Batch, Committed, Sequence, Start, Write};
 use super::Sled;
-use super::follow_place::{FollowPlace, READ_BYTES, corrupt, place_after, read_from};
-use super::journal::{self, FileHeader};
+use super::journal::{FileHeader, self};
+use super::replication_position::{READ_BYTES, ReplicationPosition, corrupt, place_after, read_from};
 
 /// How often a file is looked for again that was packed meanwhile.
 const RETRIES_MAX: usize = 3;
@@ -80,7 +80,7 @@ impl Sled {
             return Ok(None);
         }
         let read = u64::try_from(at.saturating_sub(journal::FILE_HEADER)).unwrap_or(0);
-        *lock() = Some(FollowPlace { after: last, at: place.at + read, seal, ..place });
+        *lock() = Some(ReplicationPosition { after: last, at: place.at + read, seal, ..place });
         Ok(Some(whole.get(..at).unwrap_or_default().to_vec()))
     }
 
@@ -221,7 +221,7 @@ mod tests {
         for store in [&first, &second, &third] {
             let (key, at) = crate::store::Key::new(crate::store::Space::Current).stamped();
             let stamp = crate::store::Stamp {
-                place: crate::store::Place::Key,
+                place: crate::store::StampPlace::Key,
                 offset: at,
                 what: crate::store::Stamped::Row(0),
             };

@@ -40,13 +40,13 @@ fn may_be_of_a_patient(type_name: &str) -> bool {
 }
 
 /// The reach of a party's scopes in one interaction.
-pub(super) struct Reach {
+pub(super) struct ScopeReach {
     party: Arc<Party>,
     /// The letter of a reading interaction, and the type that it is of (all, if none).
     asked: Option<(Permission, Option<&'static TypeDef>)>,
 }
 
-impl Reach {
+impl ScopeReach {
     pub(super) fn new(party: Arc<Party>) -> Self {
         Self { party, asked: None }
     }

@@ -9,7 +9,7 @@ use super::params::{Param, SearchParams, param_id};
 
 /// A value that may be of one person alone.
 #[derive(Clone, Debug)]
-pub enum Sought {
+pub enum PersonalValue {
     /// The resource of that id, of one of these types.
     Resource(Vec<&'static str>, String),
     /// The Patients of that identifier, with or without a system.
@@ -23,13 +23,13 @@ const OF_PERSONS: [&str; 7] = ["name", "family", "given", "phonetic", "telecom",
 
 /// The values of a condition on resources of a type, however deep in chains and alternatives they stand.
 #[must_use]
-pub fn sought(params: &SearchParams, def: &'static TypeDef, filter: &Filter) -> Vec<Sought> {
+pub fn sought(params: &SearchParams, def: &'static TypeDef, filter: &Filter) -> Vec<PersonalValue> {
     let mut found = Vec::new();
     collect(params, def, filter, &mut found);
     found
 }
 
-fn collect(params: &SearchParams, def: &'static TypeDef, filter: &Filter, out: &mut Vec<Sought>) {
+fn collect(params: &SearchParams, def: &'static TypeDef, filter: &Filter, out: &mut Vec<PersonalValue>) {
     match filter {
         Filter::Entries(matchers) => {
             // A text is looked for at the beginning of values and of words: both are one value that was asked for.
@@ -47,9 +47,9 @@ fn collect(params: &SearchParams, def: &'static TypeDef, filter: &Filter, out: &
             }
         }
         Filter::Id(ids) => {
-            out.extend(ids.iter().map(|id| Sought::Resource(vec![&*def.name], id.to_string())));
+            out.extend(ids.iter().map(|id| PersonalValue::Resource(vec![&*def.name], id.to_string())));
         }
-        Filter::Lookup(Lookup::List(id)) => out.push(Sought::Resource(vec!["List"], id.to_string())),
+        Filter::Lookup(Lookup::List(id)) => out.push(PersonalValue::Resource(vec!["List"], id.to_string())),
         Filter::Chain(_, links) => {
             links.iter().for_each(|link| collect(params, link.def, &link.filter, out));
         }
@@ -61,7 +61,7 @@ fn collect(params: &SearchParams, def: &'static TypeDef, filter: &Filter, out: &
                 && !filters.is_empty()
                 && filters.iter().all(|filter| is_of_person(def, filter))
             {
-                out.push(Sought::Resources(def, filter.clone()));
+                out.push(PersonalValue::Resources(def, filter.clone()));
             }
         }
         Filter::Not(filter) => collect(params, def, filter, out),
@@ -80,7 +80,7 @@ fn of_entry(
     def: &'static TypeDef,
     param: &Param,
     (matcher, of_words): (&Matcher, Option<&Matcher>),
-) -> Option<Sought> {
+) -> Option<PersonalValue> {
     let form = *matcher.start.first()?;
     // That a text is long is nobody's alone.
     if form == Form::Cut.byte() {
@@ -93,42 +93,45 @@ fn of_entry(
         let first = text(value.get(..end - 2)?)?;
         let second = value.get(end..).and_then(|rest| text(rest.strip_suffix(&[0, 0])?));
         if form == Form::Identifier.byte() {
-            return Some(Sought::Identifier(second, first));
+            return Some(PersonalValue::Identifier(second, first));
         }
         let types = match second {
             // Without a type it is the id of a resource of any.
             None => param.targets.clone(),
             Some(name) => param.targets.iter().copied().filter(|target| *target == name).collect(),
         };
-        return (form == Form::Value.byte()).then_some(Sought::Resource(types, first));
+        return (form == Form::Value.byte()).then_some(PersonalValue::Resource(types, first));
     }
     let is_of_persons = &*def.name == "Patient" && OF_PERSONS.contains(&&*param.code);
     // That there is a value at all is nobody's alone.
     let has_value = matcher.start.len() > 1 || matcher.check != Check::None;
     (has_value && (is_of_persons || &*param.code == "identifier")).then(|| {
-        Sought::Resources(def, Filter::Entries([matcher].into_iter().chain(of_words).cloned().collect()))
+        PersonalValue::Resources(
+            def,
+            Filter::Entries([matcher].into_iter().chain(of_words).cloned().collect()),
+        )
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Sought, sought};
+    use super::{PersonalValue, sought};
     use crate::definitions::r4;
-    use crate::search::param::Asking;
+    use crate::search::param::ValueContext;
     use crate::search::params::search_params;
     use crate::search::{Reading, parse_query};
 
     fn of(type_name: &str, query: &str) -> Vec<String> {
-        let asking = Asking { now: 0, base_url: "http://here/fhir" };
+        let asking = ValueContext { now: 0, base_url: "http://here/fhir" };
         let reading = Reading { params: search_params(), asking, lenient: false };
         let def = r4().resource(type_name).unwrap();
         let query = parse_query(&reading, def, &crate::model::decode_pairs(query)).unwrap();
         let all = query.filters.iter().flat_map(|filter| sought(search_params(), def, filter));
         let mut texts: Vec<String> = all
             .map(|sought| match sought {
-                Sought::Resource(types, id) => format!("{}/{id}", types.join("|")),
-                Sought::Identifier(system, value) => format!("identifier {system:?} {value}"),
-                Sought::Resources(def, _) => format!("{} that fulfil", def.name),
+                PersonalValue::Resource(types, id) => format!("{}/{id}", types.join("|")),
+                PersonalValue::Identifier(system, value) => format!("identifier {system:?} {value}"),
+                PersonalValue::Resources(def, _) => format!("{} that fulfil", def.name),
             })
             .collect();
         texts.sort();

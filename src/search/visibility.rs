@@ -25,7 +25,7 @@ pub enum Keep {
 }
 
 /// Decides what a search sees.
-pub trait Mask: Send + Sync {
+pub trait Visibility: Send + Sync {
     fn scope(&self, def: &TypeDef) -> Scope;
 
     /// Decides by the facts of a row, if they are enough.
@@ -39,7 +39,7 @@ pub trait Mask: Send + Sync {
 #[derive(Clone, Copy, Debug)]
 pub struct Everything;
 
-impl Mask for Everything {
+impl Visibility for Everything {
     fn scope(&self, _: &TypeDef) -> Scope {
         Scope::All
     }

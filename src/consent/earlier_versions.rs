@@ -8,7 +8,7 @@ use crate::store::{StoreError, Stored};
 use super::codes::Code;
 use super::decision::{Basis, Decision};
 use super::disclosed::Disclosed;
-use super::later_labels::Later;
+use super::high_water_mark::HighWaterMark;
 use super::lens::Lens;
 
 impl Lens<'_> {
@@ -16,7 +16,7 @@ impl Lens<'_> {
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
-    pub fn remember(&self, stored: &Stored, later: &mut Later) -> Result<(), StoreError> {
+    pub fn remember(&self, stored: &Stored, later: &mut HighWaterMark) -> Result<(), StoreError> {
         let (data, is_reached) = self.reached(self.reach.letters(&stored.def.name), stored)?;
         later.labels.extend(data.labels);
         later.owners.extend(data.owners);
@@ -33,7 +33,7 @@ impl Lens<'_> {
         &self,
         stored: &Stored,
         version_id: &str,
-        later: &mut Later,
+        later: &mut HighWaterMark,
     ) -> Result<Option<Disclosed>, StoreError> {
         self.show_before_to(self.reach.letters(&stored.def.name), stored, version_id, later)
     }
@@ -44,7 +44,7 @@ impl Lens<'_> {
         letters: &[Permission],
         stored: &Stored,
         version_id: &str,
-        later: &mut Later,
+        later: &mut HighWaterMark,
     ) -> Result<Option<Disclosed>, StoreError> {
         let Some((basis, concerned)) = self.decided_before(letters, stored, later)? else { return Ok(None) };
         let is_writer = || self.has_written(stored);
@@ -57,7 +57,7 @@ impl Lens<'_> {
     /// [`StoreError`] if the disk fails.
     pub fn show_written(&self, stored: &Stored, version_id: &str) -> Result<Option<Disclosed>, StoreError> {
         let letters = self.reach.letters(&stored.def.name);
-        let decided = self.decided_before(letters, stored, &mut Later::default())?;
+        let decided = self.decided_before(letters, stored, &mut HighWaterMark::default())?;
         let Some((basis, concerned)) = decided else { return Ok(None) };
         self.disclosed(stored, version_id, basis, concerned, &|| Ok(true)).map(Some)
     }
@@ -67,7 +67,7 @@ impl Lens<'_> {
         &self,
         letters: &[Permission],
         stored: &Stored,
-        later: &mut Later,
+        later: &mut HighWaterMark,
     ) -> Result<Option<(Basis, Concerned)>, StoreError> {
         let (mut data, is_reached) = self.reached(letters, stored)?;
         later.labels.extend(data.labels);

@@ -35,7 +35,7 @@ const ANYBODY: &str = "anybody";
 
 /// Somebody about whom a decision is asked: as a token would have it, with every scope.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Somebody {
+pub(super) struct HypotheticalParty {
     /// `Organization/id`.
     pub(super) organization: Option<String>,
     /// Any other actor.
@@ -44,7 +44,7 @@ pub(super) struct Somebody {
     pub(super) purposes: Vec<String>,
 }
 
-impl Somebody {
+impl HypotheticalParty {
     /// The party of an actor such as `Organization/id` or `Practitioner/id`; its role follows from its type unless
     /// it is given.
     ///

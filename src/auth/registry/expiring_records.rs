@@ -18,7 +18,7 @@ const SWEPT_MAX: usize = 16;
 
 /// The kinds of such records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::auth) enum Perishable {
+pub(in crate::auth) enum Expiring {
     /// An authorization code.
     Code,
     /// What a user has granted a client: the family of its refresh tokens.
@@ -31,7 +31,7 @@ pub(in crate::auth) enum Perishable {
     Revoked,
 }
 
-impl Perishable {
+impl Expiring {
     fn name(self) -> &'static str {
         match self {
             Self::Code => "code",
@@ -63,7 +63,7 @@ impl Registry {
     /// Keeps a new record until it expires.
     pub(in crate::auth) fn keep(
         &self,
-        kind: Perishable,
+        kind: Expiring,
         id: &str,
         record: &impl Serialize,
         (expires, now): (Millis, Millis),
@@ -75,7 +75,7 @@ impl Registry {
             value: Some(Vec::new()),
             stamps: Vec::new(),
         });
-        if kind == Perishable::Revoked {
+        if kind == Expiring::Revoked {
             writes.push(epoch());
         }
         let (removals, swept) = self.ended(now)?;
@@ -90,7 +90,7 @@ impl Registry {
     /// A record and the commit that wrote it, as long as it is kept.
     pub(in crate::auth) fn kept<T: DeserializeOwned>(
         &self,
-        kind: Perishable,
+        kind: Expiring,
         id: &str,
     ) -> Result<Option<(T, Sequence)>, RegistryError> {
         Ok(kept(&*self.kv.snapshot(At::Latest)?, kind, id)?)
@@ -99,7 +99,7 @@ impl Registry {
     /// All records of a kind, with their ids.
     pub(in crate::auth) fn all_kept<T: DeserializeOwned>(
         &self,
-        kind: Perishable,
+        kind: Expiring,
     ) -> Result<Vec<(String, T)>, RegistryError> {
         let prefix = Key::new(Space::Registry).text(kind.name().as_bytes()).into_bytes();
         let mut found = Vec::new();
@@ -116,7 +116,7 @@ impl Registry {
     /// Changes a record if it is still the one that the commit wrote; it ends when it would have.
     pub(in crate::auth) fn amend(
         &self,
-        kind: Perishable,
+        kind: Expiring,
         id: &str,
         record: &impl Serialize,
         sequence: Sequence,
@@ -172,7 +172,7 @@ pub(in crate::auth) enum Amendment {
 /// A record of a snapshot.
 pub(super) fn kept<T: DeserializeOwned>(
     snapshot: &dyn Snapshot,
-    kind: Perishable,
+    kind: Expiring,
     id: &str,
 ) -> Result<Option<(T, Sequence)>, StoreError> {
     read(snapshot, kind.name(), id)
@@ -193,7 +193,7 @@ fn expiry(expires: Millis, kind: &str, id: &str) -> Vec<u8> {
 mod tests {
     use std::sync::Arc;
 
-    use super::{Amendment, Kept, Perishable};
+    use super::{Amendment, Expiring, Kept};
     use crate::auth::registry::Registry;
     use crate::store::{At, Direction, Flow, KeyRange, Memory, Space, SystemClock};
 
@@ -212,21 +212,21 @@ mod tests {
     #[test]
     fn a_record_is_new_once_changed_once_and_gone_when_it_has_ended() {
         let registry = Registry::new(Arc::new(Memory::new(Arc::new(SystemClock))));
-        let keep = |id: &str, times| registry.keep(Perishable::Code, id, &id, times).unwrap();
+        let keep = |id: &str, times| registry.keep(Expiring::Code, id, &id, times).unwrap();
         assert_eq!(keep("a", (1_000, 0)), Kept::Yes);
         assert_eq!(keep("a", (1_000, 0)), Kept::No);
-        let (text, sequence): (String, _) = registry.kept(Perishable::Code, "a").unwrap().unwrap();
+        let (text, sequence): (String, _) = registry.kept(Expiring::Code, "a").unwrap().unwrap();
         assert_eq!(text, "a");
         let amend = |text: &str| {
-            registry.amend(Perishable::Code, "a", &text, sequence, Amendment::KeepsTokens).unwrap()
+            registry.amend(Expiring::Code, "a", &text, sequence, Amendment::KeepsTokens).unwrap()
         };
         assert_eq!((amend("b"), amend("c")), (Kept::Yes, Kept::No));
         // The other kind is another record.
-        assert!(registry.kept::<String>(Perishable::Grant, "a").unwrap().is_none());
+        assert!(registry.kept::<String>(Expiring::Grant, "a").unwrap().is_none());
         keep("later", (9_000, 999));
         assert_eq!(keys(&registry), 4);
         keep("last", (9_000, 1_001));
-        assert!(registry.kept::<String>(Perishable::Code, "a").unwrap().is_none());
+        assert!(registry.kept::<String>(Expiring::Code, "a").unwrap().is_none());
         assert_eq!(keys(&registry), 4);
         // However many have ended, they go bit by bit, and none is left out.
         for number in 0..50 {

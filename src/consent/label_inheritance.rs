@@ -11,8 +11,8 @@ use crate::store::{Report, Search, StoreError, Stored, View, Way, Writer};
 use super::data::DataFacts;
 use super::decision::{Basis, Decision};
 use super::lens::{Lens, Target};
-use super::masking::Named;
 use super::naming::{binaries_named, depends_on_others};
+use super::reference_masking::NamedTarget;
 use super::requester::Requester;
 use super::stored::load;
 
@@ -221,10 +221,12 @@ impl Lens<'_> {
     }
 
     /// What a reference leads to, and whether it may be seen: of several, whether all may.
-    pub(super) fn look_for(&self, named: &Named) -> Result<Target, StoreError> {
+    pub(super) fn look_for(&self, named: &NamedTarget) -> Result<Target, StoreError> {
         let found = match named {
-            Named::Resource(reference) => load(&self.repository, reference)?.into_iter().collect(),
-            Named::Identified { types, system, value } => self.identified(types, system.as_ref(), value)?,
+            NamedTarget::Resource(reference) => load(&self.repository, reference)?.into_iter().collect(),
+            NamedTarget::Identified { types, system, value } => {
+                self.identified(types, system.as_ref(), value)?
+            }
         };
         for stored in &found {
             if !self.may_see(self.tree(stored)?.root())? {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::definitions::{TypeDef, TypeId, r4};
 use crate::model::{JsonKind, Node, Reference, ReferenceTarget};
 
-use super::reach::ADMINISTRATIVE;
+use super::scope_reach::ADMINISTRATIVE;
 
 /// Whether resources of a type are no patient's secret. A Location may be somebody's house.
 fn is_open(type_name: &str) -> bool {
@@ -14,14 +14,14 @@ fn is_open(type_name: &str) -> bool {
 
 /// What a reference names that may tell of somebody.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Named {
+pub(super) enum NamedTarget {
     /// `Type/id` on this server.
     Resource(String),
     /// By an identifier alone: of a resource of these types, or of any where none is named.
     Identified { types: Vec<&'static str>, system: Option<String>, value: String },
 }
 
-impl Named {
+impl NamedTarget {
     fn of(reference: Node<'_>, targets: &[TypeId]) -> Option<Self> {
         if let Some(literal) = reference.str_at("reference") {
             let target = local(literal)?;
@@ -61,7 +61,7 @@ impl Named {
 
 /// What the references of a resource name that may tell of somebody: those with a display or an identifier; and all where
 /// there is a narrative, which may tell the same.
-pub(super) fn telling_references(resource: Node<'_>) -> Vec<Named> {
+pub(super) fn telling_references(resource: Node<'_>) -> Vec<NamedTarget> {
     let mut found = Vec::new();
     let def = resource.str_at("resourceType").and_then(|name| r4().resource(name));
     if let Some(def) = def {
@@ -76,7 +76,7 @@ fn has_narrative(resource: Node<'_>) -> bool {
     resource.get("text").is_some() || resource.items_at("contained").any(|inner| inner.get("text").is_some())
 }
 
-fn gather(node: Node<'_>, def: &'static TypeDef, all: bool, found: &mut Vec<Named>) {
+fn gather(node: Node<'_>, def: &'static TypeDef, all: bool, found: &mut Vec<NamedTarget>) {
     for child in node.children() {
         let Some(property) = def.property(child.key()) else { continue };
         let Some(of) = r4().get(property.type_id) else { continue };
@@ -92,7 +92,7 @@ fn gather(node: Node<'_>, def: &'static TypeDef, all: bool, found: &mut Vec<Name
                 let targets = of_type.map_or(&[][..], |(_, targets)| targets);
                 let tells = ["display", "_display", "identifier"].iter().any(|name| item.get(name).is_some());
                 if all || tells {
-                    found.extend(Named::of(item, targets));
+                    found.extend(NamedTarget::of(item, targets));
                 }
             }
             let inner = item.str_at("resourceType").and_then(|name| r4().resource(name));
@@ -113,7 +113,7 @@ fn local(reference: &str) -> Option<String> {
 
 /// The text without what tells of these references; and without its narrative, which may tell the same. It is marked, so
 /// that nobody writes it back and loses the rest.
-pub(super) fn masked(text: &str, hidden: &[Named]) -> Option<String> {
+pub(super) fn masked(text: &str, hidden: &[NamedTarget]) -> Option<String> {
     let mut json: Value = serde_json::from_str(text).ok()?;
     mask(&mut json, hidden);
     json.as_object_mut()?.shift_remove("text");
@@ -133,7 +133,7 @@ const DISCLOSED_UNDER: &str = "https://chartward.org/fhir/StructureDefinition/di
 
 /// What goes with a disclosure of Part 2 data (42 CFR 2.32): the notice, as a refrain label; and the consent: which it is, to
 /// whom and for what, and its form where one was signed.
-pub(super) struct Accompaniment {
+pub(super) struct Redisclosure {
     /// `Consent/id`.
     pub(super) consent: String,
     pub(super) scope: String,
@@ -142,7 +142,7 @@ pub(super) struct Accompaniment {
 }
 
 /// The text with what has to go with it.
-pub(super) fn accompanied(text: &str, with: &Accompaniment) -> Option<String> {
+pub(super) fn accompanied(text: &str, with: &Redisclosure) -> Option<String> {
     let mut json: Value = serde_json::from_str(text).ok()?;
     add_label(&mut json, &json!({"system": ACT_CODE, "code": "NORDSCLCD", "display": NOTICE}));
     let mut parts = vec![
@@ -172,7 +172,7 @@ fn add_label(resource: &mut Value, label: &Value) {
     }
 }
 
-fn mask(value: &mut Value, hidden: &[Named]) {
+fn mask(value: &mut Value, hidden: &[NamedTarget]) {
     match value {
         Value::Object(members) => {
             let may_be = members.get("reference").is_some_and(Value::is_string)
@@ -191,10 +191,10 @@ fn mask(value: &mut Value, hidden: &[Named]) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Named, masked, telling_references};
+    use super::{NamedTarget, masked, telling_references};
     use crate::model::parse;
 
-    fn named(text: &str) -> Vec<Named> {
+    fn named(text: &str) -> Vec<NamedTarget> {
         telling_references(parse(text.as_bytes().to_vec()).unwrap().root())
     }
 
@@ -203,7 +203,7 @@ mod tests {
         let text = r#"{"resourceType":"Observation","text":{"status":"generated","div":"<div>Ann</div>"},
             "subject":{"reference":"Patient/a","display":"Ann"},"encounter":{"reference":"Encounter/b"},
             "performer":[{"reference":"Practitioner/c","display":"Doc"}]}"#;
-        let resource = |reference: &str| Named::Resource(reference.to_owned());
+        let resource = |reference: &str| NamedTarget::Resource(reference.to_owned());
         // Who works here is no secret. The narrative may tell of the encounter, which without it would keep its id alone.
         assert_eq!(named(text), [resource("Encounter/b"), resource("Patient/a")]);
         assert_eq!(named(&text.replace("\"text\"", "\"x\"")), [resource("Patient/a")]);
@@ -222,7 +222,9 @@ mod tests {
             "subject":{"identifier":{"system":"urn:mrn","value":"1"},"display":"Ann"},
             "performer":[{"type":"Practitioner","identifier":{"value":"7"}}]}"#;
         let found = named(text);
-        let [Named::Identified { types, system, value }] = found.as_slice() else { panic!("{found:?}") };
+        let [NamedTarget::Identified { types, system, value }] = found.as_slice() else {
+            panic!("{found:?}")
+        };
         assert!(types.contains(&"Patient") && !types.contains(&"Practitioner"), "{types:?}");
         assert_eq!((system.as_deref(), value.as_str()), (Some("urn:mrn"), "1"));
         let after = masked(text, &found).unwrap();

@@ -7,11 +7,11 @@ use crate::store::kv::StoreError;
 
 use super::super::batch::Sequence;
 use super::commit_record::{Format, Seal};
-use super::journal::{self, FileHeader};
+use super::journal::{FileHeader, self};
 
 /// A place in the journal: what was handed out last ended there.
 #[derive(Clone)]
-pub(super) struct FollowPlace {
+pub(super) struct ReplicationPosition {
     pub(super) after: Sequence,
     pub(super) path: PathBuf,
     pub(super) at: u64,
@@ -26,7 +26,7 @@ pub(super) fn corrupt(path: &Path, what: &str) -> StoreError {
 }
 
 /// Where the record after a commit begins.
-pub(super) fn place_after(folder: &Path, after: Sequence) -> Result<FollowPlace, StoreError> {
+pub(super) fn place_after(folder: &Path, after: Sequence) -> Result<ReplicationPosition, StoreError> {
     let files = journal::files_with_records(folder)?;
     let found = files.iter().rposition(|(first, _)| first.0 <= after.0 + 1);
     // A restored store begins to count where the backup ended.
@@ -43,7 +43,7 @@ pub(super) fn place_after(folder: &Path, after: Sequence) -> Result<FollowPlace,
         end = (reader.at, reader.seal);
     }
     let (at, seal) = end;
-    Ok(FollowPlace {
+    Ok(ReplicationPosition {
         after,
         path: path.clone(),
         at: u64::try_from(at).unwrap_or(0),
@@ -53,7 +53,7 @@ pub(super) fn place_after(folder: &Path, after: Sequence) -> Result<FollowPlace,
 }
 
 /// The bytes of a file from a place on; of a compressed one all of them.
-pub(super) fn read_from(place: &FollowPlace, limit: u64) -> Result<Vec<u8>, StoreError> {
+pub(super) fn read_from(place: &ReplicationPosition, limit: u64) -> Result<Vec<u8>, StoreError> {
     if place.path.extension().is_some_and(|extension| extension == "zst") {
         let whole = journal::read_file(&place.path)?;
         let rest = whole.get(usize::try_from(place.at).unwrap_or(usize::MAX)..).unwrap_or_default();

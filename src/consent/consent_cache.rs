@@ -7,9 +7,9 @@ use crate::definitions::r4;
 use crate::model::parse;
 use crate::store::{Repository, Sequence, Snapshot, StoreError, consents_key, governing_key, persons_key};
 
-use super::kept::OfRequesters;
-use super::masking::Named;
-use super::program::Program;
+use super::compiled_consent::CompiledConsent;
+use super::decision_cache::DecisionCache;
+use super::reference_masking::NamedTarget;
 use super::stored::reference_at;
 
 /// The Consents of so many patients are kept.
@@ -21,19 +21,19 @@ const CHANGES_MAX: usize = 10_000;
 
 /// The Consents that count for a patient.
 #[derive(Clone)]
-struct OfPatient {
-    programs: Arc<Vec<Program>>,
+struct PatientConsents {
+    consents: Arc<Vec<CompiledConsent>>,
     /// The other files of the same person (`Patient/id`), whose Consents are among them.
     others: Vec<String>,
 }
 
 /// The Consents of patients (`Patient/id`), compiled, and what was decided by them.
 #[derive(Default)]
-pub(super) struct OfState {
-    of_patients: Mutex<HashMap<String, OfPatient>>,
-    pub(super) decisions: OfRequesters,
+pub(super) struct CachedState {
+    of_patients: Mutex<HashMap<String, PatientConsents>>,
+    pub(super) decisions: DecisionCache,
     /// The policies of the house: Consents that name no patient.
-    policies: OnceLock<Arc<Vec<Program>>>,
+    policies: OnceLock<Arc<Vec<CompiledConsent>>>,
     organizations: Mutex<HashMap<String, Arc<Actors>>>,
 }
 
@@ -47,25 +47,30 @@ pub(super) struct Actors {
 /// So many organizations are kept: those of requesters.
 const ORGANIZATIONS_MAX: usize = 1_000;
 
-impl OfState {
-    pub(super) fn get(&self, patient: &str) -> Option<Arc<Vec<Program>>> {
+impl CachedState {
+    pub(super) fn get(&self, patient: &str) -> Option<Arc<Vec<CompiledConsent>>> {
         let known = self.of_patients.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(patient).map(|of_patient| of_patient.programs.clone())
+        known.get(patient).map(|of_patient| of_patient.consents.clone())
     }
 
-    pub(super) fn insert(&self, patient: &str, files: BTreeSet<String>, programs: &Arc<Vec<Program>>) {
+    pub(super) fn insert(
+        &self,
+        patient: &str,
+        files: BTreeSet<String>,
+        consents: &Arc<Vec<CompiledConsent>>,
+    ) {
         let mut known = self.of_patients.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() < PATIENTS_MAX {
             let others = files.into_iter().filter(|file| file != patient).collect();
-            known.insert(patient.to_owned(), OfPatient { programs: programs.clone(), others });
+            known.insert(patient.to_owned(), PatientConsents { consents: consents.clone(), others });
         }
     }
 
     /// The policies of the house, as `find` finds them if they are not known.
     pub(super) fn policies(
         &self,
-        find: impl FnOnce() -> Result<Vec<Program>, StoreError>,
-    ) -> Result<Arc<Vec<Program>>, StoreError> {
+        find: impl FnOnce() -> Result<Vec<CompiledConsent>, StoreError>,
+    ) -> Result<Arc<Vec<CompiledConsent>>, StoreError> {
         if let Some(known) = self.policies.get() {
             return Ok(known.clone());
         }
@@ -94,7 +99,7 @@ impl OfState {
     /// The same without what these patients' Consents count for.
     fn without(&self, changed: &BTreeSet<String>) -> Self {
         let known = self.of_patients.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_kept = |patient: &String, of_patient: &OfPatient| {
+        let is_kept = |patient: &String, of_patient: &PatientConsents| {
             !changed.contains(patient) && !of_patient.others.iter().any(|other| changed.contains(other))
         };
         let kept = known.iter().filter(|(patient, of_patient)| is_kept(patient, of_patient));
@@ -113,23 +118,23 @@ struct Epoch {
 }
 
 /// The references of a version that tell of others, by row and sequence: no version is ever another.
-pub(super) type Telling = quick_cache::sync::Cache<(u64, Sequence), Arc<[Named]>>;
+pub(super) type TellingReferences = quick_cache::sync::Cache<(u64, Sequence), Arc<[NamedTarget]>>;
 
 /// What is kept: of the newest state that was asked for; and what versions tell.
-pub struct Programs {
-    newest: Mutex<Option<(Epoch, Arc<OfState>)>>,
-    pub(super) telling: Arc<Telling>,
+pub struct ConsentCache {
+    newest: Mutex<Option<(Epoch, Arc<CachedState>)>>,
+    pub(super) telling: Arc<TellingReferences>,
 }
 
-impl Default for Programs {
+impl Default for ConsentCache {
     fn default() -> Self {
-        Self { newest: Mutex::default(), telling: Arc::new(Telling::new(TELLING_MAX)) }
+        Self { newest: Mutex::default(), telling: Arc::new(TellingReferences::new(TELLING_MAX)) }
     }
 }
 
-impl Programs {
+impl ConsentCache {
     /// What is kept of the Consents of a snapshot.
-    pub(super) fn of(&self, snapshot: &dyn Snapshot) -> Result<Arc<OfState>, StoreError> {
+    pub(super) fn of(&self, snapshot: &dyn Snapshot) -> Result<Arc<CachedState>, StoreError> {
         let last = |key: Vec<u8>| Ok::<_, StoreError>(snapshot.get(&key)?.map(|(_, sequence)| sequence));
         let governing = last(governing_key())?;
         let mut kept = self.newest.lock().unwrap_or_else(PoisonError::into_inner);

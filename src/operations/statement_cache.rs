@@ -38,7 +38,7 @@ pub(super) enum Mode {
 }
 
 /// A statement, as long as these search parameters are in force and nothing of the types that it tells of was written.
-pub(super) type Kept = (Arc<SearchParams>, Vec<Option<Sequence>>, Made);
+pub(super) type CachedStatement = (Arc<SearchParams>, Vec<Option<Sequence>>, Made);
 
 /// A statement, its text and its entity tag.
 #[derive(Clone)]
@@ -61,4 +61,4 @@ impl Made {
 
 /// The statements, by what they differ in, with the state of the store that each is of.
 #[derive(Default)]
-pub(super) struct Statements(pub(super) Mutex<HashMap<Variant, Kept>>);
+pub(super) struct Statements(pub(super) Mutex<HashMap<Variant, CachedStatement>>);

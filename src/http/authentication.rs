@@ -49,19 +49,19 @@ pub(super) async fn party(
 /// The party of a token that the server's own key has signed; of no other.
 pub(super) fn by_own_key(engine: &Engine, headers: &HeaderMap) -> Option<Arc<Party>> {
     let token = bearer(headers).ok()??;
-    engine.issuer().verify(token, engine.desk().now()).ok()
+    engine.issuer().verify(token, engine.authorization().now()).ok()
 }
 
 /// Why somebody does not pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stopped {
+pub(super) struct NotAdmitted {
     pub(super) status: StatusCode,
     pub(super) message: &'static str,
     /// Whether it is on record, as the refusal of a known party.
     pub(super) on_record: bool,
 }
 
-impl Stopped {
+impl NotAdmitted {
     pub(super) fn unknown(status: StatusCode, message: &'static str) -> Self {
         Self { status, message, on_record: false }
     }
@@ -76,7 +76,7 @@ impl Stopped {
     }
 }
 
-impl IntoResponse for Stopped {
+impl IntoResponse for NotAdmitted {
     fn into_response(self) -> Response<WireBody> {
         self.noted((self.status, self.message).into_response())
     }
@@ -88,7 +88,7 @@ pub(super) async fn on_record(
     party: &Arc<Party>,
     line: String,
     status: StatusCode,
-) -> Result<(), Stopped> {
+) -> Result<(), NotAdmitted> {
     let (engine, party) = (engine.clone(), party.clone());
     recorded(move || engine.record_beside(&party, line, status.as_u16())).await
 }
@@ -96,11 +96,11 @@ pub(super) async fn on_record(
 /// Waits for a record to be stored, on a thread that may wait for the disk.
 pub(super) async fn recorded(
     record: impl FnOnce() -> Result<(), Refusal> + Send + 'static,
-) -> Result<(), Stopped> {
+) -> Result<(), NotAdmitted> {
     match tokio::task::spawn_blocking(record).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) | Err(_) => {
-            Err(Stopped::known(StatusCode::SERVICE_UNAVAILABLE, "the access cannot be recorded"))
+            Err(NotAdmitted::known(StatusCode::SERVICE_UNAVAILABLE, "the access cannot be recorded"))
         }
     }
 }
@@ -111,9 +111,9 @@ pub(super) async fn refused(
     party: &Arc<Party>,
     line: String,
     (status, message): (StatusCode, &'static str),
-) -> Stopped {
+) -> NotAdmitted {
     match on_record(engine, party, line, status).await {
-        Ok(()) => Stopped::known(status, message),
+        Ok(()) => NotAdmitted::known(status, message),
         Err(stopped) => stopped,
     }
 }
@@ -123,9 +123,9 @@ pub(super) async fn administrator(
     engine: &Arc<Engine>,
     headers: &HeaderMap,
     line: &str,
-) -> Result<Arc<Party>, Stopped> {
+) -> Result<Arc<Party>, NotAdmitted> {
     let Ok(party) = party(engine, headers, None).await else {
-        return Err(Stopped::unknown(StatusCode::UNAUTHORIZED, "an access token is needed"));
+        return Err(NotAdmitted::unknown(StatusCode::UNAUTHORIZED, "an access token is needed"));
     };
     if engine.may_administer(&party) {
         return Ok(party);
