@@ -5,7 +5,9 @@ use crate::model::Millis;
 
 use super::concern::Concern;
 use super::record::{Access, Action, Ground, Item, RequesterKind};
-use super::words::{clock_in_words, day_in_words, ground_in_words, kind_in_words, listed, purpose_in_words, role_in_words};
+use super::words::{
+    clock_in_words, day_in_words, ground_in_words, kind_in_words, listed, purpose_in_words, role_in_words,
+};
 
 /// Milliseconds of a day.
 const DAY_MS: Millis = 24 * 60 * 60 * 1_000;

@@ -13,11 +13,13 @@ mod purpose;
 mod registry;
 mod role;
 mod scope;
+mod sealer;
 
 pub use constraint::Constraint;
 pub use external::{
-    ALGORITHMS, CertificateRegistration, ClientRegistration, ExternalIssuer, Fetched, IntrospectedAt,
-    Introspection, JwksSource, KeyCache, KeyError, KeySet, KeysAt, Registrations, Trust, UserRegistration,
+    ALGORITHMS, CertificateRegistration, ClientRegistration, ExternalIssuer, Fetched, ISSUER_KEYS,
+    IntrospectedAt, Introspection, JwksSource, KeyCache, KeyError, KeySet, KeysAt, Registrations, Trust,
+    UserRegistration,
 };
 pub use issuer::{AccessToken, Confirmation, Issuer, SignedToken, TokenError};
 pub use jwk::base64_url;
@@ -35,3 +37,4 @@ pub use registry::{
 };
 pub use role::{Recording, Role, RoleRow, Writes};
 pub use scope::{Level, Permission, Scope, Scopes};
+pub use sealer::Sealer;

@@ -2,10 +2,10 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use sha2::{Digest as _, Sha256};
-
-use crate::model::{decode_base64, encode_base64};
+use subtle::ConstantTimeEq as _;
 
 /// The cost of a hash: memory in KiB, passes, lanes (the least that OWASP's password storage cheat sheet names).
 const MEMORY_KIB: u32 = 19 * 1024;
@@ -22,10 +22,10 @@ const WAITING_MAX: usize = 16;
 /// How many secrets that were proven are remembered.
 const PROVEN_MAX: usize = 1_000;
 
-/// The hash of a password.
+/// The argon2id hash of a password, as a string in the PHC format.
 ///
 /// # Errors
-/// If it is too short or too long, or the machine has no randomness or memory.
+/// If the password is too short or too long, or the machine has no randomness or memory.
 pub fn hash_password(password: &str) -> Result<String, String> {
     if password.chars().count() < PASSWORD_LEN_MIN || password.len() > PASSWORD_BYTES_MAX {
         return Err(format!(
@@ -34,55 +34,54 @@ pub fn hash_password(password: &str) -> Result<String, String> {
     }
     let mut salt = [0; SALT_LEN];
     getrandom::fill(&mut salt).map_err(|error| error.to_string())?;
-    let hash = digest(password, &salt, (MEMORY_KIB, PASSES, LANES)).ok_or("no hash could be made")?;
-    Ok(as_text(&salt, &hash))
+    let hashed = || {
+        let params = Params::new(MEMORY_KIB, PASSES, LANES, Some(HASH_LEN)).ok()?;
+        let hash = digest(password, &salt, params.clone())?;
+        Some(phc_string(&salt, &hash, &params)?.to_string())
+    };
+    hashed().ok_or_else(|| "no hash could be made".to_owned())
 }
 
-/// The memory that hashes are made in, one at a time. It is kept: what threads give back stays with the allocator, thread
-/// by thread.
+/// The memory in which hashes are computed, one at a time. It is not given back after a hash, because the allocator would keep
+/// the freed memory for each thread.
 static MEMORY: Mutex<Vec<Block>> = Mutex::new(Vec::new());
 
-fn digest(password: &str, salt: &[u8], (memory, passes, lanes): (u32, u32, u32)) -> Option<[u8; HASH_LEN]> {
-    let params = Params::new(memory, passes, lanes, Some(HASH_LEN)).ok()?;
+fn digest(password: &str, salt: &[u8], params: Params) -> Option<Output> {
     let mut blocks = MEMORY.lock().unwrap_or_else(PoisonError::into_inner);
     if blocks.len() < params.block_count() {
         blocks.resize(params.block_count(), Block::default());
     }
-    let mut hash = [0; HASH_LEN];
+    let length = params.output_len().unwrap_or(HASH_LEN);
     let hasher = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    let mut hash = vec![0; length];
     hasher
         .hash_password_into_with_memory(password.as_bytes(), salt, &mut hash, blocks.as_mut_slice())
         .ok()?;
-    Some(hash)
+    Output::new(&hash).ok()
 }
 
-fn text(bytes: &[u8]) -> String {
-    encode_base64(bytes).trim_end_matches('=').to_owned()
+fn phc_string(salt: &[u8], hash: &Output, params: &Params) -> Option<PasswordHash> {
+    Some(PasswordHash {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params: ParamsString::try_from(params).ok()?,
+        salt: Some(Salt::new(salt).ok()?),
+        hash: Some(*hash),
+    })
 }
 
-fn as_text(salt: &[u8], hash: &[u8]) -> String {
-    format!("$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p={LANES}${}${}", text(salt), text(hash))
-}
-
+/// Whether a password has that hash. The hashes are compared in constant time.
 fn is_right(password: &str, hash: &str) -> bool {
-    let mut parts = hash.split('$').skip(1);
-    let mut next = || parts.next().unwrap_or_default();
-    if (next(), next()) != ("argon2id", "v=19") || password.len() > PASSWORD_BYTES_MAX {
-        return false;
-    }
-    let mut costs = next().split(',').filter_map(|cost| cost.split_once('=')?.1.parse::<u32>().ok());
-    let (Some(memory), Some(passes), Some(lanes)) = (costs.next(), costs.next(), costs.next()) else {
-        return false;
+    let checked = || {
+        let hash = PasswordHash::new(hash).ok()?;
+        let is_ours =
+            hash.algorithm == Algorithm::Argon2id.ident() && hash.version == Some(Version::V0x13.into());
+        let params =
+            Params::try_from(&hash).ok().filter(|_| is_ours && password.len() <= PASSWORD_BYTES_MAX)?;
+        let (salt, expected) = hash.salt.zip(hash.hash)?;
+        Some(digest(password, &salt, params)?.as_bytes().ct_eq(expected.as_bytes()).into())
     };
-    let bytes = |text: &str| decode_base64(&format!("{text}{}", "=".repeat((4 - text.len() % 4) % 4)));
-    let (Some(salt), Some(expected)) = (bytes(next()), bytes(next())) else { return false };
-    digest(password, &salt, (memory, passes, lanes)).is_some_and(|found| is_same(&found, &expected))
-}
-
-/// Compares in a time that does not tell where two texts differ.
-pub(super) fn is_same(one: &[u8], other: &[u8]) -> bool {
-    one.len() == other.len()
-        && one.iter().zip(other).fold(0, |differ, (one, other)| differ | (one ^ other)) == 0
+    checked().unwrap_or(false)
 }
 
 /// Checks passwords, one at a time, and lets a bounded number of checks wait.
@@ -123,8 +122,9 @@ impl PasswordSlot<'_> {
     /// Whether a password is that of a hash; without one it is not, and finding out takes as long.
     pub(super) fn check(&self, password: &str, hash: Option<&str>) -> bool {
         let Some(hash) = hash else {
-            let hash = as_text(&[0; SALT_LEN], &[0; HASH_LEN]);
-            let _ = is_right(password, &hash); // Only the time that it takes is wanted.
+            // A user who does not exist is refused after the same time as one who does.
+            let _ = Params::new(MEMORY_KIB, PASSES, LANES, Some(HASH_LEN))
+                .map(|params| digest(password, &[0; SALT_LEN], params));
             return false;
         };
         is_right(password, hash)

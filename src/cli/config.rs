@@ -9,7 +9,7 @@ use crate::consent::Settings;
 use crate::store::PostgresOptions;
 
 use super::allowed::none_of;
-use super::policy::{ConsentConfig, self};
+use super::policy::{self, ConsentConfig};
 use super::telemetry::LogConfig;
 use super::trust::{CertificateSection, IntrospectionSection, IssuerSection};
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::auth::{
-    ALGORITHMS, CertificateRegistration, ClientRegistration, ExternalIssuer, IntrospectedAt, Introspection,
-    KeyCache, KeysAt, Registrations, Role, Scope, Scopes, Trust, UserRegistration,
+    ALGORITHMS, CertificateRegistration, ClientRegistration, ExternalIssuer, ISSUER_KEYS, IntrospectedAt,
+    Introspection, KeyCache, KeysAt, Registrations, Role, Scope, Scopes, Trust, UserRegistration,
 };
 use crate::model::{ResourceId, ResourceKey};
 
@@ -176,7 +176,7 @@ fn issuer(section: &IssuerSection, base_url: &str) -> Result<ExternalIssuer, Str
         url: section.url.clone(),
         audience: section.audience.clone().unwrap_or_else(|| base_url.to_owned()),
         algorithms: section.algorithms.iter().map(algorithm).collect::<Result<_, String>>()?,
-        keys: KeyCache::new(keys),
+        keys: KeyCache::new(keys, ISSUER_KEYS),
         registrations: registrations(&section.clients, &section.users)?,
     })
 }

@@ -26,14 +26,14 @@ use super::administration;
 use super::app::{App, Limits, Tasks};
 use super::authentication::party;
 use super::listen::{address, shown};
-use super::negotiate::{Content, Format, self};
+use super::negotiate::{self, Content, Format};
 use super::oauth;
 use super::observe::{Label, Observed, observe};
 use super::packed;
 use super::payload::{few_enough, read, refuse};
-use super::respond::{ResponseFormat, self};
+use super::respond::{self, ResponseFormat};
 use super::same_origin::guard;
-use super::unknown::{on_record, self};
+use super::unknown::{self, on_record};
 use super::welcome;
 use super::{binary, printed};
 

@@ -3,7 +3,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::audit::{AuditIndex, Signer};
-use crate::auth::{AuthorizationContext, AuthorizationServer, Issuer, Party, Permission, Role, Trust};
+use crate::auth::{
+    AuthorizationContext, AuthorizationServer, Issuer, Party, Permission, Role, Sealer, Trust,
+};
 use crate::consent::{ConsentCache, Settings};
 use crate::model::{Issue, IssueCode, Millis, ResourceId, hex};
 use crate::store::{Clock, Kv, Packing, VersionCipher};
@@ -93,7 +95,7 @@ pub struct Context {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) cipher: VersionCipher,
     /// Seals page cursors.
-    pub(super) cursor_key: [u8; 32],
+    pub(super) sealer: Sealer,
     pub(super) settings: Arc<Settings>,
     /// Compiled Consents.
     pub(super) consents: ConsentCache,
@@ -132,7 +134,7 @@ impl Context {
             kv: parts.kv,
             clock: parts.clock,
             cipher: version_cipher(parts.secret),
-            cursor_key: derived("cursors"),
+            sealer: Sealer::new(&derived("cursors")),
             settings: Arc::new(parts.settings),
             consents: ConsentCache::default(),
             member_matches: MemberMatches::default(),

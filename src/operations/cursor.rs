@@ -2,8 +2,6 @@
 //! of a right: every page passes the lens of its own request.
 use std::io::{Read as _, Write as _};
 
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-
 use crate::auth::{Party, base64_url};
 use crate::model::decode_base64_url;
 use crate::model::{IssueCode, Millis, encode};
@@ -118,7 +116,7 @@ impl Context {
             bytes.push(1);
             bytes.extend_from_slice(&self.keep_query(party, &packed, cursor.made)?);
         }
-        let cursor = base64_url(&self.seal(bytes, &binding(party, path))?);
+        let cursor = base64_url(&self.sealer.seal(bytes, &binding(party, path)).ok_or_else(unmade)?);
         let open = text(&open);
         let separator = if open.is_empty() { "" } else { "&" };
         let base = format!("{}/{path}", self.options.base_url);
@@ -167,35 +165,18 @@ impl Context {
     fn opened(&self, text: &str, party: &Party, path: &str) -> Result<(Cursor, Vec<u8>), Refusal> {
         let wrong = || Refusal::bad_request(IssueCode::Invalid, NOT_YOURS);
         let bytes = decode_base64_url(text).ok_or_else(wrong)?;
-        let plain = self.unseal(bytes, &binding(party, path)).ok_or_else(wrong)?;
+        let plain = self.sealer.open(bytes, &binding(party, path)).ok_or_else(wrong)?;
         let cursor = Cursor::read(&plain).ok_or_else(wrong)?;
         if self.now() - cursor.made > CURSOR_MS_MAX {
             return Err(crate::store::StoreError::Expired.into());
         }
         Ok((cursor, plain))
     }
+}
 
-    /// Nonce, text and tag.
-    pub(super) fn seal(&self, mut bytes: Vec<u8>, bound: &str) -> Result<Vec<u8>, Refusal> {
-        let failed = || Refusal::bad_request(IssueCode::Exception, "no page link could be made");
-        let mut nonce = [0; 12];
-        getrandom::fill(&mut nonce).map_err(|_| failed())?;
-        let key = self.cursor_cipher().ok_or_else(failed)?;
-        key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(bound), &mut bytes)
-            .map_err(|_| failed())?;
-        Ok(nonce.into_iter().chain(bytes).collect())
-    }
-
-    pub(super) fn unseal(&self, mut bytes: Vec<u8>, bound: &str) -> Option<Vec<u8>> {
-        let (nonce, sealed) = bytes.split_first_chunk_mut::<12>()?;
-        let key = self.cursor_cipher()?;
-        let nonce = Nonce::assume_unique_for_key(*nonce);
-        key.open_in_place(nonce, Aad::from(bound), sealed).ok().map(|plain| plain.to_vec())
-    }
-
-    fn cursor_cipher(&self) -> Option<LessSafeKey> {
-        UnboundKey::new(&AES_256_GCM, &self.cursor_key).ok().map(LessSafeKey::new)
-    }
+/// Refuses a request whose page links cannot be encrypted, for want of randomness.
+pub(super) fn unmade() -> Refusal {
+    Refusal::bad_request(IssueCode::Exception, "no page link could be made")
 }
 
 fn pack(text: &str) -> Vec<u8> {

@@ -8,7 +8,7 @@ use crate::store::{At, Batch, Direction, Flow, KeyRange, Sequence, Snapshot, Wri
 
 use super::answer::Refusal;
 use super::context::Context;
-use super::cursor::CURSOR_MS_MAX;
+use super::cursor::{CURSOR_MS_MAX, unmade};
 
 /// So many queries of one client, for one user, are kept in the time that a link is good for; the oldest makes room for another.
 const QUERIES_MAX: usize = 256;
@@ -56,7 +56,7 @@ impl Context {
             bytes = bytes.saturating_sub(len);
             room.push(Write { key, value: None, stamps: Vec::new() });
         }
-        let sealed = self.seal(packed.to_vec(), BOUND)?;
+        let sealed = self.sealer.seal(packed.to_vec(), BOUND).ok_or_else(unmade)?;
         let mut writes = over(&*snapshot, when)?;
         writes.extend(room);
         writes.push(Write { key, value: Some(sealed), stamps: Vec::new() });
@@ -73,7 +73,7 @@ impl Context {
     ) -> Result<Option<Vec<u8>>, Refusal> {
         let Ok(hash) = Hash::try_from(hash) else { return Ok(None) };
         let found = self.kv.snapshot(At::Latest)?.get(&key(when(made), party, &hash))?;
-        Ok(found.and_then(|(sealed, _)| self.unseal(sealed.to_vec(), BOUND)))
+        Ok(found.and_then(|(sealed, _)| self.sealer.open(sealed.to_vec(), BOUND)))
     }
 }
 

@@ -8,7 +8,10 @@ use crate::model::{Interval, ResourceId, Span};
 use super::entry::{Encoded, Form, TEXT_BYTES_MAX, cut};
 use super::fold::fold;
 use super::matcher::{Ask, Check, Matcher};
-use super::param::{ValueContext, asks, media_types_below, modifiers, overlapping, sounds, to_contained, to_identifier, to_resource, to_url, to_version, to_versions_below, token_ask, word};
+use super::param::{
+    ValueContext, asks, media_types_below, modifiers, overlapping, sounds, to_contained, to_identifier,
+    to_resource, to_url, to_version, to_versions_below, token_ask, word,
+};
 use super::params::{Param, SearchParams, param_id};
 use super::text::{Prefix, unescape};
 use super::whole_text::TextCheck;

@@ -2,8 +2,8 @@
 use std::sync::{Arc, Mutex};
 
 use chartward::auth::{
-    ALGORITHMS, ClientRegistration, ExternalIssuer, Fetched, IntrospectedAt, Introspection, JwksSource,
-    KeyCache, KeysAt, Party, Registrations, Role, Scopes, TokenError, Trust, UserRegistration,
+    ALGORITHMS, ClientRegistration, ExternalIssuer, Fetched, ISSUER_KEYS, IntrospectedAt, Introspection,
+    JwksSource, KeyCache, KeysAt, Party, Registrations, Role, Scopes, TokenError, Trust, UserRegistration,
 };
 use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::{Value, json};
@@ -77,7 +77,7 @@ fn registrations() -> Registrations {
 fn issuer(name: &str, algorithms: &[Algorithm]) -> ExternalIssuer {
     let url = format!("https://{name}");
     ExternalIssuer {
-        keys: KeyCache::new(KeysAt::Url { url: format!("{url}/keys"), insecure: false }),
+        keys: KeyCache::new(KeysAt::Url { url: format!("{url}/keys"), insecure: false }, ISSUER_KEYS),
         url,
         audience: "https://us/fhir".to_owned(),
         algorithms: algorithms.to_vec(),

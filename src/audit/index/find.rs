@@ -12,7 +12,9 @@ use crate::store::{Direction, Flow, KeyRange, Snapshot, StoreError};
 use super::super::place::RecordPlace;
 use super::entries::{date, id_entry, is_indexed};
 use super::numbers;
-use super::segment::{Body, Segment, SegmentRecord, Summary, body_key, posting, posting_key, postings_from, read_posting_key};
+use super::segment::{
+    Body, Segment, SegmentRecord, Summary, body_key, posting, posting_key, postings_from, read_posting_key,
+};
 
 /// A segment that is looked at.
 #[derive(Clone, Copy, Debug)]

@@ -9,19 +9,47 @@ use crate::model::Millis;
 
 use super::key_set::{KeyError, KeySet};
 use super::source::{JwksSource, KeysAt};
+use super::unverified_jwt::unambiguous;
 
-/// How long keys are kept whose answer does not say so, in milliseconds.
-pub const FRESH_MILLIS_DEFAULT: Millis = 3_600_000;
-/// The shortest and the longest time that an answer can ask for.
-pub const FRESH_MILLIS_MIN: Millis = 60_000;
-pub const FRESH_MILLIS_MAX: Millis = 86_400_000;
-/// How long keys are used beyond that while the issuer cannot be asked.
-pub const STALE_MILLIS_MAX: Millis = 3_600_000;
-/// The shortest time between two questions for the same keys.
-pub const ASKING_MILLIS_MIN: Millis = 30_000;
+/// How a key set is read, and how long it is used, in milliseconds.
+#[derive(Clone, Copy)]
+pub struct KeyPolicy {
+    /// Reads the body that an address answers with.
+    pub read: fn(&[u8]) -> Result<KeySet, String>,
+    /// How long keys are fresh if the answer does not say so.
+    pub fresh_default: Millis,
+    /// The shortest and the longest time that an answer can ask for.
+    pub fresh_min: Millis,
+    pub fresh_max: Millis,
+    /// How long keys are used beyond that while their address does not answer.
+    pub stale_max: Millis,
+    /// The shortest time between two requests for the same keys.
+    pub asking_min: Millis,
+}
 
-/// The keys of one issuer.
+/// Keys of an issuer of tokens: its answer says how long they are fresh, and they are used on while it is down.
+pub const ISSUER_KEYS: KeyPolicy = KeyPolicy {
+    read: KeySet::parse,
+    fresh_default: 3_600_000,
+    fresh_min: 60_000,
+    fresh_max: 86_400_000,
+    stale_max: 3_600_000,
+    asking_min: 30_000,
+};
+
+/// Keys of a client: one that the client withdraws is refused after five minutes, whatever its answer says.
+pub const CLIENT_KEYS: KeyPolicy = KeyPolicy {
+    read: |body| KeySet::of_client(&unambiguous(body).ok_or("the key set is no JSON object")?),
+    fresh_default: 300_000,
+    fresh_min: 300_000,
+    fresh_max: 300_000,
+    stale_max: 0,
+    asking_min: 10_000,
+};
+
+/// The keys at one address.
 pub struct KeyCache {
+    policy: KeyPolicy,
     at: KeysAt,
     held: RwLock<Option<CachedKeys>>,
     /// When they were asked for last. Locked while asking, so that many requests ask once.
@@ -36,8 +64,8 @@ struct CachedKeys {
 
 impl KeyCache {
     #[must_use]
-    pub fn new(at: KeysAt) -> Self {
-        Self { at, held: RwLock::default(), asked: Mutex::default() }
+    pub fn new(at: KeysAt, policy: KeyPolicy) -> Self {
+        Self { policy, at, held: RwLock::default(), asked: Mutex::default() }
     }
 
     /// The key that a token names.
@@ -59,7 +87,7 @@ impl KeyCache {
             }
         }
         let failure = self.ask(source, now).err();
-        let usable = self.held().filter(|held| now < held.fresh_until.saturating_add(STALE_MILLIS_MAX));
+        let usable = self.held().filter(|held| now < held.fresh_until.saturating_add(self.policy.stale_max));
         match usable {
             Some(held) => held.keys.find(id, algorithm).cloned().map_err(untrusted),
             None => Err(TokenError::Unavailable(failure.unwrap_or_else(|| "there are no keys".to_owned()))),
@@ -73,16 +101,15 @@ impl KeyCache {
     /// Asks for the keys, unless somebody has just done so.
     fn ask(&self, source: &dyn JwksSource, now: Millis) -> Result<(), String> {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        if asked.is_some_and(|asked| now < asked.saturating_add(ASKING_MILLIS_MIN)) {
+        if asked.is_some_and(|asked| now < asked.saturating_add(self.policy.asking_min)) {
             return Ok(());
         }
         *asked = Some(now);
         let fetched = source.jwks(&self.at)?;
-        let keys = Arc::new(KeySet::parse(&fetched.body)?);
-        let age = fetched
-            .max_age_seconds
-            .map(|seconds| Millis::try_from(seconds).unwrap_or(FRESH_MILLIS_MAX).saturating_mul(1_000));
-        let age = age.unwrap_or(FRESH_MILLIS_DEFAULT).clamp(FRESH_MILLIS_MIN, FRESH_MILLIS_MAX);
+        let keys = Arc::new((self.policy.read)(&fetched.body)?);
+        let KeyPolicy { fresh_default, fresh_min, fresh_max, .. } = self.policy;
+        let millis = |seconds| Millis::try_from(seconds).unwrap_or(fresh_max).saturating_mul(1_000);
+        let age = fetched.max_age_seconds.map_or(fresh_default, millis).clamp(fresh_min, fresh_max);
         let fresh = CachedKeys { keys, fresh_until: now.saturating_add(age) };
         *self.held.write().unwrap_or_else(PoisonError::into_inner) = Some(fresh);
         Ok(())
@@ -91,10 +118,12 @@ impl KeyCache {
 
 #[cfg(test)]
 mod tests {
-    use super::{ASKING_MILLIS_MIN, FRESH_MILLIS_MAX, FRESH_MILLIS_MIN, KeyCache, STALE_MILLIS_MAX};
+    use super::{CLIENT_KEYS, ISSUER_KEYS, KeyCache, KeyPolicy};
     use crate::auth::external::source::{Fetched, IntrospectedAt, JwksSource, KeysAt};
+    use crate::auth::jwk::base64_url;
     use jsonwebtoken::Algorithm;
     use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     /// Answers with the keys of these ids; counts how often it is asked.
     struct Fake(Mutex<(usize, Vec<&'static str>, Option<u64>)>);
@@ -106,7 +135,7 @@ mod tests {
             if state.1.is_empty() {
                 return Err("down".to_owned());
             }
-            let key = |id: &&str| serde_json::json!({"kty": "RSA", "kid": id, "n": "AQAB", "e": "AQAB"});
+            let key = |id: &&str| serde_json::json!({"kty": "RSA", "kid": id, "n": base64_url(&[200; 256]), "e": "AQAB"});
             let keys: Vec<_> = state.1.iter().map(key).collect();
             let body = serde_json::json!({"keys": keys}).to_string().into_bytes();
             Ok(Fetched { body, max_age_seconds: state.2 })
@@ -117,10 +146,31 @@ mod tests {
         }
     }
 
+    /// Answers with another key every time, and counts.
+    #[derive(Default)]
+    struct Turning(AtomicUsize);
+
+    impl JwksSource for Turning {
+        fn jwks(&self, _: &KeysAt) -> Result<Fetched, String> {
+            let number = self.0.fetch_add(1, Ordering::Relaxed);
+            let part = base64_url(&[7; 48]);
+            let key = serde_json::json!({
+                "kty": "EC", "crv": "P-384", "kid": format!("k{number}"), "x": part, "y": part
+            });
+            let body = serde_json::json!({"keys": [key]}).to_string().into_bytes();
+            Ok(Fetched { body, max_age_seconds: Some(3_600) })
+        }
+
+        fn introspect(&self, _: &IntrospectedAt, _: &str) -> Result<Vec<u8>, String> {
+            Err("not asked for".to_owned())
+        }
+    }
+
     #[test]
     fn keys_are_fetched_when_needed_and_not_more_often() {
         let fake = Fake(Mutex::new((0, vec!["a"], Some(10))));
-        let cache = KeyCache::new(KeysAt::File("x".into()));
+        let KeyPolicy { fresh_min, fresh_max, stale_max, asking_min, .. } = ISSUER_KEYS;
+        let cache = KeyCache::new(KeysAt::File("x".into()), ISSUER_KEYS);
         let has = |id, now| cache.key(Some(id), Algorithm::RS256, (&fake, now)).is_ok();
         let asked = || fake.0.lock().unwrap().0;
         assert!(has("a", 0) && has("a", 1));
@@ -131,24 +181,41 @@ mod tests {
         }
         assert_eq!(asked(), 1);
         fake.0.lock().unwrap().1 = vec!["b"];
-        assert!(has("b", ASKING_MILLIS_MIN), "a new key is found");
-        assert!(!has("a", ASKING_MILLIS_MIN), "an old one is gone with it");
+        assert!(has("b", asking_min), "a new key is found");
+        assert!(!has("a", asking_min), "an old one is gone with it");
         assert_eq!(asked(), 2);
         // The age of the answer was below the least: it is kept for the least.
-        let stale = ASKING_MILLIS_MIN + FRESH_MILLIS_MIN;
+        let stale = asking_min + fresh_min;
         assert!(has("b", stale - 1));
         assert_eq!(asked(), 2);
         fake.0.lock().unwrap().1 = vec![];
         assert!(has("b", stale), "what is stale serves while the issuer is down");
-        assert!(!has("b", stale + STALE_MILLIS_MAX), "but not for ever");
+        assert!(!has("b", stale + stale_max), "but not for ever");
         fake.0.lock().unwrap().1 = vec!["c"];
         fake.0.lock().unwrap().2 = Some(u64::MAX);
-        let back = stale + STALE_MILLIS_MAX + ASKING_MILLIS_MIN;
+        let back = stale + stale_max + asking_min;
         assert!(has("c", back));
         let count = asked();
-        assert!(has("c", back + FRESH_MILLIS_MAX - 1));
+        assert!(has("c", back + fresh_max - 1));
         assert_eq!(asked(), count);
-        assert!(has("c", back + FRESH_MILLIS_MAX));
+        assert!(has("c", back + fresh_max));
         assert_eq!(asked(), count + 1, "no answer is kept for longer than the most");
+    }
+
+    #[test]
+    fn keys_of_clients_are_fresh_for_five_minutes() {
+        let source = Turning::default();
+        let cache = KeyCache::new(KeysAt::File("x".into()), CLIENT_KEYS);
+        let check = |key_id: &str, now, expected: bool, fetches: usize| {
+            let found = cache.key(Some(key_id), Algorithm::ES384, (&source, now)).is_ok();
+            assert_eq!((found, source.0.load(Ordering::Relaxed)), (expected, fetches), "{key_id} at {now}");
+        };
+        check("k0", 1_000, true, 1);
+        check("k0", 200_000, true, 1);
+        check("k1", 205_000, true, 2);
+        check("k2", 209_000, false, 2);
+        check("k2", 215_000, true, 3);
+        check("k3", 216_000, false, 3);
+        check("k3", 600_000, true, 4);
     }
 }

@@ -1,4 +1,4 @@
-//! The public keys of an issuer (RFC 7517), and which one a token was signed with.
+//! JSON Web Key sets (RFC 7517) of issuers and clients, and which key of a set verifies a signature.
 use std::str::FromStr as _;
 
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse};
@@ -9,9 +9,13 @@ use super::unverified_jwt::unambiguous;
 
 /// How many keys a set may have.
 const KEYS_MAX: usize = 64;
+/// The shortest RSA modulus that is accepted, in digits of base64url: 2048 bits.
+const MODULUS_DIGITS_MIN: usize = 342;
+/// The algorithms of client assertions (SMART App Launch 2.2, "Client Authentication: Asymmetric").
+pub const CLIENT_ALGORITHMS: [Algorithm; 2] = [Algorithm::RS384, Algorithm::ES384];
 
 /// Keys that can verify.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct KeySet {
     keys: Vec<PublicKey>,
 }
@@ -36,17 +40,42 @@ pub enum KeyError {
 }
 
 impl KeySet {
-    /// Reads a JWK set. Keys that verify nothing here are passed over: of other types, secret, or for encryption.
+    /// Reads a JWK set. Keys that verify nothing here are passed over: of other types, too short, secret, or for encryption.
     ///
     /// # Errors
     /// What is wrong, in words.
     pub fn parse(json: &[u8]) -> Result<Self, String> {
-        let set = unambiguous(json).ok_or("the key set is no JSON object")?;
+        Self::of(&unambiguous(json).ok_or("the key set is no JSON object")?)
+    }
+
+    fn of(set: &Value) -> Result<Self, String> {
         let keys = set.get("keys").and_then(Value::as_array).ok_or("the key set has no keys")?;
         if keys.len() > KEYS_MAX {
             return Err(format!("the key set has more than {KEYS_MAX} keys"));
         }
         Ok(Self { keys: keys.iter().filter_map(PublicKey::of).collect() })
+    }
+
+    /// Reads the JWK set of a client: only keys with an id that are for [`CLIENT_ALGORITHMS`] are taken.
+    ///
+    /// # Errors
+    /// If it is no key set, contains private keys, or has no key that can be used.
+    pub fn of_client(jwks: &Value) -> Result<Self, String> {
+        let keys = jwks.get("keys").and_then(Value::as_array).into_iter().flatten();
+        if keys.into_iter().any(|key| key.get("d").is_some() || key.get("k").is_some()) {
+            return Err("the key set has a private key".to_owned());
+        }
+        let mut set = Self::of(jwks)?;
+        for key in &mut set.keys {
+            key.algorithms.retain(|algorithm| CLIENT_ALGORITHMS.contains(algorithm));
+        }
+        set.keys
+            .retain(|key| key.id.as_deref().is_some_and(|id| !id.is_empty()) && !key.algorithms.is_empty());
+        if set.keys.is_empty() {
+            let usable = "a kid for RS384 (RSA of 2048 bits or more) or ES384 (P-384)";
+            return Err(format!("the key set has no key with {usable}"));
+        }
+        Ok(set)
     }
 
     /// The one key of that id that is for the algorithm. Without an id there has to be just one for the algorithm.
@@ -70,6 +99,9 @@ impl PublicKey {
     fn of(json: &Value) -> Option<Self> {
         let jwk: Jwk = serde_json::from_value(json.clone()).ok()?;
         let by_type: &[Algorithm] = match &jwk.algorithm {
+            AlgorithmParameters::RSA(key) if key.n.trim_end_matches('=').len() < MODULUS_DIGITS_MIN => {
+                return None;
+            }
             AlgorithmParameters::RSA(_) => {
                 &[Algorithm::RS256, Algorithm::RS384, Algorithm::PS256, Algorithm::PS384]
             }
@@ -106,18 +138,21 @@ impl PublicKey {
 #[cfg(test)]
 mod tests {
     use super::{KeyError, KeySet};
+    use crate::auth::jwk::base64_url;
     use jsonwebtoken::Algorithm;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     #[test]
     fn one_key_by_id_and_type() {
-        let rsa = |kid: &str| json!({"kty": "RSA", "kid": kid, "n": "AQAB", "e": "AQAB"});
+        let modulus = base64_url(&[200; 256]);
+        let rsa = |kid: &str| json!({"kty": "RSA", "kid": kid, "n": modulus, "e": "AQAB"});
         let p256 = |kid: &str| json!({"kty": "EC", "crv": "P-256", "kid": kid, "x": "AQAB", "y": "AQAB"});
         let keys = json!({"keys": [
             rsa("r"), p256("e"), rsa("twice"), rsa("twice"), p256("both"), rsa("both"),
             {"kty": "oct", "kid": "secret", "k": "AQAB"},
-            {"kty": "RSA", "kid": "enc", "use": "enc", "n": "AQAB", "e": "AQAB"},
-            {"kty": "RSA", "kid": "ps", "alg": "PS256", "n": "AQAB", "e": "AQAB"},
+            {"kty": "RSA", "kid": "enc", "use": "enc", "n": modulus, "e": "AQAB"},
+            {"kty": "RSA", "kid": "ps", "alg": "PS256", "n": modulus, "e": "AQAB"},
+            {"kty": "RSA", "kid": "short", "n": base64_url(&[200; 128]), "e": "AQAB"},
             {"kty": "new", "kid": "new"},
         ]});
         let set = KeySet::parse(keys.to_string().as_bytes()).unwrap();
@@ -128,10 +163,51 @@ mod tests {
         assert_eq!(find(Some("ps"), Algorithm::RS256), Err(KeyError::Mismatch));
         assert_eq!(find(Some("twice"), Algorithm::RS256), Err(KeyError::Ambiguous));
         assert_eq!(find(None, Algorithm::RS256), Err(KeyError::Ambiguous));
-        for id in ["secret", "enc", "new", "../../r", "r' or '1'='1", ""] {
+        for id in ["secret", "enc", "new", "short", "../../r", "r' or '1'='1", ""] {
             assert_eq!(find(Some(id), Algorithm::RS256), Err(KeyError::Unknown), "{id}");
         }
         assert!(KeySet::parse(b"{}").is_err());
         assert!(KeySet::parse(br#"{"keys":[],"keys":[]}"#).is_err());
+    }
+
+    fn p384(kid: &str) -> Value {
+        let part = base64_url(&[7; 48]);
+        json!({"kty": "EC", "crv": "P-384", "kid": kid, "x": part, "y": part})
+    }
+
+    #[test]
+    fn exactly_one_key_of_a_client_fits() {
+        let rsa = json!({"kty": "RSA", "kid": "a", "n": base64_url(&[200; 256]), "e": "AQAB"});
+        let jwks = json!({"keys": [p384("a"), rsa, p384("b"), p384("b"), {"kty": "OKP", "kid": "c"}]});
+        let keys = KeySet::of_client(&jwks).unwrap();
+        let find = |id, algorithm| keys.find(Some(id), algorithm).map(|_| ());
+        assert_eq!(find("a", Algorithm::ES384), Ok(()));
+        assert_eq!(find("a", Algorithm::RS384), Ok(()));
+        assert_eq!(find("a", Algorithm::RS256), Err(KeyError::Mismatch), "not an algorithm of clients");
+        assert_eq!(find("b", Algorithm::RS384), Err(KeyError::Mismatch));
+        assert_eq!(find("b", Algorithm::ES384), Err(KeyError::Ambiguous), "two have that id");
+        assert_eq!(find("../a", Algorithm::ES384), Err(KeyError::Unknown));
+    }
+
+    #[test]
+    fn client_keys_that_cannot_be_used_are_not_registered() {
+        let with = |change: (&str, Value)| {
+            let mut key = p384("a");
+            key[change.0] = change.1;
+            json!({"keys": [key]})
+        };
+        for jwks in [
+            json!({}),
+            json!({"keys": []}),
+            with(("d", json!("x"))),
+            with(("alg", json!("RS384"))),
+            with(("use", json!("enc"))),
+            with(("crv", json!("P-256"))),
+            with(("kid", json!(""))),
+            json!({"keys": [{"kty": "RSA", "kid": "a", "n": base64_url(&[200; 128]), "e": "AQAB"}]}),
+            json!({"keys": vec![p384("a"); 65]}),
+        ] {
+            assert!(KeySet::of_client(&jwks).is_err(), "{jwks}");
+        }
     }
 }

@@ -11,8 +11,8 @@ mod unverified_jwt;
 
 pub use introspection::Introspection;
 pub use issuer::{ALGORITHMS, ExternalIssuer};
-pub use key_cache::KeyCache;
-pub use key_set::{KeyError, KeySet};
+pub use key_cache::{CLIENT_KEYS, ISSUER_KEYS, KeyCache};
+pub use key_set::{CLIENT_ALGORITHMS, KeyError, KeySet};
 pub use registration::{ClientRegistration, Registrations, UserRegistration};
 pub use source::{Fetched, IntrospectedAt, JwksSource, KeysAt};
 pub use trust::{CertificateRegistration, Trust};

@@ -1,11 +1,12 @@
 //! Assertions with which a client proves who it is (RFC 7523; SMART App Launch 2.2, "Client Authentication:
 //! Asymmetric"). Whatever is wrong with one, the answer is the same.
-use jsonwebtoken::{Algorithm, Validation};
+use jsonwebtoken::Validation;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::model::decode_base64_url;
 
+use super::super::external::CLIENT_ALGORITHMS;
 use super::super::purpose::asserted_purposes;
 use super::super::registry::{Client, ClientAuthentication, Expiring, Kept};
 use super::fields::{OauthCode, OauthError};
@@ -53,7 +54,7 @@ impl AuthorizationContext<'_> {
         // Keys come from the registration; an address in the header is taken only if it is the registered one.
         let has_right_address = header.jku.is_none() || header.jku == client.jwks_uri;
         let is_jwt = header.typ.as_deref().is_none_or(|typ| typ.eq_ignore_ascii_case("jwt"));
-        if !matches!(algorithm, Algorithm::RS384 | Algorithm::ES384) || !has_right_address || !is_jwt {
+        if !CLIENT_ALGORITHMS.contains(&algorithm) || !has_right_address || !is_jwt {
             return None;
         }
         let mut rules = Validation::new(algorithm);
@@ -63,10 +64,8 @@ impl AuthorizationContext<'_> {
         // The time is checked by the clock of the house.
         rules.validate_exp = false;
         let key_id = header.kid?;
-        let claims = self.server.client_keys.with_key(client, (&key_id, algorithm), self.now, |key| {
-            jsonwebtoken::decode::<Claims>(assertion, &key.key, &rules).ok()
-        })?;
-        let claims = claims.claims;
+        let key = self.server.client_keys.key(client, (&key_id, algorithm), self.now)?;
+        let claims = jsonwebtoken::decode::<Claims>(assertion, &key, &rules).ok()?.claims;
         let now = self.seconds();
         let ahead_max = self.server.options.assertion_seconds_max;
         let is_now = claims.exp > now - LEEWAY_SECONDS

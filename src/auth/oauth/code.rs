@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
 
 use crate::model::Millis;
 
 use super::super::jwk::base64_url;
-use super::super::password::is_same;
 use super::super::registry::{Amendment, Client, Expiring, Grant, GrantType, Kept, User};
 use super::fields::{Fields, OauthError};
 use super::seal::{digest_text, secret_text};
@@ -70,7 +70,7 @@ impl AuthorizationContext<'_> {
         let is_right = code.redirect_uri == redirect_uri
             && code.expires > self.now
             && (43..=128).contains(&verifier.len())
-            && is_same(challenge_of(verifier).as_bytes(), code.challenge.as_bytes());
+            && bool::from(challenge_of(verifier).as_bytes().ct_eq(code.challenge.as_bytes()));
         if !is_right || grant.revoked {
             return Err(OauthError::invalid_grant());
         }

@@ -1,39 +1,27 @@
 //! Texts that only this server can make and read: refresh tokens, and how far a user has come at its pages.
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::model::{from_hex, hex};
 
+use super::super::sealer::Sealer;
 use super::fields::OauthError;
 
 /// A sealed text is no longer, in digits.
 const DIGITS_MAX: usize = 64 * 1024;
 
-/// Seals and opens.
-pub(super) struct Sealer {
-    key: [u8; 32],
-}
+/// Seals values as texts and opens them.
+pub(super) struct TextSealer(Sealer);
 
-impl Sealer {
-    pub(super) fn new(key: [u8; 32]) -> Self {
-        Self { key }
-    }
-
-    fn cipher(&self) -> Option<LessSafeKey> {
-        UnboundKey::new(&AES_256_GCM, &self.key).ok().map(LessSafeKey::new)
+impl TextSealer {
+    pub(super) fn new(key: &[u8; 32]) -> Self {
+        Self(Sealer::new(key))
     }
 
     /// The sealed form, in hexadecimal digits. It opens under the same `sort` alone.
     pub(super) fn seal(&self, sort: &str, value: &impl Serialize) -> Result<String, OauthError> {
-        let mut nonce = [0; 12];
-        getrandom::fill(&mut nonce).map_err(|_| OauthError::failed())?;
-        let mut bytes = serde_json::to_vec(value).map_err(|_| OauthError::failed())?;
-        self.cipher()
-            .ok_or_else(OauthError::failed)?
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(sort), &mut bytes)
-            .map_err(|_| OauthError::failed())?;
-        Ok(hex(&[&nonce[..], &bytes].concat()))
+        let bytes = serde_json::to_vec(value).map_err(|_| OauthError::failed())?;
+        self.0.seal(bytes, sort).map(|sealed| hex(&sealed)).ok_or_else(OauthError::failed)
     }
 
     /// What was sealed; `None` for everything else.
@@ -41,11 +29,7 @@ impl Sealer {
         if text.len() > DIGITS_MAX {
             return None;
         }
-        let mut bytes = from_hex(text)?;
-        let (nonce, sealed) = bytes.split_first_chunk_mut::<12>()?;
-        let nonce = Nonce::assume_unique_for_key(*nonce);
-        let plain = self.cipher()?.open_in_place(nonce, Aad::from(sort), sealed).ok()?;
-        serde_json::from_slice(plain).ok()
+        serde_json::from_slice(&self.0.open(from_hex(text)?, sort)?).ok()
     }
 }
 
@@ -64,15 +48,15 @@ pub(super) fn digest_text(secret: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::Sealer;
+    use super::TextSealer;
 
     #[test]
     fn only_what_was_sealed_opens_and_only_as_what_it_is() {
-        let sealer = Sealer::new([1; 32]);
+        let sealer = TextSealer::new(&[1; 32]);
         let sealed = sealer.seal("state", &"text").unwrap();
         assert_eq!(sealer.open::<String>("state", &sealed).as_deref(), Some("text"));
         assert_eq!(sealer.open::<String>("refresh", &sealed), None);
-        assert_eq!(Sealer::new([2; 32]).open::<String>("state", &sealed), None);
+        assert_eq!(TextSealer::new(&[2; 32]).open::<String>("state", &sealed), None);
         let (start, last) = sealed.split_at(sealed.len() - 1);
         let other = if last == "0" { "1" } else { "0" };
         for wrong in ["", "zz", "00", start, &format!("{start}{other}"), &"0".repeat(70_000)] {

@@ -11,7 +11,7 @@ use super::super::registry::Registry;
 use super::client_keys::ClientKeys;
 use super::identity::IdentityKeys;
 use super::login_attempts::LoginAttempts;
-use super::seal::Sealer;
+use super::seal::TextSealer;
 
 /// The limits of the authorization server, each with its default. All are in seconds but the numbers of attempts.
 #[derive(Clone, Debug)]
@@ -60,7 +60,7 @@ pub struct AuthorizationServer {
     pub options: AuthorizationOptions,
     pub identity: IdentityKeys,
     pub(super) client_keys: ClientKeys,
-    pub(super) sealer: Sealer,
+    pub(super) sealer: TextSealer,
     pub(super) passwords: Passwords,
     pub(super) attempts: LoginAttempts,
     /// Failures of clients to show their secrets.
@@ -76,7 +76,7 @@ impl AuthorizationServer {
             options: AuthorizationOptions::default(),
             identity: IdentityKeys::default(),
             client_keys: ClientKeys::default(),
-            sealer: Sealer::new(secret),
+            sealer: TextSealer::new(&secret),
             passwords: Passwords::default(),
             attempts: LoginAttempts::default(),
             client_attempts: LoginAttempts::default(),

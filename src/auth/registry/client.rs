@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::definitions::r4;
 use crate::model::{Millis, ResourceId};
 
+use super::super::external::KeySet;
 use super::super::granted::{SCOPE_BYTES_MAX, is_served};
-use super::super::jwk::read_keys;
 use super::super::role::Role;
 use super::super::scope::{Permission, Scopes};
 
@@ -207,7 +207,7 @@ impl Client {
             }
         }
         if let Some(jwks) = &self.jwks {
-            read_keys(jwks)?;
+            KeySet::of_client(jwks)?;
         }
         match &self.jwks_uri {
             Some(uri) => check_web_address("jwks_uri", uri),

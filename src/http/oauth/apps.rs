@@ -11,7 +11,7 @@ use crate::model::{Millis, Temporal};
 use crate::operations::Engine;
 
 use super::markup::{alert, escape, page};
-use super::sign_in::{failed, self, with_cookie};
+use super::sign_in::{self, failed, with_cookie};
 
 const TITLE: &str = "Which apps have access?";
 const EXPIRED: &str = "This page has expired, or was not made for this browser. Open it again.";

@@ -17,7 +17,7 @@ use super::encounters::{is_of, latest};
 use super::form;
 use super::markup::{STYLE, alert, escape, page, sent_to, told};
 use super::patients::{Listed, PatientMatches, find, seen};
-use super::sign_in::{failed, self, with_cookie};
+use super::sign_in::{self, failed, with_cookie};
 
 const EXPIRED: &str =
     "This page has expired, or was not made for this browser. Go back to the app and begin again.";

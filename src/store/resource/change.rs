@@ -10,10 +10,10 @@ use crate::store::key::{
 use crate::store::kv::{Snapshot, StoreError};
 
 use super::super::batch::{Batch, Expectation, KeyRange, Sequence, Stamp, StampPlace, Stamped, Write};
-use super::current::{Current, self};
+use super::current::{self, Current};
 use super::entries::{encode_entries, entries_of, every, pack_entries, posting_type};
 use super::packing::{Dictionary, Packing};
-use super::record::{Method, self};
+use super::record::{self, Method};
 use super::writer::{TAKEN_OFF, Writer};
 
 /// What is derived from a resource when it is written. Commit, reindex and verification use the same one.

@@ -16,7 +16,7 @@ use super::background::Background;
 use super::commit_record::{Format, Replayed, Seal};
 use super::compaction;
 use super::disk::Disk;
-use super::journal::{Journal, self};
+use super::journal::{self, Journal};
 use super::manifest::Manifest;
 use super::run::{BlockCache, ByBytes, Run};
 use super::state::{Sources, State};

@@ -9,7 +9,7 @@ use crate::store::ticket::Ticket;
 
 use super::super::batch::{Batch, Committed, Sequence, Start, Write};
 use super::Sled;
-use super::journal::{FileHeader, self};
+use super::journal::{self, FileHeader};
 use super::replication_position::{READ_BYTES, ReplicationPosition, corrupt, place_after, read_from};
 
 /// How often a file is looked for again that was packed meanwhile.

@@ -7,7 +7,7 @@ use crate::store::kv::StoreError;
 
 use super::super::batch::Sequence;
 use super::commit_record::{Format, Seal};
-use super::journal::{FileHeader, self};
+use super::journal::{self, FileHeader};
 
 /// A place in the journal: what was handed out last ended there.
 #[derive(Clone)]
