@@ -1,5 +1,5 @@
 //! Accounts of accesses as pages to print: self-contained, without scripts, in black on white.
-use std::fmt::Write as _;
+use maud::{DOCTYPE, PreEscaped, html};
 
 /// A page in the making.
 #[derive(Clone, Debug, Default)]
@@ -22,56 +22,38 @@ text-align:left;vertical-align:top}thead{display:table-header-group}tr{break-ins
 @media print{body{margin:0;max-width:none}@page{margin:2cm}}";
 
 impl Page {
-    /// The page as HTML. Every text is escaped.
+    /// The page as HTML.
     #[must_use]
     pub fn html(&self) -> String {
-        let mut out = String::from("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">");
-        out.push_str("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">");
-        // Writing to a String cannot fail, here and below.
-        let _ = write!(out, "<title>{}</title><style>{STYLE}</style></head><body>", escaped(&self.title));
-        let _ = write!(out, "<h1>{}</h1>", escaped(&self.title));
-        for (what, name) in [("Patient", &self.patient), ("Record kept by", &self.hospital)] {
-            if let Some(name) = name {
-                let _ = write!(out, "<p>{what}: <strong>{}</strong></p>", escaped(name));
+        let named = [("Patient", &self.patient), ("Record kept by", &self.hospital)];
+        let page = html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    title { (self.title) }
+                    style { (PreEscaped(STYLE)) }
+                }
+                body {
+                    h1 { (self.title) }
+                    @for (what, name) in named {
+                        @if let Some(name) = name { p { (what) ": " strong { (name) } } }
+                    }
+                    @for remark in &self.remarks { p { (remark) } }
+                    @if self.rows.is_empty() {
+                        p { (self.nothing) }
+                    } @else {
+                        table {
+                            thead { tr { @for column in &self.columns { th { (column) } } } }
+                            tbody { @for row in &self.rows { tr { @for cell in row { td { (cell) } } } } }
+                        }
+                    }
+                }
             }
-        }
-        for remark in &self.remarks {
-            let _ = write!(out, "<p>{}</p>", escaped(remark));
-        }
-        if self.rows.is_empty() {
-            let _ = write!(out, "<p>{}</p>", escaped(&self.nothing));
-        } else {
-            out.push_str("<table><thead>");
-            row(&mut out, "th", &self.columns);
-            out.push_str("</thead><tbody>");
-            self.rows.iter().for_each(|cells| row(&mut out, "td", cells));
-            out.push_str("</tbody></table>");
-        }
-        out.push_str("</body></html>\n");
-        out
+        };
+        page.into_string()
     }
-}
-
-fn row(out: &mut String, cell: &str, texts: &[String]) {
-    out.push_str("<tr>");
-    for text in texts {
-        let _ = write!(out, "<{cell}>{}</{cell}>", escaped(text));
-    }
-    out.push_str("</tr>");
-}
-
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            other => out.push(other),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

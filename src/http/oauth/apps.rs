@@ -4,13 +4,14 @@ use std::sync::Arc;
 use axum::body::Body as WireBody;
 use axum::extract::State;
 use axum::http::{HeaderMap, Response, StatusCode};
+use maud::{Markup, html};
 
 use crate::audit::{clock_in_words, day_in_words};
-use crate::auth::{AppsSession, AuthorizationContext, Fields, describe};
+use crate::auth::{AppsSession, AuthorizationContext, Fields, GrantedApp, describe};
 use crate::model::{Millis, Temporal};
 use crate::operations::Engine;
 
-use super::markup::{alert, escape, page};
+use super::markup::{alert, page};
 use super::sign_in::{self, failed, with_cookie};
 
 const TITLE: &str = "Which apps have access?";
@@ -87,8 +88,8 @@ fn form_to(
     authorization: &AuthorizationContext<'_>,
     visit: &AppsSession,
     action: &str,
-    inner: &str,
-) -> Option<String> {
+    inner: &Markup,
+) -> Option<Markup> {
     let sealed = authorization.seal_visit(visit).ok()?;
     Some(sign_in::form_to(action, ("visit", &sealed), inner))
 }
@@ -99,66 +100,51 @@ fn sign_in_page(
     status: StatusCode,
     (message, name): (&str, &str),
 ) -> Response<WireBody> {
-    let message = if message.is_empty() { String::new() } else { alert(message) };
-    match form_to(authorization, visit, "apps", &sign_in::fields(name)) {
-        Some(form) => {
-            let intro =
-                "<p>Sign in to see which apps have access in your name, and to take it from them.</p>\n";
-            page(status, TITLE, &format!("{message}{intro}{form}"))
-        }
-        None => failed(),
-    }
+    let Some(form) = form_to(authorization, visit, "apps", &sign_in::fields(name)) else { return failed() };
+    let body = html! {
+        (alert(message))
+        p { "Sign in to see which apps have access in your name, and to take it from them." }
+        (form)
+    };
+    page(status, TITLE, body)
 }
 
 fn list(authorization: &AuthorizationContext<'_>, visit: &AppsSession, message: &str) -> Response<WireBody> {
     let apps = match authorization.apps(visit) {
         Ok(Some(apps)) => apps,
         Ok(None) => {
-            return sign_in_page(
-                authorization,
-                visit,
-                StatusCode::FORBIDDEN,
-                ("Nobody has signed in here.", ""),
-            );
+            let message = ("Nobody has signed in here.", "");
+            return sign_in_page(authorization, visit, StatusCode::FORBIDDEN, message);
         }
         Err(_) => return failed(),
     };
-    let mut body = String::new();
-    if !message.is_empty() {
-        body.push_str(&format!("<p role=\"status\">{}</p>\n", escape(message)));
-    }
-    if apps.is_empty() {
-        body.push_str("<p>No app has access in your name.</p>\n");
-    }
-    for app in apps {
-        body.push_str(&format!("<h2>{}</h2>\n<ul>\n", escape(&app.name)));
-        for scope in &app.scopes {
-            body.push_str(&format!(
-                "<li>{} <small>{}</small></li>\n",
-                escape(&describe(scope)),
-                escape(scope)
-            ));
+    let parts: Option<Vec<Markup>> = apps.iter().map(|app| of_app(authorization, visit, app)).collect();
+    let Some(parts) = parts else { return failed() };
+    let body = html! {
+        @if !message.is_empty() { p role="status" { (message) } }
+        @if parts.is_empty() { p { "No app has access in your name." } }
+        @for part in &parts { (part) }
+    };
+    page(StatusCode::OK, TITLE, body)
+}
+
+/// What an app may do, since when, and the button that takes it away.
+fn of_app(authorization: &AuthorizationContext<'_>, visit: &AppsSession, app: &GrantedApp) -> Option<Markup> {
+    let inner = html! {
+        input type="hidden" name="app" value=(app.id);
+        button type="submit" { "Take the access from " (app.name) }
+    };
+    let form = form_to(authorization, visit, "apps/revoke", &inner)?;
+    Some(html! {
+        h2 { (app.name) }
+        ul { @for scope in &app.scopes { li { (describe(scope)) " " small { (scope) } } } }
+        dl {
+            @if let Some(patient) = &app.patient { dt { "Patient" } dd { "Patient/" (patient) } }
+            dt { "Since" } dd { (moment(app.since)) }
+            dt { "Ends by itself" } dd { (moment(app.until)) }
         }
-        body.push_str("</ul>\n<dl>\n");
-        if let Some(patient) = &app.patient {
-            body.push_str(&format!("<dt>Patient</dt><dd>Patient/{}</dd>\n", escape(patient)));
-        }
-        body.push_str(&format!(
-            "<dt>Since</dt><dd>{}</dd>\n<dt>Ends by itself</dt><dd>{}</dd>\n</dl>\n",
-            moment(app.since),
-            moment(app.until)
-        ));
-        let inner = format!(
-            "<input type=\"hidden\" name=\"app\" value=\"{}\">\n<button type=\"submit\">Take the access from {}</button>\n",
-            escape(&app.id),
-            escape(&app.name)
-        );
-        match form_to(authorization, visit, "apps/revoke", &inner) {
-            Some(form) => body.push_str(&form),
-            None => return failed(),
-        }
-    }
-    page(StatusCode::OK, TITLE, &body)
+        (form)
+    })
 }
 
 /// A time as people read it, in UTC.

@@ -13,5 +13,5 @@ mod registrations;
 mod routes;
 mod sign_in;
 
-pub(super) use markup::{escape, page};
+pub(super) use markup::page;
 pub(super) use routes::routes;

@@ -5,6 +5,7 @@ use axum::body::Body as WireBody;
 use axum::extract::{RawQuery, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
+use maud::{Markup, html};
 
 use crate::auth::{
     AuthorizationContext, AuthorizationRefusal, Dialogue, Fields, NextPrompt, OauthError, describe,
@@ -15,7 +16,7 @@ use crate::operations::{Engine, decode_pairs};
 
 use super::encounters::{is_of, latest};
 use super::form;
-use super::markup::{STYLE, alert, escape, page, sent_to, told};
+use super::markup::{STYLE, alert, page, sent_to, told};
 use super::patients::{Listed, PatientMatches, find, seen};
 use super::sign_in::{self, failed, with_cookie};
 
@@ -91,13 +92,13 @@ fn show(engine: &Arc<Engine>, dialogue: &Dialogue) -> Response<WireBody> {
     }
 }
 
-/// A form that carries the dialogue on. `inner` is HTML.
+/// A form that carries the dialogue on.
 fn form_to(
     authorization: &AuthorizationContext<'_>,
     dialogue: &Dialogue,
     action: &str,
-    inner: &str,
-) -> Result<String, OauthError> {
+    inner: &Markup,
+) -> Result<Markup, OauthError> {
     Ok(sign_in::form_to(action, ("dialogue", &authorization.seal_dialogue(dialogue)?), inner))
 }
 
@@ -105,7 +106,7 @@ fn name_of_client(
     authorization: &AuthorizationContext<'_>,
     dialogue: &Dialogue,
 ) -> Result<String, OauthError> {
-    Ok(escape(&authorization.client_of(dialogue)?.client_name))
+    Ok(authorization.client_of(dialogue)?.client_name)
 }
 
 /// The page to sign in, with a message, and the name that was tried.
@@ -115,14 +116,17 @@ fn login_page(
     status: StatusCode,
     (message, name): (&str, &str),
 ) -> Response<WireBody> {
-    let message = if message.is_empty() { String::new() } else { alert(message) };
     match (
         name_of_client(authorization, dialogue),
         form_to(authorization, dialogue, "login", &sign_in::fields(name)),
     ) {
         (Ok(client), Ok(form)) => {
-            let intro = format!("<p>Sign in to go on to <strong>{client}</strong>.</p>\n");
-            page(status, "Sign in", &format!("{message}{intro}{form}"))
+            let body = html! {
+                (alert(message))
+                p { "Sign in to go on to " strong { (client) } "." }
+                (form)
+            };
+            page(status, "Sign in", body)
         }
         (Err(error), _) | (_, Err(error)) => told(StatusCode::BAD_REQUEST, &error.description),
     }
@@ -161,21 +165,24 @@ fn patient_page(
     dialogue: &Dialogue,
     found: &PatientMatches,
 ) -> Response<WireBody> {
-    let search = "<label>Name or identifier <input type=\"text\" name=\"search\" required autofocus></label>\n\
-         <button type=\"submit\">Search</button>\n";
+    let search = html! {
+        label { "Name or identifier " input type="text" name="search" required autofocus; }
+        button type="submit" { "Search" }
+    };
     let choices = choices("patient", &found.patients);
-    let note = found.note.as_deref().map(alert).unwrap_or_default();
-    let forms = form_to(authorization, dialogue, "patient", search).and_then(|search| {
-        if choices.is_empty() {
+    let forms = form_to(authorization, dialogue, "patient", &search).and_then(|search| {
+        if found.patients.is_empty() {
             return Ok(search);
         }
-        Ok(format!("{search}{}", form_to(authorization, dialogue, "patient", &choices)?))
+        let choices = form_to(authorization, dialogue, "patient", &choices)?;
+        Ok(html! { (search) (choices) })
     });
+    let note = alert(found.note.as_deref().unwrap_or_default());
     choice_page(
         (authorization, dialogue),
         "Choose a patient",
         "whose record",
-        forms.map(|forms| format!("{note}{forms}")),
+        forms.map(|forms| html! { (note) (forms) }),
     )
 }
 
@@ -184,12 +191,12 @@ fn choice_page(
     (authorization, dialogue): (&AuthorizationContext<'_>, &Dialogue),
     title: &str,
     what: &str,
-    forms: Result<String, OauthError>,
+    forms: Result<Markup, OauthError>,
 ) -> Response<WireBody> {
     match (name_of_client(authorization, dialogue), forms) {
         (Ok(client), Ok(forms)) => {
-            let intro = format!("<p>With {what} shall <strong>{client}</strong> work?</p>\n");
-            page(StatusCode::OK, title, &format!("{intro}{forms}"))
+            let intro = html! { p { "With " (what) " shall " strong { (client) } " work?" } };
+            page(StatusCode::OK, title, html! { (intro) (forms) })
         }
         (Err(error), _) | (_, Err(error)) => told(StatusCode::BAD_REQUEST, &error.description),
     }
@@ -218,24 +225,24 @@ pub(super) async fn patient(
 }
 
 /// Buttons to choose one of a list with.
-fn choices(name: &str, listed: &[Listed]) -> String {
-    let mut choices = String::new();
-    for one in listed {
-        choices.push_str(&format!(
-            "<p><button class=\"plain\" type=\"submit\" name=\"{name}\" value=\"{}\">{}</button> <small>{}</small></p>\n",
-            escape(&one.id),
-            escape(&one.name),
-            escape(&one.details)
-        ));
+fn choices(name: &str, listed: &[Listed]) -> Markup {
+    html! {
+        @for one in listed {
+            p {
+                button.plain type="submit" name=(name) value=(one.id) { (one.name) }
+                " " small { (one.details) }
+            }
+        }
     }
-    choices
 }
 
 fn encounter_page(engine: &Arc<Engine>, dialogue: &Dialogue, patient: &str) -> Response<WireBody> {
     let authorization = &engine.authorization();
     let found = authorization.chooser(dialogue).map(|party| latest(engine, &Arc::new(party), patient));
-    let mut inner = choices("encounter", &found.unwrap_or_default());
-    inner.push_str("<button type=\"submit\" name=\"none\" value=\"yes\">Go on without a visit</button>\n");
+    let inner = html! {
+        (choices("encounter", &found.unwrap_or_default()))
+        button type="submit" name="none" value="yes" { "Go on without a visit" }
+    };
     let form = form_to(authorization, dialogue, "encounter", &inner);
     choice_page((authorization, dialogue), "Choose a visit", "which visit", form)
 }
@@ -263,18 +270,41 @@ pub(super) async fn encounter(
 }
 
 /// What a consent is about: who gives it, about which patient, and where the browser goes with it.
-fn circumstances(engine: &Arc<Engine>, dialogue: &Dialogue) -> String {
+fn circumstances(engine: &Arc<Engine>, dialogue: &Dialogue) -> Markup {
     let authorization = engine.authorization();
-    let Some(told) = authorization.circumstances(dialogue) else { return String::new() };
-    let mut rows = format!("<dt>Signed in as</dt><dd>{}</dd>\n", escape(&told.user));
+    let Some(told) = authorization.circumstances(dialogue) else { return Markup::default() };
     let party = authorization.chooser(dialogue).map(Arc::new);
     let id = told.patient.as_deref().and_then(ResourceId::parse);
-    if let Some(patient) = party.zip(id).and_then(|(party, id)| seen(engine, &party, &id)) {
-        let (name, details) = (escape(&patient.name), escape(&patient.details));
-        rows.push_str(&format!("<dt>Patient</dt><dd>{name} <small>{details}</small></dd>\n"));
+    let patient = party.zip(id).and_then(|(party, id)| seen(engine, &party, &id));
+    html! {
+        dl {
+            dt { "Signed in as" } dd { (told.user) }
+            @if let Some(patient) = patient {
+                dt { "Patient" } dd { (patient.name) " " small { (patient.details) } }
+            }
+            dt { "The app is at" } dd { (told.client_origin) }
+        }
     }
-    rows.push_str(&format!("<dt>The app is at</dt><dd>{}</dd>\n", escape(&told.client_origin)));
-    format!("<dl>\n{rows}</dl>\n")
+}
+
+/// A scope to tick, and the parts of it that may be ticked instead.
+fn choice_of_scope(scope: &str) -> Markup {
+    let parts = described_parts(scope);
+    html! {
+        label {
+            input type="checkbox" name="scope" value=(scope) checked;
+            " " span { (describe(scope)) " " small { (scope) } }
+        }
+        @if !parts.is_empty() {
+            details {
+                summary { "Only a part of it" }
+                p { small { "What is ticked here is given where the line above is not ticked." } }
+                @for (part, words) in &parts {
+                    label { input type="checkbox" name="scope" value=(part); " " span { (words) } }
+                }
+            }
+        }
+    }
 }
 
 fn consent_page(
@@ -284,45 +314,30 @@ fn consent_page(
     purposes: &[String],
 ) -> Response<WireBody> {
     let authorization = &engine.authorization();
-    let mut inner = String::from("<fieldset><legend>It may</legend>\n");
-    for scope in scopes {
-        inner.push_str(&format!(
-            "<label><input type=\"checkbox\" name=\"scope\" value=\"{0}\" checked> <span>{1} <small>{0}</small></span></label>\n",
-            escape(scope),
-            escape(&describe(scope))
-        ));
-        let parts = described_parts(scope);
-        if parts.is_empty() {
-            continue;
+    let inner = html! {
+        fieldset {
+            legend { "It may" }
+            @for scope in scopes { (choice_of_scope(scope)) }
         }
-        inner.push_str("<details><summary>Only a part of it</summary>\n<p><small>What is ticked here is given where the line above is not ticked.</small></p>\n");
-        for (part, words) in parts {
-            inner.push_str(&format!(
-                "<label><input type=\"checkbox\" name=\"scope\" value=\"{}\"> <span>{}</span></label>\n",
-                escape(&part),
-                escape(&words)
-            ));
+        @if purposes.len() > 1 {
+            label { "For the purpose "
+                select name="purpose" {
+                    @for purpose in purposes { option value=(purpose) { (describe_purpose(purpose)) } }
+                }
+            }
         }
-        inner.push_str("</details>\n");
-    }
-    inner.push_str("</fieldset>\n");
-    if purposes.len() > 1 {
-        inner.push_str("<label>For the purpose <select name=\"purpose\">");
-        for purpose in purposes {
-            let (code, words) = (escape(purpose), escape(&describe_purpose(purpose)));
-            inner.push_str(&format!("<option value=\"{code}\">{words}</option>"));
-        }
-        inner.push_str("</select></label>\n");
-    }
-    inner.push_str(
-        "<button type=\"submit\" name=\"decision\" value=\"allow\">Allow what is ticked</button>\n\
-         <button class=\"plain\" type=\"submit\" name=\"decision\" value=\"refuse\">Refuse</button>\n",
-    );
+        button type="submit" name="decision" value="allow" { "Allow what is ticked" }
+        " "
+        button.plain type="submit" name="decision" value="refuse" { "Refuse" }
+    };
     match (name_of_client(authorization, dialogue), form_to(authorization, dialogue, "consent", &inner)) {
         (Ok(client), Ok(form)) => {
-            let intro = format!("<p><strong>{client}</strong> asks for access in your name.</p>\n");
-            let circumstances = circumstances(engine, dialogue);
-            page(StatusCode::OK, "Allow access?", &format!("{intro}{circumstances}{form}"))
+            let body = html! {
+                p { strong { (client) } " asks for access in your name." }
+                (circumstances(engine, dialogue))
+                (form)
+            };
+            page(StatusCode::OK, "Allow access?", body)
         }
         (Err(error), _) | (_, Err(error)) => told(StatusCode::BAD_REQUEST, &error.description),
     }

@@ -6,25 +6,27 @@ use axum::body::Body as WireBody;
 use axum::http::header::{RETRY_AFTER, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 
+use maud::{Markup, html};
+
 use crate::auth::{AuthorizationContext, Fields, LoginError};
 use crate::operations::{Engine, Refused};
 
 use super::super::unknown::RefusalRecord;
 use super::endpoints::RETRY_SECONDS;
 use super::form;
-use super::markup::{escape, told};
+use super::markup::told;
 
-/// The fields for name and password, and the button, as HTML; the name that was tried stands there again.
-pub(super) fn fields(name: &str) -> String {
-    let focus = if name.is_empty() { ("autofocus", "") } else { ("", "autofocus") };
-    format!(
-        "<label>User name <input type=\"text\" name=\"name\" value=\"{}\" autocomplete=\"username\" required {}></label>\n\
-         <label>Password <input type=\"password\" name=\"password\" autocomplete=\"current-password\" required {}></label>\n\
-         <button type=\"submit\">Sign in</button>\n",
-        escape(name),
-        focus.0,
-        focus.1
-    )
+/// The fields for name and password, and the button; the name that was tried stands there again.
+pub(super) fn fields(name: &str) -> Markup {
+    html! {
+        label { "User name "
+            input type="text" name="name" value=(name) autocomplete="username" required autofocus[name.is_empty()];
+        }
+        label { "Password "
+            input type="password" name="password" autocomplete="current-password" required autofocus[!name.is_empty()];
+        }
+        button type="submit" { "Sign in" }
+    }
 }
 
 /// Answers a sign-in that failed by the page to try again, which is made of a status and a message; it is counted as refused.
@@ -75,11 +77,14 @@ pub(super) async fn go_on<T: 'static>(
     .await
 }
 
-/// A form that carries something sealed on in a field. `inner` is HTML.
-pub(super) fn form_to(action: &str, (field, sealed): (&str, &str), inner: &str) -> String {
-    format!(
-        "<form method=\"post\" action=\"/auth/{action}\"><input type=\"hidden\" name=\"{field}\" value=\"{sealed}\">\n{inner}</form>\n"
-    )
+/// A form that carries something sealed on in a field.
+pub(super) fn form_to(action: &str, (field, sealed): (&str, &str), inner: &Markup) -> Markup {
+    html! {
+        form method="post" action={ "/auth/" (action) } {
+            input type="hidden" name=(field) value=(sealed);
+            (inner)
+        }
+    }
 }
 
 /// Answers with the cookie by which the browser's forms are known, the one that it has or a fresh one.
