@@ -26,7 +26,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     pack_scenarios(Path::new(&out))
 }
 
-/// The day of the build, or the one that a reproducible build is to have (https://reproducible-builds.org/specs/source-date-epoch/).
+/// The date of the build, or of SOURCE_DATE_EPOCH for a reproducible build
+/// (https://reproducible-builds.org/specs/source-date-epoch/).
 fn build_date() -> Result<String, Box<dyn std::error::Error>> {
     let seconds: i64 = match std::env::var("SOURCE_DATE_EPOCH") {
         Ok(given) => given.parse()?,
@@ -43,8 +44,9 @@ fn build_date() -> Result<String, Box<dyn std::error::Error>> {
     Ok(format!("{:04}-{month:02}-{day:02}", year + era * 400 + i64::from(month <= 2)))
 }
 
-/// An element that may name a Patient, directly or by way of another resource, and of which `profiles/data-subjects.ndjson` does
-/// not say whether that Patient is a data subject, fails the build: left out, what it is in would be nobody's data.
+/// Fails the build if an element may refer to a Patient, directly or through another resource, but has no row in
+/// `profiles/data-subjects.ndjson` that says whether that Patient is a data subject. Without a row, resources with that element
+/// would have no data subject.
 fn every_candidate_has_a_row() -> Result<(), Box<dyn std::error::Error>> {
     const TARGETS: [&str; 6] = ["Patient", "RelatedPerson", "Group", "Appointment", "Person", "Resource"];
     let rows = |name: &str| -> Result<Vec<serde_json::Value>, Box<dyn std::error::Error>> {
@@ -78,7 +80,7 @@ fn every_candidate_has_a_row() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// All scenario files as one JSON array, in the order of their paths.
+/// Packs all scenario files into one JSON array, sorted by path.
 fn pack_scenarios(out: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let mut files = Vec::new();
     for chapter in std::fs::read_dir("conformance")? {

@@ -1,6 +1,7 @@
-//! What it costs to find AuditEvents: `cargo bench --bench accesses -- 10000000 [DIRECTORY [QUERY...]]` writes so many access records below HTTP
-//! (a million by default; none where the directory has some), makes their index and asks for pages and counts. 40,000 patients, 2,000
-//! users of whom few do most, 60 days; a record in ten is a search, one in twenty a write, one in fifty was refused.
+//! The cost of searching AuditEvents: `cargo bench --bench accesses -- 10000000 [DIRECTORY [QUERY...]]` writes so many access
+//! records directly to the store (a million by default; none if the directory already has some), builds their index and measures
+//! pages and counts. 40,000 patients, 2,000 users of whom few make most accesses, 60 days; one record in ten is a search, one in
+//! twenty a write, one in fifty a refusal.
 #![allow(
     clippy::unwrap_used,
     clippy::as_conversions,
@@ -37,7 +38,7 @@ fn below(state: &mut u64, end: u64) -> u64 {
 }
 
 fn access(number: u64, count: u64, state: &mut u64) -> Access {
-    // Half of all accesses are by forty users.
+    // Forty users make half of all accesses.
     let user = if below(state, 2) == 0 { below(state, 40) } else { below(state, USERS) };
     let is_insurer = user % 50 == 7;
     let party = Party {
@@ -118,7 +119,7 @@ fn main() {
                 batch.writes.extend(writes(&access(number, count, &mut state), within as u32));
                 number += 1;
             }
-            // Faster than the store takes it: it says so, and is asked again.
+            // The store refuses writes that come too fast; they are repeated.
             while house.kv().commit(batch.clone()).wait() == Err(CommitError::Busy) {
                 std::thread::sleep(Duration::from_millis(200));
             }
@@ -131,7 +132,7 @@ fn main() {
         match engine.index_accesses() {
             Ok(true) => {}
             Ok(false) => break,
-            // The store is busy: as a server does, it is tried again.
+            // The store is busy; indexing is repeated, as a server does.
             Err(_) => std::thread::sleep(Duration::from_millis(200)),
         }
     }
@@ -155,7 +156,7 @@ fn main() {
         let mut times = Vec::new();
         let mut answer = (0, 0);
         for _ in 0..15 {
-            // As a server does it in the background: the searches are on record too.
+            // The searches are recorded too; they are indexed here as a server does in the background.
             while engine.index_accesses().unwrap() {}
             let started = Instant::now();
             answer = ask(&engine, &officer, query);

@@ -1,5 +1,5 @@
-//! What consent costs: `cargo bench --bench consent`. A million rows of 20,000 patients, 40 % of them with a Consent, are kept
-//! or dropped by their facts for the own staff, for an insurer whom some of the Consents name, and for one that none names.
+//! The cost of consent: `cargo bench --bench consent`. A million resources of 20,000 patients, 40 % of them with a Consent, are
+//! kept or dropped by their facts for the own staff, for an insurer that some Consents name, and for one that none names.
 #![allow(
     clippy::unwrap_used,
     clippy::as_conversions,
@@ -22,12 +22,12 @@ use serde_json::{Value, json};
 
 const PATIENTS: usize = 20_000;
 const ROWS: usize = 1_000_000;
-/// Resources that are decided on by their text.
+/// How many resources are decided from their text.
 const SHOWN: usize = 20_000;
-/// Patients of one transaction.
+/// How many patients one transaction writes.
 const TOGETHER: usize = 500;
 
-/// Two of five patients have a Consent: a quarter of those for one insurer, some bounded by a date or a label.
+/// Two of five patients have a Consent: a quarter of those for one insurer, some limited by a date or a label.
 fn consent(number: usize) -> Option<Value> {
     if number % 5 > 1 {
         return None;
@@ -69,7 +69,7 @@ fn fill(house: &House) {
             let patient = json!({"resourceType": "Patient", "id": format!("p{number}")});
             [Some(patient), consent(number)].into_iter().flatten()
         });
-        // A Consent is of a patient who is there: patients come first.
+        // Patients are written first, because a Consent's patient must exist.
         let (patients, consents): (Vec<Value>, Vec<Value>) =
             resources.partition(|resource| resource["resourceType"] == "Patient");
         for group in [patients, consents] {
@@ -156,10 +156,10 @@ fn main() {
             let kept = rows.iter().filter(|facts| lens.keep(observation, facts) == Keep::Keep).count();
             (kept, ROWS as f64 / begun.elapsed().as_secs_f64())
         };
-        // The first pass compiles the Consents; later requests find them compiled.
+        // The first pass compiles the Consents; later requests use the compiled ones.
         let (kept, first) = pass();
         let (_, again) = pass();
-        // What showing one resource costs: its facts read from its text, and the decision.
+        // The cost of showing one resource: reading its facts from its text, and the decision.
         let lens = Lens::new(&*snapshot, party.clone(), (settings.clone(), &programs), now()).unwrap();
         let begun = Instant::now();
         let trees: Vec<_> =

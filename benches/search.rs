@@ -1,8 +1,8 @@
-//! What searches cost: `cargo bench --bench search -- DIRECTORY...`, data directories of one kind and growing size, such as
-//! `chartward generate` and `chartward import` make. Values are sampled from the data; every shape is asked with each value
-//! once cold and then warm; printed are medians in microseconds, how the largest compares with the smallest, the most
-//! memory that a request took at once, and with `--load` the median in the largest while resources are written to it.
-//! `--only=NAME` asks one shape. With `--insurer` the own staff and an insurer whom some of the Consents name ask the same of the last of them.
+//! The cost of searches: `cargo bench --bench search -- DIRECTORY...` with data directories of one kind and growing size, as
+//! `chartward generate` and `chartward import` make them. Values are sampled from the data; every shape is run with each value
+//! first cold, then warm. Prints medians in microseconds, the ratio of the largest to the smallest directory, the peak memory of
+//! a request, and with `--load` the median in the largest while resources are written to it. `--only=NAME` runs one shape. With
+//! `--insurer` the own staff and an insurer that some Consents name run the same searches on the last directory.
 #![allow(
     clippy::unwrap_used,
     clippy::as_conversions,
@@ -29,14 +29,14 @@ use serde_json::{Value, json};
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
 
-/// Resources of a transaction of the load.
+/// Resources per transaction of the load.
 const LOAD_LEN: usize = 50;
 
-/// Values asked for, for each shape.
+/// Values per shape.
 const SAMPLES: usize = 40;
 
-/// Name, the type whose resources give values, and the query; `{pointer}` stands for a value at a JSON pointer, cut to
-/// so many letters after `#`, and after `+` or `-` moved by so many per cent.
+/// Name, the type whose resources supply values, and the query; `{pointer}` stands for a value at a JSON pointer, cut to so many
+/// letters after `#`.
 const SHAPES: [(&str, &str, &str); 37] = [
     ("Patient family", "Patient", "Patient?family={/name/0/family}"),
     ("Patient given", "Patient", "Patient?given={/name/0/given/0}"),
@@ -97,7 +97,7 @@ const SHAPES: [(&str, &str, &str); 37] = [
     ("code:text", "Condition", "Condition?code:text={/code/coding/0/display#8}"),
 ];
 
-/// What an insurer asks; values are of the Consents that let it see something.
+/// The searches of an insurer; values come from the Consents that permit it to see something.
 const INSURERS: [(&str, &str); 10] = [
     ("Claim count", "Claim?use=claim&_summary=count"),
     ("Patient _id", "Patient?_id={/patient/reference}"),
@@ -144,7 +144,7 @@ impl Store {
         Self { engine, party: Arc::new(Party::open(&config.organization)), resources, house }
     }
 
-    /// Resources of a type from all over the store.
+    /// Resources of a type, sampled evenly across the store.
     fn samples(&self, type_name: &str) -> Vec<Value> {
         let snapshot = self.house.kv().snapshot(At::Latest).unwrap();
         let repository = Repository::new(&*snapshot);
@@ -158,7 +158,7 @@ impl Store {
         rows.iter().step_by(step).take(wanted).map(read).collect()
     }
 
-    /// Microseconds of this thread's processor time, and the number of entries.
+    /// Runs a query: microseconds of this thread's processor time, and the number of entries.
     fn ask(&self, url: &str) -> (f64, usize) {
         if let Some(url) = url.strip_prefix("unmasked ") {
             return self.count_unmasked(url);
@@ -187,7 +187,7 @@ impl Store {
         })
     }
 
-    /// The most memory that the request takes at once, in bytes.
+    /// The peak memory of a request, in bytes.
     fn peak(&self, url: &str) -> usize {
         MEMORY.reset_peak_usage();
         let before = MEMORY.current_usage();
@@ -195,11 +195,11 @@ impl Store {
         MEMORY.peak_usage().saturating_sub(before)
     }
 
-    /// Writes copies of resources, transaction by transaction, until it is told to stop.
+    /// Writes copies of resources in transactions until told to stop.
     fn load(&self, resources: &[Value], ends: &AtomicBool, written: &AtomicUsize) {
         let entry = |resource: &Value| {
             let mut resource = resource.clone();
-            // As it is stored it has an empty meta.
+            // Stored resources have an empty meta.
             resource.as_object_mut().unwrap().shift_remove("meta");
             let url = resource["resourceType"].as_str().unwrap();
             json!({"resource": resource, "request": {"method": "POST", "url": url}})
@@ -217,7 +217,7 @@ impl Store {
         }
     }
 
-    /// A count of everything, whoever may see it.
+    /// Counts matches without regard to who may see them.
     fn count_unmasked(&self, url: &str) -> (f64, usize) {
         let (name, query) = url.split_once('?').unwrap();
         let def = r4().resource(name).unwrap();
@@ -234,7 +234,7 @@ impl Store {
     }
 }
 
-/// The query with its places filled from a resource; `None` if the resource has no such value.
+/// The query with its placeholders filled from a resource; `None` if the resource lacks such a value.
 fn filled(query: &str, resource: &Value) -> Option<String> {
     let mut out = String::new();
     let mut rest = query;
@@ -258,7 +258,7 @@ fn median(mut times: Vec<f64>) -> f64 {
     times[times.len() / 2]
 }
 
-/// Of every shape with values in the largest store: its place in the table, what is asked, and its median there.
+/// For every shape with values in the largest store: its name, its queries, and its median there.
 type Asked = Vec<(&'static str, Vec<String>, f64)>;
 
 fn main() {
@@ -324,7 +324,7 @@ fn main() {
     }
 }
 
-/// The same searches by the own staff and by an insurer, who sees what Consents of some patients let it see.
+/// The same searches by the own staff and by an insurer, which sees what some patients' Consents permit.
 fn of_an_insurer(mut store: Store) {
     let names_it = |consent: &&Value| {
         let provision = &consent["provision"];
@@ -359,7 +359,7 @@ fn of_an_insurer(mut store: Store) {
     }
 }
 
-/// The same values again while another thread writes.
+/// The same queries again while another thread writes.
 fn under_load(store: &Store, resources: &[Value], asked: &Asked) {
     let (ends, written) = (AtomicBool::new(false), AtomicUsize::new(0));
     std::thread::scope(|scope| {

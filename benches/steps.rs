@@ -1,4 +1,4 @@
-//! What the steps of a request take: `cargo bench --bench steps`. serde_json reads the same bytes for comparison.
+//! The time of the steps of a request: `cargo bench --bench steps`. serde_json parses the same bytes for comparison.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 use std::sync::{Arc, LazyLock};
 
@@ -16,7 +16,7 @@ use chartward::validate::{Incoming, Rules, Valid};
 use divan::{Bencher, black_box, counter::BytesCount};
 use serde_json::json;
 
-/// A Patient and an Observation as they come from an EHR.
+/// A Patient and an Observation as an EHR sends them.
 const RESOURCES: [&str; 2] = [
     r#"{"resourceType":"Patient","identifier":[{"use":"usual","type":{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/v2-0203","code":"MR"}]},"system":"urn:example:mrn","value":"100001"}],"active":true,"name":[{"use":"official","family":"Müller","given":["Anna","Maria"]}],"telecom":[{"system":"phone","value":"+1 555 0000001","use":"home"}],"gender":"female","birthDate":"1970-02-01","address":[{"use":"home","line":["1 Main Street"],"city":"Ashford","postalCode":"01101","country":"US"}]}"#,
     r#"{"resourceType":"Observation","status":"final","category":[{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/observation-category","code":"vital-signs"}]}],"code":{"coding":[{"system":"http://loinc.org","code":"8867-4","display":"Heart rate"}],"text":"Heart rate"},"subject":{"reference":"Patient/p1"},"encounter":{"reference":"Encounter/e1"},"effectiveDateTime":"2026-01-02T10:00:00Z","issued":"2026-01-02T11:00:00Z","performer":[{"reference":"Practitioner/d1"}],"valueQuantity":{"value":72.0,"unit":"/min","system":"http://unitsofmeasure.org","code":"/min"}}"#,
@@ -30,12 +30,12 @@ fn name_of(text: &str) -> &str {
     if text.contains("Observation") { "Observation" } else { "Patient" }
 }
 
-/// Times an act on each of the resources.
+/// Measures a function on each of the resources.
 fn each(bencher: Bencher, text: &'static str, act: impl Fn(&'static str) + Sync) {
     bencher.counter(BytesCount::of_str(text)).bench(|| act(black_box(text)));
 }
 
-/// The same on resources that are read already.
+/// Measures a function on resources that are already parsed.
 fn each_tree(bencher: Bencher, text: &'static str, act: impl Fn(&Tree) + Sync) {
     let tree = tree(text);
     bencher.counter(BytesCount::of_str(text)).bench_local(|| act(black_box(&tree)));
@@ -104,7 +104,7 @@ fn encode_xml(bencher: Bencher, resource: Resource) {
     each_tree(bencher, resource.0, |tree| drop(black_box(to_xml(tree.root()).unwrap())));
 }
 
-/// A resource by its type in what is printed.
+/// A resource that is printed as its type.
 #[derive(Clone, Copy)]
 struct Resource(&'static str);
 
@@ -116,7 +116,7 @@ impl std::fmt::Display for Resource {
 
 static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
 
-/// A house with the observations of some patients.
+/// A `House` with the observations of some patients.
 static HOUSE: LazyLock<House> = LazyLock::new(|| {
     let config = Config { data: FOLDER.path().join("data"), ..Config::default() };
     let house = House::open(&config).unwrap();
@@ -168,7 +168,7 @@ fn read_query(bencher: Bencher, text: &str) {
     bencher.bench(|| query(def, black_box(text)));
 }
 
-/// The plan of a search, and with a chain what the plan looks up.
+/// Makes the plan of a search, including the plan's look-ups for a chain.
 #[divan::bench(args = QUERIES)]
 fn plan(bencher: Bencher, text: &str) {
     let def = r4().find("Observation").unwrap();
@@ -183,7 +183,8 @@ fn plan(bencher: Bencher, text: &str) {
     });
 }
 
-/// Whether a party may see a resource, its facts read from its text: an insurer that no Consent names, and the own staff.
+/// Decides whether a party may see a resource, with facts read from its text: an insurer that no Consent names, and the own
+/// staff.
 #[divan::bench(args = ["own staff", "insurer"])]
 fn decide(bencher: Bencher, who: &str) {
     let (role, organization, purpose) = match who {

@@ -1,6 +1,6 @@
-//! How many resources a second the sled store takes, and what memory and disk they cost: `cargo bench --bench store`,
-//! with the number of resources as an argument (`-- 1000000`). Bodies of 600 bytes that do not compress well, 20 index
-//! entries each, 500 resources to a commit, every commit synced.
+//! The write throughput of the sled store, and its memory and disk use: `cargo bench --bench store`, with the number of
+//! resources as an argument (`-- 1000000`). Bodies of 600 bytes that do not compress well, 20 index entries each, 500 resources
+//! per commit, every commit synced.
 #![allow(clippy::unwrap_used, clippy::as_conversions, clippy::print_stdout, clippy::cast_precision_loss)]
 use std::sync::Arc;
 use std::time::Instant;
@@ -29,7 +29,7 @@ fn resource(number: u64, state: &mut u64, batch: &mut Batch) {
     let stamps = vec![stamp(row_at, row), stamp(sequence_at, Stamped::Sequence)];
     batch.writes.push(Write { key: key.into_bytes(), value: Some(body), stamps });
     for param in 0..ENTRIES {
-        // Some values are of few resources, some of many.
+        // Some values occur in few resources, some in many.
         let value = if param < 10 { number.to_string() } else { (random(state) % 1_000).to_string() };
         let (key, row_at) = Key::new(Space::Posting).short(7).word(param).text(value.as_bytes()).stamped();
         batch.writes.push(Write {

@@ -1,7 +1,7 @@
-//! Whether the time of an answer tells what is hidden from what is not there: `cargo bench --bench timing -- [PAIRS] [RUNS]`. The same
-//! requests, once for something hidden and once for something absent, in alternating pairs over one connection; printed are the medians
-//! in microseconds and two z, without the grid of answers and with it: the difference of the means over its standard error, and that of
-//! the ranks (Mann and Whitney), which outliers do not blur.
+//! Whether response times reveal if a resource is hidden or absent: `cargo bench --bench timing -- [PAIRS] [RUNS]`. Sends the
+//! same requests for a hidden and an absent resource in alternating pairs over one connection, and prints the medians in
+//! microseconds and two z values, without and with the time grid of answers: the difference of the means over its standard
+//! error, and that of the ranks (Mann and Whitney), which is robust against outliers.
 #![allow(
     clippy::unwrap_used,
     clippy::as_conversions,
@@ -47,7 +47,7 @@ impl Site {
         self.house.issuer(base).unwrap().sign(&token).unwrap()
     }
 
-    /// Sends a request; gives the status and how long it took, in microseconds.
+    /// Sends a request; gives the status and the time in microseconds.
     fn send(&self, token: &str, method: &str, path: &str, body: Option<&Value>) -> (u16, f64) {
         let url = format!("{}/{path}", self.running.base_url);
         let request = ureq::http::Request::builder()
@@ -63,7 +63,7 @@ impl Site {
     }
 }
 
-/// A request about something: who asks, the method, the path and body by the number of the pair and whether it is hidden.
+/// A kind of request: the token, the method, and the path and body by the pair's number and whether the resource is hidden.
 struct Shape<'s> {
     name: &'s str,
     token: &'s str,
@@ -76,7 +76,7 @@ fn nothing(_: usize, _: bool) -> Option<Value> {
     None
 }
 
-/// An id or number: hidden ones are of stored Patients.
+/// An id or identifier; the hidden ones belong to stored Patients.
 fn id(number: usize, hidden: bool) -> String {
     format!("{}{number:06}", if hidden { "h" } else { "a" })
 }
@@ -92,7 +92,7 @@ fn mean_and_variance(times: &[f64]) -> (f64, f64) {
     (mean, times.iter().map(|time| (time - mean).powi(2)).sum::<f64>() / (count - 1.0))
 }
 
-/// z of the sum of the ranks of one sample among both.
+/// The z value of one sample's rank sum among both samples.
 fn rank_z(one: &[f64], other: &[f64]) -> f64 {
     let mut all: Vec<(f64, bool)> = one.iter().map(|time| (*time, true)).collect();
     all.extend(other.iter().map(|time| (*time, false)));
@@ -225,7 +225,7 @@ fn main() {
     }
 }
 
-/// What hides a file from the doctor.
+/// A Consent that hides a file from the doctor.
 fn denial(id: &str) -> Value {
     let code = |system: &str, code: &str| json!([{"coding": [{"system": system, "code": code}]}]);
     json!({"resourceType": "Consent", "id": id, "status": "active",

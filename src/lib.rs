@@ -1,5 +1,5 @@
-//! Chartward: an HL7 FHIR R4 server that keeps patients' health records and hands each of them to whoever is
-//! entitled to it, and to nobody else. The folders are floors; ARCHITECTURE.md says which may use which.
+//! Chartward: an HL7 FHIR R4 server that keeps patients' health records and discloses each of them only to whoever is entitled
+//! to it. The folders are layers; ARCHITECTURE.md says which may use which.
 
 pub mod audit;
 pub mod auth;

@@ -1,9 +1,9 @@
-//! The `chartward` command: hands its arguments to the library and exits with what came of it.
+//! The `chartward` command: passes its arguments to the library and exits with the code that the library returns.
 use std::process::ExitCode;
 
 use mimalloc::MiMalloc;
 
-// A server's threads make and drop many small texts; the system's allocator takes a fifth of a request for that.
+// Server threads allocate and free many small strings; the system's allocator takes a fifth of the time of a request for that.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

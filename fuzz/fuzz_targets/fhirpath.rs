@@ -1,4 +1,4 @@
-//! An expression compiled and evaluated on a resource, within the limit of steps.
+//! Compiles an expression and evaluates it on a resource, within the step limit.
 #![no_main]
 use chartward::fhirpath::{Element, Environment, Expression};
 use chartward::model::{Temporal, parse};

@@ -1,4 +1,4 @@
-//! What a standby is handed out, and a file of a journal that is looked at: whatever is in it, nothing breaks.
+//! Bytes that a standby receives, and a journal file that is read: no content causes a panic.
 #![no_main]
 use std::sync::{Arc, OnceLock};
 

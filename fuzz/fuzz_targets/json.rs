@@ -1,4 +1,4 @@
-//! JSON into a tree and back: what is read is written so that it is read as the same, also in XML where it is a resource.
+//! JSON into a tree and back: what was parsed is written so that it parses again, also through XML if it is a resource.
 #![no_main]
 use chartward::model::{from_xml, minify, normalize, parse, prettify, to_xml};
 use chartward::validate::{Incoming, Rules, Valid};

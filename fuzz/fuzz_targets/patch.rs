@@ -1,4 +1,4 @@
-//! JSON Patch and FHIRPath Patch on a resource: what comes of it is JSON.
+//! JSON Patch and FHIRPath Patch on a resource: the result is valid JSON.
 #![no_main]
 use chartward::fhirpath::apply_patch;
 use chartward::model::{Temporal, apply_json_patch, parse};

@@ -1,8 +1,8 @@
-//! A query of a type, as the part of an address after the question mark.
+//! Parses the query string of a search on a type.
 #![no_main]
 use chartward::definitions::r4;
 use chartward::model::decode_pairs;
-use chartward::search::{Asking, Reading, parse_query, search_params};
+use chartward::search::{ValueContext, Reading, parse_query, search_params};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -10,7 +10,7 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(text) = std::str::from_utf8(rest) else { return };
     let names = ["Patient", "Observation", "Condition", "Encounter", "MedicationRequest", "Location", "ValueSet"];
     let def = r4().resource(names[usize::from(*first) % names.len()]).expect("a type of R4");
-    let asking = Asking { now: 1_780_000_000_000, base_url: "http://127.0.0.1/fhir" };
+    let asking = ValueContext { now: 1_780_000_000_000, base_url: "http://127.0.0.1/fhir" };
     for lenient in [false, true] {
         let reading = Reading { params: search_params(), asking, lenient };
         let _ = parse_query(&reading, def, &decode_pairs(text));

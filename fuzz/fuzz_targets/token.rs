@@ -1,4 +1,4 @@
-//! A bearer token: whatever it is, it is trusted only if the issuer has signed it.
+//! Verifies a bearer token: no bytes are trusted unless the issuer signed them.
 #![no_main]
 use std::sync::OnceLock;
 
@@ -15,7 +15,7 @@ fn issuer() -> &'static Issuer {
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    // Its key is made anew for every run, so nothing that is found can be of it.
+    // The key is new for every run, so no fuzzed token can be signed with it.
     assert!(issuer().verify(text, 1_780_000_000_000).is_err());
     let _ = Scopes::parse(text);
 });

@@ -1,4 +1,4 @@
-//! XML into a tree: what is read is written as JSON that is read.
+//! XML into a tree: what was read is written as JSON that parses.
 #![no_main]
 use chartward::model::{from_xml, minify, parse, to_xml};
 use libfuzzer_sys::fuzz_target;

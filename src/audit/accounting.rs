@@ -1,5 +1,6 @@
-//! The accounting of disclosures (45 CFR 164.528): what left the house about a patient other than for treatment, payment and
-//! operations, to the patient, or as the patient authorized; repeated disclosures to one recipient for one purpose as one.
+//! The accounting of disclosures (45 CFR 164.528): disclosures about a patient, except those for treatment, payment and
+//! operations, to the patient, or with the patient's authorization. Repeated disclosures to one recipient for one purpose are
+//! grouped.
 use std::collections::BTreeMap;
 
 use crate::consent::Code;
@@ -12,7 +13,7 @@ use super::record::{Access, Action, Ground, Item, RequesterKind};
 const DAY_MS: Millis = 24 * 60 * 60 * 1_000;
 /// How far back an accounting goes: six years (45 CFR 164.528(a)(1)).
 pub const ACCOUNTED_MS: Millis = (6 * 365 + 2) * DAY_MS;
-/// How far back it lists what was disclosed by a consent under 42 CFR Part 2: three years (42 CFR 2.25).
+/// How far back it lists disclosures by a consent under 42 CFR Part 2: three years (42 CFR 2.25).
 pub const PART2_ACCOUNTED_MS: Millis = (3 * 365 + 1) * DAY_MS;
 
 /// Disclosures to one recipient for one purpose.
@@ -25,28 +26,28 @@ pub struct Disclosure {
     /// `Organization/id` or another actor, or the name of a client.
     pub recipient: String,
     pub purposes: Vec<String>,
-    /// What somebody entered, if it did not go through the server; then purposes, kinds and ground are empty.
+    /// The entry and its place, if the disclosure was entered by hand; then purposes, kinds and ground are empty.
     pub entered: Option<(RecordPlace, Entered)>,
-    /// What was disclosed at the first time: types of resources, and how many of each.
+    /// What the first disclosure consisted of: types of resources, and the number of each.
     pub kinds: BTreeMap<String, usize>,
     pub ground: Ground,
 }
 
-/// Gathers an accounting; records are given from the oldest to the newest.
+/// Collects an accounting. Records are added from the oldest to the newest.
 pub struct Accounting<'a> {
     /// `Patient/id`.
     patient: &'a str,
     period: Interval,
     now: Millis,
-    /// Agencies to which disclosures are not told.
+    /// The agencies for which accounting is suspended.
     suspended: &'a [String],
     found: Vec<Disclosure>,
-    /// What was entered, without what later entries correct.
+    /// The entries, without those that later entries correct.
     entered: BTreeMap<RecordPlace, Entered>,
 }
 
 impl<'a> Accounting<'a> {
-    /// The accounting of a period; what is longer ago than the law asks for is left out.
+    /// The accounting for a period, limited to the six years that the law demands.
     #[must_use]
     pub fn of(patient: &'a str, asked: Interval, now: Millis, suspended: &'a [String]) -> Self {
         let start = asked.start.max(now.saturating_sub(ACCOUNTED_MS));
@@ -60,13 +61,13 @@ impl<'a> Accounting<'a> {
         }
     }
 
-    /// The period that is accounted for.
+    /// The period that the accounting covers.
     #[must_use]
     pub fn period(&self) -> Interval {
         self.period
     }
 
-    /// Takes in a record.
+    /// Adds a record.
     pub fn add(&mut self, place: RecordPlace, access: &Access) {
         if let Some(entered) = &access.entered {
             self.enter(place, entered, access);
@@ -103,23 +104,23 @@ impl<'a> Accounting<'a> {
         }
     }
 
-    /// Whether the law asks for this release to be accounted for.
+    /// Whether the law demands an accounting of this release.
     fn is_accounted(&self, access: &Access, item: &Item) -> bool {
         match &item.ground {
             // To the individual (164.528(a)(1)(ii)).
             Ground::RightOfAccess => false,
-            // Pursuant to an authorization (164.528(a)(1)(iv)); not so what 42 CFR Part 2 protects.
+            // Pursuant to an authorization (164.528(a)(1)(iv)). This does not exempt what 42 CFR Part 2 protects.
             Ground::Consent(..) => {
                 let is_part2 = item.labels.iter().any(|(_, code)| code == "42CFRPart2");
                 is_part2 && access.time >= self.now.saturating_sub(PART2_ACCOUNTED_MS)
             }
-            // CHOICE: emergency access by others is told, although emergencies are treatment.
+            // CHOICE: break-glass by somebody outside is listed, although emergencies are treatment.
             Ground::BreakGlass => true,
             Ground::Policy | Ground::Law(_) | Ground::None => !is_for_operations(access),
         }
     }
 
-    /// Takes in an entry, and leaves out the one that it corrects.
+    /// Adds an entry, and removes the entry that it corrects.
     fn enter(&mut self, place: RecordPlace, entered: &Entered, access: &Access) {
         if access.has_failed() || !access.patients.iter().any(|patient| patient == self.patient) {
             return;
@@ -132,7 +133,7 @@ impl<'a> Accounting<'a> {
         }
     }
 
-    /// Whether the law asks for an entry to be accounted for, and it falls into the period.
+    /// Whether the law demands an accounting of an entry, and it falls into the period.
     fn is_entry_accounted(&self, entered: &Entered) -> bool {
         let accounted = disclosure_basis(&entered.basis).map(|basis| basis.accounted);
         let since = match accounted {
@@ -197,7 +198,7 @@ fn of_entry((place, entered): (RecordPlace, Entered)) -> Disclosure {
     }
 }
 
-/// Treatment, payment and operations (45 CFR 164.506), and nothing else.
+/// Whether all purposes are treatment, payment or operations (45 CFR 164.506).
 fn is_for_operations(access: &Access) -> bool {
     let within = |code: &String| {
         let asserted = Code::purpose(code);
@@ -296,7 +297,8 @@ mod tests {
             check(&[entry(last - 1, basis.code, None)], &[]);
         }
         check(&[entry(NOW - DAY_MS, "no such basis", None)], &[]);
-        // A correction takes the place of what it corrects, also of a correction, and the last one says that it was an error.
+        // A correction replaces the entry that it corrects, which may be a correction too. The last one here says that it was an
+        // error.
         let first = entry(NOW - 9 * DAY_MS, "public-health", None);
         let second = entry(NOW - 8 * DAY_MS, "public-health", Some((1, 0)));
         let third = entry(NOW - 7 * DAY_MS, "treatment", Some((2, 0)));

@@ -1,5 +1,5 @@
-//! What is added later to the record of a request: of whom it asked, or whom it counted, beyond what its answer showed. A look-up
-//! finds that out after the answer; until it is done a key beside the record says that it is due, so that a crash loses none.
+//! Additions to the record of a request: the patients whom it sought or counted beyond those that its answer showed. A look-up
+//! finds them after the answer. Until it is done, a key beside the record marks it as due, so that a crash loses none.
 //!
 //! Key in `meta`: `audit-due`, sequence and number of the record; value: what the look-up needs, in JSON.
 
@@ -19,8 +19,8 @@ use super::place::{RecordPlace, place_of};
 use super::record::{Access, Action};
 
 impl Access {
-    /// The record that adds to those of requests alike, of which this is the first, whom else they concerned. `now` is when it is
-    /// added, in milliseconds since 1970.
+    /// The record that adds the other patients whom requests of the same party with the same query concerned. `self` is the
+    /// record of the first of these requests, and `now` the time of the addition, in milliseconds since 1970.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -60,12 +60,12 @@ impl Access {
         Ok(added)
     }
 
-    /// Whether it stands for patients whom it does not list.
+    /// Whether it stands for many patients, whom it does not list.
     pub(super) fn is_of_many(&self) -> bool {
         self.addition.as_ref().is_some_and(|addition| addition.rows.is_some())
     }
 
-    /// Whether a row is among those of the patients whom it does not list.
+    /// Whether the patient with this row is among those whom it does not list.
     fn has_row(&self, row: u64) -> bool {
         let rows =
             self.addition.as_ref().and_then(|addition| addition.rows.as_deref()).and_then(decode_base64);
@@ -73,7 +73,7 @@ impl Access {
         rows.is_some_and(|rows| rows.contains(row))
     }
 
-    /// The part of a record of many that is about the patient of a row (`Patient/id`), if one is.
+    /// The part of a record of many patients that is about one (by row and `Patient/id`), if it concerns that patient.
     #[must_use]
     pub fn part_of_row(mut self, row: u64, patient: &str) -> Option<Self> {
         if !self.has_row(row) {
@@ -86,7 +86,7 @@ impl Access {
         Some(self)
     }
 
-    /// The record, or of one of many the part that is about the patient (by id), if one is.
+    /// The record itself; or, of a record of many patients, the part about this one (by id), if it concerns that patient.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -98,29 +98,29 @@ impl Access {
         Ok(row.and_then(|row| self.part_of_row(row, &format!("Patient/{id}"))))
     }
 
-    /// The row of the patient as whose part the record was read, where it is one of many.
+    /// The row of the patient for whom this part of a record of many patients was read.
     #[must_use]
     pub fn row_of_part(&self) -> Option<u64> {
         self.addition.as_ref().and_then(|addition| addition.part)
     }
 }
 
-/// What a look-up needs beside the record.
+/// What a look-up needs besides the record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Due {
-    /// Who searched: what the party may see was counted, and types that its scopes reach were searched.
+    /// The party that searched. Counts covered what this party may see, and searches the types that its scopes reach.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub party: Option<Party>,
     /// Whether more was counted than shown.
     #[serde(default)]
     pub counted: bool,
-    /// The commit whose state was searched; where nothing is said the newest is.
+    /// The commit whose snapshot was searched; `None` means the newest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub searched: Option<u64>,
 }
 
 impl Due {
-    /// That a look-up is due, as a write of the batch that the record stands in; `number` is that of the record.
+    /// Marks a look-up as due, as a write of the batch that contains the record with this number.
     #[must_use]
     pub fn write(&self, number: u32) -> Write {
         let (key, offset) = Key::new(Space::Meta).text(DUE).stamped();
@@ -137,7 +137,7 @@ fn due_key((Sequence(sequence), number): RecordPlace) -> Vec<u8> {
     Key::new(Space::Meta).text(DUE).number(sequence).word(number).into_bytes()
 }
 
-/// Some of the look-ups that are due, the oldest first, at most `len` after a place.
+/// At most `len` of the due look-ups after a place, the oldest first.
 ///
 /// # Errors
 /// [`StoreError`] if the disk fails.
@@ -153,15 +153,15 @@ pub fn due(
         range.start.push(0);
     }
     snapshot.scan(&range, Direction::Forward, &mut |key, value| {
-        // A value that another release has written in another form must not stop all that come after it: then only what the record
-        // itself says is looked up.
+        // A value in the format of another release must not block all later ones: then only what the record itself says is looked
+        // up.
         found.extend(place_of(key).map(|place| (place, serde_json::from_slice(value).unwrap_or_default())));
         if found.len() >= len { Flow::Stop } else { Flow::Next }
     })?;
     Ok(found)
 }
 
-/// That a look-up is done: the write, and that nobody else has done it meanwhile.
+/// Marks a look-up as done: the removal of its key, and the expectation that nobody else has done it meanwhile.
 ///
 /// # Errors
 /// [`StoreError`] if the disk fails.

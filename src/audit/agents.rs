@@ -8,12 +8,12 @@ fn kind(system: &str, code: &str) -> Value {
     json!({"coding": [coding(system, code)]})
 }
 
-/// The server, by its base URL; the same wherever it is named, because the observer of an event is one of its agents.
+/// The server, by its base URL. It is named alike everywhere, because the observer of an event is one of its agents.
 fn server(making: &Making<'_>) -> Value {
     json!({"identifier": {"value": making.base_url}, "display": "Chartward"})
 }
 
-/// Who observed the event: the server.
+/// The observer of the event, which is the server.
 pub(super) fn source(making: &Making<'_>) -> Value {
     json!({
         "observer": server(making),
@@ -37,14 +37,14 @@ fn client_agent(part: &Part<'_>, kind: &Value) -> Value {
     agent
 }
 
-/// Whether the user is a patient other than the one that reads.
+/// Whether the user is a patient other than the reader.
 fn is_other_patient(part: &Part<'_>) -> bool {
     let user = part.access.fhir_user.as_deref().filter(|user| user.starts_with("Patient/"));
     let own = part.patient.map(|(_, patient)| patient);
     part.making.reader == Reader::Subject && user.is_some() && user != own
 }
 
-/// The user: by the issuer's name, and by the resource that stands for it.
+/// The user: the subject and issuer of the token as an identifier, and the resource that stands for the user.
 fn user_agent(part: &Part<'_>, code: &str) -> Value {
     let access = part.access;
     let mut identifier = json!({"value": access.subject});
@@ -72,12 +72,12 @@ fn user_agent(part: &Part<'_>, code: &str) -> Value {
     });
     if let Some(members) = agent.as_object_mut() {
         if is_named {
-            // Under this name the user signs in.
+            // The user signs in by this name.
             members.insert("altId".to_owned(), json!(access.subject));
             members.insert("name".to_owned(), json!(access.subject));
         }
         if !access.token_id.is_empty() {
-            // BALP: the token by its id, never by its text.
+            // BALP: the token is named by its id, never by its text.
             let policy = format!("urn:ietf:params:oauth:jti:{}", access.token_id);
             members.insert("policy".to_owned(), json!([policy]));
         }
@@ -97,8 +97,8 @@ fn organization_agent(part: &Part<'_>, kind: Option<&Value>) -> Option<Value> {
     Some(agent)
 }
 
-/// Who sends data is the source, who gets them the destination: reads and writes differ. Of a search the sent are the
-/// parameters.
+/// The agents of a request. The sender of data is the source and the recipient the destination, so reads and writes differ. What
+/// a search sends are its parameters.
 pub(super) fn of_request(part: &Part<'_>, action: Action) -> Value {
     let (source, destination) = (kind(DCM, "110153"), kind(DCM, "110152"));
     let application = kind(DCM, "110150");
@@ -114,7 +114,7 @@ pub(super) fn of_request(part: &Part<'_>, action: Action) -> Value {
     agents.into()
 }
 
-/// Who asked, for which organization, and who decided.
+/// The agents of a decision: who asked, for which organization, and the server, which decided.
 pub(super) fn of_decision(part: &Part<'_>) -> Value {
     let provider = kind("http://terminology.hl7.org/CodeSystem/v3-RoleClass", "PROV");
     let decider = kind("http://terminology.hl7.org/CodeSystem/extra-security-role-type", "authserver");
@@ -124,7 +124,7 @@ pub(super) fn of_decision(part: &Part<'_>) -> Value {
     agents.into()
 }
 
-/// Who released data, and who received them.
+/// The agents of a disclosure: who released data, and who received them.
 pub(super) fn of_disclosure(part: &Part<'_>) -> Value {
     let mut agents = vec![
         server_agent(part, &kind(DCM, "110153")),
@@ -133,7 +133,7 @@ pub(super) fn of_disclosure(part: &Part<'_>) -> Value {
     ];
     agents.extend(organization_agent(part, None));
     if let Some((number, patient)) = part.patient {
-        // The patient whose Consent opened the way authorized it.
+        // The patient whose Consent permitted the disclosure has authorized it.
         let is_by_consent =
             part.access.released.iter().any(|item| {
                 item.is_about(number) && matches!(item.ground, super::record::Ground::Consent(..))

@@ -1,4 +1,4 @@
-//! The patients whom an access concerned beyond those that its answer showed, as a later look-up adds them to the record.
+//! The patients whom a request concerned although its answer showed nothing of them. A later look-up adds them to the access log.
 use std::collections::BTreeSet;
 
 use roaring::RoaringTreemap;
@@ -8,39 +8,39 @@ use crate::definitions::r4;
 use crate::model::{Millis, ResourceId};
 use crate::store::{Repository, Snapshot, StoreError};
 
-/// More patients than this stand in an addition by their rows, not by their ids.
+/// An addition that concerns more patients than this stores their rows and not their ids.
 pub(super) const LISTED_MAX: usize = 64;
 
 /// How a request concerned patients of whom it showed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Concern {
-    /// Data of theirs were counted.
+    /// Their data were counted.
     Counted,
-    /// A value that was asked for is an id or identifier, or something else, of nobody but the patient.
+    /// A value in the request, such as an id or identifier, belongs to this patient alone.
     Sought,
 }
 
-/// What an addition says of the requests that it is about.
+/// What a record that adds patients says of the requests to which it adds them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Addition {
     pub concern: Concern,
-    /// How many requests there were that were alike.
+    /// The number of requests of the same party with the same query that it covers.
     pub times: usize,
     /// Milliseconds since 1970 of the first and the last of them.
     pub first: Millis,
     pub last: Millis,
-    /// Commit and number of the record of the first.
+    /// Commit and number of the record of the first request.
     pub of: (u64, u32),
-    /// The rows of the patients, where they are many: a Roaring treemap in its portable form, in base64.
+    /// The rows of the patients, if they are many: a Roaring treemap in its portable form, in base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) rows: Option<String>,
-    /// The row of the one patient as whose part the record was read.
+    /// The row of the patient for whom this part of the record was read.
     #[serde(skip)]
     pub(super) part: Option<u64>,
 }
 
-/// Patients by their rows, and by their ids (`Patient/id`) where nobody of that id is stored.
+/// Patients by row, or by id (`Patient/id`) if no Patient with that id was ever stored.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Patients {
     pub rows: RoaringTreemap,
@@ -65,7 +65,7 @@ impl Patients {
         Ok(())
     }
 
-    /// Takes those out whom a record (`Patient/id`) tells already.
+    /// Removes the patients (`Patient/id`) whom a record names already.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -81,7 +81,7 @@ impl Patients {
     }
 }
 
-/// The row of a patient by id, also of one that was deleted or erased.
+/// The row of a patient by id, even if the Patient was deleted or erased.
 pub(super) fn row_of_patient(snapshot: &dyn Snapshot, id: &str) -> Result<Option<u64>, StoreError> {
     match (r4().resource("Patient"), ResourceId::parse(id)) {
         (Some(def), Some(id)) => Repository::new(snapshot).row_ever(def, &id),

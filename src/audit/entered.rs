@@ -1,5 +1,5 @@
-//! Disclosures that did not go through the server (on paper, by phone, to public health), as somebody entered them for the accounting.
-//! An entry is an access record: it is never changed. A correction is another entry that names it.
+//! Disclosures that did not go through the server (on paper, by phone, to public health), entered by hand for the accounting. An
+//! entry is an access record and is never changed. A correction is another entry that names it.
 use serde::{Deserialize, Serialize};
 
 use crate::model::Millis;
@@ -7,10 +7,10 @@ use crate::store::{Expectation, Key, Sequence, Space, Write};
 
 use super::place::RecordPlace;
 
-/// The interaction by which one is entered.
+/// The interaction that enters a disclosure.
 pub const RECORD_DISCLOSURE: &str = "$record-disclosure";
 
-/// Which law asks for a disclosure to be accounted for.
+/// The law that demands an accounting of a disclosure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccountedBy {
     /// 45 CFR 164.528: for six years.
@@ -20,7 +20,8 @@ pub enum AccountedBy {
     Neither,
 }
 
-/// On which ground something was disclosed: code, in words, the section of 45 CFR or 42 CFR, who asks for it to be accounted for.
+/// The legal basis of a disclosure: its code, its description, the section of 45 CFR or 42 CFR, and the law that demands an
+/// accounting of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DisclosureBasis {
     pub code: &'static str,
@@ -40,7 +41,7 @@ const fn basis(
 
 use AccountedBy::{Hipaa, Neither, Part2};
 
-/// Every ground that can be given. What 45 CFR 164.528(a)(1) leaves out is marked so: it is on record, and not in the accounting.
+/// Every basis that can be entered. What 45 CFR 164.528(a)(1) exempts has `Neither`: it is recorded but not in the accounting.
 pub const DISCLOSURE_BASES: [DisclosureBasis; 25] = [
     basis("required-by-law", "it is required by law", "45 CFR 164.512(a)", Hipaa),
     basis("public-health", "public health", "45 CFR 164.512(b)", Hipaa),
@@ -79,20 +80,20 @@ pub const DISCLOSURE_BASES: [DisclosureBasis; 25] = [
     basis("limited-data-set", "a limited data set", "45 CFR 164.514(e)", Neither),
 ];
 
-/// The ground of a code.
+/// The basis with a code.
 #[must_use]
 pub fn disclosure_basis(code: &str) -> Option<&'static DisclosureBasis> {
     DISCLOSURE_BASES.iter().find(|basis| basis.code == code)
 }
 
-/// A disclosure as it was entered.
+/// A disclosure that was entered by hand.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entered {
-    /// Milliseconds since 1970 of the first and the last time that it was disclosed, and how many times it was.
+    /// Milliseconds since 1970 of the first and the last disclosure, and the number of disclosures.
     pub first: Millis,
     pub last: Millis,
     pub count: usize,
-    /// The name of who got it, or `Organization/id`, `Practitioner/id`.
+    /// The recipient: a name, `Organization/id` or `Practitioner/id`.
     pub recipient: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
@@ -108,20 +109,21 @@ pub struct Entered {
     /// Commit and number of the entry that this one corrects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub corrects: Option<(u64, u32)>,
-    /// Nothing was disclosed: the entry that this one corrects was made in error.
+    /// Whether nothing was disclosed: the entry that this one corrects was made in error.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub in_error: bool,
 }
 
 impl Entered {
-    /// The record of the entry that this one corrects.
+    /// The place of the entry that this one corrects.
     #[must_use]
     pub fn corrects(&self) -> Option<RecordPlace> {
         self.corrects.map(|(sequence, number)| (Sequence(sequence), number))
     }
 }
 
-/// That an entry is corrected: the write, and that nobody has corrected it before. A chain of corrections has no branches.
+/// Marks an entry as corrected: the write, and the expectation that no other entry corrected it, so that a chain of corrections
+/// has no branches.
 #[must_use]
 pub fn corrected((Sequence(sequence), number): RecordPlace) -> (Write, Expectation) {
     let key = Key::new(Space::Meta).text(b"disclosure-corrected").number(sequence).word(number).into_bytes();

@@ -19,11 +19,11 @@ fn patient_entity(part: &Part<'_>) -> Option<Value> {
     Some(json!({"what": {"reference": patient}, "type": object("1"), "role": role("1")}))
 }
 
-/// A version, with the security labels that it had.
+/// A version, with the security labels that it had at that time.
 fn data_entity(part: &Part<'_>, item: &Item) -> Value {
     let mut what = item.what.clone();
     if matches!(item.done, Some(Action::Create | Action::Update)) && !what.contains("/_history/") {
-        // What was written has the version of the commit that the record is in.
+        // The version id of a written resource follows from the commit that contains the record.
         what = format!("{what}/_history/{}", (part.making.version_id)(part.sequence));
     }
     let mut entity = json!({"what": {"reference": what}, "type": object("2"), "role": role("4")});
@@ -34,14 +34,14 @@ fn data_entity(part: &Part<'_>, item: &Item) -> Value {
     entity
 }
 
-/// The request by the id that it had on the wire.
+/// The request, by the id that it had on the wire (`X-Request-Id`).
 fn transaction_entity(access: &Access) -> Option<Value> {
     let id = access.request_id.as_ref()?;
     let kind = coding("https://profiles.ihe.net/ITI/BALP/CodeSystem/BasicAuditEntityType", "XrequestId");
     Some(json!({"what": {"identifier": {"value": id}}, "type": kind}))
 }
 
-/// What was asked, as far as the reader may know: values may name other patients.
+/// The request, as far as the reader may know it. A patient is not shown values, which may name other patients.
 fn asked(part: &Part<'_>) -> String {
     let (line, criteria) = (&part.access.request, &part.access.criteria);
     let mut text = match part.making.reader {
@@ -53,7 +53,7 @@ fn asked(part: &Part<'_>) -> String {
         match part.making.reader {
             Reader::Auditor => text.push_str(criteria),
             Reader::Subject => {
-                // The record keeps them as a type and a query, which are read as a request's are.
+                // Criteria are stored as `Type?query`, so they are reduced like a request.
                 let names = without_values(&format!("GET /{criteria}"));
                 text.push_str(names.strip_prefix("GET /").unwrap_or(&names));
             }
@@ -62,7 +62,7 @@ fn asked(part: &Part<'_>) -> String {
     text
 }
 
-/// The method, the type and the names of the parameters of a request.
+/// The method, the types, the operations and the parameter names of a request, without ids and values.
 fn without_values(line: &str) -> String {
     let (target, query) = line.split_once('?').unwrap_or((line, ""));
     let method = target.split(' ').next().unwrap_or_default();
@@ -87,7 +87,7 @@ fn consent_entities<'c>(consents: impl Iterator<Item = &'c str>) -> impl Iterato
     consents.map(|consent| json!({"what": {"reference": consent}, "type": object("2"), "role": role("13")}))
 }
 
-/// BALP: of a search the results are not listed, what was asked is.
+/// The entities of a request. BALP: the event of a search lists the query and not the results.
 pub(super) fn of_request(part: &Part<'_>, items: &[&Item], action: Action) -> Value {
     let mut entities: Vec<Value> = patient_entity(part).into_iter().collect();
     if action == Action::Execute {
@@ -98,7 +98,7 @@ pub(super) fn of_request(part: &Part<'_>, items: &[&Item], action: Action) -> Va
         entities.extend(items.iter().map(|item| data_entity(part, item)));
     }
     let consents = part.consents(items);
-    // Of records of the first format it is not known whose Consents they are.
+    // Records of the first format do not tell which patients' Consents these are.
     let may_be_of_others = part.making.reader == Reader::Subject && part.access.patients.len() > 1;
     let earlier = part.access.consents.iter().map(String::as_str).filter(|_| !may_be_of_others);
     entities.extend(consent_entities(consents.iter().copied().chain(earlier)));
@@ -106,7 +106,7 @@ pub(super) fn of_request(part: &Part<'_>, items: &[&Item], action: Action) -> Va
     entities.into()
 }
 
-/// The patient, the Consents that decided, the token. The pattern permits no others.
+/// The entities of a decision: the patient, the Consents that decided, the token. The pattern permits no others.
 pub(super) fn of_decision(part: &Part<'_>, consents: &[&str]) -> Value {
     let kind = coding("http://hl7.org/fhir/resource-types", "Consent");
     let mut entities: Vec<Value> = patient_entity(part).into_iter().collect();
@@ -119,7 +119,7 @@ pub(super) fn of_decision(part: &Part<'_>, consents: &[&str]) -> Value {
     entities.into()
 }
 
-/// The patient and everything of the patient's that was released.
+/// The entities of a disclosure: the patient, and all versions about the patient that were released.
 pub(super) fn of_disclosure(part: &Part<'_>, released: &[&Item]) -> Value {
     let mut entities: Vec<Value> = patient_entity(part).into_iter().collect();
     entities.extend(released.iter().map(|item| data_entity(part, item)));

@@ -1,5 +1,5 @@
-//! AuditEvents as the Basic Audit Log Patterns of IHE have them (BALP 1.1.4), made of access records: for every patient
-//! whom a request concerned one of the request, and where consent decided or data left the house one of that too.
+//! AuditEvents by IHE's Basic Audit Log Patterns (BALP 1.1.4), made of access records: for every patient whom a request concerned
+//! one event of the request, and others where a Consent decided or data went to somebody outside.
 use serde_json::{Value, json};
 
 use crate::model::Temporal;
@@ -13,8 +13,8 @@ use super::making::{BY_ROW, DCM, Event, Making, Part, Reader, coding, event_id};
 use super::place::RecordPlace;
 use super::record::{Access, Action, BREAK_GLASS, Erased, Ground, Item, RequesterKind};
 
-/// The record that an event of this id is made of, and the row of the patient where it is a record of many. `sequence_of` undoes
-/// the permutation of version ids.
+/// The record that the event with this id is made of, and the patient's row if that is a record of many patients. `sequence_of`
+/// reverses the permutation of version ids.
 #[must_use]
 pub fn record_of_event(
     id: &str,
@@ -29,13 +29,13 @@ pub fn record_of_event(
     Some(((sequence, number), row))
 }
 
-/// The id of the first event of a record that is made of it for its first patient.
+/// The id of the event that is made of a record for its first patient.
 #[must_use]
 pub fn event_of_record(place: RecordPlace, version_id: &dyn Fn(Sequence) -> String) -> String {
     event_id(place, 0, "", &Making { reader: Reader::Auditor, base_url: "", version_id })
 }
 
-/// The events of a record.
+/// The events that are made of a record.
 #[must_use]
 pub fn audit_events(place: RecordPlace, access: &Access, making: &Making<'_>) -> Vec<Event> {
     let (sequence, _) = place;
@@ -80,14 +80,14 @@ pub fn audit_events(place: RecordPlace, access: &Access, making: &Making<'_>) ->
     events
 }
 
-/// Data of patients that went to somebody outside.
+/// Whether data of patients went to somebody outside.
 fn is_disclosure(access: &Access) -> bool {
     access.standing == Some(RequesterKind::Outside)
         && !access.has_failed()
         && matches!(access.action, Action::Read | Action::Execute)
 }
 
-/// The event with what all events have.
+/// Completes an event with the members that all events have.
 fn finished(id: String, patient: Option<(usize, &str)>, mut event: Value, access: &Access) -> Event {
     let time = Temporal::from_millis(access.time).to_text();
     if let Some(members) = event.as_object_mut() {
@@ -100,7 +100,7 @@ fn finished(id: String, patient: Option<(usize, &str)>, mut event: Value, access
     Event { id, patient: patient.map(|(_, patient)| patient.to_owned()), text: event.to_string() }
 }
 
-/// The meta of an event that follows a pattern of BALP, if it does.
+/// The meta of an event, with the profile of the BALP pattern that it follows, if any.
 fn meta(profile: Option<&str>) -> Value {
     match profile {
         Some(name) => {
@@ -110,9 +110,9 @@ fn meta(profile: Option<&str>) -> Value {
     }
 }
 
-/// The pattern of an interaction. BALP has them for what succeeded.
+/// The pattern of an interaction. BALP has patterns only for what succeeded.
 fn profile(interaction: &str, access: &Access, has_patient: bool) -> Option<String> {
-    // Without the client's address the patterns are not followed: it is what their agents must have.
+    // The agents of the patterns must have the client's address. Without one no pattern is followed.
     if access.has_failed() || access.peer.is_none() {
         return None;
     }
@@ -127,14 +127,14 @@ fn profile(interaction: &str, access: &Access, has_patient: bool) -> Option<Stri
     Some(format!("{}{name}", if has_patient { "Patient" } else { "" }))
 }
 
-/// What was asked and done: a RESTful interaction.
+/// The event of the request itself, a RESTful interaction.
 fn request_event(part: &Part<'_>, items: &[&Item], done: Option<Action>) -> Value {
     let access = part.access;
     let (interaction, action) = match done {
         Some(Action::Create) if access.action == Action::Execute => ("create", Action::Create),
         Some(Action::Update) if access.action == Action::Execute => ("update", Action::Update),
         Some(Action::Delete) if access.action == Action::Execute => ("delete", Action::Delete),
-        // The names of operations are none of the code system.
+        // The code system has one code for all operations.
         _ if access.interaction.starts_with('$') => ("operation", access.action),
         _ => (access.interaction.as_str(), access.action),
     };
@@ -174,21 +174,21 @@ fn request_event(part: &Part<'_>, items: &[&Item], done: Option<Action>) -> Valu
     event
 }
 
-/// What was entered for the accounting.
+/// The description of a disclosure that was entered by hand.
 fn entry(entered: &Entered) -> String {
     let Entered { recipient, description, basis, .. } = entered;
     let what = if entered.in_error { "entered in error" } else { "disclosed" };
     format!("{what}: {description}; to {recipient}; basis: {basis}")
 }
 
-/// What was erased and why.
+/// The description of an erasure, with its reason.
 fn erasure(erased: Erased, access: &Access) -> String {
     let Erased { resources, versions } = erased;
     let reason = access.reason.as_deref().unwrap_or("no reason given");
     format!("erased {resources} resources with {versions} versions: {reason}")
 }
 
-/// The purposes that the party asserted; break-glass is one where it opened the way.
+/// The purposes that the party asserted, and `BTG` if break-glass decided.
 fn purposes(part: &Part<'_>, items: &[&Item]) -> Value {
     let system = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
     let mut codes: Vec<&str> = part.access.purposes.iter().map(String::as_str).collect();
@@ -201,7 +201,7 @@ fn purposes(part: &Part<'_>, items: &[&Item]) -> Value {
     codes.into_iter().map(|code| json!({"coding": [coding(system, code)]})).collect()
 }
 
-/// How it was decided, where something was withheld, where consent let somebody outside see, or where the glass was broken.
+/// The event of a decision, if something was withheld, a Consent let somebody outside see data, or the glass was broken.
 fn decision_event(part: &Part<'_>) -> Option<Value> {
     let access = part.access;
     let withheld = part.of(&access.withheld);
@@ -219,7 +219,7 @@ fn decision_event(part: &Part<'_>) -> Option<Value> {
     let items = if is_denial { withheld } else { permitted };
     let first = items.first()?;
     let consents = part.consents(&items);
-    // The pattern asks for the organization, the client's address and at least one Consent.
+    // The pattern requires the organization, the client's address and at least one Consent.
     let follows = !consents.is_empty() && access.organization.is_some() && access.peer.is_some();
     let mut meta = meta(follows.then_some("AuthZconsent"));
     let is_emergency = items.iter().any(|item| item.ground == Ground::BreakGlass);
@@ -241,7 +241,7 @@ fn decision_event(part: &Part<'_>) -> Option<Value> {
     }))
 }
 
-/// That somebody has broken the glass, and why.
+/// The event that somebody broke the glass, with the reason.
 fn emergency_event(part: &Part<'_>) -> Value {
     json!({
         "resourceType": "AuditEvent",
@@ -259,7 +259,7 @@ fn emergency_event(part: &Part<'_>) -> Value {
     })
 }
 
-/// What somebody has to look at.
+/// The tag of events that somebody must review.
 fn severity() -> Value {
     coding("http://hl7.org/fhir/audit-event-severity", "alert")
 }
@@ -282,7 +282,7 @@ fn reason(ground: Option<&Ground>, is_denial: bool, access: &Access) -> String {
     }
 }
 
-/// Data that left the house.
+/// The event of a disclosure to somebody outside.
 fn disclosure_event(part: &Part<'_>, released: &[&Item]) -> Value {
     let interaction = coding("http://terminology.hl7.org/CodeSystem/iso-21089-lifecycle", "disclose");
     json!({

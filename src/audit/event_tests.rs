@@ -1,4 +1,4 @@
-//! Tests of the AuditEvents: every kind is valid R4, follows its pattern, keeps its id, and tells a patient nothing of others.
+//! Tests of the AuditEvents: each kind is valid R4, follows its pattern, keeps its id, and shows a patient nothing of others.
 use serde_json::Value;
 
 use crate::auth::{Party, Role};
@@ -42,7 +42,7 @@ fn consent() -> Ground {
     Ground::Consent("Consent/c".to_owned(), "provision".to_owned())
 }
 
-/// The events, each found valid.
+/// The events that are made of a record, each of them validated.
 fn events(access: &Access, reader: Reader) -> Vec<(Event, Value)> {
     let version_id = |Sequence(sequence): Sequence| format!("v{sequence}");
     let making = Making { reader, base_url: "https://us.example/fhir", version_id: &version_id };

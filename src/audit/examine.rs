@@ -1,5 +1,5 @@
-//! The examination of a journal's access records, offline: whether every record that was sealed is there as it was, and
-//! whether roots and signatures are right. It is told every write in order and needs no store.
+//! Offline verification of a journal's access records: whether every sealed record is there unchanged, and whether roots and
+//! signatures are right. It is passed every write in order and needs no store.
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::hex;
@@ -11,33 +11,33 @@ use super::record::{Access, ERASE};
 use super::sealed::{SEGMENT_LEN, Sealed, Segment, record_hash, root_of};
 use super::signer::{SignedRoot, key_name};
 
-/// More faults than this are not listed.
+/// The number of faults that are listed.
 const FAULTS_MAX: usize = 100;
 
-/// What has been told so far.
+/// An examination, with all that was passed to it so far.
 #[derive(Default)]
 pub struct Examination {
     records: BTreeMap<RecordPlace, Hash>,
     segments: BTreeMap<u64, Segment>,
     leaves: BTreeMap<u64, Vec<Hash>>,
     roots: BTreeMap<u64, SignedRoot>,
-    /// Roots that were noted elsewhere, by the number of records.
+    /// Roots that were noted elsewhere, with their number of records.
     noted: Vec<(u64, String)>,
     erasures: Vec<(RecordPlace, Access)>,
     faults: Vec<String>,
 }
 
-/// What came of an examination.
+/// The result of an examination.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Examined {
     pub records: u64,
-    /// How many records whole segments prove, each by itself.
+    /// The number of records in whole segments, each of which proves its own records.
     pub sealed: u64,
-    /// The signed root of the most records.
+    /// The signed root over the most records.
     pub newest: Option<SignedRoot>,
     /// The records of erasures.
     pub erasures: Vec<(RecordPlace, Access)>,
-    /// Texts name records by commit and number, never contents.
+    /// The faults. Their texts name records by commit and number, never contents.
     pub faults: Vec<String>,
 }
 
@@ -46,12 +46,12 @@ fn name((Sequence(sequence), number): RecordPlace) -> String {
 }
 
 impl Examination {
-    /// Takes in a root that was noted outside, in hexadecimal digits: what no key that lies beside the records can forge.
+    /// Adds a root that was noted elsewhere, in hexadecimal digits. A key that is stored beside the records cannot forge it.
     pub fn note(&mut self, size: u64, root: String) {
         self.noted.push((size, root));
     }
 
-    /// Takes in a write of a commit: a key that was put (with a value) or removed (without).
+    /// Called for every write of a commit: key, and its value, or `None` for a removal.
     pub fn tell(&mut self, commit: Sequence, key: &[u8], value: Option<&[u8]>) {
         match (Space::of(key), value) {
             (Some(Space::Audit), Some(value)) => self.record(key, value),
@@ -90,8 +90,8 @@ impl Examination {
         }
     }
 
-    /// Judges what was told. `keys` are the public points of the audit keys that there were; without any no signature is
-    /// judged.
+    /// Judges all that was passed. `keys` are the public points of the audit keys that ever were in use; without any, signatures
+    /// are not checked.
     #[must_use]
     pub fn finish(mut self, keys: &[Vec<u8>]) -> Examined {
         let places: Vec<(RecordPlace, Hash)> =
@@ -121,7 +121,7 @@ impl Examination {
         Examined { records: count, sealed, newest, erasures: self.erasures, faults: self.faults }
     }
 
-    /// Compares a segment with the records from its first to its last.
+    /// Compares a segment with the records from its first place to its last.
     fn segment(&mut self, number: u64, segment: &Segment, places: &[(RecordPlace, Hash)]) {
         let leaves = self.leaves.get(&number).cloned().unwrap_or_default();
         if u64::try_from(leaves.len()).ok() != Some(SEGMENT_LEN) || root_of(&leaves) != segment.root {
@@ -157,7 +157,7 @@ impl Examination {
         }
     }
 
-    /// Around which places the first record is missing.
+    /// The places between which the first missing record was.
     fn gap(&self, leaves: &[Hash], found: &[&(RecordPlace, Hash)], segment: &Segment) -> (String, String) {
         let same = leaves.iter().zip(found).take_while(|(leaf, (_, hash))| *leaf == hash).count();
         let before =
@@ -182,7 +182,7 @@ impl Examination {
         true
     }
 
-    /// Compares the records with a root; `proved` of them are known to be as they were.
+    /// Compares the records with a root. The first `proved` records are known to be unchanged; a match raises `proved`.
     fn proof(
         &mut self,
         (size, expected): (u64, &str),
@@ -219,7 +219,7 @@ impl Leaves for Tree {
     type Error = std::convert::Infallible;
 
     fn leaf(&self, index: u64) -> Result<Hash, Self::Error> {
-        // INVARIANT: no more leaves are asked for than there are.
+        // INVARIANT: no leaf beyond the last one is asked for.
         Ok(usize::try_from(index).ok().and_then(|at| self.hashes.get(at)).copied().unwrap_or_default())
     }
 

@@ -1,8 +1,8 @@
-//! The log: access records as writes of a batch, with the keys by which a patient's are found, and the ways to read them.
+//! The access log: access records as writes of a batch, with keys to find them by patient, and the ways to read them.
 //!
-//! A record stands under its commit and its number in it. For every patient that it concerns, and for a patient who asked,
-//! there is a key `patient id, sequence, number` without a value. A record that concerns very many lists none of them: it has one key
-//! under an id that no patient has, by which the records of every patient look whether they are among them.
+//! The key of a record is its commit and its number within the commit. Each patient whom it concerns, and a patient who asked,
+//! has a key `patient id, sequence, number` without a value. A record of very many patients lists none of them: it has one such
+//! key under an id that no patient has. Whoever reads a patient's records looks whether those records include the patient.
 use crate::store::{
     At, Batch, Direction, Expectation, Flow, Key, KeyRange, Kv, Sequence, Snapshot, Space, Stamp, StampPlace,
     Stamped, StoreError, Write,
@@ -12,15 +12,15 @@ use super::concern::row_of_patient;
 use super::place::{RecordPlace, place_of, record_key};
 use super::record::Access;
 
-/// The id under which records of many patients are found; no id has such a sign.
+/// The id under which records of many patients are found. No FHIR id contains this character.
 const OF_MANY: &str = "*";
 
-/// How many records are read at once.
+/// How many records one scan reads.
 const RECORDS_READ: usize = 256;
-/// How many records are indexed with one commit where an index is missing.
+/// How many records one commit indexes where the keys by patient are missing.
 const RECORDS_INDEXED: usize = 1_000;
 
-/// The record as writes of a batch; `number` tells apart several of one batch.
+/// A record as writes of a batch. `number` distinguishes the records of one batch.
 #[must_use]
 pub fn writes(access: &Access, number: u32) -> Vec<Write> {
     let (key, sequence_at) = Key::new(Space::Audit).stamped();
@@ -40,7 +40,7 @@ fn sequence_stamp(offset: usize) -> Stamp {
     Stamp { place: StampPlace::Key, offset, what: Stamped::Sequence }
 }
 
-/// The ids of the patients by whom a record is found.
+/// The ids of the patients under whom a record is found.
 fn concerned(access: &Access) -> Vec<&str> {
     let about = access.patients.iter().map(String::as_str);
     let mut ids: Vec<&str> =
@@ -51,26 +51,26 @@ fn concerned(access: &Access) -> Vec<&str> {
     ids
 }
 
-/// Reads records in order, a few at a time: all of them, or those that concern a patient.
+/// Reads records in order, some at a time: all of them, or those that concern a patient.
 pub struct Records<'s> {
     snapshot: &'s dyn Snapshot,
     patient: Option<String>,
     direction: Direction,
-    /// Where to go on, the place itself included; `None` at the end.
+    /// The place at which to continue, inclusive; `None` at the end.
     next: Option<RecordPlace>,
-    /// Only what comes after this place in the record.
+    /// Only records after this place are read.
     after: Option<RecordPlace>,
     read: std::vec::IntoIter<(RecordPlace, Access)>,
 }
 
-/// Records, and the place up to which was looked where there may be more.
+/// Records, and the last place that was looked at if there may be more.
 type PageOfRecords = (Vec<(RecordPlace, Access)>, Option<RecordPlace>);
 
 const FIRST: RecordPlace = (Sequence(0), 0);
 const LAST: RecordPlace = (Sequence(u64::MAX), u32::MAX);
 
 impl<'s> Records<'s> {
-    /// All records, or those of a patient (by id), from one end or (`from`, included) from a place.
+    /// All records, or those of a patient (by id). They begin at an end of the log, or at the place `from`, inclusive.
     #[must_use]
     pub fn new(
         snapshot: &'s dyn Snapshot,
@@ -90,7 +90,7 @@ impl<'s> Records<'s> {
         }
     }
 
-    /// Leaves out what comes before a place in the record, and the place itself.
+    /// Leaves out the records up to this place, inclusive.
     #[must_use]
     pub fn after(self, place: Option<RecordPlace>) -> Self {
         Self { after: place, ..self }
@@ -119,14 +119,14 @@ impl<'s> Records<'s> {
         }
     }
 
-    /// The range of keys from a place on, `prefix` being what they all begin with.
+    /// The range of keys from a place on. All of the keys begin with `prefix`.
     fn range(&self, prefix: Vec<u8>, (Sequence(sequence), number): RecordPlace) -> KeyRange {
         let mut range = KeyRange::prefix(prefix.clone());
         let mut at = Key::from_bytes(prefix.clone()).number(sequence).word(number).into_bytes();
         match self.direction {
             Direction::Forward => range.start = at,
             Direction::Reverse => {
-                // Just after it, because ends are not included.
+                // A range excludes its end, so the end is just after this key.
                 at.push(0);
                 range.end = at;
             }
@@ -154,7 +154,7 @@ impl<'s> Records<'s> {
         corrupt.map_or(Ok((found, end)), Err)
     }
 
-    /// Some places under an id, not further than `end` (in the direction, itself included).
+    /// Some places under an id, not beyond `end` (inclusive) in the direction of reading.
     fn places(
         &self,
         id: &str,
@@ -171,7 +171,7 @@ impl<'s> Records<'s> {
         Ok(places)
     }
 
-    /// Whether a place is not further than another one, in the direction.
+    /// Whether a place is not beyond another one in the direction of reading.
     fn is_within(&self, place: RecordPlace, end: RecordPlace) -> bool {
         match self.direction {
             Direction::Forward => place <= end,
@@ -197,7 +197,7 @@ impl<'s> Records<'s> {
             found.push((place, read(place)?));
         }
         for place in of_many {
-            // Of a record of many no more is kept than the part of the one.
+            // Of a record of many patients only the part of this patient is returned.
             let part =
                 row.map(|row| read(place).map(|access| access.part_of_row(row, &patient))).transpose()?;
             found.extend(part.flatten().map(|part| (place, part)));
@@ -215,7 +215,7 @@ pub(super) fn unreadable(place: Option<RecordPlace>) -> StoreError {
     StoreError::Corrupt(format!("access record {sequence}-{number} cannot be read"))
 }
 
-/// One record.
+/// The record at a place, if there is one.
 ///
 /// # Errors
 /// [`StoreError`] if the disk fails or the record cannot be read.
@@ -224,7 +224,7 @@ pub fn record(snapshot: &dyn Snapshot, place: RecordPlace) -> Result<Option<Acce
     serde_json::from_slice(&value).map(Some).map_err(|_| unreadable(Some(place)))
 }
 
-/// Makes the keys by patient where a store has records from before there were any.
+/// Writes the keys by patient in a store with records from before there were such keys.
 ///
 /// # Errors
 /// [`StoreError`] if the disk fails.
@@ -256,7 +256,7 @@ pub fn index_patients(kv: &dyn Kv) -> Result<(), StoreError> {
     }
 }
 
-/// Checks that every record is found by its patients and by nobody else. Texts name records, never contents.
+/// Checks that every record is found under its own patients and no others. The texts name records, never contents.
 ///
 /// # Errors
 /// [`StoreError`] if the disk fails.

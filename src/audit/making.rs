@@ -1,4 +1,4 @@
-//! What AuditEvents are made with, and the parts of which they are made.
+//! The context in which AuditEvents are made, and the parts of access records that they are made of.
 use serde_json::{Value, json};
 
 use crate::store::Sequence;
@@ -6,39 +6,39 @@ use crate::store::Sequence;
 use super::place::RecordPlace;
 use super::record::{Access, Ground, Item};
 
-/// Who reads the events.
+/// Who reads the events, which decides how much they show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reader {
-    /// Who watches over accesses: everything.
+    /// An auditor sees everything.
     Auditor,
-    /// The patient: nothing of others, neither in what was asked nor in who asked.
+    /// A patient sees nothing of other patients, neither in the request nor in the user.
     Subject,
 }
 
-/// What events are made with.
+/// The context in which events are made.
 #[derive(Clone, Copy)]
 pub struct Making<'m> {
     pub reader: Reader,
-    /// The base URL of the server, which is its name in events.
+    /// The base URL of the server, which names the server in events.
     pub base_url: &'m str,
-    /// The version id that a commit gives.
+    /// Gives the version id for a commit.
     pub version_id: &'m dyn Fn(Sequence) -> String,
 }
 
-/// An event.
+/// An AuditEvent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Follows from the record, the patient and the kind, so that it is the same every time.
+    /// Derived from the record, the patient and the kind, so that it is the same every time.
     pub id: String,
-    /// `Patient/id` of whom it is about.
+    /// The patient (`Patient/id`) whom it is about.
     pub patient: Option<String>,
     /// The AuditEvent in JSON.
     pub text: String,
 }
 
-/// The id of an event: its commit, and which of the commit's records and of the record's patients it is, both under the
-/// permutation of version ids. Plain numbers would tell a patient how much is done between two accesses to the own file, and
-/// how many others an access was about.
+/// The id of an event: the commit, then the number of the record with the index of the patient, both permuted like version ids.
+/// Plain numbers would tell a patient how much happens on the server between two accesses to the own file, and how many other
+/// patients an access was about.
 pub(super) fn event_id(
     (sequence, number): RecordPlace,
     index: usize,
@@ -50,10 +50,10 @@ pub(super) fn event_id(
     format!("{}-{}{kind}", (making.version_id)(sequence), (making.version_id)(within))
 }
 
-/// Set in the number of a patient that is the patient's row: of records of many, which list none.
+/// A bit in the index of a patient: the other bits are the patient's row. Set for records of many patients, which list none.
 pub(super) const BY_ROW: u64 = 1 << 31;
 
-/// One patient's part of a record, or the whole of one that concerns nobody.
+/// The part of a record that is about one patient, or the whole record if it concerns none.
 pub(super) struct Part<'a> {
     pub(super) access: &'a Access,
     pub(super) sequence: Sequence,
@@ -67,14 +67,14 @@ impl<'a> Part<'a> {
         items.iter().filter(|item| self.patient.is_none_or(|(number, _)| item.is_about(number))).collect()
     }
 
-    /// Why an item was shown or withheld, as far as the reader may know: where it is about others too, it may be a
-    /// Consent of theirs.
+    /// Why an item was shown or withheld, if the reader may know that. If the item is about several patients, another patient's
+    /// Consent may have decided.
     pub(super) fn ground<'i>(&self, item: &'i Item) -> Option<&'i Ground> {
         let is_of_several = item.about.as_ref().map_or(self.access.patients.len(), Vec::len) > 1;
         (self.making.reader == Reader::Auditor || !is_of_several).then_some(&item.ground)
     }
 
-    /// The Consents that decided on items, each once.
+    /// The Consents that decided on items, without duplicates.
     pub(super) fn consents(&self, items: &[&'a Item]) -> Vec<&'a str> {
         let grounds = items.iter().filter_map(|item| self.ground(item));
         let mut consents: Vec<&str> = grounds
@@ -94,5 +94,5 @@ pub(super) fn coding(system: &str, code: &str) -> Value {
     json!({"system": system, "code": code})
 }
 
-/// DICOM's codes for events and the parts that agents play.
+/// DICOM's code system for events and for the roles of agents.
 pub(super) const DCM: &str = "http://dicom.nema.org/resources/ontology/DCM";

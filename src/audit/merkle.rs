@@ -1,5 +1,5 @@
-//! The tree over the access records (RFC 6962 section 2.1): its root says what all of them are, a path proves that one is
-//! among them, and a proof of consistency that a later tree only added to an earlier one.
+//! The Merkle tree over the access records (RFC 6962 section 2.1). Its root stands for all records, a path proves that one record
+//! is among them, and a consistency proof shows that a later tree only added to an earlier one.
 use sha2::{Digest as _, Sha256};
 
 /// A hash of the tree.
@@ -15,14 +15,14 @@ fn node_hash(left: &Hash, right: &Hash) -> Hash {
     Sha256::new().chain_update([1]).chain_update(left).chain_update(right).finalize().into()
 }
 
-/// Where the hashes of leaves come from.
+/// The source of the leaves' hashes.
 pub trait Leaves {
     type Error;
 
     /// The hash of a leaf.
     ///
     /// # Errors
-    /// If it cannot be had.
+    /// If it cannot be read.
     fn leaf(&self, index: u64) -> Result<Hash, Self::Error>;
 
     /// The root over the leaves from `start` up to, not including, `end`, if it is known already.
@@ -37,7 +37,7 @@ fn split(len: u64) -> u64 {
 /// The root over the leaves from `start` up to, not including, `end`.
 ///
 /// # Errors
-/// If a leaf cannot be had.
+/// If a leaf cannot be read.
 pub fn root<L: Leaves>(leaves: &L, start: u64, end: u64) -> Result<Hash, L::Error> {
     if let Some(known) = leaves.known(start, end) {
         return Ok(known);
@@ -55,7 +55,7 @@ pub fn root<L: Leaves>(leaves: &L, start: u64, end: u64) -> Result<Hash, L::Erro
 /// The path from a leaf to the root of the first `size` leaves, from the bottom up.
 ///
 /// # Errors
-/// If a leaf cannot be had.
+/// If a leaf cannot be read.
 pub fn inclusion<L: Leaves>(leaves: &L, index: u64, size: u64) -> Result<Vec<Hash>, L::Error> {
     let mut path = Vec::new();
     let (mut start, mut end) = (0, size);
@@ -73,10 +73,10 @@ pub fn inclusion<L: Leaves>(leaves: &L, index: u64, size: u64) -> Result<Vec<Has
     Ok(path)
 }
 
-/// The proof that the tree of the first `new` leaves begins with the one of the first `old`.
+/// The proof that the tree of the first `new` leaves extends the tree of the first `old`.
 ///
 /// # Errors
-/// If a leaf cannot be had.
+/// If a leaf cannot be read.
 pub fn consistency<L: Leaves>(leaves: &L, old: u64, new: u64) -> Result<Vec<Hash>, L::Error> {
     let mut proof = Vec::new();
     let (mut start, mut end, mut is_known) = (0, new, true);
@@ -101,7 +101,7 @@ pub fn consistency<L: Leaves>(leaves: &L, old: u64, new: u64) -> Result<Vec<Hash
     Ok(proof)
 }
 
-/// The root that a path leads to from a leaf (RFC 9162 section 2.1.3.2); `None` for a path of another length.
+/// The root to which a path leads from a leaf (RFC 9162 section 2.1.3.2); `None` for a path of the wrong length.
 #[must_use]
 pub fn root_of_path(leaf: Hash, index: u64, size: u64, path: &[Hash]) -> Option<Hash> {
     let (mut at, mut last) = (index, size.checked_sub(1)?);
@@ -128,7 +128,7 @@ pub fn root_of_path(leaf: Hash, index: u64, size: u64, path: &[Hash]) -> Option<
     (last == 0).then_some(hash)
 }
 
-/// Whether a proof shows that the tree of `new` leaves begins with the one of `old` (RFC 9162 section 2.1.4.2).
+/// Whether a proof shows that the tree of `new` leaves extends the tree of `old` (RFC 9162 section 2.1.4.2).
 #[must_use]
 pub fn is_consistent((old, old_root): (u64, Hash), (new, new_root): (u64, Hash), proof: &[Hash]) -> bool {
     if old == 0 || old == new {
@@ -188,7 +188,7 @@ mod tests {
         (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
     }
 
-    /// The inputs that implementations of Certificate Transparency are tried with.
+    /// The usual test inputs for implementations of Certificate Transparency.
     fn known_leaves() -> List {
         let inputs = [
             "",

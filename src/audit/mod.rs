@@ -1,5 +1,5 @@
-//! Who saw what? One compact record for every request, in the same journal as everything else, and the AuditEvents that
-//! are made of it when somebody asks.
+//! Who saw what? Every request leaves one compact access record in the same journal as the data. AuditEvents are made of the
+//! records when somebody asks for them.
 
 mod accounting;
 mod addition;

@@ -1,4 +1,4 @@
-//! The events that an access record tells of: those that are made of it, and those of other systems that it brought.
+//! The AuditEvents of an access record: those that are made of it, and those of other systems that its request stored.
 use crate::definitions::r4;
 use crate::model::ResourceId;
 use crate::store::{Repository, StoreError};
@@ -8,7 +8,7 @@ use super::making::{Event, Making};
 use super::place::RecordPlace;
 use super::record::{Access, Action};
 
-/// The events of a record, those that are made of it first; and how many these are.
+/// The events of a record, and how many of them are made of it. These come first.
 ///
 /// # Errors
 /// [`StoreError`] if the disk fails.
@@ -27,7 +27,8 @@ pub fn events_of(
     Ok((events, made))
 }
 
-/// An event that another system has added. Several patients are told of it by none: it names the others.
+/// An event that another system stored. An event that names several patients is shown to none of them, because it names the
+/// others.
 ///
 /// # Errors
 /// [`StoreError`] if the disk fails.

@@ -1,18 +1,18 @@
 //! Accounts of accesses as pages to print: self-contained, without scripts, in black on white.
 use maud::{DOCTYPE, PreEscaped, html};
 
-/// A page in the making.
+/// A page under construction.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
     pub title: String,
-    /// The name of the patient and of the hospital, where they may be told.
+    /// The names of the patient and of the hospital, where they may be shown.
     pub patient: Option<String>,
     pub hospital: Option<String>,
     /// Paragraphs above the table.
     pub remarks: Vec<String>,
     pub columns: Vec<String>,
     pub rows: Vec<Vec<String>>,
-    /// What is said instead of an empty table.
+    /// The text that replaces an empty table.
     pub nothing: String,
 }
 

@@ -1,7 +1,7 @@
-//! Where a record of an access is kept.
+//! The place of an access record in the store.
 use crate::store::{Key, Sequence, Space};
 
-/// Where a record stands: the commit, and its number within it.
+/// The place of a record: its commit, and its number within the commit.
 pub type RecordPlace = (Sequence, u32);
 
 /// The place in the last twelve bytes of a key.

@@ -1,5 +1,5 @@
-//! Access records: who did what to which versions, for which patients, and on what it rested. They are never changed
-//! and never dropped; the chain of the journal seals them.
+//! Access records: who did what to which versions, about which patients, and on which basis. They are never changed or dropped;
+//! the hash chain of the journal seals them.
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
@@ -39,42 +39,42 @@ impl Action {
     }
 }
 
-/// The interaction by which the glass is broken.
+/// The interaction that breaks the glass.
 pub const BREAK_GLASS: &str = "$break-glass";
-/// The interaction by which a patient's file is erased.
+/// The interaction that erases a patient's file.
 pub const ERASE: &str = "$erase";
 
-/// How much was erased.
+/// How much an erasure removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Erased {
     pub resources: usize,
     pub versions: usize,
 }
 
-/// What the party was to the hospital when it asked.
+/// The relation of the party to the own organization and to the patient, at the time of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RequesterKind {
     /// Staff or a system of the own organization.
     Own,
-    /// The patient, or who acts for the patient.
+    /// The patient or a representative.
     Subject,
-    /// Everybody else: what they get is disclosed.
+    /// Everybody else: what they receive is a disclosure.
     Outside,
 }
 
-/// What a decision rested on.
+/// The basis of a decision, as a record stores it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ground {
-    /// No patient is the subject, or scopes and launch context decided.
+    /// No patient is a subject, or the role, scopes and launch context decided.
     #[default]
     None,
     RightOfAccess,
     /// `Consent/id`, and the path of its rule.
     Consent(String, String),
     Policy,
-    /// The law that protects it, as it is cited.
+    /// The law that protects the data, as it is cited.
     Law(String),
     BreakGlass,
 }
@@ -102,14 +102,14 @@ pub struct Item {
     /// `Type/id`, with `/_history/version` where the version is known.
     #[serde(rename = "w")]
     pub what: String,
-    /// Which of the record's patients it is about; all of them where nothing is said.
+    /// The indexes of the record's patients that it is about; `None` means all of them.
     #[serde(rename = "p", skip_serializing_if = "Option::is_none")]
     pub about: Option<Vec<usize>>,
     #[serde(rename = "l", skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<Label>,
     #[serde(rename = "g", skip_serializing_if = "is_none")]
     pub ground: Ground,
-    /// What was done to it, where it was written.
+    /// What a write did to it; `None` if it was not written.
     #[serde(rename = "d", skip_serializing_if = "Option::is_none")]
     pub done: Option<Action>,
 }
@@ -118,7 +118,7 @@ fn is_none(ground: &Ground) -> bool {
     *ground == Ground::None
 }
 
-/// The forms in which items are stored: a record of the first format names versions and no more.
+/// The formats in which items are stored. A record of the first format has only the texts of `what`.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Form {
@@ -146,7 +146,7 @@ impl From<Form> for Item {
 }
 
 impl Item {
-    /// Whether it is about the record's patient of that number.
+    /// Whether it is about the record's patient with this index.
     #[must_use]
     pub fn is_about(&self, patient: usize) -> bool {
         self.about.as_ref().is_none_or(|about| about.contains(&patient))
@@ -159,7 +159,7 @@ impl Item {
     }
 }
 
-/// One request and what came of it.
+/// One request and its outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Access {
     /// Milliseconds since 1970.
@@ -181,15 +181,15 @@ pub struct Access {
     pub fhir_user: Option<String>,
     pub purposes: Vec<String>,
     pub token_id: String,
-    /// Why the glass was broken, if it was; or why the file was erased.
+    /// Why the glass was broken or the file was erased, if that was so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Method and path with query, as it was asked.
+    /// The method, and the path with its query, as requested.
     pub request: String,
-    /// What was asked beside that, as `Type?criteria`: the conditions of writes, and references by criteria.
+    /// Other criteria of the request, as `Type?criteria`: the conditions of writes, and conditional references.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub criteria: Vec<String>,
-    /// What the record adds to that of an earlier request, if it is such a one.
+    /// Set if this record adds patients to the records of earlier requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub addition: Option<Addition>,
     /// `X-Request-Id`.
@@ -203,15 +203,15 @@ pub struct Access {
     /// What was asked for by its id and not shown. The client is not told.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub withheld: Vec<Item>,
-    /// `Patient/id` of everybody concerned.
+    /// `Patient/id` of every patient whom the request concerned.
     pub patients: Vec<String>,
-    /// Consents that decided, by `Consent/id`, where items do not name theirs.
+    /// The Consents that decided (`Consent/id`), where the items do not name them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub consents: Vec<String>,
-    /// What was erased of the patient's file, if it was.
+    /// How much was erased, if the request erased the patient's file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub erased: Option<Erased>,
-    /// The disclosure that was entered for the accounting, if one was.
+    /// The disclosure that was entered for the accounting, if the request entered one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entered: Option<Entered>,
     /// The status code of the answer.
@@ -219,7 +219,7 @@ pub struct Access {
 }
 
 impl Access {
-    /// The record of a party's request, with nothing released yet.
+    /// The record of a party's request, without released items so far.
     #[must_use]
     pub fn of(party: &Party, interaction: &str, action: Action, request: String, time: Millis) -> Self {
         Self {
@@ -251,14 +251,14 @@ impl Access {
         }
     }
 
-    /// Whether what was asked for was refused or failed. The deletion of what is withheld is answered as one of what
-    /// never was, and has failed nevertheless.
+    /// Whether the request was refused or failed. The deletion of a withheld resource is answered as if the resource had never
+    /// existed, but counts as failed here.
     #[must_use]
     pub fn has_failed(&self) -> bool {
         self.status >= 400 || (!self.withheld.is_empty() && self.released.is_empty())
     }
 
-    /// Adds patients (`Patient/id`) that the request concerned without a version of theirs being released.
+    /// Adds patients (`Patient/id`) whom the request concerned, although it released no version about them.
     pub fn concern<'p>(&mut self, patients: impl IntoIterator<Item = &'p String>) {
         self.numbers(patients);
     }
@@ -282,7 +282,7 @@ impl Access {
         }
     }
 
-    /// Adds what was asked for and not shown.
+    /// Adds resources that were asked for and withheld.
     pub fn withhold<'w>(&mut self, withheld: impl IntoIterator<Item = &'w Withheld>) {
         for withheld in withheld {
             let about = self.numbers(&withheld.patients);
@@ -291,7 +291,7 @@ impl Access {
         }
     }
 
-    /// Adds a resource (`Type/id`) that was written; its version is that of the commit that the record is in.
+    /// Adds a resource (`Type/id`) that was written. Its version follows from the commit that contains the record.
     pub fn write<'p>(
         &mut self,
         what: String,
@@ -308,7 +308,7 @@ impl Access {
     }
 }
 
-/// The numbers of a record's patients.
+/// The indexes of a record's patients.
 struct Numbered {
     known: HashMap<String, usize>,
 }

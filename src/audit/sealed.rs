@@ -1,5 +1,5 @@
-//! The record of accesses as a tree that only grows: hashes of its leaves in segments, roots of segments, and signed roots
-//! of the whole, all in the store. What a leaf hashes is the record's place (12 bytes) and its text.
+//! The stored Merkle tree over the access records, which only grows: the hashes of its leaves in segments, the roots of segments,
+//! and signed roots of the whole tree. A leaf hashes the place of a record (12 bytes) and its text.
 //!
 //! | key in `meta` | value |
 //! |---|---|
@@ -16,11 +16,11 @@ use super::merkle::{Hash, Leaves, leaf_hash, root};
 use super::place::{RecordPlace, place_of, record_key};
 use super::signer::{SignedRoot, Signer};
 
-/// How many records a segment has; a power of two, so that its root is a node of the tree.
+/// The number of records in a segment: a power of two, so that the root of a segment is a node of the tree.
 pub const SEGMENT_LEN: u64 = 256;
-/// How many records are sealed with one commit.
+/// The maximum number of records that one commit seals.
 const RECORDS_SEALED: usize = 16 * 256;
-/// How often sealing is tried again when somebody else does it at the same time.
+/// How often sealing is tried again after a conflict with another writer.
 const TRIES_MAX: usize = 8;
 
 fn meta(name: &[u8], number: u64) -> Vec<u8> {
@@ -31,7 +31,7 @@ fn range(name: &[u8]) -> KeyRange {
     KeyRange::prefix(Key::new(Space::Meta).text(name).into_bytes())
 }
 
-/// A part of the record's tree, as a key and its value tell of it.
+/// A part of the stored tree, as its key and value describe it.
 #[derive(Clone, Debug)]
 pub enum Sealed {
     Segment(u64, Segment),
@@ -39,7 +39,7 @@ pub enum Sealed {
     Root(SignedRoot),
 }
 
-/// A segment.
+/// A segment of the tree: the places of its first and last record, and the root over its leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
     pub first: RecordPlace,
@@ -66,7 +66,7 @@ impl Segment {
 }
 
 impl Sealed {
-    /// Reads a key of the store; `None` if it is of something else or cannot be read.
+    /// Reads a key with its value; `None` if it is no part of the tree or cannot be read.
     #[must_use]
     pub fn read(key: &[u8], value: &[u8]) -> Option<Self> {
         let number = key.last_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes))?;
@@ -87,24 +87,24 @@ fn hashes(bytes: &[u8]) -> Vec<Hash> {
     bytes.chunks_exact(32).filter_map(|chunk| chunk.first_chunk::<32>().copied()).collect()
 }
 
-/// The hash of the leaf that a record is.
+/// The hash of a record's leaf.
 #[must_use]
 pub fn record_hash(key: &[u8], value: &[u8]) -> Hash {
-    // Without the byte of the space.
+    // The leaf excludes the first byte of the key, which is the space.
     leaf_hash(&[key.get(1..).unwrap_or_default(), value].concat())
 }
 
-/// The tree over the records that a snapshot shows.
+/// The tree over the records of a snapshot.
 pub struct LogTree {
     pub segments: Vec<Segment>,
-    /// Places and hashes of the records after the last whole segment.
+    /// The places and hashes of the records after the last whole segment.
     tail: Vec<(RecordPlace, Hash)>,
-    /// Segments whose leaves are at hand.
+    /// The leaves of the segments that were loaded, by the number of the segment.
     leaves: std::collections::BTreeMap<u64, Vec<Hash>>,
 }
 
 impl LogTree {
-    /// Reads the roots of the segments and hashes what came after them.
+    /// Reads the roots of the segments and hashes the records after them.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -112,7 +112,7 @@ impl LogTree {
         Self::up_to(snapshot, usize::MAX)
     }
 
-    /// As [`LogTree::read`], with no more than so many records after the last whole segment.
+    /// Like [`LogTree::read`], with at most `tail_max` records after the last whole segment.
     fn up_to(snapshot: &dyn Snapshot, tail_max: usize) -> Result<Self, StoreError> {
         let mut segments = Vec::new();
         snapshot.scan(&range(b"audit-segment"), Direction::Forward, &mut |_, value| {
@@ -142,10 +142,10 @@ impl LogTree {
         self.sealed() + u64::try_from(self.tail.len()).unwrap_or(0)
     }
 
-    /// Has the leaves of the segment at hand that a number of records falls into.
+    /// Loads the leaves of the segment that contains the record with this index.
     ///
     /// # Errors
-    /// [`StoreError`] if the disk fails or they are not there.
+    /// [`StoreError`] if the disk fails or the leaves are missing.
     pub fn open_at(&mut self, snapshot: &dyn Snapshot, index: u64) -> Result<(), StoreError> {
         let number = index / SEGMENT_LEN;
         if index < self.sealed() && !self.leaves.contains_key(&number) {
@@ -156,7 +156,7 @@ impl LogTree {
         Ok(())
     }
 
-    /// Which leaf a record is.
+    /// The index of a record's leaf.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -203,7 +203,7 @@ impl Leaves for LogTree {
     }
 }
 
-/// Brings the tree up to date and signs its root, unless that is done already.
+/// Brings the tree up to date and signs its root, unless it is signed already. `None` if there are no records.
 ///
 /// # Errors
 /// [`StoreError`] if the store cannot be read or written.
@@ -231,7 +231,7 @@ pub fn seal(kv: &dyn Kv, signer: &Signer, now: Millis) -> Result<Option<SignedRo
             put((first..).zip(full).flat_map(segment).collect())
         };
         match kv.commit(batch).wait() {
-            // What was written is read, and given, by the next turn.
+            // The next turn of the loop reads what was written, and returns it.
             Ok(_) => {}
             Err(CommitError::Conflict { .. } | CommitError::Busy) => tries += 1,
             Err(error) => return Err(StoreError::Io(error.to_string())),
@@ -240,7 +240,7 @@ pub fn seal(kv: &dyn Kv, signer: &Signer, now: Millis) -> Result<Option<SignedRo
     newest(&*kv.snapshot(At::Latest)?)
 }
 
-/// A batch that expects that none of it is there: a segment and a root are written once.
+/// A batch that expects none of its keys to exist: segments and roots are written only once.
 fn put(pairs: Vec<(Vec<u8>, Vec<u8>)>) -> Batch {
     let mut batch = Batch::default();
     for (key, value) in pairs {
@@ -250,7 +250,7 @@ fn put(pairs: Vec<(Vec<u8>, Vec<u8>)>) -> Batch {
     batch
 }
 
-/// The keys of a segment.
+/// The keys and values of a segment.
 fn segment((number, records): (u64, &[(RecordPlace, Hash)])) -> Vec<(Vec<u8>, Vec<u8>)> {
     let hashes: Vec<Hash> = records.iter().map(|(_, hash)| *hash).collect();
     let (Some((first, _)), Some((last, _))) = (records.first(), records.last()) else { return Vec::new() };
@@ -258,7 +258,7 @@ fn segment((number, records): (u64, &[(RecordPlace, Hash)])) -> Vec<(Vec<u8>, Ve
     vec![(meta(b"audit-segment", number), segment.bytes()), (meta(b"audit-leaves", number), hashes.concat())]
 }
 
-/// The root over some leaves.
+/// The root over these leaves.
 #[must_use]
 pub fn root_of(hashes: &[Hash]) -> Hash {
     struct List<'h>(&'h [Hash]);
@@ -278,7 +278,7 @@ pub fn root_of(hashes: &[Hash]) -> Hash {
     root
 }
 
-/// The signed root of a number of records.
+/// The signed root over this number of records.
 ///
 /// # Errors
 /// [`StoreError`] if the disk fails.
@@ -287,7 +287,7 @@ pub fn signed_root(snapshot: &dyn Snapshot, size: u64) -> Result<Option<SignedRo
     Ok(found.and_then(|(value, _)| serde_json::from_slice(&value).ok()))
 }
 
-/// The signed root of the most records.
+/// The signed root over the most records.
 ///
 /// # Errors
 /// [`StoreError`] if the disk fails.

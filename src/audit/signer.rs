@@ -1,4 +1,4 @@
-//! The key with which the server signs what its record of accesses is: ES256, apart from the key of tokens.
+//! The key that signs the roots of the access log: ES256, separate from the key for tokens.
 use ring::rand::SystemRandom;
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, UnparsedPublicKey,
@@ -11,7 +11,7 @@ use crate::model::{decode_base64, encode_base64, hex};
 
 use super::merkle::Hash;
 
-/// What the record of accesses was at a moment: how many records it had and the root of the tree over them.
+/// The signed state of the access log at a moment: its number of records, and the root of the Merkle tree over them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignedRoot {
     /// The number of records.
@@ -22,7 +22,7 @@ pub struct SignedRoot {
     pub time: Millis,
     /// The name of the key: the first half of the hash of its public point, in hexadecimal digits.
     pub key: String,
-    /// The signature of [`SignedRoot::signed_text`] in base64: two numbers of 32 bytes.
+    /// The signature of [`SignedRoot::signed_text`] in base64: r and s, of 32 bytes each.
     pub signature: String,
 }
 
@@ -33,7 +33,7 @@ impl SignedRoot {
         format!("chartward record of accesses\nsize {size}\nroot {root}\ntime {time}\n")
     }
 
-    /// Whether it was signed by the key with this public point.
+    /// Whether the key with this public point signed it.
     #[must_use]
     pub fn is_signed_by(&self, public: &[u8]) -> bool {
         let text = Self::signed_text(self.size, &self.root, self.time);
@@ -43,17 +43,17 @@ impl SignedRoot {
     }
 }
 
-/// The private key.
+/// The private audit key.
 pub struct Signer {
     pair: EcdsaKeyPair,
     random: SystemRandom,
 }
 
 impl Signer {
-    /// The key of a PKCS#8 document.
+    /// Reads the key from a PKCS#8 document.
     ///
     /// # Errors
-    /// If it is none.
+    /// If the document has no such key.
     pub fn new(pkcs8: &[u8]) -> Result<Self, String> {
         let random = SystemRandom::new();
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8, &random)
@@ -67,7 +67,7 @@ impl Signer {
         self.pair.public_key().as_ref()
     }
 
-    /// Signs what the record is.
+    /// Signs the root over `size` records.
     ///
     /// # Errors
     /// If the machine has no randomness.
@@ -81,7 +81,7 @@ impl Signer {
     }
 }
 
-/// The name of a public key.
+/// The name of a public key: the first half of the SHA-256 of its point, in hexadecimal digits.
 #[must_use]
 pub fn key_name(public: &[u8]) -> String {
     let digest: Hash = Sha256::digest(public).into();

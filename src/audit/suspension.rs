@@ -1,5 +1,5 @@
-//! Suspensions of the right to an accounting: while an agency for health oversight or of law enforcement says that it would
-//! impede its work, disclosures to it are not told to the patient (45 CFR 164.528(a)(2)).
+//! Suspensions of the right to an accounting: while an agency for health oversight or law enforcement states that it would impede
+//! its work, the patient is not told of disclosures to it (45 CFR 164.528(a)(2)).
 //!
 //! Key in `meta`: `audit-suspension`, patient id, agency; value: the suspension in JSON.
 use serde::{Deserialize, Serialize};
@@ -9,23 +9,23 @@ use crate::store::{Direction, Flow, Key, KeyRange, Snapshot, Space, StoreError, 
 
 use super::record::Access;
 
-/// A statement that was only spoken suspends for no longer, in days (45 CFR 164.528(a)(2)(ii)).
+/// The longest suspension on a spoken statement, in days (45 CFR 164.528(a)(2)(ii)).
 pub const SPOKEN_DAYS_MAX: Millis = 30;
 
-/// A suspension.
+/// A suspension for one agency.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Suspension {
     /// `Organization/id`.
     pub agency: String,
-    /// Milliseconds since 1970 at which it ends.
+    /// When it ends, in milliseconds since 1970.
     pub until: Millis,
-    /// Who has entered it: the subject of the token.
+    /// The subject of the token of whoever entered it.
     pub by: String,
     pub time: Millis,
 }
 
 impl Suspension {
-    /// The suspension for a patient (by id) as a write of a batch; it takes the place of an earlier one for the same agency.
+    /// The suspension for a patient (by id) as a write of a batch. It replaces an earlier one for the same agency.
     #[must_use]
     pub fn write(&self, patient: &str) -> Write {
         let key = Key::new(Space::Meta).text(b"audit-suspension").text(patient.as_bytes());
@@ -35,10 +35,11 @@ impl Suspension {
     }
 }
 
-/// The interaction by which one is entered.
+/// The interaction that enters a suspension.
 pub const SUSPEND_ACCOUNTING: &str = "$suspend-accounting";
 
-/// Whether the patient is told of an access, while it is not told of what these agencies do: neither of that nor that it is so.
+/// Whether the patient may be told of an access while accounting to these agencies is suspended. The patient is told neither of
+/// accesses by them nor of the suspension.
 #[must_use]
 pub fn is_told(access: &Access, agencies: &[String]) -> bool {
     let recipient = access.entered.iter().map(|entered| &entered.recipient);
@@ -47,7 +48,7 @@ pub fn is_told(access: &Access, agencies: &[String]) -> bool {
     !is_suspending && !actors.any(|actor| agencies.contains(actor))
 }
 
-/// The agencies to which disclosures of a patient's data (by id) are not told at a moment.
+/// The agencies for which accounting to a patient (by id) is suspended at a moment.
 ///
 /// # Errors
 /// [`StoreError`] if the disk fails or a suspension cannot be read.

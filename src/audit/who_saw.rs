@@ -1,4 +1,4 @@
-//! Who saw a patient's file: access records grouped as a person would tell of them, the newest first.
+//! Who saw a patient's file: access records, grouped as a person would report them, the newest first.
 use std::collections::{BTreeSet, HashMap};
 
 use crate::model::Millis;
@@ -17,11 +17,11 @@ const DAY_MS: Millis = 24 * 60 * 60 * 1_000;
 pub enum AccessKind {
     Read,
     Changed,
-    /// It was asked for and refused.
+    /// Access was asked for and refused.
     Refused,
-    /// It was among what was counted.
+    /// The patient's data were among those counted.
     Counted,
-    /// It was searched for by a value of this patient alone, and nothing of it was shown.
+    /// A search used a value of this patient alone, and showed nothing of the patient.
     Sought,
 }
 
@@ -38,14 +38,14 @@ impl AccessKind {
     }
 }
 
-/// What somebody did to the file on one day for the same reasons.
+/// What one user did to the file on one day, for the same purposes and on the same basis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Viewing {
     /// Milliseconds since 1970 of the first and the last time.
     pub first: Millis,
     pub last: Millis,
     pub count: usize,
-    /// The resource that stands for the user; none for the name of a client.
+    /// The resource that stands for the user; without one the client is named.
     pub user: Option<String>,
     pub client: String,
     pub organization: Option<String>,
@@ -58,10 +58,10 @@ pub struct Viewing {
     pub ground: Ground,
 }
 
-/// What has to be the same for accesses to be told as one: day, user, client, organization, role, deed, purposes, ground.
+/// The key by which accesses are grouped: day, user, client, organization, role, deed, purposes, ground.
 type ViewingKey = (Millis, Option<String>, String, Option<String>, String, AccessKind, Vec<String>, String);
 
-/// Gathers the viewings of a patient's file.
+/// Groups the accesses to a patient's file.
 pub struct Viewings {
     /// `Patient/id`.
     patient: String,
@@ -75,7 +75,7 @@ impl Viewings {
         Self { patient: patient.to_owned(), found: Vec::new(), known: HashMap::new() }
     }
 
-    /// Takes in a record; those that do not concern the patient are passed over. The newest comes first.
+    /// Adds a record; one that does not concern the patient is ignored. Add the newest record first.
     pub fn add(&mut self, access: &Access) {
         let Some(number) = access.patients.iter().position(|patient| *patient == self.patient) else {
             return;
@@ -113,7 +113,7 @@ impl Viewings {
         }
     }
 
-    /// Adds a deed with its first and last time, and how many times it was done.
+    /// Adds a kind of access, with its first and last time and its number.
     fn group(
         &mut self,
         access: &Access,
@@ -158,7 +158,7 @@ impl Viewings {
         });
     }
 
-    /// How many there are so far.
+    /// The number of groups so far.
     #[must_use]
     pub fn len(&self) -> usize {
         self.found.len()
@@ -176,7 +176,7 @@ impl Viewings {
     }
 }
 
-/// The types of what was seen; what was made of the record of accesses names none.
+/// The types of resources that were accessed. Reports about accesses list no items and count as AuditEvent.
 fn kinds(access: &Access, items: &[Item]) -> BTreeSet<String> {
     let is_of_accesses =
         ["/AuditEvent", "/$who-saw", "/$accounting"].iter().any(|path| access.request.contains(path));
@@ -189,11 +189,11 @@ fn kinds(access: &Access, items: &[Item]) -> BTreeSet<String> {
     items.iter().map(|item| item.type_name().to_owned()).collect()
 }
 
-/// Gives the names of professionals and organizations (`Type/id`).
+/// Gives the name of a professional or organization (`Type/id`).
 pub type Names<'n> = &'n dyn Fn(&str) -> Option<String>;
 
 impl Viewing {
-    /// Who it was, in words for the patient (`Patient/id`). Other patients are not named.
+    /// The user, in words for the patient (`Patient/id`). Other patients are not named.
     #[must_use]
     pub fn who(&self, patient: &str, names: Names<'_>) -> String {
         match self.user.as_deref() {
@@ -205,7 +205,7 @@ impl Viewing {
         }
     }
 
-    /// The name of the organization.
+    /// The name of the organization, or its reference if it has none.
     #[must_use]
     pub fn organization_name(&self, names: Names<'_>) -> Option<String> {
         self.organization
@@ -213,7 +213,7 @@ impl Viewing {
             .map(|organization| names(organization).unwrap_or_else(|| organization.clone()))
     }
 
-    /// The kinds of records, in words.
+    /// The types of resources, in words.
     #[must_use]
     pub fn kinds_in_words(&self) -> Vec<String> {
         let mut words: Vec<String> = self.kinds.iter().map(|kind| kind_in_words(kind)).collect();
@@ -232,7 +232,7 @@ impl Viewing {
         words
     }
 
-    /// The day and the time, or the times between which it was.
+    /// The day, and the time or the range of times.
     #[must_use]
     pub fn when(&self) -> String {
         let (first, last) = (clock_in_words(self.first), clock_in_words(self.last));
@@ -240,7 +240,7 @@ impl Viewing {
         if first == last { format!("{day}, {last}") } else { format!("{day}, {first} to {last}") }
     }
 
-    /// Who it was, with role and organization.
+    /// The user with role and organization, in words.
     #[must_use]
     pub fn actor(&self, patient: &str, names: Names<'_>) -> String {
         let mut actor = self.who(patient, names);
@@ -253,7 +253,7 @@ impl Viewing {
         actor
     }
 
-    /// What was done, and how often.
+    /// What was done, and how often, in words.
     #[must_use]
     pub fn what(&self) -> String {
         let kinds = self.kinds_in_words();
@@ -271,7 +271,7 @@ impl Viewing {
         done
     }
 
-    /// For what it was, and what it rested on.
+    /// The purposes, and for a read its basis, in words.
     #[must_use]
     pub fn why(&self) -> String {
         let mut reasons = self.purposes_in_words();

@@ -1,9 +1,9 @@
-//! The record of accesses in plain words, for people who know no FHIR.
+//! Access records in plain words, for people who do not know FHIR.
 use crate::model::{Millis, Temporal};
 
 use super::record::Ground;
 
-/// What kinds of records are called; the others by their own name, in words.
+/// The words for types of resources. Other types have the words of their own name.
 const KINDS: [(&str, &str); 23] = [
     ("Patient", "name and contact details"),
     ("Observation", "measurements and test results"),
@@ -30,7 +30,7 @@ const KINDS: [(&str, &str); 23] = [
     ("FamilyMemberHistory", "illnesses in the family"),
 ];
 
-/// What a kind of record is called.
+/// The words for a type of resource.
 #[must_use]
 pub fn kind_in_words(type_name: &str) -> String {
     if let Some((_, words)) = KINDS.iter().find(|(name, _)| *name == type_name) {
@@ -46,7 +46,7 @@ pub fn kind_in_words(type_name: &str) -> String {
     words
 }
 
-/// What a purpose of use is called; `None` where the record has none.
+/// The words for a purpose of use; an unknown code is returned as it is.
 #[must_use]
 pub fn purpose_in_words(code: &str) -> &str {
     match code {
@@ -65,7 +65,7 @@ pub fn purpose_in_words(code: &str) -> &str {
     }
 }
 
-/// What a decision rested on.
+/// The words for the basis of a decision.
 #[must_use]
 pub fn ground_in_words(ground: &Ground) -> String {
     match ground {
@@ -78,7 +78,7 @@ pub fn ground_in_words(ground: &Ground) -> String {
     }
 }
 
-/// What a role is called.
+/// The words for a role; an unknown code is returned as it is.
 #[must_use]
 pub fn role_in_words(code: &str) -> &str {
     match code {

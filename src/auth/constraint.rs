@@ -1,17 +1,17 @@
-//! Search constraints of scopes (SMART App Launch 2, "Finer-grained resource constraints using search parameters"): what a
-//! resource must be like for its scope to reach it. Decided by the resource alone, on every way to it.
+//! Search constraints of scopes (SMART App Launch 2, "Finer-grained resource constraints using search parameters"): the
+//! conditions under which a scope reaches a resource. Only the resource itself decides, however it is accessed.
 use crate::definitions::{ParamType, TypeDef, r4};
 use crate::model::{Node, decode_pairs};
 use crate::search::{
     Control, Filter, Reading, ValueContext, entries_by, fulfils, parse_query, search_params,
 };
 
-/// All of these hold; without any, everything is reached.
+/// Conditions that must all hold. An empty constraint reaches everything.
 #[derive(Clone, Debug, Default)]
 pub struct Constraint {
     text: String,
     filters: Vec<Filter>,
-    /// The parameters that are asked for.
+    /// The names of the search parameters in the conditions.
     codes: Vec<String>,
 }
 
@@ -23,18 +23,18 @@ impl PartialEq for Constraint {
 
 impl Eq for Constraint {}
 
-/// What other resources tell, or the store alone knows.
+/// Parameters that depend on other resources, or on what only the store knows.
 const NOT_OF_THE_RESOURCE: [&str; 4] = ["_has", "_list", "_filter", "_lastUpdated"];
 
 impl Constraint {
-    /// Reads the query of a scope on a type; `None` is every type, with the parameters that all have.
+    /// Reads the query part of a scope on a type. `None` is all types, with only the parameters that they share.
     ///
     /// # Errors
-    /// What cannot be kept, in words: passed over, it would widen the scope.
+    /// Why the constraint cannot be enforced. Ignoring it would widen the scope.
     pub fn parse(def: Option<&'static TypeDef>, text: &str) -> Result<Self, String> {
         let pairs = decode_pairs(text);
         let mut codes = Vec::new();
-        // What is common to all types has the same entries in each.
+        // The shared parameters give the same index entries for every type, so any type serves to read them.
         let of = def.or_else(|| r4().resource("Basic")).ok_or("there is no such type")?;
         if pairs.is_empty() {
             return Err("the constraint of a scope is empty".to_owned());
@@ -71,19 +71,19 @@ impl Constraint {
         self.filters.is_empty()
     }
 
-    /// As it was given.
+    /// The query part of the scope, as it was given.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The condition for a search.
+    /// The constraint as a condition of a search.
     #[must_use]
     pub fn filter(&self) -> Filter {
         Filter::all(self.filters.clone())
     }
 
-    /// Both.
+    /// A constraint that holds where both hold.
     #[must_use]
     pub fn and(&self, other: &Self) -> Self {
         if self == other || other.is_none() {
@@ -99,7 +99,7 @@ impl Constraint {
         }
     }
 
-    /// Whether a resource is as it has to be. What cannot be told is not.
+    /// Whether a resource fulfils the constraint. A condition that cannot be evaluated is not fulfilled.
     #[must_use]
     pub fn holds(&self, resource: Node<'_>) -> bool {
         if self.is_none() {

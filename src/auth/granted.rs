@@ -1,20 +1,20 @@
-//! Which scopes are granted: what is asked for, as far as it is registered. Scopes of version 1 are answered as such
-//! (SMART App Launch 2.2, "Scopes for requesting FHIR Resources").
+//! Computes the granted scopes: the requested ones, as far as they are registered. Version 1 scopes are granted in version
+//! 1 syntax (SMART App Launch 2.2, "Scopes for requesting FHIR Resources").
 use super::scope::{SPECIAL, Scopes};
 
-/// Scopes that are asked for, or registered, are no longer together, in bytes.
+/// The longest list of requested or registered scopes, in bytes.
 pub(super) const SCOPE_BYTES_MAX: usize = 4 * 1024;
 
-/// For whom a token is.
+/// On whose behalf a client gets its token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum GrantHolder {
-    /// A client for itself.
+    /// The client itself.
     System,
-    /// A client for a user.
+    /// A user.
     User,
 }
 
-/// Whether a scope is one that the server knows.
+/// Whether the server supports a scope.
 pub(super) fn is_served(scope: &str) -> bool {
     SPECIAL.contains(&scope) || is_of_resources(scope)
 }
@@ -23,12 +23,12 @@ fn is_of_resources(scope: &str) -> bool {
     !scope.contains(char::is_whitespace) && Scopes::parse(scope).permits_anything()
 }
 
-/// Whether a scope is about one patient's data.
+/// Whether a scope is at the patient level.
 pub(super) fn is_of_patient(scope: &str) -> bool {
     scope.starts_with("patient/")
 }
 
-/// A scope taken apart: `level/resource.suffix?query`.
+/// The parts of a resource scope: `level/resource.suffix?query`.
 struct ScopeParts<'s> {
     level: &'s str,
     resource: &'s str,
@@ -59,7 +59,7 @@ impl<'s> ScopeParts<'s> {
         }
     }
 
-    /// What both permit, written as this one is where it is whole.
+    /// The scope that both permit. It keeps this scope's suffix (such as `read`) if all its permissions remain.
     fn narrowed_by(&self, other: &Self) -> Option<String> {
         if self.level != other.level {
             return None;
@@ -85,8 +85,8 @@ impl<'s> ScopeParts<'s> {
     }
 }
 
-/// The categories by which a user may give a part of a type: of Condition and Observation, as SMART's granular scopes have them (US Core
-/// 6.1, "SMART on FHIR obligations and capabilities").
+/// The categories by which a user may grant a part of a Condition or Observation scope, as in SMART's granular scopes (US
+/// Core 6.1, "SMART on FHIR obligations and capabilities").
 const CATEGORIES: [(&str, &str, &str); 9] = [
     ("Condition", "http://terminology.hl7.org/CodeSystem/condition-category", "encounter-diagnosis"),
     ("Condition", "http://terminology.hl7.org/CodeSystem/condition-category", "problem-list-item"),
@@ -99,7 +99,7 @@ const CATEGORIES: [(&str, &str, &str); 9] = [
     ("Observation", "http://terminology.hl7.org/CodeSystem/observation-category", "vital-signs"),
 ];
 
-/// The parts of a scope that a user may give in its place; none of one that has no such parts.
+/// The narrower scopes that a user may grant instead of a scope; empty if there are none.
 pub(super) fn parts_of(scope: &str) -> Vec<String> {
     let Some(parts) = ScopeParts::of(scope).filter(|parts| parts.query.is_none() && parts.level != "system")
     else {
@@ -113,7 +113,7 @@ pub(super) fn parts_of(scope: &str) -> Vec<String> {
         .collect()
 }
 
-/// What of the scopes that are asked for is registered: each once, in the order of asking.
+/// The requested scopes as far as they are registered, without duplicates, in the order of the request.
 pub(super) fn granted(asked: &str, registered: &str, asker: GrantHolder) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     if asked.len() > SCOPE_BYTES_MAX {

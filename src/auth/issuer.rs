@@ -1,4 +1,4 @@
-//! The embedded issuer: access tokens as signed JWTs (RFC 9068) under its own ES256 key, and their verification.
+//! The embedded issuer: it signs access tokens as JWTs (RFC 9068) with its ES256 key, and verifies them.
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -20,12 +20,12 @@ use super::scope::Scopes;
 
 /// How far the clocks of issuer and server may differ, in seconds.
 pub(super) const LEEWAY_SECONDS: u64 = 60;
-/// A token longer than this is refused unread, in bytes.
+/// The longest token that is parsed, in bytes.
 pub(super) const TOKEN_BYTES_MAX: usize = 16 * 1024;
-/// How many verified tokens are remembered.
+/// How many verified tokens are cached.
 const VERIFIED_MAX: usize = 10_000;
 
-/// What a token says (RFC 9068, SMART App Launch, and what Chartward adds).
+/// The claims of an access token (RFC 9068, SMART App Launch, and Chartward's own).
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct AccessToken {
     pub iss: String,
@@ -43,7 +43,7 @@ pub struct AccessToken {
     pub fhir_user: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patient: Option<String>,
-    /// The patient to whom the registration confines the bearer, whatever the level of the scopes.
+    /// The only patient whose data the bearer may reach, whatever the level of the scopes. Comes from the registration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confined_to: Option<String>,
     #[serde(default)]
@@ -58,49 +58,49 @@ pub struct AccessToken {
     pub files_consent: bool,
     #[serde(default)]
     pub lenient: bool,
-    /// What its bearer has to prove beside having it (RFC 8705 section 3.1).
+    /// What the bearer must present besides the token (RFC 8705 section 3.1).
     #[serde(default, rename = "cnf", skip_serializing_if = "Option::is_none")]
     pub confirmation: Option<Confirmation>,
-    /// The grant of a user that it rests on.
+    /// The id of the user's grant from which the token was issued.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant: Option<String>,
 }
 
-/// The certificate that a token is bound to.
+/// The certificate to which a token is bound.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confirmation {
-    /// The SHA-256 of the certificate, in base64url.
+    /// The SHA-256 digest of the certificate, in base64url.
     #[serde(rename = "x5t#S256")]
     pub certificate: String,
 }
 
 impl Confirmation {
-    /// That the bearer shows the certificate with this SHA-256.
+    /// Binds a token to the certificate with this SHA-256 digest.
     #[must_use]
     pub fn of(digest: &[u8; 32]) -> Self {
         Self { certificate: base64_url(digest) }
     }
 
-    /// The digest.
+    /// The SHA-256 digest of the certificate.
     ///
     /// # Errors
-    /// [`TokenError::Untrusted`] if it is none.
+    /// [`TokenError::Untrusted`] if the text is no such digest.
     pub fn digest(&self) -> Result<[u8; 32], TokenError> {
         let bytes = decode_base64_url(&self.certificate).and_then(|bytes| bytes.try_into().ok());
         bytes.ok_or_else(|| TokenError::Untrusted("the confirmation is no digest".to_owned()))
     }
 }
 
-/// Why a token is refused. The client learns no more than that.
+/// Why a token is refused. Clients see only the `Display` text; the details are for the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenError {
     Malformed,
     Expired,
-    /// Signature, algorithm, issuer or audience are not right, or who it is for is not registered.
+    /// Signature, algorithm, issuer or audience is wrong, or the client or user is not registered.
     Untrusted(String),
-    /// It is trusted, and asks for what its client or user may not ask for.
+    /// The token is trusted, but asserts a purpose that its client or user may not have.
     Forbidden(String),
-    /// Its issuer cannot be asked now.
+    /// The issuer cannot be reached now.
     Unavailable(String),
 }
 
@@ -116,14 +116,14 @@ impl fmt::Display for TokenError {
     }
 }
 
-/// An issuer with its keys.
+/// The issuer with its keys and a cache of verified tokens.
 pub struct Issuer {
     url: String,
     keys: RwLock<Arc<Keys>>,
     verified: quick_cache::sync::Cache<[u8; 32], Arc<Party>>,
 }
 
-/// The key that signs, and with it those that have signed and are still trusted.
+/// The signing key, and the public keys that are still trusted.
 struct Keys {
     key_id: String,
     encoding: EncodingKey,
@@ -144,7 +144,7 @@ impl Keys {
             key_id,
         };
         for jwk in retired {
-            // Keys of another sort are retired beside.
+            // The list also contains the retired RSA keys of id tokens.
             let Some(point) = es256_point(jwk) else { continue };
             keys.trusted.push((id_of(&point), DecodingKey::from_ec_der(&point)));
             keys.jwks.push(jwk.clone());
@@ -153,12 +153,12 @@ impl Keys {
     }
 }
 
-/// A key's id comes of the key: nobody can choose one that another has.
+/// The key id is derived from the public key, so different keys cannot have the same id.
 pub(super) fn id_of(public: &[u8]) -> String {
     hex(Sha256::digest(public).first_chunk::<8>().map_or(&[][..], |first| first))
 }
 
-/// Whether the header of a token names extensions that whoever reads it must know; none is known here.
+/// Whether the header has critical extensions (`crit`). This server understands none.
 fn has_critical(token: &str) -> bool {
     let header = token.split('.').next().unwrap_or_default();
     let padded =
@@ -168,7 +168,7 @@ fn has_critical(token: &str) -> bool {
     json.is_some_and(|json| json.get("crit").is_some())
 }
 
-/// An access token as its issuer has signed it.
+/// An access token that this issuer has signed.
 #[derive(Clone)]
 pub struct SignedToken(String);
 
@@ -180,28 +180,28 @@ impl SignedToken {
 }
 
 impl Issuer {
-    /// A fresh private key, as PKCS#8.
+    /// Generates a private key, as PKCS#8.
     ///
     /// # Errors
-    /// If the machine has no randomness.
+    /// If the system's random source fails.
     pub fn generate_key() -> Result<Vec<u8>, String> {
         EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
             .map(|key| key.as_ref().to_vec())
             .map_err(|_| "no key could be generated".to_owned())
     }
 
-    /// The issuer of a server: `url` is both issuer and audience of its tokens.
+    /// An issuer with one key. `url` is both `iss` and `aud` of its tokens.
     ///
     /// # Errors
-    /// If the key is none.
+    /// If the key cannot be read.
     pub fn new(url: &str, pkcs8: &[u8]) -> Result<Self, String> {
         Self::with_retired(url, pkcs8, &[])
     }
 
-    /// The same, with the public keys (as JSON Web Keys) of those that have signed before.
+    /// An issuer that also trusts retired public keys, as JSON Web Keys.
     ///
     /// # Errors
-    /// If the key is none.
+    /// If the key cannot be read.
     pub fn with_retired(url: &str, pkcs8: &[u8], retired: &[Value]) -> Result<Self, String> {
         Ok(Self {
             url: url.to_owned(),
@@ -210,14 +210,14 @@ impl Issuer {
         })
     }
 
-    /// Signs with another key from here on.
+    /// Replaces the keys. New tokens are signed with the new key.
     ///
     /// # Errors
-    /// If the key is none; the old one goes on.
+    /// If the key cannot be read; then the old keys stay.
     pub fn change_keys(&self, pkcs8: &[u8], retired: &[Value]) -> Result<(), String> {
         let keys = Arc::new(Keys::new(pkcs8, retired)?);
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
-        // What was signed with a key that is trusted no longer is asked for again.
+        // Cached tokens may be signed with a key that is no longer trusted.
         self.verified.clear();
         Ok(())
     }
@@ -226,7 +226,7 @@ impl Issuer {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The public keys whose tokens are trusted, as JSON Web Keys; the one that signs comes first.
+    /// The trusted public keys as JSON Web Keys, the signing key first.
     #[must_use]
     pub fn jwks(&self) -> Vec<Value> {
         self.keys().jwks.clone()
@@ -246,7 +246,7 @@ impl Issuer {
         self.signed(token).map(|signed| signed.0)
     }
 
-    /// The same, as what only an issuer can make.
+    /// Like [`Issuer::sign`], but the type proves that an issuer has signed the token.
     ///
     /// # Errors
     /// If signing fails.
@@ -259,10 +259,10 @@ impl Issuer {
         text.map(SignedToken).map_err(|error| error.to_string())
     }
 
-    /// The party of a token.
+    /// Verifies a token and returns its party.
     ///
     /// # Errors
-    /// [`TokenError`] if it cannot be trusted now.
+    /// [`TokenError`] if the token is not valid now.
     pub fn verify(&self, token: &str, now: Millis) -> Result<Arc<Party>, TokenError> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(TokenError::Malformed);
@@ -280,10 +280,10 @@ impl Issuer {
         if party.expires.saturating_add(leeway) <= now { Err(TokenError::Expired) } else { Ok(party) }
     }
 
-    /// What a token says that can be trusted now.
+    /// Verifies a token and returns its claims.
     ///
     /// # Errors
-    /// [`TokenError`].
+    /// [`TokenError`] if the token is not valid now.
     pub fn claims(&self, token: &str, now: Millis) -> Result<AccessToken, TokenError> {
         self.verify(token, now)?;
         self.decode(token)
@@ -293,9 +293,9 @@ impl Issuer {
         let mut rules = Validation::new(Algorithm::ES256);
         rules.set_audience(&[&self.url]);
         rules.set_issuer(&[&self.url]);
-        // Without this a token that lacks a claim passes the check of its value.
+        // Otherwise jsonwebtoken would accept tokens without these claims.
         rules.set_required_spec_claims(&["exp", "aud", "iss", "sub"]);
-        // The time is checked at every use, by the clock of the house.
+        // `verify` compares the expiry with the server's own clock at every use, also for cached tokens.
         rules.validate_exp = false;
         rules.validate_nbf = true;
         if has_critical(token) {

@@ -8,7 +8,7 @@ pub fn base64_url(bytes: &[u8]) -> String {
     encode_base64_url_unpadded(bytes)
 }
 
-/// A point of P-256, uncompressed, as a key of the own set.
+/// An uncompressed P-256 point as a JSON Web Key for the server's key set.
 pub(super) fn es256_jwk(key_id: &str, point: &[u8]) -> Option<Value> {
     let (x, y) = point.get(1..)?.split_at_checked(32)?;
     Some(json!({
@@ -17,7 +17,7 @@ pub(super) fn es256_jwk(key_id: &str, point: &[u8]) -> Option<Value> {
     }))
 }
 
-/// The point of such a key.
+/// The uncompressed P-256 point of a JSON Web Key; `None` for other keys.
 pub(super) fn es256_point(jwk: &Value) -> Option<Vec<u8>> {
     let part = |name: &str| decode_base64_url(jwk.get(name)?.as_str()?).filter(|bytes| bytes.len() == 32);
     let mut point = vec![4];
@@ -26,7 +26,7 @@ pub(super) fn es256_point(jwk: &Value) -> Option<Vec<u8>> {
     Some(point)
 }
 
-/// A public key of RSA as a key of the own set.
+/// An RSA public key as a JSON Web Key for the server's key set.
 pub(super) fn rs256_jwk(key_id: &str, modulus: &[u8], exponent: &[u8]) -> Value {
     json!({
         "kty": "RSA", "use": "sig", "alg": "RS256", "kid": key_id,

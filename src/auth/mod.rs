@@ -1,5 +1,5 @@
-//! Who asks? Tokens and their issuer, SMART scopes, the party that comes of them; and the embedded authorization server
-//! with its registry of clients and users.
+//! Authentication and authorization: access tokens and their issuers, SMART scopes, the resulting [`Party`], and the
+//! embedded authorization server with its registry of clients and users.
 
 mod constraint;
 mod external;

@@ -1,4 +1,4 @@
-//! The party: who asks, in which role, for which organization and purpose.
+//! The party: who makes a request, in which role, for which organization and purpose.
 use serde::{Deserialize, Serialize};
 
 use crate::model::Millis;
@@ -6,14 +6,14 @@ use crate::model::Millis;
 use super::role::Role;
 use super::scope::{ADMIN, Scopes};
 
-/// An emergency: the one patient's id, and why the glass was broken.
+/// An emergency access: the id of the one patient, and the reason for breaking the glass.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BreakGlass {
     pub patient: String,
     pub reason: String,
 }
 
-/// Who asks. Comes only of our own registration or issue; what a token claims beyond it only narrows.
+/// Who makes a request. It comes from this server's registrations or tokens; other claims can only narrow it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Party {
     /// The subject of the token.
@@ -24,36 +24,36 @@ pub struct Party {
     pub organization: Option<String>,
     /// `Practitioner/id`, `Patient/id` and the like.
     pub fhir_user: Option<String>,
-    /// The id of the patient of a launch, to whom scopes of the patient level narrow.
+    /// The id of the patient in the launch context. Scopes at the patient level reach only this patient.
     pub patient_context: Option<String>,
-    /// The id of the patient to whom the registration confines it, whatever the level of its scopes.
+    /// The id of the only patient whose data the party may reach, whatever the level of its scopes.
     pub confined_to: Option<String>,
     /// Codes of v3-ActReason.
     pub purposes: Vec<String>,
     pub scopes: Scopes,
     /// Whether it may choose the ids of resources.
     pub assign_ids: bool,
-    /// The emergency that the party acts in, if it has said so and may.
+    /// The emergency in which the party acts, if it has declared one and may.
     pub break_glass: Option<BreakGlass>,
-    /// Whether it may break the glass.
+    /// Whether it may declare an emergency (break the glass).
     pub may_break_glass: bool,
-    /// Whether the Consents of members that it hands in are stored.
+    /// Whether it may hand in Consents of members with `$member-match`.
     pub files_consent: bool,
-    /// Whether search parameters that are unknown are passed over, with a word about it, instead of refused.
+    /// Whether unknown search parameters are ignored with a warning instead of refused.
     pub lenient: bool,
-    /// The SHA-256 of the certificate that its client has to show (RFC 8705).
+    /// The SHA-256 digest of the certificate that its client must present (RFC 8705).
     pub certificate: Option<[u8; 32]>,
-    /// The id of the token, for the record of who saw what.
+    /// The id of the token, for access records.
     pub token_id: String,
-    /// The id of the grant that a user gave the client, where the token rests on one.
+    /// The id of the user's grant from which the token was issued, if there is one.
     pub grant: Option<String>,
-    /// When the token was issued; 0 where nobody says.
+    /// When the token was issued; 0 if unknown.
     pub issued: Millis,
     pub expires: Millis,
 }
 
 impl Party {
-    /// The own hospital's system that works without a token (`--open`): it may do everything the own system may.
+    /// The party of every request to an open server (`--open`): the own organization's system, with all its rights.
     #[must_use]
     pub fn open(organization: &str) -> Self {
         Self {
@@ -79,7 +79,7 @@ impl Party {
         }
     }
 
-    /// Who has no token, for what is public: it may do nothing else.
+    /// The party of a request without a token. It may only read what is public.
     #[must_use]
     pub fn nobody() -> Self {
         Self {
@@ -105,20 +105,20 @@ impl Party {
         }
     }
 
-    /// Whether a client asks in the name of a user: then it may do no more than the user has let it. A client of another
-    /// issuer has that issuer's name before its id, and is its own subject where it asks for itself.
+    /// Whether a client acts for a user: then it may do no more than the user has granted. A client of another issuer has
+    /// that issuer's URL before its id, and equals its subject if it acts for itself.
     #[must_use]
     pub fn is_for_user(&self) -> bool {
         self.grant.is_some() || (self.client.contains('#') && self.subject != self.client)
     }
 
-    /// Whether its role administers, and the user in whose name it asks, if there is one, has let it.
+    /// Whether the role administers, and the user for whom the client acts, if any, has granted `admin`.
     #[must_use]
     pub fn may_administer(&self) -> bool {
         self.role.row().administers && (!self.is_for_user() || self.scopes.has(ADMIN))
     }
 
-    /// Whether it may read the record of accesses.
+    /// Whether it may read access records.
     #[must_use]
     pub fn may_audit(&self) -> bool {
         self.role.row().audits
@@ -146,7 +146,7 @@ mod tests {
             scopes: Scopes::parse(scope),
             ..Party::nobody()
         };
-        // A token that was minted with the issuer's key, and clients that ask for themselves.
+        // A token minted with the issuer's key, and a client that acts for itself.
         assert!(party("chartward", "Practitioner/a", None, "user/*.rs").may_administer());
         assert!(party("https://a#desk", "https://a#desk", None, "system/*.rs").may_administer());
         for (client, subject, grant) in

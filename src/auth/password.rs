@@ -1,4 +1,4 @@
-//! Passwords and secrets of clients: kept as argon2id hashes (RFC 9106) in the usual text form, never logged.
+//! Passwords and client secrets. They are stored as argon2id hashes (RFC 9106) in PHC string format, and never logged.
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -7,19 +7,19 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-/// The cost of a hash: memory in KiB, passes, lanes (the least that OWASP's password storage cheat sheet names).
+/// The cost of a hash: memory in KiB, passes, lanes (the minimum of OWASP's password storage cheat sheet).
 const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
 const SALT_LEN: usize = 16;
 const HASH_LEN: usize = 32;
-/// The shortest password, in characters (NIST SP 800-63B section 3.1.1.2 asks for 8 at least).
+/// The shortest password, in characters (NIST SP 800-63B section 3.1.1.2 requires at least 8).
 pub const PASSWORD_LEN_MIN: usize = 12;
-/// The longest, in bytes: what is longer only costs time.
+/// The longest password, in bytes: a longer one would only cost time.
 const PASSWORD_BYTES_MAX: usize = 1_024;
-/// How many checks may be waiting for their turn; more are turned away, so that guessing takes no threads from others.
+/// How many checks may wait for their turn. More are refused, so that guessing does not occupy all threads.
 const WAITING_MAX: usize = 16;
-/// How many secrets that were proven are remembered.
+/// How many verified client secrets are cached.
 const PROVEN_MAX: usize = 1_000;
 
 /// The argon2id hash of a password, as a string in the PHC format.
@@ -84,7 +84,7 @@ fn is_right(password: &str, hash: &str) -> bool {
     checked().unwrap_or(false)
 }
 
-/// Checks passwords, one at a time, and lets a bounded number of checks wait.
+/// Checks passwords one at a time, with a bounded number of waiting checks. Caches verified client secrets.
 pub(super) struct Passwords {
     waiting: AtomicUsize,
     proven: quick_cache::sync::Cache<[u8; 32], ()>,
@@ -96,7 +96,7 @@ impl Default for Passwords {
     }
 }
 
-/// A place among those whose passwords are checked; given back when it is dropped.
+/// A slot for one check, released when dropped.
 pub(super) struct PasswordSlot<'p>(&'p Passwords);
 
 impl Drop for PasswordSlot<'_> {
@@ -106,20 +106,20 @@ impl Drop for PasswordSlot<'_> {
 }
 
 impl Passwords {
-    /// A place, if there is one.
+    /// A slot, if one is free.
     pub(super) fn turn(&self) -> Option<PasswordSlot<'_>> {
         let turn = PasswordSlot(self);
         (self.waiting.fetch_add(1, Ordering::Relaxed) < WAITING_MAX).then_some(turn)
     }
 
-    /// Whether the secret of a client, which comes with every request for a token, has been proven before.
+    /// Whether a client secret, which comes with every token request, was verified before.
     pub(super) fn is_proven(&self, secret: &str, hash: &str) -> bool {
         self.proven.get(&name_of(secret, hash)).is_some()
     }
 }
 
 impl PasswordSlot<'_> {
-    /// Whether a password is that of a hash; without one it is not, and finding out takes as long.
+    /// Whether a password matches a hash. Without a hash the answer is no, after the same time.
     pub(super) fn check(&self, password: &str, hash: Option<&str>) -> bool {
         let Some(hash) = hash else {
             // A user who does not exist is refused after the same time as one who does.
@@ -130,7 +130,7 @@ impl PasswordSlot<'_> {
         is_right(password, hash)
     }
 
-    /// The same for the secret of a client: a right one is remembered.
+    /// Like [`PasswordSlot::check`], for a client secret; a match is cached.
     pub(super) fn check_secret(&self, secret: &str, hash: Option<&str>) -> bool {
         let is_right = self.check(secret, hash);
         if let (true, Some(hash)) = (is_right, hash) {

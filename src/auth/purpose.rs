@@ -1,21 +1,21 @@
-//! Purposes of use that a token or a client assertion states (UDAP Security `hl7-b2b`, IHE IUA), and what is left of them
-//! beside a registration: they only narrow what it allows.
+//! Purposes of use that a token or a client assertion states (UDAP Security `hl7-b2b`, IHE IUA). They can only narrow the
+//! registered purposes.
 use std::fmt;
 
 use serde_json::Value;
 
-/// Codes of v3-ActReason, as systems are named in tokens.
+/// The names of the code system v3-ActReason in tokens.
 const ACT_REASON: [&str; 4] = [
     "http://terminology.hl7.org/CodeSystem/v3-ActReason",
     "http://hl7.org/fhir/v3/ActReason",
     "urn:oid:2.16.840.1.113883.5.8",
     "2.16.840.1.113883.5.8",
 ];
-/// The exchange purposes of TEFCA.
+/// The names of TEFCA's code system of exchange purposes.
 const EXCHANGE_PURPOSES: [&str; 2] =
     ["urn:oid:2.16.840.1.113883.3.7204.1.5.2.1", "2.16.840.1.113883.3.7204.1.5.2.1"];
-/// CHOICE: TEFCA names its purposes by codes of its own; each is taken for the code of v3-ActReason that it is about. A
-/// code that goes on after one of these (`T-HCO-CC`) is a part of it.
+/// CHOICE: TEFCA has its own purpose codes; each maps to the corresponding code of v3-ActReason. A longer code such as
+/// `T-HCO-CC` maps like its prefix.
 const EXCHANGE_TO_REASON: [(&str, &str); 7] = [
     ("T-TREAT", "TREAT"),
     ("T-TRTMNT", "TREAT"),
@@ -25,15 +25,15 @@ const EXCHANGE_TO_REASON: [(&str, &str); 7] = [
     ("T-IAS", "PATRQT"),
     ("T-GOVDTRM", "ELIGDTRM"),
 ];
-/// How many purposes one token may state.
+/// The most purposes of one token.
 const PURPOSES_MAX: usize = 16;
 
-/// What is wrong with the purposes of a token.
+/// Why the purposes of a token are refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PurposeError {
-    /// It is stated in a way that cannot be read.
+    /// A purpose cannot be read.
     Malformed(String),
-    /// It is not among the purposes that are registered.
+    /// The purpose is not registered.
     NotAllowed(String),
 }
 
@@ -46,11 +46,11 @@ impl fmt::Display for PurposeError {
     }
 }
 
-/// The purposes that claims state, as codes of v3-ActReason, each once; none if they state none. They are read where they
-/// stand at the top, in `hl7-b2b` and in `ihe_iua`, both as extensions or at the top.
+/// The stated purposes as codes of v3-ActReason, without duplicates; empty if there are none. They are read from
+/// `purpose_of_use` at the top level, and from `hl7-b2b` and `ihe_iua`, each at the top level or in `extensions`.
 ///
 /// # Errors
-/// [`PurposeError::Malformed`] for what cannot be read: passed over, it would leave another purpose to be taken.
+/// [`PurposeError::Malformed`] if a purpose cannot be read. Ignoring it would let the default purpose apply instead.
 pub fn asserted_purposes(claims: &Value) -> Result<Vec<String>, PurposeError> {
     let mut found = Vec::new();
     let extensions = [claims.get("extensions"), Some(claims)];
@@ -81,7 +81,7 @@ pub fn asserted_purposes(claims: &Value) -> Result<Vec<String>, PurposeError> {
     Ok(codes)
 }
 
-/// The purposes that are in force: those stated, if all are allowed; where none is stated, the default.
+/// The effective purposes: the stated ones if all are allowed; if none is stated, the default or the only allowed one.
 ///
 /// # Errors
 /// [`PurposeError::NotAllowed`] for a purpose that the registration does not allow.
@@ -97,13 +97,13 @@ pub fn narrowed_purposes(
     if !asserted.is_empty() {
         return Ok(asserted.to_vec());
     }
-    // A user who is allowed less than the client is may not have its default.
+    // The default is the client's, and its user may be allowed fewer purposes.
     let default = default.filter(|code| is_allowed(code)).map(str::to_owned);
     let only = if let [only] = allowed { Some(only.clone()) } else { None };
     Ok(default.or(only).into_iter().collect())
 }
 
-/// UDAP Security, "B2B Authorization Extension Object": what it has to have.
+/// Checks the required members (UDAP Security, "B2B Authorization Extension Object").
 fn check_b2b(b2b: &Value) -> Result<(), PurposeError> {
     let text = |name: &str| b2b.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     let malformed = |what: &str| Err(PurposeError::Malformed(format!("the claim hl7-b2b {what}")));
@@ -119,7 +119,7 @@ fn check_b2b(b2b: &Value) -> Result<(), PurposeError> {
     }
 }
 
-/// `system#code` and `system|code` as one text, a code alone, or a coding.
+/// Reads a code, `system#code`, `system|code`, or a Coding.
 fn read(item: &Value) -> Result<String, PurposeError> {
     let malformed = || PurposeError::Malformed("a purpose of use cannot be read".to_owned());
     let (system, code) = match item {

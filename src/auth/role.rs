@@ -1,64 +1,64 @@
-//! What each role may do, in one table: the lens, the issuer and the operations read it and nothing else.
+//! The table of roles and their rights, the only source for the lens, the issuer and the operations.
 use serde::{Deserialize, Serialize};
 
 use Recording::{AddsData, AsConsented, KeepsRecord};
 use Writes::{Administration, Anything, Nothing, OwnMatters, Work};
 
-/// What a role writes of its own accord, where the scopes and the Consents let it.
+/// Which resources a role may write, subject to scopes and Consents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writes {
-    /// Whatever is of patients and of the hospital.
+    /// All data of patients and of the organization.
     Anything,
-    /// What is of no patient: organizations, practitioners, terminology, search parameters; and Tasks of work.
+    /// Resources about no patient (organizations, practitioners, terminology, search parameters), and the staff's Tasks.
     Administration,
-    /// Tasks of work, and Consents that are recorded for a patient.
+    /// The staff's Tasks, and Consents recorded on behalf of a patient.
     Work,
-    /// What patients say themselves: Consents, messages, answers, documents.
+    /// What patients author themselves: Consents, messages, questionnaire responses, documents.
     OwnMatters,
     Nothing,
 }
 
-/// How far patients' Consents bind what a role of the own organization writes about them. A denial stops disclosure, not
-/// record keeping; but a rule that names the actions `collect` or `correct` binds everybody.
+/// How far patients' Consents bind what staff of the own organization writes about them. A denial stops disclosure, not
+/// record keeping, but a rule with the action `collect` or `correct` binds everybody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recording {
-    /// It writes on what is stored, whether it may read it or not.
+    /// Writes are checked against all stored data, whether the role may read it or not.
     KeepsRecord,
-    /// New data about a patient are not refused; what is there is changed by who may see it.
+    /// New data about a patient are accepted; existing data can be changed only by those who may see them.
     AddsData,
     AsConsented,
 }
 
-/// A row of the table.
+/// One role's row of the table.
 #[derive(Clone, Copy, Debug)]
 pub struct RoleRow {
     pub role: Role,
-    /// Purposes that it may assert (v3-ActReason); narrower ones are included.
+    /// Purposes that the role may assert (v3-ActReason), including narrower ones.
     pub purposes: &'static [&'static str],
-    /// Whether the default policy of the own organization shows it the files of patients.
+    /// Whether the default policy of the own organization lets the role read patients' records.
     pub reads_files: bool,
     pub writes: Writes,
     pub recording: Recording,
-    /// Whether it reads the record of accesses, and asks for decisions about anybody.
+    /// Whether the role may read access records and ask for decisions about any patient.
     pub audits: bool,
-    /// Whether it runs the server: registrations, backups, indexing, plans.
+    /// Whether the role runs the server: registrations, backups, indexing, query plans.
     pub administers: bool,
-    /// Whether the right to break the glass can be given to it.
+    /// Whether users in this role can be given the right to break the glass.
     pub breaks_glass: bool,
-    /// Whether it does and closes the work that the server has for the own staff.
+    /// Whether the role sees and completes the Tasks that the server creates for the staff.
     pub does_work: bool,
-    /// Whether it records Consents for patients.
+    /// Whether the role records Consents on behalf of patients.
     pub records_consents: bool,
-    /// Whether it takes security labels off.
+    /// Whether the role may remove security labels.
     pub lowers_labels: bool,
-    /// Whether it writes what decisions about identities rest on: organizations, practitioners, groups, teams, kin, links.
+    /// Whether it writes what identifies people in decisions: organizations, practitioners, groups, teams, kin, links.
     pub feeds_identities: bool,
 }
 
 macro_rules! roles {
     ($($name:ident = $code:literal: $says:literal, $purposes:expr, $reads:literal, $writes:ident, $recording:ident, $audits:literal,
        $administers:literal, $glass:literal, $work:literal, $records:literal, $lowers:literal, $feeds:literal;)+) => {
-        /// What a party is to the hospital.
+        /// The relation of a party to the organization, which determines its rights.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
         pub enum Role { $(#[doc = $says] #[serde(rename = $code)] $name),+ }
 
@@ -71,7 +71,7 @@ macro_rules! roles {
                 match self { $(Self::$name => $code),+ }
             }
 
-            /// What it may do.
+            /// The rights of the role.
             #[must_use]
             pub fn row(self) -> RoleRow {
                 match self {
@@ -96,8 +96,8 @@ macro_rules! roles {
 }
 
 roles! {
-    // code: what it is; purposes; reads files, writes, how Consents bind that, audits, administers, breaks the glass, does work, records Consents,
-    // lowers labels, feeds identities
+    // Columns: code, description, purposes, reads_files, writes, recording, audits, administers, breaks_glass, does_work,
+    // records_consents, lowers_labels, feeds_identities.
     System = "system": "A system of a hospital, such as its EHR",
         ["TREAT", "HPAYMT", "HOPERAT", "PUBHLTH", "HRESCH"], true, Anything, KeepsRecord, false, false, false, false, true, true, true;
     Clinician = "clinician": "A professional who treats",
@@ -119,7 +119,7 @@ roles! {
 }
 
 impl Role {
-    /// The role of that code.
+    /// The role with that code.
     #[must_use]
     pub fn parse(code: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|role| role.code() == code)

@@ -1,5 +1,5 @@
-//! SMART scopes, version 2 (`system/Observation.rs`) and 1 (`patient/*.read`): which interactions with which types a
-//! token permits (SMART App Launch 2, "Scopes for requesting FHIR resources").
+//! SMART scopes, version 2 (`system/Observation.rs`) and 1 (`patient/*.read`): which interactions with which types a token
+//! permits (SMART App Launch 2, "Scopes for requesting FHIR resources").
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -9,10 +9,10 @@ use crate::search::Filter;
 
 use super::constraint::Constraint;
 
-/// Whose authority a scope is under, the narrowest first.
+/// The level of a scope, from the narrowest to the widest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// One patient's data.
+    /// The data of one patient.
     Patient,
     /// What the user may see.
     User,
@@ -20,7 +20,7 @@ pub enum Level {
     System,
 }
 
-/// The letters of `cruds`.
+/// A permission: one of the letters `cruds`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Permission {
     Create,
@@ -31,7 +31,7 @@ pub enum Permission {
 }
 
 impl Permission {
-    /// Either of these lets be seen what is come upon on the way: what is included, or referred to.
+    /// Either of these permits seeing resources that a response adds, such as included or referenced ones.
     pub const SEEING: [Self; 2] = [Self::Read, Self::Search];
 
     const ALL: [(char, Self); 5] = [
@@ -43,7 +43,7 @@ impl Permission {
     ];
 }
 
-/// One scope. `resource` is `None` for `*`.
+/// One resource scope. `resource` is `None` for `*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope {
     pub level: Level,
@@ -53,8 +53,8 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// `None` for what is no resource scope, has its letters out of order, or carries a search constraint that cannot be
-    /// kept: it must not be taken for less than it says.
+    /// Parses a scope. `None` for no resource scope, letters out of order, or a search constraint that cannot be enforced,
+    /// because ignoring the constraint would widen the scope.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (level, rest) = text.split_once('/')?;
@@ -90,7 +90,7 @@ impl Scope {
         (!permissions.is_empty()).then_some(Self { level, resource, permissions, constraint })
     }
 
-    /// What both permit; `None` if that is nothing.
+    /// The scope that both permit; `None` if there is none.
     #[must_use]
     fn within(&self, bound: &Self) -> Option<Self> {
         let resource = match (self.resource, bound.resource) {
@@ -119,7 +119,7 @@ impl fmt::Display for Scope {
     }
 }
 
-/// The scopes of a token: what any of them permits is permitted.
+/// The scopes of a token. An interaction is permitted if any scope permits it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub struct Scopes {
@@ -128,14 +128,14 @@ pub struct Scopes {
 }
 
 impl Scopes {
-    /// Reads a space-separated list; what is no resource scope (`openid`, `fhirUser`, `launch`) permits nothing here.
+    /// Reads a space-separated list. A scope about no resource type, such as `openid`, permits no interaction.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         Self { scopes: text.split_whitespace().filter_map(Scope::parse).collect(), text: text.to_owned() }
     }
 
-    /// Whether an interaction with a type is permitted, at least with some of its resources. `None` stands for all types
-    /// at once.
+    /// Whether an interaction with a type is permitted, at least for some of its resources. `None` stands for an
+    /// interaction with all types at once.
     #[must_use]
     pub fn permit(&self, permission: Permission, resource: Option<&str>) -> bool {
         self.scopes.iter().any(|scope| {
@@ -144,7 +144,7 @@ impl Scopes {
         })
     }
 
-    /// The scopes that permit any of these with a type.
+    /// The scopes that permit any of these interactions with a type.
     pub fn reaching<'s>(
         &'s self,
         permissions: &'s [Permission],
@@ -156,7 +156,7 @@ impl Scopes {
         })
     }
 
-    /// What a search of a type has to ask for beside its own criteria; `None` where any scope has no constraint.
+    /// The condition that scopes add to a search of a type; `None` if a scope without a constraint permits it.
     #[must_use]
     pub fn search_filter(&self, resource: &str) -> Option<Filter> {
         let mut any = Vec::new();
@@ -169,7 +169,7 @@ impl Scopes {
         Some(Filter::any(any))
     }
 
-    /// What both permit: these scopes cut down to a bound.
+    /// These scopes, limited to those that `bound` also permits.
     #[must_use]
     pub fn within(&self, bound: &Self) -> Self {
         let mut scopes: Vec<Scope> = Vec::new();
@@ -186,8 +186,8 @@ impl Scopes {
         Self { scopes, text: texts.join(" ") }
     }
 
-    /// These, and the reading of the resource that stands for the user, where the scopes let the app know it: `openid fhirUser` (SMART
-    /// App Launch 2.2, "Scopes for requesting identity data"). `fhir_user` is `Type/id`.
+    /// Adds the right to read the user's own resource if `openid fhirUser` is granted, because then the app may know it
+    /// (SMART App Launch 2.2, "Scopes for requesting identity data"). `fhir_user` is `Type/id`.
     #[must_use]
     pub fn with_user(mut self, fhir_user: Option<&str>) -> Self {
         let identity = fhir_user.filter(|_| self.has("openid") && self.has("fhirUser"));
@@ -197,13 +197,13 @@ impl Scopes {
         self
     }
 
-    /// Whether a scope is among them, word for word: one that is about no type of resource, such as `launch`.
+    /// Whether the list contains a scope word for word, such as `launch`, which is about no resource type.
     #[must_use]
     pub fn has(&self, scope: &str) -> bool {
         self.text.split_whitespace().any(|own| own == scope)
     }
 
-    /// Whether any resource scope is among them.
+    /// Whether the list contains any resource scope.
     #[must_use]
     pub fn permits_anything(&self) -> bool {
         !self.scopes.is_empty()
@@ -228,10 +228,10 @@ impl fmt::Display for Scopes {
     }
 }
 
-/// The scope by which an administrator lets an app do what `/admin` is for.
+/// The scope by which an administrator permits an app to use `/admin`.
 pub(super) const ADMIN: &str = "admin";
 
-/// Scopes that are about no type of resource.
+/// The scopes about no resource type.
 pub(super) const SPECIAL: [&str; 9] = [
     "openid",
     "fhirUser",

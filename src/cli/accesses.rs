@@ -1,4 +1,4 @@
-//! The thread of a server that makes the index by which accesses are found.
+//! The server's thread that maintains the index of access records.
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use crate::operations::Engine;
 
 use super::background::{AFTER_A_FAILURE, Background};
 
-/// How often it looks whether there are records that are not indexed. A search reads those beside the index.
+/// How often the thread looks for access records without index entries. A search reads such records directly.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// Starts it. What is not indexed when the server ends is indexed when the directory is served again.
+/// Starts the thread. Records without index entries when the server ends are indexed when the directory is served again.
 ///
 /// # Errors
-/// If the system lets no thread be started.
+/// If the system cannot start a thread.
 pub(super) fn index_accesses(engine: Arc<Engine>) -> Result<Background, String> {
     Background::start("accesses", LOOK_EVERY, move |goes_on| {
         while goes_on() {

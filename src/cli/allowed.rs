@@ -1,6 +1,6 @@
-//! The message for a setting whose value is not one of those allowed.
+//! The message for a setting with a value that is not allowed.
 
-/// Names the value and the values that are allowed.
+/// Names the value and the allowed values.
 pub(super) fn none_of(value: &str, allowed: &[&str]) -> String {
     format!("`{value}` is none of {}", allowed.join(", "))
 }

@@ -1,5 +1,5 @@
-//! Where the signed roots of the record of accesses are noted outside of it: beside the journal, so that a journal that was cut or
-//! emptied is known as such; and in a file that may lie on another machine, which no one who writes here can mend.
+//! Notes the signed roots of the record of accesses outside the store: beside the journal, so that a truncated or emptied journal
+//! is detected; and in a configured file, which may lie on another machine where nobody with access to this one can change it.
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -14,24 +14,24 @@ use crate::store::{
 
 use super::clock::now;
 
-/// What is noted, one line of JSON each.
+/// A note: one line of JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum AnchorLine {
-    /// A root over so many records was signed.
+    /// A root over this many access records was signed.
     Root(SignedRoot),
-    /// The records were restored from a backup: there are fewer, and it is known why.
+    /// The store was restored from a backup, which explains a lower number of records.
     Restored(Restored),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Restored {
-    /// How many records there were when that was noted last, if it was.
+    /// The number of access records noted before the restore, if one was noted.
     pub(super) from: Option<u64>,
     pub(super) to: u64,
     /// Milliseconds since 1970.
     pub(super) time: Millis,
-    /// The account of the machine that restored.
+    /// The name of the operating system account that restored the backup.
     pub(super) by: String,
 }
 
@@ -46,12 +46,12 @@ impl Restored {
     }
 }
 
-/// Where a store says that it was restored.
+/// The key under which a store notes that it was restored.
 fn restored_key() -> Vec<u8> {
     Key::new(Space::Meta).text(b"audit-restored").into_bytes()
 }
 
-/// What a write says of a restore, if it is about one.
+/// The restore that a write notes; `None` if the write is about something else.
 pub(super) fn restore_told(key: &[u8], value: Option<&[u8]>) -> Option<Restored> {
     value.filter(|_| key == restored_key()).and_then(|value| serde_json::from_slice(value).ok())
 }
@@ -61,7 +61,7 @@ fn beside_journal(data: &Path) -> PathBuf {
     data.join("audit-count.json")
 }
 
-/// Where roots are noted: beside the journal, if the data are on disk, and in the file that a configuration names.
+/// Where roots are noted: beside the journal, if the data directory is on disk, and in the configured file.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Anchor {
     pub(super) data: Option<PathBuf>,
@@ -69,7 +69,7 @@ pub(super) struct Anchor {
 }
 
 impl Anchor {
-    /// Notes a root. That it cannot is for the log: the root is in the store all the same.
+    /// Notes a root. A failure is only logged, because the root is also in the store.
     pub(super) fn note(&self, noted: &AnchorLine) {
         let text = serde_json::to_string(noted).unwrap_or_default();
         let kept = self.data.as_ref().map(|data| replace(&beside_journal(data), &text));
@@ -79,7 +79,7 @@ impl Anchor {
         }
     }
 
-    /// Notes in a store, and outside of it, that it was restored.
+    /// Notes a restore in the store. The caller notes it outside the store, with [`Anchor::note`].
     ///
     /// # Errors
     /// If the store cannot be read or written.
@@ -96,7 +96,7 @@ impl Anchor {
         Ok(restored)
     }
 
-    /// How many records there were when that was noted last.
+    /// The largest number of access records in any note.
     pub(super) fn count(&self) -> Option<u64> {
         let of_file = self.file.as_ref().and_then(|file| read(file).ok());
         let of_data = self.data.as_ref().and_then(|data| read(&beside_journal(data)).ok());
@@ -128,10 +128,10 @@ fn append(path: &Path, text: &str) -> Result<(), String> {
     written.map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// What a file has noted.
+/// The notes in a file.
 ///
 /// # Errors
-/// If it cannot be read.
+/// If the file cannot be read.
 pub(super) fn read(path: &Path) -> Result<Vec<AnchorLine>, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let lines = text.lines().filter(|line| !line.trim().is_empty());
@@ -140,19 +140,19 @@ pub(super) fn read(path: &Path) -> Result<Vec<AnchorLine>, String> {
         .collect()
 }
 
-/// What the file beside the journal has noted; nothing for a directory that has none.
+/// The notes in the file beside the journal; none if the directory has no such file.
 ///
 /// # Errors
-/// If it is there and cannot be read.
+/// If the file exists and cannot be read.
 pub(super) fn read_beside_journal(data: &Path) -> Result<Vec<AnchorLine>, String> {
     let path = beside_journal(data);
     if path.exists() { read(&path) } else { Ok(Vec::new()) }
 }
 
-/// How many access records a store has.
+/// The number of access records in a store.
 ///
 /// # Errors
-/// If it cannot be read.
+/// If the store cannot be read.
 fn records_in(snapshot: &dyn Snapshot) -> Result<u64, StoreError> {
     let mut count = 0;
     let all = KeyRange::prefix(vec![Space::Audit.byte()]);

@@ -1,4 +1,4 @@
-//! The command line: its grammar, and which file answers each subcommand.
+//! The grammar of the command line, and the function that runs each subcommand.
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -20,58 +20,58 @@ pub(super) struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve a data directory
+    /// Serve a data directory over HTTP
     Serve(serve::Arguments),
-    /// Serve a synthetic hospital that leaves nothing behind, and print how to try consent on it
+    /// Serve a synthetic hospital from memory, and print commands to try consent on it
     Demo(demo::Arguments),
-    /// Check the record of accesses
+    /// Verify the record of accesses
     Audit(audit::Arguments),
-    /// Write everything that a data directory holds to one file
+    /// Write the whole content of a data directory to one file
     Backup(backup::BackupArguments),
-    /// Read a backup into a new data directory
+    /// Restore a backup into a new data directory
     Restore(backup::RestoreArguments),
-    /// Register clients: apps and systems that ask for access tokens
+    /// Manage clients: apps and systems that request access tokens
     Client(registrations::ClientArguments),
-    /// Register users: who logs in at the server's own page
+    /// Manage users: people who log in at the server's own page
     User(registrations::UserArguments),
-    /// Change the keys with which tokens are signed
+    /// Rotate the keys that sign tokens
     Keys(super::rotate_keys::Arguments),
-    /// Mint an access token of the server of a data directory
+    /// Issue an access token for the server of a data directory
     Token(token::Arguments),
     /// Load Bundles and resources from files into a data directory or a server
     Import(import::Arguments),
-    /// Make a synthetic hospital; nobody in it exists
+    /// Generate a synthetic hospital; everybody in it is fictional
     Generate(generate::Arguments),
-    /// Follow a running server, to take its place one day
+    /// Follow a running server, to replace it if it is lost
     Standby(standby::Arguments),
-    /// Prove that a data directory is whole: every resource has exactly its index entries, every version its place
+    /// Check that a data directory is intact: every resource has exactly its index entries, and every version is in place
     Verify(verify::Arguments),
-    /// Ask this program questions whose answers are known
+    /// Check that this program gives known answers
     Selftest(selftest::Arguments),
-    /// Index every resource anew
+    /// Rebuild the index entries of every resource
     Reindex(reindex::Arguments),
     /// Run the conformance scenarios against a FHIR server and print which hold
     Conform(conform::Arguments),
-    /// Measure how fast a FHIR server is
+    /// Measure the throughput and latency of a FHIR server
     Load(load::Arguments),
-    /// Decide consent cases given as data
+    /// Decide consent cases given as JSON
     Consent(consent::Arguments),
-    /// Print the configuration that is in force
+    /// Print the effective configuration
     Config(config::Arguments),
-    /// Evaluate a FHIRPath expression on a resource and print what it selects, one value a line
+    /// Evaluate a FHIRPath expression on a resource and print the selected values, one per line
     Fhirpath(fhirpath::Arguments),
-    /// Apply a JSON Patch or a FHIRPath Patch to a document and print what comes of it
+    /// Apply a JSON Patch or a FHIRPath Patch to a document and print the result
     Patch(patch::Arguments),
-    /// Make the tables of `profiles/` from unpacked official packages (for developers)
+    /// Generate the tables of `profiles/` from unpacked official packages (for developers)
     Profiles(profiles::Arguments),
 }
 
-/// Runs the command that the process was started with. Exit code 0: done; 1: it failed, and said why on stderr; 2: it was
-/// called wrongly, or `conform` could not run.
+/// Runs the requested subcommand. Exit code 0: success; 1: failure, explained on stderr; 2: wrong usage, or `conform` could not
+/// run.
 #[must_use]
 pub fn run() -> ExitCode {
     let matches = with_examples(Arguments::command()).get_matches();
-    // What does not fit the grammar ends the process above, with what is wrong.
+    // `get_matches` has already reported wrong usage and ended the process.
     let arguments = match Arguments::from_arg_matches(&matches) {
         Ok(arguments) => arguments,
         Err(error) => error.exit(),

@@ -1,5 +1,4 @@
-//! `chartward audit verify`: checks the sealed chain in which every access is recorded, the records, and the signed roots over
-//! them.
+//! `chartward audit verify`: checks the sealed chain of commits, the access records in it, and the signed roots over the records.
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +9,7 @@ use crate::store::{Chain, Sequence, read_chain};
 use super::anchor::{AnchorLine, Restored, read, read_beside_journal, restore_told};
 use super::house::is_data;
 
-/// Offline work on the record of accesses.
+/// Check the record of accesses offline
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -19,18 +18,18 @@ pub struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Read the journal of a data directory, or of a copy of one, and check that nothing was removed, changed or reordered
+    /// Read the journal of a data directory, or of a copy, and check that nothing was removed, changed or reordered
     Verify {
         /// The data directory
         #[arg(default_value = "./chartward-data")]
         data: PathBuf,
-        /// Public audit keys as `keys/audit.pub` has them, one a line, where they are kept apart from the directory
+        /// Public audit keys to trust instead of the directory's `keys/audit.pub`, one per line
         #[arg(long)]
         key: Option<PathBuf>,
-        /// A file to which the server has appended its signed roots (`audit.anchor`): the records must lead to each
+        /// The file to which the server appends its signed roots (`audit.anchor`): check that the records lead to each of them
         #[arg(long)]
         anchor: Option<PathBuf>,
-        /// A root that was noted earlier, as SIZE:ROOT: the records must still lead to it
+        /// A root noted earlier, as SIZE:ROOT: check that the records lead to it
         #[arg(long)]
         root: Option<String>,
     },
@@ -94,16 +93,16 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     if faults.is_empty() { Ok(()) } else { Err("the record of accesses is not as it was".to_owned()) }
 }
 
-/// What was noted of the record outside of it.
+/// What was noted of the access records outside the store.
 struct Expected {
     roots: Vec<SignedRoot>,
-    /// At least so many records.
+    /// The least number of records that there must be.
     count: Option<u64>,
     restored: Vec<Restored>,
 }
 
 impl Expected {
-    /// What is to be expected after all that was noted, in its order: a restore ends what was noted of later records.
+    /// What to expect after all notes, in their order. A restore cancels notes about records that the backup lacks.
     fn of(noted: Vec<AnchorLine>) -> Self {
         let mut expected = Self { roots: Vec::new(), count: None, restored: Vec::new() };
         for noted in noted {
@@ -125,7 +124,7 @@ impl Expected {
     }
 }
 
-/// Tells which files were erased, and what is gone from the commits of before.
+/// Prints which patients' files were erased, and how many commits lack the erased content.
 fn say_erasures(
     chain: &Chain,
     examined: &Examined,
@@ -156,7 +155,7 @@ fn say_erasures(
     Ok(())
 }
 
-/// The public points of the audit keys: of the file, or of the directory's own.
+/// The public points of the audit keys: from the given file, or else from the directory's own.
 fn public_keys(data: &Path, file: Option<&Path>) -> Result<Vec<Vec<u8>>, String> {
     let own = data.join("keys/audit.pub");
     if file.is_none() && !own.exists() {

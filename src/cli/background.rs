@@ -1,14 +1,14 @@
-//! A thread of a server that does some work again and again until the server ends.
+//! A thread of the server that repeats some work until the server ends.
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// How long to wait after a failure: a store that does not answer is not asked again at once.
+/// How long a thread waits after a failure before it asks the store again.
 pub(super) const AFTER_A_FAILURE: Duration = Duration::from_secs(5);
 
-/// The thread.
+/// A running background thread.
 pub(super) struct Background {
     stop: Sender<()>,
     is_wanted: Arc<AtomicBool>,
@@ -16,11 +16,12 @@ pub(super) struct Background {
 }
 
 impl Background {
-    /// Starts a thread that does the work after a pause, gives it the next pause that the work asks for, and does it once more when the
-    /// server ends. The work is told whether the server goes on: long work asks again and again.
+    /// Starts a thread that repeats the work and pauses between for as long as the work returned, first for `pause`. The work
+    /// runs once more when the server ends. It receives a function that tells whether the server goes on; long work calls it
+    /// repeatedly.
     ///
     /// # Errors
-    /// If the system lets no thread be started.
+    /// If the system cannot start a thread.
     pub(super) fn start(
         name: &str,
         pause: Duration,
@@ -32,7 +33,7 @@ impl Background {
         let all = move || {
             let goes_on = || flag.load(Ordering::Relaxed);
             let mut pause = pause;
-            // A sender that is gone means the same as a word from it.
+            // A dropped sender means the same as a message.
             while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
                 pause = work(&goes_on);
             }
@@ -42,11 +43,11 @@ impl Background {
         Ok(Self { stop, is_wanted, thread: thread.map_err(|error| error.to_string())? })
     }
 
-    /// Waits until the work at hand is given up or done, and the last work is done.
+    /// Asks the thread to stop; waits until the current work and the last one are done.
     pub(super) fn stop(self) {
         self.is_wanted.store(false, Ordering::Relaxed);
         drop(self.stop);
-        // The thread ends by itself; that it failed it has said.
+        // A panic of the thread has already been reported.
         let _ = self.thread.join();
     }
 }

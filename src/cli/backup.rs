@@ -1,4 +1,4 @@
-//! `chartward backup` and `chartward restore`.
+//! `chartward backup` and `chartward restore`, and the client of a running server's administration API.
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Write as _};
@@ -20,9 +20,9 @@ use super::config::{Common, Config, DirectoryFlags};
 use super::house::{claims, must_exist, open_store, secret_key};
 use super::token::base_url;
 
-/// Writes everything that the data directory holds, every version and every access record, to one compressed file with a
-/// checksum. A server that is running goes on meanwhile: it is found by itself and writes the backup. The issuer's key is not
-/// in it: keep `keys/` apart. A file that is there already is not overwritten.
+/// Write everything in the data directory, every version and every access record, to one compressed file with a checksum. A
+/// running server keeps serving: the command finds it and the server writes the backup. The signing keys are not in the backup:
+/// copy `keys/` separately. An existing file is not overwritten
 #[derive(clap::Args)]
 pub struct BackupArguments {
     #[command(flatten)]
@@ -31,33 +31,33 @@ pub struct BackupArguments {
     file: PathBuf,
 }
 
-/// Reads a backup into a data directory that is not there yet.
+/// Restore a backup into a data directory that does not exist yet
 #[derive(clap::Args)]
 pub struct RestoreArguments {
     #[command(flatten)]
     place: DirectoryFlags,
-    /// The file to read
+    /// The backup file to read
     file: PathBuf,
-    /// A later state of the data directory, or a copy of its `journal`: what was erased in it since is not restored
+    /// A later copy of the same data directory, or of its `journal`: do not restore what has been erased there since the backup
     #[arg(long, value_name = "DIR")]
     erased_in: Option<PathBuf>,
-    /// The data directory that the backup is of, or a copy of its `journal`: what was committed in it after the backup is made
-    /// again, but for what was erased
+    /// The data directory that the backup was made of, or a copy of its `journal`: also restore what was committed there after
+    /// the backup, except what was erased
     #[arg(long, value_name = "DIR", conflicts_with = "erased_in")]
     journal: Option<PathBuf>,
-    /// Nothing that was committed after this moment, such as 2026-11-26T09:30:00Z
+    /// Restore the state as of this moment, such as 2026-11-26T09:30:00Z
     #[arg(long, value_name = "INSTANT", requires = "journal", value_parser = instant)]
     until: Option<Millis>,
 }
 
 impl RestoreArguments {
-    /// What a later state of the store has erased.
+    /// The erasures of the later state that `--erased-in` or `--journal` names.
     fn later(&self) -> Result<ErasuresSince, String> {
         let data = self.erased_in.as_ref().or(self.journal.as_ref());
         Ok(data.map(|data| erased_since(data)).transpose()?.unwrap_or_default())
     }
 
-    /// Reads the backup into an empty store, and makes again what came after it; gives what to say of it.
+    /// Reads the backup into an empty store and commits again what the journal holds after it; returns a summary for the user.
     fn read_into(&self, store: &dyn Kv, later: &ErasuresSince) -> Result<String, String> {
         let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", self.file.display());
         let file = File::open(&self.file).map_err(|error| failed(&error))?;
@@ -95,7 +95,7 @@ pub fn backup(arguments: &BackupArguments) -> Result<(), String> {
     }
     let store = match open_store(&config) {
         Ok((store, _)) => store,
-        // A server has the directory open: it writes the backup itself.
+        // A server has the directory open, so the server writes the backup itself.
         Err(reason) => {
             return by_server(&config, &arguments.file).map_err(|error| format!("{reason}; {error}"));
         }
@@ -109,7 +109,7 @@ pub fn backup(arguments: &BackupArguments) -> Result<(), String> {
     ))
 }
 
-/// Writes a backup, whole or not at all: a file that was begun has another name.
+/// Writes a backup completely or not at all: until it is complete the file has the extension `part`.
 fn write(store: &dyn Kv, file: &Path) -> Result<Dumped, String> {
     let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
     let _kept = store.keep().map_err(|error| error.to_string())?;
@@ -122,7 +122,7 @@ fn write(store: &dyn Kv, file: &Path) -> Result<Dumped, String> {
     Ok(dumped)
 }
 
-/// What a running server does for `backup`: writes one into the folder, named by its commit, and gives its path.
+/// The server's side of `backup`: writes a backup into the folder, named by its commit, and returns its path.
 pub(super) fn task(store: Arc<dyn Kv>, folder: PathBuf) -> Task {
     Arc::new(move || {
         make_private_folder(&folder).map_err(|error| error.to_string())?;
@@ -134,22 +134,23 @@ pub(super) fn task(store: Arc<dyn Kv>, folder: PathBuf) -> Task {
     })
 }
 
-/// Asks the server of the directory, with a token that whoever may read its key can mint; gives its answer.
+/// Sends a request to the server of the data directory, with an administrator's token signed with the directory's key; returns
+/// the answer's text.
 pub(super) fn ask_server(config: &Config, method: &str, path: &str) -> Result<String, String> {
     ask_server_with(config, method, path, None).map_err(|error| match error {
         RemoteFailure::Refused(reason) | RemoteFailure::Unasked(reason) => reason,
     })
 }
 
-/// Why a server has not done something.
+/// Why a request to a server failed.
 pub(super) enum RemoteFailure {
-    /// What it said.
+    /// The server's reason.
     Refused(String),
-    /// Why it could not be asked.
+    /// Why the server could not be reached.
     Unasked(String),
 }
 
-/// The same with a body, as JSON.
+/// As [`ask_server`], with a body of JSON.
 pub(super) fn ask_server_with(
     config: &Config,
     method: &str,
@@ -159,7 +160,7 @@ pub(super) fn ask_server_with(
     let url = base_url(config).map_err(RemoteFailure::Unasked)?;
     let token = token_for(config, &url).map_err(RemoteFailure::Unasked)?;
     let origin = url.strip_suffix("/fhir").unwrap_or(&url);
-    // On this machine it is the one that the data directory names; its certificate need not be of a known authority.
+    // On a loopback address the server is the one that the data directory names; its certificate may be self-signed.
     let is_here = origin.strip_prefix("https://").is_some_and(|rest| {
         rest.parse::<std::net::SocketAddr>().is_ok_and(|address| address.ip().is_loopback())
     });
@@ -191,7 +192,7 @@ pub(super) fn ask_server_with(
     Err(RemoteFailure::Refused(format!("the server at {origin}: {reason}")))
 }
 
-/// A token of an administrator, for the server at the URL.
+/// A token of an administrator for the server at the URL, valid for 60 seconds.
 fn token_for(config: &Config, url: &str) -> Result<String, String> {
     let key = std::fs::read(config.data.join("keys/issuer.p8")).map_err(|error| error.to_string())?;
     let mut token = claims(url, 60)?;
@@ -204,7 +205,7 @@ fn token_for(config: &Config, url: &str) -> Result<String, String> {
 fn by_server(config: &Config, file: &Path) -> Result<(), String> {
     let text = ask_server(config, "POST", "/admin/backup")?;
     let made = Path::new(&text);
-    // Another file system takes a copy instead.
+    // Files cannot be renamed to another file system, but copied.
     if std::fs::rename(made, file).is_err() {
         std::fs::copy(made, file)
             .and_then(|_| std::fs::remove_file(made))
@@ -227,7 +228,7 @@ pub fn restore(arguments: &RestoreArguments) -> Result<(), String> {
     if config.store.is_some() {
         return into_database(arguments, &config);
     }
-    // Under another name until it is whole: half a restore must not be taken for a store.
+    // Restores under another name until the restore is complete, so that half a restore is not taken for a data directory.
     let part = Config { data: config.data.with_extension("restoring"), ..config.clone() };
     if part.data.exists() {
         return Err(format!("{} is left from a restore that failed; remove it first", part.data.display()));
@@ -248,7 +249,7 @@ pub fn restore(arguments: &RestoreArguments) -> Result<(), String> {
             return Err(reason);
         }
     };
-    // An empty folder may be there already.
+    // Removes an empty folder that may be in the way; a full one stays, and the rename fails.
     let _ = std::fs::remove_dir(&config.data);
     std::fs::rename(&part.data, &config.data)
         .map_err(|error| format!("{}: {error}", config.data.display()))?;
@@ -256,7 +257,7 @@ pub fn restore(arguments: &RestoreArguments) -> Result<(), String> {
     say(&restored_into(&said, &config.data.display().to_string(), &config.data))
 }
 
-/// Reads a backup into the database of a configuration. What cannot be read whole is not left there.
+/// Restores a backup into the configured database. After a failure the schema is dropped.
 fn into_database(arguments: &RestoreArguments, config: &Config) -> Result<(), String> {
     let Some(options) = config.database()? else { return Err("there is no database".to_owned()) };
     let words = |error: &dyn std::fmt::Display| error.to_string();
@@ -286,7 +287,7 @@ fn into_database(arguments: &RestoreArguments, config: &Config) -> Result<(), St
     }
 }
 
-/// What a restore has brought, and what is still to be done.
+/// The summary of a restore, and what remains to be done.
 fn restored_into(said: &str, place: &str, data: &Path) -> String {
     let keys = data.join("keys");
     let keys = keys.display();
@@ -297,7 +298,7 @@ fn restored_into(said: &str, place: &str, data: &Path) -> String {
     )
 }
 
-/// What a later state of a store has erased, and the secret by which the store is known.
+/// The erasures in a later state of a store, and the secret that identifies the store.
 #[derive(Default)]
 struct ErasuresSince {
     rows: BTreeSet<u64>,

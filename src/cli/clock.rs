@@ -1,8 +1,8 @@
-//! The time by the clock of this machine.
+//! The time of this machine's clock.
 use crate::model::Millis;
 use crate::store::{Clock as _, SystemClock};
 
-/// The time, for tokens.
+/// The time, in milliseconds since 1970.
 #[must_use]
 pub fn now() -> Millis {
     SystemClock.now()

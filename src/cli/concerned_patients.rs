@@ -1,4 +1,4 @@
-//! The thread of a server that adds to the record of accesses whom requests concerned beyond what they showed.
+//! The server's thread that adds to the record of accesses the patients whom a request concerned without showing them.
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,26 +8,26 @@ use crate::store::Sequence;
 
 use super::background::{AFTER_A_FAILURE, Background};
 
-/// How often it looks whether something is due.
+/// How often the thread looks for due requests.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// Starts it; when the server ends it looks up what is due yet.
+/// Starts the thread; when the server ends it looks up what is still due.
 ///
 /// # Errors
-/// If the system lets no thread be started.
+/// If the system cannot start a thread.
 pub(super) fn look_up_concerned(engine: Arc<Engine>) -> Result<Background, String> {
     Background::start("concern", LOOK_EVERY, move |goes_on| {
         if !goes_on() {
-            // The records of reads may be on their way yet.
+            // Access records of reads are committed asynchronously; wait until they can be read.
             engine.kv().settle();
         }
         if look_up(&engine) { LOOK_EVERY } else { AFTER_A_FAILURE }
     })
 }
 
-/// Whether the store let it. What it did not let is due as before.
+/// Whether the look-up succeeded. What failed remains due.
 fn look_up(engine: &Engine) -> bool {
     let look_up = AssertUnwindSafe(|| engine.look_up_unshown(Sequence(u64::MAX), None));
-    // A fault of one look-up must not end all that come after it.
+    // A panic in one look-up must not end the thread.
     match catch_unwind(look_up) {
         Ok(Ok(_)) => true,
         Ok(Err(refusal)) => {

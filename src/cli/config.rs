@@ -1,5 +1,5 @@
-//! The configuration: a TOML file, environment variables `CHARTWARD_*`, flags, in rising strength. Unknown keys are
-//! errors. It is read once; everybody gets the value that they need.
+//! The configuration: a TOML file, then environment variables `CHARTWARD_*`, then flags; later sources override earlier ones.
+//! Unknown keys are errors. The configuration is read once, at the start.
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -13,67 +13,68 @@ use super::policy::{self, ConsentConfig};
 use super::telemetry::LogConfig;
 use super::trust::{CertificateSection, IntrospectionSection, IssuerSection};
 
-/// Everything that can be set, each with its default.
+/// All settings, with their defaults.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The data directory.
     pub data: PathBuf,
-    /// A PostgreSQL database that holds the data instead of the data directory, where only keys are left then:
+    /// A PostgreSQL database that holds the data instead of the data directory, which then holds only keys:
     /// `postgres://user:password@host/database`.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "without_password")]
     pub store: Option<String>,
     /// The schema in that database.
     pub store_schema: String,
-    /// Authorities in PEM that sign its certificate; the connection is then by TLS, as with `sslmode=require`.
+    /// Certificate authorities in PEM that sign the database's certificate; the connection then uses TLS, as with
+    /// `sslmode=require`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub store_ca: Option<PathBuf>,
     /// The address to listen on; port 0 lets the system choose.
     pub listen: String,
     /// Where clients reach the server, if not at the listening address: scheme, host and port, without a path.
     pub public_url: Option<String>,
-    /// The own organization, as `Organization/id`.
+    /// The hospital's own organization, as `Organization/id`.
     pub organization: String,
-    /// What applies where no Consent does: deny, own-tpo, own-treat, treat-only, tpo or permit-all.
+    /// The policy where no Consent decides: deny, own-tpo, own-treat, treat-only, tpo or permit-all.
     pub default_policy: String,
-    /// What breaking the glass means: override, consent-only or off.
+    /// The effect of breaking the glass: override, consent-only or off.
     pub break_glass: String,
     /// The largest body of a request, in bytes.
     pub body_bytes_max: usize,
-    /// How long a request may take, in seconds.
+    /// The longest time for a request, in seconds.
     pub request_seconds_max: u64,
-    /// How long, in seconds: a connection may be without the whole head of a request; a body may pause; an answer may lie
-    /// unread.
+    /// The longest time, in seconds: until a connection has sent the whole head of a request; for a pause in a body; for an
+    /// answer that the client does not read.
     pub head_seconds_max: u64,
     pub body_pause_seconds_max: u64,
     pub unread_seconds_max: u64,
-    /// Matches on a page where the client names no number, and at most.
+    /// Matches on a page if the client asks for no number, and at most.
     pub page_len_default: usize,
     pub page_len_max: usize,
-    /// Resources that includes may add to a page.
+    /// The most resources that includes may add to a page.
     pub include_len_max: usize,
-    /// Refuse references to what is not there, and the deletion of what is referred to.
+    /// Refuse references to resources that do not exist, and deletion of resources that others refer to.
     pub referential_integrity: bool,
-    /// Whether a Patient stays that something refers to.
+    /// Refuse to delete a Patient that another resource refers to.
     pub keep_patients_referred_to: bool,
-    /// Whether an update that changes nothing makes a version all the same.
+    /// Whether an update that changes nothing still creates a version.
     pub version_unchanged: bool,
-    /// Who else issues access tokens.
+    /// Other issuers of access tokens that the server accepts.
     #[serde(rename = "issuer", skip_serializing_if = "Vec::is_empty")]
     pub issuers: Vec<IssuerSection>,
-    /// Who is asked about opaque tokens.
+    /// The server that introspects opaque tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub introspection: Option<IntrospectionSection>,
-    /// Clients that are known by their certificates.
+    /// Clients that authenticate by certificate.
     #[serde(rename = "certificate", skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<CertificateSection>,
-    /// Let registered clients publish their keys in the own network, and without TLS.
+    /// Allow registered clients to publish their keys in private networks, and without TLS.
     pub jwks_private_networks: bool,
-    /// The record of accesses.
+    /// Settings of the record of accesses.
     pub audit: AuditConfig,
-    /// What Consents mean here.
+    /// How Consents are interpreted.
     pub consent: ConsentConfig,
-    /// The log, and what is told to a monitoring system.
+    /// Settings of the log and of monitoring.
     pub log: LogConfig,
 }
 
@@ -81,12 +82,13 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuditConfig {
-    /// What the own staff reads: `prompt`, released at once and on record with the next sync, or `durable`, on record before it
-    /// is released, as what others read always is.
+    /// Reads by the hospital's own staff: `prompt` answers at once and records the read with the next sync; `durable` records it
+    /// before answering, as is always done for other parties.
     pub reads: String,
-    /// How often the record is sealed and its root signed, in seconds.
+    /// How often the record of accesses is sealed and its root signed, in seconds.
     pub seal_seconds: u64,
-    /// A file to which every signed root is appended. On another machine it lets `audit verify --anchor` tell a record that was cut.
+    /// A file to which every signed root is appended. If it lies on another machine, `audit verify --anchor` can detect a
+    /// truncated record.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub anchor: Option<PathBuf>,
 }
@@ -98,7 +100,7 @@ impl Default for AuditConfig {
 }
 
 impl AuditConfig {
-    /// Whether what the own staff reads waits for its record.
+    /// Whether reads by the own staff are answered only after they are recorded.
     ///
     /// # Errors
     /// If the setting is unknown.
@@ -149,44 +151,44 @@ impl Default for Config {
     }
 }
 
-/// The flags of a command that touches a data directory and no server.
+/// The flags of a command that works on a data directory without a server.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct DirectoryFlags {
-    /// The data directory [default: ./chartward-data]
+    /// Data directory [default: ./chartward-data]
     #[arg(long)]
     pub data: Option<PathBuf>,
-    /// A PostgreSQL database instead of the data directory, as postgres://user:password@host/database
+    /// PostgreSQL database to use instead of the data directory, as postgres://user:password@host/database
     #[arg(long)]
     pub store: Option<String>,
-    /// A configuration file in TOML
+    /// Configuration file in TOML
     #[arg(long)]
     pub config: Option<PathBuf>,
 }
 
 impl DirectoryFlags {
-    /// The configuration of the place.
+    /// The configuration with these flags.
     ///
     /// # Errors
-    /// In words.
+    /// The reason, as text for the user.
     pub(super) fn load(&self) -> Result<Config, String> {
         Config::load(&Common { place: self.clone(), ..Common::default() })
     }
 }
 
-/// The flags of a command that is a server, or asks one that runs.
+/// The flags of a command that is a server, or that asks a running one.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Common {
     #[command(flatten)]
     pub place: DirectoryFlags,
-    /// The address to listen on; port 0 chooses one [default: 127.0.0.1:8080]
+    /// Address to listen on; port 0 chooses a free one [default: 127.0.0.1:8080]
     #[arg(long)]
     pub listen: Option<String>,
-    /// Where clients reach the server, if not at the listening address
+    /// URL where clients reach the server, if not at the listening address: scheme, host and port
     #[arg(long)]
     pub public_url: Option<String>,
 }
 
-/// The address of a database as it may be shown.
+/// The address of a database without its password.
 #[allow(clippy::ref_option, reason = "serde asks for it so")]
 fn without_password<S: Serializer>(store: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
     let shown = store.as_deref().and_then(|url| {
@@ -198,14 +200,14 @@ fn without_password<S: Serializer>(store: &Option<String>, serializer: S) -> Res
     serializer.serialize_some(&shown.as_deref().or(store.as_deref()))
 }
 
-/// A day: what takes longer is not waited for.
+/// The largest time limit: a day, in seconds.
 const SECONDS_MAX: u64 = 86_400;
 
 impl Config {
-    /// The database that holds the data, if one does.
+    /// The options of the database that holds the data, if one is configured.
     ///
     /// # Errors
-    /// If the file of authorities cannot be read.
+    /// If the file of certificate authorities cannot be read.
     pub(super) fn database(&self) -> Result<Option<PostgresOptions>, String> {
         let Some(url) = &self.store else { return Ok(None) };
         let read =
@@ -215,10 +217,10 @@ impl Config {
         Ok(Some(PostgresOptions { schema, authorities, ..PostgresOptions::new(url) }))
     }
 
-    /// The configuration in force.
+    /// The effective configuration.
     ///
     /// # Errors
-    /// What is wrong with the file, a variable or a value, by name.
+    /// The wrong key of the file, variable or value, and the reason.
     pub fn load(common: &Common) -> Result<Self, String> {
         let variables: Vec<(String, String)> = std::env::vars().collect();
         Self::layered(common, &variables)
@@ -252,15 +254,15 @@ impl Config {
         Ok(config)
     }
 
-    /// The settings of decisions.
+    /// The settings of consent decisions.
     ///
     /// # Errors
-    /// The key whose value is unknown, and what is allowed.
+    /// The key with an unknown value, and the allowed values.
     pub(super) fn settings(&self) -> Result<Settings, (&'static str, String)> {
         policy::settings(&self.consent, &self.default_policy, &self.break_glass, &self.organization)
     }
 
-    /// What a value cannot be, with its key.
+    /// Checks all values; an error names the wrong key.
     fn check(&self) -> Result<(), (&'static str, String)> {
         self.settings()?;
         self.audit.reads_at_once()?;
@@ -299,7 +301,7 @@ fn read(path: &Path) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// Where values come from, to say which of them is wrong.
+/// The sources of values, to name the wrong one in an error.
 struct Sources<'a> {
     file: Option<&'a Path>,
     text: &'a str,
@@ -308,7 +310,7 @@ struct Sources<'a> {
 
 impl Sources<'_> {
     fn layered(&self) -> Result<Config, String> {
-        // What is wrong with the file alone has a line there.
+        // Parses the file alone first, because its errors have a line.
         toml::from_str::<Config>(self.text).map_err(|error| {
             let before = error.span().and_then(|span| self.text.get(..span.start)).unwrap_or_default();
             self.at_line(before.matches('\n').count() + 1) + error.message()
@@ -319,7 +321,7 @@ impl Sources<'_> {
             let before = table.clone();
             set(&mut table, &key_of(name), typed(value)).map_err(|error| format!("{name}: {error}"))?;
             let failed = table.clone().try_into::<Config>().err();
-            // A table of which a part is missing may be completed by the variables after this one.
+            // A later variable may complete a table that misses a member so far.
             let failed = failed.filter(|error| !error.message().starts_with("missing field"));
             if let Some(error) = failed.filter(|_| before.try_into::<Config>().is_ok()) {
                 return Err(format!("{name}: {}", error.message()));
@@ -337,7 +339,7 @@ impl Sources<'_> {
         self.file.map_or_else(String::new, |file| format!("{}, line {line}: ", file.display()))
     }
 
-    /// Where the value of a key comes from: the variable, or the line of the file. Empty if it is from neither.
+    /// The variable or line of the file that sets a key; empty if none does.
     fn whence(&self, key: &str) -> String {
         if let Some((name, _)) = self.own_variables().find(|(name, _)| key_of(name).replace("__", ".") == key)
         {
@@ -358,7 +360,7 @@ impl Sources<'_> {
     }
 }
 
-/// What variables begin with.
+/// The prefix of environment variables.
 const PREFIX: &str = "CHARTWARD_";
 
 /// The key that a variable sets, with two underscores between a table and its member.
@@ -378,7 +380,7 @@ fn set(table: &mut toml::Table, key: &str, value: toml::Value) -> Result<(), Str
     Ok(())
 }
 
-/// A variable holds a number, true or false, or a text.
+/// The value of a variable: a number, true or false, or else a text.
 fn typed(value: &str) -> toml::Value {
     match (value.parse(), value.parse()) {
         (Ok(number), _) => toml::Value::Integer(number),
@@ -387,7 +389,7 @@ fn typed(value: &str) -> toml::Value {
     }
 }
 
-/// Prints the configuration in force as a file that would set it.
+/// Print the effective configuration as a TOML file
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -430,7 +432,7 @@ mod tests {
         assert!(toml::to_string(&config).unwrap().contains("[audit]\nreads = \"durable\""));
         let variables = [("CHARTWARD_AUDIT__READS".to_owned(), "never".to_owned())];
         assert!(Config::layered(&Common::default(), &variables).unwrap_err().contains("never"));
-        // A password is not printed, and an address has no slash at its end.
+        // The password is not printed, and the public URL loses its trailing slash.
         let variables = [
             ("CHARTWARD_STORE".to_owned(), "postgres://own:pass@db.example.org/chartward".to_owned()),
             ("CHARTWARD_PUBLIC_URL".to_owned(), "https://fhir.example.org/".to_owned()),
@@ -443,7 +445,7 @@ mod tests {
         assert!(Config::layered(&Common::default(), &variables).unwrap_err().contains("maybe"));
     }
 
-    /// A value that cannot be is named with its file and line, or its variable, and with what could be.
+    /// A wrong value is reported with its file and line or its variable, and with the allowed values.
     #[test]
     fn what_is_wrong_is_named_with_its_place() {
         let folder = tempfile::tempdir().unwrap();

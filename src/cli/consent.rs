@@ -1,4 +1,4 @@
-//! `chartward consent decide`: decisions asked as data, answered by the code that the server decides by.
+//! `chartward consent decide`: decides cases given as data, with the same code as the server.
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -14,10 +14,10 @@ pub struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Decide cases: a JSON document with `cases` (and `defs` that they name), a list of cases, or one case a line. Prints id,
-    /// decision, basis and rule of each, one a line
+    /// Decide cases: a JSON document with `cases` (and `defs` that they refer to), a list of cases, or one case per line. Prints
+    /// the id, decision, basis and rule of each case, one per line
     Decide {
-        /// The file; - for standard input
+        /// The file to read; - for standard input
         #[arg(default_value = "-")]
         file: PathBuf,
     },
@@ -42,7 +42,7 @@ fn read(file: &Path) -> Result<String, String> {
     Ok(text)
 }
 
-/// Every case with the definitions that it may name.
+/// Each case, with the definitions that it may refer to.
 fn cases(text: &str) -> Result<Vec<(Value, Value)>, String> {
     let of_document = |document: Value| -> Vec<(Value, Value)> {
         let defs = document.get("defs").cloned().unwrap_or_default();

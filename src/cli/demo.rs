@@ -1,4 +1,4 @@
-//! `chartward demo`: a synthetic hospital, loaded and served, with tokens for its people and lines to paste that show
+//! `chartward demo`: loads a synthetic hospital, serves it, and prints tokens for its people with commands to paste that show
 //! consent at work.
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -12,21 +12,21 @@ use super::selftest;
 use super::serve::{ready, start};
 use super::tour;
 
-/// Everything is in memory and gone at the end, unless --data names a directory to keep it in, which must be new or empty.
+/// Keep everything in memory and discard it at the end, unless --data names a new or empty directory to keep it in
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
     common: Common,
-    /// How many patients the hospital has
+    /// Number of patients in the hospital
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(3..=1_000_000))]
     patients: u64,
-    /// The seed of the hospital
+    /// Seed of the generated hospital
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Written when the demo is ready: JSON with base_url, pid, tokens, and scenario_tokens for `conform`
+    /// Write JSON with base_url, pid, tokens, and scenario_tokens (for `conform`) to this file when the demo is ready
     #[arg(long)]
     ready_file: Option<PathBuf>,
-    /// Run the tour instead: each step with what is expected and what came; exit code 1 if one differs
+    /// Run the tour instead: print each step with the expected and the actual result; exit code 1 if one differs
     #[arg(long)]
     tour: bool,
 }
@@ -63,7 +63,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     house.sled.as_ref().map_or(Ok(()), |sled| sled.close().map_err(|error| error.to_string()))
 }
 
-/// Refuses a directory in which there is something: what is kept there may be the data of a hospital that exists.
+/// Refuses a directory that is not empty, because it may hold the data of a real hospital.
 fn only_new(data: &Path) -> Result<(), String> {
     let is_empty = match std::fs::read_dir(data) {
         Ok(mut entries) => entries.next().is_none(),
@@ -79,7 +79,7 @@ fn only_new(data: &Path) -> Result<(), String> {
     ))
 }
 
-/// A line to paste, and what comes of it.
+/// A command to paste, below a comment with its expected result.
 fn line(expected: &str, party: &str, rest: &str) -> String {
     format!("# {expected}\ncurl -s -H \"Authorization: Bearer ${party}\" {rest}; echo\n")
 }

@@ -1,4 +1,4 @@
-//! The synthetic hospital of the demo, and for how long its tokens are good.
+//! The synthetic hospital of the demo, and the lifetime of its tokens.
 use std::sync::{Mutex, PoisonError, mpsc};
 
 use super::clock::now;
@@ -8,7 +8,7 @@ use super::house::House;
 use super::import::Sink;
 use super::stderr::report;
 
-/// Makes the hospital and loads it, with as many workers as there are processors.
+/// Generates the hospital and loads it, with as many workers as there are processors.
 pub(super) fn load(house: &House, config: &Config, patients: u64, seed: u64) -> Result<(), String> {
     let sink = Sink::house(house, config)?;
     let workers = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
@@ -37,7 +37,7 @@ pub(super) fn load(house: &House, config: &Config, patients: u64, seed: u64) -> 
             }
             sender.send(document).is_ok()
         });
-        // Should nobody take it, a worker has said why.
+        // The receiver outlives the workers, so this send cannot fail.
         let _ = sender.send(child(now()));
         drop(sender);
     });
@@ -47,5 +47,5 @@ pub(super) fn load(house: &House, config: &Config, patients: u64, seed: u64) -> 
     }
 }
 
-/// How long the tokens of a demo are good for, in seconds.
+/// The lifetime of a demo's tokens, in seconds.
 pub(super) const LIFETIME_SECONDS: i64 = 12 * 3_600;

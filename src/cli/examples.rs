@@ -1,6 +1,6 @@
-//! An example for each command, which its `--help` ends with.
+//! Examples for each command, shown at the end of its `--help`.
 
-/// Commands as they are called, and examples of them.
+/// Commands with their subcommands, and examples of them.
 const EXAMPLES: [(&str, &[&str]); 35] = [
     ("serve", &["chartward serve --data /var/lib/chartward --config /etc/chartward.toml"]),
     ("demo", &["chartward demo --patients 50 --listen 127.0.0.1:8080", "chartward demo --tour"]),
@@ -79,7 +79,7 @@ const EXAMPLES: [(&str, &[&str]); 35] = [
     ("profiles", &["chartward profiles hl7.fhir.r4.core --out profiles"]),
 ];
 
-/// The grammar with the examples at the end of each command's help.
+/// The command line's grammar, with the examples at the end of each command's help.
 pub(super) fn with_examples(command: clap::Command) -> clap::Command {
     EXAMPLES.iter().fold(command, |command, (path, examples)| {
         let mut text = if examples.len() == 1 { "Example:".to_owned() } else { "Examples:".to_owned() };
@@ -92,7 +92,7 @@ pub(super) fn with_examples(command: clap::Command) -> clap::Command {
     })
 }
 
-/// Puts a text at the end of the help of a command below another.
+/// Sets the text at the end of the help of a subcommand.
 fn at(command: clap::Command, names: &[&str], text: &str) -> clap::Command {
     match names.split_first() {
         Some((name, rest)) => command.mut_subcommand(*name, |below| at(below, rest, text)),
@@ -107,7 +107,7 @@ mod tests {
     use super::super::args::Arguments;
     use super::EXAMPLES;
 
-    /// The words of a line, as a shell reads them; it has no quotes but plain ones.
+    /// The words of a line as a shell reads them; only single quotes are supported.
     fn words(line: &str) -> Vec<String> {
         let mut words = Vec::new();
         for (number, part) in line.split('\'').enumerate() {

@@ -1,4 +1,4 @@
-//! `chartward fhirpath`: evaluates an expression on a resource, for people who write search parameters and invariants.
+//! `chartward fhirpath`: evaluates an expression on a resource, for people who write SearchParameters and invariants.
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -9,19 +9,20 @@ use crate::model::{Temporal, from_xml, minify, parse};
 
 use super::clock::now;
 
-/// Exit code 1 if the expression or the resource cannot be read, or the evaluation fails.
+/// Evaluate a FHIRPath expression on a resource. Exit code 1 if the expression or the resource cannot be read, or the evaluation
+/// fails
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The expression, such as "Patient.name.given.first()"
     #[arg(required_unless_present = "cases")]
     expression: Option<String>,
-    /// A resource in JSON or XML; standard input if it is left out or `-`
+    /// A resource in JSON or XML; standard input if omitted or `-`
     file: Option<PathBuf>,
-    /// Treat the name of an element that a type does not have as an error
+    /// Report the name of an element that the type does not have as an error
     #[arg(long)]
     strict: bool,
-    /// Evaluate many instead: a JSON array of objects with `expression`, `resource` and, where wanted, `strict`. Prints for each
-    /// a line of JSON, `{"values": [{"type", "text"}]}` or `{"error"}`
+    /// Evaluate many expressions instead: a JSON array of objects with `expression`, `resource` and optionally `strict`. Prints
+    /// one line of JSON for each, `{"values": [{"type", "text"}]}` or `{"error"}`
     #[arg(long, conflicts_with_all = ["expression", "file", "strict"])]
     cases: Option<PathBuf>,
 }
@@ -46,7 +47,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     lines.iter().try_for_each(|line| writeln!(out, "{line}")).map_err(|error| error.to_string())
 }
 
-/// The bytes of a file, or of standard input for none or `-`.
+/// The bytes of a file, or of standard input if the path is omitted or `-`.
 pub(super) fn read(path: Option<&Path>) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     match path {
@@ -60,12 +61,12 @@ pub(super) fn read(path: Option<&Path>) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// The cases of a file: a JSON array.
+/// The cases in a file: a JSON array.
 pub(super) fn cases_of(path: &Path) -> Result<Vec<serde_json::Value>, String> {
     serde_json::from_slice(&read(Some(path))?).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// What an expression selects of a resource in JSON or XML, each value as `show` has it.
+/// The values that an expression selects from a resource in JSON or XML, each formatted by `show`.
 fn evaluated<T>(
     expression: &str,
     bytes: Vec<u8>,
@@ -85,7 +86,7 @@ fn evaluated<T>(
     Ok(values.iter().map(show).collect())
 }
 
-/// A value with the name of its type: of FHIR for an element, of FHIRPath's own types with a small first letter.
+/// A value with the name of its type: a FHIR type for an element; a FHIRPath system type with a lower-case first letter.
 fn typed(value: &Value<'_>) -> serde_json::Value {
     let type_name = match value {
         Value::Element(element) => element.def.name.to_string(),

@@ -1,4 +1,4 @@
-//! The house put together: a store, its secrets, the issuer, the engine.
+//! An opened store with everything that a server needs around it: its secret, signing keys, index and engine.
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,16 +18,16 @@ use super::keys;
 use super::remote::Remote;
 use super::trust::trust;
 
-/// An open house.
+/// An opened store with its secret, keys and index.
 pub struct House {
     kv: Arc<dyn Kv>,
-    /// The backend on disk, where there is one.
+    /// The store, if it is one on disk.
     pub sled: Option<Arc<Sled>>,
     secret: [u8; 32],
     issuer_key: Vec<u8>,
-    /// Public keys that have signed before.
+    /// Public keys that have signed tokens before.
     retired: Vec<serde_json::Value>,
-    /// Where the keys are, if they are on disk.
+    /// The folder of the keys, if they are on disk.
     keys: Option<PathBuf>,
     index: Arc<Index>,
     packing: Arc<Packing>,
@@ -35,10 +35,10 @@ pub struct House {
 }
 
 impl House {
-    /// Opens the data directory of a configuration, or makes it.
+    /// Opens the data directory or database of a configuration; creates it if it does not exist.
     ///
     /// # Errors
-    /// In words.
+    /// The reason, as text for the user.
     pub fn open(config: &Config) -> Result<Self, String> {
         let (kv, sled) = open_store(config)?;
         let folder = keys::folder(config);
@@ -48,18 +48,18 @@ impl House {
         Ok(Self { retired: keys::retired(&folder)?, keys: Some(folder), ..house })
     }
 
-    /// A house in memory, which leaves nothing behind.
+    /// A store in memory with new keys; nothing of it remains.
     ///
     /// # Errors
-    /// In words.
+    /// The reason, as text for the user.
     pub fn in_memory() -> Result<Self, String> {
         Self::with_key(Issuer::generate_key()?)
     }
 
-    /// A house of nothing but the key of an issuer, to mint tokens with.
+    /// A store in memory with the given issuer key, to sign tokens with.
     ///
     /// # Errors
-    /// In words.
+    /// The reason, as text for the user.
     pub(super) fn with_key(issuer_key: Vec<u8>) -> Result<Self, String> {
         let memory = Arc::new(Memory::new(Arc::new(SystemClock)));
         Self::with(memory, None, issuer_key, &Issuer::generate_key()?)
@@ -90,12 +90,13 @@ impl House {
         })
     }
 
-    /// The engine of a server at a base URL (with `/fhir`, without a slash at its end).
+    /// The engine of a server at a base URL, such as `https://host/fhir` (without a slash at the end). With `open`, requests
+    /// without a token act as the hospital's own system.
     ///
     /// # Errors
-    /// If the issuer's key cannot be used.
+    /// If the configuration is wrong, or the issuer's key cannot be used.
     pub fn engine(&self, config: &Config, base_url: &str, open: bool) -> Result<Engine, String> {
-        // The tables are read before the server says that it is ready, not by its first request.
+        // Loads the tables before the server reports that it is ready, instead of during the first request.
         let _ = crate::search::search_params();
         let options = EngineOptions {
             page_len_default: config.page_len_default,
@@ -136,15 +137,15 @@ impl House {
     /// The issuer of tokens for a base URL.
     ///
     /// # Errors
-    /// If its key cannot be used.
+    /// If the issuer's key cannot be used.
     pub fn issuer(&self, base_url: &str) -> Result<Issuer, String> {
         Issuer::with_retired(base_url, &self.issuer_key, &self.retired)
     }
 
-    /// Proves that the store is whole.
+    /// Checks that the store is intact.
     ///
     /// # Errors
-    /// If it cannot be read.
+    /// If the store cannot be read.
     pub fn verify(&self) -> Result<Findings, String> {
         let _kept = self.kv.keep().map_err(|error| error.to_string())?;
         let snapshot = self.kv.snapshot(At::Latest).map_err(|error| error.to_string())?;
@@ -158,23 +159,23 @@ impl House {
         Ok(findings)
     }
 
-    /// The key that signs what the record of accesses is.
+    /// The key that signs the roots of the record of accesses.
     pub(super) fn audit_signer(&self) -> &Arc<Signer> {
         &self.audit_signer
     }
 
-    /// Whether its keys are on disk: what is in memory leaves nothing behind.
+    /// Whether the keys are on disk; a store in memory leaves nothing behind.
     pub(super) fn is_kept(&self) -> bool {
         self.keys.is_some()
     }
 
-    /// The search parameters in force, and the work of indexing by them.
+    /// The search parameters in force, and the job that indexes by them.
     #[must_use]
     pub fn index(&self) -> &Arc<Index> {
         &self.index
     }
 
-    /// How what is written is packed.
+    /// The compression of new versions.
     pub(super) fn packing(&self) -> &Arc<Packing> {
         &self.packing
     }
@@ -185,10 +186,10 @@ impl House {
         &self.kv
     }
 
-    /// Indexes everything anew where another release has written the directory: until then no search would be right.
+    /// Rebuilds the index if another release wrote it, because searches would be wrong until then.
     ///
     /// # Errors
-    /// In words.
+    /// The reason, as text for the user.
     pub(super) fn bring_up_to_date(&self) -> Result<(), String> {
         let words = |error: StoreError| error.to_string();
         if !self.index.is_of_another_release(&*self.kv).map_err(words)? {
@@ -201,13 +202,13 @@ impl House {
     }
 }
 
-/// The store of a configuration, and the backend on disk where it is one.
+/// An opened store, and the same store as a sled backend if it is one on disk.
 pub(super) type OpenStore = (Arc<dyn Kv>, Option<Arc<Sled>>);
 
-/// Opens the store of a configuration, or makes it: the database, or else the data directory.
+/// Opens the configured store, or creates it: the database if one is configured, otherwise the data directory.
 ///
 /// # Errors
-/// In words.
+/// The reason, as text for the user.
 pub(super) fn open_store(config: &Config) -> Result<OpenStore, String> {
     if let Some(options) = config.database()? {
         let store = Postgres::open(&options, Arc::new(SystemClock)).map_err(|error| error.to_string())?;
@@ -222,14 +223,14 @@ pub(super) fn open_store(config: &Config) -> Result<OpenStore, String> {
     Ok((store.clone(), Some(store)))
 }
 
-/// Who has the data directory open, and what can be done meanwhile.
+/// Who has the data directory open, and what the user can do.
 fn in_use(config: &Config) -> String {
     let data = config.data.display();
     let known = std::fs::read(config.data.join("server.json")).ok();
     let known: Option<serde_json::Value> = known.and_then(|text| serde_json::from_slice(&text).ok());
     let server = known.as_ref().and_then(|server| {
         let (url, process) = (server.get("base_url")?.as_str()?, server.get("pid")?);
-        // What is written there may be of a server that has ended; it is another command then.
+        // The file may be left from a server that has ended; then another command holds the directory.
         let processes = std::path::Path::new("/proc");
         let runs = !processes.is_dir() || processes.join(process.to_string()).is_dir();
         runs.then(|| format!("the server at {url} (process {process})"))
@@ -240,18 +241,18 @@ fn in_use(config: &Config) -> String {
     )
 }
 
-/// Makes sure that there is a data directory, for commands that read one: they make none.
+/// Makes sure that the data directory exists, for commands that must not create one.
 ///
 /// # Errors
-/// What to do, if there is none.
+/// If there is none: what to do.
 pub(super) fn must_exist(config: &Config) -> Result<(), String> {
     if config.store.is_some() { Ok(()) } else { is_data(&config.data) }
 }
 
-/// Whether this is a data directory, or a copy of the journal of one.
+/// Whether a path is a data directory, or a copy of the journal of one.
 ///
 /// # Errors
-/// What to do, if it is none.
+/// If it is none: what to do.
 pub(super) fn is_data(path: &std::path::Path) -> Result<(), String> {
     if path.join("journal").is_dir() {
         return Ok(());
@@ -261,7 +262,7 @@ pub(super) fn is_data(path: &std::path::Path) -> Result<(), String> {
     Err(format!("{path} {what}: name the data directory, or make one with `chartward serve --data {path}`"))
 }
 
-/// A token's claims with what every token has; the caller fills in who it is for.
+/// The claims that every token has; the caller fills in the party.
 pub fn claims(url: &str, lifetime_seconds: i64) -> Result<AccessToken, String> {
     let mut id = [0; 16];
     getrandom::fill(&mut id).map_err(|error| error.to_string())?;
@@ -277,12 +278,12 @@ pub fn claims(url: &str, lifetime_seconds: i64) -> Result<AccessToken, String> {
     })
 }
 
-/// Where the store's own secret is.
+/// The key of the store's secret.
 pub(super) fn secret_key() -> Vec<u8> {
     Key::new(Space::Meta).text(b"secret").into_bytes()
 }
 
-/// The store's own secret, made when the store is: version ids and page links depend on it, so it lives where they do.
+/// The store's secret, created with the store. Version ids and page links are derived from it, so it is stored with the data.
 fn secret(kv: &dyn Kv) -> Result<[u8; 32], String> {
     let key = secret_key();
     let failed = |error: &dyn std::fmt::Display| format!("the store's secret: {error}");

@@ -1,4 +1,4 @@
-//! `chartward import`: loads Bundles and resources from files into a data directory, or into a server by its URL.
+//! `chartward import`: loads Bundles and resources from files into a data directory, or into a server at a URL.
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,33 +17,33 @@ use super::house::House;
 use super::sources::{documents, files};
 use super::stderr::report;
 
-/// Bundles (transactions as one commit each, all others resource by resource), resources, NDJSON of either; .gz, .xz and
-/// .zst; folders are read in the order of their names. Exit code 1 if anything was rejected.
+/// Load Bundles (each transaction as one commit, others resource by resource), single resources, and NDJSON of either; .gz, .xz
+/// and .zst are decompressed. Folders are read in the order of their file names. Exit code 1 if anything was rejected
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
     common: Common,
-    /// Files and folders
+    /// Files and folders to load
     #[arg(required = true)]
     paths: Vec<PathBuf>,
-    /// Load into this server instead of a data directory
+    /// Load into the server at this base URL instead of a data directory
     #[arg(long)]
     url: Option<String>,
-    /// The access token for --url
+    /// Access token for --url
     #[arg(long, requires = "url")]
     token: Option<String>,
-    /// Where to write what was accepted and rejected, as JSON
+    /// Write the result to this file, as JSON
     #[arg(long)]
     report: Option<PathBuf>,
-    /// How many documents are loaded at once: as many as the machine has cores if it is not given, 8 into a server
+    /// Number of documents to load at once [default: the number of cores; 8 with --url]
     #[arg(long)]
     parallel: Option<usize>,
 }
 
-/// What came of an import.
+/// The result of an import.
 #[derive(Debug, Default, Serialize)]
 pub struct Tally {
-    /// Resources that are in the store.
+    /// Resources that were stored.
     pub accepted: u64,
     pub rejected: u64,
     pub seconds: f64,
@@ -51,20 +51,20 @@ pub struct Tally {
     pub bytes: u64,
 }
 
-/// What was not accepted: a transaction as a whole, all else resource by resource.
+/// A rejected transaction as a whole, or a rejected resource.
 pub(super) struct Rejected {
     pub(super) reason: String,
     text: String,
 }
 
-/// Where documents go.
+/// Where documents are loaded.
 pub(super) enum Sink {
     Engine(Box<Engine>, Arc<Party>),
     Server { url: String, token: Option<String>, agent: ureq::Agent },
 }
 
 impl Sink {
-    /// The loader of a house: its own system, which may choose ids.
+    /// Loads into an opened store, as the hospital's own system, which may choose ids.
     pub(super) fn house(house: &House, config: &Config) -> Result<Self, String> {
         let origin = config.public_url.clone().unwrap_or_else(|| format!("http://{}", config.listen));
         let base = format!("{origin}/fhir");
@@ -74,7 +74,7 @@ impl Sink {
         ))
     }
 
-    /// Sends one request: to the base if `path` is empty.
+    /// Sends one request; an empty `path` means the base URL.
     fn send(&self, verb: Verb, path: &[&str], tree: Tree) -> Result<(), String> {
         match self {
             Self::Engine(engine, party) => {
@@ -120,7 +120,7 @@ impl Sink {
         }
     }
 
-    /// Loads a document. Gives the number of resources accepted, and what was not.
+    /// Loads a document; returns the number of accepted resources, and what was rejected.
     pub(super) fn load(&self, text: &str) -> (u64, Vec<Rejected>) {
         let rejected = |reason: String| Rejected { reason, text: text.to_owned() };
         let tree = match parse(text.as_bytes().to_vec()) {
@@ -159,7 +159,7 @@ impl Sink {
         }
     }
 
-    /// Sees to it that what is still to come takes little room.
+    /// Makes a compression dictionary if one is due, so that later resources take less space.
     fn tend(&self) {
         if let Self::Engine(engine, _) = self
             && let Err(error) = engine.packing.tend(engine.kv())
@@ -196,7 +196,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
             (Some(house), sink)
         }
     };
-    // A server is waited for; what is done here needs a core for each document, and room.
+    // Loading into a server mostly waits for answers; loading here needs a core and memory for each document.
     let cores = || std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     let parallel = arguments.parallel.unwrap_or_else(|| if house.is_some() { cores() } else { 8 });
     let bytes_on_disk = |house: &Option<House>| {
@@ -219,8 +219,8 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     if let Some(sled) = house.and_then(|house| house.sled) {
         sled.close().map_err(|error| error.to_string())?;
         drop(sled);
-        // What was merged on the way has left holes. They are filled by what comes, but a directory that this import has made
-        // for the most part may as well begin without them.
+        // Merging during the import left unused space in sled's files. Later writes would fill it, but a directory that was
+        // mostly written by this import is rewritten without it.
         if after.saturating_sub(before) > after / 2
             && let Err(error) = Sled::compact(&SledOptions::new(&config.data))
         {
@@ -234,16 +234,16 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     }
 }
 
-/// Whole resources a second; far below the limits of either type.
+/// Resources per second; both types hold far larger numbers.
 #[allow(clippy::as_conversions, reason = "a figure for people")]
 fn rate(count: u64, seconds: f64) -> u64 {
     (count as f64 / seconds) as u64
 }
 
-/// A large document takes many times its length while it is loaded, so not many of them are at once.
+/// The most bytes of documents that are loaded at once, because loading needs memory of many times a document's length.
 const BYTES_AT_ONCE: usize = 4 * 1024 * 1024;
 
-/// Bytes of documents that are being loaded.
+/// The bytes of the documents that are being loaded.
 #[derive(Default)]
 struct MemoryLimit {
     taken: Mutex<usize>,
@@ -251,7 +251,7 @@ struct MemoryLimit {
 }
 
 impl MemoryLimit {
-    /// Waits until a document of this length may be loaded: beside others if there is room, else alone.
+    /// Waits until a document of this length may be loaded: beside others if it fits, otherwise alone.
     fn take(&self, len: usize) -> MemoryShare<'_> {
         let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let is_full = |taken: &mut usize| *taken > 0 && *taken + len > BYTES_AT_ONCE;
@@ -260,7 +260,7 @@ impl MemoryLimit {
     }
 }
 
-/// The room of a document until it is loaded, however that ends.
+/// The share of a document, which is returned when this value is dropped.
 struct MemoryShare<'r> {
     room: &'r MemoryLimit,
     len: usize,
@@ -273,8 +273,8 @@ impl Drop for MemoryShare<'_> {
     }
 }
 
-/// Loads files one after the other, the documents of each at once. What fails is tried again at the end of its file,
-/// when what it refers to may have come.
+/// Loads files one after the other, with several documents of a file at once. Rejected documents are tried again at the end of
+/// their file, when the resources that they refer to may exist.
 pub(super) fn load_all(
     sink: &Sink,
     paths: &[PathBuf],
@@ -312,7 +312,7 @@ pub(super) fn load_all(
                     last_word = Instant::now();
                     report(&format!("{} resources so far", accepted.load(Ordering::Relaxed)));
                 }
-                // The workers end only after this sender is gone.
+                // The workers outlive this sender, so the send cannot fail.
                 let _ = sender.send(text);
             });
             drop(sender);

@@ -1,13 +1,13 @@
-//! The keys of a data directory, in files that their owner alone may read, and `chartward keys rotate`: new keys sign, and
-//! tokens signed with old ones are good until they expire.
+//! The keys of a data directory, in files that only their owner can read, and `chartward keys rotate`: new keys sign, while
+//! tokens signed with old keys stay valid until they expire.
 //!
 //! | file below `keys/` | what |
 //! |---|---|
-//! | `issuer.p8` | the key of access tokens, PKCS#8 |
-//! | `identity.der` | the key of id tokens, PKCS#1; made when it is first needed |
+//! | `issuer.p8` | the key that signs access tokens, PKCS#8 |
+//! | `identity.der` | the key that signs id tokens, PKCS#1; made on first use |
 //! | `audit.p8` | the key that signs the record of accesses, PKCS#8 |
-//! | `audit.pub` | the public halves of all that have, in hexadecimal digits |
-//! | `retired/ID.json` | a public key that has signed: `jwk`, and when it was `retired`, in milliseconds |
+//! | `audit.pub` | the public halves of all audit keys so far, in hexadecimal digits, one per line |
+//! | `retired/ID.json` | a former public key: `jwk`, and when it was `retired`, in milliseconds since 1970 |
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -25,23 +25,23 @@ use crate::store::make_private_folder;
 use super::clock::now;
 use super::config::Config;
 
-/// How long a retired key is trusted, in days: no token of the server lives longer than an hour, and those that are minted
-/// by hand should not live longer than this.
+/// How long a retired key is trusted, in days. The server's own tokens live for an hour at most; tokens issued by `chartward
+/// token` should not live longer than this.
 const RETIRED_DAYS: Millis = 30;
 
 const DAY_MS: Millis = 24 * 3_600 * 1_000;
 
-/// The keys of a data directory.
+/// The folder of a data directory's keys.
 pub(super) fn folder(config: &Config) -> PathBuf {
     config.data.join("keys")
 }
 
-/// The key of access tokens, made on first use.
+/// The key that signs access tokens, made on first use.
 pub(super) fn issuer_key(folder: &Path) -> Result<Vec<u8>, String> {
     owned_file(&folder.join("issuer.p8"), Issuer::generate_key)
 }
 
-/// The keys of id tokens, read or made when they are first needed.
+/// The keys of id tokens, read or made on first use.
 pub(super) fn identity_keys(folder: PathBuf) -> IdentityKeys {
     IdentityKeys::new(Box::new(move || {
         let key = owned_file(&folder.join("identity.der"), IdentityKeys::generate_key)?;
@@ -55,7 +55,7 @@ struct Retired {
     retired: Millis,
 }
 
-/// The public keys that have signed and are still trusted.
+/// The retired public keys that are still trusted.
 pub(super) fn retired(folder: &Path) -> Result<Vec<Value>, String> {
     let trusted = retired_files(folder)?.into_iter().filter(|(_, key)| is_trusted(key));
     Ok(trusted.map(|(_, key)| key.jwk).collect())
@@ -81,7 +81,7 @@ fn retired_files(folder: &Path) -> Result<Vec<(PathBuf, Retired)>, String> {
     Ok(found)
 }
 
-/// Retires the keys and makes new ones. The public half of an old key is on disk before the new key is.
+/// Retires the keys and makes new ones. The old public key is on disk before the new key replaces the old one.
 pub(super) fn rotate(folder: &Path) -> Result<(), String> {
     let issuer = Issuer::new("", &issuer_key(folder)?)?;
     retire(folder, issuer.jwks().into_iter().next())?;
@@ -92,7 +92,7 @@ pub(super) fn rotate(folder: &Path) -> Result<(), String> {
         replace(&folder.join("identity.der"), &IdentityKeys::generate_key()?)?;
     }
     if folder.join("audit.p8").exists() {
-        // Its public half is in `audit.pub` since it was first used, and so will the new one's be.
+        // The old public key is in `audit.pub` since the key was first used; the new one is added at its first use.
         replace(&folder.join("audit.p8"), &Issuer::generate_key()?)?;
     }
     for (path, _) in retired_files(folder)?.iter().filter(|(_, key)| !is_trusted(key)) {
@@ -110,7 +110,7 @@ fn retire(folder: &Path, jwk: Option<Value>) -> Result<(), String> {
     replace(&folder.join(format!("{id}.json")), &text)
 }
 
-/// What a running server does for `keys rotate`.
+/// The server's side of `keys rotate`.
 pub(super) fn task(engine: Arc<Engine>, folder: PathBuf) -> Task {
     Arc::new(move || {
         rotate(&folder)?;
@@ -120,7 +120,7 @@ pub(super) fn task(engine: Arc<Engine>, folder: PathBuf) -> Task {
     })
 }
 
-/// A file of secrets, made on first use, readable by its owner alone.
+/// Reads a secret file that only its owner can read; makes it on first use.
 pub(super) fn owned_file(path: &Path, make: impl Fn() -> Result<Vec<u8>, String>) -> Result<Vec<u8>, String> {
     match fs::read(path) {
         Ok(bytes) => return Ok(bytes),
@@ -135,7 +135,8 @@ pub(super) fn owned_file(path: &Path, make: impl Fn() -> Result<Vec<u8>, String>
     Ok(bytes)
 }
 
-/// Adds a public key to those that a copy of the directory is examined with, unless it is among them.
+/// Adds a public audit key to the file, unless it is there already. Copies of the directory are verified with the keys in this
+/// file.
 pub(super) fn note_public_key(path: &Path, public: &str) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("{}: {error}", path.display());
     let known = if path.exists() { fs::read_to_string(path).map_err(failed)? } else { String::new() };
@@ -146,10 +147,10 @@ pub(super) fn note_public_key(path: &Path, public: &str) -> Result<(), String> {
     file.write_all(format!("{public}\n").as_bytes()).and_then(|()| file.sync_all()).map_err(failed)
 }
 
-/// Writes a file of secrets in the place of another, whole or not at all.
+/// Replaces a secret file completely or not at all.
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), String> {
     let part = path.with_extension("part");
-    // One that is left of an attempt that failed is of no use.
+    // A file left from a failed attempt is useless.
     let _ = fs::remove_file(&part);
     write_owned(&part, bytes)?;
     fs::rename(&part, path).map_err(|error| format!("{}: {error}", path.display()))
@@ -184,7 +185,7 @@ mod tests {
         assert_eq!(issuer.jwks()[1], old[0]);
         let identity = identity_keys(path.to_owned()).jwks().unwrap();
         assert_eq!((identity.len(), &identity[1]), (2, &old_identity[0]));
-        // What was retired too long ago is trusted no more, and gone with the next rotation.
+        // A key that was retired too long ago is not trusted, and the next rotation removes it.
         let name = format!("retired/{}.json", old[0]["kid"].as_str().unwrap());
         let stale = serde_json::json!({"jwk": old[0], "retired": 0}).to_string();
         replace(&path.join(&name), stale.as_bytes()).unwrap();

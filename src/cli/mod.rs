@@ -1,4 +1,4 @@
-//! The door: one file per subcommand, and the table of them.
+//! The command line: one file per subcommand, and the parts that several subcommands share.
 
 mod accesses;
 mod allowed;

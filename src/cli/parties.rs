@@ -1,11 +1,11 @@
-//! Who takes part: the people of the demo, and those that the conformance scenarios name.
+//! The parties of the demo and of the conformance scenarios, and their access tokens.
 use std::collections::BTreeMap;
 
 use crate::auth::{AccessToken, Issuer};
 
 use super::house::claims;
 
-/// Somebody who has an access token.
+/// A party that has an access token.
 #[derive(Clone, Copy, Debug)]
 pub struct Party {
     pub name: &'static str,
@@ -14,7 +14,7 @@ pub struct Party {
     pub role: &'static str,
     /// As `Organization/id`.
     pub organization: Option<&'static str>,
-    /// A code of v3-ActReason.
+    /// A purpose of use: a code of v3-ActReason.
     pub purpose: &'static str,
     pub scope: &'static str,
     pub chooses_ids: bool,
@@ -48,10 +48,10 @@ impl Party {
         Self { user: Some(user), ..self }
     }
 
-    /// What the party's token says, for the server at a base URL.
+    /// The claims of the party's token, for the server at a base URL.
     ///
     /// # Errors
-    /// If there is no chance to be had.
+    /// If the system has no random bytes for the token's id.
     pub fn token(&self, base_url: &str, lifetime_seconds: i64) -> Result<AccessToken, String> {
         Ok(AccessToken {
             sub: self.user.unwrap_or(self.name).to_owned(),
@@ -70,7 +70,7 @@ impl Party {
 
 const EHR: Party = Party { chooses_ids: true, ..party("ehr", "system", "TREAT", "system/*.cruds").of(OWN) };
 
-/// The parties that scenarios name.
+/// The parties that the scenarios name.
 pub const SCENARIO_PARTIES: [Party; 11] = [
     EHR,
     party("doctor", "clinician", "TREAT", ALL).of(OWN).who_is("Practitioner/scenario-doctor"),
@@ -93,7 +93,7 @@ pub const SCENARIO_PARTIES: [Party; 11] = [
     party("admin", "administrator", "HOPERAT", ALL).of(OWN),
 ];
 
-/// The people of the demo's hospital.
+/// The people and organizations of the demo's hospital.
 pub(super) const DEMO_PARTIES: [Party; 11] = [
     party("doctor", "clinician", "TREAT", ALL).of(OWN).who_is("Practitioner/d1"),
     Party {
@@ -111,10 +111,10 @@ pub(super) const DEMO_PARTIES: [Party; 11] = [
     EHR,
 ];
 
-/// A token of each, by name.
+/// A signed token for each party, by the party's name.
 ///
 /// # Errors
-/// If there is no chance to be had, or the key cannot sign.
+/// If the system has no random bytes, or the key cannot sign.
 pub(super) fn signed(
     parties: &[Party],
     issuer: &Issuer,

@@ -1,5 +1,5 @@
-//! `chartward patch`: applies a JSON Patch or a FHIRPath Patch to a document, as the server does for PATCH (R4
-//! http.html#patch), for people who write patches.
+//! `chartward patch`: applies a JSON Patch or a FHIRPath Patch to a document, as the server does for PATCH (R4 http.html#patch),
+//! for people who write patches.
 use std::io::Write as _;
 use std::path::PathBuf;
 
@@ -11,15 +11,15 @@ use crate::model::{Temporal, apply_json_patch, parse};
 use super::clock::now;
 use super::fhirpath::{cases_of, read};
 
-/// Prints the document with the patch applied; nothing is written. Exit code 1 if the patch does not apply.
+/// Print the patched document; the file itself is not changed. Exit code 1 if the patch does not apply
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The patch: a JSON array of operations (RFC 6902), or a Parameters resource (R4 fhirpatch.html)
     #[arg(required_unless_present = "cases")]
     patch: Option<PathBuf>,
-    /// The document in JSON; standard input if it is left out or `-`
+    /// The document in JSON; standard input if omitted or `-`
     file: Option<PathBuf>,
-    /// Apply many instead: a JSON array of objects with `document` and `patch`. Prints for each a line of JSON,
+    /// Apply many patches instead: a JSON array of objects with `document` and `patch`. Prints one line of JSON for each,
     /// `{"document"}` or `{"error"}`
     #[arg(long, conflicts_with_all = ["patch", "file"])]
     cases: Option<PathBuf>,
@@ -45,7 +45,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     writeln!(out, "{}", patched(&document, &patch)?).map_err(|error| error.to_string())
 }
 
-/// The document with the patch applied, or why it does not apply.
+/// The patched document, or the reason why the patch does not apply.
 fn patched(document: &str, patch: &str) -> Result<String, String> {
     let tree = parse(patch.as_bytes().to_vec()).map_err(|error| error.to_string())?;
     let patched = if tree.root().str_at("resourceType") == Some("Parameters") {

@@ -1,4 +1,4 @@
-//! The policy of a deployment, as it is configured: what Consents mean here where the standard leaves it open.
+//! The configured consent policy: how Consents are interpreted where the standard leaves it open.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,25 +12,25 @@ use super::allowed::none_of;
 pub struct ConsentConfig {
     /// How several Consents of one patient combine: deny-overrides, most-recent or permit-overrides.
     pub combining: String,
-    /// Whether one permitted purpose is enough where several are asserted; else all must be permitted.
+    /// Whether one permitted purpose is enough if a request asserts several; otherwise all must be permitted.
     pub any_purpose_is_enough: bool,
-    /// Whether a Consent that cannot be enforced denies; else it counts as none.
+    /// Whether a Consent that cannot be enforced denies; otherwise it is ignored.
     pub unsupported_denies: bool,
-    /// Whether a Consent that is ambiguous, or cannot be enforced, is refused when it is written (422); else it is stored with a
-    /// warning.
+    /// Whether writing a Consent that is ambiguous or cannot be enforced is refused (422); otherwise it is stored with a warning.
     pub strict: bool,
-    /// Whether a denial for an actor that nobody can compute (a name without reference or identifier) spares the own clinicians who
-    /// treat; else it denies them, too.
+    /// Whether a denial for an actor that cannot be computed (a name without reference or identifier) spares the own clinicians
+    /// who treat; otherwise it denies them too.
     pub spares_treatment: bool,
     /// Consent scopes that are enforced.
     pub scopes: Vec<String>,
-    /// Sensitivity labels that the right of access does not reach (45 CFR 164.524(a)(1)(i)).
+    /// Sensitivity labels of data outside the patient's right of access (45 CFR 164.524(a)(1)(i)).
     pub no_self_labels: Vec<String>,
-    /// Programs whose staff uses the data that they hold under 42 CFR Part 2, as references.
+    /// Programs, as references, whose staff may use the data that they hold under 42 CFR Part 2.
     pub part2_programs: Vec<String>,
     /// Whether a general consent to treatment, payment and operations covers Part 2 data (the rule of 2024).
     pub part2_general: bool,
-    /// The grid, in milliseconds, on which answers are given that show nothing of anybody; 0 gives them at once.
+    /// Answers to writes and Bundles, and answers that disclose no data, are delayed to the next multiple of this many
+    /// milliseconds, so that timing does not distinguish hidden from absent resources; 0 sends them at once.
     pub answer_grid_millis: u64,
 }
 
@@ -57,10 +57,10 @@ fn unknown<T>(key: &'static str, value: &str, names: &[(&str, T)]) -> (&'static 
     (key, none_of(value, &names))
 }
 
-/// The settings of decisions.
+/// The settings of consent decisions.
 ///
 /// # Errors
-/// The key whose value is unknown.
+/// The key with an unknown value, and the allowed values.
 pub(super) fn settings(
     consent: &ConsentConfig,
     default_policy: &str,

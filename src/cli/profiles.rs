@@ -1,4 +1,4 @@
-//! `chartward profiles`: makes the tables of `profiles/` from unpacked official FHIR packages.
+//! `chartward profiles`: generates the tables of `profiles/` from unpacked official FHIR packages.
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -7,13 +7,13 @@ use serde::Serialize;
 
 use crate::definitions::Package;
 
-/// Reads every JSON file of the given folders, in their order, and writes the tables.
+/// Read every JSON file of the given folders, in their order, and write the tables
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Folders of packages: hl7.fhir.r4.core 4.0.1, then its expansions
+    /// Folders of unpacked packages: hl7.fhir.r4.core 4.0.1, then its expansions
     #[arg(required = true)]
     packages: Vec<PathBuf>,
-    /// Where the tables go
+    /// Write the tables to this folder
     #[arg(long, default_value = "profiles")]
     out: PathBuf,
 }
@@ -29,7 +29,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         files.sort();
         for file in files {
             let bytes = fs::read(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-            // Packages hold other files beside their resources.
+            // Packages also hold files that are no resources.
             if let Ok(resource) = serde_json::from_slice(&bytes) {
                 package.add(resource);
             }

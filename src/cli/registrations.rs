@@ -1,4 +1,4 @@
-//! `chartward client` and `chartward user`: registrations in a data directory, or with the server that has it open.
+//! `chartward client` and `chartward user`: registrations, changed in the data directory or by the server that has it open.
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use super::clock::now;
 use super::config::{Common, Config};
 use super::house::{House, must_exist};
 
-/// Clients of the authorization server: apps and systems that ask for access tokens.
+/// Manage clients: apps and systems that request access tokens
 #[derive(clap::Args)]
 pub struct ClientArguments {
     #[command(subcommand)]
@@ -20,23 +20,23 @@ pub struct ClientArguments {
 
 #[derive(clap::Subcommand)]
 enum ClientCommand {
-    /// Register a client, and print its registration; with the secret, where one is made, this once
+    /// Register a client and print its registration; a generated secret is printed only this once
     Add(Box<ClientAdd>),
-    /// Print all registrations, one a line
+    /// Print all registrations, one per line
     List(Common),
     /// Print a registration
     Show(Named),
-    /// Change a registration; every token that the client has ends
+    /// Change a registration; all tokens of the client are revoked
     Change(Box<ClientChange>),
-    /// Refuse the client and all its tokens from the next request on
+    /// Refuse the client and all its tokens, from the next request on
     Disable(Named),
     /// Undo `disable`
     Enable(Named),
-    /// Remove a registration for good; its id is not given again
+    /// Remove a registration for good; its id cannot be used again
     Remove(Named),
 }
 
-/// Users of the authorization server: who logs in at its page.
+/// Manage users: people who log in at the server's own page
 #[derive(clap::Args)]
 pub struct UserArguments {
     #[command(subcommand)]
@@ -45,21 +45,21 @@ pub struct UserArguments {
 
 #[derive(clap::Subcommand)]
 enum UserCommand {
-    /// Register a user; the password is asked for twice, or is the first line of the standard input where that is no terminal
+    /// Register a user; asks for the password twice, or reads the first line of standard input if that is no terminal
     Add(UserAdd),
-    /// Give a user another password, which is asked for as by `add`
+    /// Set a new password for a user, read as by `add`
     Password(Named),
-    /// Print all registrations, one a line
+    /// Print all registrations, one per line
     List(Common),
     /// Print a registration
     Show(Named),
-    /// Change a registration, but for the password; every token that the user has granted ends
+    /// Change a registration, except the password; all tokens that the user has granted are revoked
     Change(UserChange),
-    /// Refuse the user and all tokens that it granted from the next request on
+    /// Refuse the user and all tokens that the user granted, from the next request on
     Disable(Named),
     /// Undo `disable`
     Enable(Named),
-    /// Remove a registration for good; its name is not given again
+    /// Remove a registration for good; its name cannot be used again
     Remove(Named),
 }
 
@@ -67,33 +67,33 @@ enum UserCommand {
 struct Named {
     #[command(flatten)]
     common: Common,
-    /// The id of the client, or the name of the user
+    /// The client's id, or the user's name
     id: String,
 }
 
-/// What a client or user may do, and for whom.
+/// The rights of a client or user, and the party that it acts for.
 #[derive(clap::Args)]
 struct Rights {
-    /// What it is to the hospital: system, clinician, technician, administrator, privacy-officer, patient, representative, insurer,
-    /// researcher; of a client where it asks for itself
+    /// Role in the hospital: system, clinician, technician, administrator, privacy-officer, patient, representative, insurer,
+    /// researcher; for a client, its role when it acts for itself
     #[arg(long)]
     role: Option<String>,
-    /// Whom it acts for, as Organization/id
+    /// Organization that it acts for, as Organization/id
     #[arg(long)]
     organization: Option<String>,
-    /// What it is in the records, such as Practitioner/id, Patient/id, RelatedPerson/id or Device/id
+    /// The resource that represents it, such as Practitioner/id, Patient/id, RelatedPerson/id or Device/id
     #[arg(long)]
     user: Option<String>,
-    /// The patient to whom it is confined or for whom it acts, by id
+    /// Id of the patient to whom access is confined, or for whom it acts
     #[arg(long)]
     patient: Option<String>,
-    /// For what it may ask, codes of v3-ActReason; the first is the one where it does not say
+    /// Allowed purposes of use, as codes of v3-ActReason; the first is used when a request states none
     #[arg(long, value_delimiter = ',')]
     purpose: Vec<String>,
 }
 
 impl Rights {
-    /// The members that are given.
+    /// The members of a registration that were given as flags.
     fn members(&self) -> Map<String, Value> {
         object([
             ("role", text(self.role.as_ref())),
@@ -109,42 +109,42 @@ impl Rights {
 struct ClientAdd {
     #[command(flatten)]
     common: Common,
-    /// Its id: letters, digits and any of -._~
+    /// Id of the client: letters, digits and any of -._~
     id: String,
-    /// Its name, as users see it [default: the id]
+    /// Name that users see [default: the id]
     #[arg(long)]
     name: Option<String>,
-    /// How it proves who it is: client_secret_basic, private_key_jwt or none (a public client)
+    /// How the client authenticates: client_secret_basic, private_key_jwt or none (a public client)
     #[arg(long, default_value = "client_secret_basic")]
     auth: String,
-    /// A file with its public keys, as a JSON Web Key Set
+    /// File with the client's public keys, a JSON Web Key Set
     #[arg(long, conflicts_with = "jwks_uri")]
     jwks: Option<PathBuf>,
-    /// Where it publishes its keys
+    /// URL where the client publishes its public keys
     #[arg(long)]
     jwks_uri: Option<String>,
-    /// client_credentials, authorization_code, refresh_token
+    /// Allowed grants: client_credentials, authorization_code, refresh_token
     #[arg(long, value_delimiter = ',', default_value = "client_credentials")]
     grant: Vec<String>,
-    /// The scopes that it may ask for, such as "system/*.rs"
+    /// Scopes that the client may request, such as "system/*.rs"
     #[arg(long)]
     scope: String,
-    /// Where users are sent back to, as often as there are addresses
+    /// Address to send users back to after login; repeat for more
     #[arg(long)]
     redirect_uri: Vec<String>,
-    /// standalone, ehr
+    /// Ways to launch the app: standalone, ehr
     #[arg(long, value_delimiter = ',')]
     launch: Vec<String>,
-    /// Let it choose the ids of resources
+    /// Allow the client to choose the ids of resources (create by PUT)
     #[arg(long)]
     assign_ids: bool,
-    /// Let it file Consents of others
+    /// Allow the client to store Consents of members with Patient/$member-match
     #[arg(long)]
     files_consent: bool,
-    /// Bind its access tokens to the TLS certificate that it shows when it gets them
+    /// Bind access tokens to the TLS certificate that the client presents when it requests them
     #[arg(long)]
     certificate_bound: bool,
-    /// Pass over parameters that are not known
+    /// Ignore unknown search parameters instead of answering 400
     #[arg(long)]
     lenient: bool,
     #[command(flatten)]
@@ -155,43 +155,43 @@ struct ClientAdd {
 struct ClientChange {
     #[command(flatten)]
     named: Named,
-    /// Its name, as users see it
+    /// Name that users see
     #[arg(long)]
     name: Option<String>,
-    /// Make a new secret, and print it this once
+    /// Generate a new secret and print it, only this once
     #[arg(long)]
     new_secret: bool,
-    /// A file with its public keys, as a JSON Web Key Set
+    /// File with the client's public keys, a JSON Web Key Set
     #[arg(long)]
     jwks: Option<PathBuf>,
-    /// Where it publishes its keys
+    /// URL where the client publishes its public keys
     #[arg(long)]
     jwks_uri: Option<String>,
-    /// client_credentials, authorization_code, refresh_token
+    /// Allowed grants: client_credentials, authorization_code, refresh_token
     #[arg(long, value_delimiter = ',')]
     grant: Option<Vec<String>>,
-    /// The scopes that it may ask for
+    /// Scopes that the client may request
     #[arg(long)]
     scope: Option<String>,
-    /// Where users are sent back to, in the place of all addresses that there were
+    /// Address to send users back to after login; replaces all earlier addresses
     #[arg(long)]
     redirect_uri: Option<Vec<String>>,
-    /// standalone, ehr
+    /// Ways to launch the app: standalone, ehr
     #[arg(long, value_delimiter = ',')]
     launch: Option<Vec<String>>,
-    /// Whether it chooses the ids of resources
+    /// Whether the client may choose the ids of resources
     #[arg(long)]
     assign_ids: Option<bool>,
-    /// Whether it files Consents of others
+    /// Whether the client may store Consents of members with Patient/$member-match
     #[arg(long)]
     files_consent: Option<bool>,
-    /// Whether its access tokens are bound to its TLS certificate
+    /// Whether access tokens are bound to the client's TLS certificate
     #[arg(long)]
     certificate_bound: Option<bool>,
-    /// Whether parameters that are not known are passed over
+    /// Whether to ignore unknown search parameters instead of answering 400
     #[arg(long)]
     lenient: Option<bool>,
-    /// Take this away: jwks, jwks_uri, role, organization, fhir_user, patient, purposes, default_purpose
+    /// Remove these settings: jwks, jwks_uri, role, organization, fhir_user, patient, purposes, default_purpose
     #[arg(long, value_delimiter = ',')]
     without: Vec<String>,
     #[command(flatten)]
@@ -202,10 +202,10 @@ struct ClientChange {
 struct UserChange {
     #[command(flatten)]
     named: Named,
-    /// Whether it may break the glass
+    /// Whether the user may break the glass (emergency access)
     #[arg(long)]
     may_break_glass: Option<bool>,
-    /// Take this away: organization, fhir_user, patient, purposes
+    /// Remove these settings: organization, fhir_user, patient, purposes
     #[arg(long, value_delimiter = ',')]
     without: Vec<String>,
     #[command(flatten)]
@@ -217,18 +217,18 @@ struct UserChange {
 struct UserAdd {
     #[command(flatten)]
     common: Common,
-    /// The name to log in with
+    /// Name to log in with
     name: String,
-    /// Let it break the glass
+    /// Allow the user to break the glass (emergency access)
     #[arg(long)]
     may_break_glass: bool,
     #[command(flatten)]
     rights: Rights,
 }
 
-/// What is asked of the registry, and the path at which a server is asked the same.
+/// A request to the registry, and the method and path that ask a running server for the same.
 struct RegistryRequest<'a> {
-    /// Whether it may be asked of a directory that is not there yet: whoever adds the first may do so before the first start.
+    /// Whether a missing data directory is created: the first client or user may be added before the server's first start.
     begins: bool,
     method: &'a str,
     path: String,
@@ -273,7 +273,7 @@ pub fn user(arguments: &UserArguments) -> Result<(), String> {
     }
 }
 
-/// Where a server is asked for a registration.
+/// The path of a registration on a server.
 fn path<T: Registration>(named: &Named) -> String {
     format!("{}/{}", T::PATH, named.id)
 }
@@ -324,7 +324,7 @@ fn enable<T: Registration>(named: &Named, enabling: RegistrationStatus) -> Resul
     )
 }
 
-/// A new password: asked for twice at a terminal, which does not show it; else the first line of the standard input.
+/// Asks for a new password: twice at a terminal, which does not show it; otherwise reads the first line of standard input.
 fn password() -> Result<String, String> {
     if std::io::stdin().is_terminal() {
         let asked = |prompt: &str| rpassword::prompt_password(prompt).map_err(|error| error.to_string());
@@ -340,7 +340,7 @@ fn password() -> Result<String, String> {
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
-/// Has the registry of the data directory answer, or the server that has it open; prints the answer.
+/// Sends the request to the registry of the data directory, or to the server that has it open, and prints the answer.
 fn ask(
     common: &Common,
     asked: &RegistryRequest<'_>,
@@ -376,7 +376,7 @@ fn ask(
     lines.iter().try_for_each(|line| writeln!(out, "{line}")).map_err(|error| error.to_string())
 }
 
-/// The members that are there.
+/// The members that have a value.
 fn object<const N: usize>(members: [(&str, Option<Value>); N]) -> Map<String, Value> {
     members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
@@ -385,7 +385,7 @@ fn text(value: Option<&String>) -> Option<Value> {
     value.map(|text| json!(text))
 }
 
-/// The keys in a file.
+/// The JSON Web Key Set in a file.
 fn keys_of(path: Option<&PathBuf>) -> Result<Option<Value>, String> {
     let Some(path) = path else { return Ok(None) };
     let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
@@ -393,10 +393,10 @@ fn keys_of(path: Option<&PathBuf>) -> Result<Option<Value>, String> {
     serde_json::from_slice(&bytes).map(Some).map_err(|error| failed(&error))
 }
 
-/// A change with what is taken away.
+/// A change as JSON; removed settings are null.
 ///
 /// # Errors
-/// If nothing is changed.
+/// If nothing is to be changed.
 fn changed(mut members: Map<String, Value>, without: &[String]) -> Result<String, String> {
     members.extend(without.iter().map(|name| (name.clone(), Value::Null)));
     if members.is_empty() {

@@ -1,4 +1,4 @@
-//! `chartward reindex`, and the thread of a server that indexes what SearchParameters are added.
+//! `chartward reindex`, and the server's thread that indexes resources when SearchParameters are added.
 use std::io::Write as _;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
@@ -11,14 +11,14 @@ use super::config::{Common, Config};
 use super::house::{House, must_exist};
 use super::stderr::report;
 
-/// How often a server looks whether there is something to index.
+/// How often the server's thread looks for resources to index.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// Starts the thread of a server that keeps its index, and how it packs, up to date. It ends after the commit at hand; the rest is done
-/// when the directory is served again.
+/// Starts the server's thread that keeps the index and the compression dictionary up to date. When the server stops, the thread
+/// ends after its current commit and continues when the directory is served again.
 ///
 /// # Errors
-/// If the system lets no thread be started.
+/// If the system cannot start a thread.
 pub(super) fn index_changes(house: &House) -> Result<Background, String> {
     let (index, packing, kv) = (house.index().clone(), house.packing().clone(), house.kv().clone());
     Background::start("index", LOOK_EVERY, move |goes_on| {
@@ -42,7 +42,7 @@ pub(super) fn index_changes(house: &House) -> Result<Background, String> {
     })
 }
 
-/// Indexes every resource anew and prints how far it is. A server that is running does it itself, and goes on serving.
+/// Rebuild the index entries of every resource and print the progress. A running server does it itself and keeps serving
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -69,7 +69,7 @@ fn alone(house: &House) -> Result<(), String> {
     let done = house.index().catch_up(&**house.kv(), true, &|| true).map_err(|error| error.to_string())?;
     drop(finished);
     if let Ok(watching) = watching {
-        // It only prints.
+        // The thread only prints, so its failure does not matter.
         let _ = watching.join();
     }
     say(&format!("{done} resources are indexed, {} index entries changed", house.index().progress().changed))
@@ -88,7 +88,7 @@ fn by_server(config: &Config) -> Result<(), String> {
             ));
         }
         tell(&progress);
-        // Nobody sends: it is the waiting that is wanted.
+        // The sender never sends; this only waits for the timeout.
         let _ = wait.recv_timeout(Duration::from_millis(500));
     }
 }

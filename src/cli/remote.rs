@@ -1,5 +1,5 @@
-//! Asks other servers for keys and about tokens: with limits of size and time, without redirects, and never an address of
-//! the own network unless the configuration says so.
+//! Fetches keys from other servers and introspects tokens there: with limits of size and time, without redirects, and only from
+//! public addresses unless the configuration says otherwise.
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -11,16 +11,16 @@ use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use crate::auth::{Fetched, IntrospectedAt, JwksSource, KeysAt};
 use crate::model::encode;
 
-/// How long an answer may take.
+/// The longest time for an answer.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// The largest answer, in bytes.
 const ANSWER_BYTES_MAX: u64 = 256 * 1024;
 
-/// Who asks.
+/// The HTTP client for other servers.
 #[derive(Debug)]
 pub(super) struct Remote;
 
-/// Where answers may come from.
+/// Which addresses may be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reach {
     /// Public addresses, with TLS.
@@ -37,7 +37,7 @@ impl Reach {
         let config = ureq::Agent::config_builder()
             .timeout_global(Some(ANSWER_MAX))
             .max_redirects(0)
-            // What the answer is has to be seen, also where it is a redirect.
+            // The caller checks the status itself, also of a redirect.
             .http_status_as_error(false)
             .https_only(self == Self::Public)
             .proxy(None)
@@ -51,7 +51,7 @@ impl JwksSource for Remote {
         match at {
             KeysAt::File(path) => {
                 let body = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-                // A file that is replaced is noticed soon.
+                // An age of 0 makes the server notice soon that the file was replaced.
                 Ok(Fetched { body, max_age_seconds: Some(0) })
             }
             KeysAt::Url { url, insecure } => {
@@ -63,7 +63,7 @@ impl JwksSource for Remote {
     }
 
     fn introspect(&self, at: &IntrospectedAt, token: &str) -> Result<Vec<u8>, String> {
-        // RFC 6749 section 2.3.1: both are form-encoded first, so that the colon between them is the only one.
+        // RFC 6749 section 2.3.1: both are form-encoded first, so that the only colon is the one between them.
         let encoded = |text: &str| encode(text).replace(':', "%3A");
         let pair = format!("{}:{}", encoded(&at.client_id), encoded(&at.client_secret));
         let basic = format!("Basic {}", crate::model::encode_base64(pair.as_bytes()));
@@ -89,7 +89,7 @@ fn read(url: &str, answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>
     Ok(Fetched { body, max_age_seconds })
 }
 
-/// How long an answer is fresh by its `Cache-Control` (RFC 9111 section 5.2.2).
+/// How long an answer is fresh according to its `Cache-Control` (RFC 9111 section 5.2.2), in seconds.
 fn max_age(control: &str) -> Option<u64> {
     let directives = control.split(',').map(|directive| directive.trim().to_ascii_lowercase());
     let mut age = None;
@@ -103,8 +103,8 @@ fn max_age(control: &str) -> Option<u64> {
     age
 }
 
-/// Resolves names, and refuses those that lead into the own network. What was looked at is what is connected to, so that a
-/// name cannot lead elsewhere the second time.
+/// Resolves host names and refuses those with an address that is not public. The connection uses the checked addresses, so the
+/// name cannot resolve to another one later (DNS rebinding).
 #[derive(Debug)]
 struct Addresses(Reach);
 
@@ -125,7 +125,7 @@ impl Resolver for Addresses {
     }
 }
 
-/// Whether an address is one of the open network (the special registries of RFC 6890 are not).
+/// Whether an address is public: not in the special-purpose registries of RFC 6890.
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => is_public_v4(v4),
@@ -140,7 +140,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         || address.is_link_local()
         || address.is_documentation()
         || address.is_multicast()
-        // This network, shared addresses, protocol assignments, benchmarks, reserved.
+        // This network, shared address space, protocol assignments, benchmarking, reserved.
         || a == 0
         || (a == 100 && (64..128).contains(&b))
         || (a == 192 && b == 0 && c == 0)
@@ -151,16 +151,16 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
     if let Some(v4) = address.to_ipv4() {
-        // Mapped and compatible addresses lead where the address in them leads.
+        // IPv4-mapped and IPv4-compatible addresses lead to the IPv4 address in them.
         return is_public_v4(v4);
     }
     let [a, b, c, d, ..] = address.segments();
     match (a, b) {
-        // Of NAT64 and 6to4 the address in them would have to be looked at; keys are not served from there.
+        // NAT64 and 6to4 addresses embed an IPv4 address that would have to be checked; keys are not served from there.
         (0x64, 0xff9b) | (0x2002, _) => false,
-        // Documentation, and the assignments that hold Teredo.
+        // Documentation, and the protocol assignments, which include Teredo.
         (0x2001, 0xdb8) | (0x2001, 0..=0x1ff) => false,
-        // Only 2000::/3 is given out at all: link-local, unique local and multicast are outside.
+        // Only 2000::/3 is global unicast: link-local, unique local and multicast addresses are outside.
         _ => (a & 0xe000) == 0x2000 && (c, d) != (u16::MAX, u16::MAX),
     }
 }

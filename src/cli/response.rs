@@ -1,9 +1,9 @@
-//! An answer that came to a request of a tool.
+//! An answer received by the tour's HTTP client.
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// What came of a request, as far as the tour looks at it.
+/// The parts of an answer that the tour checks.
 pub(super) struct ReceivedResponse {
     pub(super) status: u16,
     pub(super) headers: BTreeMap<String, String>,

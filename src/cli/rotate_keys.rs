@@ -1,4 +1,4 @@
-//! `chartward keys`: gives a data directory new keys, while the tokens that the old ones have signed stay good.
+//! `chartward keys`: gives a data directory new signing keys, while tokens signed with the old keys stay valid.
 use std::io::Write as _;
 
 use super::backup::ask_server;
@@ -6,7 +6,7 @@ use super::config::{Common, Config};
 use super::house::{House, must_exist};
 use super::keys::{folder, rotate};
 
-/// The keys with which the server signs tokens. They are in `keys/` of the data directory.
+/// Manage the keys that sign the server's tokens, in `keys/` of the data directory
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -15,8 +15,9 @@ pub struct Arguments {
 
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
-    /// Sign with new keys from here on; tokens signed with the old ones stay good for as long as they are, at most 30 days.
-    /// A running server signs the record of accesses with the new key when it is started again
+    /// Make new keys and sign with them from now on. Tokens signed with the old keys stay valid until they expire, at most 30
+    /// days.
+    /// A running server signs the record of accesses with its new key only after a restart
     Rotate(Common),
 }
 
@@ -25,13 +26,13 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     let config = Config::load(common)?;
     must_exist(&config)?;
     if config.store.is_some() {
-        // Several servers may use them; none of them is told.
+        // Several servers may share the database and its keys, and this command cannot notify them.
         rotate(&folder(&config))?;
         let said = "new keys are there; servers sign with them, and know them, when they are started again";
         return writeln!(std::io::stdout(), "{said}").map_err(|error| error.to_string());
     }
     match House::open(&config) {
-        // As long as it is open, no server begins to use the old keys.
+        // The open store locks the data directory, so no server can start with the old keys meanwhile.
         Ok(house) => {
             rotate(&folder(&config))?;
             drop(house);

@@ -1,4 +1,4 @@
-//! The thread of a server that seals the record of accesses: it hashes what was added and signs the root of all.
+//! The server's thread that seals the record of accesses: it hashes new access records and signs the root of all records.
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use super::background::Background;
 use super::clock::now;
 use super::house::House;
 
-/// Starts it; it also seals when the server ends.
+/// Starts the thread. It seals once more when the server ends.
 ///
 /// # Errors
-/// If the system lets no thread be started.
+/// If the system cannot start a thread.
 pub(super) fn seal_accesses(house: &House, every: Duration, anchor: Anchor) -> Result<Background, String> {
     let (kv, signer) = (house.kv().clone(), house.audit_signer().clone());
     let mut noted = None;
@@ -24,7 +24,7 @@ pub(super) fn seal_accesses(house: &House, every: Duration, anchor: Anchor) -> R
 }
 
 fn seal_now(kv: &Arc<dyn Kv>, signer: &Signer, anchor: &Anchor, noted: &mut Option<SignedRoot>) {
-    // What was answered is sealed with it: the records of reads may be on their way yet.
+    // Access records of reads are committed asynchronously; wait, so that everything answered so far is sealed.
     kv.settle();
     match seal(&**kv, signer, now()) {
         Ok(root) => {

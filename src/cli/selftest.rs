@@ -1,6 +1,6 @@
-//! `chartward selftest`: known answers. A compiler may turn correct source into a program that decides wrongly
-//! (docs/decisions/0011-recursion-under-max.md), so the program itself is asked before it serves: decisions with every kind of
-//! criterion, expressions, searches, and whether a hidden and an absent resource get the same answer.
+//! `chartward selftest`: checks this program against known answers. A compiler may turn correct source into a program that
+//! decides wrongly (docs/decisions/0011-recursion-under-max.md), so the program itself is tested before it serves: decisions with
+//! every kind of criterion, expressions, searches, and whether a hidden and an absent resource get the same answer.
 use std::io::Write as _;
 use std::sync::Arc;
 
@@ -18,8 +18,8 @@ use super::house::House;
 /// `conformance/known-answers.json`.
 const KNOWN_ANSWERS: &str = include_str!("../../conformance/known-answers.json");
 
-/// Asks this program a few hundred questions whose answers are known, prints each, and exits with 1 if one differs. `serve` does
-/// the same before it listens.
+/// Ask this program a few hundred questions with known answers and print each; exit code 1 if an answer differs. `serve` does the
+/// same before it listens
 #[derive(clap::Args)]
 pub struct Arguments {}
 
@@ -35,10 +35,10 @@ pub fn run(_: &Arguments) -> Result<(), String> {
     judge(&asked)
 }
 
-/// Refuses a program that does not give the known answers.
+/// Refuses to run a program that does not give the known answers.
 ///
 /// # Errors
-/// The first question that is answered otherwise, and how many there are.
+/// The first question with a wrong answer, and how many there are.
 pub(super) fn assure() -> Result<(), String> {
     judge(&ask(&known_answers()?)?)
 }
@@ -47,7 +47,7 @@ fn known_answers() -> Result<Json, String> {
     serde_json::from_str(KNOWN_ANSWERS).map_err(|error| format!("the known answers: {error}"))
 }
 
-/// A question with the answer that is known and the one that came.
+/// A question with its known answer and the program's answer.
 struct Check {
     question: String,
     expected: String,
@@ -94,8 +94,8 @@ fn ask(known: &Json) -> Result<Vec<Check>, String> {
     Ok(asked)
 }
 
-/// A criterion permits and denies what meets it, leaves what misses it to the default, and protects what is not known: as
-/// the only rule of a Consent, and as an exception within one that says the opposite.
+/// Checks that a criterion permits or denies data that meets it, leaves data that misses it to the default, and denies where it
+/// cannot be evaluated: as the only rule of a Consent, and as an exception within the opposite rule.
 fn of_criterion(known: &Json, row: &Json, asked: &mut Vec<Check>) -> Result<(), String> {
     let effects = row.get("effects").and_then(Json::as_array);
     for (effect, opposite) in [("permit", "deny"), ("deny", "permit")] {
@@ -123,7 +123,7 @@ fn of_criterion(known: &Json, row: &Json, asked: &mut Vec<Check>) -> Result<(), 
     Ok(())
 }
 
-/// A case with what it says instead of the base that all cases share.
+/// Decides a case, whose members override those of the base that all cases share.
 fn decided(known: &Json, title: &str, case: &Json, expected: &str) -> Result<Check, String> {
     let mut whole = case.clone();
     for part in ["context", "resource"] {
@@ -182,7 +182,7 @@ fn send(
     engine.handle(party, request)
 }
 
-/// The ids on the first page of a search.
+/// Checks the ids on the first page of a search.
 fn found(engine: &Engine, party: &Arc<Party>, row: &Json) -> Check {
     let question = text(row, "query");
     let got = match send(engine, party, Verb::Get, question, None) {
@@ -200,7 +200,7 @@ fn found(engine: &Engine, party: &Arc<Party>, row: &Json) -> Check {
     Check { question: question.to_owned(), expected: expected.join(", "), got }
 }
 
-/// What an insurer without a Consent is told of a Patient that is stored, and of one that is not.
+/// Checks that an insurer without a Consent gets the same answer for a stored Patient as for one that does not exist.
 fn hidden_as_absent(engine: &Engine) -> Check {
     let insurer = Arc::new(Party {
         role: Role::Insurer,

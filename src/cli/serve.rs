@@ -1,4 +1,4 @@
-//! `chartward serve`: opens the data directory and serves it until it is told to stop.
+//! `chartward serve`: opens the data directory and serves it until the process is told to stop.
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
@@ -29,28 +29,28 @@ use super::selftest;
 use super::stopping::told_to_stop;
 use super::telemetry::{Telemetry, process_figures};
 
-/// Serves the R4 REST API below /fhir. Access tokens are needed unless --open is given.
+/// Serve the R4 REST API below /fhir. Requests need access tokens unless --open is given
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
     common: Common,
-    /// Take everybody without a token for the own hospital's system, which may read and write everything; on loopback
-    /// addresses only
+    /// Accept requests without a token as the hospital's own system, which may read and write everything; on loopback addresses
+    /// only
     #[arg(long)]
     open: bool,
-    /// Written when the server is ready: JSON with base_url and pid
+    /// Write JSON with base_url and pid to this file when the server is ready
     #[arg(long)]
     ready_file: Option<PathBuf>,
-    /// A certificate chain in PEM, with --tls-key
+    /// The server's certificate chain in PEM; needs --tls-key
     #[arg(long, requires = "tls_key")]
     tls_cert: Option<PathBuf>,
-    /// The key of the certificate in PEM
+    /// The private key of the certificate, in PEM
     #[arg(long, requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// Who signs the certificates that clients may show, in PEM
+    /// Accept client certificates that are signed by these certificate authorities, in PEM
     #[arg(long, requires = "tls_cert")]
     tls_client_ca: Option<PathBuf>,
-    /// Serve with a certificate that the server signs for itself
+    /// Serve with a self-signed certificate, for trials
     #[arg(long, conflicts_with = "tls_cert")]
     tls_self_signed: bool,
 }
@@ -60,7 +60,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     let _telemetry = Telemetry::start(&config.log)?;
     super::standby::refuse(&config)?;
     selftest::assure()?;
-    // Every connection is an open file. A shell lets a process have a thousand, and as many as it may if it asks.
+    // Each connection needs an open file. The usual soft limit is about a thousand; the hard limit may be higher.
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }
@@ -109,7 +109,7 @@ fn tls(arguments: &Arguments) -> Result<Option<Arc<rustls::ServerConfig>>, Strin
     tls_from_files(&read(certificate)?, &read(key)?, authority.as_deref()).map(Some)
 }
 
-/// Writes who is ready where, with tokens by the member that they are in; complete or not at all.
+/// Writes the ready file, completely or not at all: the base URL, the process id, and tokens below the given member names.
 pub(super) fn ready(
     path: &Path,
     base_url: &str,
@@ -129,22 +129,23 @@ pub(super) fn ready(
     written.map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// A server that runs in threads of its own.
+/// A server that runs in its own threads.
 pub struct Running {
     pub base_url: String,
     end: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
     indexing: Option<Background>,
-    /// What goes on until the last answer is given, in the order in which it ends: what is on record then is sealed.
+    /// Threads that run until the last answer is sent, in the order in which they are stopped; sealing is last and covers all
+    /// records.
     recording: Vec<Background>,
     runtime: Option<Arc<Runtime>>,
 }
 
-/// How long work that nobody waits for any more may take when the server ends.
+/// The longest time, at the end of the server, for work whose client waits no longer.
 const ABANDONED_MAX: Duration = Duration::from_secs(2);
 
 impl Running {
-    /// Serves until the process is told to stop (SIGINT or SIGTERM), then finishes what was accepted.
+    /// Serves until the process is told to stop (SIGINT or SIGTERM), then finishes the accepted requests.
     pub(super) fn until_told(mut self) -> Result<(), String> {
         if let Some(runtime) = &self.runtime {
             runtime.block_on(told_to_stop());
@@ -152,13 +153,13 @@ impl Running {
         self.stop()
     }
 
-    /// Finishes what was accepted and ends.
+    /// Finishes the accepted requests and ends the server.
     ///
     /// # Errors
-    /// If the server had failed.
+    /// If the server's thread has panicked.
     pub fn stop(&mut self) -> Result<(), String> {
         if let Some(end) = self.end.take() {
-            // If nobody listens, the server has ended already.
+            // A send without a receiver means that the server has ended already.
             let _ = end.send(());
         }
         if let Some(indexing) = self.indexing.take() {
@@ -169,7 +170,7 @@ impl Running {
             None => Ok(()),
         };
         self.recording.drain(..).for_each(Background::stop);
-        // Dropped, it would wait for work whose clients have gone, however long that takes.
+        // Dropping the runtime would wait without limit for work whose clients have gone.
         if let Some(runtime) = self.runtime.take().and_then(Arc::into_inner) {
             runtime.shutdown_timeout(ABANDONED_MAX);
         }
@@ -179,7 +180,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Who cares about the result calls stop().
+        // A caller that needs the result calls `stop`.
         let _ = self.stop();
     }
 }
@@ -187,7 +188,8 @@ impl Drop for Running {
 /// Starts a server.
 ///
 /// # Errors
-/// If the address cannot be had, or is open to others while `open` is asked for.
+/// If the server cannot listen on the address, if it is not a loopback address while `open` is set, or if the configuration is
+/// wrong.
 pub fn start(
     config: &Config,
     house: &House,
@@ -222,7 +224,7 @@ pub fn start(
         patience,
     };
     let (end, ended) = oneshot::channel::<()>();
-    // The directory of a house in memory is nobody's.
+    // A store in memory uses no data directory, so nothing may be written there.
     let is_kept = house.is_kept();
     let sled = house.sled.clone();
     let tasks = Tasks {
@@ -239,7 +241,7 @@ pub fn start(
     if let Some(address) = &config.log.metrics_listen {
         let listening = runtime.block_on(Listener::bind(address, None));
         let listening = listening.map_err(|error| format!("log.metrics_listen {address}: {error}"))?;
-        // It ends with the runtime.
+        // This server ends with the runtime.
         let router = watching(engine.clone(), observed.clone());
         runtime.spawn(serve(listening, router, patience, std::future::pending()));
     }
@@ -247,7 +249,7 @@ pub fn start(
     let (on, ending) = (runtime.clone(), engine.clone());
     let thread = std::thread::Builder::new().name("server".to_owned()).spawn(move || {
         let until = async {
-            // The sender gone means the same as a word from it.
+            // A dropped sender means the same as a message.
             let _ = ended.await;
         };
         on.block_on(serve(listening, router(engine, limits, tasks, observed), patience, until));
@@ -261,7 +263,7 @@ pub fn start(
     Ok(Running { base_url, end, thread, indexing, recording, runtime })
 }
 
-/// What there is to watch: the store, the indexing, the process.
+/// The metrics of the store, the indexing job and the process.
 fn figures_of(engine: &Engine) -> Vec<Figure> {
     let mut figures = engine.kv().figures();
     let progress = engine.index.progress();

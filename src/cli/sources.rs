@@ -1,4 +1,4 @@
-//! Files to import: folders walked in order, compression undone, NDJSON taken apart.
+//! Reads the files to import: walks folders in order, decompresses files, and splits NDJSON into documents.
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use lzma_rust2::XzReader;
 
-/// The files of the paths; folders in the order of their names.
+/// The files below the paths, each folder in the order of its file names.
 ///
 /// # Errors
 /// If a path cannot be read.
@@ -14,7 +14,7 @@ pub(super) fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
     walk(paths, &mut BTreeSet::new())
 }
 
-/// A folder that links lead back to is walked once.
+/// Walks each folder once, even if symbolic links lead back to it.
 fn walk(paths: &[PathBuf], seen: &mut BTreeSet<PathBuf>) -> Result<Vec<PathBuf>, String> {
     let mut found = Vec::new();
     for path in paths {
@@ -38,23 +38,23 @@ fn walk(paths: &[PathBuf], seen: &mut BTreeSet<PathBuf>) -> Result<Vec<PathBuf>,
     Ok(found)
 }
 
-/// Folders hold other files beside the data.
+/// Folders may also hold files that are no data, which are skipped.
 fn is_data(path: &Path) -> bool {
     let name = plain_name(path);
     name.ends_with(".ndjson") || (name.ends_with(".json") && !name.starts_with("STATS"))
 }
 
-/// The name without the ending of a compression.
+/// The file name without its compression suffix.
 fn plain_name(path: &Path) -> String {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let stem = [".gz", ".xz", ".zst"].iter().find_map(|ending| name.strip_suffix(ending));
     stem.map_or(name.clone(), str::to_owned)
 }
 
-/// Hands on every JSON document of a file. No document is larger than `bytes_max`, however small its compression makes it.
+/// Calls `visit` with every JSON document of a file. A document may have at most `bytes_max` bytes after decompression.
 ///
 /// # Errors
-/// If the file cannot be read, or a document is larger.
+/// If the file cannot be read, or a document exceeds the limit.
 pub(super) fn documents(path: &Path, bytes_max: usize, visit: &mut dyn FnMut(String)) -> Result<(), String> {
     let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let mut reader = open(path).map_err(|error| failed(&error))?;

@@ -1,5 +1,5 @@
-//! `chartward standby`: follows the journal of a running server into a data directory of its own, and lets that directory be
-//! served when the other is lost.
+//! `chartward standby`: replicates the journal of a running server into its own data directory, which can be served when that
+//! server is lost.
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,31 +17,31 @@ use super::house::claims;
 use super::keys;
 use super::stderr::report;
 
-/// How long it waits when there is nothing new, and when the other server does not answer.
+/// Pauses when the server has nothing new, and when it does not answer.
 const PAUSE: Duration = Duration::from_millis(200);
 const PAUSE_WITHOUT_ANSWER: Duration = Duration::from_secs(2);
-/// How long an answer may take, and how large it may be.
+/// The longest time for an answer, and its largest size.
 const ANSWER_MAX: Duration = Duration::from_secs(120);
 const ANSWER_BYTES_MAX: u64 = 1024 * 1024 * 1024;
-/// How long a token is good for with which it asks, in seconds.
+/// The lifetime of the standby's tokens, in seconds.
 const TOKEN_SECONDS: i64 = 300;
-/// What says in a data directory that it follows another.
+/// The file that marks a data directory as a standby.
 const MARK: &str = "standby.json";
 
-/// Follows a running server, from its first commit on, or from where a copy of its journal ends. The data directory needs the server's
-/// keys: copy its `keys/` there first. What the server acknowledged and the standby has not yet received, some 200 milliseconds of
-/// work in quiet times, is lost if the server is; `--promote` says up to which commit the directory has come.
+/// Follow a running server from its first commit, or from the end of a copy of its journal. Copy the server's `keys/` into the
+/// data directory first. If the server is lost, commits that it acknowledged and the standby has not yet received are lost too:
+/// about 200 milliseconds of work in quiet times. `--promote` prints the last commit in the directory
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
     place: DirectoryFlags,
-    /// The base URL of the server to follow; https, or on this machine
+    /// Base URL of the server to follow; https, or http on a loopback address
     #[arg(long, required_unless_present = "promote")]
     from: Option<String>,
-    /// Authorities in PEM that sign the server's certificate, where it is none that browsers know
+    /// Certificate authorities in PEM that sign the server's certificate, if it is not signed by a public one
     #[arg(long)]
     from_ca: Option<PathBuf>,
-    /// Follow no more and let the directory be served. The server that it followed must not come back
+    /// Stop following and allow the directory to be served. The followed server must not run again
     #[arg(long, conflicts_with = "from")]
     promote: bool,
 }
@@ -57,10 +57,10 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     }
 }
 
-/// Refuses to serve a directory that follows another: both would go on from the same commit.
+/// Refuses to serve a standby's directory: it and the followed server would add different commits after the same one.
 ///
 /// # Errors
-/// If it does.
+/// If the directory is a standby.
 pub(super) fn refuse(config: &Config) -> Result<(), String> {
     if config.data.join(MARK).exists() {
         let data = config.data.display();
@@ -82,7 +82,7 @@ fn promote(config: &Config) -> Result<(), String> {
     if !mark.exists() {
         return Err(format!("{} is no standby", config.data.display()));
     }
-    // Nobody follows any more while it is open here.
+    // The open store locks the directory, so no standby follows into it meanwhile.
     let store = open(config)?;
     let last = last(&store)?;
     store.close().map_err(|error| error.to_string())?;
@@ -158,7 +158,7 @@ enum FetchFailure {
     ForGood(String),
 }
 
-/// What the server committed after a commit.
+/// The server's commits after a commit, as bytes of the journal; `None` if there are none.
 fn more(
     agent: &ureq::Agent,
     origin: &str,
@@ -207,7 +207,7 @@ fn agent(authorities: Option<&Path>) -> Result<ureq::Agent, String> {
     Ok(config.build().into())
 }
 
-/// Becomes true when the process is told to stop.
+/// A flag that becomes true when the process is told to stop.
 fn told_to_stop() -> Result<Arc<AtomicBool>, String> {
     let ends = Arc::new(AtomicBool::new(false));
     let told = ends.clone();

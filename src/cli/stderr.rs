@@ -1,6 +1,6 @@
-//! Messages to the person at the terminal, on the standard error.
+//! Messages to the person at the terminal, on standard error.
 
-/// Tells a person at a terminal something that is no output.
+/// Prints a message that is not part of a command's output.
 #[allow(clippy::print_stderr, reason = "the one place where commands speak to a person")]
 pub(super) fn report(message: &str) {
     eprintln!("chartward: {message}");

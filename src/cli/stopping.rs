@@ -1,6 +1,6 @@
-//! How a process is told to stop.
+//! Waits for the signal that stops a process.
 
-/// Ends when the process gets SIGTERM or SIGINT.
+/// Returns when the process receives SIGTERM or SIGINT.
 pub(super) async fn told_to_stop() {
     #[cfg(unix)]
     if let Ok(mut terminated) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
@@ -9,6 +9,6 @@ pub(super) async fn told_to_stop() {
             _ = tokio::signal::ctrl_c() => return,
         }
     }
-    // Without a signal handler the process ends by itself when it is killed.
+    // Without a handler for SIGTERM its default action ends the process.
     let _ = tokio::signal::ctrl_c().await;
 }

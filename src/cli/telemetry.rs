@@ -1,4 +1,4 @@
-//! Where the log goes and how it looks, and the export of spans by OpenTelemetry's protocol.
+//! The log's destination and format, and the export of spans by the OpenTelemetry protocol.
 use std::fmt;
 use std::time::Duration;
 
@@ -20,23 +20,24 @@ use crate::store::Figure;
 
 use super::allowed::none_of;
 
-/// How long a collector may take to take spans.
+/// The longest time for a collector to accept spans.
 const EXPORT_MAX: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 
-/// The log, and what is told to a monitoring system. No line, number or span names a person.
+/// Settings of the log and of monitoring. No log line, metric or span names a person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {
-    /// `human` or `json`, one line each on standard error.
+    /// `human` or `json`; one line per event on standard error.
     pub format: String,
-    /// `error`, `warn`, `info`, or `debug`, which has a line for every request.
+    /// `error`, `warn`, `info`, or `debug`, which logs a line for every request.
     pub level: String,
-    /// A request or a search that takes longer is logged, a search with its plan, in milliseconds.
+    /// Requests and searches that take longer, in milliseconds, are logged; searches with their plan.
     pub slow_millis: u64,
-    /// An address at which `/metrics` and `/health` are open to whoever reaches it; without it `/metrics` is for administrators.
+    /// An address at which `/metrics` and `/health` are open to everybody who reaches it; without it `/metrics` needs an
+    /// administrator's token.
     pub metrics_listen: Option<String>,
-    /// Where a collector takes spans by OTLP over HTTP, such as `http://127.0.0.1:4318/v1/traces`.
+    /// The URL of a collector that accepts spans by OTLP over HTTP, such as `http://127.0.0.1:4318/v1/traces`.
     pub otlp_traces: Option<String>,
 }
 
@@ -68,7 +69,7 @@ impl LogConfig {
     }
 }
 
-/// The log while a server runs. Spans that are left are sent when it is dropped.
+/// The log of a running server. Remaining spans are sent when it is dropped.
 pub(super) struct Telemetry {
     spans: Option<SdkTracerProvider>,
 }
@@ -76,14 +77,14 @@ pub(super) struct Telemetry {
 impl Drop for Telemetry {
     fn drop(&mut self) {
         if let Some(spans) = self.spans.take() {
-            // A collector that is not there any more is no reason to stay.
+            // The server ends even if the collector does not answer.
             let _ = spans.shutdown();
         }
     }
 }
 
 impl Telemetry {
-    /// Begins it for the whole process.
+    /// Starts logging for the whole process.
     ///
     /// # Errors
     /// If a setting is wrong.
@@ -104,7 +105,7 @@ impl Telemetry {
             let spans_alone = Targets::new().with_target(SPANS, LevelFilter::INFO);
             tracing_opentelemetry::layer().with_tracer(tracer).with_filter(spans_alone)
         });
-        // In a process that has a log already, such as a test with several servers, that one stays.
+        // A log that the process already has stays in use, for example in a test with several servers.
         let _ = tracing_subscriber::registry().with(line).with(exported).try_init();
         Ok(Self { spans })
     }
@@ -122,7 +123,7 @@ fn provider(url: &str) -> Result<SdkTracerProvider, String> {
     Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
 }
 
-/// The collector, asked by the client that the server has anyway. Spans are sent from a thread of their own.
+/// The collector, reached with the HTTP client that the server has anyway. A separate thread sends the spans.
 struct Collector(ureq::Agent);
 
 impl Collector {
@@ -153,9 +154,9 @@ impl HttpClient for Collector {
     }
 }
 
-/// The process, as `/proc` has it; nothing where there is none.
+/// Metrics of the process from `/proc`; none on systems without `/proc`.
 pub(super) fn process_figures() -> Vec<Figure> {
-    /// The size of a page of memory on the machines that this runs on.
+    /// The usual size of a memory page.
     const PAGE_BYTES: f64 = 4096.0;
     let figure = |name, help, value| Figure { name, help, value };
     let memory = std::fs::read_to_string("/proc/self/statm").ok();

@@ -1,4 +1,4 @@
-//! `chartward token`: mints an access token of the server of a data directory.
+//! `chartward token`: issues an access token for the server of a data directory.
 use std::io::Write as _;
 
 use crate::auth::{Actor, Issuer, Role, check_scope};
@@ -6,7 +6,7 @@ use crate::auth::{Actor, Issuer, Role, check_scope};
 use super::config::{Common, Config};
 use super::house::{claims, must_exist};
 
-/// Prints the token. It is signed with the key in the data directory, so whoever can read that may mint.
+/// Print an access token. It is signed with the key in the data directory, so whoever can read the key can issue tokens
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
@@ -14,34 +14,34 @@ pub struct Arguments {
     /// Who the token is for: Practitioner/id, Patient/id, RelatedPerson/id, Device/id
     #[arg(long)]
     user: Option<String>,
-    /// system, clinician, technician, administrator, privacy-officer, patient, representative, insurer or researcher
+    /// Role: system, clinician, technician, administrator, privacy-officer, patient, representative, insurer or researcher
     #[arg(long)]
     role: String,
-    /// The organization that it acts for, as Organization/id
+    /// Organization that the party acts for, as Organization/id
     #[arg(long)]
     organization: Option<String>,
-    /// Purposes of use, codes of v3-ActReason such as TREAT, HPAYMT, HOPERAT
+    /// Purposes of use, as codes of v3-ActReason such as TREAT, HPAYMT, HOPERAT
     #[arg(long, value_delimiter = ',')]
     purpose: Vec<String>,
     /// SMART scopes, such as "user/*.cruds"
     #[arg(long, default_value = "user/*.cruds")]
     scope: String,
-    /// The patient to whom the token is confined, by id
+    /// Confine the token to this patient, by id
     #[arg(long)]
     patient: Option<String>,
-    /// The name of the client
+    /// Name of the client
     #[arg(long, default_value = "chartward")]
     client: String,
-    /// Let it choose the ids of resources (create by PUT)
+    /// Allow the party to choose the ids of resources (create by PUT)
     #[arg(long)]
     assign_ids: bool,
-    /// Let it break the glass, as a clinician of the own organization
+    /// Allow the party to break the glass (emergency access), as a clinician of the own organization
     #[arg(long)]
     may_break_glass: bool,
-    /// Store the Consents of members that it hands in
+    /// Allow the party to store Consents of members with Patient/$member-match
     #[arg(long)]
     files_consent: bool,
-    /// How long it is good for, in seconds
+    /// Lifetime of the token, in seconds
     #[arg(long, default_value_t = 3600)]
     lifetime: i64,
 }
@@ -83,7 +83,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     writeln!(std::io::stdout(), "{signed}").map_err(|error| error.to_string())
 }
 
-/// The base URL of the server of the data directory: as configured, or as it said when it was started last.
+/// The base URL of the data directory's server: as configured, or as the server wrote it at its last start.
 pub(super) fn base_url(config: &Config) -> Result<String, String> {
     if let Some(url) = &config.public_url {
         return Ok(format!("{url}/fhir"));

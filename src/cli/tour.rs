@@ -1,5 +1,5 @@
-//! `chartward demo --tour`: the story of a hospital told by requests, each with what is expected and what came. It runs
-//! against a server of its own, which it also kills.
+//! `chartward demo --tour`: shows a hospital's work as requests, each with the expected and the actual result. It starts a server
+//! process of its own, which it also kills.
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -17,20 +17,20 @@ use super::house::House;
 use super::parties::{DEMO_PARTIES, Party, SCENARIO_PARTIES, signed};
 use super::response::ReceivedResponse;
 
-/// How long a server may take to start.
+/// The longest time that a server may take to start.
 const START_MAX: Duration = Duration::from_secs(30);
 
-/// A folder that is removed at the end.
+/// A folder that is removed when this value is dropped.
 struct Folder(PathBuf);
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // What cannot be removed is in the system's own temporary folder.
+        // What cannot be removed stays in the system's temporary folder.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
-/// A server of its own process.
+/// A server in a process of its own.
 struct Server {
     child: Child,
     base_url: String,
@@ -39,7 +39,7 @@ struct Server {
 impl Server {
     fn start(data: &Path) -> Result<Self, String> {
         let ready = data.join("ready.json");
-        // It is there from an earlier start, or not.
+        // The file exists only if the server was started here before.
         let _ = std::fs::remove_file(&ready);
         let executable = std::env::current_exe().map_err(|error| error.to_string())?;
         let child = Command::new(executable)
@@ -72,12 +72,12 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have been killed already.
+        // The process may have been killed already.
         let _ = self.kill();
     }
 }
 
-/// Who asks whom, and how it went so far.
+/// The server under test, and the number of steps that differed so far.
 struct Tour {
     target: Target,
     different: u64,
@@ -94,7 +94,7 @@ impl Tour {
         self.target.ask(party, method, path, &[], body)
     }
 
-    /// Prints a step: what was done, what is expected, what came, and whether they agree.
+    /// Prints a step: the request, the expected result, and the actual result if it differs.
     fn step(&mut self, what: &str, expected: &str, came: &str) -> Result<(), String> {
         let mark = if expected == came { "✓" } else { "✗" };
         self.different += u64::from(expected != came);
@@ -110,7 +110,7 @@ fn party_of(name: &str) -> Value {
     })
 }
 
-/// The Consent of p1 that lets the insurer see, for payment, who is covered and what was paid.
+/// The Consent of p1 that permits the insurer to see p1's coverage and explanations of benefit for payment.
 pub(super) fn consent(status: &str) -> Value {
     let class = |code: &str| json!({"system": "http://hl7.org/fhir/resource-types", "code": code});
     json!({
@@ -217,7 +217,7 @@ fn registrations(tour: &mut Tour) -> Result<(), String> {
     tour.step("DOC GET AllergyIntolerance?patient=", "total 2", &came.total())
 }
 
-/// Gives the path of the Consent.
+/// The steps about disclosure and consent; returns the path of the Consent.
 fn disclosures(tour: &mut Tour) -> Result<String, String> {
     let came = tour.ask("insurer", "GET", "/Patient?identifier=urn:example:mrn%7C100001", None)?;
     tour.step("INS GET Patient?identifier= of p1", "total 0", &came.total())?;
@@ -264,7 +264,7 @@ fn disclosures(tour: &mut Tour) -> Result<String, String> {
     Ok(path)
 }
 
-/// Why the insurer sees no Condition, and what the patient is told of who saw the file.
+/// The steps that explain why the insurer sees no Condition, and who saw the patient's file.
 fn explanations(tour: &mut Tour, condition: &str) -> Result<(), String> {
     let asked = json!({"resourceType": "Parameters", "parameter": [
         {"name": "actor", "valueReference": {"reference": "Organization/acme"}},
@@ -300,7 +300,7 @@ fn explanations(tour: &mut Tour, condition: &str) -> Result<(), String> {
     tour.step("PAT GET Patient/p1/$who-saw", "the insurer, when, why", told)
 }
 
-/// Flips one byte of the sealed record in a copy.
+/// Verifies the journal, then flips one byte in a copy of it and expects verification to name the damaged record.
 fn audit(tour: &mut Tour, data: &Path, folder: &Path) -> Result<(), String> {
     let whole =
         verify_chain(data).map_or_else(|error| error.to_string(), |_| "the chain is whole".to_owned());

@@ -1,5 +1,5 @@
-//! The sections of the configuration that say whom the server trusts beside itself: `[[issuer]]`, `[introspection]` and
-//! `[[certificate]]`, with the clients and users that are registered of each.
+//! The configuration sections of other parties that the server trusts: `[[issuer]]`, `[introspection]` and `[[certificate]]`,
+//! with their registered clients and users.
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,24 +13,24 @@ use crate::model::{ResourceId, ResourceKey};
 
 use super::remote::Remote;
 
-/// An issuer of access tokens.
+/// A trusted issuer of access tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IssuerSection {
-    /// What its tokens have in `iss`.
+    /// The `iss` claim of its tokens.
     pub url: String,
-    /// Where its keys are: one of both.
+    /// The source of its keys: exactly one of `jwks_uri` and `jwks_file`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwks_uri: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwks_file: Option<PathBuf>,
-    /// Let the keys come without TLS and from the own network: for trying out.
+    /// Allow keys to be fetched without TLS and from private networks, for trials.
     #[serde(default)]
     pub jwks_insecure: bool,
-    /// What its tokens have in `aud`; the base URL of the API if it is not said.
+    /// The `aud` claim of its tokens; defaults to the base URL of the API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audience: Option<String>,
-    /// The algorithms that it signs by.
+    /// The allowed signature algorithms.
     #[serde(default = "algorithms")]
     pub algorithms: Vec<String>,
     #[serde(default, rename = "client")]
@@ -39,24 +39,24 @@ pub struct IssuerSection {
     pub users: Vec<UserSection>,
 }
 
-/// What SMART asks every issuer to sign by.
+/// The algorithms that SMART requires of every issuer.
 fn algorithms() -> Vec<String> {
     vec!["RS384".to_owned(), "ES384".to_owned()]
 }
 
-/// Who is asked about opaque tokens.
+/// The server that introspects opaque tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IntrospectionSection {
     pub url: String,
     pub client_id: String,
     pub client_secret: Secret,
-    /// Let it be without TLS and in the own network: for trying out.
+    /// Allow introspection without TLS and in private networks, for trials.
     #[serde(default)]
     pub insecure: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audience: Option<String>,
-    /// Believe answers that do not say for whom a token is.
+    /// Accept answers without an audience.
     #[serde(default)]
     pub audience_optional: bool,
     #[serde(default, rename = "client")]
@@ -65,7 +65,7 @@ pub struct IntrospectionSection {
     pub users: Vec<UserSection>,
 }
 
-/// A text that is not printed.
+/// A text that is never printed.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(pub String);
@@ -82,7 +82,7 @@ impl Serialize for Secret {
     }
 }
 
-/// A client.
+/// A registered client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClientSection {
@@ -94,18 +94,18 @@ pub struct ClientSection {
     pub purposes: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_purpose: Option<String>,
-    /// What its tokens permit at most.
+    /// The most that its tokens can permit.
     pub scopes: String,
     #[serde(default)]
     pub lenient: bool,
     #[serde(default)]
     pub assign_ids: bool,
-    /// It asks for itself alone: its tokens need no subject, and are never a user's.
+    /// The client acts only for itself: its tokens need no subject, and never stand for a user.
     #[serde(default)]
     pub machine: bool,
 }
 
-/// A user.
+/// A registered user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UserSection {
@@ -121,20 +121,20 @@ pub struct UserSection {
     pub purposes: Vec<String>,
 }
 
-/// A client that is known by its certificate.
+/// A client that authenticates by certificate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CertificateSection {
-    /// The SHA-256 of the certificate in DER, in hexadecimal digits, with or without colons.
+    /// The SHA-256 digest of the certificate in DER, in hexadecimal digits, with or without colons.
     pub sha256: String,
     #[serde(rename = "client")]
     pub client: ClientSection,
 }
 
-/// Whom a server at a base URL trusts by these sections.
+/// Whom a server at a base URL trusts according to these sections.
 ///
 /// # Errors
-/// What is wrong with which section.
+/// The wrong section, and the reason.
 pub(super) fn trust(
     issuers: &[IssuerSection],
     introspection: Option<&IntrospectionSection>,
@@ -237,7 +237,7 @@ fn client(section: &ClientSection) -> Result<ClientRegistration, String> {
     })
 }
 
-/// The types of which a user may be (SMART App Launch, `fhirUser`).
+/// The types that may represent a user (SMART App Launch, `fhirUser`).
 const USERS: [&str; 6] = ["Practitioner", "PractitionerRole", "Patient", "RelatedPerson", "Person", "Device"];
 
 fn user(section: &UserSection) -> Result<UserRegistration, String> {
@@ -261,7 +261,7 @@ fn role(code: &str) -> Result<Role, String> {
     Role::parse(code).ok_or_else(|| format!("there is no role `{code}`"))
 }
 
-/// `Type/id` of one of these types.
+/// Checks that a text is `Type/id` of one of these types.
 fn reference(name: &str, text: Option<&str>, types: &[&str]) -> Result<Option<String>, String> {
     let Some(text) = text else { return Ok(None) };
     let key = text.split_once('/').and_then(|(type_name, id)| ResourceKey::new(type_name, id));

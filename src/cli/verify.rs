@@ -1,10 +1,10 @@
-//! `chartward verify`: proves that a data directory is whole.
+//! `chartward verify`: checks that a data directory is intact.
 use std::io::Write as _;
 
 use super::config::DirectoryFlags;
 use super::house::{House, must_exist};
 
-/// Prints what was checked; exit code 1 if anything is wrong. The server must not be running.
+/// Check that the data directory is intact and print what was checked; exit code 1 if anything is wrong. Stop the server first
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! Who may see the record of accesses, and whose accesses are disclosures.
+//! Who may see access records, and which organizations are parts of the own one.
 use crate::model::Node;
 use crate::store::{Repository, Snapshot, StoreError};
 
@@ -11,28 +11,28 @@ use super::lens::Lens;
 use super::policy::Settings;
 
 impl Lens<'_> {
-    /// Whether the party may see who accessed the file of a patient (`Patient/id`): who watches over accesses, and the
-    /// patient, may.
+    /// Whether the party may see who accessed the file of a patient (`Patient/id`): it audits, or it is the patient or a
+    /// representative.
     #[must_use]
     pub fn may_see_accesses_to(&self, patient: &str) -> bool {
         self.may_audit() || self.is_subject(patient)
     }
 
-    /// Whether the party may see everybody's accesses to everybody: no scope and no confinement narrows what it may see of them.
+    /// Whether the party may see all access records: it audits, and neither scopes nor confinement narrow its view.
     #[must_use]
     pub fn may_see_all_accesses(&self) -> bool {
         let letters = self.reach.letters("AuditEvent");
         self.may_audit() && self.reach.is_whole(letters, "AuditEvent") && !self.reach.is_confined()
     }
 
-    /// Whether an actor of a Consent is the party's own organization and names nobody else beside it.
+    /// Whether an actor of a Consent is the party's own organization, without an identifier of anybody else.
     #[must_use]
     pub fn is_exactly_own(&self, actor: &Actor) -> bool {
         let is_own = actor.reference.is_some() && actor.reference == self.party.organization;
         is_own && actor.identifiers.iter().all(|identifier| self.requester.identifiers.contains(identifier))
     }
 
-    /// Whether a denial of the patient (`Patient/id`) that is in force may be meant for the party, whatever it denies.
+    /// Whether a denial in force of the patient (`Patient/id`) may apply to the party, whatever data it denies.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -42,13 +42,13 @@ impl Lens<'_> {
         Ok(may_be_denied(&consents, &requester, &self.settings))
     }
 
-    /// Notes for the record that the party asked to write a resource (`Type/id`) and may not.
+    /// Notes for the access record that the party was refused to write a resource (`Type/id`).
     pub fn refuse_to_write(&self, reference: String, resource: Node<'_>) {
         self.withhold(reference, DataFacts::of(resource).owners, Basis::NotGoverned);
     }
 }
 
-/// Whether an organization (`Organization/id`) is the own one, itself or through what it is part of.
+/// Whether an organization (`Organization/id`) is the own one, or is part of it.
 ///
 /// # Errors
 /// [`StoreError`] if the disk fails.

@@ -1,5 +1,4 @@
-//! Bundles of what was disclosed: a text made of disclosed parts, of links and of figures that were counted through the
-//! lens.
+//! Bundles for answers. They consist only of disclosed resources, of links, and of figures that were counted through the lens.
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -7,7 +6,7 @@ use crate::model::{Millis, Outcome, Temporal, quote};
 
 use super::disclosed::Disclosed;
 
-/// What a Bundle is (R4 valueset-bundle-type.html).
+/// The type of a Bundle (R4 valueset-bundle-type.html).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BundleKind {
     Searchset,
@@ -27,7 +26,7 @@ impl BundleKind {
     }
 }
 
-/// Why an entry is in a search set.
+/// Why an entry is in a searchset (`Bundle.entry.search.mode`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SearchMode {
     Match,
@@ -35,7 +34,7 @@ pub enum SearchMode {
     Outcome,
 }
 
-/// The response part of an entry.
+/// The response part of an entry (`Bundle.entry.response`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EntryResponse {
     pub status: String,
@@ -45,7 +44,7 @@ pub struct EntryResponse {
     pub outcome: Option<Outcome>,
 }
 
-/// One entry.
+/// One entry of a Bundle.
 #[derive(Clone, Debug, Default)]
 pub struct BundleEntry {
     pub full_url: Option<String>,
@@ -58,7 +57,7 @@ pub struct BundleEntry {
     pub response: Option<EntryResponse>,
 }
 
-/// A Bundle in the making.
+/// A Bundle under construction.
 #[derive(Clone, Debug)]
 pub struct Bundle {
     pub kind: BundleKind,
@@ -71,7 +70,7 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// The Bundle as a whole, disclosed as its parts are.
+    /// The finished Bundle, with the data subjects and releases of its entries.
     #[must_use]
     pub fn disclose(&self) -> Disclosed {
         let mut out = String::with_capacity(1024 + self.entries.len() * 1024);
@@ -100,7 +99,7 @@ impl Bundle {
     }
 }
 
-/// A member with a list; nothing at all for an empty one, as JSON of FHIR has it.
+/// Writes a JSON member with an array. FHIR's JSON has no empty arrays, so an empty one is left out.
 fn list<T>(out: &mut String, name: &str, items: &[T], write: impl Fn(&mut String, &T)) {
     if items.is_empty() {
         return;
@@ -115,8 +114,8 @@ fn list<T>(out: &mut String, name: &str, items: &[T], write: impl Fn(&mut String
     out.push(']');
 }
 
-/// A URN for the outcome of a Bundle, made of the Bundle's own random id: every entry of a searchset has a `fullUrl`, and an
-/// outcome has no URL (R4 bundle.html, bdl-7 and the `fullUrl` of entries).
+/// A URN for an OperationOutcome in a Bundle, derived from the Bundle's random id: every entry of a searchset has a `fullUrl`,
+/// and an outcome has no URL (R4 bundle.html, bdl-7 and the `fullUrl` of entries).
 fn outcome_urn(id: &str) -> String {
     let digits: Vec<char> =
         id.chars().filter(char::is_ascii_hexdigit).chain("0".repeat(32).chars()).collect();

@@ -1,5 +1,5 @@
-//! Decisions asked as data: consents, who asks, for what, and a resource, in the JSON shape of published decision
-//! corpora. Read into what the server itself decides by.
+//! Decision cases as data: Consents, a requester and a resource in the JSON format of published decision corpora. They are
+//! converted into the types that the server decides with, so that a case tests the server's own code.
 use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
@@ -15,7 +15,7 @@ use super::decision::{Basis, Decision};
 use super::policy::{BreakGlassMode, Combining, DefaultPolicy, Settings};
 use super::requester::{Counting, Requester};
 
-/// A case, read.
+/// A parsed case.
 pub struct Case {
     pub id: String,
     consents: Vec<CompiledConsent>,
@@ -24,22 +24,22 @@ pub struct Case {
     settings: Settings,
 }
 
-/// What a case comes to.
+/// The decision on a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaseDecision {
     /// `permit`, `deny` or `not-governed`.
     pub decision: &'static str,
-    /// A code for what it rests on.
+    /// The code of the [`Basis`].
     pub basis: &'static str,
-    /// The Consent and the path of the rule, or the paragraph of the law.
+    /// The Consent and the path of the rule, or the paragraph of the law; empty for any other basis.
     pub rule: String,
 }
 
 impl Case {
-    /// Reads a case. `defs` are what its texts in the place of consents and resources stand for.
+    /// Parses a case. A string in place of a Consent or a resource is a name, which `defs` maps to JSON.
     ///
     /// # Errors
-    /// What cannot be read, by name.
+    /// A message that names what cannot be read.
     pub fn read(case: &Json, defs: &Json) -> Result<Self, String> {
         let resolve = |json: &Json| match json {
             Json::String(name) => {
@@ -67,7 +67,7 @@ impl Case {
         Ok(Self { id: text(case, "id").to_owned(), consents, data, requester, settings })
     }
 
-    /// Decides it.
+    /// Decides the case with the server's own code.
     #[must_use]
     pub fn decide(&self) -> CaseDecision {
         let Decision { permit, basis } = decide(&self.consents, &self.data, &self.requester, &self.settings);
@@ -87,7 +87,7 @@ impl Case {
     }
 }
 
-/// The glass is broken for whoever the case is about.
+/// The patient for whom the glass is broken, where the case names none: the first data subject of its resource.
 const ANY_PATIENT: &str = "*";
 
 fn text<'j>(json: &'j Json, key: &str) -> &'j str {
@@ -122,7 +122,7 @@ fn settings(json: &Json) -> Settings {
     let set = |key: &str| texts(json, key).into_iter().collect::<BTreeSet<String>>();
     let scopes = texts(json, "scopes");
     Settings {
-        // A case that names no default wants to know what the Consents say.
+        // Without a default policy in the case, only what its Consents permit is permitted.
         default_policy: DefaultPolicy::parse(text(json, "default")).unwrap_or(DefaultPolicy::Deny),
         combining: Combining::parse(text(json, "combining")).unwrap_or_default(),
         any_purpose_is_enough: text(json, "multi_purpose") == "any",
@@ -138,7 +138,7 @@ fn settings(json: &Json) -> Settings {
     }
 }
 
-/// The facts of a resource, some of them given by the case instead.
+/// The facts of a resource. Those that the case gives in `facts` replace the computed ones.
 fn data(resource: &Json, given: Option<&Json>) -> Result<DataFacts, String> {
     let tree = parse(resource.to_string().into_bytes()).map_err(|error| error.to_string())?;
     let mut facts = DataFacts::of(tree.root());
@@ -166,7 +166,7 @@ fn interval(value: &Json) -> Option<Interval> {
     Some(Interval { start: at(start)?.start, end: at(end)?.end })
 }
 
-/// What is done with data beside being looked at.
+/// The Consent actions that a case may ask for (code system `consentaction`).
 const ACTIONS: [&str; 5] = ["access", "use", "disclose", "correct", "collect"];
 const READS: [&str; 7] = ["read", "vread", "search", "history", "everything", "export", "subscription"];
 

@@ -1,8 +1,8 @@
-//! Codes as consents and labels use them: the many spellings of one code system, and the narrower-than relation.
+//! Codes in Consents and labels: the many spellings of one code system, and the narrower-than relation.
 use crate::definitions::r4;
 use crate::model::Node;
 
-/// The code systems that decisions know by name; every other by its URL.
+/// The code systems that decisions know by name; all others are known by URL.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CodeSystem {
     Purpose,
@@ -19,7 +19,7 @@ const ACT_REASON: &str = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
 const ACT_CODE: &str = "http://terminology.hl7.org/CodeSystem/v3-ActCode";
 
 impl CodeSystem {
-    /// The system of a URL, however it is spelled in published consents.
+    /// The system of a URL, in any of the spellings that published Consents use.
     #[must_use]
     pub fn of(url: &str) -> Self {
         match url.trim_end_matches('/') {
@@ -49,7 +49,7 @@ impl CodeSystem {
 }
 
 impl CodeSystem {
-    /// The URL by which R4 knows the system.
+    /// The URL of the system in R4.
     #[must_use]
     pub fn url(&self) -> &str {
         match self {
@@ -72,7 +72,7 @@ pub struct Code {
     pub code: String,
 }
 
-/// Sensitivity codes that the published profiles use below another than the code system puts them.
+/// Sensitivity codes that published profiles place below another code, where the code system does not.
 /// CHOICE: IHE PCF lists substance use below ETH, which v3-ActCode keeps apart from SUD.
 const EXTRA_BROADER: [(&str, &str); 3] = [("SUD", "ETH"), ("ETHUD", "ETH"), ("OPIOIDUD", "ETH")];
 
@@ -94,7 +94,7 @@ impl Code {
         Some(Self::new(CodeSystem::of(coding.str_at("system").unwrap_or_default()), code))
     }
 
-    /// Whether this code is the other, or narrower.
+    /// Whether this code equals the other or is narrower.
     #[must_use]
     pub fn is_within(&self, other: &Self) -> bool {
         if self == other {
@@ -127,14 +127,15 @@ impl Code {
     }
 }
 
-/// Confidentiality codes by the kind of information: each is the sensitivity of that name as well (v3-Confidentiality).
+/// Confidentiality codes by kind of information. Each also counts as the sensitivity code of that name (v3-Confidentiality).
 pub const BY_KIND: [&str; 4] = ["HIV", "PSY", "ETH", "SDV"];
-/// Confidentiality codes by who may have it, and modifiers (business, clinician, individual, celebrity, sensitive, taboo): restricted.
+/// Confidentiality codes by who may have access, and modifiers (business, clinician, individual, celebrity, sensitive, taboo).
+/// All rank as restricted.
 const BY_ACCESS: [&str; 6] = ["B", "D", "I", "C", "S", "T"];
-/// Labels that the law protects, whatever system they are said to be of.
+/// Labels that the law protects. They count in any code system.
 pub const OF_ANY_SYSTEM: [&str; 2] = ["PSYTHPN", "42CFRPart2"];
 
-/// The place of a confidentiality code in its order; `None` for a code that is none.
+/// The rank of a confidentiality code, from 0 (unrestricted) to 5 (very restricted); `None` for an unknown code.
 #[must_use]
 pub fn confidentiality_rank(code: &str) -> Option<u8> {
     const ORDER: [&str; 6] = ["U", "L", "M", "N", "R", "V"];
@@ -144,9 +145,9 @@ pub fn confidentiality_rank(code: &str) -> Option<u8> {
     ORDER.iter().zip(0..).find(|(known, _)| **known == code).map(|(_, rank)| rank)
 }
 
-/// The rank of what is not labelled: normal.
+/// The rank of unlabelled data: normal.
 pub const NORMAL_RANK: u8 = 3;
-/// The rank of what a stigmatizing label raises to: restricted (IHE PCF 1:53.4.2.7).
+/// The rank to which a stigmatizing label raises data: restricted (IHE PCF 1:53.4.2.7).
 pub const RESTRICTED_RANK: u8 = 4;
 
 /// Labels whose presence makes data restricted.

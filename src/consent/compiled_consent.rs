@@ -1,4 +1,4 @@
-//! A Consent compiled: its provisions as flat rules, each with the criteria that hold for it, inherited ones included.
+//! A compiled Consent: its provisions as flat rules, each with all its criteria, including the inherited ones.
 use crate::model::{Interval, Millis, Node, Reference, ReferenceTarget, Temporal};
 use crate::search::plain;
 
@@ -40,7 +40,7 @@ pub struct Actor {
 }
 
 impl Actor {
-    /// Whether it can be computed who is meant: by a reference to a resource, here or elsewhere, or by an identifier with a value.
+    /// Whether the actor can be identified: by a reference to a resource, local or remote, or by an identifier with a value.
     #[must_use]
     pub fn is_somebody(&self) -> bool {
         let is_resource = |reference: &String| {
@@ -52,18 +52,18 @@ impl Actor {
         self.reference.as_ref().is_some_and(is_resource) || !self.identifiers.is_empty()
     }
 
-    /// Whether it names who discloses, not who receives (HRex).
+    /// Whether the actor is the discloser instead of a recipient (HRex).
     #[must_use]
     pub fn is_discloser(&self) -> bool {
         self.role == "performer"
     }
 }
 
-/// One kind of criterion with its values, any of which is enough.
+/// One kind of criterion with its values, which are alternatives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Criterion {
     Actor(Vec<Actor>),
-    /// Custodians and authors: a property of the data.
+    /// Custodians and authors, which describe the data and not the recipient.
     DataActor(Vec<Actor>),
     Purpose(Vec<Code>),
     Action(Vec<Code>),
@@ -72,20 +72,20 @@ pub enum Criterion {
     Code(Vec<Code>),
     Period(Interval),
     DataPeriod(Interval),
-    /// Meaning and reference.
+    /// Pairs of `meaning` and reference.
     Data(Vec<(String, String)>),
     Environment(Vec<String>),
     DataSource(Vec<String>),
     DataTag(Vec<Vec<(String, String)>>),
     Payer,
-    /// Who discloses: the rule is about what these disclose.
+    /// The disclosers: the rule covers only what they disclose.
     Discloser(Vec<Actor>),
-    /// Some of its values cannot be computed: where the others do not match, it may.
+    /// Some of the values cannot be computed: where the others do not match, the criterion may still match.
     Partly(Box<Self>),
 }
 
 impl Criterion {
-    /// The kind as a number: criteria of a child replace those of the same kind of its parent.
+    /// The kind as a number: a criterion of a child replaces its parent's criterion of the same kind.
     #[must_use]
     pub fn kind(&self) -> u8 {
         match self {
@@ -108,7 +108,7 @@ impl Criterion {
         }
     }
 
-    /// The values that can be computed.
+    /// The criterion with those of its values that can be computed: `Partly` is unwrapped.
     #[must_use]
     pub fn known(&self) -> &Self {
         match self {
@@ -117,7 +117,7 @@ impl Criterion {
         }
     }
 
-    /// Criteria of who asks, as opposed to what is asked for.
+    /// Whether the criterion is about the requester, as opposed to the data.
     #[must_use]
     pub fn is_of_requester(&self) -> bool {
         match self {
@@ -147,17 +147,17 @@ pub struct Rule {
     pub effect: Effect,
     pub criteria: Vec<Criterion>,
     pub parent: Option<usize>,
-    /// Where it stands in the Consent, for explanations.
+    /// The path of its provision in the Consent, such as `provision.provision[0]`, for explanations.
     pub path: String,
 }
 
-/// How a Consent is understood.
+/// Whether, and in how many readings, a Consent can be enforced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Status {
     Enforceable,
     /// Two readings are possible; the more restrictive is enforced.
     Ambiguous,
-    /// It cannot be enforced, for this reason; it counts as none.
+    /// It cannot be enforced, for this reason. It is ignored, unless `unsupported_denies` makes it a denial.
     Unsupported(&'static str),
 }
 
@@ -166,24 +166,24 @@ pub enum Status {
 pub struct CompiledConsent {
     pub id: String,
     pub status: Status,
-    /// `Patient/id`; none for an administrative policy.
+    /// `Patient/id`; `None` for an organization-wide policy.
     pub patient: Option<String>,
     pub active: bool,
     pub scopes: Vec<String>,
     pub date_time: Option<i64>,
-    /// The validity of the Consent.
+    /// The period of the root provision, during which the Consent is in force.
     pub period: Interval,
     pub readings: Vec<Vec<Rule>>,
-    /// References named by `related` criteria, whose own references a decision needs.
+    /// The references in `related` criteria. Decisions need the references of those resources.
     pub related: Vec<String>,
-    /// Whether only its denials count: it is of another file of the same person.
+    /// Whether only its denials count, because it belongs to another file of the same person.
     pub denies_only: bool,
-    /// Groups and teams named as recipients, whose members a decision needs.
+    /// The Groups and CareTeams that are named as recipients. Decisions need their members.
     pub teams: Vec<String>,
 }
 
 impl CompiledConsent {
-    /// Whether it names somebody as a recipient who cannot be computed.
+    /// Whether a rule names a recipient who cannot be identified.
     #[must_use]
     pub fn has_actors_unknown(&self) -> bool {
         let mut criteria = self.readings.iter().flatten().flat_map(|rule| &rule.criteria);
@@ -192,7 +192,7 @@ impl CompiledConsent {
         })
     }
 
-    /// The moments at which what it says may change: where it, or one of its rules, begins or ends.
+    /// The moments at which the Consent, or one of its rules, begins or ends.
     pub(super) fn bounds(&self) -> impl Iterator<Item = Millis> {
         let criteria = self.readings.iter().flatten().flat_map(|rule| &rule.criteria);
         let periods = criteria.filter_map(|criterion| match criterion.known() {
@@ -320,7 +320,7 @@ fn readings(consent: Node<'_>) -> (Status, Vec<Vec<Rule>>) {
     }
 }
 
-/// R4's own examples leave the root without a type: what its criteria mean then is open.
+/// Compiles a Consent whose root has no type, as in R4's own examples. What the root's criteria mean is then open.
 fn typeless(provision: Node<'_>, base: Effect, consent: Node<'_>) -> (Status, Vec<Vec<Rule>>) {
     let unbounded =
         criteria(provision, consent).iter().all(|criterion| matches!(criterion, Criterion::Period(_)));
@@ -328,7 +328,7 @@ fn typeless(provision: Node<'_>, base: Effect, consent: Node<'_>) -> (Status, Ve
     let only_permits =
         children.peek().is_some() && children.all(|child| child.str_at("type") == Some("permit"));
     let built = if unbounded && base == Effect::Permit && only_permits {
-        // Exceptions that change nothing: read as "only these".
+        // Permits below a permit change nothing, so the provision is read as "only these".
         tree(provision, Effect::Deny, consent).map(|reading| (Status::Ambiguous, vec![reading]))
     } else if unbounded {
         tree(provision, base, consent).map(|reading| (Status::Enforceable, vec![reading]))
@@ -361,7 +361,7 @@ fn self_pay(provision: Option<Node<'_>>, consent: Node<'_>) -> Rule {
     rule(Effect::Deny, own, None, "policyRule(hipaa-self-pay)".to_owned())
 }
 
-/// HRex "regular": nothing above normal confidentiality.
+/// Limits a permit of the HRex policy "regular" to data of at most normal confidentiality.
 fn limit_to_normal(reading: &mut [Rule]) {
     let normal = Criterion::Label(vec![Code::new(CodeSystem::Confidentiality, "N")]);
     for rule in reading {
@@ -392,7 +392,7 @@ fn walk(
         parent.and_then(|parent| rules.get(parent)).map(|rule| rule.criteria.clone()).unwrap_or_default();
     let own = criteria(provision, consent);
     let number = rules.len();
-    // The period of the root bounds the whole Consent and is checked once.
+    // The period of the root bounds the whole Consent and is checked once, in `is_in_force`.
     let kept = inherited.into_iter().filter(|criterion| {
         let is_replaced = own.iter().any(|own| own.kind() == criterion.kind());
         let is_of_root = parent == Some(0) && matches!(criterion, Criterion::Period(_));
@@ -423,11 +423,11 @@ fn exception(provision: Node<'_>, base: Effect, consent: Node<'_>) -> Result<Vec
     Ok(rules)
 }
 
-/// Recipient roles; custodians and authors describe the data instead.
+/// The roles of actors who describe the data (custodians and authors) and are not recipients.
 const DATA_ROLES: [&str; 4] = ["CST", "AUT", "AUTHEN", "LA"];
 
-/// The criteria that a provision itself states. An element that is there and yields no value that can be computed is a
-/// criterion all the same: passed over, it would widen a permit and end a denial.
+/// The criteria that a provision itself states. An element without a single computable value still becomes a criterion: ignoring
+/// it would widen a permit, or make a denial miss what it is meant for.
 fn criteria(provision: Node<'_>, consent: Node<'_>) -> Vec<Criterion> {
     let mut out = Vec::new();
     let actors = provision.items_at("actor").map(|node| actor(node, consent));
@@ -527,7 +527,7 @@ fn extensions(provision: Node<'_>, out: &mut Vec<Criterion>) {
     }
 }
 
-/// An actor; one that the Consent contains is whom its identifiers, or what it refers to, say.
+/// An actor. One that the Consent contains gets its identifiers, and the practitioner or organization that it refers to.
 fn actor(node: Node<'_>, consent: Node<'_>) -> Actor {
     let role = node
         .get("role")
@@ -547,7 +547,7 @@ fn actor(node: Node<'_>, consent: Node<'_>) -> Actor {
         identifiers.extend(
             contained.into_iter().flat_map(|inner| inner.items_at("identifier")).filter_map(identifier),
         );
-        // A role that is contained says which person or organization has it.
+        // A contained PractitionerRole names the practitioner or organization that has the role.
         let named = |name: &str| contained?.get(name)?.str_at("reference").map(plain);
         literal = named("practitioner").or_else(|| named("organization"));
     }

@@ -1,5 +1,5 @@
-//! Compiled Consents, kept from one request to the next. They are of one state of all Consents: when one is written, those of
-//! its patient are compiled anew for the next request, so that a revocation holds from then on.
+//! Cache of compiled Consents, which requests share. It reflects one state of all Consents: after a Consent is written its
+//! patients' entries are dropped, so that a revocation holds from the next request on.
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -12,39 +12,39 @@ use super::decision_cache::DecisionCache;
 use super::reference_masking::NamedTarget;
 use super::stored::reference_at;
 
-/// The Consents of so many patients are kept.
+/// The number of patients whose Consents are cached.
 const PATIENTS_MAX: usize = 200_000;
-/// What so many versions tell is kept, some 200 bytes each.
+/// The number of versions whose revealing references are cached, some 200 bytes each.
 const TELLING_MAX: usize = 50_000;
-/// If more Consents than this have been written meanwhile, nothing is kept.
+/// If more Consents than this were written since, the whole cache is dropped.
 const CHANGES_MAX: usize = 10_000;
 
-/// The Consents that count for a patient.
+/// The Consents that apply to a patient.
 #[derive(Clone)]
 struct PatientConsents {
     consents: Arc<Vec<CompiledConsent>>,
-    /// The other files of the same person (`Patient/id`), whose Consents are among them.
+    /// The other files of the same person (`Patient/id`), whose Consents are included.
     others: Vec<String>,
 }
 
-/// The Consents of patients (`Patient/id`), compiled, and what was decided by them.
+/// The compiled Consents of patients (`Patient/id`), and the decisions based on them.
 #[derive(Default)]
 pub(super) struct CachedState {
     of_patients: Mutex<HashMap<String, PatientConsents>>,
     pub(super) decisions: DecisionCache,
-    /// The policies of the house: Consents that name no patient.
+    /// The organization-wide policies: Consents that name no patient.
     policies: OnceLock<Arc<Vec<CompiledConsent>>>,
     organizations: Mutex<HashMap<String, Arc<Actors>>>,
 }
 
-/// An organization with those that it is part of: references, and identifiers as system and value.
+/// An actor, and for an organization also its parents: references, and identifiers as system and value.
 #[derive(Default)]
 pub(super) struct Actors {
     pub(super) references: BTreeSet<String>,
     pub(super) identifiers: BTreeSet<(String, String)>,
 }
 
-/// So many organizations are kept: those of requesters.
+/// The number of cached organizations and practitioners.
 const ORGANIZATIONS_MAX: usize = 1_000;
 
 impl CachedState {
@@ -66,7 +66,7 @@ impl CachedState {
         }
     }
 
-    /// The policies of the house, as `find` finds them if they are not known.
+    /// The organization-wide policies. If they are not cached, `find` reads them.
     pub(super) fn policies(
         &self,
         find: impl FnOnce() -> Result<Vec<CompiledConsent>, StoreError>,
@@ -78,7 +78,7 @@ impl CachedState {
         Ok(self.policies.get_or_init(|| found).clone())
     }
 
-    /// What an organization (or a practitioner) is, as `find` finds it if it is not known.
+    /// The references and identifiers of an organization or practitioner. If they are not cached, `find` reads them.
     pub(super) fn organization(
         &self,
         reference: &str,
@@ -96,7 +96,7 @@ impl CachedState {
         Ok(found)
     }
 
-    /// The same without what these patients' Consents count for.
+    /// A copy without decisions and organizations, and without the entries to which these patients' Consents contribute.
     fn without(&self, changed: &BTreeSet<String>) -> Self {
         let known = self.of_patients.lock().unwrap_or_else(PoisonError::into_inner);
         let is_kept = |patient: &String, of_patient: &PatientConsents| {
@@ -108,19 +108,19 @@ impl CachedState {
     }
 }
 
-/// The commits of the last changes: of a Consent, and of which files are one person's.
+/// The sequences of the last changes that the cache depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Epoch {
-    /// Of these, of Organizations and of Practitioners.
+    /// The last change of a Consent, of `Patient.link`, of an Organization or of a Practitioner.
     governing: Option<Sequence>,
     consents: Option<Sequence>,
     persons: Option<Sequence>,
 }
 
-/// The references of a version that tell of others, by row and sequence: no version is ever another.
+/// The revealing references of a version, by row and sequence. Entries never go stale, because versions never change.
 pub(super) type TellingReferences = quick_cache::sync::Cache<(u64, Sequence), Arc<[NamedTarget]>>;
 
-/// What is kept: of the newest state that was asked for; and what versions tell.
+/// Cache of the newest state that a request asked for, and of the revealing references of versions.
 pub struct ConsentCache {
     newest: Mutex<Option<(Epoch, Arc<CachedState>)>>,
     pub(super) telling: Arc<TellingReferences>,
@@ -133,7 +133,7 @@ impl Default for ConsentCache {
 }
 
 impl ConsentCache {
-    /// What is kept of the Consents of a snapshot.
+    /// The cached state for a snapshot. Entries that later writes made stale are dropped first.
     pub(super) fn of(&self, snapshot: &dyn Snapshot) -> Result<Arc<CachedState>, StoreError> {
         let last = |key: Vec<u8>| Ok::<_, StoreError>(snapshot.get(&key)?.map(|(_, sequence)| sequence));
         let governing = last(governing_key())?;
@@ -145,7 +145,7 @@ impl ConsentCache {
         }
         let epoch = Epoch { governing, consents: last(consents_key())?, persons: last(persons_key())? };
         let of_state = match &*kept {
-            // A request that began before the last change has its own.
+            // A snapshot older than the cached state gets an empty state of its own.
             Some((known, _)) if known.governing > epoch.governing => {
                 return Ok(Arc::default());
             }
@@ -162,8 +162,8 @@ impl ConsentCache {
     }
 }
 
-/// The patients whose Consents were written after a commit: those whom a changed Consent names, and those whom it named
-/// before. `None` if they are too many to look for.
+/// The patients whose Consents were written after a commit: those whom a changed Consent names now or named before. `None` if
+/// there are too many changes, or if an organization-wide policy changed.
 fn changed_since(
     snapshot: &dyn Snapshot,
     known: Option<Sequence>,
@@ -183,11 +183,11 @@ fn changed_since(
             {
                 match reference_at(tree.root(), "patient") {
                     Some(patient) => drop(patients.insert(patient)),
-                    // A policy of the house counts for everybody.
+                    // A change of an organization-wide policy affects every patient.
                     None => return Ok(None),
                 }
             }
-            // The version before the changes is looked at too: a Consent may have been moved.
+            // The last version before the changes counts too: a Consent may have moved to another patient.
             if sequence <= since {
                 break;
             }

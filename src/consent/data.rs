@@ -1,4 +1,4 @@
-//! What a decision looks at in a resource: whose data it is, its labels, its dates, its authors, its codes.
+//! The facts about a resource that decisions use: its data subjects, labels, dates, authors and codes.
 use std::collections::BTreeSet;
 
 use crate::definitions::{TypeDef, r4};
@@ -20,34 +20,35 @@ pub struct DataFacts {
     pub labels: BTreeSet<Code>,
     pub tags: BTreeSet<(String, String)>,
     pub source: Option<String>,
-    /// Effective confidentiality: its own label, raised by stigmatizing ones.
+    /// The rank of the effective confidentiality: that of its label, raised by stigmatizing labels.
     pub confidentiality: u8,
     /// `Patient/id` of every data subject.
     pub owners: BTreeSet<String>,
-    /// Whether a data subject is a patient that cannot be told: named by an identifier alone, or as a resource elsewhere.
+    /// Whether a data subject is a patient who cannot be identified here: named by an identifier alone, or by a resource
+    /// elsewhere.
     pub of_unknown: bool,
     pub authors: BTreeSet<String>,
     pub custodians: BTreeSet<String>,
-    /// What it refers to, and what is known to refer to it.
+    /// The resources that it refers to, and those that are known to refer to it.
     pub outgoing: BTreeSet<String>,
     pub incoming: BTreeSet<String>,
-    /// What it is about, where it has the subjects and labels of others.
+    /// The resources whose subjects and labels it takes on.
     pub named: BTreeSet<String>,
     pub codes: BTreeSet<Code>,
-    /// Whether a concept that says what it is has a text and no code.
+    /// Whether a concept that says what the resource is about has a text and no code.
     pub is_uncoded: bool,
     pub mime_types: BTreeSet<String>,
     pub when: Option<Interval>,
 }
 
-/// The system of the codes of Tasks that the server makes: work for the own staff alone.
+/// The code system of the Tasks that the server creates as work for the own staff.
 pub const WORK_SYSTEM: &str = "urn:chartward:work";
 
-/// Elements whose concept says what a resource is about, beside those that are named `...CodeableConcept`.
+/// Elements whose concept says what a resource is about, besides those that are named `...CodeableConcept`.
 const SAYS_WHAT: [&str; 6] = ["code", "type", "category", "vaccineCode", "reasonCode", "substance"];
 
 impl DataFacts {
-    /// The facts of a resource. What it contains or carries counts as its own: whose it is, and its labels.
+    /// The facts of a resource. The subjects and labels of resources that it contains or carries count as its own.
     #[must_use]
     pub fn of(resource: Node<'_>) -> Self {
         let type_name = resource.str_at("resourceType").unwrap_or_default().to_owned();
@@ -66,7 +67,7 @@ impl DataFacts {
             }
         }
         if type_name == "Consent" {
-            // Whom it gives rights to is not what it is about.
+            // A Consent does not take on the subjects and labels of its grantees.
             let provision = resource.get("provision").into_iter().flat_map(Node::subtree);
             for actor in provision.filter(|node| node.key() == "actor") {
                 for node in actor.subtree().filter(|node| node.key() == "reference") {
@@ -82,7 +83,7 @@ impl DataFacts {
         facts
     }
 
-    /// What the facts of a row tell, without the resource.
+    /// The facts stored with a row, without the resource.
     #[must_use]
     pub fn of_row(def: &TypeDef, known: &Facts) -> Self {
         let mut facts = Self { type_name: def.name.to_string(), ..Self::default() };
@@ -129,7 +130,7 @@ impl DataFacts {
         }
     }
 
-    /// Whether it is work that the server has made for the own staff.
+    /// Whether it is a Task that the server created as work for the own staff.
     #[must_use]
     pub fn is_work(&self) -> bool {
         self.type_name == "Task"

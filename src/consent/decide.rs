@@ -1,5 +1,5 @@
-//! The decision: every data subject must permit. Right of access first, then the subject's Consents, then the default
-//! policy, and the law's own conditions on some labels.
+//! The decision: every data subject must permit. The right of access comes first, then the subject's Consents, then the default
+//! policy. The law's own conditions on some labels apply to both of the latter.
 
 use super::codes::{Code, CodeSystem};
 use super::compiled_consent::{CompiledConsent, Criterion, Effect, Rule};
@@ -9,7 +9,7 @@ use super::matching::{CriterionMatch, is_narrower_or_equal, matches};
 use super::policy::{BreakGlassMode, Combining, DefaultPolicy, Settings};
 use super::requester::Requester;
 
-/// Decides on a resource. `consents` are the Consents of its data subjects; those of others are passed over.
+/// Decides on a resource. `consents` may include Consents of other patients, which are ignored.
 #[must_use]
 pub fn decide(
     consents: &[CompiledConsent],
@@ -28,13 +28,13 @@ pub fn decide(
     permit
 }
 
-/// What one Consent says.
+/// The verdict of one Consent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict<'p> {
     Deny(&'p Rule),
-    /// Outside of what was permitted: yields to another Consent's permit.
+    /// The resource lies outside what the Consent permits. A permit of another Consent overrides this.
     ImplicitDeny(&'p Rule),
-    /// The Consent cannot be enforced and the deployment takes that as a denial.
+    /// The Consent cannot be enforced, and the deployment treats that as a denial.
     Unenforceable,
     Permit(&'p Rule),
     NotApplicable,
@@ -115,7 +115,8 @@ pub(super) fn decide_for(
     Decision { permit: true, basis: Basis::BreakGlass }
 }
 
-/// Never for psychotherapy notes, only for its one patient, and only if no denial names emergencies.
+/// Break-glass overrides a denial for the emergency's one patient only, never for psychotherapy notes, and not where the denying
+/// rule names emergencies.
 fn may_break_glass(
     owner: &str,
     verdicts: &[(&CompiledConsent, Verdict<'_>)],
@@ -168,7 +169,7 @@ fn by_permit(
     Decision { permit: true, basis: Basis::Consent { id: compiled.id.clone(), rule: rule.path.clone() } }
 }
 
-/// The author of a note, treating.
+/// Whether the requester is an author of the resource and asks for treatment.
 fn is_treating_author(data: &DataFacts, requester: &Requester) -> bool {
     requester.purposes.contains(&Code::purpose("TREAT"))
         && requester
@@ -208,7 +209,7 @@ fn by_default(data: &DataFacts, requester: &Requester, settings: &Settings) -> D
     Decision { permit, basis: Basis::DefaultPolicy }
 }
 
-/// Whether a denial in force names the requester, whatever it denies.
+/// Whether a denial in force names the requester as an actor, whatever data it denies.
 pub(super) fn denies_by_name(
     consents: &[CompiledConsent],
     requester: &Requester,
@@ -227,7 +228,7 @@ pub(super) fn denies_by_name(
     })
 }
 
-/// Whether a denial in force may be meant for the requester, whatever it denies.
+/// Whether a denial in force may apply to the requester, whatever data it denies.
 pub(super) fn may_be_denied(
     consents: &[CompiledConsent],
     requester: &Requester,
@@ -245,7 +246,7 @@ pub(super) fn may_be_denied(
     in_force.any(|compiled| compiled.readings.iter().flatten().any(is_meant))
 }
 
-/// Active, of a scope that is enforced, and in its period.
+/// Active, of an enforced scope, and in its period.
 fn is_in_force(compiled: &CompiledConsent, requester: &Requester, settings: &Settings) -> bool {
     let governed =
         compiled.scopes.is_empty() || compiled.scopes.iter().any(|scope| settings.scopes.contains(scope));
@@ -266,7 +267,7 @@ fn verdict<'p>(
     }
     let readings = compiled.readings.iter().map(|rules| of_rules(rules, data, requester, settings));
     match readings.max_by_key(|verdict| verdict.severity()) {
-        // What another file of the same person permits is not permitted here; what it denies is denied.
+        // Of a Consent in another file of the same person only denials count, not permits.
         Some(Verdict::Permit(_) | Verdict::ImplicitDeny(_)) if compiled.denies_only => Verdict::NotApplicable,
         Some(verdict) => verdict,
         None if settings.unsupported_denies => Verdict::Unenforceable,
@@ -274,7 +275,7 @@ fn verdict<'p>(
     }
 }
 
-/// Among the rules that match, the narrowest decide; of several, a denial.
+/// Among the matching rules the narrowest ones decide. If one of those denies, the verdict is a denial.
 fn of_rules<'p>(
     rules: &'p [Rule],
     data: &DataFacts,
@@ -327,7 +328,7 @@ fn of_rules<'p>(
     }
 }
 
-/// A permit whose only actors are those who disclose permits nobody to receive.
+/// Whether a permit names disclosers (`performer`) and no recipient. Such a permit lets nobody receive data.
 fn names_disclosers_alone(rule: &Rule) -> bool {
     let has = |is: fn(&Criterion) -> bool| rule.criteria.iter().any(|criterion| is(criterion.known()));
     rule.effect == Effect::Permit
@@ -335,7 +336,7 @@ fn names_disclosers_alone(rule: &Rule) -> bool {
         && !has(|criterion| matches!(criterion, Criterion::Actor(_)))
 }
 
-/// Nothing matched: a permit that is bounded by its data denies what lies outside, for those whom it names.
+/// No rule matched. If the root permits certain data to recipients who include the requester, it denies them all other data.
 fn outside<'p>(
     rules: &'p [Rule],
     data: &DataFacts,
@@ -358,7 +359,7 @@ fn outside<'p>(
     }
 }
 
-/// Whether a rule has every kind of criterion of another, each no broader.
+/// Whether rule `a` has every kind of criterion that rule `b` has, each no broader.
 fn admits_no_more(a: &Rule, b: &Rule) -> bool {
     b.criteria.iter().all(|theirs| {
         a.criteria.iter().any(|ours| ours.kind() == theirs.kind() && is_narrower_or_equal(ours, theirs))

@@ -11,15 +11,15 @@ pub enum Basis {
         rule: String,
     },
     DefaultPolicy,
-    /// A label that the law protects beyond what was permitted.
+    /// The law protects a label beyond what a Consent or the default policy permits. The text cites the paragraph.
     Law(&'static str),
     BreakGlass,
-    /// No patient is the subject; scopes and administrative policy decide.
+    /// No Consent was consulted: no patient is a subject, or the role, scopes or confinement of the party decide.
     NotGoverned,
 }
 
 impl Basis {
-    /// It as a code, for answers and records.
+    /// The code that names the basis in answers and access records.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {

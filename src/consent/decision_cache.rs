@@ -1,5 +1,5 @@
-//! Decisions that hold for more than one row: kept for a requester from one request to the next, until a Consent is written,
-//! one begins or ends, or the requester is not what it was.
+//! Cache of decisions that hold for many rows. Requests of equal requesters share them until a Consent is written, or a Consent
+//! or one of its rules begins or ends.
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,21 +11,21 @@ use super::compiled_consent::CompiledConsent;
 use super::decision::Decision;
 use super::requester::Requester;
 
-/// The decisions of so many requesters are kept, those of the last ones.
+/// The number of requesters whose decisions are kept. The least recent one is dropped first.
 const REQUESTERS_MAX: usize = 32;
-/// So many decisions are kept in all, some 100 bytes each; then it begins anew.
+/// The number of decisions kept in all, some 100 bytes each. Above it the whole cache is cleared.
 const DECISIONS_MAX: usize = 400_000;
 
-/// What is known of all resources of a type about one patient that carry no labels.
+/// The decision on all resources of one type that are about the same patient and carry no labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum SharedDecision {
-    /// They are all alike: permitted or not, or each to be looked at itself.
+    /// One answer for all of them: permit or deny, or `None` if each resource itself must be read.
     All(Option<Decision>),
-    /// Every row's facts decide.
+    /// The facts of each row decide.
     ByFacts,
 }
 
-/// From which moment on, and until when, it is known.
+/// The time during which a cached decision is valid: from `from` until before `until`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span {
     pub(super) from: Millis,
@@ -33,7 +33,7 @@ pub(super) struct Span {
 }
 
 impl Span {
-    /// How long what these Consents say now stays the same.
+    /// From `now` until the next moment at which one of these Consents, or one of their rules, begins or ends.
     pub(super) fn of<'p>(consents: impl Iterator<Item = &'p CompiledConsent>, now: Millis) -> Self {
         let bounds = consents.flat_map(CompiledConsent::bounds).filter(|bound| *bound > now);
         Self { from: now, until: bounds.min().unwrap_or(Millis::MAX) }
@@ -46,7 +46,7 @@ impl Span {
 
 type ByType = HashMap<TypeId, HashMap<String, (SharedDecision, Span)>>;
 
-/// Decisions for one requester by type and patient (an empty id: no patient).
+/// Decisions for one requester by type and patient id (empty: no patient).
 #[derive(Default)]
 pub(super) struct Decisions(Mutex<ByType>);
 
@@ -55,7 +55,7 @@ impl Decisions {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands over what is known of it at that moment.
+    /// Passes the cached decision to `take`, if it is valid at `now`.
     pub(super) fn get<T>(
         &self,
         (id, patient): (TypeId, &str),
@@ -76,7 +76,7 @@ impl Decisions {
     }
 }
 
-/// Who asks, and what for: decisions of one are good for another that is equal.
+/// The key of the cache: who asks, and for which interaction. Requests with equal keys share decisions.
 pub(super) struct RequesterKey {
     pub(super) party: Arc<Party>,
     pub(super) asked: Option<(Permission, Option<TypeId>)>,
@@ -89,7 +89,7 @@ impl RequesterKey {
     }
 }
 
-/// Decisions by requester; the last that asked is first.
+/// Decisions by requester, the most recent requester first.
 #[derive(Default)]
 pub(super) struct DecisionCache(Mutex<Vec<(RequesterKey, Arc<Decisions>)>>);
 
@@ -147,7 +147,7 @@ mod tests {
         for other in others {
             assert_eq!(get(asking(other), 5), None);
         }
-        // The one that asked last is among the first again; after many others it is forgotten.
+        // A repeated request moves its requester to the front; `REQUESTERS_MAX` others evict it.
         for number in 0..REQUESTERS_MAX + 1 {
             let now = asking(|asking| asking.requester.actors.extend([number.to_string()]));
             of.of(now);

@@ -1,4 +1,4 @@
-//! The last state of a resource: a text that its reader may have.
+//! The last state of a resource on its way to a reader: a text that this reader may have.
 use std::collections::BTreeSet;
 
 use crate::definitions::{TypeDef, r4};
@@ -6,18 +6,18 @@ use crate::model::{Millis, Node, parse};
 
 use super::release::Release;
 
-/// The last state of a resource: a text that its reader may have. It has no public constructor.
+/// The last state of a resource: a text that its reader may have. Of a stored resource only a lens can make one.
 #[derive(Clone, Debug)]
 pub struct Disclosed {
     text: String,
-    /// `Type/id`, where it is one resource of the store.
+    /// `Type/id` if it shows one resource of the store, else empty.
     reference: String,
     version_id: String,
     time: Millis,
     patients: BTreeSet<String>,
-    /// The versions that it shows, with what each rests on.
+    /// The versions that it shows, each with the basis of its release.
     releases: Vec<Release>,
-    /// Whether nothing was left out.
+    /// Whether nothing was masked.
     is_whole: bool,
 }
 
@@ -43,32 +43,32 @@ impl Disclosed {
         self.time
     }
 
-    /// `Patient/id` of everybody it is about.
+    /// `Patient/id` of every data subject.
     #[must_use]
     pub fn patients(&self) -> &BTreeSet<String> {
         &self.patients
     }
 
-    /// The versions that it shows, with what each rests on.
+    /// The versions that it shows, each with the basis of its release.
     #[must_use]
     pub fn releases(&self) -> &[Release] {
         &self.releases
     }
 
-    /// Whether nothing was left out: only then does its version id say what its reader has.
+    /// Whether nothing was masked. Only then does the version id identify the content that the reader has.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.is_whole
     }
 
-    /// What a lens has decided to show of one version.
+    /// Made of what a lens decided to show of one version.
     pub(super) fn of(shown: Shown) -> Self {
         let Shown { text, is_whole, time, release } = shown;
         let Release { reference, version_id, patients, .. } = release.clone();
         Self { text, reference, version_id, time, patients, releases: vec![release], is_whole }
     }
 
-    /// A text made of nothing but disclosed parts and what is no secret.
+    /// Made of a text that consists of disclosed parts and of what is not confidential.
     pub(super) fn gathered(
         text: String,
         time: Millis,
@@ -79,7 +79,7 @@ impl Disclosed {
         Self { text, reference, version_id, time, patients, releases, is_whole: true }
     }
 
-    /// The Meta of the resource alone, as an operation gives it back.
+    /// Only the Meta of the resource, as the Parameters that `$meta` returns.
     #[must_use]
     pub fn meta(&self) -> Self {
         let Ok(tree) = parse(self.text.clone().into_bytes()) else { return self.clone() };
@@ -94,8 +94,8 @@ impl Disclosed {
         Self { text, ..self.clone() }
     }
 
-    /// The labels, tags and profiles that resources have which the party sees, as `$meta` gives them back: by the parts of Meta, as
-    /// JSON. What single resources tell is none of it.
+    /// The labels, tags and profiles on resources that the party sees, as the Parameters that `$meta` returns: the members of
+    /// Meta, each with its JSON values. It tells nothing about single resources.
     #[must_use]
     pub fn meta_in_use(parts: &[(&str, Vec<serde_json::Value>)], time: Millis) -> Self {
         let parts = parts.iter().filter(|(_, values)| !values.is_empty());
@@ -118,7 +118,7 @@ impl Disclosed {
         Some((Self { text, ..self.clone() }, def))
     }
 
-    /// The same resource with only some of its elements, marked as a part (R4 search.html#elements).
+    /// The same resource with only some of its elements, tagged `SUBSETTED` (R4 search.html#elements).
     #[must_use]
     pub fn reduced(&self, keep: &dyn Fn(&str) -> bool) -> Self {
         let Ok(tree) = parse(self.text.clone().into_bytes()) else { return self.clone() };
@@ -141,7 +141,7 @@ impl Disclosed {
     }
 }
 
-/// The meta of a part: it says that it is one.
+/// The Meta of a subset, with the tag `SUBSETTED`.
 fn subsetted(meta: Node<'_>) -> String {
     const TAG: &str =
         "{\"system\":\"http://terminology.hl7.org/CodeSystem/v3-ObservationValue\",\"code\":\"SUBSETTED\"}";
@@ -162,10 +162,10 @@ fn subsetted(meta: Node<'_>) -> String {
     text
 }
 
-/// The parts of what is shown of one version.
+/// What a lens shows of one version, and the release to record.
 pub(super) struct Shown {
     pub(super) text: String,
-    /// Whether nothing was left out.
+    /// Whether nothing was masked.
     pub(super) is_whole: bool,
     pub(super) time: Millis,
     pub(super) release: Release,

@@ -1,5 +1,5 @@
-//! What newer versions of a resource mean for older ones: the labels and the subjects of every later version hold too. A walk
-//! from the newest version to the oldest gathers them as it goes, so that each version is read once.
+//! Visibility of earlier versions: the labels and subjects of every later version apply to them too. A walk from the newest
+//! version to the oldest accumulates these in a [`HighWaterMark`], so that each version is read once.
 use std::collections::BTreeSet;
 
 use crate::auth::Permission;
@@ -12,7 +12,7 @@ use super::high_water_mark::HighWaterMark;
 use super::lens::Lens;
 
 impl Lens<'_> {
-    /// Takes a version with a text for one of those that came later.
+    /// Adds the labels and subjects of a version to `later`, without showing the version. The version must have a text.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -25,7 +25,7 @@ impl Lens<'_> {
         Ok(())
     }
 
-    /// Shows a version, if the party may see it as what came later has it, and remembers it for the versions before it.
+    /// Adds the labels and subjects of a version to `later`, and shows the version if the party may see it under all of them.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -38,7 +38,7 @@ impl Lens<'_> {
         self.show_before_to(self.reach.letters(&stored.def.name), stored, version_id, later)
     }
 
-    /// The same, to whom a scope with one of these letters reaches it.
+    /// Like [`Self::show_before`], for scopes with one of these permissions.
     pub(super) fn show_before_to(
         &self,
         letters: &[Permission],
@@ -51,7 +51,7 @@ impl Lens<'_> {
         self.disclosed(stored, version_id, basis, concerned, &is_writer).map(Some)
     }
 
-    /// Shows a version that the party has just written, if it may see it.
+    /// Shows a version that the party has just written, if it may see it. References are not masked for their writer.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -62,7 +62,7 @@ impl Lens<'_> {
         self.disclosed(stored, version_id, basis, concerned, &|| Ok(true)).map(Some)
     }
 
-    /// What the release of a version rests on, and whom and which labels it concerns; `None` if it is withheld.
+    /// The basis for releasing a version, with its subjects and labels; `None` if the version is withheld.
     fn decided_before(
         &self,
         letters: &[Permission],
@@ -89,5 +89,5 @@ impl Lens<'_> {
     }
 }
 
-/// The subjects and labels of what is released.
+/// The subjects and labels of a version that is released.
 type Concerned = (BTreeSet<String>, BTreeSet<Code>);

@@ -1,14 +1,14 @@
-//! What newer versions have said about a resource.
+//! The labels and subjects that the newer versions of a resource have had.
 use std::collections::BTreeSet;
 
 use super::codes::Code;
 
-/// What the versions after one say of it.
+/// The labels and subjects of all versions after a given one; these apply to the given version too.
 #[derive(Debug, Default)]
 pub struct HighWaterMark {
     pub(super) labels: BTreeSet<Code>,
     pub(super) owners: BTreeSet<String>,
     pub(super) of_unknown: bool,
-    /// Whether no scope reaches one of them.
+    /// Whether one of those versions is outside the reach of the scopes.
     pub(super) is_unreached: bool,
 }

@@ -1,5 +1,5 @@
-//! Whom a party is: itself, its organization and what that is part of, its roles, the patients it acts for; and the groups and
-//! teams that a Consent names and it belongs to.
+//! The identities of a party: itself, its organization with all parents, its roles, the patients it represents, and the groups
+//! and teams of a Consent to which it belongs.
 use std::sync::Arc;
 
 use crate::auth::{Party, Role};
@@ -14,10 +14,10 @@ use super::consent_cache::{Actors, CachedState};
 use super::requester::Requester;
 use super::stored::{load, reference_at};
 
-/// How many organizations above the own one are asked for.
+/// The number of organizations that are followed along `partOf`, including the first.
 const PARENTS_MAX: usize = 16;
 
-/// The requester of a party at a moment.
+/// The requester for a party at a moment.
 pub(super) fn requester(
     repository: &Repository<'_>,
     of_state: &CachedState,
@@ -29,7 +29,7 @@ pub(super) fn requester(
     let is_of_role = |purpose: &Code| row.purposes.iter().any(|code| purpose.is_within(&Code::purpose(code)));
     let mut requester = Requester {
         now,
-        // A purpose that the role has not is none: then nothing is permitted, and every denial of a purpose applies.
+        // If the role lacks one of the purposes, none counts: permits by purpose do not match, and denials by purpose may.
         purposes: if purposes.iter().all(is_of_role) { purposes } else { Vec::new() },
         reads_files: row.reads_files,
         payer: party.role == Role::Insurer,
@@ -58,7 +58,7 @@ pub(super) fn requester(
     Ok(requester)
 }
 
-/// An actor with its identifiers, and for an organization those that it is part of.
+/// The reference and identifiers of an actor, and for an organization those of its parents.
 pub(super) fn actors(repository: &Repository<'_>, actor: &str) -> Result<Actors, StoreError> {
     let mut found = Actors::default();
     let mut next = Some(actor.to_owned());
@@ -75,7 +75,7 @@ pub(super) fn actors(repository: &Repository<'_>, actor: &str) -> Result<Actors,
     Ok(found)
 }
 
-/// The roles that a practitioner has for the organization that the party acts for. Roles elsewhere give no right here.
+/// Adds the practitioner's roles in the organization that the party acts for, or in none. Roles elsewhere give no right here.
 fn add_roles(repository: &Repository<'_>, user: &str, requester: &mut Requester) -> Result<(), StoreError> {
     let Some(def) = r4().resource("PractitionerRole") else { return Ok(()) };
     let Some((param, (type_name, id))) = search_params().find(def, "practitioner").zip(user.split_once('/'))
@@ -104,7 +104,7 @@ fn add_roles(repository: &Repository<'_>, user: &str, requester: &mut Requester)
     Ok(())
 }
 
-/// The patient for whom a representative acts (45 CFR 164.502(g)): own staff has written the RelatedPerson.
+/// Adds the patient whom a representative represents (45 CFR 164.502(g)). Own staff has written the RelatedPerson.
 fn add_represented(
     repository: &Repository<'_>,
     user: &str,
@@ -118,12 +118,12 @@ fn add_represented(
     Ok(())
 }
 
-/// What a group or team is to a requester.
+/// The relation of a requester to a group or team.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Membership {
     Member,
     Stranger,
-    /// Its members are not told.
+    /// The members cannot be determined.
     Unknown,
 }
 
@@ -148,12 +148,12 @@ pub(super) fn membership(
     if is_listed && is_of_patient && is_in_force(root, requester.now) {
         return Ok(Membership::Member);
     }
-    // A Group that is described and not listed may have anybody in it.
+    // A Group with characteristics, or without a list of members, may have anybody in it.
     let is_described = is_group && (root.get("characteristic").is_some() || root.get("member").is_none());
     Ok(if is_described { Membership::Unknown } else { Membership::Stranger })
 }
 
-/// Neither inactive nor outside of its period.
+/// Active, and within its period.
 fn is_in_force(node: Node<'_>, now: Millis) -> bool {
     let is_false = |name: &str| node.get(name).is_some_and(|value| value.text() == "false");
     let is_true = |name: &str| node.get(name).is_some_and(|value| value.text() == "true");

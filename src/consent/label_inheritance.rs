@@ -1,5 +1,5 @@
-//! Resources that are about others: they have the subjects and labels of what they name. And Binary, which is shown only
-//! where all that refers to it is.
+//! Inheritance between resources: Provenance, Consent and Task take on the subjects and labels of the resources that they name. A
+//! Binary is shown only where everything that refers to it is shown.
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
@@ -16,16 +16,16 @@ use super::reference_masking::NamedTarget;
 use super::requester::Requester;
 use super::stored::load;
 
-/// How far what is named may itself name something.
+/// The number of levels to which the names of named resources are followed.
 const NAMED_DEPTH_MAX: usize = 4;
-/// How many Binaries may be each other's security context; one of more is shown to nobody.
+/// The number of Binaries that may be joined by security contexts. With more, the Binary is shown to nobody.
 const BINARIES_MAX: usize = 16;
 
-/// So many resources that share an identifier are looked at.
+/// The number of resources of one type with the same identifier that are looked at.
 const IDENTIFIED_MAX: usize = 8;
 
 impl Lens<'_> {
-    /// The facts of a resource with the subjects and labels of what it names.
+    /// The facts of a resource, with the subjects and labels of what it names. A Binary gets the subjects of what refers to it.
     pub(super) fn with_what_it_names(&self, data: &DataFacts) -> Result<DataFacts, StoreError> {
         let mut whole = data.clone();
         if data.type_name == "Binary" {
@@ -41,7 +41,7 @@ impl Lens<'_> {
             self.add_named(data, &mut whole, 0)?;
             whole.level();
         }
-        // Whose it was by what has referred to it, or by what it has named, it stays.
+        // A subject that the resource once had through a reference remains one.
         if depends_on_others(&data.type_name) {
             let kept = self.repository.subjects_kept(&data.reference)?;
             whole.owners.extend(kept.iter().map(|id| format!("Patient/{id}")));
@@ -50,7 +50,7 @@ impl Lens<'_> {
     }
 
     fn add_named(&self, data: &DataFacts, whole: &mut DataFacts, depth: usize) -> Result<(), StoreError> {
-        // A Patient that is named is a subject already, or is no subject.
+        // A Patient that is named is a subject already, or is deliberately none.
         let named = data.named.iter().filter(|reference| !reference.starts_with("Patient/"));
         for reference in named.filter(|_| depth < NAMED_DEPTH_MAX) {
             let stored = load(&self.repository, reference)?.map(|stored| self.data(&stored)).transpose()?;
@@ -64,8 +64,8 @@ impl Lens<'_> {
         Ok(())
     }
 
-    /// All that refers to it is shown; or it is of nothing, and then its security context decides, or who may see what is
-    /// of no patient. A context may be another Binary, and that one's this one: each is looked at once.
+    /// Decides about a Binary: all that refers to it, and its security context, must be shown. With none of these, the rule for
+    /// resources of no patient applies. A context may be another Binary that refers back, so each Binary is visited once.
     pub(super) fn decide_binary(
         &self,
         data: &DataFacts,
@@ -77,13 +77,14 @@ impl Lens<'_> {
         let mut seen = BTreeSet::from([data.reference.clone()]);
         let mut left = vec![data.clone()];
         while let Some(binary) = left.pop() {
-            // Whose context its writer could not see is for nobody outside; within the house the context decides as ever.
+            // If a writer set a context that it could not see, other organizations see nothing; within its own the context
+            // decides as usual.
             if self.is_confined_to_others(&binary.reference)? {
                 return Ok(refuse());
             }
             let mut is_of_something = false;
             let mut around = self.referring_to_binary(&binary)?;
-            // The security context is another resource that it refers to (R4 binary.html#security-context).
+            // The security context is another resource that the Binary refers to (R4 binary.html#security-context).
             for reference in &binary.outgoing {
                 match load(&self.repository, reference)? {
                     Some(stored) => around.push(stored),
@@ -112,7 +113,7 @@ impl Lens<'_> {
             let others: BTreeSet<String> = kept.filter(|owner| !covered.contains(owner)).collect();
             if !others.is_empty() {
                 is_of_something = true;
-                // What referred to it is gone; whose it is has stayed.
+                // These patients remain subjects although no resource that makes them subjects is left.
                 let owned = DataFacts { owners: others, ..binary.clone() };
                 let ruling = self.rule_by_consents(Cow::Owned(owned), true, requester)?;
                 match ruling.decision {
@@ -125,13 +126,13 @@ impl Lens<'_> {
                 return Ok(refuse());
             }
         }
-        // Binaries that are of each other alone are of nothing.
+        // Binaries that refer only to one another are of no patient.
         let of_nothing = || Decision { permit: self.may_see_ungoverned("Binary"), basis: Basis::NotGoverned };
         Ok(last.unwrap_or_else(of_nothing))
     }
 
-    /// The resources that make a patient (`Patient/id`) a subject of another one as they are now: what refers to a Binary, or what a
-    /// resource names that has the subjects of that.
+    /// The resources (`Type/id`) that currently make a patient (`Patient/id`) a subject of this one: itself, the resources that
+    /// it names or refers to, and for a Binary the resources that refer to it.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails or something cannot be read.
@@ -173,8 +174,8 @@ impl Lens<'_> {
         Ok(found)
     }
 
-    /// Whether a reference to a Binary decides who reads it: one by the own organization, by who may see the Binary, or by who has
-    /// written the Binary as well. Others take it from nobody.
+    /// Whether a reference to a Binary affects who may read the Binary. It does if its writer may see the Binary or wrote it, so
+    /// that nobody else can take the Binary from its readers.
     fn counts_for(&self, referring: &Stored, binary: &ResourceId) -> Result<bool, StoreError> {
         self.opens(self.repository.writer(referring.row, referring.sequence)?.as_ref(), binary)
     }
@@ -188,8 +189,8 @@ impl Lens<'_> {
         Ok(of_binary.is_some_and(|of_binary| of_binary.fingerprint == writer.fingerprint))
     }
 
-    /// The resources (`Type/id`) of which this one makes patients (ids) subjects: itself, where it has the subjects of what it names;
-    /// and the Binaries that it refers to, unless its writer may not see them.
+    /// Pairs of a resource (`Type/id`) and the id of a patient whom this one makes its subject: this resource itself, if it takes
+    /// on subjects; and the Binaries that it refers to, unless its writer may not see them.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -220,7 +221,7 @@ impl Lens<'_> {
         Ok(found)
     }
 
-    /// What a reference leads to, and whether it may be seen: of several, whether all may.
+    /// Whether the target of a reference is shown to the party. If several resources have the identifier, all must be visible.
     pub(super) fn look_for(&self, named: &NamedTarget) -> Result<Target, StoreError> {
         let found = match named {
             NamedTarget::Resource(reference) => load(&self.repository, reference)?.into_iter().collect(),
@@ -236,7 +237,7 @@ impl Lens<'_> {
         Ok(if found.is_empty() { Target::Absent } else { Target::Shown })
     }
 
-    /// The resources that have an identifier; of all types, where none are named.
+    /// The resources with an identifier, of these types, or of all types if there are none.
     fn identified(
         &self,
         types: &[&'static str],

@@ -1,5 +1,5 @@
-//! The ladder of a decision, in one place: what is asked first, and what then. It is climbed with what is known, the facts of a
-//! row or the whole resource, and says when the facts are not enough; so no rule can be in force for searches and not for reads.
+//! The order of the rules of a decision, in one place. The ladder runs on the facts of a row or on the whole resource, and
+//! reports when facts are not enough; so no rule can apply to searches without applying to reads.
 use std::borrow::Cow;
 use std::sync::{Arc, PoisonError};
 
@@ -20,27 +20,27 @@ use super::naming::depends_on_others;
 use super::requester::Requester;
 use super::scope_reach::ADMINISTRATIVE;
 
-/// What is known of what is decided about.
+/// What is known about the resource that a decision is about.
 pub(super) enum Known<'d> {
-    /// What is kept of its row.
+    /// The facts stored with its row.
     Row(&'d DataFacts),
     Resource(&'d DataFacts),
 }
 
-/// What the ladder comes to.
+/// The result of the ladder.
 pub(super) struct LadderOutcome {
-    /// `None` if it takes the resource.
+    /// `None` if the facts are not enough and the resource must be read.
     pub(super) decision: Option<Decision>,
-    /// How much of what is known was needed.
+    /// How much of what is known the decision depends on.
     pub(super) needs: Needs,
-    /// Whether it holds for later requests, too.
+    /// Whether later requests may reuse the decision.
     pub(super) stands: bool,
     /// The next moment at which a Consent begins or ends.
     pub(super) until: Millis,
 }
 
 impl LadderOutcome {
-    /// A ruling that rests on nothing but type, subjects and labels.
+    /// A decision that depends on type, subjects and labels alone.
     fn of_type(decision: Decision) -> Self {
         Self { decision: Some(decision), needs: Needs::Type, stands: true, until: Millis::MAX }
     }
@@ -54,7 +54,7 @@ impl LadderOutcome {
     }
 }
 
-/// The Consents of a subject, and what the requester is to it.
+/// The Consents of a subject, and the requester as these Consents see it.
 struct SubjectConsents<'r> {
     consents: Arc<Vec<CompiledConsent>>,
     requester: Cow<'r, Requester>,
@@ -63,7 +63,7 @@ struct SubjectConsents<'r> {
 const PHYSICAL_TYPE: &str = "http://terminology.hl7.org/CodeSystem/location-physical-type";
 
 impl Lens<'_> {
-    /// Decides about a resource for the party as this requester. Scopes are not asked: they are another matter.
+    /// Decides about a resource for the party, acting as this requester. The caller checks the scopes.
     pub(super) fn rule(&self, known: &Known<'_>, requester: &Requester) -> Result<LadderOutcome, StoreError> {
         let (data, is_whole) = match known {
             Known::Row(data) => (*data, false),
@@ -73,11 +73,11 @@ impl Lens<'_> {
         if name == "AuditEvent" && !self.may_audit() {
             return Ok(LadderOutcome::refused());
         }
-        // Whose these are, and whether they are work, only the resource tells.
+        // Only the resource tells the subjects of these types, and whether a Task is internal work.
         if depends_on_others(name) && !is_whole {
             return Ok(LadderOutcome::needs_resource());
         }
-        // Work names what is hidden from others; whoever does it sees all of it.
+        // Internal work (Tasks) names resources that are hidden from others. Roles that do this work see all of it.
         if data.is_work() {
             let permit = self.is_own()
                 && self.party.role.row().does_work
@@ -91,11 +91,12 @@ impl Lens<'_> {
         if self.reach.is_outside_confinement(&data.owners) {
             return Ok(LadderOutcome::refused());
         }
-        // Who records Consents for the hospital sees what there is to heed, whomever it denies.
+        // Own staff who record Consents see every Consent, even one that denies them, because they must heed it.
         if name == "Consent" && self.is_own() && self.party.role.row().records_consents {
             return Ok(LadderOutcome::of_type(Decision { permit: true, basis: Basis::DefaultPolicy }));
         }
-        // An unknown patient may have denied it to anybody: it waits for who finds out whose it is.
+        // An unknown patient may have denied anybody. Only roles that keep the record, and can find the patient, see the
+        // resource.
         if data.of_unknown && name != "AuditEvent" && !self.keeps_record() {
             return Ok(LadderOutcome::refused());
         }
@@ -105,7 +106,7 @@ impl Lens<'_> {
         self.rule_by_consents(data, is_whole, requester)
     }
 
-    /// What is of no patient: by its type. A Location may be somebody's house.
+    /// Decides about a resource of no patient by its type. A Location may be a patient's home.
     fn rule_on_nobodys(&self, data: &DataFacts, is_whole: bool) -> LadderOutcome {
         let is_location = data.type_name == "Location" && !self.is_staff();
         if is_location && !is_whole {
@@ -137,7 +138,7 @@ impl Lens<'_> {
         let mut ruling = LadderOutcome {
             decision: None,
             needs: if is_whole { Needs::Content } else { asked.max().unwrap_or(Needs::Type) },
-            // Who is in a team may change without a Consent being written.
+            // Who belongs to a team may change without a Consent being written.
             stands: consents().all(|compiled| compiled.teams.is_empty()),
             until: Span::of(consents(), requester.now).until,
         };
@@ -157,8 +158,8 @@ impl Lens<'_> {
         Ok(ruling)
     }
 
-    /// Adds what Consents name as `related` and refers to the resource. CHOICE: everything refers to its patient; who that is
-    /// does not become data of a visit that is named.
+    /// Adds the resources that Consents name as `related` and that refer to this resource. CHOICE: not to a Patient. Nearly every
+    /// resource refers to its patient, and naming an Encounter does not make the Patient part of it.
     fn add_incoming<'p>(
         &self,
         data: &mut DataFacts,
@@ -175,7 +176,7 @@ impl Lens<'_> {
         Ok(())
     }
 
-    /// The requester as the Consents of one patient see it: with the groups and teams that they name and it belongs to.
+    /// The requester as the Consents of one patient see it: with the Groups and CareTeams that they name and it belongs to.
     pub(super) fn requester_for<'r>(
         &self,
         owner: &str,
@@ -205,7 +206,7 @@ impl Lens<'_> {
                 Membership::Stranger => {}
             }
         }
-        // Whom a denial names acts for the patient no longer (45 CFR 164.502(g)(5)).
+        // A representative whom a denial names no longer acts for the patient (45 CFR 164.502(g)(5)).
         if known.represents.contains(owner) && denies_by_name(consents, &known, &self.settings) {
             known.represents.remove(owner);
         }

@@ -1,4 +1,4 @@
-//! The lens of one party on one snapshot: who asks, what its scopes reach, and what was decided so far.
+//! The lens of one party on one snapshot: who asks, what the scopes reach, and the decisions made so far.
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -31,20 +31,20 @@ pub struct Lens<'s> {
     pub(super) reach: ScopeReach,
     pub(super) cache: Arc<CachedState>,
     pub(super) telling: Arc<TellingReferences>,
-    /// A Consent that is taken to be stored.
+    /// A hypothetical Consent, which counts as if it were stored.
     pub(super) supposed: Option<CompiledConsent>,
-    /// What is decided for all that the party asks in this way, and what for this request alone.
+    /// `standing` has decisions that later requests with the same key may reuse, `passing` those of this request alone.
     pub(super) standing: OnceLock<Arc<Decisions>>,
     pub(super) passing: Decisions,
-    /// What resources that consents name as `related` refer to.
+    /// The references of the resources that Consents name as `related`, cached.
     pub(super) references: Mutex<HashMap<String, Arc<BTreeSet<String>>>>,
-    /// What groups and teams that Consents of a patient name are to the party: team, patient.
+    /// The party's membership of the teams that Consents of a patient name, by team and patient, cached.
     pub(super) memberships: Mutex<HashMap<(String, String), Membership>>,
-    /// The facts of what the same commit writes, by `Type/id`: what names it belongs to whom it belongs.
+    /// The facts of the resources that the same commit writes, by `Type/id`. Resources that name them take on their subjects.
     pub(super) coming: HashMap<String, DataFacts>,
-    /// What references lead to, as the party may know it.
+    /// Whether the targets of references are shown to the party, cached.
     pub(super) targets: Mutex<HashMap<NamedTarget, Target>>,
-    /// What was asked for and not shown, for the record of accesses.
+    /// The resources that were asked for and not shown, for the access record.
     withheld: Mutex<Vec<Withheld>>,
 }
 
@@ -93,12 +93,12 @@ impl<'s> Lens<'s> {
         })
     }
 
-    /// Takes a resource to be there, under a reference, that the same commit writes.
+    /// Treats a resource that the same commit writes as if it were stored under this reference.
     pub fn expect(&mut self, reference: String, resource: Node<'_>) {
         self.coming.insert(reference, DataFacts::of(resource));
     }
 
-    /// Gives away what was asked for and not shown so far, for the record of accesses.
+    /// Removes and returns the resources that were withheld so far, for the access record.
     #[must_use]
     pub fn take_withheld(&self) -> Vec<Withheld> {
         std::mem::take(&mut *self.withheld.lock().unwrap_or_else(PoisonError::into_inner))
@@ -114,13 +114,13 @@ impl<'s> Lens<'s> {
     /// The same lens as if this Consent were stored.
     #[must_use]
     pub fn supposing(self, consent: CompiledConsent) -> Self {
-        // What is decided by it is nobody's but this lens's.
+        // Decisions under a hypothetical Consent must not reach the cache that other lenses share.
         let standing = OnceLock::from(Arc::default());
         let passing = Decisions::default();
         Self { supposed: Some(consent), standing, passing, targets: Mutex::default(), ..self }
     }
 
-    /// The lens of an interaction that needs this permission on a type, or on all.
+    /// The lens of an interaction that needs this permission on a type, or on all types if `None`.
     #[must_use]
     pub fn for_reading(self, permission: Permission, def: Option<&'static TypeDef>) -> Self {
         let standing = if self.supposed.is_some() { self.standing } else { OnceLock::new() };
@@ -128,7 +128,7 @@ impl<'s> Lens<'s> {
         Self { reach: self.reach.asked(permission, def), standing, passing, ..self }
     }
 
-    /// The resources that the lens looks at.
+    /// The resources of the snapshot.
     #[must_use]
     pub fn repository(&self) -> &Repository<'s> {
         &self.repository
@@ -145,19 +145,19 @@ impl<'s> Lens<'s> {
         self.is_own
     }
 
-    /// Whether the party reads the record of accesses: privacy officers and administrators of the own organization.
+    /// Whether the party reads access records: privacy officers and administrators of the own organization do.
     #[must_use]
     pub fn may_audit(&self) -> bool {
         self.is_own && self.party.may_audit()
     }
 
-    /// Whether the party is this patient (`Patient/id`), or acts for it.
+    /// Whether the party is this patient (`Patient/id`), or represents the patient.
     #[must_use]
     pub fn is_subject(&self, patient: &str) -> bool {
         if self.requester.self_patient.as_deref() == Some(patient) {
             return true;
         }
-        // A store that fails here fails what follows; until then nobody acts for anybody.
+        // A failing store makes the following reads fail too; until then nobody represents anybody.
         let acts = |consents: Arc<Vec<CompiledConsent>>| {
             let known = self.requester_for(patient, &consents, &self.requester)?;
             Ok(known.represents.contains(patient))
@@ -166,7 +166,7 @@ impl<'s> Lens<'s> {
             && self.consents(patient).and_then(acts).is_ok_and(|represents| represents)
     }
 
-    /// Whether the party's scopes and launch context reach the file of a patient (`Patient/id`).
+    /// Whether scopes and launch context, or representation, let the party reach the file of a patient (`Patient/id`).
     #[must_use]
     pub fn reaches_file(&self, patient: &str) -> bool {
         let owners = BTreeSet::from([patient.to_owned()]);
@@ -175,17 +175,17 @@ impl<'s> Lens<'s> {
         (reach == Keep::Keep || represents) && !self.reach.is_outside_confinement(&owners)
     }
 
-    /// Whether a scope with one of these letters reaches all of a type, whatever is in it and whosoever it is.
+    /// Whether a scope with one of these permissions reaches all resources of a type, whatever their content and subjects.
     #[must_use]
     pub fn reaches_all(&self, letters: &[Permission], def: &TypeDef) -> bool {
         self.reach.is_whole(letters, &def.name)
     }
 
-    /// Whether a scope with one of these letters reaches a resource: by its type, by whose it is, and by what is in it.
+    /// Whether a scope with one of these permissions reaches a resource, by its type, subjects and content.
     #[must_use]
     pub fn is_reached(&self, letters: &[Permission], resource: Node<'_>) -> bool {
         let reach = |data: DataFacts| self.reach.of(letters, &data.type_name, &data.owners, Some(resource));
-        // A store that fails here fails what follows; until then nothing is reached.
+        // A failing store makes the following reads fail too; until then nothing is reached.
         self.with_what_it_names(&DataFacts::of(resource)).is_ok_and(|data| reach(data) == Keep::Keep)
     }
 
@@ -193,7 +193,7 @@ impl<'s> Lens<'s> {
         Ok(DataFacts::of(self.tree(stored)?.root()))
     }
 
-    /// The facts of a version, and whether a scope with one of these letters reaches it.
+    /// The facts of a version, and whether a scope with one of these permissions reaches it.
     pub(super) fn reached(
         &self,
         letters: &[Permission],
@@ -206,7 +206,7 @@ impl<'s> Lens<'s> {
     }
 }
 
-/// What a reference leads to, for one party.
+/// Whether the target of a reference is shown to one party.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Target {
     Shown,

@@ -1,4 +1,4 @@
-//! Remarks on a Consent when it is written: what in it will not do what its writer may expect.
+//! Warnings about a Consent when it is written: what in it will not have the effect that its writer may expect.
 use crate::definitions::r4;
 use crate::model::{Issue, IssueCode, Millis, Node, Reference, ReferenceTarget};
 
@@ -7,7 +7,7 @@ use super::compiled_consent::{CompiledConsent, Criterion, Effect, Rule, Status};
 use super::matching::is_narrower_or_equal;
 use super::policy::Settings;
 
-/// The remarks, as warnings. `is_known` tells whether a local reference (`Type/id`) leads to something.
+/// The warnings. `is_known` tells whether the target of a local reference (`Type/id`) is stored.
 pub fn lint(
     consent: Node<'_>,
     compiled: &CompiledConsent,
@@ -62,7 +62,7 @@ pub fn lint(
     found
 }
 
-/// Takes what sort of remark it is, its text, and where in the Consent it belongs.
+/// Takes the code of a warning, its text, and its path below `Consent`.
 type Warn<'w> = dyn FnMut(IssueCode, String, &str) + 'w;
 
 fn of_rule(rule: &Rule, warn: &mut Warn<'_>, is_known: &dyn Fn(&str) -> bool) {
@@ -112,7 +112,7 @@ fn is_known_label(label: &Code) -> bool {
     }
 }
 
-/// A rule with the effect of the one around it that admits no more.
+/// Whether a rule has the effect of its parent and admits no more, so that it changes nothing.
 fn is_shadowed(rule: &Rule, parent: &Rule) -> bool {
     rule.effect == parent.effect
         && parent.criteria.iter().all(|theirs| {
@@ -122,7 +122,7 @@ fn is_shadowed(rule: &Rule, parent: &Rule) -> bool {
         })
 }
 
-/// A permit that names nobody is a permit for everybody.
+/// Warns of a permit that names nobody, which is a permit for everybody.
 fn opens_to_everybody(compiled: &CompiledConsent, warn: &mut Warn<'_>) {
     for rule in compiled.readings.iter().flatten().filter(|rule| rule.effect == Effect::Permit) {
         let names_somebody = |criterion: &Criterion| {
@@ -143,7 +143,7 @@ fn opens_to_everybody(compiled: &CompiledConsent, warn: &mut Warn<'_>) {
     }
 }
 
-/// Classes without Patient: who may see the data cannot find whose they are.
+/// Warns of permitted classes without Patient: recipients of the data could not find whose they are.
 fn leaves_patient_out(compiled: &CompiledConsent, warn: &mut Warn<'_>) {
     let Some(root) = compiled.readings.first().and_then(|rules| rules.first()) else { return };
     let classes = root.criteria.iter().find_map(|criterion| match criterion {

@@ -1,4 +1,4 @@
-//! Matching with three values: a deny applies on Yes or Maybe, a permit only on Yes, so that what is not known protects.
+//! Matching with three values: a denial applies on Yes or Maybe, a permit only on Yes, so that what is unknown protects the data.
 use crate::model::Interval;
 
 use super::codes::{Code, CodeSystem, confidentiality_rank};
@@ -15,7 +15,7 @@ pub(super) enum CriterionMatch {
     Yes,
 }
 
-/// The highest answer: values of one kind are alternatives.
+/// The highest answer, because the values of one kind are alternatives.
 fn any(answers: impl Iterator<Item = CriterionMatch>) -> CriterionMatch {
     answers.max().unwrap_or(CriterionMatch::No)
 }
@@ -36,7 +36,7 @@ pub(super) fn matches(
     let answer = of_computable(criterion.known(), effect, data, requester, settings);
     let is_actor = matches!(criterion.known(), Criterion::Actor(_));
     match (criterion, answer) {
-        // A name that nobody can compute must not lock out the emergency room.
+        // An actor who cannot be identified must not lock out the own clinicians who treat.
         (Criterion::Partly(_), CriterionMatch::No)
             if is_actor && requester.treats_here && settings.spares_treatment =>
         {
@@ -56,7 +56,7 @@ fn of_computable(
 ) -> CriterionMatch {
     match criterion {
         Criterion::Actor(actors) => any(actors.iter().map(|actor| recipient(actor, requester))),
-        // Who discloses is always this house; a case that names no house means it.
+        // The discloser is always the own organization. Settings that name no own organization (as in cases) match any discloser.
         Criterion::Discloser(actors) => {
             let is_own =
                 |actor: &Actor| actor.reference.as_ref().is_some_and(|named| settings.own.contains(named));
@@ -99,7 +99,7 @@ fn of_computable(
             yes_if(values.iter().any(|tags| tags.iter().all(|tag| data.tags.contains(tag))))
         }
         Criterion::Payer => yes_if(requester.payer),
-        // `known()` leaves none of these; if it did, the rest of its values would not be known.
+        // `known()` never returns `Partly`. If it did, the value would be unknown.
         Criterion::Partly(_) => CriterionMatch::Maybe,
     }
 }
@@ -107,9 +107,9 @@ fn of_computable(
 /// How much of a resource a decision needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Needs {
-    /// Whose it is, its type and its labels.
+    /// Its subjects, type and labels.
     Type,
-    /// What is kept of every row.
+    /// The facts stored with its row.
     Facts,
     /// The resource itself.
     Content,
@@ -139,8 +139,8 @@ fn needs_of(criterion: &Criterion) -> Needs {
     }
 }
 
-/// How much of a resource a decision for this requester may need. Rules that are of others, or of another purpose or time,
-/// do not count: they match nothing of what this one asks for.
+/// How much of a resource a decision for this requester may need. Rules for other recipients, purposes or times do not count,
+/// because they cannot match this request.
 pub(super) fn needs(compiled: &CompiledConsent, requester: &Requester, settings: &Settings) -> Needs {
     let nothing = DataFacts::default();
     let may_match = |rule: &Rule| {
@@ -193,7 +193,7 @@ fn data_actor(actor: &Actor, data: &DataFacts) -> CriterionMatch {
     }
 }
 
-/// Break-glass is covered only where it is named, never by a broader purpose.
+/// A permit covers break-glass (`BTG`) only where it names it, never through a broader purpose.
 fn purpose(purposes: &[Code], effect: Effect, requester: &Requester, settings: &Settings) -> CriterionMatch {
     if requester.purposes.is_empty() {
         return CriterionMatch::Maybe;
@@ -244,7 +244,7 @@ fn of_class(class: &Code, data: &DataFacts) -> CriterionMatch {
 
 fn data_period(period: Interval, effect: Effect, data: &DataFacts) -> CriterionMatch {
     if data.type_name == "Patient" {
-        // Who the data are about has no clinical date: a window on the data does not hide the person.
+        // A Patient has no clinical date, so a `dataPeriod` never hides the person: permits match and denials do not.
         return yes_if(effect == Effect::Permit);
     }
     match data.when {

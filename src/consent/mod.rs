@@ -1,5 +1,5 @@
-//! What may they see? Consents compiled to rules, decisions with reasons, and the lens through which alone a stored
-//! resource becomes a disclosed one.
+//! What may a party see? Consents are compiled to rules, decisions carry reasons, and the lens is the only way for a stored
+//! resource to become a disclosed one.
 
 mod accesses;
 mod bundle;

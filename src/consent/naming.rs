@@ -1,13 +1,14 @@
-//! By which elements resources belong to the file of another.
+//! The elements through which a resource takes on the subjects and labels of another.
 use crate::model::{JsonKind, Node};
 use crate::search::plain;
 
-/// Whether facts alone cannot tell of a type's resources who may see them.
+/// Whether visibility of a type's resources depends on other resources, so that the facts of a row cannot decide it.
 pub fn depends_on_others(type_name: &str) -> bool {
     matches!(type_name, "Provenance" | "Consent" | "Task" | "Binary")
 }
 
-/// What a resource names, where that makes it its concern (CHOICE: not who acted, nor whom a Consent gives rights to).
+/// Whether a child element names resources whose subjects and labels this one takes on. CHOICE: neither who acted nor a Consent's
+/// grantees.
 pub(super) fn names(child: Node<'_>, type_name: &str) -> bool {
     match type_name {
         "Provenance" => matches!(child.key(), "target" | "entity"),
@@ -19,7 +20,7 @@ pub(super) fn names(child: Node<'_>, type_name: &str) -> bool {
     }
 }
 
-/// `Binary/id` of the Binaries that a resource refers to, by a reference or an address.
+/// The Binaries (`Binary/id`) that a resource refers to, in an element `reference` or `url`.
 pub(super) fn binaries_named(resource: Node<'_>) -> Vec<String> {
     let texts = resource.subtree().filter(|node| node.kind() == JsonKind::String);
     let named = texts.filter(|node| matches!(node.key(), "reference" | "url")).map(|node| plain(node.text()));

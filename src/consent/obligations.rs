@@ -1,4 +1,4 @@
-//! What goes with a disclosure: the notice that it may not be passed on, and the Consent that it rests on.
+//! The obligations of a disclosure: the notice against redisclosure, and a copy of the Consent that it rests on.
 use std::collections::BTreeSet;
 
 use crate::model::Node;
@@ -7,12 +7,12 @@ use super::codes::{Code, CodeSystem};
 use super::data::DataFacts;
 use super::decision::{Basis, Decision};
 
-/// A duty of who receives, or of the server when it releases (v3-ActCode, ObligationPolicy and RefrainPolicy).
+/// A duty of the recipient, or of the server on release (v3-ActCode, ObligationPolicy and RefrainPolicy).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Obligation {
-    /// 42 CFR 2.32: not to be disclosed again without the patient's consent.
+    /// 42 CFR 2.32: the recipient must not disclose the data again without the patient's consent.
     RedisclosureNotice,
-    /// 42 CFR 2.32: a copy of the consent, or an explanation of its scope, goes along.
+    /// 42 CFR 2.32: a copy of the consent, or an explanation of its scope, must accompany the data.
     ConsentCopy,
 }
 

@@ -1,4 +1,4 @@
-//! What a lens knows of a patient: the Consents in force about it, compiled; and the other files of the same person.
+//! What a lens knows of a patient: the compiled Consents, and the other files of the same person.
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
@@ -11,16 +11,16 @@ use super::compiled_consent::{CompiledConsent, compile};
 use super::lens::Lens;
 use super::stored::{load, reference_at};
 
-/// A person has no more files than this: a Patient whose links would join more is refused when it is written. What is stored is
-/// followed to its end.
+/// The maximum number of files of one person. A Patient whose links would join more is refused when it is written. Stored links
+/// are followed without limit.
 pub const FILES_MAX: usize = 64;
 
-/// More policies of the house are not read.
+/// The number of organization-wide policies that are read.
 const POLICIES_MAX: usize = 10_000;
 
 impl Lens<'_> {
-    /// The Consents of a patient (`Patient/id`), compiled once for all requests until one is written. Of those of
-    /// files that were merged with this one the denials count: what is denied under either number is denied for both.
+    /// The compiled Consents of a patient (`Patient/id`), from the cache where possible. Of the person's other files only the
+    /// denials count: what is denied under one number is denied under all.
     pub(super) fn consents(&self, owner: &str) -> Result<Arc<Vec<CompiledConsent>>, StoreError> {
         let stored = self.stored_programs(owner)?;
         let Some(supposed) = &self.supposed else { return Ok(stored) };
@@ -59,7 +59,7 @@ impl Lens<'_> {
         Ok(consents)
     }
 
-    /// The Consents that name no patient: policies of the house, written by administrators.
+    /// The organization-wide policies: Consents that name no patient, written by administrators.
     fn policies(&self) -> Result<Arc<Vec<CompiledConsent>>, StoreError> {
         self.cache.policies(|| {
             let found =
@@ -84,7 +84,7 @@ impl Lens<'_> {
         })
     }
 
-    /// The Consents of a patient, compiled: for explanations.
+    /// The compiled Consents of a patient (`Patient/id`), for explanations.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -92,7 +92,7 @@ impl Lens<'_> {
         Ok(self.consents(patient)?.to_vec())
     }
 
-    /// How many files are one person's once a Patient is written with its links.
+    /// The number of files that one person has once this Patient is written with its links.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -105,7 +105,7 @@ impl Lens<'_> {
         Ok(joined.len())
     }
 
-    /// The patient itself, and the Patients that it replaces or is replaced by, however many links away (R4
+    /// The patient and all Patients that are joined with it by links `replaces` or `replaced-by`, directly or through others (R4
     /// patient.html#links).
     fn files_of_person(&self, owner: &str) -> Result<BTreeSet<String>, StoreError> {
         let mut found = BTreeSet::from([owner.to_owned()]);
@@ -129,7 +129,7 @@ impl Lens<'_> {
         Ok(found)
     }
 
-    /// The resources of a type that refer to one by a parameter.
+    /// The current resources of a type that refer to a resource (`Type/id`) by a search parameter.
     pub(super) fn referring(
         &self,
         type_name: &str,
@@ -150,7 +150,7 @@ impl Lens<'_> {
         Ok(found)
     }
 
-    /// What a resource refers to.
+    /// The references of a stored resource (`Type/id`), cached.
     pub(super) fn references_of(&self, reference: &str) -> Result<Arc<BTreeSet<String>>, StoreError> {
         let lock = || self.references.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = lock().get(reference) {
@@ -171,7 +171,7 @@ impl Lens<'_> {
     }
 }
 
-/// The Patients that one was merged with.
+/// The Patients (`Patient/id`) with which this one was merged.
 fn merged_with(patient: Node<'_>) -> impl Iterator<Item = String> {
     let is_merge = |link: &Node<'_>| matches!(link.str_at("type"), Some("replaces" | "replaced-by"));
     patient.items_at("link").filter(is_merge).filter_map(|link| reference_at(link, "other"))

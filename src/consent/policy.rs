@@ -1,4 +1,4 @@
-//! The policy of a deployment: what Consents mean here where the standard leaves it open.
+//! The settings of a deployment: what Consents mean here where the standard leaves it open.
 use std::collections::BTreeSet;
 
 fn named<T: Copy>(names: &[(&str, T)], name: &str) -> Option<T> {
@@ -19,7 +19,7 @@ pub enum DefaultPolicy {
 }
 
 impl DefaultPolicy {
-    /// Each with its name.
+    /// Every policy with its name in the configuration.
     pub const NAMES: &'static [(&'static str, Self)] = &[
         ("deny", Self::Deny),
         ("own-tpo", Self::OwnTpo),
@@ -46,24 +46,24 @@ pub enum Combining {
 }
 
 impl Combining {
-    /// Each with its name.
+    /// Every way to combine with its name in the configuration.
     pub const NAMES: &'static [(&'static str, Self)] = &[
         ("deny-overrides", Self::DenyOverrides),
         ("most-recent", Self::MostRecent),
         ("permit-overrides", Self::PermitOverrides),
     ];
 
-    /// The way of that name (R5 Permission.combining).
+    /// The way to combine with that name (R5 Permission.combining).
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         named(Self::NAMES, name)
     }
 }
 
-/// What it means to break the glass.
+/// What break-glass does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BreakGlassMode {
-    /// A denial yields (45 CFR 164.312(a)(2)(ii)), but for one that names emergencies.
+    /// A denial yields (45 CFR 164.312(a)(2)(ii)), unless it names emergencies.
     #[default]
     Override,
     /// Only what a Consent permits for BTG is shown (IHE PCF).
@@ -72,7 +72,7 @@ pub enum BreakGlassMode {
 }
 
 impl BreakGlassMode {
-    /// Each with its name.
+    /// Every mode with its name in the configuration.
     pub const NAMES: &'static [(&'static str, Self)] =
         &[("override", Self::Override), ("consent-only", Self::ConsentOnly), ("off", Self::Off)];
 
@@ -83,40 +83,40 @@ impl BreakGlassMode {
     }
 }
 
-/// The policy of a deployment.
+/// The consent settings of a deployment.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     pub default_policy: DefaultPolicy,
     pub combining: Combining,
     pub any_purpose_is_enough: bool,
-    /// The own organization and its parts.
+    /// The own organization and its parts (`Organization/id`).
     pub own: BTreeSet<String>,
-    /// Labels that the right of access does not reach.
+    /// The labels that the patient's right of access excludes.
     pub no_self_labels: Vec<String>,
     /// Programs that hold data under 42 CFR Part 2.
     pub part2_programs: BTreeSet<String>,
     /// Whether a general consent to treatment, payment and operations covers Part 2 data (the rule of 2024).
     pub part2_general: bool,
-    /// Whether Consents that cannot be enforced deny.
+    /// Whether a Consent that cannot be enforced counts as a denial.
     pub unsupported_denies: bool,
-    /// Whether Consents that are ambiguous or cannot be enforced are refused when they are written.
+    /// Whether a Consent that is ambiguous or cannot be enforced is refused when it is written.
     pub strict: bool,
-    /// Consent scopes that are enforced.
+    /// The Consent scopes that are enforced.
     pub scopes: Vec<String>,
-    /// What broken glass does to a denial.
+    /// What break-glass does to a denial.
     pub break_glass: BreakGlassMode,
-    /// Whether a denial for an actor that cannot be computed spares the own clinicians who treat.
+    /// Whether a denial for an actor who cannot be identified spares the own clinicians who treat.
     pub spares_treatment: bool,
 }
 
 impl Settings {
-    /// The policy of a new deployment of this organization.
+    /// The settings of a new deployment of this organization.
     #[must_use]
     pub fn of(own: BTreeSet<String>) -> Self {
         Self {
             own,
             scopes: vec!["patient-privacy".to_owned()],
-            // 45 CFR 164.524(a)(1)(i).
+            // The right of access excludes psychotherapy notes (45 CFR 164.524(a)(1)(i)).
             no_self_labels: vec!["PSYTHPN".to_owned()],
             spares_treatment: true,
             ..Self::default()

@@ -1,4 +1,4 @@
-//! References to what is hidden keep their id and lose what tells who or what is behind them. For parties outside the own
+//! Masks references to hidden resources: they keep their id and lose display and identifier. For parties outside the own
 //! organization hidden and absent targets are treated alike, so that the difference tells nothing.
 use serde_json::{Value, json};
 
@@ -7,17 +7,17 @@ use crate::model::{JsonKind, Node, Reference, ReferenceTarget};
 
 use super::scope_reach::ADMINISTRATIVE;
 
-/// Whether resources of a type are no patient's secret. A Location may be somebody's house.
+/// Whether resources of a type are never confidential. A Location may be a patient's home.
 fn is_open(type_name: &str) -> bool {
     ADMINISTRATIVE.contains(&type_name) && type_name != "Location"
 }
 
-/// What a reference names that may tell of somebody.
+/// The target of a reference that may reveal something about a patient.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum NamedTarget {
     /// `Type/id` on this server.
     Resource(String),
-    /// By an identifier alone: of a resource of these types, or of any where none is named.
+    /// A resource known by an identifier alone, of one of these types, or of any type if there are none.
     Identified { types: Vec<&'static str>, system: Option<String>, value: String },
 }
 
@@ -46,7 +46,7 @@ impl NamedTarget {
         })
     }
 
-    /// Whether a reference in JSON is one that names it.
+    /// Whether a reference, given as the members of its JSON object, has this target.
     fn is_named_by(&self, members: &serde_json::Map<String, Value>) -> bool {
         let literal = members.get("reference").and_then(Value::as_str);
         match self {
@@ -59,8 +59,8 @@ impl NamedTarget {
     }
 }
 
-/// What the references of a resource name that may tell of somebody: those with a display or an identifier; and all where
-/// there is a narrative, which may tell the same.
+/// The targets of a resource's references that may reveal something: of those with a display or an identifier, and of all
+/// references if there is a narrative, which may reveal the same.
 pub(super) fn telling_references(resource: Node<'_>) -> Vec<NamedTarget> {
     let mut found = Vec::new();
     let def = resource.str_at("resourceType").and_then(|name| r4().resource(name));
@@ -111,8 +111,8 @@ fn local(reference: &str) -> Option<String> {
     }
 }
 
-/// The text without what tells of these references; and without its narrative, which may tell the same. It is marked, so
-/// that nobody writes it back and loses the rest.
+/// The text with references to these targets masked, and without narratives, which may reveal the same. It is labelled
+/// `REDACTED`, so that nobody writes this copy back and thereby loses the rest.
 pub(super) fn masked(text: &str, hidden: &[NamedTarget]) -> Option<String> {
     let mut json: Value = serde_json::from_str(text).ok()?;
     mask(&mut json, hidden);
@@ -128,20 +128,20 @@ const OBSERVATION_VALUE: &str = "http://terminology.hl7.org/CodeSystem/v3-Observ
 const ACT_CODE: &str = "http://terminology.hl7.org/CodeSystem/v3-ActCode";
 /// 42 CFR 2.32(a)(2).
 const NOTICE: &str = "42 CFR part 2 prohibits unauthorized use or disclosure of these records.";
-/// Where the Consent stands that a disclosure rests on, its scope in words, and the form that was signed.
+/// The extension for a disclosure's Consent, the Consent's scope in words, and the signed form.
 const DISCLOSED_UNDER: &str = "https://chartward.org/fhir/StructureDefinition/disclosed-under";
 
-/// What goes with a disclosure of Part 2 data (42 CFR 2.32): the notice, as a refrain label; and the consent: which it is, to
-/// whom and for what, and its form where one was signed.
+/// What accompanies a disclosure of Part 2 data (42 CFR 2.32), beside the notice: the Consent, its scope (recipient and purposes)
+/// in words, and its form if one was signed.
 pub(super) struct Redisclosure {
     /// `Consent/id`.
     pub(super) consent: String,
     pub(super) scope: String,
-    /// `sourceAttachment` or `sourceReference` of the Consent, as an extension has it.
+    /// `Consent.source[x]` as the name and the value of an extension's `value[x]`.
     pub(super) form: Option<(&'static str, Value)>,
 }
 
-/// The text with what has to go with it.
+/// The text with the notice as a refrain label, and with the Consent as an extension.
 pub(super) fn accompanied(text: &str, with: &Redisclosure) -> Option<String> {
     let mut json: Value = serde_json::from_str(text).ok()?;
     add_label(&mut json, &json!({"system": ACT_CODE, "code": "NORDSCLCD", "display": NOTICE}));
@@ -204,7 +204,7 @@ mod tests {
             "subject":{"reference":"Patient/a","display":"Ann"},"encounter":{"reference":"Encounter/b"},
             "performer":[{"reference":"Practitioner/c","display":"Doc"}]}"#;
         let resource = |reference: &str| NamedTarget::Resource(reference.to_owned());
-        // Who works here is no secret. The narrative may tell of the encounter, which without it would keep its id alone.
+        // A Practitioner is not confidential. The Encounter has no display and counts only because the narrative may describe it.
         assert_eq!(named(text), [resource("Encounter/b"), resource("Patient/a")]);
         assert_eq!(named(&text.replace("\"text\"", "\"x\"")), [resource("Patient/a")]);
         let after = masked(text, &[resource("Patient/a")]).unwrap();

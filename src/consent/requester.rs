@@ -1,4 +1,4 @@
-//! Who asks, and by what an actor of a Consent is compared with them.
+//! The requester, with all that the actors and criteria of a Consent are matched against.
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::Millis;
@@ -6,14 +6,14 @@ use crate::model::Millis;
 use super::codes::Code;
 use super::compiled_consent::{Criterion, Effect, Rule};
 
-/// Which rules of Consents count for what is done.
+/// Which rules of Consents count for a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Counting {
     #[default]
     All,
-    /// Of permits those that name an action: to permit somebody to see a file is not to permit to change it.
+    /// All denials, but only permits that name an action: a permit to see a file is no permit to change it.
     PermitsByAction,
-    /// Rules that name an action: other denials stop disclosure, not record keeping.
+    /// Only rules that name an action: other denials stop disclosure, not record keeping.
     ByAction,
 }
 
@@ -29,44 +29,44 @@ impl Counting {
     }
 }
 
-/// Who asks, as a decision sees it. References are `Type/id`.
+/// Who asks, as decisions see it. References are `Type/id`.
 #[derive(Clone, Debug, Default)]
 pub struct Requester {
     pub now: Millis,
     pub actors: BTreeSet<String>,
     pub identifiers: BTreeSet<(String, String)>,
     pub purposes: Vec<Code>,
-    /// What is done with the data: access, use, disclose, correct, collect.
+    /// Consent actions: access, use, disclose, correct, collect.
     pub actions: Vec<&'static str>,
     pub environment: BTreeSet<String>,
     pub payer: bool,
-    /// Whether the default policy of the own organization is for it.
+    /// Whether the own organization's default policy applies to the requester.
     pub reads_files: bool,
-    /// The patient that the requester is.
+    /// The patient (`Patient/id`) that the requester is.
     pub self_patient: Option<String>,
-    /// Identifiers of actors that consents may name.
+    /// Identifiers of actors that Consents may name, by reference.
     pub directory: BTreeMap<String, Vec<(String, String)>>,
     /// Which rules count.
     pub counting: Counting,
-    /// Whether data are taken in, not given out: the law's conditions on some labels are on their disclosure.
+    /// Whether data are collected and not disclosed. The law's conditions on some labels concern disclosure only.
     pub collects: bool,
-    /// The patients for whom the requester acts (45 CFR 164.502(g)).
+    /// The patients whom the requester represents (45 CFR 164.502(g)).
     pub represents: BTreeSet<String>,
-    /// Groups and teams whose members are not known.
+    /// The Groups and CareTeams of which the requester may or may not be a member.
     pub unresolved: BTreeSet<String>,
-    /// The patient for whom the glass is broken, by one who may.
+    /// The patient (`Patient/id`) for whom the requester breaks the glass, and may.
     pub break_glass: Option<String>,
-    /// Whether it is a clinician of the own organization who treats.
+    /// Whether the requester is a treating clinician of the own organization.
     pub treats_here: bool,
-    /// Identifiers of the own organization, which discloses.
+    /// The identifiers of the own organization, which is the discloser.
     pub house_identifiers: BTreeSet<(String, String)>,
-    /// Those of its actors and identifiers that are the person itself, not an organization.
+    /// Those of the actors and identifiers that denote the person and not an organization.
     pub person: BTreeSet<String>,
     pub person_identifiers: BTreeSet<(String, String)>,
 }
 
 impl Requester {
-    /// Whether it is the same at another moment.
+    /// Whether it equals another requester, except for the time.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         let Self {
             now: _,

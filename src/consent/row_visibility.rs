@@ -1,4 +1,4 @@
-//! The lens as a search asks it: by the facts of a row where they are enough, by the resource where they are not.
+//! The lens as the filter of a search: the facts of a row decide where they are enough, the resource where they are not.
 use crate::auth::Permission;
 use crate::definitions::TypeDef;
 use crate::model::Node;
@@ -13,7 +13,7 @@ use super::lens::Lens;
 use super::matching::Needs;
 use super::naming::depends_on_others;
 
-/// What is to become of a row by what its facts decide.
+/// The fate of a row after the decision by its facts; `None` means that they are not enough.
 fn keep(decision: Option<&Decision>) -> Keep {
     match decision {
         Some(decision) if decision.permit => Keep::Keep,
@@ -38,20 +38,20 @@ impl Visibility for Lens<'_> {
     }
 
     fn keep_resource(&self, _: &TypeDef, resource: Node<'_>) -> bool {
-        // A store that fails here fails the read that follows; until then nothing is shown.
+        // A failing store makes the following read fail too; until then nothing is shown.
         self.may_see(resource).is_ok_and(|permit| permit)
     }
 }
 
-/// What a search finds.
+/// Which resources a search can find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SearchPart {
     /// All that the party may see.
     Visible,
-    /// All that is stored, as far as scopes and launch context reach: for who keeps the record.
+    /// All that is stored, within scopes and launch context: for roles that keep the record.
     Stored,
-    /// Only what is shown whole: the search asks for texts or identifiers, and what a mask leaves out of an answer is not found
-    /// out by asking for it.
+    /// Only what is shown without masking. For searches by text or identifier, which would otherwise reveal the values that
+    /// answers mask.
     Whole,
 }
 
@@ -62,8 +62,8 @@ pub struct SearchLens<'l, 's> {
 }
 
 impl<'s> Lens<'s> {
-    /// The lens as the mask of a search. CHOICE: the own organization, which can tell hidden targets of references from absent
-    /// ones anyway, finds what it has stored.
+    /// The lens as the filter of a search. CHOICE: for the own organization `Whole` becomes `Visible`, because it can tell hidden
+    /// targets of references from absent ones anyway.
     #[must_use]
     pub fn finding(&self, finding: SearchPart) -> SearchLens<'_, 's> {
         let finding =
@@ -114,14 +114,14 @@ impl Lens<'_> {
         self.reach.of(self.reach.letters(&def.name), &def.name, &owners, None)
     }
 
-    /// The same of a resource.
+    /// Like [`Self::keep_stored`], for a whole resource.
     fn reaches_resource(&self, resource: Node<'_>) -> bool {
         let name = resource.str_at("resourceType").unwrap_or_default();
-        // A store that fails here fails the read that follows; until then nothing is reached.
+        // A failing store makes the following read fail too; until then nothing is reached.
         self.is_within_reach(self.reach.letters(name), resource).is_ok_and(|is_reached| is_reached)
     }
 
-    /// Whether scopes with one of these letters, and the launch context, reach a resource.
+    /// Whether scopes with one of these permissions, and any confinement to a patient, let the party reach a resource.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -131,13 +131,13 @@ impl Lens<'_> {
         Ok(reach == Keep::Keep && !self.reach.is_outside_confinement(&data.owners))
     }
 
-    /// What the facts of a row decide; `None` if it takes the resource.
+    /// The decision by the facts of a row; `None` if the resource must be read.
     pub(super) fn decided_by_facts(&self, def: &TypeDef, facts: &Facts) -> Option<Decision> {
         self.with_facts(def, facts, &|decision| decision.cloned())
     }
 
-    /// Hands over what the facts of a row decide. Without labels all resources of a type about the same patient are alike,
-    /// as far as no Consent asks for more.
+    /// Passes the decision by the facts of a row to `take`, from the cache where possible. All unlabelled resources of one type
+    /// and patient share a decision, unless a Consent needs more of their facts.
     fn with_facts<T>(&self, def: &TypeDef, facts: &Facts, take: &dyn Fn(Option<&Decision>) -> T) -> T {
         let patient = match facts.patients.as_slice() {
             _ if facts.of_unknown => return take(self.by_facts(def, facts).decision.as_ref()),
@@ -154,7 +154,7 @@ impl Lens<'_> {
         for decisions in [standing, &self.passing] {
             match decisions.get((def.id, patient), now, known) {
                 Some(Some(taken)) => return taken,
-                // It is known that the facts are needed.
+                // The cache says that the facts are needed.
                 Some(None) => return take(self.by_facts(def, facts).decision.as_ref()),
                 None => {}
             }
@@ -175,7 +175,7 @@ impl Lens<'_> {
         })
     }
 
-    /// What the facts of a row decide, and how much of them was needed: as far as scopes reach, what the ladder says.
+    /// The decision by the facts of a row, and how much of them it needed: first the scopes, then the ladder.
     fn by_facts(&self, def: &TypeDef, facts: &Facts) -> LadderOutcome {
         if !self.reach.has_scopes(&def.name) {
             return LadderOutcome::refused();
@@ -189,7 +189,7 @@ impl Lens<'_> {
             Keep::Drop => return LadderOutcome::refused(),
             Keep::NeedResource => return LadderOutcome::needs_resource(),
         }
-        // What cannot be read now may be read the next time.
+        // A failed read may succeed the next time, so its outcome is not kept for later requests.
         let failed = |_| LadderOutcome { stands: false, ..LadderOutcome::needs_resource() };
         self.rule(&Known::Row(&data), &self.requester).unwrap_or_else(failed)
     }

@@ -1,5 +1,5 @@
-//! How far a token's scopes reach: to which resources of a type, by whose they are and by what is in them. Consent decides
-//! afterwards, within that.
+//! The reach of a token's scopes: which resources of a type, by their subjects and content. Consents decide afterwards, within
+//! that reach.
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::definitions::{TypeDef, TypeId, r4};
 use crate::model::Node;
 use crate::search::{Keep, search_params};
 
-/// Types that are about no patient and that every party may read within its scopes.
+/// Types that are about no patient. Every party may read them within its scopes.
 pub(super) const ADMINISTRATIVE: [&str; 15] = [
     "Organization",
     "Practitioner",
@@ -27,10 +27,10 @@ pub(super) const ADMINISTRATIVE: [&str; 15] = [
     "OperationDefinition",
 ];
 
-/// Types that carry anything, also what is of a patient.
+/// Types that can carry any content, also data of a patient.
 const CARRIERS: [&str; 3] = ["Binary", "Bundle", "Parameters"];
 
-/// Whether resources of a type can be about a patient, so that one about none is not everybody's.
+/// Whether resources of a type can be about a patient. One that has no subject is then not open to everybody.
 fn may_be_of_a_patient(type_name: &str) -> bool {
     let refers_to_patients = || {
         let params = r4().resource(type_name).map_or(&[][..], |def| search_params().of(def));
@@ -42,7 +42,7 @@ fn may_be_of_a_patient(type_name: &str) -> bool {
 /// The reach of a party's scopes in one interaction.
 pub(super) struct ScopeReach {
     party: Arc<Party>,
-    /// The letter of a reading interaction, and the type that it is of (all, if none).
+    /// The permission that a reading interaction needs, and the requested type (`None`: all types).
     asked: Option<(Permission, Option<&'static TypeDef>)>,
 }
 
@@ -55,43 +55,43 @@ impl ScopeReach {
         Self { asked: Some((permission, def)), ..self }
     }
 
-    /// The letter of a reading interaction, and the type that it is of.
+    /// The permission that a reading interaction needs, and the requested type.
     pub(super) fn of_interaction(&self) -> Option<(Permission, Option<TypeId>)> {
         self.asked.map(|(permission, def)| (permission, def.map(|def| def.id)))
     }
 
-    /// Whether a scope with one of these letters reaches all of a type, without a look at the resource.
+    /// Whether a scope with one of these permissions reaches all resources of a type, so that none needs to be looked at.
     pub(super) fn is_whole(&self, letters: &[Permission], type_name: &str) -> bool {
         let mut scopes = self.party.scopes.reaching(letters, type_name);
         scopes.any(|scope| scope.level != Level::Patient && scope.constraint.is_none())
     }
 
-    /// Whether any scope lets some of a type be seen.
+    /// Whether any scope reaches at least some resources of a type.
     pub(super) fn has_scopes(&self, type_name: &str) -> bool {
         self.party.scopes.reaching(self.letters(type_name), type_name).next().is_some()
     }
 
-    /// The patients that everything is confined to.
+    /// The ids of the patients to whom the party is confined.
     fn confined_to(&self) -> impl Iterator<Item = &String> {
         let of_emergency = self.party.break_glass.as_ref().map(|glass| &glass.patient);
         of_emergency.into_iter().chain(&self.party.confined_to)
     }
 
-    /// Whether everything is confined to one patient.
+    /// Whether the party is confined to one patient.
     pub(super) fn is_confined(&self) -> bool {
         self.confined_to().next().is_some()
     }
 
-    /// An emergency and a registration with a patient confine everything to that one patient. The patient of a launch narrows what is
-    /// reached by scopes of the patient level, and nothing else (SMART App Launch 2.2, "Scopes for requesting FHIR Resources").
+    /// Break-glass and a registration bound to a patient confine all access to that one patient. The patient of a launch narrows
+    /// only scopes of the patient level (SMART App Launch 2.2, "Scopes for requesting FHIR Resources").
     pub(super) fn is_outside_confinement(&self, owners: &BTreeSet<String>) -> bool {
         let is_other = |patient: &String| !owners.contains(&format!("Patient/{patient}"));
         !owners.is_empty() && self.confined_to().any(is_other)
     }
 
-    /// Whether a scope of the patient level reaches what is of these patients: its patient's data, and types that are of no
-    /// patient. Where no patient is known, there is no patient's data. Whose a resource is rests on its subject alone: what
-    /// else refers to a patient (`Observation.focus`) does not put it into the compartment.
+    /// Whether a scope of the patient level reaches a resource with these subjects: data of its patient, and types that are about
+    /// no patient. Without a patient in context it reaches no patient's data. Only subjects count: any other reference to a
+    /// patient (`Observation.focus`) does not put a resource into the compartment.
     fn is_of_context(&self, type_name: &str, owners: &BTreeSet<String>) -> bool {
         if owners.is_empty() {
             return ADMINISTRATIVE.contains(&type_name) || !may_be_of_a_patient(type_name);
@@ -100,8 +100,8 @@ impl ScopeReach {
         context.is_some_and(|patient| owners.contains(&format!("Patient/{patient}")))
     }
 
-    /// The letters that let a type be seen: the interaction's own of the type that it is of; of what is come upon on the
-    /// way, such as what is included, either of reading.
+    /// The permissions that let a type be seen. For the requested type it is the interaction's permission; for other types, such
+    /// as included ones, read or search.
     pub(super) fn letters(&self, type_name: &str) -> &[Permission] {
         match &self.asked {
             Some((permission, def)) if def.is_none_or(|def| &*def.name == type_name) => {
@@ -111,8 +111,8 @@ impl ScopeReach {
         }
     }
 
-    /// What the token's scopes say of a resource, whatever way it is come upon. Without the resource itself a search
-    /// constraint is not decided.
+    /// Whether the scopes reach a resource, however it was found. Without the resource itself a scope's search constraint cannot
+    /// be evaluated.
     pub(super) fn of(
         &self,
         letters: &[Permission],

@@ -1,4 +1,5 @@
-//! What is shown to a party: a stored resource, after the decision, without what is masked. Nothing else makes a [`Disclosed`].
+//! Shows stored resources to a party, after the decision and with masking. No other code makes a [`Disclosed`] of a stored
+//! resource.
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
@@ -29,7 +30,7 @@ impl Lens<'_> {
         self.show_before(stored, version_id, &mut HighWaterMark::default())
     }
 
-    /// Shows it to whom a scope with one of these letters reaches it, whatever the interaction is.
+    /// Like [`Self::show`], for scopes with one of these permissions, whatever the interaction is.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -42,7 +43,7 @@ impl Lens<'_> {
         self.show_before_to(letters, stored, version_id, &mut HighWaterMark::default())
     }
 
-    /// Shows the newest version of a row, by its facts where they are enough.
+    /// Shows the newest version of a row. The facts of the row decide where they are enough.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -64,7 +65,7 @@ impl Lens<'_> {
         self.disclosed(stored, version_id, decision.basis, (data.owners, data.labels), &is_writer).map(Some)
     }
 
-    /// What is shown of a version, after the decision.
+    /// Makes what is shown of a version, after the decision.
     pub(super) fn disclosed(
         &self,
         stored: &Stored,
@@ -85,7 +86,7 @@ impl Lens<'_> {
         Ok(Disclosed::of(Shown { text, is_whole, time: stored.time, release }))
     }
 
-    /// The text with the notice and the consent that go with it (42 CFR 2.32).
+    /// The text with the notice and the Consent that must accompany it (42 CFR 2.32).
     fn with_notice(&self, text: &str, basis: &Basis) -> Result<String, StoreError> {
         let Basis::Consent { id, rule } = basis else { return Ok(text.to_owned()) };
         let consent = format!("Consent/{id}");
@@ -99,7 +100,7 @@ impl Lens<'_> {
         accompanied(text, &Redisclosure { consent, scope, form }).ok_or_else(corrupt)
     }
 
-    /// The text of a version, in which references to what is not shown tell nothing of it; `None` if nothing is left out.
+    /// The text of a version with references to hidden targets masked; `None` if nothing is masked.
     fn without_the_hidden(
         &self,
         stored: &Stored,
@@ -127,13 +128,13 @@ impl Lens<'_> {
         masked(text, &hidden).map(Some).ok_or_else(corrupt)
     }
 
-    /// The references that tell of what is not shown.
+    /// The targets of a resource's references that the party must not learn about.
     pub(super) fn hidden_targets(&self, resource: Node<'_>) -> Result<Vec<NamedTarget>, StoreError> {
         self.hidden_of(&telling_references(resource))
     }
 
-    /// Those of these references that the party must not be told of. CHOICE: the own organization is shown a reference to what
-    /// is not here as it was written, and can thereby tell it from one to what is hidden; for others both are masked.
+    /// Those of these targets that the party must not learn about. CHOICE: the own organization is shown references to absent
+    /// resources as written, and can thereby tell them from hidden ones; for other parties both are masked.
     fn hidden_of(&self, telling: &[NamedTarget]) -> Result<Vec<NamedTarget>, StoreError> {
         let mut hidden = Vec::new();
         for named in telling {
@@ -146,7 +147,7 @@ impl Lens<'_> {
         Ok(hidden)
     }
 
-    /// What a reference leads to.
+    /// Whether the target of a reference is shown to the party, cached.
     fn target(&self, named: &NamedTarget) -> Result<Target, StoreError> {
         let lock = || self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = lock().get(named) {
@@ -157,20 +158,20 @@ impl Lens<'_> {
         Ok(found)
     }
 
-    /// Shows what was made of accesses or decisions about these patients (`Patient/id`): to who may audit, and to the
-    /// patient whom alone it is about.
+    /// Shows what was derived from accesses to, or decisions about, these patients (`Patient/id`): to a party that audits, and to
+    /// the patient (or a representative) if it is about that patient alone.
     #[must_use]
     pub fn show_derived(&self, text: String, patients: BTreeSet<String>, time: Millis) -> Option<Disclosed> {
         let is_own = !patients.is_empty() && patients.iter().all(|patient| self.is_subject(patient));
         let tree = parse(text.clone().into_bytes()).ok()?;
         let name = tree.root().str_at("resourceType").unwrap_or_default();
-        // What is no resource of the store has no scope of its own.
+        // Only AuditEvents have scopes of their own; other derived content is no resource of the store.
         let is_reached = name != "AuditEvent" || self.is_reached(self.reach.letters(name), tree.root());
         ((self.may_audit() || is_own) && is_reached)
             .then(|| Disclosed::gathered(text, time, patients, Vec::new()))
     }
 
-    /// Shows the number of a member to a party that may hand in Consents and has matched the member by name, date of birth
+    /// Shows the number of a member to a party that may file Consents. The caller has matched the member by name, date of birth
     /// and coverage.
     #[must_use]
     pub fn show_match(&self, text: String, patient: String, time: Millis) -> Option<Disclosed> {
@@ -178,7 +179,7 @@ impl Lens<'_> {
         self.party.files_consent.then(|| Disclosed::gathered(text, time, patients, Vec::new()))
     }
 
-    /// The data subjects of a resource (`Patient/id`), with those of what it names.
+    /// The data subjects (`Patient/id`) of a resource, including those that it takes on from others.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -186,7 +187,7 @@ impl Lens<'_> {
         Ok(self.with_what_it_names(&DataFacts::of(resource))?.owners)
     }
 
-    /// What is decided about a resource, and why. Nothing is released by it.
+    /// The decision about a resource, with its basis, for explanations. Nothing is released.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -194,7 +195,7 @@ impl Lens<'_> {
         self.decide(&DataFacts::of(resource))
     }
 
-    /// Whether the party may see a resource that is about to be written, or was sent by it.
+    /// Whether the party may see a resource, stored or not, by scopes and Consents.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -209,14 +210,14 @@ impl Lens<'_> {
         self.decide_as(data, &self.requester)
     }
 
-    /// What is decided about a resource for the party as this requester.
+    /// The decision about a whole resource for the party, acting as this requester. The caller checks the scopes.
     pub(super) fn decide_as(&self, data: &DataFacts, requester: &Requester) -> Result<Decision, StoreError> {
         let ruling = self.rule(&Known::Resource(data), requester)?;
         ruling.decision.ok_or_else(|| StoreError::Corrupt("a decision about a whole resource".to_owned()))
     }
 }
 
-/// The form that was signed, as an extension has it.
+/// The form that was signed, as the name and the value of an extension's `value[x]`.
 fn form_of(consent: Node<'_>) -> Option<(&'static str, serde_json::Value)> {
     let value = |node: Node<'_>| {
         let mut text = String::new();

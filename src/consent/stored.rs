@@ -4,12 +4,12 @@ use crate::model::{Node, ResourceKey};
 use crate::search::plain;
 use crate::store::{Repository, StoreError, Stored};
 
-/// `Type/id` of a reference element.
+/// The reference in an element of this name, as `Type/id`.
 pub(super) fn reference_at(node: Node<'_>, name: &str) -> Option<String> {
     node.get(name).and_then(|reference| reference.str_at("reference")).map(plain)
 }
 
-/// The newest version of what a reference leads to, if it is there.
+/// The newest version of the target of a reference; `None` if it is absent or deleted.
 pub(super) fn load(repository: &Repository<'_>, reference: &str) -> Result<Option<Stored>, StoreError> {
     let Some((type_name, id)) = reference.split_once('/') else { return Ok(None) };
     let Some(key) = ResourceKey::new(type_name, id) else { return Ok(None) };

@@ -1,4 +1,4 @@
-//! Who may write what: by role, by whose it is, and by the Consents of whom it is about.
+//! Who may write what: by role, by data subject, and by the Consents of the subjects.
 use crate::auth::{Recording, Role, Writes};
 use crate::model::Node;
 use crate::store::StoreError;
@@ -11,15 +11,15 @@ use super::lens::Lens;
 use super::matching::{CriterionMatch, matches};
 use super::requester::{Counting, Requester};
 
-/// What feeds identities and subjects of decisions is written by those of the own staff who keep it.
+/// Types on which decisions about identities and subjects rest. Only own staff whose role feeds identities writes them.
 const FEEDS_IDENTITIES: [&str; 7] =
     ["Organization", "Practitioner", "PractitionerRole", "Group", "CareTeam", "RelatedPerson", "Person"];
 
-/// What patients make themselves; of all that is there already they change their Consents alone.
+/// Types that patients create. Of stored resources they change only their Consents.
 /// CHOICE: what professionals have recorded is not theirs to change (45 CFR 164.526 lets them ask for an amendment).
 const PATIENTS_WRITE: [&str; 4] = ["Consent", "Communication", "QuestionnaireResponse", "DocumentReference"];
 
-/// Whether a write makes something, or changes what is there.
+/// Whether a write creates a resource or changes a stored one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writing {
     New,
@@ -27,8 +27,8 @@ pub enum Writing {
 }
 
 impl Lens<'_> {
-    /// Whether the party may write a resource: to collect and correct is another action than to read. What is
-    /// overwritten is asked for as well as what it is overwritten with.
+    /// Whether the party may write a resource. Collecting and correcting are other actions than reading. For an update the caller
+    /// asks about the stored version as well as about the new one.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -36,11 +36,11 @@ impl Lens<'_> {
         let data = DataFacts::of(resource);
         let name = data.type_name.as_str();
         let row = self.party.role.row();
-        // An emergency is about one patient; it writes about no other.
+        // A party confined to one patient, as by an emergency, writes about no other.
         if self.reach.is_outside_confinement(&data.owners) {
             return Ok(false);
         }
-        // Staff acts for a purpose that its role has, or not at all.
+        // All but patients and representatives need a purpose that their role has.
         if row.writes != Writes::OwnMatters && self.requester.purposes.is_empty() {
             return Ok(false);
         }
@@ -48,7 +48,7 @@ impl Lens<'_> {
             return Ok(self.is_own() && row.does_work);
         }
         if name == "AuditEvent" {
-            // The feed of other systems of the house (IHE ATNA ITI-20).
+            // Other systems of the own organization feed AuditEvents (IHE ATNA ITI-20).
             return Ok(self.is_own() && self.party.role == Role::System && writing == Writing::New);
         }
         let feeds = FEEDS_IDENTITIES.contains(&name) || (name == "Patient" && resource.get("link").is_some());
@@ -59,7 +59,7 @@ impl Lens<'_> {
             Writes::Nothing => Ok(false),
             Writes::OwnMatters => self.may_write_own(resource, &data, writing),
             _ if feeds => Ok(self.may_feed(resource, &data)),
-            // A policy of the house, which names no patient.
+            // An organization-wide policy, which names no patient.
             _ if name == "Consent" && row.administers => {
                 Ok(self.is_own() && self.party.may_administer() && resource.get("patient").is_none())
             }
@@ -67,7 +67,7 @@ impl Lens<'_> {
             Writes::Work => Ok(false),
             Writes::Administration => Ok(self.is_own() && data.owners.is_empty() && !data.of_unknown),
             Writes::Anything if data.owners.is_empty() => Ok(self.is_own()),
-            // Somebody else's new file is theirs to make; whether it may be seen is decided when it is read.
+            // Systems of other organizations may create Patients. Whether a Patient may be seen is decided on reading.
             Writes::Anything if !self.is_own() && name == "Patient" => {
                 Ok(self.party.role == Role::System && writing == Writing::New)
             }
@@ -75,8 +75,8 @@ impl Lens<'_> {
         }
     }
 
-    /// What decisions about identities rest on. Who runs the server decides about no patient; and what the own
-    /// organization is made of is for who runs it, and for who loads its data.
+    /// Whether the party may write a resource on which identities rest. Administrators write none that has a patient as a
+    /// subject. `Organization.partOf` is for administrators and for clients that load data under ids of their own.
     fn may_feed(&self, resource: Node<'_>, data: &DataFacts) -> bool {
         let row = self.party.role.row();
         let is_allowed =
@@ -85,14 +85,14 @@ impl Lens<'_> {
         is_allowed && (!is_part || row.administers || self.party.assign_ids)
     }
 
-    /// Consents that are recorded for a patient. Nobody records a permit for himself.
+    /// Whether the party may record a Consent for a patient. Nobody records a permit for themselves.
     fn may_record(&self, consent: Node<'_>) -> Result<bool, StoreError> {
         let row = self.party.role.row();
         Ok(self.is_own() && row.records_consents && !self.permits_itself(consent)?)
     }
 
-    /// Whether a permit picks out the party as a person, by the very matching that decides: by its user, an identifier, a role of its
-    /// own, or a group or team of which it is a member itself. A permit for the organization, or for anybody, is none for oneself.
+    /// Whether a permit names the party as a person, by the same matching that decides: by user, identifier, role, or a group or
+    /// team of which the person is a member. A permit for the organization, or for anybody, does not count.
     fn permits_itself(&self, consent: Node<'_>) -> Result<bool, StoreError> {
         let person = Requester {
             actors: self.requester.person.clone(),
@@ -102,7 +102,7 @@ impl Lens<'_> {
         self.is_picked_out(consent, &person, Some(Effect::Permit))
     }
 
-    /// Whether a rule of a Consent names somebody as a recipient.
+    /// Whether a rule of a Consent, with this effect if one is given, names somebody as a recipient.
     fn is_picked_out(
         &self,
         consent: Node<'_>,
@@ -129,7 +129,7 @@ impl Lens<'_> {
         }))
     }
 
-    /// What patients, and who acts for them, write: about the one patient alone.
+    /// Whether patients, and their representatives, may write a resource. It must be about this one patient alone.
     fn may_write_own(
         &self,
         resource: Node<'_>,
@@ -139,8 +139,8 @@ impl Lens<'_> {
         let name = data.type_name.as_str();
         let is_own = data.owners.len() == 1 && data.owners.iter().all(|owner| self.is_subject(owner));
         if name == "Consent" {
-            // Who is named by a Consent does not write it: the patient does, or the own staff that records it. Who acts for
-            // the patient neither gives nor takes rights of the own.
+            // A representative whom a Consent names does not write it; the patient does, or own staff that records it. So
+            // representatives neither grant nor take away rights of their own.
             let is_named = self.party.role == Role::Representative
                 && self.is_picked_out(resource, &self.requester, None)?;
             return Ok(is_own && !is_named);
@@ -151,14 +151,14 @@ impl Lens<'_> {
         self.may_collect(data, writing)
     }
 
-    /// Whether the party keeps the record: what it writes, and by which criteria, is judged on what is stored, whether it may
-    /// read that or not. Scopes and launch context bind it all the same.
+    /// Whether the party keeps the record: its writes and their criteria apply to what is stored, even if it may not read that.
+    /// Scopes and launch context bind it all the same.
     #[must_use]
     pub fn keeps_record(&self) -> bool {
         self.is_own() && self.party.role.row().recording == Recording::KeepsRecord
     }
 
-    /// Whether patients' Consents do not stop this write of the own organization, but for rules that name the action.
+    /// Whether this write of the own organization ignores patients' Consents, except for rules that name the action.
     #[must_use]
     pub fn records(&self, writing: Writing) -> bool {
         self.is_own()
@@ -169,8 +169,8 @@ impl Lens<'_> {
             }
     }
 
-    /// By the Consents. Others than the own organization change what is there only where a rule says so: to permit
-    /// somebody to see a file is not to permit to overwrite it.
+    /// Whether the Consents permit a write. Other organizations change stored data only where a rule names the action: a permit
+    /// to see a file is no permit to overwrite it.
     fn may_collect(&self, data: &DataFacts, writing: Writing) -> Result<bool, StoreError> {
         let changes_others = writing == Writing::Change && !self.is_own();
         let counting = if self.records(writing) {
@@ -187,12 +187,13 @@ impl Lens<'_> {
             ..self.requester.clone()
         };
         let decision = self.decide_as(data, &requester)?;
-        // No policy keeps the own organization from its record.
+        // The default policy does not stop the own organization from keeping its record.
         let is_of_policy = counting == Counting::ByAction && decision.basis == Basis::DefaultPolicy;
         Ok(decision.permit || is_of_policy)
     }
 
-    /// Whether the party may write about a patient whom the same transaction registers: a referral comes with the patient.
+    /// Whether the party may write about a patient whom the same transaction creates: a referral arrives together with its
+    /// patient.
     #[must_use]
     pub fn may_write_about_new(&self, resource: Node<'_>) -> bool {
         let data = DataFacts::of(resource);

@@ -1,4 +1,4 @@
-//! Who wrote a version: what its writer is known by, and what that means for who reads it.
+//! The writer of a version: how it is recorded, and how that affects who may read the version.
 use crate::auth::Party;
 use crate::definitions::r4;
 use crate::model::{Node, ResourceId};
@@ -10,8 +10,9 @@ use super::naming::binaries_named;
 use super::reference_masking::NamedTarget;
 
 impl Lens<'_> {
-    /// What the party is known by to be the writer of a version, where references of that version may be masked for it: always for
-    /// parties outside the own organization, for others where a target is hidden when it is written, or by what is written.
+    /// The writer to store with a version, where its readers must be told from its writer later; otherwise `None`. That is so for
+    /// parties outside the own organization, for Consents, for a Binary whose security context the party must not know of, and
+    /// where the version refers to something that is hidden from the party.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -31,8 +32,8 @@ impl Lens<'_> {
         Ok(Some(Writer { fingerprint: self.fingerprint(), sees_binaries, confined_to }))
     }
 
-    /// Whether a Binary has a security context that the party must not be told of (R4 binary.html#security-context): what is hidden
-    /// from it, and for who is not of the own organization what is absent, too.
+    /// Whether a Binary has a security context that the party must not know of (R4 binary.html#security-context): one that is
+    /// hidden from it or, for parties outside the own organization, one that is absent.
     fn hides_context(&self, resource: Node<'_>) -> Result<bool, StoreError> {
         if resource.str_at("resourceType") != Some("Binary") {
             return Ok(false);
@@ -52,7 +53,8 @@ impl Lens<'_> {
         fingerprint_of([client, subject])
     }
 
-    /// What the party's organization is known by: the own one as one, whatever its departments; of who has none the party itself.
+    /// The fingerprint of the party's organization. All parts of the own organization share one; a party without an organization
+    /// has its own.
     fn house(&self) -> Fingerprint {
         match &self.party.organization {
             _ if self.is_own() => fingerprint_of(["own"]),
@@ -61,8 +63,8 @@ impl Lens<'_> {
         }
     }
 
-    /// Whether a Binary is for another organization alone, because the writer of one of its versions could not see the security context
-    /// that it gave it.
+    /// Whether only another organization may see a Binary, because the writer of one of its versions could not see the security
+    /// context that it set.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -73,12 +75,12 @@ impl Lens<'_> {
             return Ok(false);
         };
         let Some(current) = self.repository.current(def, &id)? else { return Ok(false) };
-        // Of whichever version it was: a later one does not open those before it.
+        // Any version counts: a later version must not open the earlier ones.
         let house = self.repository.writers(current.row)?.into_iter().find_map(|writer| writer.confined_to);
         Ok(house.is_some_and(|house| house != self.house()))
     }
 
-    /// Whether the party has written this version itself: what it names tells its writer nothing.
+    /// Whether the party wrote this version itself. References are not masked for the writer, who knows their targets already.
     pub(super) fn has_written(&self, stored: &Stored) -> Result<bool, StoreError> {
         let writer = self.repository.writer(stored.row, stored.sequence)?;
         Ok(writer.is_some_and(|writer| writer.fingerprint == self.fingerprint()))

@@ -1,4 +1,4 @@
-//! The definitions of R4 as they are embedded in the binary: inflated and parsed once, on first use.
+//! The definitions of R4 that are embedded in the binary: inflated and parsed once, on first use.
 use std::io::Read as _;
 use std::sync::LazyLock;
 
@@ -20,7 +20,7 @@ pub fn r4() -> &'static Registry {
             types: rows(embedded!("types")),
             search_params: [
                 rows(embedded!("search-parameters")),
-                // Ours: what R4 has no parameter for and people who work with a record need.
+                // Our own parameters, which R4 lacks and people who work with records need.
                 rows(embedded!("own-search-parameters")),
             ]
             .concat(),
@@ -33,8 +33,8 @@ pub fn r4() -> &'static Registry {
     &R4
 }
 
-/// INVARIANT: the embedded tables were written by this crate's own extractor; a test reads every one of them, so a
-/// row that does not parse cannot be released, and skipping it here only keeps a build in progress running.
+/// INVARIANT: this crate's own extractor wrote the embedded tables, and a test parses every row, so no release has a row that
+/// does not parse. Skipping such rows only keeps development builds running.
 fn rows<T: DeserializeOwned>(packed: &[u8]) -> Vec<T> {
     let mut text = String::new();
     let read = flate2::read::DeflateDecoder::new(packed).read_to_string(&mut text);

@@ -1,5 +1,5 @@
-//! Makes the tables from the resources of an official package: StructureDefinitions with snapshots, SearchParameters,
-//! CompartmentDefinitions, expanded ValueSets and CodeSystems. Pure: it is handed parsed resources, not files.
+//! Builds the tables from the resources of an official package: StructureDefinitions with snapshots, SearchParameters,
+//! CompartmentDefinitions, expanded ValueSets and CodeSystems. Takes parsed resources; reads no files.
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
@@ -9,7 +9,7 @@ use super::tables::{
     Kind, SearchParamRow, Strength, TypeRow, ValueSetRow,
 };
 
-/// The code systems whose hierarchy the consent engine asks for.
+/// The code systems whose hierarchy the consent engine needs.
 const HIERARCHIES: [&str; 3] = [
     "http://terminology.hl7.org/CodeSystem/v3-ActReason",
     "http://terminology.hl7.org/CodeSystem/v3-ActCode",
@@ -36,14 +36,14 @@ pub struct Tables {
 }
 
 impl Package {
-    /// Takes in one resource; what no table is made of is passed over. An expanded ValueSet wins over one without.
+    /// Adds a resource. Resources that no table needs are ignored, also ValueSets without an expansion.
     pub fn add(&mut self, resource: Value) {
         let url = text(&resource, "url").to_owned();
         match text(&resource, "resourceType") {
             "StructureDefinition" if defines_a_type(&resource) => {
                 self.structures.insert(text(&resource, "type").to_owned(), resource);
             }
-            // The core package carries the examples of the SearchParameter page among the parameters themselves.
+            // The core package also contains the examples of the SearchParameter page.
             "SearchParameter" if !last_segment(&url).starts_with("example") => {
                 self.params.insert(url, resource);
             }
@@ -60,7 +60,7 @@ impl Package {
         }
     }
 
-    /// The tables of everything added so far.
+    /// The tables of all resources added so far.
     #[must_use]
     pub fn tables(&self) -> Tables {
         let types: Vec<TypeRow> = self.structures.values().flat_map(type_rows).collect();
@@ -99,7 +99,7 @@ impl Package {
     }
 }
 
-/// Profiles constrain a type and logical models define none of FHIR's.
+/// Whether a structure defines a type of FHIR: profiles only constrain one, and logical models are no FHIR types.
 fn defines_a_type(structure: &Value) -> bool {
     text(structure, "derivation") != "constraint" && text(structure, "kind") != "logical"
 }
@@ -157,7 +157,7 @@ fn type_rows(structure: &Value) -> Vec<TypeRow> {
     rows
 }
 
-/// Backbone elements define their children in place; `contentReference` ones borrow another's.
+/// Backbone elements define their children in place; `contentReference` elements reuse the children of another element.
 fn holds_children(element: &Value) -> bool {
     list(element, "type").any(|of| matches!(text(of, "code"), "BackboneElement" | "Element"))
 }
@@ -203,8 +203,8 @@ fn element_types(element: &Value, kind: Kind) -> Vec<ElementTypeRow> {
         .collect()
 }
 
-/// The package gives `id`, `url` and the values of primitives a FHIRPath system type and names the FHIR type in an
-/// extension, which says `string` even for `Resource.id`.
+/// In the package `id`, `url` and the values of primitives have a FHIRPath system type; an extension names the FHIR type, but
+/// wrongly says `string` for `Resource.id`.
 fn system_type(path: &str, kind: Kind, of: &Value) -> String {
     if kind == Kind::Resource && path.matches('.').count() == 1 && path.ends_with(".id") {
         return "id".to_owned();

@@ -1,5 +1,5 @@
-//! What the standard says: the types, search parameters, compartments and value sets of R4 as tables, and the
-//! registry that reads them. The leftmost floor: it knows no other, and does no I/O.
+//! The definitions of the standard: the types, search parameters, compartments and value sets of R4 as tables, and the registry
+//! that looks them up. This layer depends on no other and does no I/O.
 
 mod embedded;
 mod extract;

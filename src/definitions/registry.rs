@@ -1,5 +1,5 @@
-//! The registry: the tables resolved into types that point at each other, for everyone who asks what the standard
-//! says. Look-ups are by name once and by number from then on.
+//! The registry of definitions: the tables, resolved into types that refer to each other. Types are looked up by name once, and
+//! by number afterwards.
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::extract::Tables;
@@ -7,14 +7,14 @@ use super::tables::{
     CompartmentRow, ElementRow, InvariantRow, Kind, ParamType, SearchParamRow, Strength, SubjectRow, TypeRow,
 };
 
-/// A type of the registry, by its place in it.
+/// The number of a type in the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TypeId(u16);
 
-/// An element of a type, by its place in the order of the standard.
+/// The number of an element in its type, in the order of the standard.
 pub type ElementId = u16;
 
-/// How often an element may occur at most.
+/// The maximum cardinality of an element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Max {
     Times(u16),
@@ -29,7 +29,7 @@ impl Max {
     }
 }
 
-/// An element with its types resolved.
+/// An element with resolved types.
 #[derive(Debug)]
 pub struct ElementDef {
     pub name: Box<str>,
@@ -38,22 +38,22 @@ pub struct ElementDef {
     pub choice: bool,
     pub summary: bool,
     pub modifier: bool,
-    /// The permitted types, each with the resource types a Reference may name (none: any).
+    /// The permitted types; for a Reference with the permitted target types (empty: any).
     pub types: Box<[(TypeId, Box<[TypeId]>)]>,
     pub binding: Option<(Strength, Box<str>)>,
     pub invariants: Box<[InvariantRow]>,
-    /// Whether a Patient that it names is a data subject of the resource.
+    /// Whether a Patient that this element refers to is a data subject of the resource.
     pub is_subject: bool,
 }
 
-/// What a JSON property of a type stands for: which element, and which of its types.
+/// The meaning of a JSON property: an element, and one of its types.
 #[derive(Clone, Copy, Debug)]
 pub struct Property {
     pub element: ElementId,
     pub type_id: TypeId,
 }
 
-/// A type with its elements, and the JSON names by which they are found.
+/// A type with its elements, and an index of their JSON names.
 #[derive(Debug)]
 pub struct TypeDef {
     pub id: TypeId,
@@ -63,7 +63,7 @@ pub struct TypeDef {
     pub base: Option<TypeId>,
     pub elements: Box<[ElementDef]>,
     pub invariants: Box<[InvariantRow]>,
-    /// Whether it, or a type below it, has an element that names data subjects or holds a resource.
+    /// Whether the type, or the type of one of its elements, has an element that names data subjects or holds a resource.
     pub has_subjects: bool,
     properties: HashMap<Box<str>, Property>,
 }
@@ -75,7 +75,7 @@ impl TypeDef {
         self.properties.get(name).copied()
     }
 
-    /// The element of that name as FHIRPath knows it: a choice by its bare name (`value`).
+    /// The element by its FHIRPath name; a choice has its bare name (`value`).
     #[must_use]
     pub fn element(&self, name: &str) -> Option<&ElementDef> {
         self.elements.iter().find(|element| &*element.name == name)
@@ -95,7 +95,7 @@ pub struct ValueSet {
 }
 
 impl ValueSet {
-    /// Whether the code is in the value set; an element of type `code` gives no system.
+    /// Whether the value set contains the code; an element of type `code` has no system.
     #[must_use]
     pub fn contains(&self, system: Option<&str>, code: &str) -> bool {
         match system {
@@ -104,18 +104,18 @@ impl ValueSet {
         }
     }
 
-    /// Every system and code.
+    /// All systems and codes.
     pub fn codes(&self) -> impl Iterator<Item = (&str, &str)> {
         self.codes.iter().flat_map(|(system, codes)| codes.iter().map(move |code| (&**system, &**code)))
     }
 }
 
-/// All that the standard says, by name and by number.
+/// The definitions of the standard, by name and by number.
 #[derive(Debug)]
 pub struct Registry {
     types: Vec<TypeDef>,
     by_name: HashMap<Box<str>, TypeId>,
-    /// The number of each type that is a resource type, and the types in the order of these numbers.
+    /// The number of each type that is a storable resource type, and the types in the order of these numbers.
     numbers: Vec<Option<u16>>,
     numbered: Vec<TypeId>,
     search_params: Vec<SearchParamRow>,
@@ -126,7 +126,7 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Resolves the tables. A name that no table defines is left out where it is used.
+    /// Resolves the tables. References to names that no table defines are dropped.
     #[must_use]
     pub fn new(tables: Tables) -> Self {
         let by_name: HashMap<Box<str>, TypeId> = tables
@@ -165,7 +165,7 @@ impl Registry {
         Self { types, by_name, numbers, numbered, search_params, compartments, value_sets, parents, subjects }
     }
 
-    /// The registry that knows which elements name data subjects.
+    /// The registry, with the elements that name data subjects marked.
     #[must_use]
     pub fn with_subjects(mut self, rows: Vec<SubjectRow>) -> Self {
         for row in rows.iter().filter(|row| row.subject) {
@@ -177,7 +177,7 @@ impl Registry {
                 element.is_subject = true;
             }
         }
-        // Until no type learns of another that is below it.
+        // Repeats until no further type has an element whose type names data subjects.
         loop {
             let reaches = |def: &TypeDef| {
                 def.elements.iter().any(|element| {
@@ -203,7 +203,7 @@ impl Registry {
         self
     }
 
-    /// Of every element that may name a Patient whether that Patient is a data subject, and why.
+    /// For every element that may refer to a Patient: whether that Patient is a data subject, and why.
     #[must_use]
     pub fn subjects(&self) -> &[SubjectRow] {
         &self.subjects
@@ -232,7 +232,7 @@ impl Registry {
         self.types.iter().filter(|def| def.kind == Kind::Resource && !def.is_abstract)
     }
 
-    /// The number of a resource type in the alphabetical order of those of R4. It stands in keys of the store.
+    /// The number of a resource type in the alphabetical order of R4. The store's keys contain this number.
     #[must_use]
     pub fn resource_number(&self, id: TypeId) -> Option<u16> {
         self.numbers.get(usize::from(id.0)).copied().flatten()
@@ -249,7 +249,7 @@ impl Registry {
         self.types.iter()
     }
 
-    /// Whether a type is another, or derived from it.
+    /// Whether a type is the other type, or derived from it.
     #[must_use]
     pub fn is_a(&self, id: TypeId, ancestor: TypeId) -> bool {
         let mut at = Some(id);
@@ -262,7 +262,7 @@ impl Registry {
         false
     }
 
-    /// Every search parameter of the standard.
+    /// All search parameters of the standard, and our own.
     #[must_use]
     pub fn search_params(&self) -> &[SearchParamRow] {
         &self.search_params
@@ -283,7 +283,7 @@ impl Registry {
             .map_or(&[], |row| &row.params)
     }
 
-    /// A value set that some element requires; `None` where the standard gives no closed list of codes.
+    /// A value set with a required binding; `None` if the standard enumerates no codes for it.
     #[must_use]
     pub fn value_set(&self, url: &str) -> Option<&ValueSet> {
         self.value_sets.get(url)
@@ -295,20 +295,20 @@ impl Registry {
         self.parents.get(&(Box::from(system), Box::from(code))).map_or(&[], Vec::as_slice)
     }
 
-    /// The code systems whose hierarchy comes with the server, by their URLs.
+    /// The URLs of the code systems whose hierarchy is embedded.
     #[must_use]
     pub fn hierarchical_systems(&self) -> Vec<&str> {
         let systems: BTreeSet<&str> = self.parents.keys().map(|(system, _)| &**system).collect();
         systems.into_iter().collect()
     }
 
-    /// The codes of a system that have broader ones, with those.
+    /// The codes of a system that have broader codes, with these.
     pub fn hierarchy(&self, system: &str) -> impl Iterator<Item = (&str, &[String])> {
         let of_system = move |((known, _), _): &(&(Box<str>, Box<str>), &Vec<String>)| &**known == system;
         self.parents.iter().filter(of_system).map(|((_, code), parents)| (&**code, parents.as_slice()))
     }
 
-    /// The search parameter types in use; for tables that are computed.
+    /// The types of all search parameters, for computed tables.
     pub fn param_types(&self) -> impl Iterator<Item = ParamType> + '_ {
         self.search_params.iter().map(|row| row.kind)
     }

@@ -1,12 +1,12 @@
-//! The rows of the tables in `profiles/`: one struct per table, one JSON object per line. They hold facts only
-//! (paths, cardinalities, types, flags, expressions, codes), none of the standard's prose.
+//! The rows of the tables in `profiles/`: one struct per table, one JSON object per line. They contain only facts (paths,
+//! cardinalities, types, flags, expressions, codes), none of the standard's text.
 use serde::{Deserialize, Serialize};
 
 fn is_false(value: &bool) -> bool {
     !*value
 }
 
-/// What sort of type a [`TypeRow`] describes.
+/// The kind of type that a [`TypeRow`] describes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -17,12 +17,12 @@ pub enum Kind {
     Resource,
 }
 
-/// `data-subjects.ndjson`: whether a Patient that an element names is a data subject of the resource. There is a row for every
-/// element that may name a Patient, directly or by way of another resource. Ours, not the standard's.
+/// `data-subjects.ndjson`: whether a Patient that an element refers to is a data subject of the resource. Each element that may
+/// refer to a Patient, directly or through another resource, has a row. This table is ours, not the standard's.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SubjectRow {
-    /// The type or backbone type and the element, a choice with `[x]`.
+    /// The path of the element in its type or backbone type; a choice ends with `[x]`.
     pub path: String,
     /// Whether the standard permits a reference to a Patient itself.
     pub patient: bool,
@@ -30,7 +30,7 @@ pub struct SubjectRow {
     pub why: String,
 }
 
-/// `types.ndjson`: one type with its elements in the order of the standard, inherited ones included.
+/// `types.ndjson`: a type with its elements in the order of the standard, including inherited ones.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TypeRow {
     pub name: String,
@@ -45,13 +45,13 @@ pub struct TypeRow {
     pub invariants: Vec<InvariantRow>,
 }
 
-/// One element of a type. A choice such as `value[x]` is one row with its name without the `[x]`.
+/// An element of a type. A choice such as `value[x]` is one row, named without `[x]`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ElementRow {
     pub name: String,
     #[serde(default)]
     pub min: u16,
-    /// `None` is the standard's `*`.
+    /// `None` stands for the standard's `*`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<u16>,
     pub types: Vec<ElementTypeRow>,
@@ -67,7 +67,7 @@ pub struct ElementRow {
     pub invariants: Vec<InvariantRow>,
 }
 
-/// One permitted type of an element; `targets` are the resource types that a Reference may name.
+/// A permitted type of an element; `targets` are the permitted target types of a Reference.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ElementTypeRow {
     pub code: String,
@@ -75,7 +75,7 @@ pub struct ElementTypeRow {
     pub targets: Vec<String>,
 }
 
-/// How firmly an element is bound to its value set (R4 terminologies.html#strength).
+/// The strength of a binding to a value set (R4 terminologies.html#strength).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Strength {
@@ -85,18 +85,18 @@ pub enum Strength {
     Example,
 }
 
-/// The value set that an element is bound to, by its canonical URL without version.
+/// The value set of a binding, by its canonical URL without version.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct BindingRow {
     pub strength: Strength,
     pub value_set: String,
 }
 
-/// A constraint of the standard: a FHIRPath expression that must be true of the element it stands on.
+/// An invariant of the standard: a FHIRPath expression that must be true of the element that it belongs to.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct InvariantRow {
     pub key: String,
-    /// True where the standard says `warning` rather than `error`.
+    /// True if the standard says `warning` instead of `error`.
     #[serde(default, skip_serializing_if = "is_false")]
     pub warning: bool,
     pub expression: String,
@@ -131,19 +131,19 @@ pub struct SearchParamRow {
     pub targets: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub components: Vec<ComponentRow>,
-    /// `phonetic`, `nearby`, `other`: parameters whose value is not simply what the expression selects.
+    /// `phonetic`, `nearby`, `other`: the parameter's value is not simply what the expression selects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<String>,
 }
 
-/// One part of a composite parameter: the URL of the parameter it is made of, and where to evaluate it.
+/// A component of a composite parameter: the URL of its parameter, and the expression on the composite.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ComponentRow {
     pub definition: String,
     pub expression: String,
 }
 
-/// `compartments.ndjson`: which parameters of a type make a resource a member of a compartment.
+/// `compartments.ndjson`: the parameters that make a resource of a type a member of a compartment.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CompartmentRow {
     pub compartment: String,
@@ -152,7 +152,7 @@ pub struct CompartmentRow {
     pub params: Vec<String>,
 }
 
-/// `value-sets.ndjson`: the codes of one system in one value set that some element is bound to as `required`.
+/// `value-sets.ndjson`: the codes of one system in a value set with a required binding.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ValueSetRow {
     pub url: String,
@@ -160,7 +160,7 @@ pub struct ValueSetRow {
     pub codes: Vec<String>,
 }
 
-/// `code-hierarchy.ndjson`: the narrower-than relation of the code systems that consent decisions need.
+/// `code-hierarchy.ndjson`: the broader codes of each code, for the code systems that consent decisions need.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CodeHierarchyRow {
     pub system: String,

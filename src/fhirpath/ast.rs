@@ -3,7 +3,7 @@ use rust_decimal::Decimal;
 
 use crate::model::Temporal;
 
-/// A value written in the expression itself.
+/// A literal value in an expression.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Literal {
     Boolean(bool),
@@ -16,7 +16,7 @@ pub enum Literal {
     Quantity(Decimal, String),
 }
 
-/// The binary operators, grouped by nothing: precedence is the parser's.
+/// The binary operators; the parser knows their precedence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operator {
     Implies,
@@ -50,14 +50,14 @@ pub enum TypeOperator {
     As,
 }
 
-/// A type as it is written: `Patient`, `FHIR.Patient`, `System.String`.
+/// A type name as written: `Patient`, `FHIR.Patient`, `System.String`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TypeName {
     pub namespace: Option<String>,
     pub name: String,
 }
 
-/// An expression. Where `base` is `None`, the expression starts from what it is evaluated on.
+/// An expression. Without a `base`, it starts from the focus.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expr {
     Literal(Literal),
@@ -80,7 +80,7 @@ pub enum Expr {
         base: Box<Expr>,
         index: Box<Expr>,
     },
-    /// `-x`; a `+x` is checked to be a number and otherwise nothing.
+    /// `-x` or `+x`; a plus only checks that the operand is a number.
     Sign {
         negative: bool,
         of: Box<Expr>,

@@ -1,28 +1,27 @@
-//! What an evaluation costs: steps for the values and texts that it makes, copies and compares, and how large one text and
-//! one collection may become.
+//! The cost of an evaluation: steps for making, copying and comparing values and texts, and the largest size of one text and one
+//! collection.
 use crate::definitions::Kind;
 
 use super::equality::equal;
 use super::evaluator::{Evaluated, EvaluationError, Evaluator};
 use super::value::{Collection, Value};
 
-/// How long a text may be that an expression makes, in bytes.
+/// The longest text that an expression may make, in bytes.
 pub const TEXT_BYTES_MAX: usize = 1024 * 1024;
-/// How many values a collection may have.
+/// The most values in a collection.
 pub const COLLECTION_LEN_MAX: usize = 200_000;
-/// How many bytes of a text are made or read in one step. With the limit of steps it bounds what all texts of an
-/// evaluation take together to 16 MB.
+/// How many bytes of a text are made or read in one step. With the limit of steps, all texts of an evaluation have at most 16 MB.
 const STEP_BYTES: usize = 16;
 /// How many bytes of a text are compared in one step.
 const COMPARED_BYTES: usize = 256;
 
 impl<'t> Evaluator<'_, 't> {
-    /// Charges making a text of so many bytes. To be asked before it is made.
+    /// Charges for a new text of this many bytes; to be called before the text is made.
     pub(super) fn text_step(&mut self, bytes: usize) -> Result<(), EvaluationError> {
         self.longer_text_step(0, bytes)
     }
 
-    /// Charges making a text longer that has so many bytes already.
+    /// Charges for appending this many bytes to a text that already has `before` bytes.
     pub(super) fn longer_text_step(&mut self, before: usize, bytes: usize) -> Result<(), EvaluationError> {
         if before.saturating_add(bytes) > TEXT_BYTES_MAX {
             return Err(EvaluationError::TooCostly);
@@ -30,13 +29,13 @@ impl<'t> Evaluator<'_, 't> {
         self.step(bytes / STEP_BYTES)
     }
 
-    /// Charges making a collection of so many values. To be asked before it is made.
+    /// Charges for a new collection of this many values; to be called before the collection is made.
     pub(super) fn collection_step(&mut self, len: usize) -> Result<(), EvaluationError> {
         collection_fits(len)?;
         self.step(len)
     }
 
-    /// Charges what an expression has yielded: whatever takes the values up again reads or copies them once.
+    /// Charges for the result of an expression, because the next operation reads or copies each value once.
     pub(super) fn yielded(&mut self, values: Collection<'t>) -> Result<Collection<'t>, EvaluationError> {
         if values.iter().any(|value| made_bytes(value) > TEXT_BYTES_MAX) {
             return Err(EvaluationError::TooCostly);
@@ -46,20 +45,20 @@ impl<'t> Evaluator<'_, 't> {
         Ok(values)
     }
 
-    /// Charges comparing every value of one collection with every value of another.
+    /// Charges for comparing each value of one collection with each value of the other.
     pub(super) fn pairs_step(
         &mut self,
         left: &[Value<'t>],
         right: &[Value<'t>],
     ) -> Result<(), EvaluationError> {
         let pairs = left.len().saturating_mul(right.len());
-        // A comparison ends where the smaller of both does.
+        // A comparison of two values ends at the end of the smaller one.
         let by_left = size(left).saturating_mul(right.len());
         let by_right = size(right).saturating_mul(left.len());
         self.step(pairs.saturating_add(by_left.min(by_right)))
     }
 
-    /// Charges comparing two collections without regard to order, at every level of what they hold.
+    /// Charges for comparing two collections without regard to order, at every level of their subtrees.
     pub(super) fn likeness_step(
         &mut self,
         left: &[Value<'t>],
@@ -69,7 +68,7 @@ impl<'t> Evaluator<'_, 't> {
         self.step(weight(left).saturating_mul(weight(right)))
     }
 
-    /// The values without repetition, in the order of their first occurrence.
+    /// The distinct values, in the order of their first occurrence.
     pub(super) fn distinct(&mut self, values: impl Iterator<Item = Value<'t>>) -> Evaluated<'t> {
         let (mut kept, mut kept_size) = (Collection::new(), 0_usize);
         for value in values {
@@ -84,12 +83,12 @@ impl<'t> Evaluator<'_, 't> {
     }
 }
 
-/// Whether a collection may have so many values, which have been charged already.
+/// Checks the size of a collection whose values have already been charged.
 pub(super) fn collection_fits(len: usize) -> Result<(), EvaluationError> {
     if len > COLLECTION_LEN_MAX { Err(EvaluationError::TooCostly) } else { Ok(()) }
 }
 
-/// The bytes of the texts that a value owns; what stands in the resource or in the expression is not copied.
+/// The bytes of text that a value owns; text borrowed from the resource or the expression is not copied.
 fn made_bytes(value: &Value<'_>) -> usize {
     match value {
         Value::String(std::borrow::Cow::Owned(text)) => text.len(),
@@ -98,7 +97,7 @@ fn made_bytes(value: &Value<'_>) -> usize {
     }
 }
 
-/// The steps that it takes to go through values once, beyond one for each.
+/// The steps for reading each value once, beyond one step per value.
 fn size(values: &[Value<'_>]) -> usize {
     values.iter().map(size_of).fold(0, usize::saturating_add)
 }
@@ -134,7 +133,7 @@ mod tests {
         format!("{start}{}", link.repeat(times))
     }
 
-    /// Sixty-four items.
+    /// A collection of 64 items.
     const ITEMS: &str = "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'.toChars()";
 
     /// 4,096 different integers.
@@ -207,7 +206,7 @@ mod tests {
         let costly = format!("{long}.matches('(a?){{200}}(a*)*b')");
         let eight = vec![costly; 8].join(" or ");
         assert_eq!(evaluated(&eight), Err(EvaluationError::TooCostly));
-        // A pattern made anew for every item is compiled anew.
+        // A pattern that differs for every item is compiled for every item.
         let anew = format!("{ITEMS}.select({ITEMS}.all(matches('^x|' & $index.toString() & '$')))");
         assert_eq!(evaluated(&anew), Err(EvaluationError::TooCostly));
         assert!(evaluated(&format!("'a'.matches('{}')", "a".repeat(10_000))).is_err());

@@ -1,4 +1,4 @@
-//! A node of a resource together with its type: what FHIRPath navigates.
+//! An element of a resource with its type, as FHIRPath navigates it.
 use crate::definitions::{Kind, TypeDef, r4};
 use crate::model::{JsonKind, Node};
 
@@ -11,15 +11,15 @@ pub struct Element<'t> {
 }
 
 impl<'t> Element<'t> {
-    /// A whole resource; `None` if its type is none of R4.
+    /// A whole resource; `None` if its type is not a resource type of R4.
     #[must_use]
     pub fn resource(node: Node<'t>) -> Option<Self> {
         let def = r4().resource(node.str_at("resourceType")?)?;
         Some(Self { node: Some(node), sibling: None, def })
     }
 
-    /// The children of that name, in order; a choice by its bare name. The name of an element that the type does not
-    /// have selects nothing: [`Self::has`] tells the difference.
+    /// Adds the children of a name to `out`, in order; a choice has its bare name. A name that the type does not have selects
+    /// nothing, which [`Self::has`] tells apart.
     pub fn children_named(self, name: &str, out: &mut Vec<Element<'t>>) {
         if self.def.kind == Kind::Primitive {
             return self.primitive_children(name, out);
@@ -58,7 +58,7 @@ impl<'t> Element<'t> {
         }
     }
 
-    /// All children, in the order of the JSON.
+    /// Adds all children to `out`, in the order of the JSON.
     pub fn children(self, out: &mut Vec<Element<'t>>) {
         if self.def.kind == Kind::Primitive {
             return ["id", "extension"].iter().for_each(|name| self.primitive_children(name, out));
@@ -73,7 +73,7 @@ impl<'t> Element<'t> {
         }
     }
 
-    /// The values of one JSON property, each with its type and its `_name` sibling.
+    /// Adds the values of a JSON property to `out`, each with its type and its `_name` sibling.
     fn collect(self, key: &str, out: &mut Vec<Element<'t>>) {
         let Some(node) = self.node else { return };
         let Some(property) = self.def.property(key) else { return };
@@ -111,7 +111,7 @@ fn is_list(node: Option<Node<'_>>) -> bool {
     node.is_some_and(|node| node.kind() == JsonKind::Array)
 }
 
-/// One value; `null` stands for none. A resource inside another is of the type that it names itself.
+/// One value of a property; JSON `null` means no value. A nested resource has the type that its `resourceType` names.
 fn occurrence<'t>(
     value: Option<Node<'t>>,
     sibling: Option<Node<'t>>,

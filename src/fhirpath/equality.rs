@@ -9,7 +9,7 @@ use crate::model::{JsonKind, Node, Precision, Temporal};
 use super::decimal::decimal;
 use super::value::Value;
 
-/// The value as a System value, without a copy of one that is.
+/// The value converted to a System type; a value that is no element is borrowed.
 fn plain<'v, 't>(value: &'v Value<'t>) -> Cow<'v, Value<'t>> {
     match value {
         Value::Element(_) => Cow::Owned(value.system()),
@@ -17,7 +17,7 @@ fn plain<'v, 't>(value: &'v Value<'t>) -> Cow<'v, Value<'t>> {
     }
 }
 
-/// Whether two values are equal; `None` where FHIRPath says that it cannot be known.
+/// Whether two values are equal; `None` where FHIRPath yields an empty collection.
 pub(super) fn equal(left: &Value<'_>, right: &Value<'_>) -> Option<bool> {
     let (left, right) = (plain(left), plain(right));
     if let Some((a, b)) = numbers(&left, &right) {
@@ -35,7 +35,7 @@ pub(super) fn equal(left: &Value<'_>, right: &Value<'_>) -> Option<bool> {
                 && (a.calendar_unit().is_some() != b.calendar_unit().is_some())
                 && (a.unit == "a" || b.unit == "a" || a.unit == "mo" || b.unit == "mo");
             if mixes_calendar {
-                // A definite year of UCUM is no calendar year.
+                // A UCUM year or month has a definite length, which a calendar year or month has not.
                 return None;
             }
             return a.compare(b).map(Ordering::is_eq);
@@ -50,12 +50,12 @@ pub(super) fn equal(left: &Value<'_>, right: &Value<'_>) -> Option<bool> {
     })
 }
 
-/// Both as decimals, if both are numbers.
+/// Both values as decimals, if both are numbers.
 fn numbers(left: &Value<'_>, right: &Value<'_>) -> Option<(Decimal, Decimal)> {
     number(left).zip(number(right))
 }
 
-/// The number that a System value is, if it is one.
+/// The number in a System value, if it is one.
 pub(super) fn number(value: &Value<'_>) -> Option<Decimal> {
     match value {
         Value::Integer(integer) => Some(Decimal::from(*integer)),
@@ -64,7 +64,7 @@ pub(super) fn number(value: &Value<'_>) -> Option<Decimal> {
     }
 }
 
-/// Deep equality of two elements: members in any order, numbers by value.
+/// Deep equality of two elements: properties in any order, numbers by value.
 fn same_tree(left: Node<'_>, right: Node<'_>) -> bool {
     if left.kind() != right.kind() {
         return false;
@@ -85,7 +85,7 @@ fn same_tree(left: Node<'_>, right: Node<'_>) -> bool {
     }
 }
 
-/// Whether two values are equivalent: text without regard to case and white space, numbers to the lesser precision.
+/// Whether two values are equivalent: texts without regard to case, with normalized white space; numbers at the lesser precision.
 pub(super) fn equivalent(left: &Value<'_>, right: &Value<'_>) -> bool {
     let (left, right) = (plain(left), plain(right));
     if let Some((a, b)) = numbers(&left, &right) {
@@ -116,7 +116,7 @@ fn normal_text(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
 }
 
-/// Deep equivalence: lists in any order, texts without regard to case.
+/// Deep equivalence of two elements: lists in any order, texts without regard to case.
 fn similar_tree(left: Node<'_>, right: Node<'_>) -> bool {
     match (left.kind(), right.kind()) {
         (JsonKind::Object, JsonKind::Object) => {
@@ -133,15 +133,15 @@ fn similar_tree(left: Node<'_>, right: Node<'_>) -> bool {
     }
 }
 
-/// `id` elements say nothing about what a thing is.
+/// The children that equivalence compares: all but `id`, which only names a thing.
 fn relevant(node: Node<'_>) -> Vec<Node<'_>> {
     node.children().filter(|child| child.key() != "id").collect()
 }
 
-/// How two values compare, `Ok(None)` where it cannot be known.
+/// The order of two values; `Ok(None)` if it cannot be known.
 ///
 /// # Errors
-/// If their types have no order between them.
+/// If no order is defined between their types.
 pub(super) fn order(left: &Value<'_>, right: &Value<'_>) -> Result<Option<Ordering>, &'static str> {
     let (left, right) = (plain(left), plain(right));
     if let Some((a, b)) = numbers(&left, &right) {

@@ -1,5 +1,5 @@
-//! The evaluator: walks the syntax tree over a focus. Every step counts against a limit, so that an expression from a
-//! client cannot take the server's time.
+//! Evaluates a syntax tree on a focus. Every step counts against a limit, so that a client's expression cannot use up the
+//! server's time.
 
 use crate::definitions::r4;
 
@@ -12,7 +12,7 @@ use super::types::type_operator;
 use super::value::{Collection, Value};
 use super::{functions, operators};
 
-/// An expression, parsed once and evaluated often.
+/// An expression that is parsed once and evaluated often.
 #[derive(Clone, Debug)]
 pub struct Expression {
     text: String,
@@ -23,12 +23,12 @@ impl Expression {
     /// Parses an expression.
     ///
     /// # Errors
-    /// [`ParseError`] with the place at which the text stops being FHIRPath.
+    /// [`ParseError`] with the place of the syntax error.
     pub fn compile(text: &str) -> Result<Self, ParseError> {
         Ok(Self { text: text.to_owned(), root: parse(text)? })
     }
 
-    /// An expression from a part of another's syntax tree.
+    /// An expression from a part of another syntax tree.
     #[must_use]
     pub fn from_expr(text: String, root: Expr) -> Self {
         Self { text, root }
@@ -44,10 +44,10 @@ impl Expression {
         &self.root
     }
 
-    /// Evaluates on an element.
+    /// Evaluates the expression on an element.
     ///
     /// # Errors
-    /// [`EvaluationError`] if a limit is reached or the expression does not fit the values.
+    /// [`EvaluationError`] if a limit is exceeded or the expression does not fit the values.
     pub fn evaluate<'t>(&'t self, environment: &Environment<'t>, focus: Element<'t>) -> Evaluated<'t> {
         let mut evaluator = Evaluator { environment, pattern: None, steps_left: environment.steps_max };
         let focus = [Value::Element(focus)];
@@ -106,7 +106,7 @@ impl<'t> Evaluator<'_, 't> {
         }
     }
 
-    /// A path may begin with the type of its focus, which selects the focus itself (R4 fhirpath.html).
+    /// A path may begin with the type of the focus, which selects the focus itself (R4 fhirpath.html).
     fn first_member(&mut self, name: &str, scope: &Scope<'_, 't>) -> Evaluated<'t> {
         if name.starts_with(char::is_uppercase)
             && let Some(named) = r4().find(name)

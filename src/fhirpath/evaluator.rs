@@ -1,4 +1,4 @@
-//! The state of an evaluation: its environment, the scope of the function at hand, the steps that are left, and its errors.
+//! The state of an evaluation: its environment, the scope of the current function, the remaining steps, and its errors.
 use std::fmt;
 
 use crate::model::Temporal;
@@ -7,15 +7,15 @@ use super::element::Element;
 use super::functions::pattern::Pattern;
 use super::value::{Collection, Value};
 
-/// How many steps (nodes visited, operators applied, values and texts made) one evaluation may take.
+/// The most steps (visited nodes, applied operators, made values and texts) of one evaluation.
 pub const STEPS_MAX: u64 = 1_000_000;
 
 /// Why an evaluation stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EvaluationError {
-    /// The limit of steps was reached.
+    /// The limit of steps, or the size limit of a text or collection, is exceeded.
     TooCostly,
-    /// The expression asks for something that the language forbids of these values.
+    /// The language does not allow the operation on these values.
     Invalid(String),
 }
 
@@ -42,29 +42,29 @@ impl From<String> for EvaluationError {
 
 pub(super) type Evaluated<'t> = Result<Collection<'t>, EvaluationError>;
 
-/// What an expression can ask for beside its focus.
+/// What an expression can refer to besides its focus.
 #[derive(Clone, Debug)]
 pub struct Environment<'t> {
     /// `%resource`: the resource that holds the focus.
     pub resource: Element<'t>,
-    /// `%rootResource`: the container, where the resource is contained.
+    /// `%rootResource`: the resource that contains `%resource`, or `%resource` itself.
     pub root: Element<'t>,
     /// `now()`, in UTC.
     pub now: Temporal,
     pub steps_max: u64,
-    /// Whether the name of an element that a type does not have is an error.
+    /// Whether the name of an element that the type does not have is an error.
     pub strict: bool,
 }
 
 impl<'t> Environment<'t> {
-    /// The environment of a resource by itself.
+    /// The environment of a resource that is not contained in another.
     #[must_use]
     pub fn of(resource: Element<'t>, now: Temporal) -> Self {
         Self { resource, root: resource, now, steps_max: STEPS_MAX, strict: false }
     }
 }
 
-/// What `$this`, `$index` and `$total` stand for.
+/// The values of `$this`, `$index` and `$total`.
 #[derive(Clone, Copy)]
 pub(super) struct Scope<'s, 't> {
     pub(super) this: &'s [Value<'t>],
@@ -74,7 +74,7 @@ pub(super) struct Scope<'s, 't> {
 
 pub(super) struct Evaluator<'e, 't> {
     pub(super) environment: &'e Environment<'t>,
-    /// The regular expression compiled last: a criterion asks the same one of item after item.
+    /// The last compiled regular expression, because a criterion uses the same one for each item.
     pub(super) pattern: Option<Pattern>,
     pub(super) steps_left: u64,
 }

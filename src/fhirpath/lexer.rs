@@ -1,16 +1,16 @@
-//! Text to tokens.
+//! Splits the text of an expression into tokens.
 
-/// A token with the byte at which it begins.
+/// A token of an expression.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Token {
     Identifier(String),
-    /// An identifier in backticks: never a keyword.
+    /// An identifier in backticks, which is never a keyword.
     Delimited(String),
     /// `$this`, `$index`, `$total` without the dollar.
     Special(String),
     String(String),
     Number(String),
-    /// `@2012-01`, without the at sign; times keep their `T`.
+    /// `@2012-01` without the at sign; times keep their `T`.
     Temporal(String),
     External(String),
     Symbol(&'static str),
@@ -21,10 +21,10 @@ const SYMBOLS: [&str; 24] = [
     ".", ",", ";", "?",
 ];
 
-/// Splits an expression into tokens.
+/// Splits an expression into tokens, each with the byte offset at which it begins.
 ///
 /// # Errors
-/// The byte at which no token begins, and what is wrong there.
+/// The byte offset at which no token begins, and the reason.
 pub(super) fn tokens(text: &str) -> Result<Vec<(usize, Token)>, (usize, String)> {
     let mut lexer = Lexer { text, at: 0 };
     let mut found = Vec::new();
@@ -123,7 +123,7 @@ impl<'e> Lexer<'e> {
         Token::Number(self.text.get(from..self.at).unwrap_or_default().to_owned())
     }
 
-    /// Digits and separators of a date; a `.` belongs to it only in a fraction of a second, where a digit follows.
+    /// Digits and separators of a date or time; a `.` belongs to it only before a digit, as a fraction of a second.
     fn temporal(&mut self) -> Token {
         let from = self.at;
         loop {

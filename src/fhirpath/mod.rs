@@ -1,5 +1,5 @@
-//! FHIRPath, the language of search expressions, patches and invariants (FHIRPath 2.0 with the additions of R4
-//! fhirpath.html): lexer, parser and an evaluator with a step limit over the tree of a resource.
+//! FHIRPath, the language of search expressions, patches and invariants (FHIRPath 2.0 with the additions of R4 fhirpath.html):
+//! lexer, parser, and an evaluator with a step limit, which works on the tree of a resource.
 
 mod ast;
 mod cost;

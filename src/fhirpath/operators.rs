@@ -1,4 +1,4 @@
-//! The operators: arithmetic, comparison, logic with three values, membership and union.
+//! The operators: arithmetic, comparison, three-valued logic, membership and union.
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
@@ -63,7 +63,7 @@ fn equality<'t>(
     right: &[Value<'t>],
 ) -> Evaluated<'t> {
     match operator {
-        // Item beside item: what each side cost when it was made covers it, but for elements, which are deep.
+        // Item by item: the steps charged for both sides cover this, except for elements, which have subtrees.
         Operator::Equal | Operator::NotEqual if left.len() == right.len() => {
             for (left, right) in left.iter().zip(right) {
                 evaluator.pairs_step(std::slice::from_ref(left), std::slice::from_ref(right))?;
@@ -84,7 +84,7 @@ fn answer<'t>(known: Option<bool>) -> Collection<'t> {
     known.map(Value::Boolean).into_iter().collect()
 }
 
-/// The only value of a collection, or none.
+/// The only value of a collection, if there is one.
 pub(super) fn single<'v, 't>(values: &'v [Value<'t>]) -> Result<Option<&'v Value<'t>>, EvaluationError> {
     match values {
         [] => Ok(None),
@@ -93,7 +93,7 @@ pub(super) fn single<'v, 't>(values: &'v [Value<'t>]) -> Result<Option<&'v Value
     }
 }
 
-/// The truth of a collection: its one boolean; any other single value counts as true ("singleton evaluation").
+/// The truth of a collection: its single boolean; any other single value counts as true ("singleton evaluation of collections").
 pub(super) fn boolean(values: &[Value<'_>]) -> Result<Option<bool>, EvaluationError> {
     Ok(single(values)?.map(|value| match value.system() {
         Value::Boolean(value) => value,
@@ -178,7 +178,7 @@ pub(super) fn sign(negative: bool, values: Collection<'_>) -> Evaluated<'_> {
     let value = value.system();
     let signed = match (negative, value) {
         (false, value @ (Value::Integer(_) | Value::Decimal(_) | Value::Quantity(_))) => value,
-        // The lowest integer has no opposite: overflow is empty.
+        // The lowest integer has no negative, and overflow yields an empty collection.
         (true, Value::Integer(value)) => {
             return Ok(value.checked_neg().map(Value::Integer).into_iter().collect());
         }
@@ -196,8 +196,8 @@ fn arithmetic<'t>(operator: Operator, left: &Value<'t>, right: &Value<'t>) -> Ev
     let result = match (left, right) {
         (Value::Integer(a), Value::Integer(b)) => integers(operator, *a, *b),
         (Value::String(a), Value::String(b)) if operator == Operator::Plus => {
-            // INVARIANT: each is within the limit of a text, so that this is at most twice that; the evaluator
-            // charges what comes out.
+            // INVARIANT: each text is within the text limit, so the result has at most twice that length; the evaluator charges
+            // results.
             Some(Value::text(format!("{a}{b}")))
         }
         (Value::Date(date), Value::Quantity(by)) => shift(operator, date, by, true)?.map(Value::Date),
@@ -223,7 +223,7 @@ fn arithmetic<'t>(operator: Operator, left: &Value<'t>, right: &Value<'t>) -> Ev
     Ok(result.into_iter().collect())
 }
 
-/// Overflow and division by zero are empty, as the specification has it.
+/// Overflow and division by zero yield an empty collection, as the specification requires.
 fn integers<'t>(operator: Operator, a: i64, b: i64) -> Option<Value<'t>> {
     let result = match operator {
         Operator::Plus => a.checked_add(b),
@@ -264,7 +264,7 @@ fn quantities(operator: Operator, a: &Quantity, b: &Quantity) -> Result<Option<Q
     Ok(decimals(operator, a.value, b.value).map(|value| Quantity { value, unit }))
 }
 
-/// Milliseconds of a unit of fixed length.
+/// The milliseconds in a unit of fixed length.
 fn unit_millis(unit: &str) -> Option<i64> {
     Some(match unit {
         "week" => 604_800_000,
@@ -300,7 +300,7 @@ fn shift(
         _ => None,
     };
     if let Some(months) = months {
-        // Where only the year is known, months count as far as they fill years.
+        // A date with only a year moves by whole years of months.
         let months = if date.precision == Precision::Year { months / 12 * 12 } else { months };
         return Ok(date.plus_months(months));
     }
@@ -309,7 +309,7 @@ fn shift(
         "second" => (value * Decimal::from(1_000)).trunc().to_i64().ok_or("the duration is too long")?,
         _ => whole.checked_mul(length).ok_or("the duration is too long")?,
     };
-    // A date without days, and a date as such, moves by what fills its own precision.
+    // Dates with less than a day, and values of type date, move by whole units of their own precision.
     Ok(match date.precision {
         Precision::Year => date.plus_months(millis / (365 * 86_400_000) * 12),
         Precision::Month => date.plus_months(millis / (30 * 86_400_000)),
@@ -327,7 +327,7 @@ fn shift_time(
     let length = unit_millis(unit).ok_or("a time is moved by hours, minutes and seconds")?;
     let millis = value.checked_mul(Decimal::from(length)).and_then(|millis| millis.trunc().to_i64());
     let millis = millis.ok_or("the duration is too long")?;
-    // A time of day goes round the clock; any day serves as the one it is on.
+    // A time of day wraps around at midnight; the day is arbitrary.
     let on_a_day = Temporal { year: 2000, month: 6, day: 15, ..*time };
     let moved = on_a_day.plus_millis(millis % 86_400_000);
     Ok(moved.map(|moved| Temporal { year: 0, month: 0, day: 0, ..moved }))

@@ -1,4 +1,4 @@
-//! Tokens to a syntax tree: a precedence climber after the operator table of the FHIRPath specification.
+//! Builds a syntax tree from tokens: a precedence climbing parser with the operator table of the FHIRPath specification.
 use std::fmt;
 
 use rust_decimal::Decimal;
@@ -8,12 +8,12 @@ use crate::model::{Precision, Temporal};
 use super::ast::{Expr, Literal, Operator, TypeName, TypeOperator};
 use super::lexer::{Token, tokens};
 
-/// How deep an expression may nest, in parentheses, calls and operators.
+/// The deepest nesting of an expression: parentheses, calls and operators.
 const DEPTH_MAX: usize = 64;
-/// How high the syntax tree may become. `a.b.c` does not nest as it is written, but as it is evaluated.
+/// The greatest height of the syntax tree: `a.b.c` is not nested as text, but its evaluation is.
 const HEIGHT_MAX: usize = 128;
 
-/// Why a text is no expression. `offset` is the byte at which it stops being one.
+/// A syntax error. `offset` is the byte offset of the first text that is no FHIRPath.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseError {
     pub offset: usize,
@@ -42,11 +42,11 @@ struct Parser {
     at: usize,
     len: usize,
     depth: usize,
-    /// How high the tree is that was read last.
+    /// The height of the last parsed subtree.
     height: usize,
 }
 
-/// Binding power of the operators: the higher, the tighter. `is` and `as` stand at 7.
+/// The binding power of binary operators; higher binds tighter. `is` and `as` have [`TYPE_POWER`].
 fn binary(token: &Token) -> Option<(u8, Operator)> {
     Some(match token {
         Token::Identifier(word) => match word.as_str() {
@@ -121,7 +121,7 @@ impl Parser {
         if self.take(symbol) { Ok(()) } else { Err(self.fault(&format!("expected `{symbol}`"))) }
     }
 
-    /// Puts a node above trees of which the highest is so high.
+    /// Adds a node above subtrees, the highest of which has this height.
     fn above(&mut self, height: usize) -> Result<(), ParseError> {
         if height >= HEIGHT_MAX {
             return Err(self.fault("the expression has more than the limit of 128 steps after each other"));
@@ -215,7 +215,7 @@ impl Parser {
         Ok(expr)
     }
 
-    /// A number, and the unit that makes it a quantity.
+    /// A number, or a quantity if a unit follows.
     fn number(&mut self, digits: &str) -> Result<Expr, ParseError> {
         let too_large = self.fault("the number is too large");
         self.at += 1;
@@ -300,7 +300,7 @@ impl Parser {
     }
 }
 
-/// `@2015T` and `@2015-02T` are partial dateTimes, which the grammar of FHIR itself does not have.
+/// `@2015T` and `@2015-02T` are partial dateTimes, which FHIR's own grammar does not have.
 fn partial_date_time(text: &str) -> Option<Temporal> {
     match text.strip_suffix('T') {
         Some(date) => Temporal::parse_partial(date).filter(|date| date.precision <= Precision::Day),
@@ -308,7 +308,7 @@ fn partial_date_time(text: &str) -> Option<Temporal> {
     }
 }
 
-/// The type that an expression names where a function takes a type: `ofType(FHIR.Patient)`.
+/// The type that an argument names, as in `ofType(FHIR.Patient)`.
 pub(super) fn as_type_name(expr: &Expr) -> Option<TypeName> {
     match expr {
         Expr::Member { base: None, name } => Some(TypeName { namespace: None, name: name.clone() }),
@@ -353,7 +353,7 @@ mod tests {
         };
         assert!(parse(&nested(".a", 2)).is_ok());
         assert!(parse(&nested(".a", 3)).is_err());
-        // Side by side is not above each other.
+        // Arguments side by side do not add height.
         assert!(parse(&format!("a({})", vec!["a.a"; 1_000].join(","))).is_ok());
     }
 }

@@ -1,4 +1,4 @@
-//! FHIRPath Patch (R4 fhirpatch.html): operations in a Parameters resource, each at the place that a path selects.
+//! FHIRPath Patch (R4 fhirpatch.html): the operations in a Parameters resource, each applied where its path selects.
 use serde_json::{Map, Value as Json};
 
 use crate::definitions::{Kind, TypeDef, r4};
@@ -10,16 +10,15 @@ use super::evaluate::Expression;
 use super::evaluator::{Environment, STEPS_MAX};
 use super::value::Value;
 
-/// How many bytes of resources the operations of one patch may read, each the resource as it then is.
+/// How many bytes of JSON all operations of a patch may read; each operation reads the whole resource.
 const PATCHED_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// How many steps the path of an operation may take at least, whatever the number of operations that share the limit.
+/// The fewest steps that the path of an operation may take, however many operations share the limit of steps.
 const OPERATION_STEPS_MIN: u64 = 10_000;
 
-/// Applies the operations of a Parameters resource, one after the other, and gives the new text of the resource.
+/// Applies the operations of a Parameters resource in order and returns the patched JSON of the resource.
 ///
 /// # Errors
-/// An outcome naming the operation that cannot be applied, or saying that the patch costs more than the limits
-/// (`too-costly`); the resource is unchanged then.
+/// An outcome that names the operation which cannot be applied, or that says that the patch exceeds a limit (`too-costly`).
 pub fn apply_patch(resource: &str, parameters: Node<'_>, now: Temporal) -> Result<String, Outcome> {
     let count = parameters.items_at("parameter").count();
     if count > PATCH_OPERATIONS_MAX {
@@ -37,7 +36,8 @@ pub fn apply_patch(resource: &str, parameters: Node<'_>, now: Temporal) -> Resul
                 .at(place)
                 .into());
         }
-        // Every operation reads the resource anew; what it adds stands in the patch, so that no more comes of it.
+        // Each operation parses the resource again, which is charged; what it adds is part of the patch, so growth is bounded
+        // too.
         bytes_left = bytes_left.checked_sub(text.len()).ok_or_else(|| {
             let message = "the patch has more operations than so large a resource allows";
             Outcome::from(Issue::error(IssueCode::TooCostly, message).at(place.clone()))
@@ -48,7 +48,7 @@ pub fn apply_patch(resource: &str, parameters: Node<'_>, now: Temporal) -> Resul
     Ok(text)
 }
 
-/// A step from a value to one inside it.
+/// A step from a JSON value to a value inside it.
 #[derive(Clone, Debug, PartialEq)]
 enum PathStep {
     Key(String),
@@ -88,11 +88,11 @@ fn apply_one(text: &str, operation: Node<'_>, limits: (Temporal, u64)) -> Result
     serde_json::to_string(&json).map_err(|error| error.to_string())
 }
 
-/// What a path selects: elements, and the list that they stand in.
+/// The elements that a path selects, and the list that they are in.
 struct Target<'t> {
-    /// The first two: one is what there is to be, the second tells that there are more.
+    /// At most two selected elements: one is required, and a second shows that there are several.
     found: Vec<(Element<'t>, Vec<PathStep>)>,
-    /// Where the last step of the path would stand if it selected something: its parent and its name.
+    /// If nothing is selected: the parent and the name that the last step of the path would have.
     absent: Option<(Element<'t>, Vec<PathStep>, String)>,
 }
 
@@ -150,7 +150,7 @@ impl<'t> Target<'t> {
         Ok(())
     }
 
-    /// The list that the selected elements stand in, or would stand in.
+    /// The list that the selected elements are in, or would be in: the steps to its parent, a type and its JSON name.
     fn list(&self) -> Result<(Vec<PathStep>, &'static TypeDef, String), String> {
         if let Some((parent, steps, name)) = &self.absent {
             return Ok((steps.clone(), parent.def, name.clone()));
@@ -191,7 +191,7 @@ impl<'t> Target<'t> {
             *place = value;
             return Ok(());
         }
-        // A primitive that so far had extensions only: it stands under `_name`, its value nowhere.
+        // A primitive with only extensions so far: it has a `_name` property and no value.
         let Some((PathStep::Key(key), parent)) = steps.split_last() else {
             return Err("the path selects nothing".into());
         };
@@ -222,7 +222,7 @@ impl<'t> Target<'t> {
     }
 }
 
-/// The way from the root to an element, as keys and indexes of the JSON.
+/// The steps from the root to an element: keys and indexes of the JSON.
 fn steps_to(tree: &Tree, element: Element<'_>) -> Option<Vec<PathStep>> {
     let wanted = element.node.or(element.sibling)?.index();
     let mut steps = Vec::new();
@@ -246,7 +246,7 @@ fn at<'j>(json: &'j mut Json, steps: &[PathStep]) -> Option<&'j mut Json> {
     })
 }
 
-/// Takes the value at the place out, with the extensions of a primitive, and with it whatever it leaves empty.
+/// Removes the value at a place and its `_name` sibling, and then each parent that becomes empty.
 fn remove(json: &mut Json, steps: &[PathStep]) {
     let Some((last, parent)) = steps.split_last() else { return };
     match (last, at(json, parent)) {
@@ -276,7 +276,7 @@ fn remove(json: &mut Json, steps: &[PathStep]) {
     }
 }
 
-/// The JSON name, the value, and whether the element is a list, of a value that is added under `name`.
+/// The JSON name and the value of an element added as `name`, and whether the element is a list.
 fn built(parent: &TypeDef, name: &str, value: Node<'_>) -> Result<(String, Json, bool), String> {
     let unknown = || format!("{} has no element `{name}`", parent.name);
     let element = parent.element(name).ok_or_else(unknown)?;
@@ -291,7 +291,7 @@ fn built(parent: &TypeDef, name: &str, value: Node<'_>) -> Result<(String, Json,
     Ok((key, plain_value(def, value)?, element.max.is_list()))
 }
 
-/// The value of a parameter: its `value[x]`, or for a backbone element what its parts say.
+/// The value of a parameter: its `value[x]`, or for a backbone element an object built from its parts.
 fn plain_value(def: &TypeDef, value: Node<'_>) -> Result<Json, String> {
     if let Some(given) = value.children().find(|child| child.key().starts_with("value")) {
         let mut text = String::new();
@@ -316,8 +316,8 @@ fn plain_value(def: &TypeDef, value: Node<'_>) -> Result<Json, String> {
 }
 
 impl Expression {
-    /// The elements that the expression selects. Values borrow from the expression as well as from the resource; the
-    /// elements are looked up in the tree again, so that they outlive the expression.
+    /// The elements that the expression selects. Evaluated values also borrow from the expression, so the elements are looked up
+    /// in the tree again to outlive it.
     fn elements<'e, 't: 'e>(
         &'e self,
         environment: &Environment<'t>,
@@ -364,7 +364,7 @@ mod tests {
         let large = format!(r#"{{"resourceType":"Organization","name":"{}"}}"#, "n".repeat(24 * 1024 * 1024));
         assert!(patched(&large, "Organization", 2).is_ok());
         assert_eq!(patched(&large, "Organization", 3), Err(IssueCode::TooCostly));
-        // Many operations share the steps of one.
+        // All operations of a patch share one limit of steps.
         let costly = "Organization.where('x'.select($this & $this & $this & $this).select($this & $this & $this & $this).select($this & $this & $this & $this).select($this & $this & $this & $this).select($this & $this & $this & $this).select($this & $this & $this & $this).length() > 0)";
         assert!(patched(small, costly, 1).is_ok());
         assert_eq!(

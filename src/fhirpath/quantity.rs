@@ -1,5 +1,5 @@
-//! Quantities: a number with a UCUM unit, comparable where the units are of one dimension. The units are those that
-//! FHIRPath itself names and the usual ones of length, mass, volume and time.
+//! Quantities: a number with a UCUM unit. Quantities of one dimension are comparable, for the units that FHIRPath names and the
+//! usual units of length, mass, volume and time.
 use std::cmp::Ordering;
 
 use rust_decimal::Decimal;
@@ -15,7 +15,7 @@ pub struct Quantity {
     pub unit: String,
 }
 
-/// What a unit measures. Calendar years and months are no multiple of anything shorter.
+/// The dimension of a unit. Calendar years and months are no multiple of a shorter unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Dimension {
     None,
@@ -26,7 +26,7 @@ enum Dimension {
     Months,
 }
 
-/// A unit, what it measures, and how many of the base unit (m, g, l, ms, month) it is, as digits.
+/// A unit, its dimension, and its factor to the base unit (m, g, l, ms, month), as decimal digits.
 const UNITS: [(&str, Dimension, &str); 32] = [
     ("1", Dimension::None, "1"),
     ("%", Dimension::None, "0.01"),
@@ -63,14 +63,14 @@ const UNITS: [(&str, Dimension, &str); 32] = [
 ];
 
 impl Quantity {
-    /// The value of a FHIR Quantity: its code if it is UCUM, else its unit.
+    /// Reads a FHIR Quantity; the unit is its code, or else its unit.
     pub(super) fn from_node(node: Node<'_>) -> Option<Self> {
         let value = decimal(node.get("value")?.text())?;
         let unit = node.str_at("code").or_else(|| node.str_at("unit")).unwrap_or("1");
         Some(Self { value, unit: unit.to_owned() })
     }
 
-    /// The calendar unit, singular, that the unit is a definite or calendar duration of.
+    /// The calendar unit, singular, if the unit is a calendar duration or its UCUM equivalent.
     pub(super) fn calendar_unit(&self) -> Option<&'static str> {
         Some(match self.unit.as_str() {
             "year" | "years" => "year",
@@ -85,7 +85,7 @@ impl Quantity {
         })
     }
 
-    /// The UCUM code: calendar words stand for their definite unit.
+    /// The UCUM code; calendar words stand for their definite UCUM unit.
     fn ucum(&self) -> &str {
         match self.calendar_unit() {
             Some("year") => "a",
@@ -105,7 +105,7 @@ impl Quantity {
         Some((*dimension, self.value.checked_mul(decimal(factor)?)?))
     }
 
-    /// Compares two quantities; `None` if their units measure different things.
+    /// Compares two quantities; `None` if their units differ in dimension or are unknown.
     #[must_use]
     pub fn compare(&self, other: &Self) -> Option<Ordering> {
         if self.ucum() == other.ucum() {
@@ -115,7 +115,7 @@ impl Quantity {
         (left == right).then(|| a.cmp(&b))
     }
 
-    /// Whether both are the same amount to the precision of the less precise one.
+    /// Whether both amounts are equal at the precision of the less precise one.
     pub(super) fn about_equal(&self, other: &Self) -> bool {
         let (a, b) = if self.ucum() == other.ucum() {
             (self.value, other.value)
@@ -129,13 +129,13 @@ impl Quantity {
         a.round_dp(scale) == b.round_dp(scale)
     }
 
-    /// Whether the units are of one dimension.
+    /// Whether the quantities have the same unit, or known units of one dimension.
     #[must_use]
     pub fn comparable(&self, other: &Self) -> bool {
         self.compare(other).is_some()
     }
 
-    /// The text that FHIRPath writes: calendar words bare, UCUM codes in quotes.
+    /// FHIRPath's text: calendar words bare, UCUM codes in quotes.
     #[must_use]
     pub fn to_text(&self) -> String {
         match self.unit.as_str() {
@@ -158,7 +158,7 @@ impl Quantity {
     }
 }
 
-/// Whether the unit is a word of the calendar rather than a UCUM code.
+/// Whether the unit is a calendar word rather than a UCUM code.
 fn is_calendar_word(unit: &str) -> bool {
     const WORDS: [&str; 8] = ["year", "month", "week", "day", "hour", "minute", "second", "millisecond"];
     WORDS.contains(&unit.strip_suffix('s').unwrap_or(unit))

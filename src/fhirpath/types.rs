@@ -1,14 +1,14 @@
-//! The type of a value, for `is`, `as` and `ofType`.
+//! Tests of a value's type, for `is`, `as` and `ofType`.
 use crate::definitions::r4;
 
 use super::ast::{TypeName, TypeOperator};
 use super::evaluator::{Evaluated, EvaluationError};
 use super::value::{Collection, Value};
 
-/// Whether a value is of a type or of one derived from it.
+/// Whether a value has the given type, or a type derived from it.
 ///
 /// # Errors
-/// If there is no type of that name.
+/// If no type has that name.
 pub(super) fn is_type(value: &Value<'_>, wanted: &TypeName) -> Result<bool, EvaluationError> {
     let system = wanted.namespace.as_deref() != Some("FHIR");
     let fhir = wanted.namespace.as_deref() != Some("System");
@@ -26,7 +26,7 @@ pub(super) fn is_type(value: &Value<'_>, wanted: &TypeName) -> Result<bool, Eval
     })
 }
 
-/// `as` and `ofType` take a primitive only as the very type that it is: a `code` is no `string` there.
+/// As [`is_type`], but a primitive must have exactly the given type, as `as` and `ofType` require: a `code` is no `string` there.
 pub(super) fn is_exact_type(value: &Value<'_>, wanted: &TypeName) -> Result<bool, EvaluationError> {
     use crate::definitions::Kind;
     let is = is_type(value, wanted)?;
@@ -48,8 +48,8 @@ pub(super) fn type_operator<'t>(
     match operator {
         TypeOperator::Is if values.len() > 0 => Err("`is` takes one value".into()),
         TypeOperator::Is => Ok(vec![Value::Boolean(is_type(&value, type_name)?)]),
-        // CHOICE: search parameters of R4 apply `as` to elements that repeat, as the first FHIRPath permitted; there it
-        // filters as ofType() does.
+        // CHOICE: R4 search parameters apply `as` to repeating elements, which the first version of FHIRPath permitted. For
+        // several values `as` therefore filters, as ofType() does.
         TypeOperator::As => {
             let mut kept = Vec::new();
             for value in std::iter::once(value).chain(values) {

@@ -1,4 +1,4 @@
-//! The values of an evaluation: elements of the resource, and what expressions make of them.
+//! The values of an evaluation: elements of the resource, and values computed by expressions.
 use std::borrow::Cow;
 
 use rust_decimal::Decimal;
@@ -10,7 +10,7 @@ use super::decimal::decimal;
 use super::element::Element;
 use super::quantity::Quantity;
 
-/// What an expression yields: an ordered list of values.
+/// The result of an expression: an ordered list of values.
 pub type Collection<'t> = Vec<Value<'t>>;
 
 /// One value.
@@ -26,9 +26,9 @@ pub enum Value<'t> {
     DateTime(Temporal),
     Time(Temporal),
     Quantity(Quantity),
-    /// A resource elsewhere, of which a reference tells only the type.
+    /// A resource outside this one, of which only the type is known, from a reference.
     Target(&'static TypeDef),
-    /// A type, as `type()` yields it.
+    /// A type, as `type()` returns it.
     Type {
         namespace: &'static str,
         name: Cow<'static, str>,
@@ -36,7 +36,7 @@ pub enum Value<'t> {
 }
 
 impl<'t> Value<'t> {
-    /// The value with a primitive or quantity element replaced by what it holds (FHIRPath "conversion to System types").
+    /// The value, with a primitive or quantity element converted to the System type (FHIRPath "conversion to System types").
     #[must_use]
     pub fn system(&self) -> Value<'t> {
         let Value::Element(element) = self else { return self.clone() };
@@ -50,7 +50,7 @@ impl<'t> Value<'t> {
         converted.unwrap_or_else(|| self.clone())
     }
 
-    /// The name of the System type, for what is no element.
+    /// The name of the System type; `None` for elements, targets and types.
     #[must_use]
     pub fn system_type(&self) -> Option<&'static str> {
         Some(match self {
@@ -71,7 +71,7 @@ impl<'t> Value<'t> {
         Value::String(text.into())
     }
 
-    /// The text that `toString()` and the command line print; `None` for what has none.
+    /// The text that `toString()` returns and the command line prints; `None` for values without a text.
     #[must_use]
     pub fn to_text(&self) -> Option<Cow<'t, str>> {
         Some(match self.system() {

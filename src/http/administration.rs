@@ -1,4 +1,4 @@
-//! What administrators do beside the API: figures, indexing, backups, keys; and the journal, for a standby.
+//! Administrative endpoints beside the FHIR API: metrics, reindexing, backups, key rotation, and the journal for a standby.
 use std::sync::Arc;
 
 use axum::Router;
@@ -16,7 +16,7 @@ use crate::store::{Sequence, StoreError};
 use super::app::{App, Task};
 use super::authentication::{NotAdmitted, administrator, by_own_key, on_record, party, recorded, refused};
 
-/// The routes of administration; a method that a path does not have is refused like anything else, on record.
+/// The administration routes. A method that a path does not have is refused and recorded like any other refusal.
 pub(super) fn routes() -> Router<App> {
     let route = |methods: MethodRouter<App>| methods.fallback(no_such_method);
     Router::new()
@@ -27,11 +27,11 @@ pub(super) fn routes() -> Router<App> {
         .route("/admin/reindex", route(get(indexing).post(index_anew)))
 }
 
-/// Refuses a method that a path of administration does not have.
+/// Answers 405 to an administrator for a method that an administration path does not have.
 pub(super) async fn no_such_method(State(engine): State<Arc<Engine>>, request: WireRequest) -> NotAdmitted {
     let line = format!("{} {}", request.method(), request.uri().path());
     let headers = request.headers().clone();
-    // What the request holds besides is not needed, and its body must not be kept across the wait.
+    // Only the request line and the headers are needed; dropping the body here keeps it out of memory during the await.
     drop(request);
     match administrator(&engine, &headers, &line).await {
         Ok(party) => {
@@ -42,7 +42,7 @@ pub(super) async fn no_such_method(State(engine): State<Arc<Engine>>, request: W
     }
 }
 
-/// Figures for Prometheus, for administrators. Who watches asks all the time, and is on record once a day.
+/// Metrics for Prometheus, for administrators only. Scrapes come all the time, so only one a day is recorded.
 async fn metrics(State(app): State<App>, headers: HeaderMap) -> Response<WireBody> {
     const LINE: &str = "GET /metrics";
     match administrator(&app.engine, &headers, LINE).await {
@@ -59,16 +59,16 @@ async fn daily(engine: &Arc<Engine>, party: &Arc<Party>, line: &'static str) -> 
     recorded(move || engine.record_daily(&party, line, StatusCode::OK.as_u16())).await
 }
 
-/// How far the indexing is, as JSON.
+/// The progress of the reindexing, as JSON.
 async fn indexing(State(app): State<App>, headers: HeaderMap) -> Result<String, NotAdmitted> {
     const LINE: &str = "GET /admin/reindex";
     let party = administrator(&app.engine, &headers, LINE).await?;
-    // Who waits for its end asks every second.
+    // A client that waits for the end polls every second, so only one request a day is recorded.
     daily(&app.engine, &party, LINE).await?;
     Ok(serde_json::json!(app.engine.index.progress()).to_string())
 }
 
-/// Has everything indexed anew while the server goes on serving.
+/// Starts a complete reindexing in the background and answers 202 at once.
 async fn index_anew(State(app): State<App>, headers: HeaderMap) -> Result<StatusCode, NotAdmitted> {
     let line = "POST /admin/reindex";
     let party = administrator(&app.engine, &headers, line).await?;
@@ -77,23 +77,23 @@ async fn index_anew(State(app): State<App>, headers: HeaderMap) -> Result<Status
     Ok(StatusCode::ACCEPTED)
 }
 
-/// Has the server write a backup beside its data.
+/// Writes a backup into the folder `backups` of the data directory.
 async fn back_up(State(app): State<App>, headers: HeaderMap) -> Response<WireBody> {
     let task = app.tasks.backup.clone();
     have_done(app, headers, task, "backup").await
 }
 
-/// Has the server sign with new keys from here on.
+/// Replaces the server's signing keys.
 async fn rotate_keys(State(app): State<App>, headers: HeaderMap) -> Response<WireBody> {
     let task = app.tasks.rotate_keys.clone();
     have_done(app, headers, task, "keys/rotate").await
 }
 
-/// The scope of the one token that opens the journal: it is granted to nobody, and made only with the server's own key.
+/// The scope of a standby, which mints its token itself with the server's own key. No client can be granted it.
 pub const FOLLOW_SCOPE: &str = "chartward/follow";
 
-/// What was committed after a commit, for a standby. It is everything that the store holds, so it is for who has the
-/// server's own key alone, and no administrator. A standby asks all the time: its first question, and one a day, are on record.
+/// Answers a standby the commits after a sequence. They reveal the whole store, so only a holder of the server's own key
+/// may read them, no administrator. A standby polls all the time: its first request and one a day are recorded.
 async fn journal(
     State(app): State<App>,
     Path(after): Path<String>,
@@ -133,7 +133,7 @@ async fn journal(
     }
 }
 
-/// Has it done to the end, and on record, also where who asked for it hangs up.
+/// Runs the task to its end and records it, even if the client hangs up meanwhile.
 async fn have_done(
     app: App,
     headers: HeaderMap,

@@ -1,4 +1,4 @@
-//! What the handlers share.
+//! The state that all handlers share, and the limits of the HTTP server.
 use std::sync::Arc;
 
 use axum::extract::FromRef;
@@ -10,16 +10,16 @@ use crate::store::{Sequence, StoreError};
 use super::listen::Patience;
 use super::observe::Observed;
 
-/// What an administrator has a running server do: the path of what came of it, or why nothing did.
+/// A task that an administrator starts. Returns a text for the answer, such as the backup's path, or why it failed.
 pub type Task = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
 
-/// What was committed after a commit, as another store takes it; `None` if there is nothing more yet.
+/// Returns the commits after a sequence as a journal file that another store can apply; `None` if there are none yet.
 ///
 /// # Errors
-/// If the journal does not go back so far, or cannot be read.
+/// If the journal no longer reaches back to that sequence, or cannot be read.
 pub type CommittedAfter = Arc<dyn Fn(Sequence) -> Result<Option<Vec<u8>>, StoreError> + Send + Sync>;
 
-/// The tasks of a server that has its data on disk.
+/// The tasks that need the data on disk; each is `None` where the store has no such task.
 #[derive(Clone, Default)]
 pub struct Tasks {
     pub committed_after: Option<CommittedAfter>,
@@ -42,12 +42,12 @@ pub(super) struct App {
     pub(super) heavy: Arc<Semaphore>,
 }
 
-/// The limits of the wire, each with its default.
+/// The limits of the HTTP server, each with its default.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// The largest body, in bytes.
+    /// The largest request body, in bytes, before and after decompression.
     pub body_bytes_max: usize,
-    /// How long a request may take.
+    /// How long a request may take, in seconds.
     pub request_seconds_max: u64,
     pub patience: Patience,
 }

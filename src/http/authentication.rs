@@ -1,4 +1,4 @@
-//! Who asks: the bearer token of a request and its party, and the administrators to whom `/admin` is open.
+//! Authentication of requests: the party of the bearer token, and the check that only administrators reach `/admin`.
 use std::sync::Arc;
 
 use axum::body::Body as WireBody;
@@ -26,7 +26,7 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     }
 }
 
-/// Who asks. Where another server has to be asked about the token, that waits in a thread of its own.
+/// The party of the request. If another server or a database must be asked about the token, a blocking thread waits.
 pub(super) async fn party(
     engine: &Arc<Engine>,
     headers: &HeaderMap,
@@ -46,18 +46,18 @@ pub(super) async fn party(
     asked.unwrap_or_else(|_| Err(refuse(RefusalKind::Internal, IssueCode::Exception, "the request failed")))
 }
 
-/// The party of a token that the server's own key has signed; of no other.
+/// The party of a token that the server's own key has signed; `None` for every other token.
 pub(super) fn by_own_key(engine: &Engine, headers: &HeaderMap) -> Option<Arc<Party>> {
     let token = bearer(headers).ok()??;
     engine.issuer().verify(token, engine.authorization().now()).ok()
 }
 
-/// Why somebody does not pass.
+/// A refusal by authentication or by the check for administrators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NotAdmitted {
     pub(super) status: StatusCode,
     pub(super) message: &'static str,
-    /// Whether it is on record, as the refusal of a known party.
+    /// Whether the refusal is already in an access record, because the party is known.
     pub(super) on_record: bool,
 }
 
@@ -70,7 +70,7 @@ impl NotAdmitted {
         Self { status, message, on_record: true }
     }
 
-    /// An answer that says so, with what it needs for who counts refusals.
+    /// Marks a response to a recorded refusal, so that the counter of unknown senders does not count it again.
     pub(super) fn noted(self, response: Response<WireBody>) -> Response<WireBody> {
         if self.on_record { marked_on_record(response) } else { response }
     }
@@ -82,7 +82,7 @@ impl IntoResponse for NotAdmitted {
     }
 }
 
-/// Puts on record what a party did beside the API, before it is told what came of it.
+/// Records what a party did beside the API. Callers wait for it before they answer.
 pub(super) async fn on_record(
     engine: &Arc<Engine>,
     party: &Arc<Party>,
@@ -93,7 +93,7 @@ pub(super) async fn on_record(
     recorded(move || engine.record_beside(&party, line, status.as_u16())).await
 }
 
-/// Waits for a record to be stored, on a thread that may wait for the disk.
+/// Stores an access record on a blocking thread, because it may wait for the disk.
 pub(super) async fn recorded(
     record: impl FnOnce() -> Result<(), Refusal> + Send + 'static,
 ) -> Result<(), NotAdmitted> {
@@ -105,7 +105,7 @@ pub(super) async fn recorded(
     }
 }
 
-/// A party that is refused something, on record.
+/// Records that a known party was refused, and returns the refusal.
 pub(super) async fn refused(
     engine: &Arc<Engine>,
     party: &Arc<Party>,
@@ -118,7 +118,7 @@ pub(super) async fn refused(
     }
 }
 
-/// Lets an administrator of the own organization pass. `line` is what is asked, for the record of who does not.
+/// Admits an administrator of the server's own organization. `line` is the request line for the access record of a refusal.
 pub(super) async fn administrator(
     engine: &Arc<Engine>,
     headers: &HeaderMap,

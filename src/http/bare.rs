@@ -1,4 +1,4 @@
-//! A handler that does nothing but answer: what the machine, the runtime and the protocol cost without a server's work.
+//! An HTTP server that only gives one prepared response: the baseline with which `chartward load` measures the machine.
 use std::io;
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
-/// An answer that is given again and again.
+/// The response to every request.
 #[derive(Clone, Debug)]
 pub struct PreparedResponse {
     pub status: u16,
@@ -18,7 +18,7 @@ pub struct PreparedResponse {
     pub body: Bytes,
 }
 
-/// A handler that runs, with threads of its own, until it is dropped.
+/// The running server. It has its own threads and stops when it is dropped.
 pub struct Bare {
     pub address: SocketAddr,
     runtime: Option<Runtime>,
@@ -32,10 +32,10 @@ impl Drop for Bare {
     }
 }
 
-/// Starts it on a port of this machine.
+/// Starts the server on a free port of the loopback interface.
 ///
 /// # Errors
-/// If there is no port.
+/// If no port can be bound or the runtime cannot start.
 pub fn bare(answered: PreparedResponse) -> io::Result<Bare> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;

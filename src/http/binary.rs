@@ -1,5 +1,5 @@
-//! Binary by its own content type (R4 binary.html#rest): as bytes to whoever does not ask for a FHIR format, and from
-//! bytes by whoever does not send one.
+//! Binary in its native content type (R4 binary.html#rest): reads that name no FHIR format get the bytes, and writes with
+//! another content type are wrapped in a Binary resource.
 use axum::body::{Body as WireBody, Bytes};
 use axum::http::header::{ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
@@ -11,7 +11,7 @@ use crate::operations::{Answer, Payload, Refusal, RefusalKind};
 
 use super::negotiate::{self, Content, Format};
 
-/// Whether a request reads a Binary as bytes: it names no FHIR format, neither in `Accept` nor in `_format`.
+/// Whether a request reads a Binary as bytes: neither `Accept` nor `_format` names a FHIR format.
 pub(super) fn is_raw_read(method: &Method, path: &[String], headers: &HeaderMap, has_format: bool) -> bool {
     let is_read = matches!(*method, Method::GET | Method::HEAD)
         && (path.len() == 2 || (path.len() == 4 && path.get(2).is_some_and(|segment| segment == "_history")));
@@ -20,7 +20,7 @@ pub(super) fn is_raw_read(method: &Method, path: &[String], headers: &HeaderMap,
     is_read && is_binary && !has_format && !accept.into_iter().any(|value| value.contains("fhir"))
 }
 
-/// Whether a request writes a Binary: by its resource, or by any other content, which is taken as bytes.
+/// Whether a request writes a Binary, either as a Binary resource or as content of any other type.
 pub(super) fn is_write(method: &Method, path: &[String]) -> bool {
     matches!(*method, Method::POST | Method::PUT)
         && path.len() <= 2
@@ -28,7 +28,7 @@ pub(super) fn is_write(method: &Method, path: &[String]) -> bool {
         && path.first().is_some_and(|segment| segment == "Binary")
 }
 
-/// Reads what is written to a Binary: the resource, where the content is one (R4 binary.html#rest), and else one made of the bytes.
+/// Reads the body of a write to Binary (R4 binary.html#rest): a Binary resource as it is, any other content wrapped in one.
 pub(super) fn read(path: &[String], headers: &HeaderMap, bytes: &[u8]) -> Result<Payload, Refusal> {
     let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media_type = media_type.to_ascii_lowercase();
@@ -53,7 +53,7 @@ pub(super) fn read(path: &[String], headers: &HeaderMap, bytes: &[u8]) -> Result
             None if says_fhir => return Err(malformed("XML")),
             Some(_) | None => {}
         },
-        // It may well be a Binary of another release: as bytes, nobody would see what is in it.
+        // A Binary of another FHIR release must not be stored as plain bytes: readers would not find its content.
         Content::Unknown if says_fhir => {
             let issue = crate::model::Issue::error(
                 IssueCode::NotSupported,
@@ -66,7 +66,7 @@ pub(super) fn read(path: &[String], headers: &HeaderMap, bytes: &[u8]) -> Result
     wrap(path, headers, bytes).map(Payload::Resource)
 }
 
-/// The resource of bytes that were sent.
+/// Wraps the bytes in a Binary resource.
 fn wrap(path: &[String], headers: &HeaderMap, bytes: &[u8]) -> Result<Tree, Refusal> {
     let refuse = || {
         let issue = crate::model::Issue::error(IssueCode::NotSupported, "the content type is no media type");
@@ -97,7 +97,7 @@ fn wrap(path: &[String], headers: &HeaderMap, bytes: &[u8]) -> Result<Tree, Refu
     parse(text.into_bytes()).map_err(|_| refuse())
 }
 
-/// Puts the bytes in the place of the resource. What is not one (a 304, say) stays as it is.
+/// Replaces the Binary resource in the response by its bytes. A response without a resource, such as a 304, stays as it is.
 pub(super) fn unwrapped(
     answer: &Answer,
     response: Response<WireBody>,
@@ -113,15 +113,15 @@ pub(super) fn unwrapped(
     let (mut parts, _) = response.into_parts();
     parts.status = StatusCode::OK;
     parts.headers.insert(CONTENT_TYPE, content_type);
-    // What somebody stored must not run in the page of whoever opens it.
+    // Uploaded content must not run scripts in the browser of whoever opens it.
     parts.headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
     Response::from_parts(parts, if without_body { WireBody::empty() } else { streamed(data) })
 }
 
-/// How much of the text is decoded at once: whole groups of four digits.
+/// How much base64 is decoded at once: a multiple of 4 digits, so that every chunk decodes by itself.
 const CHUNK_DIGITS: usize = 64 * 1024;
 
-/// The bytes as they are sent, so that a large Binary is never in memory twice.
+/// Decodes the data while it is sent, so that a large Binary is never in memory twice.
 fn streamed(data: String) -> WireBody {
     let chunks = (0..data.len().div_ceil(CHUNK_DIGITS)).map(move |number| {
         let end = data.len().min((number + 1) * CHUNK_DIGITS);

@@ -1,5 +1,5 @@
-//! Listening: takes its socket, its TLS and its end as parameters. Slow and hostile clients are bounded here, before anything
-//! of a request is known: how long they may take, how much they may send before the body, how many there may be.
+//! The listener: accepts connections until it is told to stop. It bounds slow and hostile clients before any request is
+//! parsed: their time, the size of a request head, and the number of connections.
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -25,20 +25,20 @@ use tokio::time::Sleep;
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
 
-/// How long a client may take to agree on TLS.
+/// How long a client may take for the TLS handshake.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
-/// The bytes by which HTTP/2 is known (RFC 9113 section 3.4).
+/// The length of the HTTP/2 connection preface, in bytes (RFC 9113 section 3.4).
 const PREFACE_LEN: usize = 24;
-/// The head of a request, in bytes (431 or 414 beyond), and how many headers it may have.
+/// The largest request head, in bytes (larger ones get 431 or 414), and the most headers in it.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 const HEADERS_MAX: usize = 128;
-/// How many connections may be open; others wait to be accepted.
+/// How many connections may be open; further ones wait in the accept queue.
 const CONNECTIONS_MAX: usize = 20_000;
-/// Requests at once on one connection of HTTP/2.
+/// The most concurrent streams of one HTTP/2 connection.
 const STREAMS_MAX: u32 = 128;
-/// How long requests that were accepted may take when the server ends.
+/// How long requests in progress may take after the server was told to stop.
 const ENDING_MAX: Duration = Duration::from_secs(30);
-/// How long to wait when the system has no more files for connections.
+/// How long to wait after a failed accept, which most often means that no file descriptors are left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A bound socket, with TLS or without.
@@ -48,31 +48,31 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Binds an address; port 0 lets the system choose one.
+    /// Binds an address; with port 0 the system chooses the port.
     ///
     /// # Errors
-    /// If the address cannot be had.
+    /// If the address cannot be bound.
     pub async fn bind(address: &str, tls: Option<Arc<ServerConfig>>) -> io::Result<Self> {
         Ok(Self { socket: TcpListener::bind(address).await?, tls })
     }
 
-    /// The address that it listens on.
+    /// The address that the socket is bound to.
     ///
     /// # Errors
-    /// If the socket is gone.
+    /// If the socket is closed.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
 }
 
-/// What clients may take their time for.
+/// How long the server waits for slow clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
-    /// How long a connection may be without the whole head of a request: idle, or sending it byte by byte.
+    /// How long a connection may stay without a complete request head, whether it is idle or sends the head slowly.
     pub head: Duration,
-    /// How long a body may pause.
+    /// How long a client may pause within a request body.
     pub body: Duration,
-    /// How long what was sent to a client may lie there unacknowledged, because it does not read.
+    /// How long sent data may stay unacknowledged by a client that does not read.
     pub unread: Duration,
 }
 
@@ -82,7 +82,7 @@ impl Default for Patience {
     }
 }
 
-/// Serves until `end` resolves; what was accepted by then is finished, if it takes no longer than 30 seconds.
+/// Serves until `end` resolves, then gives requests in progress at most 30 seconds to finish.
 pub async fn serve(listening: Listener, router: Router, patience: Patience, end: impl Future<Output = ()>) {
     let Listener { socket, tls } = listening;
     let server = Arc::new(Server {
@@ -96,7 +96,7 @@ pub async fn serve(listening: Listener, router: Router, patience: Patience, end:
     let mut end = pin!(end);
     loop {
         let accepted = async {
-            // A semaphore that is never closed always has a permit in the end.
+            // Acquiring fails only on a closed semaphore, and this one is never closed.
             let permit = server.connections.clone().acquire_owned().await.ok();
             (socket.accept().await, permit)
         };
@@ -105,7 +105,7 @@ pub async fn serve(listening: Listener, router: Router, patience: Patience, end:
             () = &mut end => break,
         };
         let Ok((stream, address)) = accepted else {
-            // Too many open files, most often; or a client that is gone already.
+            // Most often no file descriptors are left, or the client has already gone.
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
@@ -116,7 +116,7 @@ pub async fn serve(listening: Listener, router: Router, patience: Patience, end:
         });
     }
     drop(socket);
-    // What takes longer is cut off with the runtime.
+    // The runtime cuts off whatever takes longer.
     let _ = tokio::time::timeout(ENDING_MAX, ending.shutdown()).await;
 }
 
@@ -149,7 +149,7 @@ struct Server {
 impl Server {
     /// Serves one connection to its end.
     async fn connected(&self, stream: TcpStream, address: SocketAddr, watcher: Watcher) {
-        // A client to which this cannot be said is served all the same.
+        // Both socket options are optional: a connection that does not take them is served all the same.
         let _ = stream.set_nodelay(true);
         let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(self.patience.unread));
         let Some(acceptor) = &self.tls else {
@@ -176,15 +176,15 @@ impl Server {
         let until = Box::pin(tokio::time::sleep(self.patience.head));
         let stream = Beginning { stream, left: PREFACE_LEN, until };
         let connection = self.http.serve_connection(TokioIo::new(stream), service);
-        // How a connection ends is the client's affair.
+        // Errors of a connection are the client's concern and are not reported.
         let _ = watcher.watch(connection.into_owned()).await;
     }
 }
 
-/// A connection whose first bytes have to come in time: until they tell which HTTP it speaks nothing else watches it.
+/// A connection that must send its first bytes in time. Until they tell HTTP/1 from HTTP/2, hyper has no timeout running.
 struct Beginning<S> {
     stream: S,
-    /// How many bytes of the beginning have not come yet.
+    /// How many bytes of the preface have not arrived yet.
     left: usize,
     until: Pin<Box<Sleep>>,
 }
@@ -235,26 +235,26 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Beginning<S> {
     }
 }
 
-/// A certificate that a client has shown, signed by an authority that is trusted, and whose key it has.
+/// A client certificate that TLS has verified: a trusted authority signed it, and the client holds its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ShownCertificate {
-    /// The SHA-256 of its DER.
+    /// The SHA-256 digest of the certificate in DER.
     pub(super) sha256: [u8; 32],
 }
 
-/// What is known of the other end of a connection.
+/// The other end of a connection, as a request extension.
 #[derive(Clone, Copy, Debug)]
 struct Peer {
     address: SocketAddr,
     certificate: Option<ShownCertificate>,
 }
 
-/// The certificate that the client of a request has shown.
+/// The client certificate of a request's connection.
 pub(super) fn shown(of_request: &Extensions) -> Option<ShownCertificate> {
     of_request.get::<Peer>().and_then(|peer| peer.certificate)
 }
 
-/// The network address of the client of a request, for the record of accesses.
+/// The client's IP address, for the access record.
 pub(super) fn address(of_request: &Extensions) -> Option<String> {
     of_request.get::<Peer>().map(|peer| peer.address.ip().to_string())
 }

@@ -1,11 +1,11 @@
-//! The wire: one service that takes HTTP requests apart and puts answers together. All that they mean is decided in
-//! `operations`.
+//! HTTP: parses requests and writes responses. The meaning of both is decided in `operations`.
 
 mod administration;
 mod app;
 mod authentication;
 mod bare;
 mod binary;
+mod cors;
 mod listen;
 mod negotiate;
 mod oauth;

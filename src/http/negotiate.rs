@@ -1,8 +1,8 @@
-//! Media types: what a body is, and what the answer shall be (R4 http.html#mime-type).
+//! Content negotiation: what a request body is, and which format the response has (R4 http.html#mime-type).
 use axum::http::HeaderMap;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 
-/// The forms of a resource on the wire.
+/// The wire formats of a resource.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Format {
     #[default]
@@ -31,7 +31,7 @@ impl Format {
     }
 }
 
-/// What the sender says that a body is.
+/// The content of a body, by its `Content-Type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Content {
     Resource(Format),
@@ -40,7 +40,7 @@ pub(super) enum Content {
     Unknown,
 }
 
-/// Whether a media type is one of this release of FHIR (R4 http.html#version-parameter); without the parameter it is.
+/// Whether a media type is for this FHIR release (R4 http.html#version-parameter), as it is without the parameter.
 fn is_of_r4(value: &str) -> bool {
     let parameters = value.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));
     let mut versions = parameters.filter(|(name, _)| name.trim().eq_ignore_ascii_case("fhirVersion"));
@@ -51,7 +51,7 @@ fn plain(value: &str) -> String {
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-/// The content type of a body; JSON where none is named.
+/// The content of a body; JSON if there is no `Content-Type`.
 pub(super) fn content(headers: &HeaderMap) -> Content {
     let Some(value) = headers.get(CONTENT_TYPE) else { return Content::Resource(Format::Json) };
     let value = value.to_str().unwrap_or_default();
@@ -66,10 +66,10 @@ pub(super) fn content(headers: &HeaderMap) -> Content {
     }
 }
 
-/// The format of the answer: `_format` before `Accept`; `None` if nothing that is asked for can be had.
+/// The format of the response. `_format` overrides `Accept`; `None` if no requested format is supported.
 pub(super) fn answer(headers: &HeaderMap, format: Option<&str>) -> Option<Format> {
     if let Some(format) = format {
-        // A plus sign in a query arrives as a space.
+        // The plus sign of `application/fhir+xml` arrives as a space unless the client has escaped it.
         return Format::of(&plain(&format.replace(' ', "+"))).filter(|_| is_of_r4(format));
     }
     let mut best: Option<(u32, Format)> = None;
@@ -93,7 +93,7 @@ pub(super) fn answer(headers: &HeaderMap, format: Option<&str>) -> Option<Format
     if any { best.map(|(_, format)| format) } else { Some(Format::Json) }
 }
 
-/// Whether HTML is wanted rather than any form of FHIR: by weight, and of what weighs the same by what is named first.
+/// Whether the client prefers HTML to every FHIR format: by weight, and at equal weight by order.
 pub(super) fn prefers_html(headers: &HeaderMap) -> bool {
     let mut best: Option<(u32, bool)> = None;
     for value in headers.get_all(ACCEPT) {
@@ -109,7 +109,7 @@ pub(super) fn prefers_html(headers: &HeaderMap) -> bool {
     best.is_some_and(|(_, is_html)| is_html)
 }
 
-/// The weight of a part, in thousandths.
+/// The weight `q` of an `Accept` entry, in thousandths.
 fn quality(part: &str) -> u32 {
     let weight = part.split(';').skip(1).find_map(|parameter| parameter.trim().strip_prefix("q="));
     let Some(weight) = weight else { return 1_000 };

@@ -1,5 +1,5 @@
-//! What is observed of requests, without a word about anybody: numbers for Prometheus, lines for the log, spans for a
-//! tracing system. Types and interactions are named, never ids, queries or parties.
+//! Observability without personal data: metrics for Prometheus, log lines, and tracing spans. They name interactions and
+//! resource types, never ids, queries or parties.
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -22,19 +22,19 @@ use tracing::Instrument as _;
 
 use crate::store::Figure;
 
-/// Where figures come from that are asked for when somebody looks.
+/// Reads metrics that are computed only when somebody asks for them.
 pub type Figures = Arc<dyn Fn() -> Vec<Figure> + Send + Sync>;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// A request id that a client may choose: longer ones, and ones of other signs, are replaced.
+/// The longest request id that is taken from a client; ids that are longer or have other characters are replaced.
 const REQUEST_ID_LEN_MAX: usize = 128;
-/// The upper bounds of the durations that are counted: half a millisecond to 16 seconds.
+/// The histogram's first upper bound in seconds, the factor, and the count: from half a millisecond to 16 seconds.
 const BUCKETS: (f64, f64, u16) = (0.0005, 2.0, 16);
 
-/// The target of spans, apart from that of lines: where there is no collector they cost nothing.
+/// The tracing target of spans. Log lines have another one, so that spans cost nothing without a collector.
 pub const SPANS: &str = "spans";
 
-/// What a request was: the interaction or operation, and the type of resource.
+/// The interaction or operation of a request, and its resource type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Label {
     pub(super) interaction: &'static str,
@@ -59,16 +59,16 @@ struct DurationLabels {
     interaction: &'static str,
 }
 
-/// What was counted so far.
+/// The metrics of this process.
 pub struct Observed {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     seconds: Family<DurationLabels, Histogram, fn() -> Histogram>,
     in_flight: Gauge<i64, AtomicI64>,
-    /// What the ids of this process begin with, and the next number.
+    /// Generated request ids consist of the start time of the process, in milliseconds, and the number in `next`.
     begun: u64,
     next: AtomicU64,
-    /// A request that takes longer is worth a line.
+    /// Requests that take longer are logged as slow.
     slow: Duration,
 }
 
@@ -78,7 +78,7 @@ fn durations() -> Histogram {
 }
 
 impl Observed {
-    /// Nothing counted yet.
+    /// Metrics with nothing counted yet, and with `figures`. Requests that take longer than `slow` are logged as slow.
     #[must_use]
     pub fn new(figures: Figures, slow: Duration) -> Self {
         let mut registry = Registry::with_prefix("chartward");
@@ -99,7 +99,7 @@ impl Observed {
         Self { registry, requests, seconds, in_flight, begun, next: AtomicU64::new(0), slow }
     }
 
-    /// The id of a request: as its client has it, or one that no other has.
+    /// The request id: the client's `X-Request-Id` if it is acceptable, or else a generated one.
     fn request_id(&self, request: &WireRequest) -> HeaderValue {
         let fits = |value: &&HeaderValue| {
             let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(byte);
@@ -134,7 +134,7 @@ impl Observed {
         Ok(out)
     }
 
-    /// Everything in the format that Prometheus reads (OpenMetrics 1.0).
+    /// All metrics in the OpenMetrics 1.0 format, which Prometheus reads.
     pub(super) fn page(&self) -> Response {
         const FORMAT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
         match self.text() {
@@ -144,7 +144,7 @@ impl Observed {
     }
 }
 
-/// Figures of the moment at which somebody looks.
+/// Collects the metrics that are computed at the moment of the scrape.
 struct MomentFigures(Figures);
 
 impl fmt::Debug for MomentFigures {
@@ -164,7 +164,7 @@ impl Collector for MomentFigures {
     }
 }
 
-/// A request that is being answered, also where its client hangs up.
+/// Counts a request in progress until it is dropped, which also happens when its client hangs up.
 struct InFlight(Gauge<i64, AtomicI64>);
 
 impl InFlight {
@@ -180,7 +180,7 @@ impl Drop for InFlight {
     }
 }
 
-/// What paths beside the API are for.
+/// The label of a path outside the API.
 fn label_of_path(path: &str) -> Label {
     let first = path.split('/').find(|segment| !segment.is_empty()).unwrap_or_default();
     let interaction = match first {
@@ -193,7 +193,7 @@ fn label_of_path(path: &str) -> Label {
     Label { interaction, kind: "" }
 }
 
-/// Counts and names a request on its way.
+/// Counts, times and logs every request, and gives it a request id.
 pub(super) async fn observe(
     State(observed): State<Arc<Observed>>,
     mut request: WireRequest,

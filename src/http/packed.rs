@@ -1,4 +1,4 @@
-//! Bodies that come packed (`Content-Encoding`, RFC 9110 section 8.4): gzip and brotli, within the limit of a body's size.
+//! Compressed request bodies (`Content-Encoding`, RFC 9110 section 8.4): gzip and brotli, within the size limit of bodies.
 use std::io::Read;
 
 use axum::body::Bytes;
@@ -8,20 +8,20 @@ use axum::http::header::CONTENT_ENCODING;
 use crate::model::{Issue, IssueCode};
 use crate::operations::{Refusal, RefusalKind};
 
-/// How a body is packed.
+/// A supported content coding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Coding {
     Gzip,
     Brotli,
 }
 
-/// A body packed more often than this is refused.
+/// A body with more codings than this is refused.
 const CODINGS_MAX: usize = 2;
 
-/// The codings of a body, in the order in which they were applied.
+/// The content codings of a body, in the order in which they were applied.
 ///
 /// # Errors
-/// 415 for one that is not known.
+/// 415 for an unknown coding, or for too many.
 pub(super) fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, Refusal> {
     let refused = || {
         let message = "the content encoding is not one that is taken: gzip and br are";
@@ -41,10 +41,10 @@ pub(super) fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, Refusal> {
     if found.len() > CODINGS_MAX { Err(refused()) } else { Ok(found) }
 }
 
-/// The body as it was before it was packed; `None` if it is larger than the limit, however small it came.
+/// The decompressed body; `None` if decompression exceeds `bytes_max`, however small the compressed body is.
 ///
 /// # Errors
-/// 415 for a coding that is not known, 400 for what cannot be unpacked.
+/// 415 for an unknown coding, 400 for a body that cannot be decompressed.
 pub(super) async fn unpacked(
     headers: &HeaderMap,
     body: Bytes,
@@ -74,7 +74,7 @@ pub(super) async fn unpacked(
 
 fn unpack(coding: Coding, body: &[u8], bytes_max: usize) -> std::io::Result<Option<Vec<u8>>> {
     let mut out = Vec::new();
-    // One byte more tells that there is more.
+    // One byte above the limit shows that the body is too large.
     let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
     match coding {
         Coding::Gzip => flate2::read::MultiGzDecoder::new(body).take(limit).read_to_end(&mut out)?,

@@ -1,4 +1,4 @@
-//! The body of a request, read by its content type.
+//! The request body, parsed according to its content type.
 use crate::model::{Issue, IssueCode, Outcome, from_xml, parse};
 use crate::operations::{Payload, Refusal, RefusalKind, decode_pairs};
 
@@ -8,7 +8,7 @@ pub(super) fn read(content: Content, bytes: Vec<u8>) -> Result<Payload, Refusal>
     match content {
         Content::JsonPatch => Ok(Payload::JsonPatch(bytes)),
         Content::Form => {
-            // What cannot be read is no search for everything.
+            // An unreadable form must not become an empty search, which would match everything.
             let wrong =
                 || refuse(RefusalKind::BadRequest, IssueCode::Structure, "the form is no text in UTF-8");
             let pairs = decode_pairs(std::str::from_utf8(&bytes).map_err(|_| wrong())?);
@@ -29,7 +29,7 @@ pub(super) fn read(content: Content, bytes: Vec<u8>) -> Result<Payload, Refusal>
     }
 }
 
-/// How many parameters a query or a form may have.
+/// The most parameters of a query or a form.
 pub(super) const PARAMETERS_MAX: usize = 1_000;
 
 pub(super) fn few_enough(pairs: &[(String, String)]) -> Result<(), Refusal> {

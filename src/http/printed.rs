@@ -1,4 +1,4 @@
-//! Accounts of accesses as pages: `$who-saw` and `$accounting-of-disclosures` for whoever asks with `Accept: text/html`.
+//! Accounts of accesses as HTML pages: `$who-saw` and `$accounting-of-disclosures` for clients that prefer `text/html`.
 use axum::body::Body as WireBody;
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, Method, Response};
@@ -9,11 +9,11 @@ use crate::operations::Answer;
 
 use super::negotiate::prefers_html;
 
-/// The operations that have a page, and the parameter by which it is made.
+/// The operations that can return a page, and the input and output parameter of the page.
 const OPERATIONS: [&str; 2] = ["$who-saw", "$accounting-of-disclosures"];
 pub(super) const PARAMETER: &str = "page";
 
-/// Whether a request asks for a page: it names HTML before FHIR, and no `_format`.
+/// Whether a request asks for a page: it prefers HTML to FHIR formats and has no `_format`.
 pub(super) fn is_asked_for(method: &Method, path: &[String], headers: &HeaderMap, has_format: bool) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
         && path.last().is_some_and(|last| OPERATIONS.contains(&last.as_str()))
@@ -21,7 +21,7 @@ pub(super) fn is_asked_for(method: &Method, path: &[String], headers: &HeaderMap
         && prefers_html(headers)
 }
 
-/// Puts the page in the place of the Parameters that bring it. An answer without one stays as it is.
+/// Replaces the Parameters resource by the page that it contains. A response without a page stays as it is.
 pub(super) fn unwrapped(
     answer: &Answer,
     response: Response<WireBody>,
@@ -30,7 +30,7 @@ pub(super) fn unwrapped(
     let Some(html) = answer.body.json().and_then(page_in) else { return response };
     let (mut parts, _) = response.into_parts();
     parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    // The page has its style in itself and nothing else that a browser would load or run.
+    // The page contains its style and loads or runs nothing else.
     let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'";
     parts.headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     Response::from_parts(parts, if without_body { WireBody::empty() } else { WireBody::from(html) })

@@ -1,11 +1,10 @@
-//! Answers and refusals as HTTP responses. The wire takes only what `operations` made of disclosed and public texts.
+//! Answers and refusals as HTTP responses. A body can only be disclosed or public content, because [`Answer`] has no other.
 use std::time::{Duration, UNIX_EPOCH};
 
 use axum::body::Body as WireBody;
 use axum::http::header::{
-    ACCEPT_ENCODING, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG,
-    LAST_MODIFIED, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
+    ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, LAST_MODIFIED, LOCATION, RETRY_AFTER, VARY,
+    WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
 
@@ -15,17 +14,17 @@ use crate::operations::{Answer, Refusal};
 use super::negotiate::Format;
 use super::observe::Label;
 
-/// How the request wants to be answered.
+/// How the response to a request is written.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ResponseFormat {
     pub(super) format: Format,
-    /// HEAD: everything but the body.
+    /// HEAD: the response has no body.
     pub(super) without_body: bool,
     pub(super) pretty: bool,
-    /// Whether a token was sent.
+    /// Whether the request has an `Authorization` header.
     pub(super) has_token: bool,
     pub(super) request_id: String,
-    /// What was asked for.
+    /// The interaction and resource type, for the metrics.
     pub(super) label: Label,
 }
 
@@ -49,12 +48,12 @@ pub(super) fn refusal(refusal: &Refusal, manner: &ResponseFormat) -> Response<Wi
     let mut response = text(status, Some(&refusal.outcome.to_json()), manner);
     let headers = response.headers_mut();
     if status == 401 {
-        // RFC 6750 section 3.1: who sent no token is told no error.
+        // RFC 6750 section 3.1: without a token in the request, the challenge has no error code.
         let error = if manner.has_token { ", error=\"invalid_token\"" } else { "" };
         set(headers, WWW_AUTHENTICATE, &format!("Bearer realm=\"fhir\"{error}"));
     }
     if status == 415 {
-        // RFC 9110 section 15.5.16: what would be taken.
+        // RFC 9110 section 15.5.16: names the supported content codings.
         set(headers, ACCEPT_ENCODING, "gzip, br");
     }
     if status == 503 {
@@ -63,26 +62,16 @@ pub(super) fn refusal(refusal: &Refusal, manner: &ResponseFormat) -> Response<Wi
     response
 }
 
-/// 405 names what is allowed.
+/// Adds the `Allow` header that a 405 must have.
 pub(super) fn with_allow(mut response: Response<WireBody>, methods: &[&str]) -> Response<WireBody> {
     set(response.headers_mut(), ALLOW, &methods.join(", "));
     response
 }
 
-/// An empty answer that names the methods of a path; to a browser that asks before it sends, what it may send.
+/// An empty answer that names the methods of a path (RFC 9110 section 9.3.7).
 pub(super) fn options(methods: &[&str], manner: &ResponseFormat) -> Response<WireBody> {
-    let mut response = with_allow(text(204, None, manner), methods);
-    let headers = response.headers_mut();
-    set(headers, ACCESS_CONTROL_ALLOW_METHODS, &methods.join(", "));
-    set(headers, ACCESS_CONTROL_ALLOW_HEADERS, SENT_HEADERS);
-    set(headers, ACCESS_CONTROL_MAX_AGE, "600");
-    response
+    with_allow(text(204, None, manner), methods)
 }
-
-/// What pages of other origins may send and see. Any origin may ask: who asks is known by a token that no browser adds
-/// by itself.
-const SENT_HEADERS: &str = "Accept, Authorization, Content-Type, If-Match, If-Modified-Since, If-None-Exist, If-None-Match, If-Unmodified-Since, Prefer, X-Provenance, X-Request-Id";
-const SEEN_HEADERS: &str = "Content-Location, ETag, Last-Modified, Location, X-Request-Id";
 
 fn text(status: u16, json: Option<&str>, manner: &ResponseFormat) -> Response<WireBody> {
     let mut status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -111,8 +100,6 @@ fn text(status: u16, json: Option<&str>, manner: &ResponseFormat) -> Response<Wi
     }
     set(headers, CACHE_CONTROL, "private, no-cache");
     set(headers, VARY, "Authorization, Accept");
-    set(headers, ACCESS_CONTROL_ALLOW_ORIGIN, "*");
-    set(headers, ACCESS_CONTROL_EXPOSE_HEADERS, SEEN_HEADERS);
     set(headers, HeaderName::from_static("x-request-id"), &manner.request_id);
     set(headers, HeaderName::from_static("x-content-type-options"), "nosniff");
     response
@@ -134,19 +121,19 @@ fn as_xml(json: &str) -> Result<String, Outcome> {
     to_xml(tree.root())
 }
 
-/// Header values are made of our own texts; one that HTTP forbids is left out rather than guessed at.
+/// A value that HTTP forbids leaves the header out.
 fn set(headers: &mut axum::http::HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
     }
 }
 
-/// The last millisecond of the year 9999.
+/// The last millisecond of the year 9999, in milliseconds since 1970.
 const LAST_MILLIS: u64 = 253_402_300_799_999;
 
 /// An HTTP date (RFC 9110 section 5.6.7).
 fn http_date(time: Millis) -> String {
-    // The format has no more than four digits for the year.
+    // The year in the format has four digits.
     let millis = u64::try_from(time).unwrap_or(0).min(LAST_MILLIS);
     httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_millis(millis))
 }

@@ -1,13 +1,10 @@
-//! What a browser may send to a server that is open to all: nothing on behalf of another site's page. And that a request says which
-//! server it is for.
+//! Protection of an open server (`--open`), which needs no token, against web pages: browsers must not send it requests of
+//! other sites. Also requires every request to name its host.
 use std::sync::Arc;
 
 use axum::body::Body as WireBody;
 use axum::extract::{Request as WireRequest, State};
-use axum::http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, HOST, ORIGIN,
-};
+use axum::http::header::{HOST, ORIGIN};
 use axum::http::{HeaderMap, Response, StatusCode, Uri, Version};
 use axum::middleware::Next;
 use axum::response::IntoResponse as _;
@@ -15,7 +12,7 @@ use axum::response::IntoResponse as _;
 use crate::model::{IssueCode, Outcome};
 use crate::operations::Engine;
 
-/// Refuses what names no host (RFC 9112 section 3.2), and where the server is open what comes from another site.
+/// Refuses a request without a host (RFC 9112 section 3.2), and on an open server every cross-site request.
 pub(super) async fn guard(
     State(engine): State<Arc<Engine>>,
     request: WireRequest,
@@ -35,21 +32,11 @@ pub(super) async fn guard(
     if let Err(message) = is_own(&host, request.headers(), &engine.options.base_url) {
         return refused(StatusCode::FORBIDDEN, IssueCode::Forbidden, message);
     }
-    let mut response = next.run(request).await;
-    for name in [
-        ACCESS_CONTROL_ALLOW_HEADERS,
-        ACCESS_CONTROL_ALLOW_METHODS,
-        ACCESS_CONTROL_ALLOW_ORIGIN,
-        ACCESS_CONTROL_EXPOSE_HEADERS,
-        ACCESS_CONTROL_MAX_AGE,
-    ] {
-        response.headers_mut().remove(name);
-    }
-    response
+    next.run(request).await
 }
 
-/// Whether a request is for this server by a name of its own (others may lead here by DNS rebinding), and not sent by a page of
-/// another site. Programs send neither `Origin` nor `Sec-Fetch-Site`.
+/// Whether the request names this server's own host (other names may lead here by DNS rebinding) and no page of another
+/// site sent it. Programs other than browsers send neither `Origin` nor `Sec-Fetch-Site`.
 fn is_own(host: &str, headers: &HeaderMap, base_url: &str) -> Result<(), &'static str> {
     let name = host_name(host);
     let public = base_url.parse::<Uri>().ok().and_then(|url| url.host().map(str::to_ascii_lowercase));
@@ -73,7 +60,7 @@ fn is_own(host: &str, headers: &HeaderMap, base_url: &str) -> Result<(), &'stati
     Ok(())
 }
 
-/// The host without its port, in small letters.
+/// The host name without its port, in lower case.
 fn host_name(host: &str) -> String {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if !port.contains(']') => name,

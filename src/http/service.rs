@@ -1,4 +1,4 @@
-//! The service: one handler for every path below the base, because the table of interactions is the router.
+//! The HTTP service. One handler serves every API path, because the table of interactions in `operations` is the router.
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,7 @@ use crate::operations::{
 use super::administration;
 use super::app::{App, Limits, Tasks};
 use super::authentication::party;
+use super::cors;
 use super::listen::{address, shown};
 use super::negotiate::{self, Content, Format};
 use super::oauth;
@@ -37,37 +38,43 @@ use super::unknown::{self, on_record};
 use super::welcome;
 use super::{binary, printed};
 
-/// A body of so many bytes is read in less time than it takes to hand it to another thread.
+/// Bodies up to this size are parsed on the async thread: a hand-over to another thread would take longer.
 const READ_INLINE_BYTES_MAX: usize = 16 * 1024;
-/// An answer of so many bytes is turned into XML, or made pretty, on a thread of its own.
+/// Larger responses are converted to XML, or pretty-printed, on a blocking thread.
 const CONVERT_INLINE_BYTES_MAX: usize = 32 * 1024;
-/// How many requests of the own staff that may take long are worked on at once; others wait. Those of others wait for the
-/// disk most of their time and are not counted.
+/// How many reads and searches of the own organization's staff run at once; others wait. Requests of other parties mostly
+/// wait for the disk and are not limited.
 const HEAVY_MAX: usize = 32;
 
-/// The router of a server. The API is below `/fhir`.
+/// The server's router. The FHIR API is below `/fhir`.
 pub fn router(engine: Arc<Engine>, limits: Limits, tasks: Tasks, observed: Arc<Observed>) -> Router {
-    let authorization = oauth::routes(engine.clone());
-    let guarded = engine.clone();
-    let app = App { engine, tasks, limits, observed: observed.clone(), heavy: heavy() };
+    let (pages, endpoints) = (oauth::page_routes(engine.clone()), oauth::endpoint_routes(engine.clone()));
+    let (guarded, is_open) = (engine.clone(), engine.is_open());
     let timeout = Duration::from_secs(limits.request_seconds_max);
-    Router::new()
+    let patience = limits.patience.body;
+    let bounded = |router: Router| {
+        router
+            .layer(CompressionLayer::new())
+            .layer(RequestBodyTimeoutLayer::new(patience))
+            .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, timeout))
+            .layer(CatchPanicLayer::new())
+    };
+    let app = App { engine, tasks, limits, observed: observed.clone(), heavy: heavy() };
+    let api = Router::new()
         .route("/health/live", get(|| async { "ok" }))
         .route("/health/ready", get(ready))
         .merge(administration::routes())
         .fallback(handle)
         .with_state(app)
-        .merge(authorization)
-        .layer(CompressionLayer::new())
-        .layer(RequestBodyTimeoutLayer::new(limits.patience.body))
-        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, timeout))
-        .layer(CatchPanicLayer::new())
+        .merge(endpoints);
+    let api = if is_open { bounded(api) } else { cors::for_all_origins(bounded(api)) };
+    api.merge(bounded(pages))
         .layer(from_fn_with_state(guarded.clone(), guard))
         .layer(from_fn_with_state(guarded, unknown::count))
         .layer(from_fn_with_state(observed, observe))
 }
 
-/// The router for who watches the server, at an address of its own and without a token.
+/// The router of the monitoring address: health and metrics without a token.
 pub fn watching(engine: Arc<Engine>, observed: Arc<Observed>) -> Router {
     let app = App { engine, tasks: Tasks::default(), limits: Limits::default(), observed, heavy: heavy() };
     let page = |State(app): State<App>| async move { app.observed.page() };
@@ -110,8 +117,8 @@ async fn handle(State(app): State<App>, request: WireRequest) -> Response<WireBo
     response
 }
 
-/// The order of work of every request: path and method, who asks, what it wants back, the body; then the engine. What a known
-/// party is refused is on record, wherever that happens.
+/// Handles an API request in this order: path and method, authentication, format of the response, body; then the engine.
+/// Every refusal of a known party is recorded, at whichever step it happens.
 async fn answer(
     app: &App,
     request: WireRequest,
@@ -155,7 +162,7 @@ async fn answer(
             is_known = false;
             Arc::new(Party::nobody())
         }
-        // What is nothing of the API is that for everybody.
+        // A path outside the API is reported as such even without authentication.
         (Err(_), Err(refusal)) => return Err(refusal.clone()),
         (party, _) => party?,
     };
@@ -170,7 +177,7 @@ async fn answer(
     };
     let mut request = match read {
         Ok(request) => request,
-        // Who is not known is counted.
+        // A refusal of an unknown sender is only counted, by `unknown::count`.
         Err((refusal, _)) if !is_known => return Err(refusal),
         Err((refusal, path)) => {
             let line = line(&parts.method, &parts.uri);
@@ -191,7 +198,8 @@ async fn answer(
     let handled = if engine.answers_at_once(&party, &request) {
         engine.handle(&party, request)
     } else {
-        // What may take long or waits for a sync has threads of its own. Who hangs up while it waits is not worked for.
+        // Slow work, and work that waits for a sync, runs on a blocking thread. It never starts if the client hangs up
+        // before a permit is free.
         let is_heavy = matches!(verb, Verb::Get | Verb::Head)
             || request.path.last().is_some_and(|last| last == "_search");
         let permit = match is_heavy && engine.releases_at_once(&party) {
@@ -210,7 +218,7 @@ async fn answer(
         })
     };
     if let Some(grid) = app.engine.grid(&party, (verb, &path), &handled) {
-        // How long it took would tell what is hidden from what is not there. Who asks for the same often enough in one Bundle waits as often.
+        // Waiting for the grid hides whether a resource is hidden or absent. Every such entry of a Bundle adds a step.
         let grid = grid
             .saturating_mul(handled.as_ref().map_or(entries, |answer| answer.on_the_grid.unwrap_or(entries)));
         wait_for_the_grid(begun, grid).await;
@@ -234,7 +242,7 @@ async fn answer(
     }
 }
 
-/// How many requests a Bundle holds; one of any other request.
+/// The number of entries of a batch or transaction Bundle; 1 for any other request.
 fn entries_of(request: &Request) -> u32 {
     match &request.payload {
         Payload::Resource(tree) if request.path.is_empty() => {
@@ -244,22 +252,22 @@ fn entries_of(request: &Request) -> u32 {
     }
 }
 
-/// Waits for the next moment of a grid. The end of it is slept by a thread of its own: the runtime's timer counts whole milliseconds
-/// from when it is asked, by which the answer would come as much later as the work had taken.
+/// Waits until the next multiple of `grid`. A thread sleeps the last milliseconds: the runtime's timer counts whole
+/// milliseconds from when it is set, so the response would show how long the work had taken.
 async fn wait_for_the_grid(begun: Instant, grid: Duration) {
     const END: Duration = Duration::from_millis(20);
-    // Chosen once: looked at again after a sleep that was a little too long, it would be a whole step of the grid later.
+    // Computed once: recomputed after a sleep that ended a little late, it would be one whole step of the grid later.
     let moment = Instant::now() + until_the_grid(grid, begun.elapsed());
     let left = move || moment.saturating_duration_since(Instant::now());
     if left() > END {
         tokio::time::sleep(left().saturating_sub(END)).await;
     }
     let wait = move || std::thread::sleep(left());
-    // That the thread could not sleep takes nothing from the answer.
+    // If the thread could not sleep, the response is sent all the same.
     let _ = tokio::task::spawn_blocking(wait).await;
 }
 
-/// The answer to a known party that was refused something, which is on record.
+/// The response to a known party whose refusal has been recorded.
 fn refused(refusal: &Refusal, path: &[String], manner: &ResponseFormat) -> Response<WireBody> {
     log_cause(refusal, manner);
     let mut response = respond::refusal(refusal, manner);
@@ -269,14 +277,14 @@ fn refused(refusal: &Refusal, path: &[String], manner: &ResponseFormat) -> Respo
     on_record(response)
 }
 
-/// Logs the words of the disk or the database, which the client is not told.
+/// Logs the internal cause, such as a disk or database error, which the client must not see.
 fn log_cause(refusal: &Refusal, manner: &ResponseFormat) {
     if let Some(cause) = &refusal.outcome.internal {
         tracing::error!(request_id = manner.request_id, cause, "refused");
     }
 }
 
-/// What was asked, for the record of a refusal.
+/// The request line for the access record of a refusal.
 fn line(method: &Method, uri: &Uri) -> String {
     let below = uri.path().strip_prefix("/fhir").unwrap_or(uri.path());
     let query = query_text(&decode_pairs(uri.query().unwrap_or_default()));
@@ -284,7 +292,7 @@ fn line(method: &Method, uri: &Uri) -> String {
     format!("{method} {}{separator}{query}", decode(&below.replace('+', "%2B")))
 }
 
-/// A request with its body, as far as the wire can read it; else the refusal, with the path.
+/// Reads the body and the conditional headers. A refusal comes with the path, for the `Allow` header.
 async fn read_request(
     app: &App,
     (verb, path, query): (Option<Verb>, Vec<String>, Vec<(String, String)>),
@@ -314,31 +322,31 @@ async fn read_request(
     }
 }
 
-/// Whether an answer is large and has to be turned into something else than it is.
+/// Whether a large response needs conversion to XML or pretty-printing.
 fn is_converted(answer: &Answer, manner: &ResponseFormat) -> bool {
     let is_large = answer.body.json().is_some_and(|json| json.len() > CONVERT_INLINE_BYTES_MAX);
     is_large && (manner.pretty || manner.format == Format::Xml)
 }
 
-/// The segments below the base.
+/// The path segments below `/fhir`, percent-decoded.
 fn path(path: &str) -> Result<Vec<String>, Refusal> {
     let below = path.strip_prefix("/fhir").filter(|rest| rest.is_empty() || rest.starts_with('/'));
     let Some(below) = below else {
         return Err(refuse(RefusalKind::NotFound, IssueCode::NotFound, "the API is below /fhir"));
     };
-    // A plus sign in a path is one.
+    // `decode` reads a plus sign as a space, as in queries; in a path it is a plus sign.
     let segments = below.split('/').filter(|segment| !segment.is_empty());
     Ok(segments.map(|segment| decode(&segment.replace('+', "%2B"))).collect())
 }
 
-/// A condition that cannot be read is refused: passed over, it would widen what is done.
+/// Reads the conditional headers and `Prefer`. Ignoring an unreadable condition would widen the change, so it is refused.
 fn conditions(headers: &HeaderMap) -> Result<Headers, Refusal> {
     let text = |name: &str| -> Result<Option<String>, Refusal> {
         let mut values = headers.get_all(name).iter();
         let wrong =
             || refuse(RefusalKind::BadRequest, IssueCode::Value, format!("the header {name} cannot be read"));
         let Some(value) = values.next() else { return Ok(None) };
-        // A Provenance may hold more than ASCII.
+        // The JSON in `X-Provenance` may contain UTF-8.
         let text = std::str::from_utf8(value.as_bytes()).map_err(|_| wrong())?;
         if values.next().is_some() { Err(wrong()) } else { Ok(Some(text.to_owned())) }
     };
@@ -353,7 +361,7 @@ fn conditions(headers: &HeaderMap) -> Result<Headers, Refusal> {
     };
     for value in headers.get_all("prefer") {
         for preference in value.to_str().unwrap_or_default().split([',', ';']) {
-            // RFC 7240 section 2: names have no case, values may be quoted.
+            // RFC 7240 section 2: preference names are case-insensitive, and values may be quoted.
             let (name, value) = preference.split_once('=').unwrap_or((preference, ""));
             let value = value.trim().trim_matches('"');
             match (name.trim().to_ascii_lowercase().as_str(), value) {
@@ -390,7 +398,7 @@ async fn payload(
     if is_search && bytes.is_empty() {
         return Ok(Payload::Form(Vec::new()));
     }
-    // An operation may need no parameters.
+    // An operation may have no parameters.
     if path.last().is_some_and(|segment| segment.starts_with('$')) && bytes.is_empty() {
         return Ok(Payload::None);
     }
@@ -401,7 +409,7 @@ async fn payload(
     in_a_thread(bytes.len(), move || read(content, bytes.to_vec())).await
 }
 
-/// Reads a body, a large one in a thread of its own.
+/// Parses a body, a large one on a blocking thread.
 async fn in_a_thread(
     len: usize,
     read: impl FnOnce() -> Result<Payload, Refusal> + Send + 'static,
@@ -414,7 +422,7 @@ async fn in_a_thread(
     })
 }
 
-/// The whole body, up to the limit.
+/// The whole body, decompressed, up to the size limit.
 async fn bytes(app: &App, headers: &HeaderMap, body: WireBody) -> Result<axum::body::Bytes, Refusal> {
     let too_large = || {
         let message = format!("the body is larger than the limit of {} bytes", app.limits.body_bytes_max);

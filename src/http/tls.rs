@@ -1,5 +1,4 @@
-//! TLS by rustls with ring: certificates from files, or one that the server signs for itself; client certificates where
-//! a file names who signs them.
+//! TLS by rustls with ring: certificates from files or self-signed; client certificates if a file names their authorities.
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject as _;
@@ -7,10 +6,10 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 
-/// The configuration from PEM texts; `client_ca` names who signs the certificates that clients may show.
+/// The TLS configuration from PEM texts. `client_ca` contains the authorities that sign client certificates.
 ///
 /// # Errors
-/// What is wrong with which of them.
+/// Which of the PEM texts is wrong, and why.
 pub fn tls_from_files(
     certificate: &[u8],
     key: &[u8],
@@ -30,10 +29,10 @@ pub fn tls_from_files(
     config(chain, key, roots)
 }
 
-/// A configuration with a certificate that the server signs for itself, for the given host names.
+/// The TLS configuration with a self-signed certificate for the given host names.
 ///
 /// # Errors
-/// If none can be made.
+/// If the certificate cannot be generated.
 pub fn tls_self_signed(names: Vec<String>) -> Result<Arc<ServerConfig>, String> {
     let signed = rcgen::generate_simple_self_signed(names).map_err(|error| error.to_string())?;
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(signed.signing_key.serialize_der()));

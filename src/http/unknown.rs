@@ -1,6 +1,6 @@
-//! Counts the refusals of requests whose sender is not known. Every answer passes here. A handler that has put a refusal on record marks
-//! its answer so, or marks it with the name that the sender has claimed; a refusal without a mark is one of a request that no
-//! handler has seen.
+//! Counts refusals of unknown senders; every response passes here. A handler marks its response if the refusal is already
+//! recorded, or if it knows the name that the sender has claimed. A refusal without a mark came from a layer before the
+//! handlers.
 use std::sync::Arc;
 
 use axum::body::Body as WireBody;
@@ -13,22 +13,22 @@ use crate::operations::{Engine, Refused, Unknown};
 
 use super::listen::address;
 
-/// What a handler has done about the record of a refusal, as an extension of its answer.
+/// Whether a refusal is recorded or must be counted, as an extension of the response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum RefusalRecord {
-    /// It is on record, as that of a known party.
+    /// The handler has recorded the refusal of a known party.
     OnRecord,
-    /// It is to be counted, under the name that was said.
+    /// The refusal must be counted, under the claimed client id or user name.
     Counted(Refused, Option<String>),
 }
 
-/// The answer to a known party, on record.
+/// Marks a response to a known party as already recorded.
 pub(super) fn on_record(mut response: Response<WireBody>) -> Response<WireBody> {
     response.extensions_mut().insert(RefusalRecord::OnRecord);
     response
 }
 
-/// Counts the refusals that are not on record.
+/// Counts the refusals that no handler has recorded.
 pub(super) async fn count(
     State(engine): State<Arc<Engine>>,
     request: WireRequest,
@@ -51,7 +51,7 @@ pub(super) async fn count(
         engine.count_refusal(refused, Unknown { name: name.as_deref(), address: address.as_deref() });
     };
     if is_named {
-        // A name may have to be looked up in a database. That it could not be counted takes nothing from the answer.
+        // Looking the name up may read a database. If counting fails, the response is sent all the same.
         let _ = tokio::task::spawn_blocking(count).await;
     } else {
         count();

@@ -1,4 +1,4 @@
-//! The page for a browser that opens the server's address or the base of the API: what stands here, and where to go on.
+//! The page for a browser that opens the server's address or the API's base URL: what the server is, with links.
 use axum::body::Body as WireBody;
 use axum::http::header::{CACHE_CONTROL, VARY};
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
@@ -7,7 +7,7 @@ use maud::html;
 use super::negotiate;
 use super::oauth::page;
 
-/// Whether a request opens the address of the server, or the base of the API, with a browser.
+/// Whether a browser opens the server's address or the API's base URL.
 pub(super) fn is_asked_for(method: &Method, uri: &Uri, headers: &HeaderMap) -> bool {
     matches!(*method, Method::GET | Method::HEAD)
         && matches!(uri.path(), "/" | "/fhir" | "/fhir/")

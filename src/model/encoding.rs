@@ -1,27 +1,27 @@
-//! Bytes as text: hexadecimal digits, and base64 in the alphabets of RFC 4648.
+//! Bytes as text: hexadecimal digits and base64 (RFC 4648).
 use std::sync::LazyLock;
 
 use data_encoding::{
     BASE64, BASE64URL, BASE64URL_NOPAD, Encoding, HEXLOWER, HEXLOWER_PERMISSIVE, Specification,
 };
 
-/// Reads base64 with padding, without, or with it between parts that were joined (RFC 4648 sections 4 and 5).
+/// A decoder for base64 with padding, without it, or with padding inside, as in concatenated parts (RFC 4648 sections 4 and 5).
 fn lenient(symbols: &Encoding) -> Encoding {
     let mut specification = Specification::new();
     symbols.specification().symbols.clone_into(&mut specification.symbols);
     "=".clone_into(&mut specification.ignore);
     specification.check_trailing_bits = false;
-    // The alphabets are those of the library, so that the specification is one.
+    // The library's own symbols always make a valid specification, so the fallback is never used.
     specification.encoding().unwrap_or_else(|_| symbols.clone())
 }
 
-/// Two lower-case digits a byte.
+/// Hexadecimal, two lower-case digits per byte.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
     HEXLOWER.encode(bytes)
 }
 
-/// The bytes of hexadecimal digits in either case; `None` if there are others, or an odd number.
+/// Decodes hexadecimal digits of either case; `None` for other characters or an odd number of digits.
 #[must_use]
 pub fn from_hex(text: &str) -> Option<Vec<u8>> {
     HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()
@@ -33,26 +33,26 @@ pub fn encode_base64(bytes: &[u8]) -> String {
     BASE64.encode(bytes)
 }
 
-/// Base64 in the alphabet for URLs, with padding (RFC 4648 section 5).
+/// Base64 in the URL-safe alphabet, with padding (RFC 4648 section 5).
 #[must_use]
 pub fn encode_base64_url(bytes: &[u8]) -> String {
     BASE64URL.encode(bytes)
 }
 
-/// Base64 in the alphabet for URLs, without padding, as JSON Web Keys and tokens have it (RFC 7515 section 2).
+/// Base64 in the URL-safe alphabet, without padding, as JSON Web Keys and tokens use it (RFC 7515 section 2).
 #[must_use]
 pub fn encode_base64_url_unpadded(bytes: &[u8]) -> String {
     BASE64URL_NOPAD.encode(bytes)
 }
 
-/// The bytes of base64, with padding or without; `None` if it is none.
+/// Decodes base64 with or without padding; `None` if the text is not base64.
 #[must_use]
 pub fn decode_base64(text: &str) -> Option<Vec<u8>> {
     static STANDARD: LazyLock<Encoding> = LazyLock::new(|| lenient(&BASE64));
     STANDARD.decode(text.as_bytes()).ok()
 }
 
-/// The bytes of base64 in the alphabet for URLs, with padding or without; `None` if it is none.
+/// Decodes base64 in the URL-safe alphabet, with or without padding; `None` if the text is not base64.
 #[must_use]
 pub fn decode_base64_url(text: &str) -> Option<Vec<u8>> {
     static URL: LazyLock<Encoding> = LazyLock::new(|| lenient(&BASE64URL));
@@ -91,7 +91,7 @@ mod tests {
         for text in ["f", "fg", "0x", " ff"] {
             assert_eq!(from_hex(text), None, "{text:?}");
         }
-        // The bits after the last byte may be set: what others have written so is read.
+        // Unused bits of the last digit may be set, because other encoders write them.
         assert_eq!(decode_base64("QR"), Some(b"A".to_vec()));
     }
 }

@@ -9,7 +9,7 @@ impl ResourceId {
     /// The longest id the standard permits, in characters.
     pub const LEN_MAX: usize = 64;
 
-    /// `None` if the text is no id.
+    /// `None` if the text is not an id.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let letters = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'));
@@ -28,12 +28,12 @@ impl fmt::Display for ResourceId {
     }
 }
 
-/// The id of one version of a resource, opaque to clients; the same grammar as [`ResourceId`].
+/// The id of one version of a resource, opaque to clients, with the grammar of [`ResourceId`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct VersionId(Box<str>);
 
 impl VersionId {
-    /// `None` if the text is no id.
+    /// `None` if the text is not an id.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         ResourceId::parse(text).map(|id| Self(id.0))
@@ -51,7 +51,7 @@ impl fmt::Display for VersionId {
     }
 }
 
-/// Which resource: its type by name, and its id.
+/// Identifies a resource: its type's name and its id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ResourceKey {
     pub type_name: &'static str,
@@ -59,7 +59,7 @@ pub struct ResourceKey {
 }
 
 impl ResourceKey {
-    /// The key of `Type/id`, if that names a type of the registry and an id.
+    /// The key of `type_name/id`; `None` for an unknown type or an invalid id.
     #[must_use]
     pub fn new(type_name: &str, id: &str) -> Option<Self> {
         let def = crate::definitions::r4().resource(type_name)?;

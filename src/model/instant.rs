@@ -1,5 +1,5 @@
-//! Dates and times with their precision: `date`, `dateTime`, `instant` and `time` of the standard, and the intervals
-//! of the time line that they stand for (R4 datatypes.html#dateTime, search.html#date).
+//! Dates and times with their precision: FHIR's `date`, `dateTime`, `instant` and `time`, and the intervals that they stand for
+//! (R4 datatypes.html#dateTime, search.html#date).
 use std::cmp::Ordering;
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
@@ -10,7 +10,7 @@ pub type Nanos = i128;
 
 pub const NANOS_PER_MILLI: Nanos = 1_000_000;
 
-/// How much of a date was written.
+/// The smallest part of a date that was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Precision {
     Year,
@@ -30,7 +30,7 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// The whole time line: what a period without bounds stands for.
+    /// The whole time line: a period without bounds.
     pub const ALWAYS: Self = Self { start: Millis::MIN, end: Millis::MAX };
 
     #[must_use]
@@ -44,7 +44,7 @@ impl Interval {
     }
 }
 
-/// A half-open interval of the time line as finely as dates are written, in nanoseconds: from `start` up to, not including,
+/// A half-open interval of the time line in nanoseconds, the finest precision of dates: from `start` up to, not including,
 /// `end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Span {
@@ -56,7 +56,7 @@ impl Span {
     /// The whole time line.
     pub const ALWAYS: Self = Self { start: -(1 << 71), end: (1 << 71) - 1 };
 
-    /// The same for moments that are whole milliseconds: it holds those that the span holds.
+    /// The interval of whole milliseconds: it contains exactly those millisecond moments that the span contains.
     #[must_use]
     pub fn of_millis(self) -> Interval {
         Interval { start: ceil_millis(self.start), end: ceil_millis(self.end) }
@@ -72,7 +72,7 @@ fn ceil_millis(nanos: Nanos) -> Millis {
     floor_millis(nanos + NANOS_PER_MILLI - 1)
 }
 
-/// A date, a date with time, or a time alone, as precise as it was written.
+/// A date, a date with time, or a time alone, with the precision it was written with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Temporal {
     /// 0 for a time without a date.
@@ -81,27 +81,27 @@ pub struct Temporal {
     pub day: u8,
     pub hour: u8,
     pub minute: u8,
-    /// 60 in a leap second.
+    /// 60 for a leap second.
     pub second: u8,
     pub millisecond: u16,
-    /// Nanoseconds beyond the millisecond.
+    /// The nanoseconds beyond the whole milliseconds.
     pub nanosecond: u32,
-    /// How many digits of a fraction of a second were written, up to 9; what goes beyond is cut.
+    /// The number of written fraction digits of a second, up to 9; further digits are dropped.
     pub fraction_digits: u8,
-    /// Offset from UTC in minutes, east positive; `None` where none was written.
+    /// Offset from UTC in minutes, east positive; `None` if none was written.
     pub offset: Option<i16>,
     pub precision: Precision,
 }
 
 impl Temporal {
-    /// Parses `YYYY[-MM[-DD[Thh:mm[:ss[.fff]][zone]]]]`. `None` for anything else, also for days that no calendar has.
-    /// Times without a zone are accepted: search values have them.
+    /// Parses `YYYY[-MM[-DD[Thh:mm[:ss[.fff]][zone]]]]`; `None` for anything else, and for days that do not exist. Times without
+    /// a zone are accepted because search values may omit it.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Self::parse_partial(text).filter(|date| date.precision != Precision::Hour && !text.ends_with('T'))
     }
 
-    /// As FHIRPath writes a date or a dateTime: also `YYYY-MM-DDThh` and `YYYY-MM-DDT` (N1 spec, Literals).
+    /// Parses a FHIRPath date or dateTime: also `YYYY-MM-DDThh` and `YYYY-MM-DDT` (N1 spec, Literals).
     #[must_use]
     pub fn parse_partial(text: &str) -> Option<Self> {
         let (date, time) = match text.split_once('T') {
@@ -148,13 +148,13 @@ impl Temporal {
         }
     }
 
-    /// Without what is finer than a millisecond.
+    /// The same time cut to whole milliseconds.
     #[must_use]
     pub fn whole_millis(&self) -> Self {
         Self { nanosecond: 0, fraction_digits: self.fraction_digits.min(3), ..*self }
     }
 
-    /// The day without its time and zone, as precise as before, at most to the day.
+    /// The date without time and zone, with a precision of at most the day.
     #[must_use]
     pub fn date(&self) -> Self {
         Self::midnight(self.year, self.month, self.day, self.precision.min(Precision::Day))
@@ -207,9 +207,10 @@ impl Temporal {
         Some(())
     }
 
-    /// The time that it stands for, as finely as it was written: a fraction of more than three digits is as long as its last
-    /// digit, a shorter one a millisecond. A zone that was not written is taken as UTC.
-    /// CHOICE: R4 search.html#date leaves the zone to the server; UTC makes answers independent of where it runs.
+    /// The interval that the value stands for: as long as its last written part, where a fraction of up to three digits is one
+    /// millisecond long. A missing zone means UTC.
+    /// CHOICE: R4 search.html#date leaves the default zone to the server; UTC makes answers independent of the server's
+    /// location.
     #[must_use]
     pub fn span(&self) -> Span {
         let nanos = |millis: Millis| i128::from(millis) * NANOS_PER_MILLI;
@@ -230,7 +231,7 @@ impl Temporal {
         Span { start: from, end }
     }
 
-    /// The milliseconds of [`Self::span`], begun ones included.
+    /// [`Self::span`] in milliseconds, extended to whole ones.
     #[must_use]
     pub fn interval(&self) -> Interval {
         let Span { start, end } = self.span();
@@ -244,7 +245,7 @@ impl Temporal {
         days * 86_400_000 + minutes * 60_000 + i64::from(self.second) * 1_000 + i64::from(self.millisecond)
     }
 
-    /// The instant in UTC with milliseconds.
+    /// The instant in UTC with millisecond precision.
     #[must_use]
     pub fn from_millis(millis: Millis) -> Self {
         let (days, rest) = (millis.div_euclid(86_400_000), millis.rem_euclid(86_400_000));
@@ -265,7 +266,7 @@ impl Temporal {
         }
     }
 
-    /// The parts that were written, largest first, in the zone that was written.
+    /// The date and time parts, largest first, in the zone that was written.
     #[must_use]
     pub fn parts(&self) -> [i32; 8] {
         [
@@ -280,9 +281,9 @@ impl Temporal {
         ]
     }
 
-    /// Compares as FHIRPath does (N1 spec, Comparison): part by part as far as both go; `None` where one goes further
-    /// than the other and all before is equal, or where only one has a zone and the other's zone decides. Seconds and
-    /// milliseconds are one part.
+    /// Compares as FHIRPath does (N1 spec, Comparison): part by part down to the coarser precision. `None` if the precisions
+    /// differ and all common parts are equal, or if only one has a zone and the result depends on the other's. Seconds and
+    /// milliseconds count as one part.
     #[must_use]
     pub fn compare(&self, other: &Self) -> Option<Ordering> {
         let (left, right) = match (self.offset, other.offset) {
@@ -321,7 +322,7 @@ impl Temporal {
         Some(Ordering::Equal)
     }
 
-    /// Another millisecond in UTC, with the precision and what is finer than a millisecond of this one.
+    /// Another instant in UTC, with this one's precision and sub-millisecond digits.
     fn at(&self, millis: Millis) -> Self {
         Self {
             precision: self.precision,
@@ -335,7 +336,7 @@ impl Temporal {
         self.at(self.start())
     }
 
-    /// Moves the date by whole calendar months, to the last day of the month where the day does not exist.
+    /// Moves the date by calendar months, to the last day of the month if the day does not exist there.
     #[must_use]
     pub fn plus_months(&self, months: i64) -> Option<Self> {
         let total = i64::from(self.year) * 12 + i64::from(self.month) - 1 + months;
@@ -352,7 +353,7 @@ impl Temporal {
         (1..=9999).contains(&moved.year).then_some(Self { offset: self.offset, ..moved })
     }
 
-    /// The text in the standard's form, as precise as the value.
+    /// The text in FHIR's format, with the value's precision.
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut text = format!("{:04}", self.year);
@@ -400,7 +401,7 @@ impl Temporal {
     }
 }
 
-/// Compares a time with a zone to one without: known only if it is the same in every zone of the earth.
+/// Compares a time with a zone to one without: `None` unless the result is the same in every zone on earth.
 fn compare_zones(zoned: &Temporal, local: &Temporal) -> Option<Ordering> {
     const EAST_MAX: i64 = 14 * 3_600_000;
     const WEST_MAX: i64 = 12 * 3_600_000;
@@ -429,7 +430,7 @@ fn parse_zone(text: &str) -> Option<i16> {
     };
     let (hours, minutes) = rest.split_once(':')?;
     let total = digits(hours, 2)? * 60 + digits(minutes, 2).filter(|minutes| *minutes < 60)?;
-    // R4 datatypes.html#dateTime: the regex admits offsets up to 14:00.
+    // R4 datatypes.html#dateTime: the regex permits offsets up to 14:00.
     i16::try_from(total).ok().filter(|total| *total <= 14 * 60).map(|total| sign * total)
 }
 
@@ -442,7 +443,7 @@ fn days_in(year: i32, month: u8) -> u8 {
     }
 }
 
-/// Days since 1970-01-01 of a day of the Gregorian calendar, counted in eras of 400 years from 0000-03-01.
+/// Days since 1970-01-01 of a Gregorian date, computed in eras of 400 years from 0000-03-01.
 fn days_from_civil(year: i32, month: u8, day: u8) -> i64 {
     let shifted = i64::from(year) - i64::from(month <= 2);
     let era = shifted.div_euclid(400);
@@ -487,7 +488,7 @@ mod tests {
         check("1600-02-29", "1600-02-29T00:00:00.000", "1600-03-01T00:00:00.000");
         check("2020-01-01T10:00:00+02:00", "2020-01-01T08:00:00.000", "2020-01-01T08:00:01.000");
         check("2020-01-01T00:30:00.5-01:00", "2020-01-01T01:30:00.500", "2020-01-01T01:30:00.501");
-        // A leap second is filed as the next second.
+        // A leap second counts as the next second.
         check("2016-12-31T23:59:60Z", "2017-01-01T00:00:00.000", "2017-01-01T00:00:01.000");
         let fine = Temporal::parse("1970-01-01T00:00:00.00000001Z").unwrap();
         assert_eq!((fine.span().start, fine.span().end), (10, 20));

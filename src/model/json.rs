@@ -1,15 +1,15 @@
-//! JSON in: one pass over the bytes that fills the arena of a [`Tree`]. Written for this tree because no parser of the
-//! ecosystem keeps the digits of decimals, the order of members and the place of every value at once.
+//! Parses JSON in one pass over the bytes into the arena of a [`Tree`]. No parser crate keeps the digits of decimals, the order
+//! of members and the position of every value at once.
 use std::collections::HashSet;
 use std::fmt;
 
 use super::tree::{JsonKind, Slot, Span, Tree, position};
 
-/// How deep arrays and objects may nest. The FHIR resources in practice stay below 30; the XML conversion and every
-/// recursive reader above the tree rely on this limit.
+/// The maximum nesting of arrays and objects. FHIR resources in practice stay below 30; the XML conversion and all recursive
+/// readers of the tree rely on this limit.
 pub const JSON_DEPTH_MAX: usize = 120;
 
-/// Why a text is no JSON, and where: line and column count from 1.
+/// Why a text is not JSON, and where; line and column count from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyntaxError {
     pub message: &'static str,
@@ -58,7 +58,7 @@ pub fn parse(input: Vec<u8>) -> Result<Tree, SyntaxError> {
     }
 }
 
-/// Where the fault is, and what it is.
+/// The offset of a syntax error, and its message.
 type Fault = (usize, &'static str);
 
 struct Parser<'i> {
@@ -68,20 +68,20 @@ struct Parser<'i> {
     unescaped: Vec<Box<str>>,
 }
 
-/// Names are compared with each other up to so many in an object; then all are put into a set.
+/// Up to this many members, a name is compared with the earlier ones one by one; beyond, the names are kept in a set.
 const MEMBERS_COMPARED_MAX: usize = 32;
 
-/// The names that members of an object have had so far.
+/// The member names of an object so far, to detect duplicates.
 #[derive(Default)]
 struct Names {
     count: usize,
-    /// A bit for each sort of name that was there, by its length and its letters at both ends.
+    /// A Bloom filter of the names: one bit per name, from its length and its first and last byte.
     sorts: u64,
-    /// All of them, once they are many.
+    /// All names, once there are more than `MEMBERS_COMPARED_MAX`.
     all: HashSet<Vec<u8>>,
 }
 
-/// A name or text: its span in the input, and the number of its unescaped form if it has escapes.
+/// A name or string: its span in the input, and the index of its unescaped form if it has escapes.
 type Text = (Span, Option<u32>);
 
 impl Parser<'_> {
@@ -174,7 +174,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// One member or item of the node of that number.
+    /// Parses one member or item of the node with the index `of`.
     fn item(&mut self, kind: JsonKind, depth: usize, of: usize, seen: &mut Names) -> Result<(), Fault> {
         self.space();
         let mut key = (Span::default(), None);
@@ -185,7 +185,7 @@ impl Parser<'_> {
             let start = self.at;
             key = self.string()?;
             if self.stands_twice(of, key, seen) {
-                // R4 json.html: the names of properties are unique.
+                // R4 json.html: property names are unique.
                 return Err((start, "the member stands twice"));
             }
             self.space();
@@ -207,7 +207,7 @@ impl Parser<'_> {
         self.bytes.get(start..end).unwrap_or_default()
     }
 
-    /// Whether the node of that number, which is being read, has a member of that name already.
+    /// Whether the object with the index `of`, which is being parsed, already has a member with that name.
     fn stands_twice(&self, of: usize, key: Text, seen: &mut Names) -> bool {
         let name = self.name(key);
         seen.count += 1;
@@ -224,7 +224,7 @@ impl Parser<'_> {
         may_be && self.members(of).any(|member| member == name)
     }
 
-    /// The names of the members that the node of that number has so far.
+    /// The names of the members that the object with the index `of` has so far.
     fn members(&self, of: usize) -> impl Iterator<Item = &[u8]> {
         let after = |slot: &Slot| usize::try_from(slot.end).unwrap_or(usize::MAX);
         let slots = std::iter::successors(self.slots.get(of + 1), move |slot| self.slots.get(after(slot)));
@@ -274,7 +274,7 @@ impl Parser<'_> {
         if self.at == start { Err((self.at, "expected a digit")) } else { Ok(()) }
     }
 
-    /// Reads a string from its opening to past its closing quote.
+    /// Parses a string from its opening quote to past its closing one.
     fn string(&mut self) -> Result<Text, Fault> {
         let start = self.at + 1;
         self.at = start;
@@ -303,7 +303,7 @@ impl Parser<'_> {
     }
 }
 
-/// INVARIANT: the input is shorter than 4 GiB, so every offset and every node number fits.
+/// INVARIANT: the input is shorter than 4 GiB, so every offset and node index fits.
 fn offset(at: usize) -> u32 {
     debug_assert!(u32::try_from(at).is_ok());
     u32::try_from(at).unwrap_or(u32::MAX)
@@ -346,7 +346,7 @@ fn unescape(raw: &[u8]) -> Result<String, Fault> {
     String::from_utf8(out).map_err(|_| (0, "invalid UTF-8"))
 }
 
-/// The character of `\u` and four digits (or of a surrogate pair of them) that begin at `at`, and where it ends.
+/// The character of the `\u` escape (or surrogate pair of them) whose digits begin at `at`, and the offset after it.
 fn unicode(raw: &[u8], at: usize) -> Result<(char, usize), Fault> {
     let high = hex(raw, at)?;
     if !(0xd800..0xdc00).contains(&high) {

@@ -1,24 +1,24 @@
-//! JSON Patch (RFC 6902) on the text of a resource, by the json-patch crate: operation by operation, so that `copy` cannot
-//! make of a small patch a document that takes the server's memory or stack.
+//! Applies JSON Patch (RFC 6902) to the text of a resource with the json-patch crate. Operations are applied one by one, so that
+//! `copy` cannot grow a small patch into a document that exhausts memory or stack.
 use json_patch::{Patch, PatchErrorKind, PatchOperation};
 use serde_json::Value;
 
 use super::json::JSON_DEPTH_MAX;
 use super::outcome::{IssueCode, Outcome};
 
-/// How many operations a patch may have.
+/// The maximum number of operations in a patch.
 pub const PATCH_OPERATIONS_MAX: usize = 1_000;
-/// How many bytes the `copy` operations of one patch may add, in the memory that their values take. What other operations
-/// add stands in the patch itself.
+/// The maximum number of bytes that the `copy` operations of one patch may add, measured in memory. What other operations add is
+/// in the patch itself.
 pub const PATCH_COPIED_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// What a value takes beside its text, in bytes.
+/// The memory of a JSON value besides its text, in bytes.
 const VALUE_BYTES: usize = 64;
 
-/// Applies a JSON Patch document to a JSON document and gives the new text.
+/// Applies a JSON Patch document to a JSON document and returns the new text.
 ///
 /// # Errors
-/// An outcome: the patch is no JSON Patch (`structure`), an operation does not apply (`processing`; a failed `test` is
-/// `business-rule`), or the patch would take more than the limits (`too-costly`). Nothing is changed then.
+/// The patch is not a JSON Patch (`structure`), an operation does not apply (`processing`; `business-rule` for a failed `test`),
+/// or the patch exceeds a limit (`too-costly`).
 pub fn apply(document: &str, patch: &[u8]) -> Result<String, Outcome> {
     let patch: Patch = serde_json::from_slice(patch).map_err(|error| {
         Outcome::error(IssueCode::Structure, format!("the body is no JSON Patch: {error}"))
@@ -48,7 +48,7 @@ pub fn apply(document: &str, patch: &[u8]) -> Result<String, Outcome> {
     serde_json::to_string(&document).map_err(corrupt)
 }
 
-/// Why an operation would make too much of the document, if it would. What it copies is taken off what may be copied.
+/// Why an operation would make the document too large or too deep, if it would. Deducts copied bytes from `bytes_left`.
 fn too_large(document: &Value, operation: &PatchOperation, bytes_left: &mut usize) -> Option<String> {
     let placed = match operation {
         PatchOperation::Add(add) => Some(&add.value),
@@ -63,7 +63,7 @@ fn too_large(document: &Value, operation: &PatchOperation, bytes_left: &mut usiz
             None => return Some(format!("a patch copies at most {PATCH_COPIED_BYTES_MAX} bytes")),
         }
     }
-    // INVARIANT: no document is deeper than the limit, so that whatever walks one has the stack for it.
+    // INVARIANT: no document exceeds the depth limit, so that recursive readers have enough stack.
     let depth = operation.path().tokens().count().saturating_add(depth_of(placed));
     (depth > JSON_DEPTH_MAX)
         .then(|| format!("the document nests deeper than the limit of {JSON_DEPTH_MAX} levels"))
@@ -82,7 +82,7 @@ fn bytes_of(value: &Value) -> usize {
     inner.saturating_add(VALUE_BYTES)
 }
 
-/// How many levels of lists and objects there are.
+/// The depth of nested lists and objects.
 fn depth_of(value: &Value) -> usize {
     let mut deepest = 0;
     let mut open = vec![(value, 0_usize)];
@@ -133,7 +133,7 @@ mod tests {
         let added = |levels: usize| patched("{}", &(1..=levels).map(add).collect::<Vec<_>>());
         assert!(added(100).is_ok());
         assert_eq!(added(900), Err(IssueCode::TooCostly));
-        // A value that is moved or copied takes its own levels along.
+        // A moved or copied value brings its own levels along.
         let deep = format!("{}1{}", r#"{"a":"#.repeat(80), "}".repeat(80));
         let document = format!(r#"{{"x":{deep},"y":{deep}}}"#);
         let path = format!("/y{}", "/a".repeat(79));

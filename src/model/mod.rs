@@ -1,5 +1,5 @@
-//! What a resource is: the element tree, JSON and XML in and out, primitives with their precision, references, ids,
-//! patches and outcomes. No I/O.
+//! The model of a resource: its element tree, JSON and XML, primitives with their precision, references, ids, patches and
+//! outcomes. No I/O.
 
 mod encoding;
 mod id;

@@ -1,16 +1,16 @@
-//! JSON out: minified text of a node, and the normal form in which a resource is stored.
+//! Writes JSON: the minified text of a node, and the normal form in which resources are stored.
 use super::tree::{JsonKind, Node};
 
-/// A resource as it is stored: `resourceType`, `id` and `meta` first, then all else in the order it came; without
-/// `meta.versionId` and `meta.lastUpdated`, which belong to the version and are spliced in at `meta_at` when it is read.
+/// A resource in its stored form: `resourceType`, `id` and `meta` first, then the other members in their original order.
+/// `meta.versionId` and `meta.lastUpdated` are left out, because they belong to the version; reading inserts them at `meta_at`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Normalized {
     pub text: String,
-    /// The byte after `"meta":{`.
+    /// The byte offset after `"meta":{`.
     pub meta_at: usize,
 }
 
-/// The normal form of a resource under the given id. `resource` is the root of a valid resource.
+/// The normal form of a resource under the given id. `resource` must be the root of a valid resource.
 #[must_use]
 pub fn normalize(resource: Node<'_>, id: &str) -> Normalized {
     let mut text = String::with_capacity(resource.raw().len() + 64);
@@ -34,7 +34,7 @@ pub fn normalize(resource: Node<'_>, id: &str) -> Normalized {
     Normalized { text, meta_at }
 }
 
-/// What the server stamps on every version (R4 resource.html#Meta), and their primitive extensions.
+/// The members of `meta` that the server sets on every version (R4 resource.html#Meta), and their primitive extensions.
 const STAMPED: [&str; 4] = ["versionId", "lastUpdated", "_versionId", "_lastUpdated"];
 
 /// Appends the node without insignificant white space.
@@ -64,7 +64,7 @@ pub fn minify(node: Node<'_>, out: &mut String) {
     }
 }
 
-/// Appends the node with a line for every value, two spaces a level.
+/// Appends the node with one line per value, indented by two spaces per level.
 pub fn prettify(node: Node<'_>, level: usize, out: &mut String) {
     let (open, close) = match node.kind() {
         JsonKind::Object => ('{', '}'),
@@ -112,7 +112,7 @@ fn member(child: Node<'_>, out: &mut String) {
     minify(child, out);
 }
 
-/// Appends the text as a JSON string with its quotes.
+/// Appends the text as a quoted JSON string.
 pub fn quote(text: &str, out: &mut String) {
     out.push('"');
     for letter in text.chars() {

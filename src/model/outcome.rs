@@ -1,8 +1,8 @@
-//! OperationOutcome: what went wrong or is worth saying, with two texts. `diagnostics` goes to the client, `internal`
-//! to the log; neither carries data of a person.
+//! OperationOutcome: errors and remarks on a request. `diagnostics` goes to the client, `internal` to the log; neither contains
+//! personal data.
 use super::normalize::quote;
 
-/// How bad an issue is (R4 valueset-issue-severity.html).
+/// The severity of an issue (R4 valueset-issue-severity.html).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     Information,
@@ -25,7 +25,7 @@ impl Severity {
 
 macro_rules! issue_codes {
     ($($name:ident = $code:literal),+ $(,)?) => {
-        /// What sort of thing an issue is about (R4 valueset-issue-type.html).
+        /// The type of an issue (R4 valueset-issue-type.html).
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum IssueCode { $($name),+ }
 
@@ -53,11 +53,11 @@ issue_codes! {
 pub struct Issue {
     pub severity: Severity,
     pub code: IssueCode,
-    /// For the client: lower case, no full stop, names the thing.
+    /// For the client: lower case, without a full stop, and specific.
     pub diagnostics: String,
     /// FHIRPath of the element, for findings in a resource.
     pub expression: Option<String>,
-    /// Line and column in the body (from 1), for findings of syntax.
+    /// Line and column in the body (from 1), for syntax errors.
     pub position: Option<(usize, usize)>,
 }
 
@@ -83,14 +83,14 @@ impl Issue {
         Self { severity: Severity::Information, ..Self::error(code, diagnostics) }
     }
 
-    /// The same issue, naming the element that it is about.
+    /// The same issue, with the element that it concerns.
     #[must_use]
     pub fn at(mut self, expression: impl Into<String>) -> Self {
         self.expression = Some(expression.into());
         self
     }
 
-    /// The same issue, naming the place in the body.
+    /// The same issue, with a position in the body.
     #[must_use]
     pub fn on(mut self, position: (usize, usize)) -> Self {
         self.position = Some(position);
@@ -98,12 +98,12 @@ impl Issue {
     }
 }
 
-/// So many findings of one document are kept; the rest is counted. A document can have more faults than it has bytes of text that say so.
+/// At most this many findings of one document are kept, because they may be larger than the document; further ones are counted.
 pub const FINDINGS_KEPT_MAX: usize = 1_000;
-/// What is said of one finding, in bytes: names in it may be as long as the document.
+/// The maximum bytes of one finding's text, because a name in it may be as long as the document.
 const DIAGNOSTICS_BYTES_MAX: usize = 2_000;
 
-/// Findings of one document as they are gathered.
+/// Collects the findings of one document.
 #[derive(Debug, Default)]
 pub struct Findings {
     kept: Vec<Issue>,
@@ -111,7 +111,7 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// Keeps a finding, or counts it; what it says is only asked for if it is kept.
+    /// Keeps a finding or only counts it; `issue` is called only if it is kept.
     pub fn push(&mut self, issue: impl FnOnce() -> Issue) {
         if self.kept.len() < FINDINGS_KEPT_MAX {
             self.kept.push(issue());
@@ -125,23 +125,23 @@ impl Findings {
         self.kept.is_empty()
     }
 
-    /// The findings that were kept, and how many more there were.
+    /// The kept findings, and the number of further ones.
     #[must_use]
     pub fn into_parts(self) -> (Vec<Issue>, usize) {
         (self.kept, self.more)
     }
 }
 
-/// A list of issues: the answer to a request that failed, or remarks on one that did not.
+/// A list of issues: the answer to a failed request, or remarks on a successful one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     pub issues: Vec<Issue>,
-    /// For the log only: what failed underneath.
+    /// For the log only: the underlying failure.
     pub internal: Option<String>,
 }
 
 impl Outcome {
-    /// An outcome of one error.
+    /// An outcome with one error.
     #[must_use]
     pub fn error(code: IssueCode, diagnostics: impl Into<String>) -> Self {
         Issue::error(code, diagnostics).into()
@@ -160,7 +160,7 @@ impl Outcome {
         self
     }
 
-    /// The resource, as JSON.
+    /// The OperationOutcome resource as JSON.
     #[must_use]
     pub fn to_json(&self) -> String {
         let mut out = String::from("{\"resourceType\":\"OperationOutcome\",\"issue\":[");
@@ -187,7 +187,7 @@ impl From<Vec<Issue>> for Outcome {
     }
 }
 
-/// The beginning of a text that is too long.
+/// The beginning of a text, at most `DIAGNOSTICS_BYTES_MAX` long.
 fn cut(text: &str) -> &str {
     let mut end = DIAGNOSTICS_BYTES_MAX.min(text.len());
     while !text.is_char_boundary(end) {
@@ -204,8 +204,8 @@ fn write_issue(issue: &Issue, out: &mut String) {
     out.push_str("\",\"diagnostics\":");
     quote(cut(&issue.diagnostics), out);
     if let Some((line, column)) = issue.position {
-        // CHOICE: R4 deprecates `location` for FHIRPath in favour of `expression`, but a place in the text of a body
-        // that does not parse has no path, so it stands in `location` as the well-known validators write it.
+        // CHOICE: R4 deprecates `location` for FHIRPath in favour of `expression`. A position in a body that does not parse has
+        // no path, so it is given in `location`, as the well-known validators do.
         out.push_str(",\"location\":[");
         quote(&format!("line {line}, column {column}"), out);
         out.push(']');

@@ -12,7 +12,7 @@ pub fn decode_pairs(text: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Resolves percent-encoding and plus signs.
+/// Decodes percent-encoding, and plus signs as spaces.
 #[must_use]
 pub fn decode(text: &str) -> String {
     let bytes = text.as_bytes();
@@ -34,7 +34,7 @@ pub fn decode(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// Percent-encodes a name or value of a query.
+/// Percent-encodes the name or value of a query parameter.
 #[must_use]
 pub fn encode(text: &str) -> String {
     let mut out = String::with_capacity(text.len());

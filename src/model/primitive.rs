@@ -1,13 +1,13 @@
-//! The grammar of the primitive types (R4 datatypes.html), each as a check of its text. Hand-written because they run
-//! on every value of every resource.
+//! Checks the text of primitive values against the grammar of their type (R4 datatypes.html). Hand-written for speed, because
+//! the checks run on every value of every resource.
 use super::id::ResourceId;
 use super::instant::{Precision, Temporal};
 use super::tree::JsonKind;
 
-/// Why a value is not of its primitive type.
+/// Why a value does not fit its primitive type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PrimitiveFault {
-    /// The JSON value is of the wrong sort: a number where a string belongs, and so on.
+    /// The JSON value is of the wrong kind, such as a number instead of a string; names the required kind.
     Kind(&'static str),
     /// The text does not follow the grammar of the type.
     Grammar,
@@ -15,7 +15,7 @@ pub enum PrimitiveFault {
     TooLong,
 }
 
-/// The longest string the standard permits (R4 datatypes.html#string), in bytes.
+/// The longest string that the standard permits (R4 datatypes.html#string), in bytes.
 const STRING_LEN_MAX: usize = 1024 * 1024;
 
 /// Checks a value of the named primitive type.
@@ -59,7 +59,7 @@ pub fn check_primitive(type_name: &str, kind: JsonKind, text: &str) -> Result<()
             .is_some_and(|date| date.precision >= Precision::Second && date.offset.is_some()),
         "time" => Temporal::parse_time(text).is_some_and(|time| time.precision >= Precision::Second),
         "base64Binary" => is_base64(text),
-        // boolean, decimal and xhtml: the JSON grammar says all, and narrative is looked at by itself.
+        // boolean and decimal are fully checked by the JSON grammar, and the narrative (xhtml) is validated separately.
         _ => true,
     };
     if fits { Ok(()) } else { Err(PrimitiveFault::Grammar) }
@@ -74,18 +74,18 @@ fn is_date_time(date: &Temporal, text: &str) -> bool {
     }
 }
 
-/// JSON has already excluded leading zeros and plus signs.
+/// The JSON parser has already refused leading zeros and plus signs.
 fn is_integer(text: &str) -> bool {
     text != "-0" && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
 }
 
-/// Whether XML 1.0 has the character (section 2.2): what it cannot hold cannot be answered in both formats.
+/// Whether XML 1.0 permits the character (section 2.2); other characters could not be returned in both formats.
 #[must_use]
 pub fn is_xml_char(letter: char) -> bool {
     matches!(letter, '\t' | '\n' | '\r' | '\u{20}'..='\u{fffd}' | '\u{10000}'..)
 }
 
-/// `[^\s]+(\s[^\s]+)*`: single white space inside, none at the ends.
+/// `[^\s]+(\s[^\s]+)*`: single white space inside, none at either end.
 fn is_code(text: &str) -> bool {
     !text.split(char::is_whitespace).any(str::is_empty)
 }
@@ -106,7 +106,7 @@ fn is_oid(text: &str) -> bool {
 fn is_uuid(text: &str) -> bool {
     const GROUPS: [usize; 5] = [8, 4, 4, 4, 12];
     let mut groups = text.split('-');
-    // CHOICE: RFC 4122 reads upper case too, and real data holds it; the regex of R4 would refuse it.
+    // CHOICE: RFC 4122 also accepts upper case, and real data contains it, although R4's regex refuses it.
     GROUPS.iter().all(|len| {
         groups
             .next()

@@ -1,22 +1,22 @@
-//! The text of `Reference.reference` and what it points at (R4 references.html#literal).
+//! Parses the text of `Reference.reference` (R4 references.html#literal).
 use super::id::{ResourceKey, VersionId};
 
-/// A literal reference, taken apart.
+/// A parsed literal reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference<'t> {
     pub target: ReferenceTarget<'t>,
-    /// The version that it names, if any.
+    /// The version that the reference names, if any.
     pub version: Option<VersionId>,
 }
 
-/// What a literal reference points at.
+/// The target of a literal reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReferenceTarget<'t> {
-    /// `Type/id`: a resource of the server that holds the referring one.
+    /// `Type/id`: a resource on the same server as the referring one.
     Relative(ResourceKey),
-    /// `http(s)://base/Type/id`: its base without the slash at the end, and the resource there.
+    /// `http(s)://base/Type/id`: the base URL without its trailing slash, and the resource.
     Absolute { base: &'t str, key: ResourceKey },
-    /// `#id`: contained in the same resource; `#` alone is the container.
+    /// `#id`: a resource contained in the same container; `#` alone is the container itself.
     Fragment(&'t str),
     /// `urn:uuid:` or `urn:oid:`: another entry of the same Bundle.
     Urn(&'t str),
@@ -25,7 +25,7 @@ pub enum ReferenceTarget<'t> {
 }
 
 impl<'t> Reference<'t> {
-    /// Takes a literal reference apart; every text is some reference.
+    /// Parses a literal reference; every text is a reference of some kind.
     #[must_use]
     pub fn parse(text: &'t str) -> Self {
         let plain = |target| Self { target, version: None };
@@ -52,7 +52,7 @@ impl<'t> Reference<'t> {
         Self { target, version }
     }
 
-    /// The resource on this server that the reference names: relative, or absolute under one of our own bases.
+    /// The local resource that the reference names: relative, or absolute under this server's own base.
     #[must_use]
     pub fn local(&self, own_base: &str) -> Option<&ResourceKey> {
         match &self.target {

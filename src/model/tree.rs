@@ -1,8 +1,8 @@
-//! The tree of a resource: an arena of nodes over the text it was read from. Numbers keep their digits, members their
-//! order, and every node knows where in the text it stands. It is read-only; who changes a resource writes a new text.
+//! The tree of a resource: an arena of nodes over the text that it was parsed from. Numbers keep their digits, members their
+//! order, and every node knows its position in the text. The tree is read-only; changing a resource means writing a new text.
 use std::fmt;
 
-/// What sort of JSON value a node is.
+/// The kind of a JSON value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JsonKind {
     Null,
@@ -13,15 +13,15 @@ pub enum JsonKind {
     Object,
 }
 
-/// A stretch of the input, or of the unescaped texts, in bytes.
+/// A range of the input, in bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Span {
     pub(super) start: u32,
     pub(super) len: u32,
 }
 
-/// One value: its text in the input (strings without their quotes), its name if it is a member of an object, and the
-/// number of the node after its subtree. A text with escapes has its unescaped form in `Tree::unescaped`.
+/// One value: its text in the input (strings without quotes), its name if it is an object's member, and the index of the next
+/// node after its subtree. Names and texts with escapes have their unescaped form in `Tree::unescaped`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slot {
     pub(super) kind: JsonKind,
@@ -46,19 +46,19 @@ impl Tree {
         Node { tree: self, index: 0 }
     }
 
-    /// The node of that number.
+    /// The node with that index.
     #[must_use]
     pub fn node(&self, index: u32) -> Option<Node<'_>> {
         self.slot(index).map(|_| Node { tree: self, index })
     }
 
-    /// The text that the tree was read from.
+    /// The text that the tree was parsed from.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.input
     }
 
-    /// Line and column (from 1, in characters) of a byte of the input.
+    /// Line and column (from 1, in characters) of a byte offset in the input.
     #[must_use]
     pub fn position(&self, offset: usize) -> (usize, usize) {
         position(self.input.as_bytes(), offset)
@@ -81,12 +81,12 @@ impl Tree {
 
 impl fmt::Debug for Tree {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A tree holds a person's data: its text must not end up in a log by way of `{:?}`.
+        // A tree holds personal data: its text must not get into a log through `{:?}`.
         f.debug_struct("Tree").field("nodes", &self.slots.len()).finish_non_exhaustive()
     }
 }
 
-/// Line and column (from 1, in characters) of a byte of a text.
+/// Line and column (from 1, in characters) of a byte offset in a text.
 pub(super) fn position(text: &[u8], offset: usize) -> (usize, usize) {
     let before = text.get(..offset.min(text.len())).unwrap_or_default();
     let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
@@ -113,13 +113,13 @@ impl<'t> Node<'t> {
         self.tree
     }
 
-    /// The number of the node in its tree: document order, and its identity.
+    /// The index of the node in its tree, which is its identity and follows document order.
     #[must_use]
     pub fn index(self) -> u32 {
         self.index
     }
 
-    /// How many nodes are below this one, at any depth.
+    /// The number of nodes below this one, at any depth.
     #[must_use]
     pub fn subtree_len(self) -> usize {
         let end = self.slot().map_or(0, |slot| slot.end);
@@ -131,7 +131,7 @@ impl<'t> Node<'t> {
         self.slot().map_or(JsonKind::Null, |slot| slot.kind)
     }
 
-    /// The member name, for a child of an object; empty for all others.
+    /// The member name if the node is a child of an object; otherwise empty.
     #[must_use]
     pub fn key(self) -> &'t str {
         match self.slot() {
@@ -141,13 +141,13 @@ impl<'t> Node<'t> {
         }
     }
 
-    /// The member name as it stands in the input, escapes as they were written.
+    /// The member name as written in the input, with its escapes.
     #[must_use]
     pub fn raw_key(self) -> &'t str {
         self.slot().map_or("", |slot| self.tree.span(slot.key))
     }
 
-    /// The text of a string, number or boolean, escapes resolved.
+    /// The text of a string, number or boolean, unescaped.
     #[must_use]
     pub fn text(self) -> &'t str {
         match self.slot() {
@@ -157,7 +157,7 @@ impl<'t> Node<'t> {
         }
     }
 
-    /// The node as it stands in the input: strings without quotes, escapes as they were written.
+    /// The node as written in the input: strings without quotes, with their escapes.
     #[must_use]
     pub fn raw(self) -> &'t str {
         self.slot().map_or("", |slot| self.tree.span(slot.text))
@@ -169,13 +169,13 @@ impl<'t> Node<'t> {
         (self.kind() == JsonKind::String).then(|| self.text())
     }
 
-    /// The byte of the input at which the value begins.
+    /// The byte offset in the input at which the value begins.
     #[must_use]
     pub fn offset(self) -> usize {
         self.slot().and_then(|slot| usize::try_from(slot.text.start).ok()).unwrap_or(0)
     }
 
-    /// Members of an object or items of an array, in the order of the input.
+    /// Members of an object or items of an array, in input order.
     #[must_use]
     pub fn children(self) -> Children<'t> {
         let end = match self.slot() {
@@ -185,7 +185,7 @@ impl<'t> Node<'t> {
         Children { tree: self.tree, at: self.index + 1, end }
     }
 
-    /// The (first) member of that name.
+    /// The (first) member with that name.
     #[must_use]
     pub fn get(self, name: &str) -> Option<Node<'t>> {
         if self.kind() != JsonKind::Object {
@@ -194,13 +194,13 @@ impl<'t> Node<'t> {
         self.children().find(|child| child.key() == name)
     }
 
-    /// The string member of that name.
+    /// The text of the member with that name, if it is a string.
     #[must_use]
     pub fn str_at(self, name: &str) -> Option<&'t str> {
         self.get(name).and_then(Node::as_str)
     }
 
-    /// The items of the member of that name, whether or not it is an array.
+    /// The items of the member with that name; a value that is not an array is its own single item.
     pub fn items_at(self, name: &str) -> impl Iterator<Item = Node<'t>> + use<'t> {
         self.get(name).into_iter().flat_map(Node::items)
     }
@@ -214,7 +214,7 @@ impl<'t> Node<'t> {
         children.into_iter().flatten().chain(own)
     }
 
-    /// Every node of the subtree, itself first, in document order.
+    /// All nodes of the subtree including this one, in document order.
     pub fn subtree(self) -> impl Iterator<Item = Node<'t>> + use<'t> {
         let end = self.slot().map_or(self.index, |slot| slot.end);
         let tree = self.tree;

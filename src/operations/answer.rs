@@ -1,10 +1,10 @@
-//! What comes of a request: an answer made of what was disclosed, or a refusal. Status codes are chosen here, once.
+//! The result of a request: an answer made of disclosed resources, or a refusal. HTTP status codes are chosen in this file alone.
 use crate::auth::RegistryError;
 use crate::consent::{Disclosed, Withheld};
 use crate::model::{Issue, IssueCode, Millis, Outcome};
 use crate::store::{CommitError, Sequence, StoreError};
 
-/// What an answer is.
+/// What kind of success an answer reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Ok,
@@ -26,14 +26,14 @@ impl Kind {
     }
 }
 
-/// What is known to hold nothing of anybody, by its type: nothing outside the file that implements this makes a value of the type, and
-/// that file makes it of tables, numbers and signed tokens, so that the text of a stored resource cannot become one.
+/// Marks a type whose JSON holds no patient data. Only the file that implements this trait can make values of the type, and it
+/// makes them from tables, numbers and signed tokens, so that the text of a stored resource cannot become one.
 pub(super) trait HoldsNobody {
     fn json(&self) -> String;
 }
 
-/// Texts that hold nothing of anybody. The constructors are all there are: one takes what `HoldsNobody`; an outcome says what is wrong
-/// in words of the server's own.
+/// A text without patient data. It has two constructors: one takes a value that is `HoldsNobody`, the other an outcome, whose
+/// texts are the server's own words.
 #[derive(Clone, Debug)]
 pub struct Public {
     json: String,
@@ -45,7 +45,7 @@ impl Public {
         Self { json: outcome.to_json() }
     }
 
-    /// A text of the server's own.
+    /// The text of a value that holds no patient data.
     pub(super) fn of(made: &impl HoldsNobody) -> Self {
         Self { json: made.json() }
     }
@@ -56,7 +56,7 @@ impl Public {
     }
 }
 
-/// What the wire may carry.
+/// What the wire may send as a body.
 #[derive(Clone, Debug, Default)]
 pub enum Body {
     #[default]
@@ -77,12 +77,12 @@ impl Body {
     }
 }
 
-/// What is to be looked up after the answer for the record of accesses: whom it concerned beyond what it showed.
+/// Asks for a look-up after the answer, which adds patients that the answer did not show to the record of accesses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Unshown {
-    /// Whether it counted more than it showed.
+    /// Whether the answer counted more matches than it showed.
     pub(super) counted: bool,
-    /// The state that was searched.
+    /// The sequence of the snapshot that was searched.
     pub(super) searched: Sequence,
 }
 
@@ -95,16 +95,16 @@ pub struct Answer {
     pub version_id: Option<String>,
     pub last_modified: Option<Millis>,
     pub location: Option<String>,
-    /// The resource that a write concerned, even where the body does not show it.
+    /// The resource that the request wrote or found (as for a 304), recorded as released even where the body does not show it.
     pub written: Option<Disclosed>,
-    /// Whether the record of the access is in the store already, in the batch of the write.
+    /// Whether the access record is stored already, because it was part of the write's batch.
     pub recorded: bool,
-    /// What was asked for and not shown. It goes into the record and never onto the wire.
+    /// Resources that were asked for and hidden. They go into the record of accesses, never onto the wire.
     pub(super) withheld: Vec<Withheld>,
-    /// By which criteria things were looked for (`Type?criteria`), for the record alone.
+    /// The criteria of conditional interactions and references (`Type?criteria`), for the record of accesses alone.
     pub(super) criteria: Vec<String>,
     pub(super) unshown: Option<Unshown>,
-    /// How many of a Bundle's entries are answered as if alone on the grid of time; none is said of what is no Bundle.
+    /// Set for a batch: how many of its entries would wait for the time grid if sent alone. `None` means every entry.
     pub on_the_grid: Option<u32>,
 }
 
@@ -126,7 +126,7 @@ impl Answer {
         }
     }
 
-    /// An answer that is one version of one resource.
+    /// An answer whose body is one version of one resource.
     #[must_use]
     pub fn of(kind: Kind, disclosed: Disclosed) -> Self {
         Self {
@@ -146,7 +146,7 @@ pub enum RefusalKind {
     NotFound,
     MethodNotAllowed,
     NotAcceptable,
-    /// The client took too long to send what it wanted to.
+    /// The client took too long to send its request.
     TooSlow,
     Conflict,
     Gone,
@@ -184,14 +184,14 @@ impl RefusalKind {
     }
 }
 
-/// A refusal: what it is, and the outcome that says why.
+/// A refusal: its kind, and the outcome with the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     pub kind: RefusalKind,
     pub outcome: Outcome,
-    /// What was asked for and not shown. It goes into the record and never onto the wire.
+    /// Resources that were asked for and hidden. They go into the record of accesses, never onto the wire.
     pub(super) withheld: Vec<Withheld>,
-    /// By which criteria things were looked for (`Type?criteria`), for the record alone.
+    /// The criteria of conditional interactions and references (`Type?criteria`), for the record of accesses alone.
     pub(super) criteria: Vec<String>,
     /// Whether the commit failed because another write came first; another attempt may succeed.
     pub(super) is_overtaken: bool,
@@ -214,7 +214,7 @@ impl Refusal {
         Self::new(RefusalKind::BadRequest, Issue::error(code, message))
     }
 
-    /// What hidden and absent things have in common: no word of which it is.
+    /// The answer for hidden and absent resources alike, so that it does not tell which of the two applies.
     #[must_use]
     pub fn not_found() -> Self {
         Self::new(RefusalKind::NotFound, Issue::error(IssueCode::NotFound, "there is no such resource"))
@@ -230,13 +230,13 @@ impl Refusal {
         Self::new(RefusalKind::PreconditionFailed, Issue::error(IssueCode::Conflict, message))
     }
 
-    /// Something that the standard has and that is not served.
+    /// Refuses a feature of the standard that this server does not support.
     #[must_use]
     pub fn not_supported(message: impl Into<String>) -> Self {
         Self::bad_request(IssueCode::NotSupported, message)
     }
 
-    /// One answer for all that a party may not write: whether scopes or a denial stopped it tells of the denial.
+    /// One answer for every write that a party may not do: separate texts for scopes and denials would reveal the denial.
     #[must_use]
     pub fn may_not_write() -> Self {
         Self::forbidden("the token's scopes, or who the party is, do not permit to write this")

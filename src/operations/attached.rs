@@ -1,7 +1,7 @@
 //! The Binaries that a resource refers to.
 use crate::model::{JsonKind, Node, Reference, ReferenceTarget, ResourceId};
 
-/// The ids of the Binaries that a resource refers to, by a reference or an address.
+/// The ids of the Binaries that a resource refers to in a `reference` or `url` element.
 pub(super) fn binaries_of(resource: Node<'_>) -> Vec<ResourceId> {
     let texts = resource.subtree().filter(|node| node.kind() == JsonKind::String);
     texts

@@ -1,17 +1,17 @@
-//! A write is decided on one state of the store, and its commit fails if another write has changed what the decision rests on. Then the
-//! request is decided again on the newest state, until its commit succeeds or the wait is over.
+//! A write is decided on one snapshot, and its commit fails if another write has changed what the decision rests on. Then the
+//! request is decided again on the newest snapshot, until its commit succeeds or the wait is over.
 use std::time::{Duration, Instant};
 
 use super::answer::Refusal;
 
 /// A request is attempted at least this many times, however long one attempt takes.
 const ATTEMPTS_MIN: usize = 9;
-/// The longest pause between two attempts doubles with each, up to this.
+/// The upper bound of the random pause doubles with each attempt, up to this.
 const PAUSE_MAX: Duration = Duration::from_millis(64);
 
-/// Calls `attempt` until it answers or is refused for good. A refusal because of an overtaken commit is final once `wait` is over.
+/// Calls `attempt` until it answers or is refused for good. A refusal by an overtaken commit is final once `wait` is over.
 ///
-/// Between two attempts stands a pause of random length: of two servers that commit in step, the same one would lose every time.
+/// It pauses for a random time between attempts; otherwise, of two servers that commit in step, the same one would always lose.
 pub(super) fn attempted<T>(
     wait: Duration,
     mut attempt: impl FnMut() -> Result<T, Refusal>,

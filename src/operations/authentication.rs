@@ -1,4 +1,4 @@
-//! Who asks: by an access token of this server or of another that is trusted, by a client certificate, or nobody in particular.
+//! Who asks: the party of an access token (of this server or a trusted issuer), of a client certificate, or of an open server.
 use std::sync::Arc;
 
 use crate::auth::{Client, Party, Role, TokenError, Trust, User};
@@ -7,23 +7,23 @@ use crate::model::{Issue, IssueCode, Outcome};
 use super::answer::{Refusal, RefusalKind};
 use super::context::Context;
 
-/// Whom a registration names: role, `Organization/id`, and who it is.
+/// A registered client or user: role, `Organization/id`, and the FHIR user (`Practitioner/id` and the like).
 type Registered = (Role, Option<String>, Option<String>);
 
 impl Context {
-    /// The party of a request: by its token, or the open one where there is none.
+    /// The party of a request's token; without a token the open party, if the server is open.
     ///
     /// # Errors
-    /// 401.
+    /// 401; 403 and 503 as for `authenticate_with`.
     pub fn authenticate(&self, token: Option<&str>) -> Result<Arc<Party>, Refusal> {
         self.authenticate_with(token, None)
     }
 
-    /// The same, for who has shown a client certificate: its SHA-256. Without a token it is the certificate's party. A token
-    /// that is bound to a certificate (RFC 8705 section 3) is good with that one alone.
+    /// Like `authenticate`, for a client that presented a certificate, given by its SHA-256. Without a token the party is that of
+    /// the certificate. A token bound to a certificate (RFC 8705 section 3) is valid with that certificate only.
     ///
     /// # Errors
-    /// 401; 403 for a token that states a purpose which is not allowed; 503 if its issuer cannot be asked.
+    /// 401; 403 for a token that states a purpose that is not allowed; 503 if its issuer cannot be asked.
     pub fn authenticate_with(
         &self,
         token: Option<&str>,
@@ -57,7 +57,7 @@ impl Context {
         Ok(party)
     }
 
-    /// Whom registrations name, here and of other issuers: role, organization and user.
+    /// Role, organization and user of every enabled registration, of this server and of trusted issuers.
     pub(super) fn registered(&self) -> Result<Vec<Registered>, Refusal> {
         let registry = &self.authorization.registry;
         let mut found = Vec::new();
@@ -75,7 +75,7 @@ impl Context {
         Ok(found)
     }
 
-    /// Whether somebody else may have to be asked to know a token, which takes its time: another server, or a database.
+    /// Whether checking a token may have to wait for another server or for a database.
     #[must_use]
     pub fn may_ask_others(&self, token: &str) -> bool {
         !self.kv.is_local() || self.trust.as_ref().is_some_and(|trust| trust.may_ask(token, self.now()))

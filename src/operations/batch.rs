@@ -1,5 +1,5 @@
-//! batch (R4 http.html#transaction): every entry by itself, as if it had come alone; one that fails changes nothing for
-//! the others.
+//! batch (R4 http.html#transaction): every entry is answered as if it had been sent alone; a failed entry changes nothing for the
+//! others.
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::context::Context;
 use super::own_base::OwnBase;
 use super::request::{Headers, Preference, Request, Verb};
 
-/// Answers a batch; `handle` answers the request of an entry.
+/// Answers a batch; `handle` answers the request of one entry.
 pub(super) fn batch(
     context: &Context,
     party: &Arc<Party>,
@@ -23,7 +23,7 @@ pub(super) fn batch(
 ) -> Result<Answer, Refusal> {
     let parsed: Vec<Result<Entry<'_>, Refusal>> =
         root.items_at("entry").map(|node| Entry::parse(node, &context.options.base_url)).collect();
-    // Entries know nothing of what the others write, but where it says itself.
+    // An entry cannot know the id that another entry creates. Only a PUT states its id, so only its fullUrl is resolved.
     let by_full_url: HashMap<String, String> = parsed
         .iter()
         .flatten()
@@ -50,12 +50,12 @@ pub(super) fn batch(
     }
     let mut answer = answer(context, BundleKind::BatchResponse, entries)?;
     answer.on_the_grid = Some(on_the_grid.max(1));
-    // Every entry has left its own record.
+    // Every entry has its own access record.
     answer.recorded = true;
     Ok(answer)
 }
 
-/// `Type/id` of what an entry puts.
+/// The `Type/id` that a PUT entry writes.
 fn put_target(entry: &Entry<'_>) -> Option<String> {
     match entry.path.as_slice() {
         [type_name, id] if entry.verb == Verb::Put => Some(format!("{type_name}/{id}")),
@@ -63,7 +63,7 @@ fn put_target(entry: &Entry<'_>) -> Option<String> {
     }
 }
 
-/// The request of an entry, as if it had come alone.
+/// The request of an entry, as if it had been sent alone.
 fn request_of(
     entry: &Entry<'_>,
     bundled: &BundleReferences<'_>,
@@ -85,7 +85,7 @@ fn request_of(
     Ok(request)
 }
 
-/// The entry that answers an entry.
+/// The response entry of one answer or refusal.
 pub(super) fn response_entry(answer: Result<Answer, Refusal>, preference: Preference) -> BundleEntry {
     match answer {
         Ok(answer) => {

@@ -1,5 +1,5 @@
-//! `Patient/[id]/$break-glass`: a clinician with the right, and a reason, sees one patient's file for a quarter of an hour. The
-//! privacy officer has a Task, and the patient a line in the record, from the first second.
+//! `Patient/[id]/$break-glass`: lets a clinician with the right, who states a reason, see one patient's file for 15 minutes. The
+//! same commit stores a Task for the privacy officer and an access record that the patient can read.
 use serde_json::json;
 
 use crate::audit::{self, Action, BREAK_GLASS};
@@ -13,19 +13,19 @@ use super::parameters::{Call, Parameters};
 use super::session::Session;
 use super::tasks::{StaffTask, requester, task};
 
-/// How long the glass stays broken, in seconds: with the minute that clocks may differ by, 15 minutes.
+/// How long the token is valid, in seconds: 15 minutes less the minute of clock skew that is tolerated.
 const SECONDS: i64 = 14 * 60;
-/// A reason has at least so many letters.
+/// The least number of letters of a reason, blanks not counted.
 const REASON_LEN_MIN: usize = 10;
 
-/// `reason` (text). Answers with `access_token` and `expires_in` (seconds).
+/// Takes `reason` (text). Answers with `access_token`, `token_type`, `expires_in` (seconds) and `patient`.
 pub(super) fn break_glass(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
     let party = session.lens.party();
     let may = party.may_break_glass
         && party.role.row().breaks_glass
         && session.lens.is_own()
         && party.break_glass.is_none()
-        // An app that was given one patient does not give itself another.
+        // An app that was launched for one patient must not give itself another.
         && party.patient_context.is_none()
         && session.context.settings.break_glass != BreakGlassMode::Off;
     if !may {
@@ -60,7 +60,7 @@ pub(super) fn break_glass(session: &Session<'_>, call: &Call<'_>) -> Result<Answ
     Ok(answer)
 }
 
-/// A token that its owner has asked for, for one patient: only an issuer makes a [`SignedToken`].
+/// An emergency token for its requester and one patient. Only an issuer can make a [`SignedToken`].
 struct Granted<'g> {
     token: &'g SignedToken,
     patient: &'g ResourceId,
@@ -77,7 +77,7 @@ impl HoldsNobody for Granted<'_> {
     }
 }
 
-/// A token of the same party for the one patient and the purpose BTG.
+/// A token of the same party, for the one patient and the purpose BTG.
 fn token(session: &Session<'_>, patient: &str, reason: &str) -> Result<SignedToken, Refusal> {
     let party = session.lens.party();
     let context = session.context;
@@ -100,7 +100,7 @@ fn token(session: &Session<'_>, patient: &str, reason: &str) -> Result<SignedTok
         break_glass: Some(BreakGlass { patient: patient.to_owned(), reason: reason.to_owned() }),
         lenient: party.lenient,
         confirmation: party.certificate.as_ref().map(Confirmation::of),
-        // What ends the party's tokens ends this one too.
+        // Revoking the party's grant revokes this token, too.
         grant: party.grant.clone(),
         ..AccessToken::default()
     };

@@ -1,4 +1,4 @@
-//! The entries of a batch or transaction: each the request that it would be alone.
+//! The entries of a batch or transaction, each read as the request that it would be alone.
 use crate::model::{IssueCode, Node, Tree, parse};
 
 use super::answer::Refusal;
@@ -16,7 +16,7 @@ pub(super) struct Entry<'t> {
 }
 
 impl<'t> Entry<'t> {
-    /// Reads an entry; `base` is the own base URL, which its URLs may begin with.
+    /// Reads an entry; `base` is this server's base URL, with which the entry's URLs may begin.
     pub(super) fn parse(entry: Node<'t>, base: &str) -> Result<Self, Refusal> {
         let required =
             |what: &str| Refusal::bad_request(IssueCode::Required, format!("the entry has no {what}"));
@@ -45,7 +45,7 @@ impl<'t> Entry<'t> {
         })
     }
 
-    /// The request that the entry is, its resource as this text.
+    /// The entry as a request, with `text` as its resource.
     pub(super) fn request(&self, text: Option<String>) -> Result<Request, Refusal> {
         let tree = text.map(|text| parse(text.into_bytes())).transpose();
         let tree = tree.map_err(|error| Refusal::bad_request(IssueCode::Structure, error.to_string()))?;
@@ -63,7 +63,7 @@ impl<'t> Entry<'t> {
     }
 }
 
-/// In a Bundle a JSON Patch is carried by a Binary (R4 http.html#jsonpatch); a FHIRPath Patch is a Parameters.
+/// A Bundle carries a JSON Patch in a Binary (R4 http.html#jsonpatch); a FHIRPath Patch is a Parameters resource.
 fn patch_payload(tree: Tree) -> Result<Payload, Refusal> {
     if tree.root().str_at("resourceType") != Some("Binary") {
         return Ok(Payload::Resource(tree));

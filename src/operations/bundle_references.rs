@@ -1,6 +1,6 @@
-//! What the references of a Bundle's entries mean (R4 bundle.html#references, http.html#trules): another entry, this server, or another
-//! one. A reference is read against the full URL of the entry that it stands in, not as text: `Patient/7` in an entry of
-//! `http://vendor/fhir` is that server's Patient, never the one of that number here.
+//! What references in a Bundle's entries mean (R4 bundle.html#references, http.html#trules): another entry, a resource of this
+//! server, or one of another server. A reference is resolved against the fullUrl of its entry: `Patient/7` in an entry of
+//! `http://vendor/fhir` is that server's Patient, never the Patient with that id here.
 use std::collections::HashMap;
 
 use crate::definitions::{TypeDef, r4};
@@ -8,28 +8,28 @@ use crate::model::{JsonKind, Node, Reference, ReferenceTarget, minify, quote};
 
 use super::own_base::OwnBase;
 
-/// What a reference becomes.
+/// What a reference is replaced with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ReferenceMeaning {
-    /// It stays as it is written.
+    /// The text stays as it is written.
     AsWritten,
-    /// Another entry's resource here, or the absolute form of another server's.
+    /// The `Type/id` of another entry's resource, or the absolute URL of another server's resource.
     Text(String),
-    /// `Type?criteria`, below the own base.
+    /// `Type?criteria`, relative to this server's base URL.
     Conditional(String),
-    /// A urn that no entry has.
+    /// A URN that is the fullUrl of no entry.
     UnknownUrn,
 }
 
-/// Where references stand, and what entries they may mean.
+/// What references are resolved against: the Bundle's entries and this server's base URL.
 pub(super) struct BundleReferences<'b> {
-    /// `Type/id` by full URL, of entries whose id is known.
+    /// `Type/id` by fullUrl, for entries whose id is known.
     pub(super) by_full_url: &'b HashMap<String, String>,
     pub(super) own: OwnBase<'b>,
 }
 
 impl BundleReferences<'_> {
-    /// What a text means in an entry of that full URL.
+    /// What a text means in an entry with this fullUrl.
     pub(super) fn meaning(&self, text: &str, full_url: Option<&str>) -> ReferenceMeaning {
         if text.starts_with('#') {
             return ReferenceMeaning::AsWritten;
@@ -38,7 +38,7 @@ impl BundleReferences<'_> {
             return ReferenceMeaning::Text(target.clone());
         }
         if let Some((path, criteria)) = text.split_once('?') {
-            // In criteria stand addresses, fragments and all.
+            // Criteria may contain URLs with fragments, so `?` is looked for before `#`.
             let path = if path.contains("://") { self.own.below(path) } else { Some(path) };
             return match path.filter(|path| !path.starts_with("urn:")) {
                 Some(path) => ReferenceMeaning::Conditional(format!("{path}?{criteria}")),
@@ -53,7 +53,7 @@ impl BundleReferences<'_> {
             Some(fragment) => format!("{target}#{fragment}"),
             None => target.to_owned(),
         };
-        // The entry's version here has another id than it had there.
+        // Version ids of the sending server mean nothing here, so the reference loses its version.
         if let Some(target) = self.by_full_url.get(url) {
             return ReferenceMeaning::Text(with_fragment(target));
         }
@@ -77,7 +77,7 @@ impl BundleReferences<'_> {
     }
 }
 
-/// The base of the server that an entry's full URL is of, where it is a RESTful one (`base/Type/id`).
+/// The base URL in an entry's fullUrl, if that is a RESTful URL (`base/Type/id`).
 fn root_of(full_url: &str) -> Option<&str> {
     match Reference::parse(full_url).target {
         ReferenceTarget::Absolute { base, .. } => Some(base),
@@ -85,19 +85,19 @@ fn root_of(full_url: &str) -> Option<&str> {
     }
 }
 
-/// Where a text stands that may refer to another entry.
+/// What kind of element holds a text that may refer to another entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReferenceSite {
     /// `Reference.reference`.
     Reference,
-    /// A uri, url, oid or uuid; a link of a narrative.
+    /// An element of type uri, url, oid or uuid, or a link in a narrative.
     Address,
 }
 
-/// Gives what a text becomes at a site, which is told with its path; `None` if it stays.
+/// Called with the kind of element, its text and its path; returns the new text, or `None` to keep it.
 pub(super) type Replace<'r> = dyn FnMut(ReferenceSite, &str, &str) -> Option<String> + 'r;
 
-/// Writes a resource with what may refer to other entries replaced.
+/// Writes a resource as JSON, with texts that refer to other entries replaced.
 pub(super) fn rewritten(resource: Node<'_>, replace: &mut Replace<'_>) -> String {
     let def = resource.str_at("resourceType").and_then(|name| r4().resource(name));
     let path = def.map(|def| def.name.to_string()).unwrap_or_default();
@@ -106,16 +106,16 @@ pub(super) fn rewritten(resource: Node<'_>, replace: &mut Replace<'_>) -> String
     rewriting.out
 }
 
-/// A resource being written.
+/// A resource that is being written.
 struct Rewriting<'w, 'r> {
     replace: &'w mut Replace<'r>,
-    /// The path of the element at hand.
+    /// The path of the current element.
     path: String,
     out: String,
 }
 
 impl Rewriting<'_, '_> {
-    /// Writes the value of an element; `within` is the type that has the element and `of` its own.
+    /// Writes the value of an element; `within` is the type that declares the element, `of` the element's own type.
     fn element(&mut self, node: Node<'_>, within: Option<&'static TypeDef>, of: Option<&'static TypeDef>) {
         let is_object = node.kind() == JsonKind::Object;
         match node.kind() {
@@ -123,7 +123,7 @@ impl Rewriting<'_, '_> {
             JsonKind::String => return self.text(node, within, of),
             JsonKind::Null | JsonKind::Bool | JsonKind::Number => return minify(node, &mut self.out),
         }
-        // What is contained or carried says itself what it is.
+        // Contained resources and resources in Bundles state their own type.
         let inner = node.str_at("resourceType").and_then(|name| r4().resource(name)).or(of);
         self.out.push(if is_object { '{' } else { '[' });
         for (child, number) in node.children().zip(0_usize..) {
@@ -167,14 +167,14 @@ impl Rewriting<'_, '_> {
     }
 }
 
-/// A narrative with its links (`a/@href`, `img/@src`) replaced; `None` if none is.
+/// A narrative with its links (`a/@href`, `img/@src`) replaced; `None` if no link changes.
 fn links_replaced(div: &str, path: &str, replace: &mut Replace<'_>) -> Option<String> {
     let mut out = String::with_capacity(div.len());
     let (mut done, mut is_changed) = (0, false);
     while let Some((begin, end)) = next_link(div, done) {
         let (Some(before), Some(value)) = (div.get(done..begin), div.get(begin..end)) else { break };
         out.push_str(before);
-        // Of the escapes of XML an address has no other than that of the ampersand.
+        // The only XML escape that addresses contain is that of the ampersand.
         match replace(ReferenceSite::Address, &value.replace("&amp;", "&"), path) {
             Some(text) => {
                 out.push_str(&text.replace('&', "&amp;"));
@@ -188,7 +188,7 @@ fn links_replaced(div: &str, path: &str, replace: &mut Replace<'_>) -> Option<St
     is_changed.then_some(out)
 }
 
-/// Where the value of the next link begins and ends, from a place on.
+/// The byte range of the next link's value, from a position on.
 fn next_link(div: &str, from: usize) -> Option<(usize, usize)> {
     let of = |name: &str| {
         let mut from = from;
@@ -257,7 +257,7 @@ mod tests {
         }
         check("http://us/fhir/Patient?identifier=1", vendor, Some("conditional Patient?identifier=1"));
         check("http://vendor/fhir/Patient?identifier=1", vendor, None);
-        // The own server's entries, entries of urns, and entries that say nothing of where they are from.
+        // Entries of this server, entries with URNs, and entries without a fullUrl.
         let own = Some("http://us/fhir/Observation/9");
         check("Patient/8", own, Some("Patient/8"));
         check("Patient/7", own, None);

@@ -48,8 +48,8 @@ pub(super) fn capabilities(context: &Context, party: &Party, request: &Request) 
     Ok(answer)
 }
 
-/// It is the same until other search parameters are in force, or a definition is stored that it names by its URL (CHOICE: URLs of
-/// definitions are told to everybody, as they are of no patient); it is large, and anybody may ask for it.
+/// The statement is cached, since it is large and anybody may ask for it. It stays valid until other search parameters are in
+/// force or a definition is written. CHOICE: URLs of stored definitions are public, as they concern no patient.
 fn statement(context: &Context, variant: Variant) -> Result<Made, Refusal> {
     let snapshot = context.kv.snapshot(At::Latest)?;
     let params = context.index.params(&*snapshot)?;
@@ -89,7 +89,7 @@ const NORMATIVE: [&str; 10] = [
     "ValueSet",
 ];
 
-/// What both sorts of statements begin with.
+/// The elements that both kinds of statement begin with.
 fn about(context: &Context, kind: &str, name: &str, title: &str) -> Value {
     json!({
         "resourceType": kind,
@@ -140,14 +140,14 @@ fn of_rest(context: &Context, params: &SearchParams, variant: Variant, stored: &
     statement
 }
 
-/// What is stored here of guides: profiles by their type, and the statements of requirements that guides bring.
+/// Of stored guides: profiles as pairs of type and URL, and the URLs of CapabilityStatements of kind `requirements`.
 #[derive(Debug, Default)]
 struct Definitions {
     profiles: Vec<(String, String)>,
     instantiates: Vec<String>,
 }
 
-/// More definitions are not told.
+/// At most so many definitions of each type are read.
 const DEFINITIONS_MAX: usize = 5_000;
 
 impl Definitions {
@@ -182,10 +182,10 @@ impl Definitions {
     }
 }
 
-/// The types of such definitions.
+/// The resource types of these definitions.
 const DEFINING: [&str; 2] = ["StructureDefinition", "CapabilityStatement"];
 
-/// What the server knows of code systems (R4 terminologycapabilities.html): hierarchies for `:below` and `:above`, and no
+/// What the server knows of code systems (R4 terminologycapabilities.html): hierarchies for `:below` and `:above`. It has no
 /// operations of a terminology service.
 fn terminology(context: &Context) -> Value {
     let systems: Vec<Value> =
@@ -201,7 +201,7 @@ fn with(mut one: Value, other: Value) -> Value {
     one
 }
 
-/// The statement as `_summary` and `_elements` have it; `None` if it stays whole.
+/// The statement reduced by `_summary` and `_elements`; `None` if it stays whole.
 fn reduced(
     statement: &Value,
     summary: Option<&str>,
@@ -235,7 +235,7 @@ fn reduced(
     Ok(Some(Value::Object(kept)))
 }
 
-/// The types that are stored: Parameters is for operations.
+/// The resource types that can be stored: all but Parameters, which is for operations only.
 fn served() -> impl Iterator<Item = &'static TypeDef> {
     r4().resources().filter(|def| &*def.name != "Parameters")
 }
@@ -267,7 +267,7 @@ fn security(context: &Context) -> Value {
     })
 }
 
-/// The codes of a level, each once, in the order of the table.
+/// The interaction codes of a level, each once, in the order of the table.
 fn codes(fits: impl Fn(Level) -> bool) -> Vec<&'static str> {
     let mut codes: Vec<&'static str> = Vec::new();
     for row in INTERACTIONS.iter().filter(|row| fits(row.level) && row.name != "capabilities") {
@@ -281,7 +281,7 @@ fn codes(fits: impl Fn(Level) -> bool) -> Vec<&'static str> {
 fn system_interactions() -> Vec<Value> {
     let mut found: Vec<Value> =
         codes(|level| level == Level::System).into_iter().map(|code| json!({"code": code})).collect();
-    // The row of Bundles stands for both.
+    // The table has one row for both kinds of Bundle, named `transaction`.
     found.push(json!({"code": "batch"}));
     found
 }
@@ -291,12 +291,12 @@ fn operation(base_url: &str, operation: &'static Operation) -> Value {
     json!({"name": name, "definition": definition_url(base_url, operation)})
 }
 
-/// What a statement says depends on.
+/// What the description of a resource type depends on.
 struct About<'a> {
     base_url: &'a str,
     params: &'a SearchParams,
     assigns_ids: bool,
-    /// The profiles that are stored here, by the type that they are of.
+    /// The stored profiles, as pairs of resource type and URL.
     profiles: &'a [(String, String)],
 }
 
@@ -321,7 +321,7 @@ fn resource(about: &About<'_>, def: &'static TypeDef) -> Value {
                 .map(|(name, kind, url)| json!({"name": name, "definition": url, "type": kind})),
         )
         .collect();
-    // What is in the record of accesses is never changed.
+    // Events in the record of accesses never change.
     let is_read_only = &*def.name == "AuditEvent";
     let reads = ["read", "search-type", "create"];
     let interactions: Vec<Value> = codes(|level| level != Level::System)
@@ -346,7 +346,7 @@ fn resource(about: &About<'_>, def: &'static TypeDef) -> Value {
     if let Some(object) = resource.as_object_mut() {
         let mut operations: Vec<Value> =
             operations_of(def).map(|one| operation(about.base_url, one)).collect();
-        // One that is on the type and on its instances is listed once.
+        // An operation on a type and on its instances is listed once.
         operations.dedup();
         if !operations.is_empty() {
             object.insert("operation".to_owned(), Value::Array(operations));

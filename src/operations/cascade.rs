@@ -1,4 +1,4 @@
-//! `_cascade=delete` on a Patient: what is about this patient alone is deleted with it, in one commit, but for the Consents.
+//! `_cascade=delete` on a Patient: one commit deletes the Patient and all resources about this patient alone, except Consents.
 use std::collections::BTreeSet;
 
 use crate::auth::{Permission, Role};
@@ -11,10 +11,10 @@ use super::erase::Plan;
 use super::prepared::{Input, Planned};
 use super::session::Session;
 
-/// More resources are not deleted with one commit.
+/// The most resources that one commit deletes.
 const DELETED_MAX: usize = 10_000;
 
-/// Whether a deletion asks that what is about its target alone goes with it.
+/// Whether a deletion asks to delete the resources about its target alone, too.
 pub(super) fn is_asked_for(input: &Input) -> Result<bool, Refusal> {
     let mut asked = input.query.iter().filter(|(name, value)| name == "_cascade" && !value.is_empty());
     match asked.next() {
@@ -27,13 +27,13 @@ pub(super) fn is_asked_for(input: &Input) -> Result<bool, Refusal> {
     }
 }
 
-/// One text for whatever stands against it, so that it tells nothing of what that is.
+/// One text for every obstacle, so that it does not reveal which one it was.
 fn refused() -> Refusal {
     let message = "the file cannot be deleted as a whole";
     Refusal::new(RefusalKind::Conflict, Issue::error(IssueCode::BusinessRule, message))
 }
 
-/// That the files of these patients are not held.
+/// Expects that no file of these patients is under a hold.
 ///
 /// # Errors
 /// 409 if one is.
@@ -45,7 +45,7 @@ pub(super) fn not_held(
         .map_err(|refusal| if refusal.kind == RefusalKind::Conflict { refused() } else { refusal })
 }
 
-/// Adds to the deletion of a Patient that of all that is about this patient alone.
+/// Extends the deletion of a Patient to all resources that are about this patient alone.
 pub(super) fn extend(session: &Session<'_>, planned: &mut Planned) -> Result<(), Refusal> {
     let party = session.lens.party();
     let may = session.lens.is_own()
@@ -61,7 +61,7 @@ pub(super) fn extend(session: &Session<'_>, planned: &mut Planned) -> Result<(),
     let Some(own) = planned.change.prior.clone() else { return Ok(()) };
     let (id, own_row) = (planned.change.id.clone(), own.row);
     let plan = Plan::of(session, &id, own)?;
-    // The Consents stay: what is about others too stays, and the versions of what goes, and both are governed by them.
+    // Consents stay: they still govern resources that are also about others, and old versions of what is deleted.
     let goes =
         |current: &Current| !current.deleted && current.row != own_row && &*current.def.name != "Consent";
     let there: Vec<Current> = plan.erased.into_values().filter(goes).collect();
@@ -78,7 +78,7 @@ pub(super) fn extend(session: &Session<'_>, planned: &mut Planned) -> Result<(),
     Ok(())
 }
 
-/// The deletion of one of them, and what it expects.
+/// The deletion of one of these resources, and what it expects.
 fn deletion(session: &Session<'_>, current: Current) -> Result<(Change, Vec<Expectation>), Refusal> {
     let stored = session.repository().newest(&current)?;
     let version_id = session.version_id(stored.sequence);

@@ -1,4 +1,4 @@
-//! One commit of a change with the record of the access, attempted anew where others overtake it, and the answer to it.
+//! Commits a change together with its access record, retries if another write comes first, and makes the answer.
 use std::sync::Arc;
 
 use crate::audit::{Access, Action};
@@ -14,7 +14,7 @@ use super::prepared::{Planned, Prepared, body, existing_unread};
 use super::request::{Preference, RequestForRecord};
 use super::session::Session;
 
-/// Prepares and commits, anew while others overtake it.
+/// Prepares and commits a change, and starts over while the writes of others come first.
 pub(super) fn committed(
     context: &Context,
     party: &Arc<Party>,
@@ -50,7 +50,7 @@ pub(super) fn committed(
     })
 }
 
-/// The answer to a committed change; `number` is which new row of its batch it had.
+/// The answer to a committed change; `number` is the index of its row among the new rows of the batch.
 pub(super) fn finish(
     session: &Session<'_>,
     planned: Planned,
@@ -81,7 +81,7 @@ pub(super) fn finish(
     };
     let shown = session.lens.show_written(&stored, &version_id)?;
     if shown.is_none() && session.lens.keeps_record() {
-        // Who keeps the record and may not read it learns that it is kept, and where.
+        // A record keeper that may not read the resource still learns that it is stored, and where.
         let mut answer = Answer { kind, ..existing_unread(session, stored.def, &stored.id) };
         answer.recorded = true;
         return Ok(answer);
@@ -96,7 +96,7 @@ pub(super) fn finish(
     Ok(answer)
 }
 
-/// Adds what an access disclosed to the record of a Bundle.
+/// Adds what an entry's answer disclosed to the access record of the Bundle, whose status stays.
 pub(super) fn add_to_record(access: &mut Access, answer: &Answer) {
     let status = access.status;
     fill(access, answer);

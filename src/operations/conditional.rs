@@ -1,5 +1,5 @@
-//! Conditional interactions (R4 http.html#cond-update): the resource is named by a search, which sees what the party
-//! sees. The commit expects every range that the search has read, so that two at once cannot both find nothing.
+//! Conditional interactions (R4 http.html#cond-update): a search within the party's view finds the resource. The commit expects
+//! that no range that the search read has changed, so that two concurrent requests cannot both find nothing.
 use crate::auth::Permission;
 use crate::consent::SearchPart;
 use crate::definitions::TypeDef;
@@ -15,14 +15,14 @@ use super::session::Session;
 use super::terminology::looked_up;
 use super::{delete, patch, update};
 
-/// What the criteria find.
+/// What the criteria of a conditional interaction match.
 pub(super) enum Matches {
     None { expectations: Vec<Expectation> },
     One { id: ResourceId, expectations: Vec<Expectation> },
     Several,
 }
 
-/// The resources that a conditional interaction's criteria find.
+/// Searches for the resources that match the criteria of a conditional interaction.
 pub(super) fn matches(
     session: &Session<'_>,
     def: &'static TypeDef,
@@ -31,7 +31,7 @@ pub(super) fn matches(
     if !session.lens.party().scopes.permit(Permission::Search, Some(&def.name)) {
         return Err(Refusal::forbidden("the token's scopes do not permit to search for this"));
     }
-    // Never lenient: a criterion that is passed over would widen what is written.
+    // Never lenient: an ignored criterion would widen the set of resources that is written.
     if let Some((name, _)) =
         criteria.iter().find(|(_, value)| value.split(',').all(|part| part.trim().is_empty()))
     {
@@ -47,7 +47,7 @@ pub(super) fn matches(
         let issue = Issue::error(IssueCode::Required, "a conditional interaction needs criteria");
         return Err(Refusal::new(RefusalKind::PreconditionFailed, issue));
     }
-    // Who keeps the record must not make twice what is there and hidden.
+    // A record keeper searches hidden resources, too, so that it does not create duplicates of them.
     let finding = if session.lens.keeps_record() {
         SearchPart::Stored
     } else {
@@ -55,7 +55,7 @@ pub(super) fn matches(
     };
     let sight = session.lens.finding(finding);
     let view = View::new(session.repository(), None, &sight);
-    // Whatever is to be done with the match, it is found by a search.
+    // Whatever is done with the match, finding it is a search, so the search scopes apply.
     let scope = session.lens.party().scopes.search_filter(&def.name);
     let values: Vec<PersonalValue> =
         query.filters.iter().flat_map(|filter| sought(&session.params, def, filter)).collect();
@@ -63,7 +63,7 @@ pub(super) fn matches(
     let filter = looked_up(session, &view, def, filter)?;
     let report = Report::default();
     let rows = Search::new(&view, def, &filter, &[], &report)?.page(None, Way::Onward, 2)?;
-    // Where all that is stored was looked through by a value of the type itself and there is nothing, it is nobody's.
+    // If a record keeper's search by names or identifiers of this very type finds nothing, they are nobody's and not recorded.
     let is_nobodys = rows.is_empty()
         && finding == SearchPart::Stored
         && values.iter().all(|value| matches!(value, PersonalValue::Resources(of, _) if of.id == def.id));
@@ -138,10 +138,10 @@ pub(super) fn delete(
     Ok(on_match(session, def, input, delete::prepare)?.unwrap_or_else(nothing))
 }
 
-/// How an interaction with one resource is prepared.
+/// Prepares an interaction with one resource.
 type Prepare = fn(&Session<'_>, &'static TypeDef, &ResourceId, &Input) -> Result<Prepared, Refusal>;
 
-/// Prepares the interaction with the one match; `None` if there is none.
+/// Prepares the interaction with the only match; `None` if nothing matches.
 fn on_match(
     session: &Session<'_>,
     def: &'static TypeDef,

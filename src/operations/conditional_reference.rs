@@ -1,5 +1,5 @@
-//! References by criteria (`Type?criteria`) within a transaction (R4 http.html#trules): each stands for the one resource that the criteria
-//! find, among what is stored and among what the same transaction writes.
+//! Conditional references (`Type?criteria`) in a transaction (R4 http.html#trules): each stands for the one resource that matches
+//! the criteria, among the stored resources and those that the transaction writes.
 use std::collections::{BTreeSet, HashMap};
 
 use crate::definitions::{TypeDef, r4};
@@ -19,14 +19,14 @@ pub(super) struct IncomingResource<'t> {
     pub(super) target: String,
 }
 
-/// Finds what criteria stand for, each once.
+/// Resolves conditional references, each distinct text once.
 pub(super) struct ConditionalReferences<'r, 's> {
     session: &'r Session<'s>,
     coming: Vec<IncomingResource<'r>>,
     known: HashMap<String, String>,
-    /// What the commit expects, so that the criteria find the same then.
+    /// What the commit expects, so that the criteria still match the same resource.
     pub(super) expectations: Vec<Expectation>,
-    /// Whether criteria found nothing, or several.
+    /// Whether some criteria matched nothing, or several resources.
     pub(super) has_failed: bool,
 }
 
@@ -35,10 +35,10 @@ impl<'r, 's> ConditionalReferences<'r, 's> {
         Self { session, coming, known: HashMap::new(), expectations: Vec::new(), has_failed: false }
     }
 
-    /// The `Type/id` that a reference stands for, `path` being where it stands; `None` if it names no type.
+    /// The `Type/id` that a reference stands for; `path` is the element that holds it. `None` if the text names no type.
     ///
     /// # Errors
-    /// 412 if nothing or several fit; what refuses a search.
+    /// 412 if nothing matches or several resources do; any error of the search.
     pub(super) fn target(&mut self, text: &str, path: &str) -> Result<Option<String>, Refusal> {
         if let Some(known) = self.known.get(text) {
             return Ok(Some(known.clone()));
@@ -79,7 +79,7 @@ impl<'r, 's> ConditionalReferences<'r, 's> {
         }
     }
 
-    /// What the transaction writes that fulfils the criteria. Those that only other resources tell are fulfilled by none of it.
+    /// The transaction's own resources that match. Conditions that need other resources, such as value sets, match none of them.
     fn coming_that_fit(&self, def: &TypeDef, pairs: &[(String, String)]) -> Result<Vec<String>, Refusal> {
         let mut found = Vec::new();
         for IncomingResource { def: of, resource, target } in

@@ -1,4 +1,4 @@
-//! What every interaction is given: the store and what is known of it, the settings, the keys, and who may run the server.
+//! What every interaction receives: the store and its caches, the settings, the keys, and checks of who may run the server.
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,32 +17,32 @@ use super::member_match_cache::MemberMatches;
 use super::secret::{derived, version_cipher};
 use super::statement_cache::Statements;
 
-/// The settings of an engine, each with a name and a default.
+/// The options of an engine, each with a default.
 #[derive(Clone, Debug)]
 pub struct EngineOptions {
-    /// The base URL of the API, without a slash at its end.
+    /// The base URL of the API, without a trailing slash.
     pub base_url: String,
     pub page_len_default: usize,
     pub page_len_max: usize,
-    /// How many resources includes may add to a page.
+    /// How many resources `_include` and `_revinclude` may add to a page.
     pub include_len_max: usize,
-    /// How many matches beyond a page are looked at for a total that was not asked for.
+    /// How many matches beyond a page are read to find a total that the client did not ask for.
     pub total_unasked_max: usize,
-    /// How many matches of several types are sorted together.
+    /// How many matches of one type a sorted search of several types, or a search with `_contained`, may have.
     pub listed_max: usize,
-    /// How long a request is attempted again while the writes of others come before its commit.
+    /// How long a request is retried while the writes of others come before its commit.
     pub overtaken_for: Duration,
-    /// Whether a reference to what is not there, and the deletion of what is referred to, are refused.
+    /// Whether to refuse references to absent resources, and deletions of resources that are referred to.
     pub referential_integrity: bool,
-    /// Whether a Patient stays that something refers to.
+    /// Whether to refuse the deletion of a Patient that other resources refer to.
     pub keep_patients_referred_to: bool,
-    /// Whether an update that changes nothing makes a version all the same.
+    /// Whether an update that changes nothing still creates a version.
     pub version_unchanged: bool,
-    /// Whether what the own staff reads waits for its record as well.
+    /// Whether reads by the hospital's own staff, too, wait until their access record is durable.
     pub durable_reads: bool,
-    /// A search that takes longer is logged with its plan.
+    /// Searches that take longer are logged with their plan.
     pub slow_search: Duration,
-    /// The grid on which answers are given that show nothing of anybody.
+    /// The step of the time grid on which answers that show no patient data are sent (`schedule.rs`).
     pub answer_grid: Duration,
 }
 
@@ -67,28 +67,28 @@ impl EngineOptions {
     }
 }
 
-/// What a [`Context`] is made of.
+/// The parts from which a [`Context`] is made.
 pub struct ContextParts {
     pub options: EngineOptions,
     pub kv: Arc<dyn Kv>,
     pub index: Arc<Index>,
-    /// How the store has been packed.
+    /// The dictionary by which new versions are packed.
     pub packing: Arc<Packing>,
     pub clock: Arc<dyn Clock>,
-    /// The store's own secret, of which every other key is made.
+    /// The store's own secret, from which other keys are derived.
     pub secret: [u8; 32],
     pub settings: Settings,
     /// Signs the access tokens.
     pub issuer: Issuer,
-    /// Who else is trusted to say who asks.
+    /// Other issuers whose tokens are trusted, and registered client certificates.
     pub trust: Option<Trust>,
-    /// Signs what the record of accesses is.
+    /// Signs the roots of the tree over the record of accesses.
     pub audit_signer: Option<Arc<Signer>>,
-    /// Who asks without a token, where the server is open.
+    /// The party of requests without a token, if the server is open.
     pub open: Option<Party>,
 }
 
-/// What every interaction is given: the store, what is known of it, the settings, and the keys.
+/// What every interaction receives: the store and its caches, the settings, and the keys.
 pub struct Context {
     pub options: EngineOptions,
     pub(super) kv: Arc<dyn Kv>,
@@ -97,30 +97,30 @@ pub struct Context {
     /// Seals page cursors.
     pub(super) sealer: Sealer,
     pub(super) settings: Arc<Settings>,
-    /// Compiled Consents.
+    /// The cache of compiled Consents.
     pub(super) consents: ConsentCache,
-    /// How often clients have tried to match members.
+    /// How often each client has tried `$member-match`.
     pub(super) member_matches: MemberMatches,
-    /// The search parameters in force, and the work of indexing by them.
+    /// The search parameters in force, and the job that indexes by them.
     pub index: Arc<Index>,
-    /// How what is written is packed.
+    /// The dictionary by which new versions are packed.
     pub packing: Arc<Packing>,
     pub(super) issuer: Issuer,
-    /// Who else is trusted to say who asks.
+    /// Other issuers whose tokens are trusted, and registered client certificates.
     pub(super) trust: Option<Trust>,
-    /// Signs what the record of accesses is.
+    /// Signs the roots of the tree over the record of accesses.
     pub(super) audit_signer: Option<Arc<Signer>>,
     /// The embedded authorization server, with the registry of clients and users.
     pub authorization: AuthorizationServer,
-    /// The CapabilityStatements that were made, by what they differ in, with the state of the store that each is of.
+    /// Cached CapabilityStatements by variant, each with the state of the store that it was made from.
     pub(super) statements: Statements,
-    /// Who was refused and is not known.
+    /// Counts the refusals of unknown parties.
     pub(super) refusals: Refusals,
-    /// Finds AuditEvents.
+    /// The index by which AuditEvents are found.
     pub(super) audit_index: AuditIndex,
-    /// Held by who looks up whom answered requests concerned.
+    /// Locked by the thread that looks up whom answered requests concerned.
     pub(super) looking_up: Mutex<()>,
-    /// Who asks without a token; only where the server is open.
+    /// The party of requests without a token, if the server is open.
     pub(super) open: Option<Arc<Party>>,
 }
 
@@ -165,21 +165,21 @@ impl Context {
         self.clock.now()
     }
 
-    /// Whether everybody who reaches the server is taken for the hospital's own system.
+    /// Whether a request without a token counts as one of the hospital's own system.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.open.is_some()
     }
 
-    /// Whether a party runs the server: an administrator of the own organization, or an app that one has let do so.
+    /// Whether a party may run the server: an administrator of the own organization, or an app authorized by one.
     #[must_use]
     pub fn may_administer(&self, party: &Party) -> bool {
         let is_own = party.organization.as_ref().is_some_and(|own| self.settings.own.contains(own));
         is_own && party.may_administer()
     }
 
-    /// Whether a party may register a launch: a system or professional of the own organization, with a token that is good
-    /// for launches or for patients.
+    /// Whether a party may register a launch: a system or clinician of the own organization, with a token that has the scope
+    /// `launch` or may read or search Patients.
     #[must_use]
     pub fn may_launch(&self, party: &Party) -> bool {
         let is_own = party.organization.as_ref().is_some_and(|own| self.settings.own.contains(own));
@@ -188,7 +188,7 @@ impl Context {
         is_own && has_scope && matches!(party.role, Role::System | Role::Clinician)
     }
 
-    /// The authorization server, now.
+    /// The authorization server with this issuer and the current time.
     #[must_use]
     pub fn authorization(&self) -> AuthorizationContext<'_> {
         self.authorization.at(&self.issuer, self.now())

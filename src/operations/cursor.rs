@@ -1,5 +1,5 @@
-//! Page links: which state, how far, until when, and of which query; sealed, and bound to who asked and where. A link is never a proof
-//! of a right: every page passes the lens of its own request.
+//! Page links: snapshot, position, expiry and query of a page, encrypted and bound to the party and the path. A link grants no
+//! rights: every page passes the lens of its own request.
 use std::io::{Read as _, Write as _};
 
 use crate::auth::{Party, base64_url};
@@ -11,36 +11,36 @@ use super::answer::Refusal;
 use super::context::Context;
 use super::request::{Payload, Request, decode_pairs};
 
-/// How long a cursor is good for, in milliseconds; the store keeps old states as long.
+/// How long a cursor is valid, in milliseconds; the store keeps old snapshots as long.
 pub(super) const CURSOR_MS_MAX: Millis = 15 * 60 * 1_000;
 
-/// The place of a page.
+/// The position of a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Cursor {
-    /// The state of the first page.
+    /// The sequence of the snapshot that the first page read.
     pub(super) sequence: u64,
-    /// The row after which (or, going back, before which) the page is; [`Self::AT_THE_BEGINNING`] of the first one.
+    /// The row after which (going back: before which) the page begins; [`Self::AT_THE_BEGINNING`] for the first page.
     pub(super) row: u64,
-    /// How many resources that are included with the first match of the page were on the pages before.
+    /// How many of the resources included with the page's first match were on earlier pages.
     pub(super) included: usize,
-    /// How many matches are before the page, where links count; of a history the commit that made the version of the row.
+    /// Matches before the page; in a history the last version's sequence; for AuditEvents by time the last event's number.
     pub(super) offset: usize,
     pub(super) way: Way,
-    /// The total that the first page found.
+    /// The total that the first page found, if it found one.
     pub(super) total: Option<usize>,
     pub(super) made: Millis,
     /// When the first page was asked for.
     pub(super) first_asked: Millis,
 }
 
-/// Seven numbers and the way: every cursor is as long as any other, so that it tells nothing of how far its page is.
+/// Seven numbers and the direction. Every cursor has the same length, so that it does not reveal how far its page is.
 const LEN: usize = 7 * 8 + 1;
 
 impl Cursor {
-    /// No row has this number.
+    /// Stands for "no row"; no row has this number.
     pub(super) const AT_THE_BEGINNING: u64 = u64::MAX;
 
-    /// The row after which (or before which) the page is, if it is not the first.
+    /// The row after which (or before which) the page begins; `None` for the first page.
     pub(super) fn from(&self) -> Option<u64> {
         (self.row != Self::AT_THE_BEGINNING).then_some(self.row)
     }
@@ -75,20 +75,19 @@ impl Cursor {
     }
 }
 
-/// A query that is longer than this when it is packed is kept in the store, so that a link stays one that every client and proxy
-/// can follow.
+/// A packed query of more bytes than this is kept in the store, so that every client and proxy can follow the link.
 const INLINE_BYTES_MAX: usize = 1_024;
 
-/// A query, unpacked, in bytes: a longer one has no pages.
+/// The most bytes of an unpacked query; a longer query has only its first page.
 const QUERY_BYTES_MAX: usize = 16 * 1_024 * 1_024;
 
 const NOT_YOURS: &str = "the page link is none of yours";
 
-/// Parameters that say how to answer: they stand beside a cursor, and may be added to it.
+/// Parameters for the form of the answer: they stand in the clear beside a cursor, and clients may add them.
 const ANSWER_PARAMETERS: [&str; 2] = ["_format", "_pretty"];
 
 impl Context {
-    /// The URL of another page of the same query, of a path below the base. `query` is what was asked, encoded.
+    /// The URL of another page of the same query; `path` is relative to the base URL, `query` is the request's query, encoded.
     pub(super) fn page_link(
         &self,
         cursor: &Cursor,
@@ -123,15 +122,15 @@ impl Context {
         Ok(format!("{}?{open}{separator}_cursor={cursor}", base.trim_end_matches('/')))
     }
 
-    /// The place that a link names.
+    /// The position that a link names.
     pub(super) fn cursor(&self, text: &str, party: &Party, path: &str) -> Result<Cursor, Refusal> {
         self.opened(text, party, path).map(|(cursor, _)| cursor)
     }
 
-    /// Puts the query of a page link in the place of its cursor, beside which it keeps it.
+    /// Adds the query of a page link to the request's parameters; the cursor stays among them.
     ///
     /// # Errors
-    /// If the link is not one of this party and path, or has been made longer than by [`ANSWER_PARAMETERS`]; if it is too old.
+    /// 400 if the link is not for this party and path, or has parameters other than [`ANSWER_PARAMETERS`]; 410 if it has expired.
     pub(super) fn resume(&self, party: &Party, request: &mut Request) -> Result<(), Refusal> {
         let is_cursor = |(name, value): &&(String, String)| name == "_cursor" && !value.is_empty();
         if let Payload::Form(form) = &request.payload
@@ -161,7 +160,7 @@ impl Context {
         Ok(())
     }
 
-    /// What is sealed in a link that is good: its place, which is at the beginning of the bytes.
+    /// The cursor of a valid link, and the decrypted bytes, which begin with the cursor.
     fn opened(&self, text: &str, party: &Party, path: &str) -> Result<(Cursor, Vec<u8>), Refusal> {
         let wrong = || Refusal::bad_request(IssueCode::Invalid, NOT_YOURS);
         let bytes = decode_base64_url(text).ok_or_else(wrong)?;
@@ -193,7 +192,7 @@ fn unpack(bytes: &[u8]) -> Option<String> {
     Some(text)
 }
 
-/// Who asked, and where.
+/// What a link is bound to: client, subject and path.
 fn binding(party: &Party, path: &str) -> String {
     format!("{}\n{}\n{}", party.client, party.subject, path.trim_matches('/'))
 }

@@ -1,4 +1,4 @@
-//! delete (R4 http.html#delete). What is absent or hidden is as good as deleted: 204, nothing done.
+//! delete (R4 http.html#delete). Absent and hidden resources count as deleted: the answer is 204, and nothing is done.
 use crate::auth::Permission;
 use crate::consent::Writing;
 use crate::definitions::TypeDef;
@@ -41,7 +41,7 @@ pub(super) fn prepare(
     if !cascades {
         expectations.extend(super::integrity::check_referrers(session, def, id)?);
     }
-    // The facts stay: they say for whom the deletion itself is news.
+    // The facts stay: by them the lens decides who may see the deletion.
     let derived = Derived { entries: Vec::new(), facts: current.facts.clone() };
     let writer = session.repository().writer(current.row, current.sequence)?;
     let belongs = session.lens.belongings(tree.root(), writer.as_ref())?;

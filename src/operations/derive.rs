@@ -1,4 +1,4 @@
-//! What the store derives from every resource: its index entries and facts. Handed to the store by whoever starts it.
+//! What the store derives from every resource: its index entries and facts. Whoever opens the store passes this in.
 use crate::definitions::TypeDef;
 use crate::model::Node;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::search::{Facts, SearchParams, all_entries};
 use crate::store::{Derive, Derived};
 
-/// Derives by search parameters.
+/// Derives index entries by these search parameters.
 #[derive(Clone, Debug)]
 pub struct SearchIndex {
     pub params: Arc<SearchParams>,

@@ -1,4 +1,4 @@
-//! The way that every request takes: routed, permitted, answered, put on record.
+//! The steps of every request: it is routed, checked against the scopes, answered, and recorded.
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub struct Engine {
     context: Context,
 }
 
-/// The options, the store, authentication and the record of accesses of an engine are those of its context.
+/// Gives access to the context's options, store, authentication and record of accesses.
 impl Deref for Engine {
     type Target = Context;
 
@@ -32,7 +32,7 @@ impl Deref for Engine {
     }
 }
 
-/// For settings that are changed before the engine serves.
+/// Lets callers change settings before the engine serves.
 impl DerefMut for Engine {
     fn deref_mut(&mut self) -> &mut Context {
         &mut self.context
@@ -59,7 +59,7 @@ impl Engine {
             }
         };
         if let Err(failure) = self.kv.health() {
-            // What cannot be recorded is not released.
+            // An access that cannot be recorded must not be answered.
             let outcome = Outcome::error(IssueCode::NoStore, "accesses cannot be recorded").because(failure);
             return Err(Refusal::new(RefusalKind::Busy, outcome));
         }
@@ -103,8 +103,8 @@ impl Engine {
         })
     }
 
-    /// Whether a request is answered without a wait and with little work: a read of one resource by who is released at
-    /// once. Then it needs no thread of its own.
+    /// Whether a request can be answered quickly on the caller's thread: a read of one small resource, by a party whose reads do
+    /// not wait for their record to be durable.
     #[must_use]
     pub fn answers_at_once(&self, party: &Party, request: &Request) -> bool {
         let is_small = |place: &Place| {

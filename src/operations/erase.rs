@@ -1,5 +1,5 @@
-//! `Patient/[id]/$erase`: takes a patient's file out of the store, every version of it, and leaves that it was done, by whom
-//! and why. What is about other patients too stays, and is named in the answer.
+//! `Patient/[id]/$erase`: removes a patient's file with all its versions from the store, and records that, by whom and why.
+//! Resources that are about other patients, too, stay; the answer names them.
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::audit::{self, Action, ERASE, Erased};
@@ -12,12 +12,12 @@ use super::attached::binaries_of;
 use super::parameters::{Call, Parameters};
 use super::session::Session;
 
-/// More is not erased with one commit, in bytes of its keys.
+/// The largest erasing commit, in bytes of its keys.
 const ERASED_BYTES_MAX: usize = 256 * 1024 * 1024;
-/// Types whose resources may be about a patient by what they name alone.
+/// Types whose resources may be about a patient only because of what they name.
 const BY_NAMING: [&str; 3] = ["Provenance", "Task", "Binary"];
 
-/// `reason` (text). Answers with how many resources and versions were erased, and with the references of what stays.
+/// Takes `reason` (text). Answers with the numbers of erased resources and versions, and references to what stays.
 pub(super) fn erase(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
     let (context, party) = (session.context, session.lens.party());
     if !context.may_administer(party) {
@@ -25,7 +25,7 @@ pub(super) fn erase(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Re
     }
     let (id, reason) = (call.id()?, call.reason(1)?);
     let patients = r4().resource("Patient").ok_or_else(Refusal::not_found)?;
-    // One that was deleted still has its versions.
+    // A deleted Patient still has versions.
     let own = session.repository().current(patients, id)?.ok_or_else(Refusal::not_found)?;
     let held = super::hold::not_held(session, &[id.to_string()])?;
     let plan = Plan::of(session, id, own)?;
@@ -60,7 +60,7 @@ pub(super) fn erase(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Re
     Ok(answer)
 }
 
-/// What is erased, by row, and what is about others too and stays.
+/// What is erased, by row, and what stays because it is also about others.
 pub(super) struct Plan {
     pub(super) erased: BTreeMap<u64, Current>,
     kept: BTreeSet<String>,
@@ -75,7 +75,7 @@ impl Plan {
         for (current, patients) in file.about {
             let is_alone =
                 patients.len() == 1 && plan.owners(session, &current)?.iter().all(|of| *of == reference);
-            // Events of other systems are of the record of accesses, which stays.
+            // AuditEvents from other systems are part of the record of accesses, which stays.
             if current.row != row && &*current.def.name != "AuditEvent" {
                 plan.add(current, is_alone);
             }
@@ -99,7 +99,7 @@ impl Plan {
         }
     }
 
-    /// Whose a resource is, by itself or by what it names.
+    /// The patients of a resource of a `BY_NAMING` type, by itself or by what it names; empty for other types.
     fn owners(&self, session: &Session<'_>, current: &Current) -> Result<BTreeSet<String>, Refusal> {
         if !BY_NAMING.contains(&&*current.def.name) {
             return Ok(BTreeSet::new());
@@ -107,7 +107,7 @@ impl Plan {
         session.subjects_of(current)
     }
 
-    /// Adds what only versions that are erased refer to: a Binary has no subject of its own.
+    /// Adds Binaries that erased versions refer to (a Binary has no subject element). Those that others refer to as well stay.
     fn add_documents(&mut self, session: &Session<'_>, reference: &str) -> Result<(), Refusal> {
         let Some(binaries) = r4().resource("Binary") else { return Ok(()) };
         let mut named = BTreeSet::new();

@@ -1,5 +1,5 @@
-//! history of an instance, a type or the system (R4 http.html#history): newest first, each entry with what was asked and
-//! answered, versions that the party may see.
+//! history of an instance, a type or the system (R4 http.html#history): the versions that the party may see, newest first, each
+//! entry with its request and response.
 use std::collections::HashMap;
 
 use crate::consent::{Bundle, BundleEntry, BundleKind, EntryResponse, HighWaterMark};
@@ -15,18 +15,18 @@ use super::place::Place;
 use super::request::{Request, encode};
 use super::session::{Seen, Session};
 
-/// How many versions of one resource are counted for the total, where they are more than a page.
+/// How many versions of one resource are counted for the total, if they fill more than a page.
 const COUNTED_MAX: usize = 1_000;
-/// How many versions are looked up at once.
+/// How many versions are read from the store at once.
 const READ_LEN: usize = 128;
-/// How many resources a walk remembers at a time.
+/// How many resources a walk keeps in memory.
 const ROWS_MAX: usize = 10_000;
 
-/// What a history is asked for.
+/// The parameters of a history request.
 #[derive(Default)]
 struct HistoryQuery {
     since: Option<Millis>,
-    /// Versions that were current at some time in this interval.
+    /// Asks for versions that were current at some time in this interval.
     at: Option<crate::model::Interval>,
     count: Option<usize>,
     cursor: Option<String>,
@@ -52,7 +52,7 @@ pub(super) fn history(session: &Session<'_>, place: &Place, request: &Request) -
         Some(cursor) => Some(session.context.cursor(cursor, session.lens.party(), &path)?),
         None => None,
     };
-    // Data are as of the first page, consent is as of now.
+    // The data are those of the first page's snapshot; consent is evaluated now.
     let sequence = cursor.as_ref().map_or(session.snapshot().sequence(), |cursor| Sequence(cursor.sequence));
     let then = session.context.kv.snapshot(At::Sequence(sequence))?;
     let mut walk =
@@ -107,32 +107,32 @@ fn parse(query: &[(String, String)]) -> Result<HistoryQuery, Refusal> {
     Ok(asked)
 }
 
-/// What is on a page of a history.
+/// A page of a history.
 #[derive(Default)]
 struct Page {
     entries: Vec<BundleEntry>,
-    /// The last version on it.
+    /// The position of the last version on it.
     last: Option<HistoryPlace>,
     has_next: bool,
-    /// How many versions the party may see, where they are few.
+    /// How many versions the party may see, if they are few enough to count.
     total: Option<usize>,
 }
 
-/// What a walk knows of a resource that it has come upon.
+/// What a walk knows of a resource of which it has met a version.
 #[derive(Default)]
 struct Row {
     later: HighWaterMark,
-    /// When the version was made that was seen last.
+    /// When the next newer visible version was made, which ends the validity of an older one.
     until: Option<Millis>,
-    /// Versions that were passed by without being read.
+    /// Versions that were skipped without being read.
     unread: Vec<Sequence>,
 }
 
-/// A walk through a history from the newest version to the oldest. Every version is read once: what it means for the older
-/// ones of its resource is kept.
+/// A walk through a history from the newest version to the oldest. It reads every version once, and remembers what the version
+/// means for older versions of its resource.
 struct Walk<'w, 's> {
     session: &'w Session<'s>,
-    /// The state of the first page.
+    /// The snapshot that the first page read.
     then: Repository<'w>,
     scope: HistoryScope,
     asked: &'w HistoryQuery,
@@ -145,7 +145,7 @@ impl Walk<'_, '_> {
             let sequence = Sequence(u64::try_from(cursor.offset).ok()?);
             Some(HistoryPlace { sequence, row: cursor.row })
         });
-        // Where the first page found the total, there are few versions, and what is counted is what may be seen now.
+        // A total on the first page means that there are few versions. It is counted again, by what may be seen now.
         let counts = cursor.is_none_or(|cursor| cursor.total.is_some());
         let counted_max = match self.scope {
             HistoryScope::Row(_) => COUNTED_MAX,
@@ -154,7 +154,7 @@ impl Walk<'_, '_> {
             }
         };
         let (mut page, mut seen) = (Page::default(), 0_usize);
-        // The oldest version on the page of each resource, and its index.
+        // The oldest version of each resource on the page, and the index of its entry.
         let mut oldest: HashMap<u64, (HistoryPlace, usize)> = HashMap::new();
         let after = if counts { None } else { begin };
         let mut range = HistoryRange { since: self.asked.since, after, len: READ_LEN };
@@ -217,25 +217,25 @@ impl Walk<'_, '_> {
             self.shown(found.place, &mut row.later)?
         };
         if entry.is_some() {
-            // What is hidden ends nothing.
+            // A hidden version does not end the validity of the version before it.
             row.until = Some(found.time);
         }
         if self.rows.len() >= ROWS_MAX {
-            // What is forgotten is found out again.
+            // Forgotten rows are computed again when they are met.
             self.rows.clear();
         }
         self.rows.insert(number, row);
         Ok(entry)
     }
 
-    /// What is known of a resource when the walk comes upon the first of its versions, which need not be its newest.
+    /// The state of a resource when the walk meets the first of its versions, which need not be its newest.
     fn row(&self, place: HistoryPlace) -> Result<Row, Refusal> {
         let mut row = Row::default();
         let Some(at) = self.asked.at else {
             row.later = self.session.later(place.row, place.sequence)?;
             return Ok(row);
         };
-        // Newer versions end this one where they are seen.
+        // Newer versions that the party sees end the validity of this one.
         let newest = HistoryPlace { sequence: Sequence(u64::MAX), row: place.row };
         row.later = self.session.later(place.row, self.then.snapshot().sequence())?;
         self.older(newest, |newer, time| {
@@ -251,7 +251,7 @@ impl Walk<'_, '_> {
         Ok(row)
     }
 
-    /// Whether the party sees a version before this one.
+    /// Whether the party sees an older version than this one.
     fn is_preceded(&self, place: HistoryPlace) -> Result<bool, Refusal> {
         let mut later = self.session.later(place.row, place.sequence)?;
         self.shown(place, &mut later)?;
@@ -263,7 +263,7 @@ impl Walk<'_, '_> {
         Ok(is_preceded)
     }
 
-    /// Visits the versions of a resource that are before a place, newest first, until told to stop.
+    /// Visits the versions of a resource older than a place, newest first, until `visit` returns `false`.
     fn older(
         &self,
         place: HistoryPlace,
@@ -289,7 +289,7 @@ impl Walk<'_, '_> {
         let Some(stored) = self.then.version(place.row, place.sequence)? else { return Ok(None) };
         let version_id = session.version_id(stored.sequence);
         let is_deletion = stored.method == Method::Delete;
-        // A deletion is news for whom what it deleted would be shown.
+        // A deletion is shown to those who may see what it deleted.
         let before = if is_deletion { self.then.text_before(place)? } else { None };
         let Some(decided_by) = (if is_deletion { before.as_ref() } else { Some(&stored) }) else {
             return Ok(None);
@@ -319,7 +319,7 @@ fn is_update(entry: &BundleEntry) -> bool {
     entry.request.as_ref().is_some_and(|(method, _)| method == "PUT")
 }
 
-/// The first version that is seen was made as far as its reader knows, whatever came before it.
+/// Presents the oldest version that the reader sees as a creation, so that it does not reveal hidden versions before it.
 fn as_made(entry: &mut BundleEntry) {
     if let Some((method, url)) = &mut entry.request {
         "POST".clone_into(method);

@@ -1,4 +1,4 @@
-//! `Patient/[id]/$hold` and `$release-hold`: while a file is held, for a court or an inquiry, nothing of it is deleted.
+//! `Patient/[id]/$hold` and `$release-hold`: a legal hold, for a court or an inquiry. Nothing of a held file can be deleted.
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ fn key(patient: &str) -> Vec<u8> {
     Key::new(Space::Meta).text(b"hold").text(patient.as_bytes()).into_bytes()
 }
 
-/// What a deletion expects of the files of these patients (`Patient/id`): that they are not held until it is done.
+/// What a deletion in the files of these patients (`Patient/id`) expects: that none is under a hold when it commits.
 ///
 /// # Errors
 /// 409 if one is held.
@@ -37,20 +37,20 @@ pub(super) fn not_held<'p>(
     Ok(expectations)
 }
 
-/// A hold.
+/// A hold, as it is stored.
 #[derive(Serialize, Deserialize)]
 struct Hold {
     reason: String,
-    /// When it began, as an instant.
+    /// When it began, as a FHIR instant.
     since: String,
     /// Who holds it: the subject of the token.
     by: String,
-    /// The id of the Task by which holds are found; holds of earlier releases have none.
+    /// The id of the Task by which staff finds the hold; holds from earlier releases have none.
     #[serde(default)]
     task: Option<String>,
 }
 
-/// `reason` (text). A file that is held already is held for the new reason from now on.
+/// Takes `reason` (text). A new hold on a held file replaces the reason.
 pub(super) fn hold(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
     let reason = call.reason(1)?;
     let patient = format!("Patient/{}", may_hold(session, call)?);
@@ -77,7 +77,7 @@ pub(super) fn release_hold(session: &Session<'_>, call: &Call<'_>) -> Result<Ans
     set(session, call, None, None)
 }
 
-/// The patient, if the party may hold files.
+/// The patient of the call, if the party may hold files.
 fn may_hold<'r>(session: &Session<'_>, call: &Call<'r>) -> Result<&'r ResourceId, Refusal> {
     if !session.lens.may_audit() {
         return Err(Refusal::forbidden("this is for administrators and privacy officers"));
@@ -87,7 +87,7 @@ fn may_hold<'r>(session: &Session<'_>, call: &Call<'r>) -> Result<&'r ResourceId
     Ok(id)
 }
 
-/// Begins a hold with its Task, or ends it; the Task of the one that was before is over.
+/// Stores a hold with its Task, or removes it; the Task of the previous hold is completed.
 fn set(
     session: &Session<'_>,
     call: &Call<'_>,
@@ -115,7 +115,7 @@ fn set(
     session.about(out.json(), BTreeSet::from([format!("Patient/{id}")]))
 }
 
-/// The Task of a hold that ends.
+/// The change that completes the Task of a hold that ends.
 fn close(session: &Session<'_>, id: &str) -> Result<Option<Change>, Refusal> {
     let Some((current, mut task)) = resource_at(session, &format!("Task/{id}"))? else { return Ok(None) };
     if let Some(members) = task.as_object_mut() {

@@ -1,5 +1,5 @@
-//! Referential integrity, where a deployment asks for it: computed on the view of the party, so that it tells nothing of
-//! what is hidden.
+//! Referential integrity, if the deployment enables it. It is judged by what the party sees, so that it reveals nothing that is
+//! hidden.
 use crate::consent::{DataFacts, Writing};
 use crate::definitions::{ParamType, TypeDef, r4};
 use crate::model::{Issue, IssueCode, JsonKind, Node, Reference, ReferenceTarget, ResourceId, ResourceKey};
@@ -9,7 +9,7 @@ use super::answer::{Refusal, RefusalKind};
 use super::session::{Seen, Session};
 use super::tasks::is_closed_work;
 
-/// Refuses a resource that refers to what the party does not see.
+/// Refuses a resource with a reference to something that the party does not see, or, for a record keeper, that does not exist.
 pub(super) fn check_references(session: &Session<'_>, resource: Node<'_>) -> Result<(), Refusal> {
     if !session.context.options.referential_integrity {
         return Ok(());
@@ -33,16 +33,16 @@ pub(super) fn check_references(session: &Session<'_>, resource: Node<'_>) -> Res
     Ok(())
 }
 
-/// Whether all that a resource newly is about is there for the party: whose subjects or labels it will have. Written about
-/// what is hidden it is refused, so it is about what is not there. Who may choose ids is told apart anyway, and loads files
-/// in any order.
+/// Whether everything exists that a resource is newly about, and whether the party sees what it names: these give it subjects and
+/// labels. Writes about hidden resources are refused, so writes about absent ones must be refused, too. Parties that may choose
+/// ids can tell the two apart anyway, and load files in any order.
 pub(super) fn is_about_what_is_there(
     session: &Session<'_>,
     (before, writing): (Option<Node<'_>>, Writing),
     resource: Node<'_>,
 ) -> Result<bool, Refusal> {
     let party = session.lens.party();
-    // The own organization's feeds and staff record what comes, in any order.
+    // Feeds and staff of the own organization record data in any order.
     let records = session.lens.records(writing);
     if party.assign_ids || (records && session.lens.keeps_record()) {
         return Ok(true);
@@ -52,7 +52,7 @@ pub(super) fn is_about_what_is_there(
     let own = |reference: &String| *reference == data.reference;
     for owner in data.owners.difference(&before.owners).filter(|owner| !own(owner)) {
         let is_there = match key_of(owner) {
-            // Told by an answer of its own, the same for hidden and absent.
+            // `check_patient` has its own answer for Consents, the same for hidden and absent patients.
             Some(_) if data.type_name == "Consent" => true,
             Some(_) if records => true,
             Some(key) => session.exists(&key)?,
@@ -81,12 +81,12 @@ fn key_of(reference: &str) -> Option<ResourceKey> {
     ResourceKey::new(type_name, id)
 }
 
-/// More referring resources are not counted one by one.
+/// At most so many referring resources are counted.
 const COUNTED_MAX: usize = 1_000;
 
-/// Refuses to delete what something refers to that the party sees and that the same request does not delete: a Patient always, unless
-/// the deployment has it otherwise, and everything where it asks for referential integrity. What the party does not see keeps its
-/// subject, and stays governed by that patient's Consents. Gives what has to stay so.
+/// Refuses to delete a resource while others refer to it that the party knows of and the same request does not delete. This
+/// protects Patients by default, and everything with referential integrity. Referrers that the party must not know of do not
+/// count: they keep their subject, and that patient's Consents still govern them. Returns what the commit expects.
 pub(super) fn check_referrers(
     session: &Session<'_>,
     def: &TypeDef,
@@ -112,7 +112,7 @@ pub(super) fn check_referrers(
     Err(Refusal::new(RefusalKind::Conflict, Issue::error(IssueCode::Conflict, message)))
 }
 
-/// How many resources refer to one that the party knows of and the same request does not delete; one more than are counted at most.
+/// How many referrers of a resource the party knows of, without those that the same request deletes; at most one over the limit.
 pub(super) fn referrers(session: &Session<'_>, def: &TypeDef, id: &ResourceId) -> Result<usize, Refusal> {
     let knows_all = session.context.options.referential_integrity && session.lens.keeps_record();
     let mut count = 0;
@@ -142,7 +142,7 @@ pub(super) fn referrers(session: &Session<'_>, def: &TypeDef, id: &ResourceId) -
     Ok(count)
 }
 
-/// That nothing is written about a patient meanwhile: it would be on record as such.
+/// Expects that nothing is written about a patient before the commit: every such write adds an access record under this prefix.
 pub(super) fn nothing_new_about(session: &Session<'_>, id: &ResourceId) -> Expectation {
     let concerned = Key::new(Space::AuditPatient).text(id.as_str().as_bytes()).into_bytes();
     let since = session.snapshot().sequence();

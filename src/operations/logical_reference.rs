@@ -1,5 +1,5 @@
-//! Patients who are named by an identifier alone: whose data they are is told when they are written, because decisions rest on
-//! it.
+//! Logical references: patients who are named by an identifier alone. They are resolved when a resource is written, because
+//! consent decisions depend on the data subject.
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
@@ -14,11 +14,11 @@ use super::answer::Refusal;
 use super::session::Session;
 use super::tasks::{StaffTask, remade, task};
 
-/// Elements of a resource that name whose data it is.
+/// Elements that name the data subject of a resource.
 const SUBJECTS: [&str; 5] = ["subject", "patient", "beneficiary", "for", "individual"];
 
-/// The text with a reference where the own staff names a patient by an identifier that is one patient's here. Others name
-/// patients by references: by what becomes of an identifier they would learn whose it is.
+/// The text with references added where hospital staff names a patient by an identifier that exactly one Patient here has. For
+/// other parties nothing is resolved: the result would reveal whose identifier it is.
 ///
 /// # Errors
 /// If the store fails.
@@ -42,8 +42,7 @@ pub(super) fn resolved(session: &Session<'_>, text: &str) -> Result<Option<Strin
     Ok(changed.then(|| json.to_string()))
 }
 
-/// The id of the one Patient that has the identifier, whoever may see it; of one that comes with the same transaction, if
-/// no other has it.
+/// The id of the only Patient that has the identifier, stored or in the same transaction, whether or not the party may see it.
 fn patient_of(session: &Session<'_>, identifier: &Value) -> Result<Option<String>, Refusal> {
     let Some(known) = parts(identifier) else { return Ok(None) };
     let mut found = patients_with(session, &known)?;
@@ -62,7 +61,7 @@ pub(super) fn parts(identifier: &Value) -> Option<(String, String)> {
     Some((text("system")?, text("value")?))
 }
 
-/// The ids of the Patients here that have the identifier: two at most.
+/// The ids of the stored Patients that have the identifier; two at most.
 fn patients_with(session: &Session<'_>, known: &(String, String)) -> Result<Vec<String>, Refusal> {
     let def = r4().resource("Patient").ok_or_else(Refusal::not_found)?;
     let Some(param) = session.params.find(def, "identifier") else { return Ok(Vec::new()) };
@@ -70,11 +69,11 @@ fn patients_with(session: &Session<'_>, known: &(String, String)) -> Result<Vec<
     Ok(session.stored(def, &filter, 2)?.into_iter().map(|current| current.id.to_string()).collect())
 }
 
-/// As many resources at most find their patient when that one is written; the others with its next write.
+/// How many waiting resources one write of a Patient resolves; the next write of the Patient resolves more.
 const RESOLVED_MAX: usize = 500;
 
-/// What is said and done about a resource whose patient cannot be told, and about those whose patient this one is: remarks for
-/// the own organization, and what is written with it. The remark is no other for none, one or several.
+/// The warnings and additional changes of a write whose patient cannot be determined, or of a Patient for whom resources wait.
+/// Only the own organization gets the warnings, which do not tell whether none or several patients match.
 ///
 /// # Errors
 /// If the store fails.
@@ -118,7 +117,7 @@ pub(super) fn held(
     Ok((remarks, changes))
 }
 
-/// What has waited for this Patient: it gets the reference, and its Task is done.
+/// The changes to resources that waited for this Patient: each gets the reference, and its Task is completed.
 fn waited_for(session: &Session<'_>, patient: Node<'_>) -> Result<Vec<Change>, Refusal> {
     let mut changes = Vec::new();
     let tasks = r4().resource("Task").ok_or_else(Refusal::not_found)?;
@@ -163,7 +162,7 @@ fn set(resource: &mut Value, name: &str, value: Value) {
     }
 }
 
-/// A Task that is still to be done, and the resource (`Type/id`) whose patient is to be found.
+/// An open Task of kind `ResolveSubject`, and the resource (`Type/id`) whose patient it asks for.
 fn to_resolve(session: &Session<'_>, task: &Current) -> Result<Option<(Value, String)>, Refusal> {
     let Some(stored) = session.newest_text(task)? else { return Ok(None) };
     let Ok(json) = serde_json::from_str::<Value>(&stored.text) else { return Ok(None) };
@@ -175,7 +174,7 @@ fn to_resolve(session: &Session<'_>, task: &Current) -> Result<Option<(Value, St
     Ok(focus.map(|focus| (json, focus)))
 }
 
-/// What is stored under a reference now.
+/// The current version under a reference, as JSON.
 pub(super) fn resource_at(
     session: &Session<'_>,
     reference: &str,
@@ -189,7 +188,7 @@ pub(super) fn resource_at(
     Ok(json.map(|json| (current, json)))
 }
 
-/// Puts the reference where the identifier names the patient; whether it did.
+/// Adds the reference where the identifier names the patient; returns whether it did.
 fn name_patient(resource: &mut Value, known: &(String, String), id: &str) -> bool {
     let mut changed = false;
     for name in SUBJECTS {

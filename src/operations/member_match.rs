@@ -1,5 +1,5 @@
-//! `Patient/$member-match` (HRex 1.0): an insurer finds its new member by what it knows of the person and of the coverage that
-//! went before, and hands in the member's Consent.
+//! `Patient/$member-match` (HRex 1.0): an insurer finds its new member by the person's name, birth date and previous coverage,
+//! and hands in the member's Consent.
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
@@ -17,20 +17,20 @@ use super::parameters::Call;
 use super::session::Session;
 use super::tasks::made;
 
-/// So many Patients of one name and birth date are looked at.
+/// If more Patients than this share a name and birth date, none is matched.
 const NAMESAKES_MAX: usize = 256;
-/// Types of identifiers (HL7 v2 table 0203).
+/// The code system of identifier types (HL7 v2 table 0203).
 const IDENTIFIER_TYPE: &str = "http://terminology.hl7.org/CodeSystem/v2-0203";
 
-/// The one answer to all that does not match: whether the member is absent, there more than once, or refuses, and whether
-/// the client may ask.
+/// The one answer to every failed match. It does not tell whether the member is absent, ambiguous or refuses, or whether the
+/// client has tried too often.
 fn no_match() -> Refusal {
     let issue = Issue::error(IssueCode::Processing, "no member was matched");
     Refusal::new(RefusalKind::Unprocessable, issue)
 }
 
-/// `MemberPatient`, `CoverageToMatch`, `CoverageToLink` and `Consent`, all of them resources. What is wrong with the request itself
-/// is told before any data is looked at; what concerns data has one answer.
+/// Takes `MemberPatient`, `CoverageToMatch`, `CoverageToLink` and `Consent`, all of them resources. Errors in the request itself
+/// are reported before any data is read; failures that depend on data have one answer.
 pub(super) fn member_match(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
     let given = |name: &str, type_name: &str| {
         let missing = || {
@@ -75,11 +75,11 @@ pub(super) fn member_match(session: &Session<'_>, call: &Call<'_>) -> Result<Ans
     Ok(answer)
 }
 
-/// Labels whose disclosure the law ties to a form of its own (42 CFR 2.31, 45 CFR 164.508(a)(2)).
+/// Security labels whose disclosure needs a form of its own by law (42 CFR 2.31, 45 CFR 164.508(a)(2)).
 const SEPARATE_FORMS: [&str; 2] = ["42CFRPart2", "PSYTHPN"];
 
-/// The shape that HRex gives the Consent of a member match: a permit in a period, by one of its two policies, for the client's
-/// own organization alone and purposes that its role has, and nothing beside. Whatever else is no consent that an insurer hands in.
+/// Checks that the Consent has the shape that HRex gives it: a permit for a period, by one of its two policies, for the client's
+/// own organization alone and for purposes of its role, and nothing else. An insurer may hand in no other Consent.
 fn is_hrex(session: &Session<'_>, consent: Node<'_>) -> Result<(), Refusal> {
     let wrong = |at: &str, message: &str| {
         let issue = Issue::error(IssueCode::BusinessRule, message).at(format!("Consent.{at}"));
@@ -159,7 +159,7 @@ fn is_hrex(session: &Session<'_>, consent: Node<'_>) -> Result<(), Refusal> {
     if names_own { Ok(()) } else { wrong("provision.actor", "no actor is the organization of the client") }
 }
 
-/// The Patients who are called and born as the member is and have a coverage of the number.
+/// The Patients with the member's name and birth date who have the coverage, each with the identifier for the answer.
 fn matching(
     session: &Session<'_>,
     member: Node<'_>,
@@ -177,7 +177,7 @@ fn matching(
     Ok(found)
 }
 
-/// The Patients of a birth date and family name, whoever may see them; none if they are too many to tell apart.
+/// The Patients with a birth date and family name, hidden ones included; none if there are too many to tell apart.
 fn namesakes(session: &Session<'_>, member: Node<'_>) -> Result<Vec<Current>, Refusal> {
     let Some(patients) = r4().resource("Patient") else { return Ok(Vec::new()) };
     let reading = session.reading(session.context.now(), false);
@@ -197,7 +197,7 @@ fn namesakes(session: &Session<'_>, member: Node<'_>) -> Result<Vec<Current>, Re
     Ok(found.into_values().collect())
 }
 
-/// Whether a coverage of the patient has one of the numbers: the same identifier, or the same number of the subscriber.
+/// Whether a coverage of the patient shares an identifier or the subscriber's number with the one that is asked for.
 fn is_covered(session: &Session<'_>, patient: &ResourceId, asked: Node<'_>) -> Result<bool, Refusal> {
     let found =
         r4().resource("Coverage").and_then(|def| Some((def, session.params.find(def, "beneficiary")?)));
@@ -223,7 +223,7 @@ fn is_covered(session: &Session<'_>, patient: &ResourceId, asked: Node<'_>) -> R
     Ok(false)
 }
 
-/// Family name, one given name and date of birth agree; and the administrative gender where both tell it.
+/// Whether family name, one given name and date of birth agree, and the administrative gender where both state it.
 fn is_same_person(member: Node<'_>, patient: Node<'_>) -> bool {
     let folded = |node: Node<'_>, name: &str| node.str_at(name).map(fold);
     let givens = |name: Node<'_>| -> Vec<String> {
@@ -245,8 +245,8 @@ fn is_same_person(member: Node<'_>, patient: Node<'_>) -> bool {
         && gender.is_none_or(|(asked, known)| asked == known)
 }
 
-/// The member's number: its member number (MB), else the hospital's record number (MR), else its id on this server. No other
-/// identifier is anybody's to hand out.
+/// The member's number: its member number (MB), else the hospital's record number (MR), else its id on this server. The insurer
+/// must not learn any other identifier.
 fn member_identifier(patient: Node<'_>, id: &ResourceId, session: &Session<'_>) -> Value {
     let kind = json!({"coding": [{"system": IDENTIFIER_TYPE, "code": "MB"}]});
     let of_type = |code: &str| {
@@ -271,7 +271,7 @@ fn member_identifier(patient: Node<'_>, id: &ResourceId, session: &Session<'_>) 
     }
 }
 
-/// Stores the Consent as the matched patient's, with the record of who handed it in.
+/// Stores the Consent for the matched patient, with an access record of who handed it in.
 fn file(session: &Session<'_>, call: &Call<'_>, consent: Node<'_>, patient: &str) -> Result<(), Refusal> {
     let mut text = String::new();
     crate::model::minify(consent, &mut text);
@@ -280,7 +280,7 @@ fn file(session: &Session<'_>, call: &Call<'_>, consent: Node<'_>, patient: &str
         members.shift_remove("id");
         members.insert("patient".to_owned(), json!({"reference": patient}));
     }
-    // The patient's own denials stand: several Consents combine as they always do.
+    // The patient's own denials stay in force: several Consents combine as they always do.
     let mut change = made(session, &resource).map_err(|_| no_match())?;
     let mut draft = Draft::packed(&session.context.packing);
     draft.push(session.snapshot(), &mut change)?;

@@ -1,6 +1,6 @@
-//! `$meta`, `$meta-add` and `$meta-delete` (R4 resource-operations.html): the labels, tags and profiles of a resource, and of all that
-//! the party sees of a type or of the server. A PUT that leaves a security label out does not take it off; `$meta-delete` does, by
-//! who may lower labels.
+//! `$meta`, `$meta-add` and `$meta-delete` (R4 resource-operations.html): the labels, tags and profiles of a resource, or of
+//! everything that the party sees of a type or of the server. A PUT without a security label does not remove the label;
+//! `$meta-delete` does, for roles that may lower labels.
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -23,13 +23,13 @@ use super::request::{Headers, Preference};
 use super::session::{Seen, Session, Writable};
 use super::tasks::remade;
 
-/// The parts of Meta that are told, added and taken off, and the search parameters that know them.
+/// The parts of Meta that these operations handle, each with the search parameter that indexes it.
 const PARTS: [(&str, &str); 3] = [("security", "_security"), ("tag", "_tag"), ("profile", "_profile")];
 
-/// More values in use than these are not told. What is passed by because it is hidden does not count: the answer would tell of it.
+/// At most so many values in use are listed. Only visible values count towards it, since the answer would reveal hidden ones.
 const VALUES_MAX: usize = 10_000;
 
-/// Meta of a resource; or what all resources of a type, or of the server, have in theirs, as far as the party sees them.
+/// The Meta of a resource, or all values in the Meta of a type's or the server's resources that the party sees.
 pub(super) fn meta(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
     let types: Vec<&'static TypeDef> = match call.place {
         Place::Instance(def, id) => {
@@ -76,13 +76,13 @@ pub(super) fn meta(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Ref
     Ok(Answer::new(Kind::Ok, Body::Disclosed(Disclosed::meta_in_use(&found, session.context.now()))))
 }
 
-/// `meta`: what is to be added. Answers with what there is then.
+/// Takes `meta`: what to add. Answers with the resulting Meta.
 pub(super) fn meta_add(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
     let given = given(call)?;
     let add = |session: &Session<'_>, target: &Target| {
         let mut resource = target.json()?;
         add(&mut resource, given);
-        // As an update that brings the whole: what is added may be anything.
+        // Planned like an update with the whole resource, because what is added may be anything.
         let unprocessable = |outcome| Refusal::new(RefusalKind::Unprocessable, outcome);
         let tree = parse(resource.to_string().into_bytes()).map_err(|_| unreadable())?;
         let valid = Valid::check(Incoming::new(tree), r4(), Rules::default()).map_err(unprocessable)?;
@@ -91,7 +91,7 @@ pub(super) fn meta_add(session: &Session<'_>, call: &Call<'_>) -> Result<Answer,
     changed(session, call, "$meta-add", &add)
 }
 
-/// `meta`: what is to go. Answers with what is left.
+/// Takes `meta`: what to remove. Answers with what remains.
 pub(super) fn meta_delete(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
     let given = given(call)?;
     let lowers = given.get("security").is_some();
@@ -105,7 +105,7 @@ pub(super) fn meta_delete(session: &Session<'_>, call: &Call<'_>) -> Result<Answ
         if !session.lens.may_write(before.root(), Writing::Change)? {
             return Err(Refusal::may_not_write());
         }
-        // An update would leave the labels where they are.
+        // An update would keep the labels, so this is planned as a change by the server.
         remade(session, (*target.current).clone(), &resource).map(|change| Planned::of(change, Kind::Ok))
     };
     changed(session, call, "$meta-delete", &take_off)
@@ -132,7 +132,7 @@ fn unreadable() -> Refusal {
     Refusal::bad_request(IssueCode::Structure, "the resource cannot be read")
 }
 
-/// Changes the Meta of a resource, as every write is committed, and answers with the Meta alone.
+/// Changes the Meta of a resource by an ordinary commit, and answers with the Meta alone.
 fn changed(
     session: &Session<'_>,
     call: &Call<'_>,
@@ -162,7 +162,7 @@ fn changed(
     Ok(answer)
 }
 
-/// The list of a part of Meta that was given.
+/// The items of one part of the given Meta.
 fn items(given: Node<'_>, part: &str) -> Vec<Value> {
     let mut text = String::new();
     minify(given, &mut text);
@@ -170,12 +170,12 @@ fn items(given: Node<'_>, part: &str) -> Vec<Value> {
     given.get(part).and_then(Value::as_array).cloned().unwrap_or_default()
 }
 
-/// Labels and tags are told by system and code, profiles by URL.
+/// What identifies an item: system and code for labels and tags, the URL for profiles.
 fn key(item: &Value) -> (Option<String>, Option<Value>, Option<Value>) {
     (item.as_str().map(str::to_owned), item.get("system").cloned(), item.get("code").cloned())
 }
 
-/// Adds to the resource's own Meta what another one lists and it has not.
+/// Adds to the resource's Meta the given items that it lacks.
 fn add(resource: &mut Value, given: Node<'_>) {
     let Some(resource) = resource.as_object_mut() else { return };
     let meta = resource.entry("meta").or_insert_with(|| json!({}));
@@ -194,7 +194,7 @@ fn add(resource: &mut Value, given: Node<'_>) {
     }
 }
 
-/// Removes from the resource's own Meta what another one lists.
+/// Removes the given items from the resource's Meta.
 fn take_off(resource: &mut Value, given: Node<'_>) {
     let Some(meta) = resource.get_mut("meta").and_then(Value::as_object_mut) else { return };
     for (part, _) in PARTS {

@@ -1,5 +1,5 @@
-//! The interactions, one file each, behind one table that the router, the CapabilityStatement, the scope check and the
-//! record of accesses read. Ordinary code: no wire, no asynchrony.
+//! The interactions, one file each, behind one table that the router, the CapabilityStatement, the scope check and the record of
+//! accesses read. Synchronous code that does not know the wire.
 
 mod answer;
 mod attached;

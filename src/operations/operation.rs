@@ -1,5 +1,5 @@
-//! The operations (R4 operations.html), one row each: the router, the CapabilityStatement, the OperationDefinitions and the record of
-//! accesses read this table as they read that of the interactions.
+//! The operations (R4 operations.html), one row each. The router, the CapabilityStatement, the OperationDefinitions and the
+//! record of accesses read this table like that of the interactions.
 use Definition::{Elsewhere, Own};
 
 use crate::audit::Action;
@@ -21,19 +21,19 @@ use super::request::Verb;
 use super::session::Session;
 use super::table::{Code, Interaction, Level};
 
-/// How an operation is carried out.
+/// Carries out an operation.
 type Act = for<'s> fn(&Session<'s>, &Call<'_>) -> Result<Answer, Refusal>;
 
-/// What defines an operation.
+/// Where an operation is defined.
 #[derive(Clone, Copy, Debug)]
 pub enum Definition {
-    /// The canonical URL of the standard's definition, or a guide's.
+    /// The canonical URL of a definition in the standard or in a guide.
     Elsewhere(&'static str),
-    /// One of Chartward's own.
+    /// An operation of Chartward's own.
     Own {
         /// What it does.
         says: &'static str,
-        /// Whether anything is changed by it beside the record of accesses.
+        /// Whether it changes anything besides the record of accesses.
         changes: bool,
         /// Whether it answers with Parameters.
         answers: bool,
@@ -48,11 +48,11 @@ const fn does(says: &'static str) -> Definition {
     Definition::Own { says, changes: true, answers: true }
 }
 
-/// A row of the table.
+/// An operation: a row of the table.
 pub struct Operation {
-    /// The type that it belongs to; `Resource` for all, nothing for those of the whole server.
+    /// The resource type that it belongs to; `Resource` for all types, empty for operations of the whole server.
     pub on: &'static str,
-    /// By POST, and by GET where it changes nothing.
+    /// One row for each HTTP method; GET only where the operation changes nothing.
     rows: &'static [Interaction],
     act: Act,
     pub definition: Definition,
@@ -377,18 +377,18 @@ impl Operation {
         self.rows.first().map_or("", |row| row.name)
     }
 
-    /// Where it is asked for: on a type or on a resource of it.
+    /// Whether it is called on the system, on a type or on an instance.
     #[must_use]
     pub fn level(&self) -> Option<Level> {
         self.rows.first().map(|row| row.level)
     }
 
-    /// The methods that it is asked for by.
+    /// Its rows, one for each HTTP method.
     pub fn rows(&self) -> impl Iterator<Item = &'static Interaction> {
         self.rows.iter()
     }
 
-    /// Whether it changes anything beside the record of accesses. What the standard defines is asked for by GET too, unless it does.
+    /// Whether it changes anything besides the record of accesses. One that the standard defines changes nothing if it has a GET.
     #[must_use]
     pub fn changes(&self) -> bool {
         match self.definition {
@@ -403,7 +403,7 @@ impl Operation {
     }
 }
 
-/// The operations of a type.
+/// The operations of a type and of its instances.
 pub fn operations_of(def: &TypeDef) -> impl Iterator<Item = &'static Operation> {
     OPERATIONS.iter().filter(move |operation| operation.on == &*def.name || operation.on == "Resource")
 }
@@ -413,7 +413,7 @@ pub fn operations_of_system() -> impl Iterator<Item = &'static Operation> {
     OPERATIONS.iter().filter(|operation| operation.on.is_empty())
 }
 
-/// The operation of that name at a place.
+/// The operation with this name at a place.
 pub(super) fn operation_at(place: &Place, name: &str) -> Option<&'static Operation> {
     let level = match place {
         Place::Type(_) => Level::Type,

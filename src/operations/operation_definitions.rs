@@ -1,5 +1,5 @@
-//! The operations as resources that can be read (R4 operationdefinition.html): where the standard or a guide has a definition its URL
-//! is named, of Chartward's own there is one to read at the server itself.
+//! OperationDefinitions (R4 operationdefinition.html): the canonical URL for an operation of the standard or of a guide, and for
+//! Chartward's own operations a definition that this server answers with.
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Body, HoldsNobody, Kind, Public};
@@ -7,7 +7,7 @@ use super::operation::{Definition, OPERATIONS, Operation};
 use super::parameters::Takes;
 use super::table::Level;
 
-/// An OperationDefinition of Chartward's own. Nobody else can make one, so that no other text becomes public by its name.
+/// An OperationDefinition of Chartward's own. Only this file can make one, so no other text becomes public through it.
 struct OwnDefinition(Value);
 
 impl HoldsNobody for OwnDefinition {
@@ -29,7 +29,7 @@ fn id_of(operation: &Operation) -> String {
     format!("chartward-{on}-{}", operation.name().trim_start_matches('$'))
 }
 
-/// The definition of that id, if it is one of Chartward's own.
+/// The definition with this id, if it is one of Chartward's own.
 pub(super) fn own_definition(base_url: &str, id: &str) -> Option<Answer> {
     let all: Vec<&Operation> = OPERATIONS.iter().filter(|operation| id_of(operation) == id).collect();
     let operation = all.first()?;

@@ -1,6 +1,6 @@
-//! The server's own base URL, by whatever name a client has for it: a reference below it is one to this server.
+//! Recognizes this server's base URL by every name that clients have for it: a reference below it leads to this server.
 
-/// The own base URL, taken apart.
+/// This server's base URL, split into its parts.
 pub(super) struct OwnBase<'b> {
     host: &'b str,
     port: Option<&'b str>,
@@ -13,8 +13,8 @@ impl<'b> OwnBase<'b> {
         Self { host, port, path: path.trim_matches('/') }
     }
 
-    /// What a URL names below the base (`Type/id`). Scheme and letter case of the host tell nothing, nor does a port that the scheme
-    /// has anyway, nor which of its names a loopback address has (RFC 3986 section 6.2).
+    /// The part of a URL below the base (`Type/id`). Differences in scheme, case of the host, the scheme's default port and the
+    /// name of a loopback address do not count (RFC 3986 section 6.2).
     pub(super) fn below<'t>(&self, url: &'t str) -> Option<&'t str> {
         let (_, host, port, path) = parts(url)?;
         let is_loopback =
@@ -30,7 +30,7 @@ impl<'b> OwnBase<'b> {
     }
 }
 
-/// Scheme, host, port (none for that of the scheme) and path of a web address.
+/// Scheme, host, port (`None` for the scheme's default) and path of a web address.
 fn parts(url: &str) -> Option<(&str, &str, Option<&str>, &str)> {
     let (scheme, rest) = url.split_once("://")?;
     let usual = match () {

@@ -1,5 +1,5 @@
-//! Long queries whose pages are looked through. They are kept in the store, sealed, so that every server over it can follow their
-//! links; each for as long as a link is good, but no more of them for one client than have room.
+//! Long queries of searches with several pages. The store keeps them encrypted, so that every server over it can follow their
+//! links: as long as a link is valid, and a limited number for each client.
 use sha2::{Digest as _, Sha256};
 
 use crate::auth::Party;
@@ -10,21 +10,21 @@ use super::answer::Refusal;
 use super::context::Context;
 use super::cursor::{CURSOR_MS_MAX, unmade};
 
-/// So many queries of one client, for one user, are kept in the time that a link is good for; the oldest makes room for another.
+/// How many queries of one client and user are kept in one period; a new one displaces the oldest.
 const QUERIES_MAX: usize = 256;
-/// So many bytes of them, packed. More are kept of a query alone that is longer.
+/// How many bytes of them, packed, are kept. A single query may be longer.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
-/// How many that are over one write removes at most: more than it adds.
+/// How many expired queries one write removes at most. It adds only one, so expired queries do not accumulate.
 const SWEPT_MAX: usize = 16;
 
-/// The name of a query that is kept.
+/// The name of a stored query: the beginning of its SHA-256.
 type Hash = [u8; 16];
 
-/// What the key of a query is sealed with beside it.
+/// The additional data that a stored query is encrypted with.
 const BOUND: &str = "page-query";
 
 impl Context {
-    /// Keeps a query, and gives its name.
+    /// Stores a query, and returns its name.
     pub(super) fn keep_query(&self, party: &Party, packed: &[u8], now: Millis) -> Result<Hash, Refusal> {
         let hash = first(&Sha256::digest(packed));
         let when = when(now);
@@ -64,7 +64,7 @@ impl Context {
         Ok(hash)
     }
 
-    /// A query by its name, as long as links to its pages that were made then are good.
+    /// The query with this name, for a link that was made at `made`.
     pub(super) fn kept_query(
         &self,
         party: &Party,
@@ -77,7 +77,7 @@ impl Context {
     }
 }
 
-/// In which stretch of time, each as long as a link is good: one that was made in this is good to the end of the next.
+/// The number of a time's period. Periods are as long as a link is valid, so a link expires before the end of the next one.
 fn when(now: Millis) -> u64 {
     u64::try_from(now.div_euclid(CURSOR_MS_MAX)).unwrap_or(0)
 }
@@ -96,7 +96,7 @@ fn key(when: u64, party: &Party, hash: &Hash) -> Vec<u8> {
     page_queries().number(when).bytes(&who(party)).bytes(hash).into_bytes()
 }
 
-/// The removal of some queries whose links are over.
+/// The removal of some queries whose links have all expired.
 fn over(snapshot: &dyn Snapshot, when: u64) -> Result<Vec<Write>, Refusal> {
     let at = |when: u64| page_queries().number(when).into_bytes();
     let range = KeyRange { start: at(0), end: at(when.saturating_sub(1)) };

@@ -1,5 +1,5 @@
-//! What an operation is given and gives back (R4 parameters.html): parameters of the query, or of a Parameters resource in
-//! the body; and the Parameters of an answer.
+//! Input and output of operations (R4 parameters.html): parameters from the query or from a Parameters resource in the body, and
+//! the Parameters of an answer.
 use serde_json::{Map, Value, json};
 
 use crate::definitions::TypeDef;
@@ -11,17 +11,17 @@ use super::place::Place;
 use super::request::{Payload, Request};
 use super::session::Session;
 
-/// A reason has at most so many letters.
+/// The most characters of a reason.
 const REASON_LEN_MAX: usize = 1_000;
 
-/// A parameter that an operation takes (R4 operationdefinition.html): the router refuses every other.
+/// A parameter that an operation takes (R4 operationdefinition.html). All others are refused.
 #[derive(Clone, Copy, Debug)]
 pub struct Takes {
     pub name: &'static str,
     pub min: u32,
     /// A number, or `*`.
     pub max: &'static str,
-    /// A data type or a type of resource.
+    /// A data type or a resource type.
     pub of_type: &'static str,
     pub says: &'static str,
 }
@@ -33,7 +33,7 @@ pub(super) struct Call<'r> {
 }
 
 impl<'r> Call<'r> {
-    /// The resource that the operation is asked of.
+    /// The id of the instance on which the operation is called.
     pub(super) fn id(&self) -> Result<&'r ResourceId, Refusal> {
         match self.place {
             Place::Instance(_, id) => Ok(id),
@@ -41,10 +41,10 @@ impl<'r> Call<'r> {
         }
     }
 
-    /// That the token's scopes and its launch context reach the file that is asked about, whatever is done with it.
+    /// Checks that the token's scopes and its launch context reach the file of the patient on whom an operation is called.
     ///
     /// # Errors
-    /// 404 if not.
+    /// 404 if they do not.
     pub(super) fn is_within_reach(&self, session: &Session<'_>) -> Result<(), Refusal> {
         match self.place {
             Place::Instance(def, id) if &*def.name == "Patient" => {
@@ -55,7 +55,7 @@ impl<'r> Call<'r> {
         }
     }
 
-    /// Type and id of the resource that the operation is asked of.
+    /// Type and id of the instance on which the operation is called.
     pub(super) fn instance(&self) -> Result<(&'static TypeDef, &'r ResourceId), Refusal> {
         match self.place {
             Place::Instance(def, id) => Ok((def, id)),
@@ -63,7 +63,7 @@ impl<'r> Call<'r> {
         }
     }
 
-    /// The value of a parameter of that type (`valueMeta`).
+    /// The value of a parameter, if it has this `value[x]` type (such as `valueMeta`).
     pub(super) fn value(&self, name: &str, of: &str) -> Option<Node<'r>> {
         self.parameters(name).find_map(|parameter| parameter.get(of))
     }
@@ -82,7 +82,7 @@ impl<'r> Call<'r> {
         all.filter(move |parameter| parameter.str_at("name") == Some(&name))
     }
 
-    /// The values of a parameter as texts: codes, references, dates, booleans, however their type is named.
+    /// All values of a parameter as texts: codes, references, dates, booleans, whatever their `value[x]` type.
     pub(super) fn texts(&self, name: &str) -> Vec<String> {
         let of_query = self.request.query.iter().filter(|(known, _)| known == name);
         let mut found: Vec<String> = of_query
@@ -94,7 +94,7 @@ impl<'r> Call<'r> {
         found
     }
 
-    /// The only value of a parameter.
+    /// The value of a parameter that may be given once.
     ///
     /// # Errors
     /// 400 if there are several.
@@ -107,7 +107,7 @@ impl<'r> Call<'r> {
         Ok(found.pop())
     }
 
-    /// A parameter that must be given once.
+    /// The value of a parameter that must be given exactly once.
     ///
     /// # Errors
     /// 400 if it is not.
@@ -117,10 +117,10 @@ impl<'r> Call<'r> {
         self.text(name)?.ok_or_else(missing)
     }
 
-    /// Why something is done that has to be accounted for: `reason`, of so many letters at least, blanks around it not counted.
+    /// The parameter `reason`, which says why something is done: at least so many letters, blanks not counted.
     ///
     /// # Errors
-    /// 400 if there is none, 422 if it says nothing or too much.
+    /// 400 if it is missing, 422 if it is too short or too long.
     pub(super) fn reason(&self, letters_min: usize) -> Result<String, Refusal> {
         let reason = self.required("reason")?.trim().to_owned();
         let letters = reason.chars().filter(|letter| !letter.is_whitespace()).count();
@@ -132,8 +132,8 @@ impl<'r> Call<'r> {
         Ok(reason)
     }
 
-    /// The resource of a parameter; or the body itself, which may stand for the only resource that is asked for
-    /// (R4 operations.html#request).
+    /// The resource in a parameter; or the body itself, which may stand for the only resource that is asked for (R4
+    /// operations.html#request).
     pub(super) fn resource(&self, name: &str, type_name: Option<&str>) -> Option<Node<'r>> {
         let of_parameter = self.parameters(name).find_map(|parameter| parameter.get("resource"));
         let is_meant = |body: &Node<'_>| match type_name {
@@ -143,7 +143,7 @@ impl<'r> Call<'r> {
         of_parameter.or_else(|| self.body().filter(is_meant))
     }
 
-    /// Refuses parameters that the operation does not have: passed over, they would be taken to have been heeded.
+    /// Refuses parameters that the operation does not have: a client would believe that an ignored parameter was heeded.
     ///
     /// # Errors
     /// 400 naming the parameter.
@@ -182,7 +182,7 @@ fn text_of(parameter: Node<'_>) -> Option<String> {
     part.map(|part| part.text().to_owned()).filter(|text| !text.is_empty())
 }
 
-/// The Parameters of an answer, in the making.
+/// Builds the Parameters of an answer.
 #[derive(Default)]
 pub(super) struct Parameters(Vec<Value>);
 
@@ -204,7 +204,7 @@ impl Parameters {
         self
     }
 
-    /// Somebody who is no resource.
+    /// A party for whom no resource stands, by its name.
     pub(super) fn display(mut self, name: &str, display: &str) -> Self {
         self.0.push(json!({"name": name, "valueReference": {"display": display}}));
         self
@@ -215,13 +215,13 @@ impl Parameters {
         self
     }
 
-    /// Milliseconds since 1970.
+    /// `time` in milliseconds since 1970.
     pub(super) fn instant(mut self, name: &str, time: Millis) -> Self {
         self.0.push(json!({"name": name, "valueInstant": Temporal::from_millis(time).to_text()}));
         self
     }
 
-    /// A document of another kind, as a Binary.
+    /// A document that is not FHIR, as a Binary.
     pub(super) fn document(mut self, name: &str, content_type: &str, text: &str) -> Self {
         let data = encode_base64(text.as_bytes());
         let binary = json!({"resourceType": "Binary", "contentType": content_type, "data": data});
@@ -234,7 +234,7 @@ impl Parameters {
         self
     }
 
-    /// A parameter made of others.
+    /// A parameter with parts.
     pub(super) fn parts(mut self, name: &str, parts: Self) -> Self {
         self.0.push(json!({"name": name, "part": parts.0}));
         self

@@ -13,12 +13,12 @@ pub enum Place {
     Type(&'static TypeDef),
     Instance(&'static TypeDef, ResourceId),
     Version(&'static TypeDef, ResourceId, VersionId),
-    /// What belongs to a resource: of one type, or of all.
+    /// The compartment of a resource, with members of one type or of all types.
     Compartment(&'static TypeDef, ResourceId, Option<&'static TypeDef>),
 }
 
 impl Place {
-    /// The type, if it names one.
+    /// The resource type, if it names one; for a compartment that of the members.
     #[must_use]
     pub fn def(&self) -> Option<&'static TypeDef> {
         match self {
@@ -29,17 +29,17 @@ impl Place {
     }
 }
 
-/// Whether the token's scopes permit the interaction: before any data is looked at, so that the answer tells nothing
-/// of data.
+/// Checks that the token's scopes permit the interaction. This happens before any data is read, so that the answer reveals
+/// nothing about data.
 pub(super) fn permit(party: &Party, row: &Interaction, place: &Place) -> Result<(), Refusal> {
     let name = place.def().map(|def| &*def.name);
     let is_search = matches!(row.code, Code::Search | Code::SearchByPost);
-    // A search of several types is judged type by type, one of a compartment's single type here.
+    // A search of several types is checked type by type; a search of one type in a compartment is checked here.
     let by_type = name.filter(|_| is_search).map(|_| Permission::Search);
     let Some(permission) = row.permission.or(by_type) else { return Ok(()) };
     let mut permitted = party.scopes.permit(permission, name);
     if row.code == Code::ConditionalUpdate {
-        // It may create as well.
+        // A conditional update may create the resource, too.
         permitted = permitted && party.scopes.permit(Permission::Create, name);
     }
     if permitted { Ok(()) } else { Err(Refusal::forbidden("the token's scopes do not permit this")) }

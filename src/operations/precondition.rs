@@ -1,12 +1,12 @@
-//! Conditions on the state of what a write changes: `If-Match`, `If-Unmodified-Since` and `If-None-Match` (RFC 9110 sections 13.1
-//! and 13.2.2; R4 http.html#concurrency). One that cannot be read is refused: passed over, it would widen what is done.
+//! Preconditions of a write: `If-Match`, `If-Unmodified-Since` and `If-None-Match` (RFC 9110 sections 13.1 and 13.2.2; R4
+//! http.html#concurrency). A malformed one is refused, since to ignore it would allow more than was asked for.
 use crate::model::{IssueCode, Millis};
 
 use super::answer::Refusal;
 use super::request::Headers;
 use super::validators::{entity_tag, http_date};
 
-/// What is there: its version id, and when it was written. `None` where there is nothing, or what was there is deleted.
+/// The current version: its version id, and when it was written. `None` if the resource is absent or deleted.
 pub(super) type State<'s> = Option<(&'s str, Millis)>;
 
 /// Checks the conditions of a write in the order of RFC 9110 section 13.2.2.
@@ -35,7 +35,7 @@ pub(super) fn check(headers: &Headers, state: State<'_>) -> Result<(), Refusal> 
     Ok(())
 }
 
-/// Whether a list of entity tags, or `*`, names the version that is there.
+/// Whether a list of entity tags, or `*`, names the current version.
 fn names(tags: &str, state: State<'_>, header: &str) -> Result<bool, Refusal> {
     if tags.trim() == "*" {
         return Ok(state.is_some());

@@ -1,5 +1,5 @@
-//! What all writes have in common until they are committed: the body checked before any data is looked at, and the change that is
-//! prepared on a snapshot.
+//! What all writes have in common until they are committed: the body is checked before any data is read, and the change is
+//! planned on a snapshot.
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::auth::Permission;
@@ -16,12 +16,12 @@ use super::request::{Headers, Payload, Preference, Request};
 use super::session::{Seen, Session};
 use super::table::{Code, Interaction};
 
-/// A write as it was sent, its body checked.
+/// A write as it was sent, with its body validated.
 pub(super) struct Input {
     pub(super) headers: Headers,
     pub(super) query: Vec<(String, String)>,
     pub(super) body: InputBody,
-    /// The id that a transaction has chosen for what is created.
+    /// The id that a transaction has chosen for the resource.
     pub(super) assigned: Option<ResourceId>,
 }
 
@@ -44,7 +44,7 @@ impl Input {
         Ok(Self { headers: request.headers, query: request.query, body, assigned: None })
     }
 
-    /// The resource of the body, which must be of the type that the path names.
+    /// The resource in the body, which must have the type that the path names.
     pub(super) fn resource(&self, def: &TypeDef) -> Result<&Valid, Refusal> {
         let InputBody::Valid(valid) = &self.body else {
             return Err(Refusal::bad_request(IssueCode::Required, "the body holds no resource"));
@@ -60,7 +60,7 @@ impl Input {
 /// A write that is ready to be committed, or needs no commit.
 pub(super) enum Prepared {
     Change(Box<Planned>),
-    /// Nothing is to be done; this is the answer, and what must still be so for it to be right.
+    /// Nothing is to be written: the answer, and the expectations under which it is right.
     Nothing(Box<Answer>, Vec<Expectation>),
 }
 
@@ -70,16 +70,16 @@ pub(super) struct Planned {
     pub(super) kind: Kind,
     pub(super) expectations: Vec<Expectation>,
     pub(super) warnings: Vec<Issue>,
-    /// What the server does about it in the same commit, such as Tasks for the staff: nobody has asked for that.
+    /// Changes that the server adds by itself, such as Tasks for the staff. The access record does not name them.
     pub(super) also: Vec<Change>,
-    /// What its writer has asked for beside it, which is on record by name: what is deleted with it, what is said of it.
+    /// Changes that the writer has asked for beside this one: cascaded deletions, a Provenance. The access record names them.
     pub(super) beside: Vec<Change>,
-    /// Whether it deletes what its writer may not read.
+    /// Whether it deletes a resource that its writer may not read.
     pub(super) is_unread: bool,
 }
 
 impl Planned {
-    /// A change with nothing beside it.
+    /// A change with no others in its commit.
     pub(super) fn of(change: Change, kind: Kind) -> Self {
         Self {
             change,
@@ -92,7 +92,7 @@ impl Planned {
         }
     }
 
-    /// Has another change committed with this one, on record by name.
+    /// Adds another planned change to the same commit; the access record names it, too.
     pub(super) fn bring(&mut self, other: Self) {
         self.expectations.extend(other.expectations);
         self.warnings.extend(other.warnings);
@@ -101,18 +101,18 @@ impl Planned {
         self.also.extend(other.also);
     }
 
-    /// All that is committed after the change itself.
+    /// All changes of the commit but the main one.
     pub(super) fn others(&mut self) -> impl Iterator<Item = &mut Change> {
         self.beside.iter_mut().chain(&mut self.also)
     }
 
-    /// All that is on record by name.
+    /// All changes that the access record names.
     pub(super) fn on_record(&self) -> impl Iterator<Item = &Change> {
         std::iter::once(&self.change).chain(&self.beside)
     }
 }
 
-/// Plans the writing of a resource under an id.
+/// Plans the write of a resource under an id.
 pub(super) fn put(
     session: &Session<'_>,
     valid: &Valid,
@@ -155,7 +155,7 @@ pub(super) fn put(
     let mut expectations = Vec::new();
     if let Some(old) = &before_tree {
         may_write = may_write && session.lens.may_write(old.root(), writing)?;
-        // To take a resource out of a file is to delete it there.
+        // Taking a resource out of a patient's file counts as deleting it there.
         let (from, to) = (session.lens.subjects_of(old.root())?, session.lens.subjects_of(tree.root())?);
         if may_write && writing == Writing::Change {
             expectations = super::hold::not_held(session, from.difference(&to))?;
@@ -186,7 +186,7 @@ pub(super) fn put(
     if let (Some(old), Some(prior)) = (&before_tree, &prior) {
         let of_old = session.repository().writer(prior.row, prior.sequence)?;
         for (reference, patient) in session.lens.belongings(old.root(), of_old.as_ref())? {
-            // Of an earlier version no subject comes back that was taken off as a mistake.
+            // A subject that was removed as a mistake must not come back from an earlier version.
             let ever = session.repository().subjects_ever(&reference)?;
             if !ever.contains(&(patient.clone(), true)) {
                 belongs.push((reference, patient));
@@ -212,8 +212,8 @@ pub(super) fn put(
     Ok(Planned { expectations, warnings, also, ..Planned::of(change, kind) })
 }
 
-/// What is to be done about a change of what is there: nothing, where what is written is what its writer sees of it already (R4
-/// http.html#update leaves it to the server whether that makes a version).
+/// Decides about a planned change of an existing resource: nothing is written if the content is the same and the writer sees all
+/// of it (R4 http.html#update leaves it to the server whether that makes a version).
 pub(super) fn settled(
     session: &Session<'_>,
     planned: Planned,
@@ -224,7 +224,7 @@ pub(super) fn settled(
     let is_same = !session.context.options.version_unchanged
         && planned.also.is_empty()
         && planned.change.body.as_ref().is_some_and(|body| is_same_resource(&body.text, &stored.text));
-    // Only to whom all of it is shown may be told that nothing changed.
+    // Only a party that sees the whole resource may be told that nothing changed.
     if is_same
         && let Seen::Resource { disclosed, .. } = session.look(def, id)?
         && disclosed.is_whole()
@@ -240,7 +240,7 @@ pub(super) fn settled(
     Ok(Prepared::Change(Box::new(planned)))
 }
 
-/// Whether two texts are one resource, whatever the order of their members.
+/// Whether two texts are the same resource, whatever the order of their members.
 fn is_same_resource(one: &str, other: &str) -> bool {
     let tree = |text: &str| parse(text.as_bytes().to_vec());
     one == other
@@ -266,7 +266,7 @@ fn is_same(one: Node<'_>, other: Node<'_>) -> bool {
     }
 }
 
-/// Whether all of these patients (`Patient/id`) are made by the same transaction, and were never there before.
+/// Whether all of these patients (`Patient/id`) are created by the same transaction and never existed before.
 fn is_about_new(session: &Session<'_>, owners: &BTreeSet<String>) -> Result<bool, Refusal> {
     let Some(patients) = r4().resource("Patient") else { return Ok(false) };
     for owner in owners {
@@ -278,8 +278,8 @@ fn is_about_new(session: &Session<'_>, owners: &BTreeSet<String>) -> Result<bool
     Ok(!owners.is_empty())
 }
 
-/// What is written has to be within the scopes: of their patient, and as their search constraints have it. What it
-/// overwrites was looked at by the same letter.
+/// Checks that the written resource is within the scopes: of their patient, and within their search constraints. The overwritten
+/// version was checked with the same permission.
 pub(super) fn check_scope(
     session: &Session<'_>,
     row: &Interaction,
@@ -288,7 +288,7 @@ pub(super) fn check_scope(
     let Some(body) = &planned.change.body else { return Ok(()) };
     let is_new = planned.kind == Kind::Created;
     let letter = match row.code {
-        // By update something is made only for who may choose ids, as SMART's `u` has it.
+        // A plain update creates only for parties that may choose ids; SMART's `u` covers that.
         Code::ConditionalUpdate if is_new => Some(Permission::Create),
         _ => row.permission,
     };
@@ -304,13 +304,12 @@ pub(super) fn check_scope(
     }
 }
 
-/// The text with what the server keeps or makes its own: references under the own base become relative, and security
-/// labels that the version before had stay. Labels are taken off by those who may, with an operation of its own. `None`
-/// if nothing changes.
+/// The text with the server's amendments: references below its own base URL become relative, and security labels of the previous
+/// version stay, since only `$meta-delete` removes labels. `None` if nothing changes.
 fn amended(valid: &Valid, text: &str, before: Option<&str>, session: &Session<'_>) -> Option<String> {
     let own = OwnBase::of(&session.context.options.base_url);
     let has_labels = before.is_some_and(|before| before.contains("\"security\""));
-    // By the text of the nodes: in the JSON the slashes of a reference may be escaped.
+    // Compares decoded texts: in the JSON the slashes of a reference may be escaped.
     let names_own =
         |node: Node<'_>| matches!(node.key(), "reference" | "url") && own.below(node.text()).is_some();
     if !has_labels && !valid.root().subtree().any(names_own) {
@@ -345,8 +344,8 @@ fn label_key(label: &serde_json::Value) -> LabelKey {
     (text("system"), text("code"))
 }
 
-/// The labels of a resource, and of what it contains or carries, with whose they are: a label of one part is not repeated by that of
-/// another.
+/// The labels of a resource and of the resources within it, by path and label: a label on one part does not repeat the same label
+/// on another part.
 fn labels_of(json: &serde_json::Value) -> BTreeMap<(String, LabelKey), serde_json::Value> {
     let mut found = BTreeMap::new();
     let mut open = vec![(String::new(), json)];
@@ -361,7 +360,7 @@ fn labels_of(json: &serde_json::Value) -> BTreeMap<(String, LabelKey), serde_jso
             }
             serde_json::Value::Array(items) => {
                 for (item, number) in items.iter().zip(0_usize..) {
-                    // What has an id keeps it where its place in a list changes.
+                    // An item with an id keeps its key when its position in the list changes.
                     let id = item.get("id").and_then(serde_json::Value::as_str);
                     let name = id.map_or_else(|| number.to_string(), |id| format!("#{id}"));
                     open.push((format!("{place}[{name}]"), item));
@@ -378,7 +377,7 @@ fn relative(json: &mut serde_json::Value, own: &OwnBase<'_>) {
         serde_json::Value::Object(members) => {
             for (name, member) in members.iter_mut() {
                 match member {
-                    // Of addresses only those of a Binary are references.
+                    // Of `url` elements only those that name a Binary are references.
                     serde_json::Value::String(text) if matches!(name.as_str(), "reference" | "url") => {
                         let below =
                             own.below(text).filter(|rest| name == "reference" || rest.starts_with("Binary/"));
@@ -404,7 +403,7 @@ fn carries_tag(valid: &Valid, codes: &[&str]) -> bool {
     })
 }
 
-/// An answer that says that what was asked for is there already.
+/// The answer that the requested resource exists already.
 pub(super) fn existing(session: &Session<'_>, disclosed: Disclosed, headers: &Headers) -> Answer {
     let base = &session.context.options.base_url;
     let location = format!("{base}/{}/_history/{}", disclosed.reference(), disclosed.version_id());
@@ -415,14 +414,14 @@ pub(super) fn existing(session: &Session<'_>, disclosed: Disclosed, headers: &He
     answer
 }
 
-/// The same for who keeps the record and may not read it: the status and where it is.
+/// Like `existing`, for a record keeper that may not read the resource: status and location alone.
 pub(super) fn existing_unread(session: &Session<'_>, def: &TypeDef, id: &ResourceId) -> Answer {
     let mut answer = Answer::new(Kind::Ok, Body::None);
     answer.location = Some(format!("{}/{}/{id}", session.context.options.base_url, def.name));
     answer
 }
 
-/// What the sender wants back; one's own write passes the read decision like everything else.
+/// The body that the sender prefers. A party sees its own write only if the read decision permits it.
 pub(super) fn body(shown: Option<&Disclosed>, warnings: Vec<Issue>, preference: Preference) -> Body {
     match (preference, shown) {
         (Preference::Representation, Some(disclosed)) => Body::Disclosed(disclosed.clone()),

@@ -1,5 +1,5 @@
-//! The header `X-Provenance` (R4 provenance.html#header): a Provenance in JSON about all that a request writes, stored in the same
-//! commit. Its target is filled in here.
+//! The header `X-Provenance` (R4 provenance.html#header): a Provenance in JSON about everything that a request writes, stored in
+//! the same commit. The server fills in its targets.
 use serde_json::{Value, json};
 
 use crate::definitions::{TypeDef, r4};
@@ -21,7 +21,7 @@ use super::table::{Code, INTERACTIONS, Interaction};
 pub(super) fn read(headers: &Headers) -> Result<Option<Value>, Refusal> {
     let Some(text) = &headers.provenance else { return Ok(None) };
     let wrong = |code, message: &str| Refusal::bad_request(code, format!("X-Provenance: {message}"));
-    // By this parser, which refuses what would be ambiguous.
+    // This parser refuses ambiguous JSON.
     parse(text.clone().into_bytes()).map_err(|error| wrong(IssueCode::Structure, &error.to_string()))?;
     let provenance: Value =
         serde_json::from_str(text).map_err(|error| wrong(IssueCode::Structure, &error.to_string()))?;
@@ -34,11 +34,11 @@ pub(super) fn read(headers: &Headers) -> Result<Option<Value>, Refusal> {
     Ok(Some(provenance))
 }
 
-/// Refuses the header where nothing is written of which a Provenance could tell, or in more than one commit: passed over, it would be
-/// lost.
+/// Refuses the header on requests that write nothing a Provenance could be about, or write in more than one commit: ignored, it
+/// would be lost.
 ///
 /// # Errors
-/// 400, if there is one.
+/// 400, if the header is present.
 pub(super) fn refuse(headers: &Headers) -> Result<(), Refusal> {
     match headers.provenance {
         None => Ok(()),
@@ -49,10 +49,10 @@ pub(super) fn refuse(headers: &Headers) -> Result<(), Refusal> {
     }
 }
 
-/// Plans the Provenance about what these changes write. It names no versions: their numbers are made by the commit.
+/// Plans the Provenance about what these changes write. Its targets name no versions, because the commit assigns them.
 ///
 /// # Errors
-/// What the same Provenance would be refused for, were it posted.
+/// The same refusals as for a Provenance that is posted.
 pub(super) fn plan(
     session: &mut Session<'_>,
     provenance: &Value,
@@ -80,7 +80,7 @@ pub(super) fn plan(
     Ok(planned)
 }
 
-/// The row by which a Provenance would be posted.
+/// The table row of a create, with the type Provenance.
 fn posted() -> Option<(&'static Interaction, &'static TypeDef)> {
     let row = INTERACTIONS.iter().find(|row| row.code == Code::Create)?;
     Some((row, r4().resource("Provenance")?))

@@ -23,7 +23,7 @@ pub(super) fn read(
             let mut answer = Answer::of(Kind::Ok, *disclosed);
             if is_whole && is_unchanged(&answer, request) {
                 answer.kind = Kind::NotModified;
-                // That it is as it was tells who has it what it is: on record like a read.
+                // A 304 reveals the content to whoever holds a copy, so it is recorded like a read.
                 if let Body::Disclosed(disclosed) = std::mem::take(&mut answer.body) {
                     answer.written = Some(disclosed);
                 }
@@ -42,12 +42,12 @@ pub(super) fn read(
     }
 }
 
-/// Looked at only now, after the decision to show.
+/// Whether the client's copy is current; called only after the decision to show the resource.
 fn is_unchanged(answer: &Answer, request: &Request) -> bool {
     if let (Some(tags), Some(version)) = (&request.headers.if_none_match, &answer.version_id) {
         return names_version(tags, version);
     }
-    // In a Bundle it is an instant.
+    // In a Bundle entry `ifModifiedSince` is an instant.
     let moment = |text: &str| {
         http_date(text).or_else(|| Temporal::parse(text).map(|instant| instant.interval().start))
     };
@@ -71,7 +71,7 @@ pub(super) fn vread(
     let Some(stored) = repository.version(current.row, sequence)? else { return Err(Refusal::not_found()) };
     let Some(newest) = session.newest_text(&current)? else { return Err(Refusal::not_found()) };
     if stored.text.is_empty() {
-        // A deletion: that it happened is told to whom what it deleted would be shown.
+        // A deletion is revealed only to parties that may see what it deleted.
         let shown = session.lens.show(&newest, "")?;
         return Err(if shown.is_some() { Refusal::gone() } else { Refusal::not_found() });
     }

@@ -1,5 +1,5 @@
-//! `[type]/[id]/$remove-subject`: takes a patient off the subjects of a resource that has them of others, where that was a mistake: a
-//! paper that was filed under the wrong name. Whose a Binary is stays whatever becomes of what referred to it; this ends it.
+//! `[type]/[id]/$remove-subject`: takes a patient off the subjects of a resource that also has others, where it was a mistake,
+//! such as a paper filed under the wrong name. A Binary keeps the subjects of whatever referred to it until this removes them.
 use std::collections::BTreeSet;
 
 use serde_json::json;
@@ -15,9 +15,9 @@ use super::parameters::Call;
 use super::session::{Session, Writable};
 use super::tasks::made;
 
-/// `patient` (`Patient/id`) and `reason` (text), for records staff of the own organization. What makes the patient a subject as it
-/// stands has to be corrected first, and somebody has to be left whose the resource is. Leaves a Provenance: its address is the
-/// answer's `Location`.
+/// Takes `patient` (`Patient/id`) and `reason` (text), from records staff of the own organization. Whatever makes the patient a
+/// subject now must be corrected first, and another subject must remain. Stores a Provenance, whose address is the answer's
+/// `Location`.
 pub(super) fn remove_subject(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
     let party = session.lens.party();
     let role = party.role.row();
@@ -63,7 +63,7 @@ pub(super) fn remove_subject(session: &Session<'_>, call: &Call<'_>) -> Result<A
             format!("{reference} would be of nobody: refer to it from the right patient's file first");
         return Err(Refusal::new(RefusalKind::Conflict, Issue::error(IssueCode::BusinessRule, message)));
     }
-    // To take a resource out of a file is to delete it there.
+    // Taking a resource out of a patient's file counts as deleting it there.
     let expectations = super::hold::not_held(session, [&patient])?;
     let provenance = json!({
         "resourceType": "Provenance",
@@ -80,7 +80,7 @@ pub(super) fn remove_subject(session: &Session<'_>, call: &Call<'_>) -> Result<A
     });
     let mut change = made(session, &provenance)?;
     let made = format!("Provenance/{}", change.id);
-    // It is about those whose the resource still is.
+    // The Provenance is about the remaining subjects alone.
     change.belongs.retain(|(_, subject)| *subject != *key.id.as_str());
     let mut draft = Draft::packed(&session.context.packing);
     draft.expect(session.repository().unchanged(&current));

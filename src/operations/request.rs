@@ -3,7 +3,7 @@ use crate::model::{ResourceId, Tree};
 
 pub use crate::model::{decode, decode_pairs, encode};
 
-/// The method.
+/// The HTTP method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
     Get,
@@ -51,7 +51,7 @@ pub enum Preference {
     OperationOutcome,
 }
 
-/// The headers that mean something here.
+/// The headers that interactions use.
 #[derive(Clone, Debug, Default)]
 pub struct Headers {
     pub if_match: Option<String>,
@@ -64,13 +64,13 @@ pub struct Headers {
     pub preference: Preference,
     /// `Prefer: handling=lenient`.
     pub lenient: bool,
-    /// `X-Request-Id`, or what the wire made in its place.
+    /// `X-Request-Id`, or the id that the wire made for a request without one.
     pub request_id: Option<String>,
     /// The network address of the client.
     pub peer: Option<String>,
 }
 
-/// The body, read as far as its media type says.
+/// The body, parsed by its media type.
 #[derive(Debug, Default)]
 pub enum Payload {
     #[default]
@@ -94,7 +94,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// Method, path and query as one line, for the record of accesses; of a search by POST also its form.
+    /// Method, path and query as one line, for the record of accesses; for a search by POST with its form.
     #[must_use]
     pub fn line(&self) -> String {
         let mut line = format!("{} /{}", self.verb.name(), self.path.join("/"));
@@ -110,7 +110,7 @@ impl Request {
         line
     }
 
-    /// The search that a line of the record of accesses was made of; `None` if it is none.
+    /// Parses a line of the record of accesses back into its request; `None` if the line is not of a request.
     #[must_use]
     pub(super) fn of_line(line: &str) -> Option<Self> {
         let (target, query) = line.split_once('?').unwrap_or((line, ""));
@@ -125,7 +125,7 @@ impl Request {
     }
 }
 
-/// `Patient/id` of those whom a path or the values of a query name by their ids.
+/// The patients (`Patient/id`) whom a path or the values of a query name by id.
 pub(super) fn patients_named<'n>(
     mut path: impl Iterator<Item = &'n str>,
     query: impl IntoIterator<Item = &'n (String, String)>,
@@ -154,7 +154,7 @@ pub(super) fn patients_named<'n>(
     found
 }
 
-/// A query in the record of accesses: to be read by people, so that no more is encoded than tells one part from the next.
+/// A query as text for the record of accesses. People read it, so it encodes only what its syntax needs.
 #[must_use]
 pub fn query_text<'p>(pairs: impl IntoIterator<Item = &'p (String, String)>) -> String {
     let pair =
@@ -174,11 +174,11 @@ fn plain(text: &str) -> String {
     out
 }
 
-/// What the record of accesses keeps of a request itself.
+/// What the record of accesses keeps of the request itself.
 #[derive(Clone, Debug)]
 pub(super) struct RequestForRecord {
     pub(super) line: String,
-    /// `Patient/id` of the patients whom it names, by path or by parameter.
+    /// `Patient/id` of the patients whom it names in its path or parameters.
     pub(super) named: Vec<String>,
     pub(super) request_id: Option<String>,
     pub(super) peer: Option<String>,
@@ -186,12 +186,11 @@ pub(super) struct RequestForRecord {
 
 /// Parameters whose values may be ids of patients.
 const OF_PATIENTS: [&str; 6] = ["patient", "subject", "beneficiary", "individual", "member", "link"];
-/// More patients that one request names are not put on record by themselves: the request is.
+/// At most so many patients that one request names are recorded singly; the rest appear only in the request's line.
 const NAMED_MAX: usize = 64;
 
 impl Request {
-    /// The patients whom a request is about by its own words: what is asked about them is told even where nothing is shown,
-    /// as by a count.
+    /// The patients whom the request names. Even an answer that shows nothing, such as a count, tells something about them.
     fn named_patients(&self) -> Vec<String> {
         let form = match &self.payload {
             Payload::Form(form) => form.as_slice(),

@@ -1,4 +1,4 @@
-//! From method and path to a row of the table.
+//! Maps method and path to a row of the table.
 use crate::definitions::{TypeDef, r4};
 use crate::model::{Issue, IssueCode, ResourceId, VersionId};
 
@@ -8,17 +8,17 @@ use super::place::Place;
 use super::request::Verb;
 use super::table::{INTERACTIONS, Interaction, Level};
 
-/// What a request is called, and the type that it is about (empty: none or all), for who counts requests.
+/// The name of the interaction and its resource type (empty for none or all), for those who count requests.
 #[must_use]
 pub fn named(verb: Verb, path: &[String]) -> Option<(&'static str, &'static str)> {
     let (row, place) = route(verb, path).ok()?;
     Some((row.name, place.def().map_or("", |def| &*def.name)))
 }
 
-/// The row that answers a request. HEAD goes the way of GET.
+/// The row that answers a request. HEAD is routed like GET.
 ///
 /// # Errors
-/// 404 for a path that is none, 405 for a path that has no such method.
+/// 404 for an unknown path, 405 for a method that the path does not have.
 pub fn route(verb: Verb, path: &[String]) -> Result<(&'static Interaction, Place), Refusal> {
     let verb = if verb == Verb::Head { Verb::Get } else { verb };
     let unknown =
@@ -80,7 +80,7 @@ fn place(path: &[String]) -> Result<(Level, Place, &[String]), String> {
     }
 }
 
-/// `Type/id/Type` and `Type/id/*`.
+/// The compartment paths `Type/id/Type` and `Type/id/*`.
 fn compartment<'p>(
     def: &'static TypeDef,
     id: &ResourceId,

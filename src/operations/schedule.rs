@@ -1,5 +1,5 @@
-//! When an answer is given, where the time that it took would tell hidden from absent: at the next moment of a fixed grid since the
-//! request was taken up, whatever was done for it.
+//! When an answer is sent whose timing would tell hidden from absent: at the next step of a fixed time grid, counted from the
+//! start of the request, however long the work took.
 use std::time::Duration;
 
 use crate::auth::{Party, Recording};
@@ -9,9 +9,9 @@ use super::context::Context;
 use super::request::Verb;
 
 impl Context {
-    /// The grid of an answer; `None` where it is given as soon as it is there. On the grid is what shows nothing of anybody (refusals,
-    /// searches that find nothing) and every write and Bundle. Not so for the own organization's systems and technicians, whose work is on
-    /// what is stored, hidden or not.
+    /// The grid step of an answer; `None` if it is sent at once. Answers that show no patient data (refusals, searches without
+    /// matches) and all writes and Bundles wait for the grid. The own organization's systems and technicians never wait: they
+    /// work on everything that is stored, hidden or not.
     #[must_use]
     pub fn grid(
         &self,
@@ -28,7 +28,7 @@ impl Context {
         let shows = match handled {
             Ok(answer) => match &answer.body {
                 Body::Disclosed(disclosed) => !disclosed.releases().is_empty(),
-                // What the server says of itself is the same for all.
+                // Public texts are the same for everybody.
                 Body::Public(_) => reads,
                 Body::None => false,
             },
@@ -38,7 +38,7 @@ impl Context {
     }
 }
 
-/// How long an answer waits that is there after a time: until the next moment of the grid.
+/// How long an answer that is ready after `took` waits for the next step of the grid.
 #[must_use]
 pub fn until_the_grid(grid: Duration, took: Duration) -> Duration {
     let grid_nanos = grid.as_nanos().max(1);

@@ -1,4 +1,4 @@
-//! One request's view: its snapshot, its party, its lens.
+//! One request's view of the store: its snapshot, its party, its lens.
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::context::Context;
 use super::place::Place;
 use super::table::{Code, Interaction};
 
-/// How a version is shown, by its id; the newest with the facts that are kept of its row.
+/// Shows a version with its id, if the party may see it; the newest version comes with the facts of its row.
 type Show<'a> = dyn Fn(Option<&Current>, &Stored, &str) -> Result<Option<Disclosed>, StoreError> + 'a;
 
 pub(super) struct Session<'s> {
@@ -25,13 +25,13 @@ pub(super) struct Session<'s> {
     pub(super) lens: Lens<'s>,
     /// The search parameters that are in force.
     pub(super) params: Arc<SearchParams>,
-    /// `Type/id` of what the same transaction makes.
+    /// `Type/id` of what the same transaction writes.
     pub(super) coming: BTreeSet<String>,
     /// `Type/id` of what the same transaction deletes.
     pub(super) going: BTreeSet<String>,
-    /// Identifiers (system, value) of the Patients among them, and the ids of who has them.
+    /// Identifiers (system, value) of the Patients among them, with the ids of these Patients.
     pub(super) coming_identifiers: BTreeMap<(String, String), Vec<String>>,
-    /// By which criteria things were looked for (`Type?criteria`), for the record of accesses.
+    /// The criteria of conditional interactions and references (`Type?criteria`), for the record of accesses.
     criteria: RefCell<BTreeSet<String>>,
 }
 
@@ -53,10 +53,10 @@ impl<'s> Session<'s> {
         })
     }
 
-    /// Takes what the same commit writes to be there.
+    /// Treats a resource that the same commit writes as existing.
     ///
     /// # Errors
-    /// If it cannot be read.
+    /// 400 if it cannot be read.
     pub(super) fn expect(&mut self, reference: String, body: Option<&Normalized>) -> Result<(), Refusal> {
         if let Some(body) = body {
             let tree = parse(body.text.clone().into_bytes())
@@ -67,33 +67,33 @@ impl<'s> Session<'s> {
         Ok(())
     }
 
-    /// Remembers that something was looked for by criteria.
+    /// Notes criteria that were searched by, for the record of accesses.
     pub(super) fn looked_for(&self, criteria: String) {
         self.criteria.borrow_mut().insert(criteria);
     }
 
-    /// The criteria by which things were looked for since they were last taken.
+    /// The criteria that were noted since the last call.
     pub(super) fn take_criteria(&self) -> Vec<String> {
         self.criteria.take().into_iter().collect()
     }
 
-    /// The lens of somebody else on the same state, for explanations.
+    /// The lens of another party on the same snapshot, for explanations.
     pub(super) fn lens_of(&self, party: Arc<Party>) -> Result<Lens<'s>, Refusal> {
         let context = self.context;
         let consents = (context.settings.clone(), &context.consents);
         Ok(Lens::new(self.snapshot(), party, consents, context.now())?)
     }
 
-    /// An answer made of decisions or accesses about these patients, for who may have it.
+    /// An answer made from decisions or accesses about these patients, if the party may have it; otherwise 404.
     pub(super) fn about(&self, text: String, patients: BTreeSet<String>) -> Result<Answer, Refusal> {
         let shown = self.lens.show_derived(text, patients, self.context.now());
         let shown = shown.ok_or_else(Refusal::not_found)?;
         Ok(Answer::new(Kind::Ok, Body::Disclosed(shown)))
     }
 
-    /// The session of a reading interaction, which shows of its type what scopes with its letter reach.
+    /// The session of a read: the lens applies the interaction's permission to the requested type.
     pub(super) fn for_reading(self, row: &Interaction, place: &Place) -> Self {
-        // What is judged type by type is a search.
+        // Searches whose row has no permission are checked type by type.
         let permission = match row.code {
             Code::Search | Code::SearchByPost => Some(Permission::Search),
             _ => row.permission,
@@ -102,7 +102,7 @@ impl<'s> Session<'s> {
         Self { lens: self.lens.for_reading(permission, place.def()), ..self }
     }
 
-    /// How queries of this request are read.
+    /// How this request's queries are parsed.
     pub(super) fn reading(&self, now: Millis, lenient: bool) -> Reading<'_> {
         let asking = ValueContext { now, base_url: &self.context.options.base_url };
         Reading { params: &self.params, asking, lenient }
@@ -120,13 +120,13 @@ impl<'s> Session<'s> {
         self.context.cipher.id(sequence)
     }
 
-    /// The newest version that has a text, where the newest of all is a deletion the one before.
+    /// The newest version that has a text; if the newest version of all is a deletion, the one before it.
     pub(super) fn newest_text(&self, current: &Current) -> Result<Option<Stored>, Refusal> {
         let newest = HistoryPlace { sequence: Sequence(u64::MAX), row: current.row };
         Ok(self.repository().text_before(newest)?)
     }
 
-    /// What the versions of a row that came after a commit mean for those before.
+    /// The labels and subjects of a row's versions after a commit, by which its older versions are judged, too.
     pub(super) fn later(&self, row: u64, sequence: Sequence) -> Result<HighWaterMark, Refusal> {
         let mut later = HighWaterMark::default();
         for newer in self.repository().versions_after(row, sequence)? {
@@ -138,8 +138,8 @@ impl<'s> Session<'s> {
         Ok(later)
     }
 
-    /// What is stored of a type and fulfils a condition, whoever may see it; of more than `most` the first. For what the server finds
-    /// out for itself, never for an answer.
+    /// The stored resources of a type that fulfil a condition, at most `most` of them, hidden ones included. For the server's own
+    /// decisions, never for an answer.
     pub(super) fn stored(
         &self,
         def: &'static TypeDef,
@@ -164,7 +164,7 @@ impl<'s> Session<'s> {
         }
     }
 
-    /// The ids of the patients whom a resource is about: by the facts of its row, where these say it.
+    /// The ids of the patients whom a resource is about: from the facts of its row if these suffice.
     pub(super) fn patients_of(&self, current: &Current) -> Result<Vec<String>, Refusal> {
         if !depends_on_others(&current.def.name) {
             return Ok(current.facts.patients.clone());
@@ -174,7 +174,7 @@ impl<'s> Session<'s> {
         Ok(ids.map(str::to_owned).collect())
     }
 
-    /// Whether a reference leads to a resource that is there, or will be with the same transaction.
+    /// Whether a reference leads to a resource that exists, or that the same transaction writes.
     pub(super) fn exists(&self, key: &ResourceKey) -> Result<bool, Refusal> {
         if self.coming.contains(&key.to_string()) {
             return Ok(true);
@@ -183,7 +183,7 @@ impl<'s> Session<'s> {
         Ok(self.repository().current(def, &key.id)?.is_some_and(|current| !current.deleted))
     }
 
-    /// Whether a reference leads to a resource that the party sees, or that will be there with the same transaction.
+    /// Whether a reference leads to a resource that the party sees, or that the same transaction writes.
     pub(super) fn is_seen(&self, key: &ResourceKey) -> Result<bool, Refusal> {
         if self.coming.contains(&key.to_string()) {
             return Ok(true);
@@ -194,7 +194,7 @@ impl<'s> Session<'s> {
         Ok(current.map(is_visible).transpose()?.unwrap_or(false))
     }
 
-    /// What the party may see of a resource: nothing of one that is hidden or was never there.
+    /// What the party may see of a resource; a hidden one looks like one that never existed.
     pub(super) fn look(&self, def: &'static TypeDef, id: &ResourceId) -> Result<Seen, Refusal> {
         self.look_by(def, id, &|current, stored, version_id| match current {
             Some(current) => self.lens.show_newest(current, stored, version_id),
@@ -202,7 +202,7 @@ impl<'s> Session<'s> {
         })
     }
 
-    /// The same, for who has a scope with one of these letters: to change something is another right than to read it.
+    /// Like `look`, for scopes with one of these permissions: changing a resource needs another right than reading it.
     pub(super) fn look_to(
         &self,
         letters: &[Permission],
@@ -212,7 +212,7 @@ impl<'s> Session<'s> {
         self.look_by(def, id, &|_, stored, version_id| self.lens.show_to(letters, stored, version_id))
     }
 
-    /// What a writer with a scope of one of these letters works on: what it sees; for who keeps the record what is stored.
+    /// What a writer with a scope with one of these permissions works on: what it sees; for a record keeper what is stored.
     pub(super) fn look_to_write(
         &self,
         letters: &[Permission],
@@ -268,17 +268,17 @@ impl<'s> Session<'s> {
     }
 }
 
-/// What a writer works on at an id.
+/// What a writer may change at an id.
 pub(super) enum Writable {
     Resource {
         current: Box<Current>,
         stored: Box<Stored>,
         version_id: String,
-        /// Whether nothing of it is masked for the writer.
+        /// Whether no part of it is masked for the writer.
         is_whole: bool,
     },
     Deleted(Current),
-    /// Nothing that the writer may know of; `current` is what is really there.
+    /// Nothing that the writer may know of; `current` is what is really stored.
     Nothing {
         current: Option<Current>,
     },
@@ -291,9 +291,9 @@ pub(super) enum Seen {
         stored: Box<Stored>,
         disclosed: Box<Disclosed>,
     },
-    /// It was there and the party might have seen it.
+    /// It was deleted, and the party may see what was deleted.
     Deleted(Current),
-    /// Nothing; `current` is what is really there, for the writer's own checks and never for an answer.
+    /// Nothing; `current` is what is really stored, for the server's own checks and never for an answer.
     Nothing {
         current: Option<Current>,
     },

@@ -1,4 +1,4 @@
-//! The CapabilityStatements that were made, as long as what they tell is so.
+//! The cache of CapabilityStatements. An entry is valid while what it was made from is unchanged.
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
@@ -11,8 +11,8 @@ use crate::store::Sequence;
 
 use super::answer::{HoldsNobody, Public};
 
-/// A CapabilityStatement, made of the tables and of the URLs of definitions. Nobody else can make one, so that no other text becomes
-/// public.
+/// A CapabilityStatement, made from the tables and from URLs of definitions. Only this file can make one, so no other text
+/// becomes public through it.
 struct Statement(Arc<Value>);
 
 impl HoldsNobody for Statement {
@@ -21,15 +21,15 @@ impl HoldsNobody for Statement {
     }
 }
 
-/// Which statement is asked for: what it says depends on who asks and on what is to be told.
+/// Which statement is asked for: its content depends on the party and on the mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Variant {
     pub(super) mode: Mode,
-    /// Whether who asks may choose ids.
+    /// Whether the party may choose ids.
     pub(super) assigns_ids: bool,
 }
 
-/// R4 http.html#capabilities, `mode`.
+/// The parameter `mode` (R4 http.html#capabilities).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Mode {
     Full,
@@ -37,7 +37,7 @@ pub(super) enum Mode {
     Terminology,
 }
 
-/// A statement, as long as these search parameters are in force and nothing of the types that it tells of was written.
+/// A cached statement, valid while these search parameters are in force and these are the last commits to types of definitions.
 pub(super) type CachedStatement = (Arc<SearchParams>, Vec<Option<Sequence>>, Made);
 
 /// A statement, its text and its entity tag.
@@ -49,7 +49,7 @@ pub(super) struct Made {
 }
 
 impl Made {
-    /// Of tables and of the URLs of definitions: only `capabilities` calls this.
+    /// Makes the statement public, so it may hold only tables and URLs of definitions: only `capabilities` calls this.
     pub(super) fn of(statement: Value) -> Self {
         let statement = Statement(Arc::new(statement));
         let text = Public::of(&statement);
@@ -59,6 +59,6 @@ impl Made {
     }
 }
 
-/// The statements, by what they differ in, with the state of the store that each is of.
+/// The cached statements by variant, each with the state of the store that it was made from.
 #[derive(Default)]
 pub(super) struct Statements(pub(super) Mutex<HashMap<Variant, CachedStatement>>);

@@ -5,13 +5,13 @@ use crate::auth::Permission;
 
 use super::request::Verb;
 
-/// What an interaction is on.
+/// What an interaction acts on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
     System,
     Type,
     Instance,
-    /// The resources that belong to one, of a type or (`*`) of all.
+    /// The members of a resource's compartment, of one type or (`*`) of all types.
     Compartment,
 }
 
@@ -34,7 +34,7 @@ pub enum Code {
     HistoryType,
     HistorySystem,
     Bundle,
-    /// One of the table of operations.
+    /// Any of the operations, which have a table of their own.
     Operation,
 }
 
@@ -63,17 +63,17 @@ impl Code {
     }
 }
 
-/// A row of the table.
+/// An interaction: a row of the table.
 #[derive(Clone, Copy, Debug)]
 pub struct Interaction {
     pub code: Code,
-    /// The code of R4's type-restful-interaction or system-restful-interaction; for the record of accesses too.
+    /// The code of R4's type-restful-interaction or system-restful-interaction, which the record of accesses uses, too.
     pub name: &'static str,
     pub level: Level,
     pub verb: Verb,
-    /// The segments of the path after the level: `Type/id/_history/vid` has two.
+    /// The path segments after those of the level: `Type/id/_history/vid` has two.
     pub tail: &'static [&'static str],
-    /// What a token must permit; none for what is public or judged entry by entry.
+    /// The permission that a token needs; `None` if the interaction is public or checked by type or by entry.
     pub permission: Option<Permission>,
     pub action: Action,
 }
@@ -108,7 +108,7 @@ pub static INTERACTIONS: [Interaction; 20] = [
     row!(Create, "create", Type, Post, [], Some(Create), Create),
     row!(Search, "search-type", Type, Get, [], Some(Search), Execute),
     row!(SearchByPost, "search-type", Type, Post, ["_search"], Some(Search), Execute),
-    // A search of several types is judged type by type.
+    // A search of several types is checked type by type.
     row!(Search, "search-system", System, Get, [], None, Execute),
     row!(SearchByPost, "search-system", System, Post, ["_search"], None, Execute),
     row!(Search, "search-type", Compartment, Get, [], None, Execute),
@@ -116,6 +116,6 @@ pub static INTERACTIONS: [Interaction; 20] = [
     row!(HistoryInstance, "history-instance", Instance, Get, ["_history"], Some(Read), Read),
     row!(HistoryType, "history-type", Type, Get, ["_history"], Some(Search), Read),
     row!(HistorySystem, "history-system", System, Get, ["_history"], Some(Search), Read),
-    // A batch or transaction is judged entry by entry.
+    // A batch or transaction is checked entry by entry.
     row!(Bundle, "transaction", System, Post, [], None, Execute),
 ];

@@ -1,4 +1,4 @@
-//! Tasks that the server makes for the own staff: files to merge, emergencies to review. Nobody else sees them.
+//! Tasks that the server creates for hospital staff, such as merging files or reviewing emergencies. Nobody else sees them.
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use super::answer::{Refusal, RefusalKind};
 use super::derive::SearchIndex;
 use super::session::{Seen, Session};
 
-/// What there is to do.
+/// The kinds of work for the staff.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StaffTask {
     /// Two files seem to be of one person.
@@ -23,13 +23,13 @@ pub(super) enum StaffTask {
     ReviewBreakGlass,
     /// A Consent names a Patient that is not here.
     AwaitPatient,
-    /// A Patient came whose Consents were here before.
+    /// A Patient was stored whose Consents were here before.
     PatientCame,
-    /// A Consent names somebody whom nobody can compute.
+    /// A Consent names an actor that the server cannot identify.
     ClarifyConsent,
-    /// Whose data a resource is cannot be told.
+    /// The data subject of a resource cannot be determined.
     ResolveSubject,
-    /// A file is held: somebody is to end that some day.
+    /// A file is under a hold, which somebody must end some day.
     Hold,
 }
 
@@ -47,7 +47,7 @@ impl StaffTask {
     }
 }
 
-/// Whether a Task that the server made is over; nothing depends on it then.
+/// Whether this is a Task that the server created and that is closed; nothing depends on it any more.
 pub(super) fn is_closed_work(session: &Session<'_>, current: &Current) -> Result<bool, Refusal> {
     const OVER: [&str; 5] = ["completed", "cancelled", "rejected", "failed", "entered-in-error"];
     if &*current.def.name != "Task" {
@@ -69,7 +69,7 @@ pub(super) fn requester(session: &Session<'_>) -> Value {
     requester
 }
 
-/// A Task, about a patient (`Patient/id`) where it is about one, requested now. `more` are further members of the resource.
+/// Plans a new Task, requested now, about a patient (`Patient/id`) if one is given. `more` holds further elements of the Task.
 pub(super) fn task(
     session: &Session<'_>,
     work: StaffTask,
@@ -90,7 +90,7 @@ pub(super) fn task(
     made(session, &task)
 }
 
-/// A resource that the server itself makes, as a change. What is made is checked like what is sent.
+/// Plans a resource that the server itself creates. It is validated like one that a client sends.
 pub(super) fn made(session: &Session<'_>, resource: &Value) -> Result<Change, Refusal> {
     let tree = parse(resource.to_string().into_bytes()).map_err(|error| failed(error.to_string()))?;
     let valid = Valid::check(Incoming::new(tree), r4(), Rules::default())
@@ -99,13 +99,13 @@ pub(super) fn made(session: &Session<'_>, resource: &Value) -> Result<Change, Re
     as_server(session, valid.def(), session.context.fresh_id()?, None, text)
 }
 
-/// A resource that is stored, as the server itself changes it.
+/// Plans a change of a stored resource by the server itself.
 pub(super) fn remade(session: &Session<'_>, current: Current, resource: &Value) -> Result<Change, Refusal> {
     let (def, id) = (current.def, current.id.clone());
     as_server(session, def, id, Some(current), resource.to_string())
 }
 
-/// A change by the server. Who wrote the version before stays the writer: references are masked for others as they were.
+/// A change by the server. The writer of the previous version stays the writer, so references stay masked for others as before.
 fn as_server(
     session: &Session<'_>,
     def: &'static TypeDef,
@@ -128,11 +128,11 @@ fn failed(message: String) -> Refusal {
     Refusal::new(RefusalKind::Internal, Issue::error(IssueCode::Exception, message))
 }
 
-/// More files with the same number are not listed.
+/// At most so many Patients with the same identifier are looked at.
 const TWINS_MAX: usize = 8;
 
-/// A Task for every Patient that is hidden from who makes a new one and has one of its business identifiers. The maker
-/// learns nothing of it.
+/// A Task for every Patient that shares a business identifier with a new one and is hidden from its creator. The creator does not
+/// learn of it.
 pub(super) fn merges(
     session: &Session<'_>,
     def: &'static TypeDef,

@@ -1,5 +1,5 @@
-//! transaction (R4 http.html#transaction): all entries as one commit, or none. Ids are chosen first, then references
-//! rewritten, then everything checked, then one batch written; reads among the entries see what it wrote.
+//! transaction (R4 http.html#transaction): all entries in one commit, or none. First ids are chosen, then references rewritten,
+//! then everything is checked, then one batch is committed; reads among the entries see its result.
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -60,7 +60,7 @@ pub(super) fn transaction(
         }
         permit(party, row, &place).map_err(|refusal| at_entry(refusal, index))?;
         if row.code == Code::Operation && operation_at(&place, row.name).is_some_and(Operation::changes) {
-            // It commits by itself, so that it would neither fail nor succeed with the rest.
+            // The operation has a commit of its own, so it could not succeed or fail together with the rest.
             let message = format!("`{}` is for a request of its own, or for an entry of a batch", row.name);
             return Err(at_entry(Refusal::not_supported(message), index));
         }
@@ -75,7 +75,7 @@ pub(super) fn transaction(
     })
 }
 
-/// Says which entry a refusal is about.
+/// Adds to a refusal which entry it is about.
 fn at_entry(mut refusal: Refusal, index: usize) -> Refusal {
     for issue in &mut refusal.outcome.issues {
         let within = match issue.expression.as_deref().map(|text| text.split_once('.').unwrap_or((text, "")))
@@ -89,7 +89,7 @@ fn at_entry(mut refusal: Refusal, index: usize) -> Refusal {
     refusal
 }
 
-/// Carries the entries out on one state of the store.
+/// Carries out the entries on one snapshot.
 fn attempt(
     session: &mut Session<'_>,
     routed: &[Routed<'_>],
@@ -101,7 +101,7 @@ fn attempt(
     for (index, id) in &ids.by_index {
         let Some(Routed { entry, row, place }) = routed.get(*index) else { continue };
         let Some(def) = place.def() else { continue };
-        // A PUT makes something only for who may choose ids, and changes only what is seen.
+        // A PUT writes something only if the party may choose ids or sees the resource.
         let comes = row.code != Code::Update
             || party.assign_ids
             || !matches!(session.look_to_write(&[Permission::Update], def, id)?, Writable::Nothing { .. });
@@ -135,7 +135,7 @@ fn attempt(
     }
     let (steps, references) = read_bodies(session, routed, &ids)?;
     for step in &steps {
-        // What another entry names is known by what will be there: whose it is.
+        // Other entries may name this resource and take their subjects from it.
         let reference = routed.get(step.index).and_then(|routed| ids.reference(step.index, routed));
         if let (Some(reference), InputBody::Valid(valid)) = (reference, &step.input.body) {
             session.lens.expect(reference, valid.root());
@@ -187,7 +187,7 @@ fn attempt(
             }
         }
     }
-    // After all entries, whose places in the batch are known by now.
+    // Planned after all entries, so that it does not shift their rows in the batch.
     if let Some(provenance) = provenance {
         let is_written = |change: &&Change| change.body.is_some();
         let written: Vec<&Change> =
@@ -224,8 +224,8 @@ fn attempt(
     Ok(answer)
 }
 
-/// That no read among the entries fails: then the transaction does (R4 http.html#transaction). They are tried on the state before
-/// it; what the transaction itself makes is there afterwards, what it deletes is not.
+/// Checks that no read among the entries fails, since then the transaction fails (R4 http.html#transaction). Reads are tried on
+/// the state before the commit; what the transaction writes counts as existing, what it deletes as gone.
 fn reads_succeed(
     session: &Session<'_>,
     (routed, ids): (&[Routed<'_>], &EntryIds),
@@ -260,7 +260,7 @@ fn reads_succeed(
     Ok(())
 }
 
-/// Reads come last and see the state that the transaction left.
+/// Makes the response entries. Reads come last and see the state after the commit.
 fn respond(
     context: &Context,
     party: &Arc<Party>,
@@ -291,7 +291,7 @@ fn respond(
     Ok(entries)
 }
 
-/// A read among the entries, on record before it is released.
+/// A read among the entries. It is recorded before it is released.
 fn read(
     session: &Session<'_>,
     row: &Interaction,
@@ -302,27 +302,27 @@ fn read(
     request.headers.request_id.clone_from(&headers.request_id);
     request.headers.peer.clone_from(&headers.peer);
     let answer = answer_read(session, row, place, &request).map_err(|refusal| refusal.withholding(session));
-    // What an answer that succeeded left out is no refusal, and none of the next entry's.
+    // What a successful answer left out is not recorded as withheld, neither here nor with the next entry.
     drop(session.lens.take_withheld());
     session.context.record(session.lens.party(), row, request.asked(), &answer)?;
     answer
 }
 
-/// What the entries' full URLs stand for: `Type/id`, chosen before anything is written.
+/// The ids of what entries write, chosen before anything is written; by fullUrl as `Type/id`.
 struct EntryIds {
     by_full_url: HashMap<String, String>,
     by_index: HashMap<usize, ResourceId>,
-    /// The criteria of entries, with the full URLs of other entries in them resolved.
+    /// The criteria of entries, with the fullUrls of other entries in them resolved.
     criteria: HashMap<usize, Vec<(String, String)>>,
 }
 
 impl EntryIds {
-    /// `Type/id` of what an entry writes, if that is known beforehand.
+    /// The `Type/id` of what an entry writes, if it is known beforehand.
     fn reference(&self, index: usize, routed: &Routed<'_>) -> Option<String> {
         Some(format!("{}/{}", routed.place.def()?.name, self.by_index.get(&index)?))
     }
 
-    /// What an entry asks, with the full URLs of other entries resolved in its criteria and in what an operation is given.
+    /// The request of an entry, with fullUrls of other entries resolved in its criteria and in an operation's input.
     fn request(&self, base_url: &str, index: usize, entry: &Entry<'_>) -> Result<Request, Refusal> {
         let bundled = BundleReferences { by_full_url: &self.by_full_url, own: OwnBase::of(base_url) };
         let mut replace = |_: ReferenceSite, text: &str, _: &str| match bundled.meaning(text, entry.full_url)
@@ -347,7 +347,7 @@ fn choose_ids(session: &Session<'_>, routed: &[Routed<'_>]) -> Result<EntryIds, 
     let mut criteria_seen = HashSet::new();
     let mut left: Vec<usize> = (0..routed.len()).collect();
     while !left.is_empty() {
-        // Criteria may name entries that come later: those wait until the others have their ids.
+        // Criteria may name later entries: then they wait until those entries have their ids.
         let waiting: HashSet<&str> = left
             .iter()
             .filter_map(|index| routed.get(*index))
@@ -375,7 +375,7 @@ fn choose_ids(session: &Session<'_>, routed: &[Routed<'_>]) -> Result<EntryIds, 
     Ok(ids)
 }
 
-/// The criteria of a conditional write, or of a search.
+/// The criteria of a conditional write or of a search.
 fn criteria_of(Routed { entry, row, .. }: &Routed<'_>) -> Option<Vec<(String, String)>> {
     match row.code {
         Code::Create => {
@@ -389,7 +389,7 @@ fn criteria_of(Routed { entry, row, .. }: &Routed<'_>) -> Option<Vec<(String, St
     }
 }
 
-/// Criteria with the full URLs of entries in their values replaced; `None` if one of them has no id yet.
+/// Criteria with the fullUrls in their values replaced by `Type/id`; `None` if one of those entries has no id yet.
 fn placed(
     criteria: Vec<(String, String)>,
     known: &dyn Fn(&str) -> Option<String>,
@@ -422,7 +422,7 @@ fn choose_id(
     if let (Code::Create | Code::ConditionalUpdate, Some(criteria)) = (row.code, criteria)
         && !criteria_seen.insert((def.name.to_string(), criteria.clone()))
     {
-        // Both would find nothing and both would create.
+        // Both entries would find nothing and create the resource twice.
         let refusal = Refusal::bad_request(IssueCode::Duplicate, "another entry has the same criteria");
         return Err(at_entry(refusal, index));
     }
@@ -448,7 +448,7 @@ fn choose_id(
     Ok(())
 }
 
-/// What the transaction writes: not what an entry would have created that is there already.
+/// The resources that the transaction writes, without those that a conditional create finds stored already.
 fn coming<'t>(
     session: &Session<'_>,
     routed: &'t [Routed<'t>],
@@ -479,7 +479,7 @@ fn order(row: &Interaction) -> u8 {
     }
 }
 
-/// The writes with their bodies, and what conditional references expect to stay as it is.
+/// The writes with their bodies, and what the commit expects because of conditional references.
 fn read_bodies(
     session: &Session<'_>,
     routed: &[Routed<'_>],
@@ -517,7 +517,7 @@ fn read_bodies(
             };
         let text = entry.resource.map(|resource| rewritten(resource, &mut replace));
         for refusal in failed {
-            // A fault of the store is no finding about the Bundle.
+            // A failure of the store or a missing scope is no finding about the Bundle.
             if refusal.kind.status() >= 500 || refusal.kind == RefusalKind::Forbidden {
                 return Err(at_entry(refusal, index));
             }

@@ -1,4 +1,4 @@
-//! update (R4 http.html#update), also as create for whom the right to choose ids was given.
+//! update (R4 http.html#update), also as create for parties that may choose ids.
 use crate::auth::Permission;
 use crate::definitions::TypeDef;
 use crate::model::{Issue, IssueCode, ResourceId};
@@ -38,7 +38,7 @@ fn of_change(planned: Planned) -> Prepared {
     Prepared::Change(Box::new(planned))
 }
 
-/// The plan of an update, from here or from a conditional update.
+/// Plans an update, or the update of a conditional update's match.
 pub(super) fn planned(
     session: &Session<'_>,
     def: &'static TypeDef,
@@ -61,7 +61,7 @@ pub(super) fn planned(
             precondition::check(&input.headers, None)?;
             put(session, valid, id.clone(), None).map(of_change)
         }
-        // The one place where something hidden or erased is told of, to those whom the server lets choose ids.
+        // The only answer that tells of hidden or erased resources, and only to parties that may choose ids.
         Writable::Nothing { .. } if assigns => Err(Refusal::may_not_write()),
         Writable::Nothing { .. } => {
             let message = "ids are given by the server: create the resource by POST; a client may choose ids if it is \

@@ -3,7 +3,7 @@ use std::time::UNIX_EPOCH;
 
 use crate::model::Millis;
 
-/// Whether a list of entity tags, or `*`, names a version. What cannot be read names none: then all is sent again.
+/// Whether a list of entity tags, or `*`, names a version. A malformed tag names none, so that the resource is sent again.
 pub(super) fn names_version(tags: &str, version: &str) -> bool {
     tags.trim() == "*" || tags.split(',').any(|tag| entity_tag(tag) == Some(version))
 }

@@ -1,10 +1,10 @@
-//! The parts of a composite, as one index entry has them.
+//! Splits the value of a composite's index entry into its components.
 use crate::definitions::ParamType;
 
 use super::decimal::amount_len;
 use super::entry::{Form, TIME_BYTES, text_end};
 
-/// The keys and tails of the parts of a value.
+/// The key and tail of each component of a value.
 pub(in crate::search) fn decode(
     kinds: impl Iterator<Item = ParamType> + Clone,
     value: &[u8],
@@ -25,7 +25,7 @@ pub(in crate::search) fn decode(
     Some(found)
 }
 
-/// How many bytes of a value are its key.
+/// The length of the key of a value, in bytes.
 pub(super) fn key_len(kind: ParamType, value: &[u8]) -> Option<usize> {
     let text_after = |at: usize| Some(at + text_end(value.get(at..)?)?);
     match kind {
@@ -46,7 +46,7 @@ pub(super) fn key_len(kind: ParamType, value: &[u8]) -> Option<usize> {
     }
 }
 
-/// How many bytes the tail of a value takes, of which only the beginning is given.
+/// The length of a component's tail; `tail` begins with it and may go on after it.
 pub(super) fn tail_len(kind: ParamType, form: u8, tail: &[u8]) -> Option<usize> {
     let has_tail = match kind {
         ParamType::Token => form == Form::Value.byte(),
@@ -60,7 +60,7 @@ pub(super) fn tail_len(kind: ParamType, form: u8, tail: &[u8]) -> Option<usize> 
     if has_tail { text_end(tail) } else { Some(0) }
 }
 
-/// Where the first number of a number or quantity stands: after the form, or after the unit.
+/// Where the first number of a number or quantity begins: after the form byte, or after the unit.
 pub(super) fn number_at(value: &[u8]) -> Option<usize> {
     let units = [Form::Unit, Form::UnitRange, Form::Canonical, Form::CanonicalRange];
     let form = value.first()?;

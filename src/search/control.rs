@@ -1,5 +1,5 @@
-//! The parameters that steer a search rather than filter it (R4 search.html#Summary), and those that are of every type
-//! without being index entries: one table for the parser, the CapabilityStatement and the documentation.
+//! The parameters that control a search rather than filter it (R4 search.html#Summary), and the filters that every type has
+//! without index entries: one table for the parser, the CapabilityStatement and the documentation.
 
 /// A control parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,13 +15,13 @@ pub enum Control {
     ContainedType,
     Type,
     Explain,
-    /// Says how to answer; read where the answer is written.
+    /// Controls the format of the answer; read where the answer is written.
     Answer,
-    /// Added by the server to the links of pages.
+    /// Added by the server to the links between pages.
     Cursor,
 }
 
-/// Name, control, and what it does.
+/// Name, control, and its description.
 pub static CONTROLS: [(&str, Control, &str); 15] = [
     ("_count", Control::Count, "how many matches a page holds; 0 for the total alone"),
     ("_sort", Control::Sort, "parameters to sort by, `-` before one for descending"),
@@ -48,12 +48,12 @@ pub static CONTROLS: [(&str, Control, &str); 15] = [
     ("_explain", Control::Explain, "true: how the answer was found, for administrators"),
     ("_format", Control::Answer, "json or xml"),
     ("_pretty", Control::Answer, "true: JSON with a line for every value"),
-    // CHOICE: a widespread client library adds this to every count; it asks for no more than `_total` does by itself.
+    // CHOICE: a widespread client library adds this to every count; it asks for nothing beyond `_total`.
     ("_totalMethod", Control::Answer, "accepted; totals are accurate either way"),
     ("_cursor", Control::Cursor, "the place of a page, as links give it"),
 ];
 
-/// The filters that every type has beside its search parameters: name, type, the URL of the definition.
+/// The filters that every type has besides its search parameters: name, type, URL of the definition.
 pub static COMMON_FILTERS: [(&str, &str, &str); 5] = [
     ("_id", "token", "http://hl7.org/fhir/SearchParameter/Resource-id"),
     ("_lastUpdated", "date", "http://hl7.org/fhir/SearchParameter/Resource-lastUpdated"),

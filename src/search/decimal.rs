@@ -1,4 +1,4 @@
-//! Decimals of any size as bytes that sort as the numbers do, and the range that a written number stands for (R4
+//! Encodes decimals of any size as bytes that sort like the numbers, and computes the range that a written number stands for (R4
 //! search.html#number).
 /// A decimal number of any size, or an infinity.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -8,7 +8,7 @@ pub enum Amount {
     AboveAll,
 }
 
-/// `0.d1d2d3... × 10^exponent`, without zeros at either end of the digits; no digits are zero.
+/// `0.d1d2d3... × 10^exponent`, without leading or trailing zero digits; zero has no digits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Finite {
     negative: bool,
@@ -16,24 +16,24 @@ pub struct Finite {
     exponent: i32,
 }
 
-/// Exponents beyond this are not numbers that anybody measures.
+/// Numbers with larger exponents are refused: no measurement needs them.
 const EXPONENT_MAX: i32 = 4_000;
 
 impl Finite {
-    /// Reads `-12.30e4`; `None` if it is no number.
+    /// Parses a number such as `-12.30e4`; `None` if the text is not a number.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Written::parse(text).map(|written| written.value())
     }
 
-    /// An integer times a power of ten.
+    /// `number` × 10^`point`.
     #[must_use]
     pub fn of_integer(number: i128, point: i32) -> Self {
         let digits: Vec<u8> = number.unsigned_abs().to_string().bytes().map(|byte| byte - b'0').collect();
         finite(number < 0, &digits, point)
     }
 
-    /// As digits and a power of ten, for arithmetic.
+    /// The number as text with a sign, digits and an exponent, for arithmetic libraries.
     #[must_use]
     pub fn to_text(&self) -> String {
         let sign = if self.negative { "-" } else { "" };
@@ -41,7 +41,7 @@ impl Finite {
         format!("{sign}0.{digits}e{}", self.exponent)
     }
 
-    /// Cut to so many digits, so that results of arithmetic that differ in their last one are the same.
+    /// Rounded to so many digits, so that arithmetic results that differ only in later digits become equal.
     #[must_use]
     pub fn rounded(&self, digits: usize) -> Self {
         let Some(next) = self.digits.get(digits) else { return self.clone() };
@@ -73,7 +73,7 @@ impl Finite {
 }
 
 impl Amount {
-    /// Appends bytes that sort as the number does among others; no encoding is the beginning of another.
+    /// Appends bytes that sort among others as the number does; no encoding is a prefix of another.
     pub fn push(&self, out: &mut Vec<u8>) {
         let finite = match self {
             Self::BelowAll => return out.push(0x01),
@@ -100,7 +100,7 @@ impl Amount {
         }
     }
 
-    /// The bytes of the number.
+    /// The encoded bytes of the number.
     #[must_use]
     pub fn bytes(&self) -> Vec<u8> {
         let mut out = Vec::new();
@@ -109,7 +109,7 @@ impl Amount {
     }
 }
 
-/// How many bytes the number at the beginning takes.
+/// The length of the encoded number at the beginning of the bytes.
 #[must_use]
 pub fn amount_len(bytes: &[u8]) -> Option<usize> {
     let end = match bytes.first()? {
@@ -117,11 +117,11 @@ pub fn amount_len(bytes: &[u8]) -> Option<usize> {
         0x7f => 0xff,
         _ => 0x00,
     };
-    // The exponent may hold the byte that ends the digits.
+    // Skips the exponent, which may contain the byte that ends the digits.
     bytes.get(3..)?.iter().position(|byte| *byte == end).map(|at| at + 4)
 }
 
-/// A number as it was written, with the zeros at its end.
+/// A number as it was written, with its trailing zeros.
 #[derive(Clone, Debug)]
 pub struct Written {
     negative: bool,
@@ -131,7 +131,7 @@ pub struct Written {
 }
 
 impl Written {
-    /// Reads a number as it is written in a query or a resource.
+    /// Parses a number of a query or a resource.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (mantissa, exponent) = match text.split_once(['e', 'E']) {
@@ -145,7 +145,7 @@ impl Written {
             None => (false, mantissa.strip_prefix('+').unwrap_or(mantissa)),
         };
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        // CHOICE: the standard says that `1e2` is 95 to 105, as if it were written `1.0e2`.
+        // CHOICE: the standard says that `1e2` covers 95 to 105, as if it were written `1.0e2`.
         let fraction = if fraction.is_empty() && text.contains(['e', 'E']) { "0" } else { fraction };
         let digits = format!("{whole}{fraction}");
         let is_number = !whole.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -154,23 +154,23 @@ impl Written {
         (is_number && point.abs() + size <= EXPONENT_MAX).then_some(Self { negative, digits, point })
     }
 
-    /// The number itself.
+    /// The exact number.
     #[must_use]
     pub fn value(&self) -> Finite {
         let digits: Vec<u8> = self.digits.bytes().map(|byte| byte - b'0').collect();
         finite(self.negative, &digits, self.point)
     }
 
-    /// The bounds of what the number stands for: half a unit of its last digit to each side.
+    /// The range that the number stands for: half a unit of its last digit to each side.
     #[must_use]
     pub fn bounds(&self) -> (Finite, Finite) {
-        // Ten times the digits, five less and five more.
+        // Ten times the digits, minus five and plus five.
         let tenfold = self.signed().saturating_mul(10);
         let by = |delta: i128| Finite::of_integer(tenfold.saturating_add(delta), self.point - 1);
         (by(-5), by(5))
     }
 
-    /// A tenth of the number to each side (R4 search.html#prefix, `ap`).
+    /// The range of a tenth of the number to each side (R4 search.html#prefix, `ap`).
     #[must_use]
     pub fn about(&self) -> (Finite, Finite) {
         let tenfold = self.signed().saturating_mul(10);
@@ -179,7 +179,7 @@ impl Written {
         (by(-tenth), by(tenth))
     }
 
-    /// The digits as an integer; those beyond 30 do not count.
+    /// The digits as a signed integer; digits after the 30th are ignored.
     fn signed(&self) -> i128 {
         const DIGITS_MAX: usize = 30;
         let text = self.digits.trim_start_matches('0');
@@ -189,7 +189,7 @@ impl Written {
     }
 }
 
-/// The number with these digits, the last of which stands for `10^point`.
+/// The number with these digits, the last of which has the weight `10^point`.
 fn finite(negative: bool, digits: &[u8], point: i32) -> Finite {
     let first = digits.iter().position(|digit| *digit != 0);
     let Some(first) = first else { return Finite::default() };

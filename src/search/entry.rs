@@ -1,13 +1,13 @@
-//! An index entry: a parameter, and a value in a form that sorts as searches ask for it.
+//! An index entry: a parameter, and a value encoded so that its bytes sort in the order that searches need.
 //!
-//! Of a text that is longer than 512 bytes an entry has the beginning and a hash of the whole.
+//! A text longer than 512 bytes is stored as its beginning and a hash of the whole.
 //!
-//! A value is its key, which searches give ranges of, and a tail, which they may check. A composite is the keys of its parts
-//! and then their tails, so that the last part can be a range where those before it are given whole.
+//! A value consists of a key, which searches select by range, and a tail, which they may check. A composite has the keys of all
+//! its components first and then their tails, so that the last component can be a range when those before it are exact.
 //!
 //! | form | token | string | reference | date | number | quantity | uri | near |
 //! |---|---|---|---|---|---|---|---|---|
-//! | Present | nothing: of the entry that every resource has | | | | | | | |
+//! | Present | empty: the entry that every resource has | | | | | | | |
 //! | Value | code; system | folded; as written | id, type | start, end | number | number | text | latitude, longitude |
 //! | Second | system | | URL, version | | | | | |
 //! | Identifier | | | value; system | | | | | |
@@ -16,11 +16,11 @@
 //! | Range | | | | | low, high | low, high | | |
 //! | Unit, UnitRange | | | | | | code or unit, number(s); system | | |
 //! | Canonical, CanonicalRange | | | | | | canonical unit, number(s); code | | |
-//! | Long | | | | start, end of a long interval, too | | | | |
+//! | Long | | | | start, end, again for long intervals | | | | |
 //! | Word | | of a name: folded, from a later word on | | | | | | |
-//! | Cut | | of long ones, too: nothing | | | | | of long ones, too: nothing | |
-//! | Fragment | | | id of what is contained, nothing | | | | | |
-//! | Composite | the keys of the parts; their tails | | | | | | | |
+//! | Cut | | empty, in addition for long texts | | | | | empty, in addition for long texts | |
+//! | Fragment | | | id of the contained resource, empty | | | | | |
+//! | Composite | the keys of the components; their tails | | | | | | | |
 
 use std::borrow::Cow;
 
@@ -28,7 +28,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::model::{Nanos, Span};
 
-/// In which form a value stands in an entry; the first byte of its bytes.
+/// The form of a value in an entry; the first byte of the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     Present,
@@ -73,27 +73,27 @@ impl Form {
     }
 }
 
-/// The system of a `code`, `boolean` or id, which the standard says is implied: any system asked for fits.
+/// The tail of a `code`, `boolean` or `id`, whose system is implied by the standard: any system in a query matches it.
 pub(super) const IMPLIED_SYSTEM: &[u8] = b"\x01";
 
-/// One entry of a resource. Two resources with the same entry are found by the same search.
+/// One index entry of a resource. Resources with equal entries are found by the same searches.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Entry {
     pub param: u32,
-    /// The form, then the parts of the value, texts escaped and ended.
+    /// The form byte, then the parts of the value; texts are escaped and terminated.
     pub value: Vec<u8>,
-    /// The number of the type of the contained resource whose entry it is; `None` for the resource's own.
+    /// The number of the contained resource's type, if the entry belongs to one; `None` for the resource's own entries.
     pub contained: Option<u16>,
 }
 
 impl Entry {
-    /// Of a parameter that has no values but is there.
+    /// The entry of a parameter that has no values.
     #[must_use]
     pub fn present(param: u32) -> Self {
         Self { param, value: vec![Form::Present.byte()], contained: None }
     }
 
-    /// Type and id, if the entry is a reference to a resource here.
+    /// Type and id, if the entry is a reference to a resource on this server.
     #[must_use]
     pub fn reference(&self) -> Option<(String, String)> {
         let rest = self.value.strip_prefix(&[Form::Value.byte()])?;
@@ -119,14 +119,14 @@ impl Entry {
         std::str::from_utf8(text).ok().map(str::to_owned)
     }
 
-    /// The text, if the entry is a URI.
+    /// The URI, if the entry is a URI.
     #[must_use]
     pub fn uri(&self) -> Option<String> {
         let text = self.value.strip_prefix(&[Form::Value.byte()])?.strip_suffix(&[0, 0])?;
         std::str::from_utf8(text).ok().map(str::to_owned)
     }
 
-    /// URL and version, if the entry is a canonical reference or another absolute one.
+    /// URL and version, if the entry is a canonical or another absolute reference.
     #[must_use]
     pub fn canonical(&self) -> Option<(String, String)> {
         let rest = self.value.strip_prefix(&[Form::Second.byte()])?;
@@ -136,7 +136,7 @@ impl Entry {
     }
 }
 
-/// A value of a parameter: what is searched for, and what is checked.
+/// An encoded value: the key, which searches select by range, and the tail, which they check.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Encoded {
     pub(super) key: Vec<u8>,
@@ -174,17 +174,17 @@ impl Encoded {
     }
 }
 
-/// Of a longer text so many bytes are in the index, and a hash of the whole.
+/// A longer text is indexed by its first bytes, this many, and a hash of the whole.
 pub(super) const TEXT_BYTES_MAX: usize = 512;
 
-/// Stands between the beginning of a long text and its hash: no text has such a byte.
+/// Separates the beginning of a long text from its hash; UTF-8 has no such byte.
 const CUT: u8 = 0xff;
 
-/// How many bytes of a hash are kept.
+/// The number of hash bytes in an entry.
 const HASH_BYTES: usize = 16;
 
-/// What the index has of a text: itself; of a long one the beginning and a hash, so that different texts are different, however
-/// far they agree. Entries and queries have the same.
+/// The indexed form of a text: the text itself, or for a long one its beginning and a hash, so that long texts with the same
+/// beginning stay distinct. Entries and queries both use it.
 pub(super) fn cut(text: &str) -> Cow<'_, [u8]> {
     let bytes = text.as_bytes();
     match bytes.get(..TEXT_BYTES_MAX) {
@@ -197,23 +197,24 @@ pub(super) fn cut(text: &str) -> Cow<'_, [u8]> {
     }
 }
 
-/// The entry that tells, beside its own, of a text that is not in the index as a whole.
+/// The additional entry that marks a resource with a text too long to be indexed whole.
 pub(super) fn cut_mark(text: &str) -> Option<Encoded> {
     (text.len() > TEXT_BYTES_MAX).then(|| Encoded::new(Form::Cut).text(b""))
 }
 
-/// What the index has of the beginning of a text that begins so.
+/// The indexed part of a text that other texts are to begin with.
 pub(super) fn cut_open(text: &str) -> &[u8] {
     let bytes = text.as_bytes();
     bytes.get(..TEXT_BYTES_MAX).unwrap_or(bytes)
 }
 
-/// The text of an entry as far as it is there, without the hash of the rest.
+/// The indexed beginning of a text, without the hash of the whole.
 pub(super) fn without_hash(text: &[u8]) -> &[u8] {
     text.split(|byte| *byte == CUT).next().unwrap_or(text)
 }
 
-/// Zero bytes become `00 ff`, the end is `00 00`: a text sorts before every longer one that begins with it.
+/// Appends an escaped text: a zero byte becomes `00 ff`, the end is `00 00`, so a text sorts before every longer one that begins
+/// with it.
 pub(super) fn push_text(out: &mut Vec<u8>, text: &[u8]) {
     push_open_text(out, text);
     out.extend_from_slice(&[0, 0]);
@@ -228,22 +229,22 @@ pub(super) fn push_open_text(out: &mut Vec<u8>, text: &[u8]) {
     }
 }
 
-/// Where an escaped text ends, its end included.
+/// The length of an escaped text, with its terminator.
 pub(super) fn text_end(bytes: &[u8]) -> Option<usize> {
     bytes.windows(2).position(|pair| pair == [0, 0]).map(|at| at + 2)
 }
 
-/// How many bytes a time takes.
+/// The encoded length of a time, in bytes.
 pub(super) const TIME_BYTES: usize = 9;
 
-/// Nanoseconds, big-endian with the sign turned round, so that times before 1970 sort before those after.
+/// Appends nanoseconds as big-endian bytes relative to the earliest time, so that times before 1970 sort before later ones.
 pub(super) fn push_time(out: &mut Vec<u8>, nanos: Nanos) {
     let Span { start: first, end: last } = Span::ALWAYS;
     let bytes = (nanos.clamp(first, last) - first).to_be_bytes();
     out.extend(bytes.iter().skip(bytes.len() - TIME_BYTES));
 }
 
-/// The time that such bytes stand for.
+/// Decodes a time.
 pub(super) fn time_of(bytes: &[u8]) -> Option<Nanos> {
     let bytes = bytes.first_chunk::<TIME_BYTES>()?;
     Some(bytes.iter().fold(0, |nanos, byte| nanos << 8 | Nanos::from(*byte)) + Span::ALWAYS.start)

@@ -1,5 +1,5 @@
-//! The index entries of a resource: every parameter of its type evaluated, every value in the forms that searches need
-//! (R4 search.html, the tables of each parameter type).
+//! The index entries of a resource: evaluates every parameter of its type and encodes every value in the forms that searches
+//! need (R4 search.html, the tables of each parameter type).
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::entry::{Encoded, Entry, Form};
 use super::param::{content, extract, extract_composite, extract_text, narrative, word, words};
 use super::params::{Param, SearchParams, Source};
 
-/// All entries of a resource and of what it contains, each once, in order.
+/// All entries of a resource and of its contained resources, sorted, without duplicates.
 #[must_use]
 pub fn all_entries(params: &SearchParams, resource: Node<'_>) -> Vec<Entry> {
     let mut found = entries(params, resource);
@@ -27,8 +27,8 @@ pub fn all_entries(params: &SearchParams, resource: Node<'_>) -> Vec<Entry> {
     found
 }
 
-/// The parameter of the entries, posted under the type of what is contained, that tell which Binary a resource refers to
-/// anywhere. It is searched by nobody; who may see a Binary rests on it.
+/// The parameter of the entries that name each Binary to which a resource refers anywhere. They are stored like entries of
+/// contained Binaries. No query searches it; decisions on who may see a Binary use it.
 pub const OF_BINARY: u32 = 1;
 
 fn of_binaries(resource: Node<'_>) -> Vec<Entry> {
@@ -42,23 +42,23 @@ fn of_binaries(resource: Node<'_>) -> Vec<Entry> {
     ids.map(|id| Entry { contained: number, ..of_binary(id.as_str()) }).collect()
 }
 
-/// The entry of what refers to a Binary.
+/// The entry of a resource that refers to this Binary.
 #[must_use]
 pub fn of_binary(id: &str) -> Entry {
     Encoded::new(Form::Value).text(id.as_bytes()).entry(OF_BINARY)
 }
 
-/// The parameter of the entry that every resource has which is not deleted: it finds all of a type.
+/// The parameter of the entry that every resource that is not deleted has; it finds all resources of a type.
 pub const EVERY: u32 = 0;
 
-/// The entries of a resource itself, each once, in order. An expression that fails on it yields none.
+/// The entries of a resource itself, sorted, without duplicates. An expression that fails on the resource yields none.
 #[must_use]
 pub fn entries(params: &SearchParams, resource: Node<'_>) -> Vec<Entry> {
     let def = resource.str_at("resourceType").and_then(|name| r4().resource(name));
     def.map_or_else(Vec::new, |def| entries_by(params.of(def), resource))
 }
 
-/// The entries that a text has by a parameter whose values are strings.
+/// The entries that a text yields for a string parameter.
 #[must_use]
 pub fn entries_of_text(param: &Param, text: &str) -> Vec<Entry> {
     let mut values = Vec::new();
@@ -66,7 +66,7 @@ pub fn entries_of_text(param: &Param, text: &str) -> Vec<Entry> {
     values.into_iter().map(|value| value.entry(param.id)).collect()
 }
 
-/// The entries that a resource has by some parameters of its type, each once, in order.
+/// The entries of a resource for some parameters of its type, sorted, without duplicates.
 #[must_use]
 pub fn entries_by(params: &[Arc<Param>], resource: Node<'_>) -> Vec<Entry> {
     let Some(root) = Element::resource(resource) else { return Vec::new() };

@@ -1,27 +1,29 @@
-//! What most disclosure decisions need of a resource: whom it is about, its labels, its date, its author.
+//! The facts about a resource that most disclosure decisions need: its data subjects, security labels, clinical date and
+//! authors.
 use std::collections::HashSet;
 
 use crate::definitions::{ElementDef, Kind, TypeDef, r4};
 use crate::model::{Interval, JsonKind, Node, Reference, ReferenceTarget, Temporal};
 
-/// What is kept with every version, so that a search can decide without the resource.
+/// The facts, stored with every version so that a search can decide without reading the resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// Ids of Patients, sorted.
+    /// Ids of the Patients who are its data subjects, sorted.
     pub patients: Vec<String>,
-    /// System and code of the security labels on it and on what it contains, sorted.
+    /// System and code of the security labels on it, its elements and its contained resources, sorted.
     pub labels: Vec<(String, String)>,
-    /// When what it tells was so or was done.
+    /// When the event that it describes took place.
     pub when: Option<Interval>,
-    /// `Type/id` of who recorded or did it, patients left out, sorted.
+    /// `Type/id` of those who recorded or performed it, without patients, sorted.
     pub authors: Vec<String>,
-    /// `Type/id` of who keeps it, sorted.
+    /// `Type/id` of its custodians, sorted.
     pub custodians: Vec<String>,
-    /// Whether a subject is a patient that is not known by a reference: named by an identifier, or as a resource elsewhere.
+    /// Whether a data subject is a patient not named by a local reference, but by an identifier or as a resource on another
+    /// server.
     pub of_unknown: bool,
 }
 
-/// Elements that say when something was so or was done, the clinical time before the time of recording.
+/// Elements with the date of the event, in order of preference: the clinical time before the time of recording.
 const DATE_ELEMENTS: [&str; 17] = [
     "effectiveDateTime",
     "effectivePeriod",
@@ -92,15 +94,15 @@ impl Facts {
     }
 }
 
-/// What the references below a node lead to.
+/// The targets of all references below a node.
 fn targets(node: Node<'_>) -> impl Iterator<Item = String> + '_ {
     let references =
         node.subtree().filter(|below| below.key() == "reference" && below.kind() == JsonKind::String);
     references.map(|reference| plain(reference.text()))
 }
 
-/// `Type/id` of a reference to a resource here, or its text: what is on another server is somebody else, whatever its id.
-/// References under the own base are made relative before a resource is written.
+/// `Type/id` of a reference to a resource on this server, else its text: a resource on another server is a different one even if
+/// its id is equal. References under this server's own base are made relative before a resource is written.
 #[must_use]
 pub fn plain(reference: &str) -> String {
     match Reference::parse(reference).target {
@@ -127,8 +129,8 @@ fn interval(node: Node<'_>) -> Option<Interval> {
     })
 }
 
-/// The Patients that any reference below the node names. Absolute references are of other servers: those under the own
-/// base are made relative before a resource is written.
+/// Collects the Patients that references below the node name. Absolute references are to other servers: those under this
+/// server's own base are made relative before a resource is written.
 fn references(node: Node<'_>, out: &mut Vec<String>) {
     for below in node.subtree().filter(|below| below.key() == "reference" && below.kind() == JsonKind::String)
     {
@@ -140,21 +142,21 @@ fn references(node: Node<'_>, out: &mut Vec<String>) {
     }
 }
 
-/// What the walk through a resource finds of its data subjects.
+/// The data subjects that the walk through a resource collects.
 struct Subjects<'t> {
     patients: Vec<String>,
     of_unknown: bool,
-    /// The `fullUrl`s of a Bundle: what they name is carried with it.
+    /// The `fullUrl`s of a Bundle; their targets are in the Bundle itself.
     carried: HashSet<&'t str>,
 }
 
-/// Elements that name whose data it is wherever they stand, though some may name others than Patients.
+/// Elements that name the data subject wherever they occur, although some may also refer to others than Patients.
 const SUBJECT_ELEMENTS: [&str; 3] = ["subject", "patient", "for"];
 
 impl Subjects<'_> {
-    /// The Patients whom elements name that `profiles/data-subjects.ndjson` calls subjects. Whatever a resource contains or
-    /// carries is about whom its parts are about. Patients that a Bundle or Parameters carry are subjects themselves; the id
-    /// of what is contained is of its container alone (R4 references.html#contained).
+    /// Collects the Patients in elements that `profiles/data-subjects.ndjson` calls subjects. The subjects of contained and
+    /// carried resources are subjects of the whole. A Patient carried in a Bundle or Parameters is itself a subject; the id of a
+    /// contained Patient is valid only within its container (R4 references.html#contained).
     fn add_of(&mut self, node: Node<'_>, def: &TypeDef) {
         for child in node.children() {
             let Some(property) = def.property(child.key()) else { continue };
@@ -178,8 +180,8 @@ impl Subjects<'_> {
         }
     }
 
-    /// Whether a Reference names a patient by something else than a reference to a resource here: an identifier, the URL of
-    /// another server, an URN. Where a type is said, that counts; else what the element is for.
+    /// Whether a Reference names a patient other than by a local reference: by an identifier, the URL of another server, or a
+    /// URN. `Reference.type` decides if present, else the permitted targets of the element.
     fn is_unknown(&self, reference: Node<'_>, element: &ElementDef) -> bool {
         let is_patient = |name: &str| matches!(name, "Patient" | "RelatedPerson");
         let may_be_patient = || match reference.str_at("type") {

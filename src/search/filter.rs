@@ -1,4 +1,4 @@
-//! What a search asks of a resource: conditions on its entries, on what it refers to and on what refers to it.
+//! The conditions of a search on a resource: on its index entries, on the resources it refers to and on those that refer to it.
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -19,44 +19,44 @@ use super::whole_text::TextCheck;
 /// A condition on a resource.
 #[derive(Clone, Debug)]
 pub enum Filter {
-    /// It has an entry that one of these finds.
+    /// The resource has an entry that one of these matchers finds.
     Entries(Vec<Matcher>),
-    /// One of its texts for the parameter is so, as the resource alone tells.
+    /// One of its texts for the parameter passes the check. This needs the resource; the entries do not tell.
     Text(Arc<Param>, TextCheck),
     Id(Vec<ResourceId>),
     LastUpdated(Prefix, Interval),
-    /// It refers by the parameter to a resource that one of the links describes.
+    /// It refers by the parameter to a resource of a link's type that fulfils the link's filter.
     Chain(Arc<Param>, Vec<Link>),
-    /// A resource of the link's type that is as it describes refers to it by the parameter.
+    /// A resource of the link's type that fulfils the link's filter refers to it by the parameter.
     Has(Arc<Param>, Link),
     All(Vec<Filter>),
     Any(Vec<Filter>),
     Not(Box<Filter>),
-    /// What only other resources tell. INVARIANT: replaced before rows are asked for.
+    /// A condition that needs other resources first. INVARIANT: replaced by plain filters before the index is read.
     Lookup(Lookup),
 }
 
-/// The other end of a reference.
+/// The other end of a reference: its type, and the condition on it.
 #[derive(Clone, Debug)]
 pub struct Link {
     pub def: &'static TypeDef,
     pub filter: Box<Filter>,
 }
 
-/// A condition that has to be looked up in other resources first.
+/// A condition that needs a look-up in other resources before the search runs.
 #[derive(Clone, Debug)]
 pub enum Lookup {
-    /// The token is in the value set of that URL or `ValueSet/id`.
+    /// The token is in the value set with that URL or `ValueSet/id`.
     InValueSet(Arc<Param>, String),
-    /// The token is narrower than (or broader than), or is, `system|code`.
+    /// The token is `system|code` itself or is subsumed by it (`Below`) or subsumes it (`Above`).
     Hierarchy(Arc<Param>, Way, String),
-    /// The reference is to what is part of this resource (or what it is part of), or to itself.
+    /// The reference is to this resource, to a part of it (`Below`), or to what it is a part of (`Above`).
     Parts(Arc<Param>, Way, String),
-    /// It is in the List of that id.
+    /// The resource is an entry of the List with that id.
     List(ResourceId),
 }
 
-/// Which way up or down a hierarchy.
+/// The direction in a hierarchy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     Above,
@@ -64,19 +64,19 @@ pub enum Way {
 }
 
 impl Filter {
-    /// Nothing fulfils it.
+    /// A filter that no resource fulfils.
     #[must_use]
     pub fn never() -> Self {
         Self::Any(Vec::new())
     }
 
-    /// The condition and its opposite.
+    /// The negation of the filter if `negated`, else the filter itself.
     #[must_use]
     pub fn negated_if(self, negated: bool) -> Self {
         if negated { Self::Not(Box::new(self)) } else { self }
     }
 
-    /// All of them, without a list around a single one.
+    /// The conjunction of the filters; a single filter is returned unwrapped.
     #[must_use]
     pub fn all(mut filters: Vec<Self>) -> Self {
         match (filters.pop(), filters.is_empty()) {
@@ -89,8 +89,8 @@ impl Filter {
         }
     }
 
-    /// Whether it asks for texts or identifiers of references of the resources that are searched: what a mask may leave out
-    /// of what is shown.
+    /// Whether the filter, in any of its links too, tests content that a mask may remove from an answer: full text, identifiers
+    /// of references, or a parameter that `is_masked` names.
     #[must_use]
     pub fn asks_for_texts(&self, is_masked: &dyn Fn(u32) -> bool) -> bool {
         let of_words =
@@ -111,7 +111,7 @@ impl Filter {
         }
     }
 
-    /// Any of them, without a list around a single one.
+    /// The disjunction of the filters; a single filter is returned unwrapped.
     #[must_use]
     pub fn any(mut filters: Vec<Self>) -> Self {
         if filters.len() == 1
@@ -122,7 +122,7 @@ impl Filter {
         Self::Any(filters)
     }
 
-    /// A token that is any of these systems and codes; without a system any will do.
+    /// The resource has one of these tokens (system, code); without a system, the code matches in any system.
     #[must_use]
     pub fn codes(param: &Param, codes: &[(Option<String>, String)]) -> Self {
         let in_case = |code: &str| if param.may_be_string { code.to_lowercase() } else { code.to_owned() };
@@ -134,70 +134,70 @@ impl Filter {
         Self::Entries(asks.flat_map(|ask| ask.matchers(param.id, param.kind)).collect())
     }
 
-    /// A reference by the parameter to that resource.
+    /// The resource refers by the parameter to that resource.
     #[must_use]
     pub fn refers(param: &Param, type_name: &str, id: &str) -> Self {
         Self::Entries(to_resource(type_name, id).matchers(param.id, param.kind))
     }
 
-    /// A reference by the parameter that has this identifier of its own.
+    /// The resource has a reference by the parameter that carries this identifier (`Reference.identifier`).
     #[must_use]
     pub fn identifies(param: &Param, system: &str, value: &str) -> Self {
         Self::Entries(to_identifier(system, value).matchers(param.id, param.kind))
     }
 
-    /// Whatever has no value of the parameter.
+    /// The resource has no value of the parameter.
     #[must_use]
     pub fn missing(param: &Param) -> Self {
         Self::Not(Box::new(Self::present(param.id)))
     }
 
-    /// A canonical reference by the parameter to that URL, in any version.
+    /// The resource has a canonical reference by the parameter to that URL, in any version.
     #[must_use]
     pub fn refers_to_url(param: &Param, url: &str) -> Self {
         Self::Entries(to_url(url).matchers(param.id, param.kind))
     }
 
-    /// A canonical reference by the parameter to that URL, in this version or without one.
+    /// The resource has a canonical reference by the parameter to that URL, in this version or without a version.
     #[must_use]
     pub fn refers_to_version(param: &Param, url: &str, version: &str) -> Self {
         let asks = to_version(url, version).into_iter();
         Self::Entries(asks.flat_map(|ask| ask.matchers(param.id, param.kind)).collect())
     }
 
-    /// A reference by the parameter to a resource that is contained.
+    /// The resource refers by the parameter to a resource that it contains.
     #[must_use]
     pub fn refers_within(param: &Param) -> Self {
         Self::Entries(to_contained().matchers(param.id, param.kind))
     }
 
-    /// A URI that is exactly this.
+    /// The resource has exactly this URI.
     #[must_use]
     pub fn uri(param: &Param, url: &str) -> Self {
         Self::Entries(Ask::key(Encoded::new(Form::Value).text(cut(url))).matchers(param.id, param.kind))
     }
 
-    /// A date that has an instant in common with the interval.
+    /// The resource has a date that overlaps the interval.
     #[must_use]
     pub fn overlapping(param: &Param, asked: Span) -> Self {
         let asks = overlapping(asked).into_iter();
         Self::Entries(asks.flat_map(|ask| ask.matchers(param.id, param.kind)).collect())
     }
 
-    /// Whether the parameter has any value.
+    /// The resource has any value of the parameter.
     #[must_use]
     pub fn present(param: u32) -> Self {
         Self::Entries(vec![Matcher::any(param)])
     }
 
-    /// That a resource has the word.
+    /// The resource has this word, or one that begins with it (`is_beginning`).
     pub(super) fn word(param: &Param, text: &str, is_beginning: bool) -> Self {
         let ask = if is_beginning { Ask::text_from(Form::Value, text) } else { Ask::key(word(text)) };
         Self::Entries(ask.matchers(param.id, param.kind))
     }
 }
 
-/// How a text is compared in the filter language.
+/// How a filter compares a text with an indexed one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TextMatch {
     Whole,
@@ -206,8 +206,8 @@ pub(super) enum TextMatch {
     Ends,
 }
 
-/// Texts in a form compared with a text that is folded where theirs are. Entries have the beginning of a long text only: how it
-/// goes on the resource tells.
+/// Compares the texts of a form with `text`, which is folded if the indexed ones are. Entries hold only the beginning of a long
+/// text; the rest is compared in the resource itself.
 pub(super) fn text_filter(param: &Arc<Param>, form: Form, how: TextMatch, text: &str) -> Filter {
     let entries = |ask: Ask| Filter::Entries(ask.matchers(param.id, param.kind));
     let whole = |check: TextCheck| Filter::Text(param.clone(), check);
@@ -224,15 +224,16 @@ pub(super) fn text_filter(param: &Arc<Param>, form: Form, how: TextMatch, text: 
         TextMatch::Holds => (Check::Holds(text.as_bytes().to_vec()), TextCheck::Holds(text.to_owned())),
         TextMatch::Ends => (Check::Ends(text.as_bytes().to_vec()), TextCheck::Ends(text.to_owned())),
     };
-    // Looked for like the texts themselves, so that the plan knows at once where there is none.
+    // The marks of cut texts are matched through the index, so that the plan sees at once when there are none.
     let is_cut = entries(Ask::all(Form::Cut).with(Check::Holds(Vec::new())));
     Filter::Any(vec![entries(Ask::all(form).with(held)), Filter::All(vec![is_cut, whole(check)])])
 }
 
-/// More different words of a value are not looked for each for itself.
+/// A value with more different words than this is not also searched word by word.
 const WORDS_MAX: usize = 32;
 
-/// A string begins so; of names and addresses of which several words are asked for each may begin one of the parts, or a word of a name.
+/// Matches strings that begin with `text`. For names and addresses, each word of `text` may also begin any part, or any word of
+/// a name.
 fn string_filter(param: &Arc<Param>, text: &str) -> Filter {
     let begins = |text: &str| {
         let asks = [Form::Value, Form::Word].map(|form| Ask::text_from(form, text)).into_iter();
@@ -243,14 +244,14 @@ fn string_filter(param: &Arc<Param>, text: &str) -> Filter {
             entries
         }
     };
-    // Of what folds to nothing, such as an apostrophe alone, every text would be a continuation.
+    // A text that folds to nothing, such as a lone apostrophe, would be the beginning of every text.
     if text.trim().is_empty() {
         return Filter::never();
     }
     let words: BTreeSet<&str> = text.split(' ').collect();
     if text.contains(' ') && words.len() <= WORDS_MAX && param.is_of_parts {
-        // CHOICE: the words of a name or address may be asked for in any order, the standard says no more than that any part fits; other
-        // texts, such as titles, begin as they are asked for.
+        // CHOICE: the standard only says that any part of a name or address may match, so its words match in any order; other
+        // texts, such as titles, must begin with the whole value.
         let words = Filter::All(words.into_iter().map(begins).collect());
         Filter::Any(vec![begins(text), words])
     } else {
@@ -258,10 +259,10 @@ fn string_filter(param: &Arc<Param>, text: &str) -> Filter {
     }
 }
 
-/// The filter for a parameter with a modifier and alternatives.
+/// The filter for a parameter with a modifier and the alternatives of its value.
 ///
 /// # Errors
-/// What is wrong with the modifier or a value, in words.
+/// A message that says what is wrong with the modifier or a value.
 pub(super) fn term(
     param: &Arc<Param>,
     modifier: Option<&str>,
@@ -286,7 +287,7 @@ pub(super) fn term(
         && matches!(modifier, Some("above" | "below"))
         && let Some(urn) = values.iter().find(|value| value.to_ascii_lowercase().starts_with("urn:"))
     {
-        // R4 search.html#modifiers: these are for URLs.
+        // R4 search.html#modifiers: `:above` and `:below` are for URLs.
         return Err(format!("`{urn}` is a URN; `:above` and `:below` are for URLs"));
     }
     if let Some(filter) = looked_up(param, modifier, values)? {
@@ -328,7 +329,7 @@ pub(super) fn term(
     Ok(Filter::Entries(matchers).negated_if(modifier == Some("not")))
 }
 
-/// Any of them; entries together, because they are read together.
+/// The disjunction of the filters, with all matchers merged into one filter so that the index is read once.
 fn joined(filters: Vec<Filter>) -> Filter {
     let mut matchers = Vec::new();
     let mut others = Vec::new();
@@ -344,7 +345,7 @@ fn joined(filters: Vec<Filter>) -> Filter {
     Filter::any(others)
 }
 
-/// The modifiers that ask for other resources.
+/// The filter for a modifier that needs other resources or hierarchies; `None` for all other modifiers.
 fn looked_up(
     param: &Arc<Param>,
     modifier: Option<&str>,
@@ -362,7 +363,7 @@ fn looked_up(
             return Ok(entries(media_types_below(value)));
         }
         if modifier == Some("below") && param.kind == ParamType::Reference && value.contains(':') {
-            // R4 search.html#versions: a canonical URL is above its versions.
+            // R4 search.html#versions: a canonical URL without a version is above its versions.
             let value = unescape(value);
             return Ok(match value.split_once('|') {
                 Some((url, version)) => entries(to_versions_below(url, version)),
@@ -395,7 +396,7 @@ fn looked_up(
     Ok(Some(Filter::any(filters?).negated_if(modifier == Some("not-in"))))
 }
 
-/// The types that a reference may lead to whose resources are parts of each other, with the parameter that says so.
+/// The target types of a reference whose resources form part-of hierarchies, each with the code of the parameter for the parent.
 #[must_use]
 pub fn part_param(param: &Param) -> Vec<(&'static TypeDef, &'static str)> {
     let params = super::params::search_params();
@@ -409,7 +410,7 @@ pub fn part_param(param: &Param) -> Vec<(&'static TypeDef, &'static str)> {
     param.targets.iter().filter_map(part_of).collect()
 }
 
-/// The members of a compartment among the resources of a type (R4 compartmentdefinition.html).
+/// The resources of a type that are in a compartment (R4 compartmentdefinition.html); `None` if the type is not part of it.
 #[must_use]
 pub fn compartment(params: &SearchParams, of: &TypeDef, id: &ResourceId, def: &TypeDef) -> Option<Filter> {
     let codes = r4().compartment_params(&of.name, &def.name);
@@ -419,7 +420,7 @@ pub fn compartment(params: &SearchParams, of: &TypeDef, id: &ResourceId, def: &T
         .map(|param| Filter::refers(param, &of.name, id.as_str()))
         .collect();
     if def.id == of.id {
-        // A compartment holds what it is named after.
+        // A compartment includes the resource that it is named after.
         members.push(Filter::Id(vec![id.clone()]));
     }
     (!members.is_empty()).then(|| Filter::any(members))

@@ -10,15 +10,15 @@ use super::param::{ValueContext, date_span};
 use super::params::Param;
 use super::query::{Reading, chain_targets, id_of, last_updated};
 
-/// Parentheses and brackets deeper than this are refused.
+/// Filters that nest parentheses and brackets deeper than this are refused.
 const DEPTH_MAX: usize = 16;
-/// More comparisons in one filter are refused: each is a level of the tree that others walk.
+/// Filters with more comparisons are refused: each adds a level to the filter tree, which is walked recursively.
 const TERMS_MAX: usize = 200;
 
-/// Reads a filter on a type.
+/// Parses a `_filter` value for a search on a type.
 ///
 /// # Errors
-/// What is wrong with it, in words.
+/// A message that says what is wrong with the value.
 pub(super) fn filter_language(
     reading: &Reading<'_>,
     def: &'static TypeDef,
@@ -56,7 +56,7 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
         match letter {
             letter if letter.is_whitespace() => {}
             '(' | ')' | '[' | ']' => found.push(Token::Mark(letter)),
-            // After a bracket; elsewhere it is part of a word.
+            // A dot that follows a bracket; any other dot is inside a word.
             '.' => found.push(Token::Mark('.')),
             '"' => {
                 let mut inside = String::new();
@@ -115,7 +115,7 @@ impl Parser<'_> {
         Ok(word.clone())
     }
 
-    /// R4 search_filter.html: `and` and `or` are taken from left to right; parentheses say otherwise.
+    /// R4 search_filter.html: `and` and `or` associate from left to right; parentheses override this.
     fn logical(&mut self, def: &'static TypeDef, depth: usize) -> Result<Filter, String> {
         if depth > DEPTH_MAX {
             return Err(format!("it is nested deeper than {DEPTH_MAX}"));
@@ -222,7 +222,7 @@ impl Parser<'_> {
     fn operator_and_value(&mut self) -> Result<(String, String), String> {
         let operator = self.word("a comparison")?;
         let value = match self.tokens.get(self.at) {
-            // R4 search_filter.html: what is quoted may hold spaces and brackets, and means the same.
+            // R4 search_filter.html: a quoted value may hold spaces and brackets and otherwise means the same.
             Some(Token::Word(text) | Token::Quoted(text)) => text.clone(),
             _ => return Err(format!("a value after `{operator}` is missing")),
         };
@@ -291,7 +291,7 @@ impl Parser<'_> {
     }
 }
 
-/// Whether what every resource has is there.
+/// `pr` on an element that every resource has.
 fn always(value: &str) -> Result<Filter, String> {
     match value {
         "true" => Ok(Filter::All(Vec::new())),
@@ -330,7 +330,7 @@ fn by_token(
     Ok(match operator {
         "eq" => plain(param, value, asking)?,
         "ne" => plain(param, value, asking)?.negated_if(true),
-        // R4 search_filter.html#ops: `ss` is narrower than the value or it, `sb` broader or it.
+        // R4 search_filter.html#ops: `ss` matches the value and narrower ones, `sb` the value and broader ones.
         "ss" => lookup(Lookup::Hierarchy(param.clone(), Way::Below, value.to_owned())),
         "sb" => lookup(Lookup::Hierarchy(param.clone(), Way::Above, value.to_owned())),
         "in" => lookup(Lookup::InValueSet(param.clone(), value.to_owned())),

@@ -1,10 +1,9 @@
-//! Text as string search compares it: without case, accents, punctuation and superfluous white space (R4
-//! search.html#string).
+//! Folds text for string search: without case, accents, punctuation and superfluous white space (R4 search.html#string).
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 
-/// The folded form of a text: its words with one space between. An apostrophe parts no words, other punctuation does. What
-/// consists of punctuation alone is compared as it stands.
+/// The folded form of a text: its words joined by single spaces. Punctuation separates words, except for apostrophes, which are
+/// dropped. A text of punctuation alone keeps it.
 #[must_use]
 pub fn fold(text: &str) -> String {
     let folded = words_of(text, |letter| !letter.is_whitespace() && !is_punctuation(letter));
@@ -28,7 +27,7 @@ fn words_of(text: &str, is_part: impl Fn(char) -> bool) -> String {
     out
 }
 
-/// The typewriter's, the typographer's, and what keyboards have beside them.
+/// The typewriter apostrophe, the typographic one, and the characters that people type instead.
 fn is_apostrophe(letter: char) -> bool {
     matches!(
         letter,
@@ -36,7 +35,7 @@ fn is_apostrophe(letter: char) -> bool {
     )
 }
 
-/// Punctuation of Latin, Greek and East Asian texts. Signs that are read aloud, such as `&`, `+` and `%`, are words.
+/// Punctuation of Latin, Greek and East Asian texts. Signs that are read aloud, such as `&`, `+` and `%`, count as words.
 fn is_punctuation(letter: char) -> bool {
     const SIGNS: [char; 12] = ['&', '+', '%', '#', '@', '$', '<', '=', '>', '~', '^', '|'];
     if !letter.is_ascii() && letter.nfkd().all(|part| part.is_ascii_punctuation()) {
@@ -49,7 +48,7 @@ fn is_punctuation(letter: char) -> bool {
         || matches!(letter, '\u{2000}'..='\u{206f}' | '\u{2e00}'..='\u{2e7f}' | '\u{3000}'..='\u{303f}')
 }
 
-/// Appends a letter without case and accents.
+/// Appends a letter without its case and accents.
 pub(super) fn fold_letter(letter: char, out: &mut String) {
     if letter.is_ascii() {
         return out.push(letter.to_ascii_lowercase());
@@ -65,7 +64,7 @@ pub(super) fn fold_letter(letter: char, out: &mut String) {
     }
 }
 
-/// How letters are written where a keyboard does not have them, of those that Unicode does not take apart.
+/// ASCII spellings of letters that Unicode normalization does not decompose.
 fn plain(letter: char) -> Option<&'static str> {
     Some(match letter {
         'ß' => "ss",
@@ -78,14 +77,13 @@ fn plain(letter: char) -> Option<&'static str> {
         'ħ' => "h",
         'ŧ' => "t",
         'ı' => "i",
-        // The sigma at the end of a word is the letter that it is within.
+        // The final sigma is folded to the sigma used within words.
         'ς' => "σ",
         _ => return None,
     })
 }
 
-/// The Soundex code of a folded word: its first letter and three digits. `None` for what does not begin with a letter of
-/// the Latin alphabet.
+/// The Soundex code of a folded word: its first letter and three digits. `None` for a word without a letter from `a` to `z`.
 #[must_use]
 pub fn soundex(word: &str) -> Option<String> {
     let digit = |letter: char| match letter {
@@ -107,7 +105,7 @@ pub fn soundex(word: &str) -> Option<String> {
         if next != last {
             code.extend(next);
         }
-        // Letters of one sound that only `h` or `w` stands between are one.
+        // `h` and `w` do not separate letters of the same sound, so these count as one.
         if !matches!(letter, 'h' | 'w') {
             last = next;
         }

@@ -1,14 +1,14 @@
-//! Conditions on a resource that is at hand: what is contained in another, or made when it is asked for.
+//! Evaluates search conditions on a single resource in memory: one contained in another, or generated on request.
 use crate::model::{Millis, Node};
 
 use super::entry::Entry;
 use super::filter::Filter;
 use super::text::Prefix;
 
-/// Whether a resource with these entries fulfils a condition.
+/// Whether a resource with these entries, last updated at `time`, fulfils a condition.
 ///
 /// # Errors
-/// For conditions on other resources: they cannot be answered from one alone.
+/// Conditions on other resources, which one resource alone cannot answer.
 pub fn fulfils(
     filter: &Filter,
     resource: Node<'_>,

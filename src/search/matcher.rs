@@ -1,4 +1,4 @@
-//! A filter on entries: a range of the index, and the checks that a range alone does not make.
+//! A filter on index entries: a byte range of the index, plus the checks that the range alone does not express.
 use crate::definitions::ParamType;
 use crate::model::Nanos;
 
@@ -10,64 +10,66 @@ use super::entry::{
 };
 use super::geography::{distance_m, point_of};
 
-/// What one value asked for finds: a range of keys, what is asked of the key beside, and of the tail.
+/// The index entries that one search value finds: a range of keys, a check on the key, and the permitted tails.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ask {
     pub(super) start: Vec<u8>,
     pub(super) end: Vec<u8>,
-    /// Whether the range is of one whole key.
+    /// Whether the range covers one complete key.
     pub(super) is_whole_key: bool,
     pub(super) check: Check,
-    /// Any of these tails; `None` for whatever tail.
+    /// The tail must be one of these; `None` permits any tail.
     pub(super) tails: Option<Vec<Vec<u8>>>,
 }
 
-/// What is asked of a key or value of the range.
+/// A check on a key or value within the range.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Check {
     None,
-    /// The second time of a date is not after this.
+    /// The end of a date's interval is not after this.
     SecondTimeAtMost(Nanos),
     SecondTimeAfter(Nanos),
-    /// The numbers of a range, encoded: the low one at least the first and less than the second, the high one likewise.
+    /// The encoded numbers of a range `[low_min, low_max, high_min, high_max]`: low_min <= low < low_max and high_min <= high <
+    /// high_max.
     Numbers([Vec<u8>; 4]),
-    /// The first text holds this anywhere.
+    /// The first text contains this anywhere.
     Holds(Vec<u8>),
     /// The first text ends with this.
     Ends(Vec<u8>),
-    /// The point is within so many metres of this one (degrees).
+    /// The point is within this many metres of the given one (in degrees).
     Within {
         latitude: f64,
         longitude: f64,
         metres: f64,
     },
-    /// The tail is one of these, and what stands before it passes another check.
+    /// The tail is one of these, and the key before it passes another check.
     Tails(ParamType, Vec<Vec<u8>>, Box<Self>),
-    /// Every part of the composite is what its part of the query asks for.
+    /// Every component of the composite passes the condition on that component.
     Parts(Vec<(ParamType, Ask)>),
 }
 
 impl Ask {
-    /// The values with this key (and tail, if it has one).
+    /// Finds the values with exactly this key (and this tail, if it is not empty).
     pub(super) fn exactly(value: Encoded) -> Self {
         let tails = (!value.tail.is_empty()).then(|| vec![value.tail]);
         Self { is_whole_key: true, tails, ..Self::beginning(value.key) }
     }
 
-    /// The values whose key begins with these bytes.
+    /// Finds the values whose key begins with these bytes.
     pub(super) fn beginning(start: Vec<u8>) -> Self {
         let end = after(&start);
         Self { start, end, is_whole_key: false, check: Check::None, tails: None }
     }
 
-    /// The values in a form whose text begins so, as far as the index has it.
+    /// Finds the values of a form whose text begins with `text`. Of a long `text` only the part that the index holds is
+    /// compared.
     pub(super) fn text_from(form: Form, text: &str) -> Self {
         let mut start = vec![form.byte()];
         push_open_text(&mut start, cut_open(text));
         Self::beginning(start)
     }
 
-    /// The values with this key, whatever their tail.
+    /// Finds the values with this key and any tail.
     pub(super) fn key(value: Encoded) -> Self {
         Self { is_whole_key: true, ..Self::beginning(value.key) }
     }
@@ -88,7 +90,7 @@ impl Ask {
         Self { tails: Some(tails), ..self }
     }
 
-    /// Whether a value is asked for.
+    /// Whether a value with this key and tail is found.
     fn finds(&self, key: &[u8], tail: &[u8]) -> bool {
         self.start.as_slice() <= key
             && key < self.end.as_slice()
@@ -96,7 +98,7 @@ impl Ask {
             && self.tails.as_ref().is_none_or(|tails| tails.iter().any(|wanted| wanted == tail))
     }
 
-    /// The ranges of the index for a parameter that is no composite.
+    /// The index ranges for a parameter that is not a composite.
     pub(super) fn matchers(self, param: u32, kind: ParamType) -> Vec<Matcher> {
         let Some(tails) = self.tails else {
             let Self { start, end, is_whole_key, check, .. } = self;
@@ -115,10 +117,10 @@ impl Ask {
     }
 }
 
-/// The first bytes after all that begin with these.
+/// The first byte string after all those that begin with this prefix.
 fn after(prefix: &[u8]) -> Vec<u8> {
     let mut end = prefix.to_vec();
-    // INVARIANT: a value begins with the byte of a form, which is never 255.
+    // INVARIANT: a value begins with the byte of its form, which is never 255.
     while end.last() == Some(&0xff) {
         end.pop();
     }
@@ -128,26 +130,26 @@ fn after(prefix: &[u8]) -> Vec<u8> {
     end
 }
 
-/// The entries from `start` up to, not including, `end` (bytes of the value), that pass the check.
+/// Finds the entries whose value bytes lie from `start` up to, not including, `end` and pass the check.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Matcher {
     pub param: u32,
     pub start: Vec<u8>,
     pub end: Vec<u8>,
-    /// Whether the range is of one whole key: then its entries are few and near each other.
+    /// Whether the range covers one complete key, so that its entries are few and adjacent.
     pub is_whole_key: bool,
     pub check: Check,
 }
 
 impl Matcher {
-    /// All values of a parameter, in whatever form.
+    /// Finds all values of a parameter, in any form.
     #[must_use]
     pub fn any(param: u32) -> Self {
         let (start, end) = (vec![Form::Present.byte() + 1], vec![u8::MAX]);
         Self { param, start, end, is_whole_key: false, check: Check::None }
     }
 
-    /// Whether an entry is meant.
+    /// Whether this matcher finds the entry.
     #[must_use]
     pub fn finds(&self, entry: &Entry) -> bool {
         entry.param == self.param
@@ -158,7 +160,7 @@ impl Matcher {
 }
 
 impl Check {
-    /// Whether a key, or a value that begins with it, passes.
+    /// Whether a key, or a value that begins with the key, passes the check.
     #[must_use]
     pub fn accepts(&self, value: &[u8]) -> bool {
         let second_time = || value.get(1 + TIME_BYTES..).and_then(time_of);
@@ -170,7 +172,7 @@ impl Check {
             Self::Holds(part) => first_text(value).is_some_and(|text| {
                 part.is_empty() || text.windows(part.len()).any(|window| window == part.as_slice())
             }),
-            // Of a long text the end is not there.
+            // The index holds no end of a long text, so a long text never passes here.
             Self::Ends(end) => first_whole_text(value).is_some_and(|text| text.ends_with(end)),
             Self::Within { latitude, longitude, metres } => {
                 point_of(value).is_some_and(|point| distance_m(point, (*latitude, *longitude)) <= *metres)
@@ -197,7 +199,7 @@ fn first_text(value: &[u8]) -> Option<&[u8]> {
     value.get(1..text_end(value)? - 2).map(without_hash)
 }
 
-/// The two numbers at the end of the key of a range lie inside the bounds.
+/// Whether the two numbers at the end of a range's key lie within the bounds.
 fn numbers_fit(value: &[u8], [low_min, low_max, high_min, high_max]: &[Vec<u8>; 4]) -> Option<bool> {
     let at = number_at(value)?;
     let rest = value.get(at..)?;
@@ -211,8 +213,8 @@ fn numbers_fit(value: &[u8], [low_min, low_max, high_min, high_max]: &[Vec<u8>; 
     )
 }
 
-/// What a value is sorted by: it itself, of a date its start, of a range of numbers its low end; `None` for forms that
-/// are not for sorting.
+/// The bytes that a value is sorted by: the value itself, the start of a date, or the low end of a range of numbers; `None` for
+/// forms that are not sorted by.
 #[must_use]
 pub fn sort_value(kind: ParamType, value: &[u8]) -> Option<Vec<u8>> {
     let (form, rest) = value.split_first()?;

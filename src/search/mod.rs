@@ -1,5 +1,5 @@
-//! Which index entries does a resource have, and which entries answer a query? Pure: it reads resources and query
-//! strings and yields bytes.
+//! Computes the index entries of a resource and parses search queries into conditions on such entries. Pure functions without
+//! I/O: they read resources and query strings and yield bytes.
 
 mod composite_value;
 mod control;

@@ -1,5 +1,5 @@
-//! The search parameters of every resource type, compiled: the expressions of the standard cut down to the branches that
-//! concern the type.
+//! The search parameters of every resource type, compiled: the standard's expressions reduced to the branches that apply to the
+//! type.
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
 
@@ -12,33 +12,33 @@ pub struct Param {
     pub code: Box<str>,
     pub url: Box<str>,
     pub kind: ParamType,
-    /// What stands for it in keys: a hash of its code, the same in every release.
+    /// Identifies the parameter in index keys: a hash of its code, stable across releases.
     pub id: u32,
-    /// Where its values are.
+    /// Where its values come from.
     pub source: Source,
-    /// The resource types that a reference may lead to.
+    /// The resource types that a reference parameter may point to.
     pub targets: Vec<&'static str>,
-    /// The parts of a composite.
+    /// The components of a composite.
     pub components: Vec<Component>,
-    /// Whether a resource has at most one value, which is one date or period.
+    /// Whether a resource has at most one value, a single date or period.
     pub is_single_date: bool,
-    /// Whether elements that it selects may be strings or ways to reach somebody: of a token case does not count then.
+    /// Whether it selects strings or ContactPoints; token values are then compared without case.
     pub may_be_string: bool,
-    /// Whether it selects parts of people's names, each word of which is looked for by itself (R4 search.html#string).
+    /// Whether it selects parts of people's names, whose later words are indexed too (R4 search.html#string).
     pub is_name_part: bool,
-    /// Whether it selects names or addresses, or parts of names, whose words may be asked for one beside the other.
+    /// Whether it selects names, addresses or parts of names, whose words a query may give in any order.
     pub is_of_parts: bool,
-    /// Whether it selects media types, which are below each other by their names.
+    /// Whether it selects media types, which form a hierarchy by their names.
     pub is_media_type: bool,
-    /// Whether its values are compared by their sound.
+    /// Whether its values are compared by sound.
     pub is_phonetic: bool,
-    /// Whether everything is indexed by it; until then it is not searched by.
+    /// Whether all resources are indexed by it; until then it cannot be searched.
     pub is_ready: bool,
-    /// A hash of its definition: what was indexed under another has to be indexed again.
+    /// A hash of its definition; entries made under another definition must be made again.
     pub fingerprint: u64,
 }
 
-/// Where the values of a parameter are.
+/// Where the values of a parameter come from.
 #[derive(Debug)]
 pub enum Source {
     Expressions(Vec<Expression>),
@@ -48,32 +48,32 @@ pub enum Source {
     Content,
 }
 
-/// One part of a composite, evaluated on each occurrence.
+/// One component of a composite, evaluated on each element that the composite selects.
 #[derive(Debug)]
 pub struct Component {
     pub param: Arc<Param>,
     pub expressions: Vec<Expression>,
 }
 
-/// All parameters, by type.
+/// All search parameters, by resource type.
 #[derive(Debug)]
 pub struct SearchParams {
     by_type: HashMap<TypeId, Vec<Arc<Param>>>,
-    /// Those of stored SearchParameters whose values a mask may leave out of an answer.
+    /// The parameters of stored SearchParameters whose values a mask may remove from an answer.
     masked: HashSet<u32>,
 }
 
-/// What the store itself knows of a resource is no index entry; and what only a query means is none.
+/// Parameters that the store answers without index entries.
 const NOT_INDEXED: [&str; 2] = ["_id", "_lastUpdated"];
 
-/// Mistakes in the tables of the standard: parts of composites whose expressions do not fit their types.
-/// R4's DocumentReference-relationship names each part with the expression of the other.
+/// Errors in the standard's tables: expressions of composite components that do not fit their types. R4's
+/// DocumentReference-relationship gives each component the expression of the other.
 const COMPONENT_ERRATA: [(&str, &str); 2] = [
     ("http://hl7.org/fhir/SearchParameter/DocumentReference-relatesto", "target"),
     ("http://hl7.org/fhir/SearchParameter/DocumentReference-relation", "code"),
 ];
 
-/// The parameters of R4.
+/// The search parameters of R4.
 pub fn search_params() -> &'static Arc<SearchParams> {
     static PARAMS: LazyLock<Arc<SearchParams>> = LazyLock::new(|| Arc::new(SearchParams::new(r4())));
     &PARAMS
@@ -87,8 +87,8 @@ impl SearchParams {
         Self::extended(&none, registry, registry.search_params(), &|_, _| true)
     }
 
-    /// These parameters and some more, which do not replace any. Of those that are added `is_ready` tells for which types
-    /// they are completely indexed.
+    /// These parameters and some more; an added parameter never replaces one that is there. `is_ready` says whether an added
+    /// parameter is completely indexed for a type.
     #[must_use]
     pub fn extended(
         &self,
@@ -98,7 +98,7 @@ impl SearchParams {
     ) -> Self {
         let rows = more.iter().filter(|row| !NOT_INDEXED.contains(&row.code.as_str()));
         let mut compiled: Vec<Compiled<'_>> = rows.filter_map(|row| Compiled::new(registry, row)).collect();
-        // Composites are made of the others.
+        // Composites last, because they are made of other parameters.
         compiled.sort_by_key(|compiled| compiled.row.kind == ParamType::Composite);
         let mut by_type: HashMap<TypeId, Vec<Arc<Param>>> = HashMap::new();
         for def in registry.resources() {
@@ -120,15 +120,16 @@ impl SearchParams {
             by_type.insert(def.id, params);
         }
         let mut masked = self.masked.clone();
-        // What R4's own parameters index of references is known by its form.
+        // Of R4's own parameters, entries with a reference's identifier are recognized by their form, so only added ones are
+        // listed.
         let is_own = !self.by_type.is_empty();
         let tells = compiled.iter().filter(|compiled| is_own && may_tell(compiled.row));
         masked.extend(tells.map(|compiled| param_id(&compiled.row.code)));
         Self { by_type, masked }
     }
 
-    /// Whether a parameter's values may be what a mask leaves out of an answer: displays and identifiers of references, texts of
-    /// narratives.
+    /// Whether the parameter's values may be content that a mask removes from an answer: displays and identifiers of references,
+    /// texts of narratives.
     #[must_use]
     pub fn is_masked(&self, id: u32) -> bool {
         self.masked.contains(&id)
@@ -140,7 +141,7 @@ impl SearchParams {
         self.by_type.get(&def.id).map_or(&[], Vec::as_slice)
     }
 
-    /// The parameter of that code.
+    /// The parameter with that code.
     #[must_use]
     pub fn find(&self, def: &TypeDef, code: &str) -> Option<&Arc<Param>> {
         let params = self.of(def);
@@ -148,14 +149,14 @@ impl SearchParams {
     }
 }
 
-/// Whether an expression may select what a mask leaves out, wherever it is.
+/// Whether an expression may select content that a mask removes, judged by the element names in it.
 fn may_tell(row: &SearchParamRow) -> bool {
     const WORDS: [&str; 8] =
         ["display", "identifier", "text", "div", "descendants", "children", "repeat", "extension"];
     row.expression.as_deref().is_some_and(|text| WORDS.iter().any(|word| text.contains(word)))
 }
 
-/// A row of the tables with its expressions compiled.
+/// A row of the definitions with its expression compiled.
 struct Compiled<'r> {
     row: &'r SearchParamRow,
     bases: Vec<&'r TypeDef>,
@@ -226,7 +227,7 @@ impl<'r> Compiled<'r> {
 
 type MakeSource = fn() -> Source;
 
-/// The parameters whose values no expression selects.
+/// The parameters whose values are not selected by an expression.
 const WORDS: [(&str, MakeSource); 2] = [("_text", || Source::Narrative), ("_content", || Source::Content)];
 
 fn component(registry: &'static Registry, part: &ComponentRow, others: &[Arc<Param>]) -> Option<Component> {
@@ -237,7 +238,7 @@ fn component(registry: &'static Registry, part: &ComponentRow, others: &[Arc<Par
     let param = others.iter().find(of_url).or_else(|| others.iter().find(of_code))?;
     let erratum = COMPONENT_ERRATA.iter().find(|(url, _)| *url == part.definition);
     let text = erratum.map_or(part.expression.as_str(), |(_, expression)| expression);
-    // The tables write the type as FHIRPath's own.
+    // The tables misspell FHIRPath's name of the type.
     let text = text.replace("as(DateTime)", "as(dateTime)");
     let expression = Expression::compile(&text).ok()?;
     let mut expressions = Vec::new();
@@ -247,7 +248,7 @@ fn component(registry: &'static Registry, part: &ComponentRow, others: &[Arc<Par
     Some(Component { param: param.clone(), expressions })
 }
 
-/// The branches of an expression that concern a type.
+/// The branches of an expression that apply to a type.
 fn concerning(
     registry: &'static Registry,
     def: &TypeDef,
@@ -267,7 +268,7 @@ fn concerning(
     expressions
 }
 
-/// Whether a path leads to one element that is a date or a period, whatever resource it is asked of.
+/// Whether a path selects one element that is at most one date or period in any resource of the type.
 fn is_single_date(registry: &'static Registry, def: &TypeDef, expr: &Expr) -> bool {
     const DATES: [&str; 5] = ["date", "dateTime", "instant", "Period", "Timing"];
     let element = match expr {
@@ -285,7 +286,7 @@ fn is_single_date(registry: &'static Registry, def: &TypeDef, expr: &Expr) -> bo
     })
 }
 
-/// Whether what a path selects may be a string or a ContactPoint; a path that cannot be followed by its names may.
+/// Whether a path may select a string or a ContactPoint; true for a path whose types cannot be resolved.
 fn may_be_string(registry: &'static Registry, def: &TypeDef, expr: &Expr) -> bool {
     selected(registry, def, expr).is_none_or(|types| {
         types.iter().any(|of| ["string", "markdown", "ContactPoint"].contains(&&*of.name))
@@ -298,13 +299,13 @@ fn is_name_part(registry: &'static Registry, def: &TypeDef, expr: &Expr) -> bool
     selected(registry, def, base).is_some_and(|types| types.iter().any(|of| &*of.name == "HumanName"))
 }
 
-/// Whether a path leads to whole names or addresses; one that cannot be followed by its names may.
+/// Whether a path may select whole names or addresses; true for a path whose types cannot be resolved.
 fn is_of_parts(registry: &'static Registry, def: &TypeDef, expr: &Expr) -> bool {
     selected(registry, def, expr)
         .is_none_or(|types| types.iter().any(|of| ["HumanName", "Address"].contains(&&*of.name)))
 }
 
-/// The types of what a path of element names, filters and casts selects; `None` for other paths.
+/// The types selected by a path of element names, filters and casts; `None` for other paths.
 fn selected<'r>(registry: &'static Registry, def: &'r TypeDef, expr: &Expr) -> Option<Vec<&'r TypeDef>> {
     match expr {
         Expr::Member { base: None, name } if registry.find(name).is_some() => Some(vec![def]),
@@ -329,7 +330,7 @@ fn selected<'r>(registry: &'static Registry, def: &'r TypeDef, expr: &Expr) -> O
     }
 }
 
-/// FNV-1a over what decides about the entries of a parameter.
+/// FNV-1a over the parts of a definition that determine the entries of the parameter.
 fn fingerprint(row: &SearchParamRow) -> u64 {
     let text =
         format!("{:?} {:?} {:?} {:?} {:?}", row.kind, row.expression, row.targets, row.components, row.usage);
@@ -337,13 +338,13 @@ fn fingerprint(row: &SearchParamRow) -> u64 {
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// FNV-1a of the code. Stored in keys: it must never change.
+/// FNV-1a of the code. It is stored in index keys and must never change.
 #[must_use]
 pub fn param_id(code: &str) -> u32 {
     code.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
-/// The parts of a union, each by itself.
+/// Visits each operand of a union.
 fn branches<'e>(expr: &'e Expr, visit: &mut dyn FnMut(&'e Expr)) {
     match expr {
         Expr::Binary { operator: crate::fhirpath::Operator::Union, left, right } => {

@@ -1,5 +1,5 @@
-//! Which values of a query may be those of one person alone: ids, references, identifiers, and of Patients names and ways to reach
-//! them. Whether they are is for the store to say.
+//! Finds the values of a query that may identify one person: ids, references, identifiers, and names and contact details of
+//! Patients. Whether a value does identify one person is decided from stored data elsewhere.
 use crate::definitions::{ParamType, TypeDef};
 
 use super::entry::{Form, text_end};
@@ -7,21 +7,21 @@ use super::filter::{Filter, Lookup};
 use super::matcher::{Check, Matcher};
 use super::params::{Param, SearchParams, param_id};
 
-/// A value that may be of one person alone.
+/// A value that may identify one person.
 #[derive(Clone, Debug)]
 pub enum PersonalValue {
-    /// The resource of that id, of one of these types.
+    /// The id of a resource, and its possible types.
     Resource(Vec<&'static str>, String),
-    /// The Patients of that identifier, with or without a system.
+    /// The system, if given, and value of a Patient's identifier.
     Identifier(Option<String>, String),
     /// The resources of a type that fulfil the condition.
     Resources(&'static TypeDef, Filter),
 }
 
-/// Parameters of Patient, beside identifiers, whose values may be one person's alone.
+/// Parameters of Patient, besides `identifier`, whose values may identify one person.
 const OF_PERSONS: [&str; 7] = ["name", "family", "given", "phonetic", "telecom", "phone", "email"];
 
-/// The values of a condition on resources of a type, however deep in chains and alternatives they stand.
+/// The values that may identify a person in a condition on resources of a type, at any depth of chains and alternatives.
 #[must_use]
 pub fn sought(params: &SearchParams, def: &'static TypeDef, filter: &Filter) -> Vec<PersonalValue> {
     let mut found = Vec::new();
@@ -32,7 +32,7 @@ pub fn sought(params: &SearchParams, def: &'static TypeDef, filter: &Filter) -> 
 fn collect(params: &SearchParams, def: &'static TypeDef, filter: &Filter, out: &mut Vec<PersonalValue>) {
     match filter {
         Filter::Entries(matchers) => {
-            // A text is looked for at the beginning of values and of words: both are one value that was asked for.
+            // A text is searched at the beginning of values and of words; both matchers come from one value in the query.
             let is_word = |matcher: &Matcher| matcher.start.first() == Some(&Form::Word.byte());
             for matcher in matchers.iter().filter(|matcher| !is_word(matcher)) {
                 let same = |other: &&Matcher| {
@@ -56,7 +56,7 @@ fn collect(params: &SearchParams, def: &'static TypeDef, filter: &Filter, out: &
         Filter::Has(_, link) => collect(params, link.def, &link.filter, out),
         Filter::All(filters) | Filter::Any(filters) => {
             filters.iter().for_each(|filter| collect(params, def, filter, out));
-            // The words of a name may be one person's together where none of them is alone.
+            // The words of a name together may identify one person even if none of them does alone.
             if matches!(filter, Filter::All(_))
                 && !filters.is_empty()
                 && filters.iter().all(|filter| is_of_person(def, filter))
@@ -69,20 +69,20 @@ fn collect(params: &SearchParams, def: &'static TypeDef, filter: &Filter, out: &
     }
 }
 
-/// Whether a condition on a Patient is one on names or ways to reach it alone.
+/// Whether the condition is on names or contact details of a Patient only.
 fn is_of_person(def: &TypeDef, filter: &Filter) -> bool {
     let is_of_persons = |matcher: &Matcher| OF_PERSONS.iter().any(|code| param_id(code) == matcher.param);
     matches!(filter, Filter::Entries(matchers) if &*def.name == "Patient" && matchers.iter().all(is_of_persons))
 }
 
-/// What a matcher seeks, with the one that looks for the same at the beginning of words.
+/// The value that a matcher looks for, together with the matcher for the same text at the beginning of words.
 fn of_entry(
     def: &'static TypeDef,
     param: &Param,
     (matcher, of_words): (&Matcher, Option<&Matcher>),
 ) -> Option<PersonalValue> {
     let form = *matcher.start.first()?;
-    // That a text is long is nobody's alone.
+    // That a text is long identifies nobody.
     if form == Form::Cut.byte() {
         return None;
     }
@@ -96,14 +96,14 @@ fn of_entry(
             return Some(PersonalValue::Identifier(second, first));
         }
         let types = match second {
-            // Without a type it is the id of a resource of any.
+            // Without a type, the id may be of a resource of any target type.
             None => param.targets.clone(),
             Some(name) => param.targets.iter().copied().filter(|target| *target == name).collect(),
         };
         return (form == Form::Value.byte()).then_some(PersonalValue::Resource(types, first));
     }
     let is_of_persons = &*def.name == "Patient" && OF_PERSONS.contains(&&*param.code);
-    // That there is a value at all is nobody's alone.
+    // That a value exists at all identifies nobody.
     let has_value = matcher.start.len() > 1 || matcher.check != Check::None;
     (has_value && (is_of_persons || &*param.code == "identifier")).then(|| {
         PersonalValue::Resources(

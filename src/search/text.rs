@@ -1,6 +1,6 @@
-//! The text of a value in a query: alternatives, escapes and prefixes (R4 search.html#escaping, #prefix).
+//! Splits the text of a search value into alternatives, and handles escapes and prefixes (R4 search.html#escaping, #prefix).
 
-/// How an ordered value is compared (R4 search.html#prefix).
+/// The comparison of an ordered value (R4 search.html#prefix).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prefix {
     Eq,
@@ -14,7 +14,7 @@ pub enum Prefix {
     Ap,
 }
 
-/// The prefixes, as they are written.
+/// The prefixes as queries write them.
 pub static PREFIXES: [(&str, Prefix); 9] = [
     ("eq", Prefix::Eq),
     ("ne", Prefix::Ne),
@@ -27,14 +27,14 @@ pub static PREFIXES: [(&str, Prefix); 9] = [
     ("ap", Prefix::Ap),
 ];
 
-/// Splits the prefix off an ordered value; without one it is `eq`.
+/// Splits the prefix off an ordered value; a value without one means `eq`.
 #[must_use]
 pub fn prefixed(value: &str) -> (Prefix, &str) {
     let found = PREFIXES.iter().find_map(|(text, prefix)| Some((*prefix, value.strip_prefix(text)?)));
     found.unwrap_or((Prefix::Eq, value))
 }
 
-/// Splits at the first separator that no backslash escapes.
+/// Splits at the first separator that is not escaped by a backslash.
 #[must_use]
 pub fn split_escaped(text: &str, separator: char) -> Option<(&str, &str)> {
     let mut escaped = false;
@@ -47,7 +47,7 @@ pub fn split_escaped(text: &str, separator: char) -> Option<(&str, &str)> {
     None
 }
 
-/// The parts between separators that no backslash escapes.
+/// The parts between separators that are not escaped by a backslash.
 #[must_use]
 pub fn parts(text: &str, separator: char) -> Vec<&str> {
     let mut found = Vec::new();
@@ -60,7 +60,7 @@ pub fn parts(text: &str, separator: char) -> Vec<&str> {
     found
 }
 
-/// The alternatives of a value: split at the commas that no backslash escapes, empty ones left out.
+/// The alternatives of a value: split at unescaped commas, without empty ones.
 #[must_use]
 pub fn alternatives(text: &str) -> Vec<String> {
     parts(text, ',').into_iter().filter(|part| !part.is_empty()).map(str::to_owned).collect()

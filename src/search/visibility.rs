@@ -1,26 +1,26 @@
-//! What a search may see, as the store asks for it. The consent floor answers; the store only calls.
+//! What a search may see. The store asks through this trait; the consent layer implements it.
 use crate::definitions::TypeDef;
 use crate::model::Node;
 
 use super::facts::Facts;
 
-/// What may be seen of a type before looking at single resources.
+/// What a search may see of a type, known before single resources are examined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// All of it.
+    /// All resources of the type.
     All,
-    /// It depends on the resource.
+    /// It depends on the single resource.
     Unknown,
-    /// Nothing of it.
+    /// No resource of the type.
     Nothing,
 }
 
-/// What is to become of a row.
+/// The decision on one found resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
     Keep,
     Drop,
-    /// Facts do not decide; the resource does.
+    /// The facts do not decide; the resource itself is needed.
     NeedResource,
 }
 
@@ -28,14 +28,14 @@ pub enum Keep {
 pub trait Visibility: Send + Sync {
     fn scope(&self, def: &TypeDef) -> Scope;
 
-    /// Decides by the facts of a row, if they are enough.
+    /// Decides by the facts of a resource, if they suffice.
     fn keep(&self, def: &TypeDef, facts: &Facts) -> Keep;
 
     /// Decides by the resource itself.
     fn keep_resource(&self, def: &TypeDef, resource: Node<'_>) -> bool;
 }
 
-/// Sees everything: for the store's own business, such as its verification.
+/// Sees everything: for the store's own work, such as its verification.
 #[derive(Clone, Copy, Debug)]
 pub struct Everything;
 

@@ -1,5 +1,5 @@
-//! What entries do not tell of texts: words that stand one after the other, and what is beyond the part of a long text that
-//! is indexed. It is looked for in the resource.
+//! Text checks that need the resource because entries do not suffice: phrases, and the part of a long text beyond what the index
+//! holds.
 use std::sync::Arc;
 
 use crate::fhirpath::{Element, Environment};
@@ -8,11 +8,11 @@ use crate::model::{Node, Temporal};
 use super::param::{content, holds_phrase, narrative, texts};
 use super::params::{Param, Source};
 
-/// A condition on the texts of a parameter, one of which fulfils it. All but phrases are compared as the parameter's entries
-/// are: strings folded, URIs as they are written.
+/// A condition that one of the texts of a parameter must fulfil. Except for phrases, texts are compared as the parameter's
+/// entries are: strings folded, URIs as written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TextCheck {
-    /// These words, one after the other.
+    /// These words in sequence.
     Phrase(Vec<String>),
     Begins(String),
     Holds(String),
@@ -20,7 +20,7 @@ pub enum TextCheck {
 }
 
 impl TextCheck {
-    /// Whether a resource has such a text.
+    /// Whether the resource has such a text.
     #[must_use]
     pub fn accepts(&self, param: &Arc<Param>, resource: Node<'_>) -> bool {
         let texts = texts_of(param, resource);

@@ -6,13 +6,13 @@ use super::param::words;
 use super::params::Param;
 use super::whole_text::TextCheck;
 
-/// Parentheses deeper than this are refused.
+/// Values whose parentheses nest deeper than this are refused.
 const DEPTH_MAX: usize = 16;
 
-/// Reads a value.
+/// Parses a value of `_text` or `_content` into a filter.
 ///
 /// # Errors
-/// What is wrong with it, in words.
+/// A message that says what is wrong with the value.
 pub(super) fn word_query(param: &Arc<Param>, text: &str) -> Result<Filter, String> {
     let mut reader = Reader { param, tokens: tokens(text)?, at: 0 };
     let filter = reader.alternatives(0)?;

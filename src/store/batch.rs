@@ -1,13 +1,13 @@
-//! Batches: the writes that are committed together, the expectations without which they are not, and the result of a commit.
+//! Batches: writes that are committed together, the expectations that must hold for that, and the result of a commit.
 use std::fmt;
 
 use crate::model::Millis;
 
-/// The number of a commit; the first is 1.
+/// The number of a commit; the first commit is 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sequence(pub u64);
 
-/// Keys from `start` up to, not including, `end`.
+/// The keys from `start` (included) to `end` (excluded).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyRange {
     pub start: Vec<u8>,
@@ -15,7 +15,7 @@ pub struct KeyRange {
 }
 
 impl KeyRange {
-    /// All keys that begin with these bytes.
+    /// All keys that begin with this prefix.
     #[must_use]
     pub fn prefix(prefix: impl Into<Vec<u8>>) -> Self {
         let start: Vec<u8> = prefix.into();
@@ -27,7 +27,7 @@ impl KeyRange {
             }
         }
         if end.is_empty() {
-            // Every key is below: no key is longer than its limit, and none is all ones.
+            // The prefix is empty or all 0xff. This end is above every key, since the first byte of a key is a small number.
             end = vec![0xff; start.len() + 16];
         }
         Self { start, end }
@@ -39,24 +39,24 @@ impl KeyRange {
     }
 }
 
-/// Where a stamp goes.
+/// Whether a stamp is in the key or in the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StampPlace {
     Key,
     Value,
 }
 
-/// What only the writer knows: 8 bytes, big-endian.
+/// A number that only the writer knows, at commit: 8 bytes, big-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stamped {
-    /// The number of the n-th new row of the batch.
+    /// The row number of the n-th new row of the batch.
     Row(u64),
     Sequence,
-    /// Milliseconds since 1970 of the commit.
+    /// The time of the commit in milliseconds since 1970.
     Time,
 }
 
-/// Eight bytes of a key or value that the writer fills in.
+/// A place in a key or value where the writer fills in eight bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     pub place: StampPlace,
@@ -64,7 +64,7 @@ pub struct Stamp {
     pub what: Stamped,
 }
 
-/// One key to put (with a value) or to remove (without).
+/// One key to put (with a value) or to remove (without one).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Write {
     pub key: Vec<u8>,
@@ -72,23 +72,23 @@ pub struct Write {
     pub stamps: Vec<Stamp>,
 }
 
-/// What must be so for a batch to be applied.
+/// A condition for applying a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expectation {
-    /// The key was last written by this commit, or (`None`) does not exist.
+    /// This commit was the last to write the key, or (`None`) the key does not exist.
     Key { key: Vec<u8>, sequence: Option<Sequence> },
     /// No key of the range was written after this commit.
     Unchanged { range: KeyRange, since: Sequence },
 }
 
-/// All of it is applied, or none.
+/// Writes that are applied all or not at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
     pub expectations: Vec<Expectation>,
     pub writes: Vec<Write>,
-    /// How many new rows the stamps name.
+    /// How many new rows the batch needs; its stamps refer to them.
     pub rows: u64,
-    /// Where the counting begins, for the first commit of an empty store that is being restored.
+    /// With which numbers the store begins. Only the first commit of a restored, still empty store sets it.
     pub start: Option<Start>,
 }
 
@@ -100,13 +100,13 @@ pub struct Start {
 }
 
 impl Batch {
-    /// The size of its keys and values, in bytes.
+    /// The size of all keys and values, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.writes.iter().map(|write| write.key.len() + write.value.as_ref().map_or(0, Vec::len)).sum()
     }
 
-    /// Fills in what the writer knows. INVARIANT: stamps lie inside their key or value; one that does not is left out.
+    /// Fills in the stamps. INVARIANT: stamps lie inside their key or value; a stamp that does not is skipped.
     pub(super) fn stamp(&mut self, committed: Committed) {
         for write in &mut self.writes {
             for stamp in &write.stamps {
@@ -129,18 +129,18 @@ impl Batch {
     }
 }
 
-/// What the writer gave a batch.
+/// The numbers that the writer assigned to a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Committed {
     pub sequence: Sequence,
-    /// Never before the time of an earlier commit.
+    /// Never earlier than the time of the commit before.
     pub time: Millis,
-    /// The first of the batch's new rows; the others follow.
+    /// The first of the batch's new rows; the others follow consecutively.
     pub first_row: u64,
 }
 
 impl Committed {
-    /// What the writer gives the next batch after this one.
+    /// The numbers of the batch that is committed after this one.
     pub(super) fn next(self, batch: &Batch, now: Millis) -> Self {
         let mut next = Self {
             sequence: Sequence(self.sequence.0 + 1),
@@ -160,13 +160,13 @@ impl Committed {
 /// Why a batch was not applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommitError {
-    /// An expectation did not hold. Worth a try again once the sequence can be read.
+    /// An expectation did not hold. The caller may try again once a snapshot includes this sequence.
     Conflict { readable_at: Sequence },
-    /// The store cannot keep up; try again later.
+    /// The store cannot keep up; the caller may try again later.
     Busy,
-    /// There is no room on the disk; reads go on.
+    /// The disk has no room; reads still work.
     Full,
-    /// A write to the disk failed; nothing more is accepted until the store is opened again.
+    /// A write to the disk failed, or the store is closed. The store accepts no writes until it is opened again.
     Stopped,
 }
 

@@ -1,15 +1,15 @@
-//! The time, as a parameter: whoever starts the house hands it in.
+//! The time as a parameter: whoever starts the server passes in the clock, so tests can set it.
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::model::Millis;
 
-/// Tells the time.
+/// A source of the current time.
 pub trait Clock: Send + Sync {
-    /// Milliseconds since 1970 in UTC; may go back.
+    /// Milliseconds since 1970 in UTC. May go backwards.
     fn now(&self) -> Millis;
 }
 
-/// The clock of the machine.
+/// The system clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 

@@ -1,10 +1,11 @@
-//! Backup and restore: the key space of one snapshot as a compressed stream with a checksum over all of it, which any
-//! backend reads back.
+//! Backup and restore: all keys and values of one snapshot as a compressed stream with a checksum. A dump of one backend can
+//! be restored into any other.
 //!
 //! | part | bytes |
 //! |---|---|
 //! | magic | `CWDUMP01` |
-//! | within zstd | sequence (8), next row (8); then per key: `1`, key length (4), key, value length (4), value; at the end `0`, number of keys (8), SHA-256 of everything before it (32) |
+//! | within zstd | sequence (8), next row (8); each key; `0`, number of keys (8), SHA-256 of everything before it (32) |
+//! | each key | `1`, key length (4), key, value length (4), value |
 use std::collections::BTreeSet;
 use std::io::{self, Read, Write as _};
 
@@ -16,29 +17,29 @@ use super::kv::{At, Direction, Flow, Kv, Snapshot, StoreError};
 
 const MAGIC: &[u8; 8] = b"CWDUMP01";
 const LEVEL: i32 = 3;
-/// How many bytes are restored with one commit.
+/// How many bytes one commit restores.
 const COMMIT_BYTES: usize = 4 * 1024 * 1024;
-/// No key or value is larger.
+/// A key or value cannot be larger; a greater length in the stream means damage.
 const PART_BYTES_MAX: u32 = 1024 * 1024 * 1024;
 
-/// What was written or read.
+/// The last commit and the number of keys in a dump that was written or read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dumped {
     pub sequence: Sequence,
     pub keys: u64,
 }
 
-/// Writes everything that a snapshot shows.
+/// Writes all keys and values that a snapshot shows.
 ///
 /// # Errors
-/// [`StoreError`] if the store cannot be read or the stream not written.
+/// [`StoreError`] if the store cannot be read or the stream cannot be written.
 pub fn write_dump(snapshot: &dyn Snapshot, out: &mut dyn io::Write) -> Result<Dumped, StoreError> {
     out.write_all(MAGIC)?;
     let mut packed = zstd::Encoder::new(out, LEVEL)?;
     let mut hasher = Sha256::new();
     let mut keys = 0_u64;
     let mut next_row = 1;
-    // The rows of what was erased are never given again.
+    // An erased row has no other key left, but its number must not be assigned again.
     for prefix in [vec![Space::Current.byte()], erased_prefix()] {
         snapshot.scan(&KeyRange::prefix(prefix), Direction::Reverse, &mut |key, _| {
             next_row = row_of(key).map_or(1, |row| row + 1).max(next_row);
@@ -76,16 +77,16 @@ pub fn write_dump(snapshot: &dyn Snapshot, out: &mut dyn io::Write) -> Result<Du
     Ok(Dumped { sequence: snapshot.sequence(), keys })
 }
 
-/// Reads a dump into an empty store.
+/// Restores a dump into an empty store.
 ///
 /// # Errors
-/// [`StoreError::Corrupt`] if the stream is not what was written, which is known only at its end: a store into which a
-/// damaged dump was read is to be thrown away.
+/// [`StoreError::Corrupt`] if the stream is damaged. Damage may show only at its end, when most data have been committed
+/// already, so the store must then be discarded.
 pub fn read_dump(input: &mut dyn Read, kv: &dyn Kv) -> Result<Dumped, StoreError> {
     read_dump_without(input, kv, &BTreeSet::new())
 }
 
-/// As [`read_dump`], without what the dump has of rows that were erased after it was written.
+/// Like [`read_dump`], but leaves out the rows in `erased`: those that were erased after the dump was written.
 ///
 /// # Errors
 /// Those of [`read_dump`].
@@ -103,7 +104,7 @@ pub fn read_dump_without(
     if &magic != MAGIC {
         return Err(corrupt("it is none, or of another format"));
     }
-    // One frame: what stands behind it is not part of the dump.
+    // The decoder must stop at the end of the frame, so that bytes after it can be detected below.
     let decoder = zstd::Decoder::new(&mut *input)?.single_frame();
     let mut stream = Hashed { input: decoder, hasher: Sha256::new() };
     let sequence = Sequence(stream.number()?);
@@ -140,14 +141,14 @@ pub fn read_dump_without(
     if !rest.buffer().is_empty() || rest.read(&mut [0])? != 0 {
         return Err(corrupt("there is more behind its end"));
     }
-    // Rows that came after the dump will be given to others.
+    // Rows from the dump's next row on do not exist in this store; their numbers will be assigned to other resources.
     let since = erased.range(..row).map(|row| erased_key(*row));
     writes.extend(since.map(|key| Write { key, value: Some(Vec::new()), stamps: Vec::new() }));
     commit(&mut writes)?;
     Ok(Dumped { sequence, keys })
 }
 
-/// Commits, however long the store is busy with what it was given before.
+/// Commits a batch, and tries again as long as the store is busy.
 pub(super) fn commit_patiently(kv: &dyn Kv, batch: &Batch) -> Result<Committed, StoreError> {
     loop {
         match kv.commit(batch.clone()).wait() {
@@ -158,7 +159,7 @@ pub(super) fn commit_patiently(kv: &dyn Kv, batch: &Batch) -> Result<Committed, 
     }
 }
 
-/// A stream that remembers what went by.
+/// A reader that hashes all bytes read through it.
 struct Hashed<R> {
     input: R,
     hasher: Sha256,

@@ -1,31 +1,38 @@
-//! Every key of the store: one table, one builder, one place that reads them back.
+//! The layout of every key of the store, the builder of keys, and the functions that read parts of keys back.
 //!
 //! | space | byte | key after it | value |
 //! |---|---|---|---|
 //! | record | 01 | row, sequence | one version of a resource, compressed |
 //! | id | 02 | type (2), id, 00 00 | row |
-//! | current | 03 | row | what is true of the newest version ([`super::facts`]) |
-//! | history | 04 | type (2), sequence, row | method of the write |
-//! | posting | 05 | type (2), parameter (4), value, 00 00, row | flags of the value |
-//! | entries | 06 | row | the index entries of the newest version, for the next difference |
+//! | current | 03 | row | the state of the newest version ([`super::Current`]) |
+//! | history | 04 | type (2), sequence, row | time of the commit in ms (8) |
+//! | posting | 05 | type (2), parameter (4), value, 00 00, row | empty |
+//! | entries | 06 | row | the index entries of the newest version, to compute which postings the next version changes |
 //! | audit | 07 | sequence, number (4) | one access record |
 //! | meta | 08 | name, 00 00 | single values: keys, settings, format |
-//! | meta | 08 | `erased`, 00 00, row | nothing: the row was erased |
-//! | meta | 08 | `packing`, 00 00 | number of the dictionary that is in use, rows when it was made |
-//! | meta | 08 | `packing-dictionary`, 00 00, number (4) | a dictionary |
-//! | meta | 08 | `belongs`, 00 00, type/id, 00 00, patient id, 00 00 | nothing: a version that is or was stored makes the patient a subject of that resource; 01: no longer, it was a mistake |
-//! | meta | 08 | `writer`, 00 00, row, sequence | where references of the version may be masked for the party that wrote it: the fingerprint of that party (16); 01 if it may see the Binaries that the version refers to, else 00; of a Binary that is for one organization alone the fingerprint of that (16) |
-//! | meta | 08 | `audit-due`, 00 00, sequence, number (4) | what is to be looked up yet for that access record, as JSON |
-//! | meta | 08 | `page-query`, 00 00, when (8), who (8), hash (16) | a query whose pages are looked through, packed and sealed |
-//! | registry | 09 | kind, 00 00, id, 00 00 | a registration or what came of one (clients, users, grants), as JSON |
-//! | registry | 09 | `expiry`, 00 00, time, kind, 00 00, id, 00 00 | nothing: when the record of that kind and id ends |
-//! | audit by patient | 0a | patient id, 00 00, sequence, number (4) | nothing: the access record concerns the patient; under the id `*` it is one of many patients, whom it holds by their rows |
-//! | index of accesses | 0b | sort (1), then by the sort | segments of the index by which AuditEvents are found; the floor above says which |
+//! | meta | 08 | `erased`, 00 00, row | empty: the row was erased |
+//! | meta | 08 | `packing`, 00 00 | number of the dictionary in use (4), number of rows when it was made (8) |
+//! | meta | 08 | `packing-dictionary`, 00 00, number (4) | a compression dictionary |
+//! | meta | 08 | `belongs`, 00 00, type/id, 00 00, patient id, 00 00 | whether the patient is a subject of the resource |
+//! | meta | 08 | `writer`, 00 00, row, sequence | who wrote the version |
+//! | meta | 08 | `audit-due`, 00 00, sequence, number (4) | lookups still to be made for that access record, as JSON |
+//! | meta | 08 | `page-query`, 00 00, when (8), who (8), hash (16) | a long query of page links, compressed and encrypted |
+//! | registry | 09 | kind, 00 00, id, 00 00 | a client, a user, or what was issued to one (grants, tokens), as JSON |
+//! | registry | 09 | `expiry`, 00 00, time, kind, 00 00, id, 00 00 | empty: the record of that kind and id expires then |
+//! | audit by patient | 0a | patient id, 00 00, sequence, number (4) | empty: the access record concerns the patient |
+//! | index of accesses | 0b | sort (1), then by the sort | segments of the AuditEvent index; `audit` defines their layout |
 //!
-//! Rows and sequences are 8 bytes. All numbers are big-endian, so that keys sort as their numbers do. Texts have their
-//! zero bytes escaped as `00 ff` and end with `00 00`, so that a text sorts before every longer one that begins with it.
+//! `belongs`: empty if any version, current or former, of any resource has made the patient a subject of this one; 01 if a
+//! correction has since taken the patient off. `writer`, kept where references may be masked for the party that wrote the
+//! version: the party's fingerprint (16); 01 if it may see every Binary that the version refers to, else 00; for a Binary
+//! that only one organization may see, the fingerprint of that organization (16). Audit by patient: under the id `*` stand
+//! the access records of many patients, which list them by row.
+//!
+//! A row is the number that the store gives a resource. Rows and sequences are 8 bytes. All numbers are big-endian, so that
+//! keys sort as their numbers do. In texts, zero bytes are escaped as `00 ff`; a text ends with `00 00`, so that it sorts
+//! before every longer text that begins with it.
 
-/// The first byte of a key: what sort of thing it is of.
+/// The first byte of a key: which kind of data the key holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Space {
     Record,
@@ -94,7 +101,7 @@ impl Key {
         Self::with_capacity(space, 32)
     }
 
-    /// A key that will take so many bytes.
+    /// A key with room for `len` bytes.
     #[must_use]
     pub fn with_capacity(space: Space, len: usize) -> Self {
         let mut bytes = Vec::with_capacity(len);
@@ -120,7 +127,7 @@ impl Key {
         self
     }
 
-    /// A text (or any bytes), escaped and ended.
+    /// Appends a text (or any bytes), escaped and terminated.
     #[must_use]
     pub fn text(mut self, text: &[u8]) -> Self {
         self.bytes.extend(text_prefix(text));
@@ -128,27 +135,27 @@ impl Key {
         self
     }
 
-    /// A text that longer ones may follow: escaped, not ended.
+    /// Appends the beginning of a text: escaped, not terminated.
     #[must_use]
     pub fn open_text(mut self, text: &[u8]) -> Self {
         self.bytes.extend(text_prefix(text));
         self
     }
 
-    /// Bytes that are in their final form.
+    /// Appends bytes that need no escaping.
     #[must_use]
     pub fn bytes(mut self, bytes: &[u8]) -> Self {
         self.bytes.extend_from_slice(bytes);
         self
     }
 
-    /// A key that has been built already.
+    /// Wraps a complete key.
     #[must_use]
     pub fn from_bytes(bytes: Vec<u8>) -> Self {
         Self { bytes }
     }
 
-    /// Eight bytes that the writer fills in, and where they are.
+    /// Appends eight zero bytes that the writer fills in at commit, and returns their offset.
     #[must_use]
     pub fn stamped(mut self) -> (Self, usize) {
         let offset = self.bytes.len();
@@ -162,101 +169,103 @@ impl Key {
     }
 }
 
-/// The key that every change of a SearchParameter writes: what was derived before it may be out of date.
+/// Every change of a SearchParameter writes this key. Index entries that were derived before may be out of date.
 #[must_use]
 pub fn definitions_key() -> Vec<u8> {
     Key::new(Space::Meta).text(b"search-parameters").into_bytes()
 }
 
-/// The key that every change of a Consent writes: what was made of Consents before it may be out of date.
+/// Every change of a Consent writes this key. Caches of Consents that were filled before are out of date.
 #[must_use]
 pub fn consents_key() -> Vec<u8> {
     Key::new(Space::Meta).text(b"consents").into_bytes()
 }
 
-/// The key that every change writes that may end the rights of a token: what was verified before it is asked again.
+/// Every change that may revoke a token writes this key. Tokens that were verified before must be verified again.
 #[must_use]
 pub fn registrations_key() -> Vec<u8> {
     Key::new(Space::Meta).text(b"registrations").into_bytes()
 }
 
-/// The key that every change of which Patients are one person writes: whose Consents are whose may be out of date.
+/// Every change of the links between Patients that are one person writes this key. Which Consents apply to which Patient
+/// may have changed.
 #[must_use]
 pub fn persons_key() -> Vec<u8> {
     Key::new(Space::Meta).text(b"persons").into_bytes()
 }
 
-/// The key that every change writes that may change a decision beside the data themselves: of a Consent, of which Patients are
-/// one person, of an Organization or a Practitioner. While it stays nothing that is kept of these is out of date.
+/// Every change that may change a decision, other than of the requested data, writes this key: of a Consent, of the links
+/// between Patients, of an Organization or a Practitioner. Caches stay valid while this key's sequence is unchanged.
 #[must_use]
 pub fn governing_key() -> Vec<u8> {
     Key::new(Space::Meta).text(b"governing").into_bytes()
 }
 
-/// What the keys begin with of queries whose pages are looked through: kept by when they were asked, so that those that are over are
-/// found first.
+/// The prefix of the keys of stored page queries. They sort by the time at which they were stored, so that expired ones come
+/// first.
 #[must_use]
 pub fn page_queries() -> Key {
     Key::new(Space::Meta).text(b"page-query")
 }
 
-/// The key of the list of what is completely indexed.
+/// The key of the list of search parameters that are completely indexed.
 #[must_use]
 pub fn indexed_key() -> Vec<u8> {
     Key::new(Space::Meta).text(b"indexed").into_bytes()
 }
 
-/// The key that says which dictionary new versions are packed with.
+/// The key that says which dictionary compresses new versions.
 #[must_use]
 pub fn packing_key() -> Vec<u8> {
     Key::new(Space::Meta).text(b"packing").into_bytes()
 }
 
-/// The key of a dictionary.
+/// The key of a compression dictionary.
 #[must_use]
 pub fn packing_dictionary_key(number: u32) -> Vec<u8> {
     Key::new(Space::Meta).text(b"packing-dictionary").word(number).into_bytes()
 }
 
-/// What all keys begin with that say which rows were erased.
+/// The prefix of the keys that mark rows as erased.
 #[must_use]
 pub fn erased_prefix() -> Vec<u8> {
     Key::new(Space::Meta).text(b"erased").into_bytes()
 }
 
-/// The key that says that a row was erased: whoever writes it removes with the same commit every key that is of the row, and
-/// the backend keeps nothing of what it had under them.
+/// The key that marks a row as erased. The commit that writes it must also remove every key of the row; the backend then
+/// discards all their earlier versions.
 #[must_use]
 pub fn erased_key(row: u64) -> Vec<u8> {
     Key::from_bytes(erased_prefix()).number(row).into_bytes()
 }
 
-/// The row that a key says was erased.
+/// The row that this key marks as erased; `None` for any other key.
 #[must_use]
 pub fn erased_row(key: &[u8]) -> Option<u64> {
     let row = row_of(key)?;
     (Space::of(key) == Some(Space::Meta) && key == erased_key(row)).then_some(row)
 }
 
-/// What the keys begin with that say whose a resource (`Type/id`) is, by whatever has ever referred to it.
+/// The prefix of the keys that name the subjects of a resource (`Type/id`), as given by all that has ever referred to it.
 #[must_use]
 pub fn belongs_prefix(reference: &str) -> Key {
     Key::new(Space::Meta).text(b"belongs").text(reference.as_bytes())
 }
 
-/// What the keys begin with that say who wrote a version.
+/// The prefix of the keys that say who wrote a version.
 #[must_use]
 pub fn writers() -> Key {
     Key::new(Space::Meta).text(b"writer")
 }
 
-/// What all keys begin with that say who wrote the versions of this row.
+/// The prefix of the keys that say who wrote the versions of this row.
 #[must_use]
 pub fn writers_of_row(row: u64) -> Key {
     writers().number(row)
 }
 
-/// The row of the resource that a key is of; none for what is of no resource, and for ids, which stay taken.
+/// The row of the resource that a key belongs to; `None` for keys of no resource. Keys of ids count as such, because an id
+/// stays taken after an erasure.
 #[must_use]
 pub fn resource_row(key: &[u8]) -> Option<u64> {
     match Space::of(key)? {
@@ -270,7 +279,7 @@ pub fn resource_row(key: &[u8]) -> Option<u64> {
     }
 }
 
-/// The escaped form of a text without its end: what all texts that begin with it begin with.
+/// The escaped text without its terminator: the prefix of all texts that begin with it.
 #[must_use]
 pub fn text_prefix(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len() + 2);
@@ -283,20 +292,20 @@ pub fn text_prefix(text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The number in the last eight bytes of a key: its row.
+/// The number in the last eight bytes of a key, which in keys of several spaces is the row.
 #[must_use]
 pub fn row_of(key: &[u8]) -> Option<u64> {
     key.last_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes))
 }
 
-/// The number that begins at a byte of a key.
+/// The number in the eight bytes that begin at `at`.
 #[must_use]
 pub fn number_at(key: &[u8], at: usize) -> Option<u64> {
     key.get(at..at + 8)?.first_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes))
 }
 
-/// What a bloom filter remembers of a key: of a posting the part up to the end of its first text (a code without its
-/// system, a name, an id), because that is what is looked up; every other key whole.
+/// The part of a key that goes into the bloom filter. Of a posting it ends with the first text of the value (a code without
+/// its system, a name, an id), because searches look that up; every other key goes in whole.
 #[must_use]
 pub fn filter_part(key: &[u8]) -> &[u8] {
     if Space::of(key) != Some(Space::Posting) {
@@ -306,7 +315,7 @@ pub fn filter_part(key: &[u8]) -> &[u8] {
     key.get(..end).unwrap_or(key)
 }
 
-/// Where the first text of a posting's value ends, if it has one.
+/// Where the first text of a posting's value ends, if the value contains one.
 fn first_text_end(key: &[u8]) -> Option<usize> {
     /// Space, type and parameter.
     const BEFORE_VALUE: usize = 1 + 2 + 4;
@@ -314,7 +323,7 @@ fn first_text_end(key: &[u8]) -> Option<usize> {
     value.windows(2).position(|pair| pair == [0, 0]).map(|at| BEFORE_VALUE + at + 2)
 }
 
-/// The remembered part that all keys of a range share, if they do.
+/// The filter part that all keys of a range share; `None` if they do not share one.
 #[must_use]
 pub fn shared_filter_part<'k>(start: &'k [u8], end: &[u8]) -> Option<&'k [u8]> {
     if Space::of(start) != Some(Space::Posting) {
@@ -324,7 +333,7 @@ pub fn shared_filter_part<'k>(start: &'k [u8], end: &[u8]) -> Option<&'k [u8]> {
     (end.starts_with(part.get(..part.len() - 1)?) && is_within(part, end)).then_some(part)
 }
 
-/// Whether every key that begins with `part` is before `end` or `end` itself begins with it.
+/// Whether all keys before `end` that are not before `part` begin with `part`.
 fn is_within(part: &[u8], end: &[u8]) -> bool {
     let mut after = part.to_vec();
     if let Some(last) = after.last_mut() {
@@ -373,7 +382,7 @@ mod tests {
             Key::new(Space::Posting).short(1).word(2).open_text(b"x").into_bytes(),
         );
         assert_eq!(shared_filter_part(&open.start, &open.end), None);
-        // Zeros of the type's number are no end of a text.
+        // Zero bytes in the number of the type do not terminate a text.
         let zero = Key::new(Space::Posting).short(0).word(2).open_text(b"abc").into_bytes();
         let range = crate::store::KeyRange::prefix(zero);
         assert_eq!(shared_filter_part(&range.start, &range.end), None);

@@ -1,5 +1,5 @@
-//! The seam: an ordered map of bytes whose keys are versioned by the sequence of the commit that wrote them. A backend
-//! implements [`Kv`] and nothing else; everything it is told is plain data.
+//! The interface of a storage backend: an ordered map of bytes whose keys are versioned by the sequence of the commit that
+//! wrote them. A backend implements [`Kv`] and nothing else; it receives only plain data.
 use std::fmt;
 
 use bytes::Bytes;
@@ -7,26 +7,26 @@ use bytes::Bytes;
 use super::batch::{Batch, KeyRange, Sequence};
 use super::ticket::Ticket;
 
-/// Which state a snapshot shows.
+/// Which state of the store a snapshot shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum At {
     Latest,
     Sequence(Sequence),
 }
 
-/// Which way a scan goes.
+/// The direction of a scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     Forward,
     Reverse,
 }
 
-/// What a visitor wants after an entry.
+/// What a scan does after the visitor has seen an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Flow {
     Next,
-    /// Go on at the first key that is not before this one (in the direction of the scan). Keys before the current one
-    /// mean `Next`.
+    /// Continue at the first key that is not before this one in the direction of the scan. If this key does not lie ahead of
+    /// the current one, the scan goes on as with `Next`.
     Seek(Vec<u8>),
     Stop,
 }
@@ -34,11 +34,11 @@ pub enum Flow {
 /// Why a read failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreError {
-    /// The state asked for is older than what is kept.
+    /// The requested state is older than the oldest one that the store keeps.
     Expired,
-    /// Bytes on the disk are not what was written.
+    /// The bytes read differ from the bytes written.
     Corrupt(String),
-    /// The operating system refused.
+    /// The operating system reported an error, or the backend could not serve the request.
     Io(String),
     /// Another process has the directory open.
     InUse,
@@ -63,10 +63,10 @@ impl From<std::io::Error> for StoreError {
 
 /// The state of the store after one commit.
 pub trait Snapshot: Send + Sync {
-    /// The commit whose state this is.
+    /// The sequence of the last commit that this snapshot includes.
     fn sequence(&self) -> Sequence;
 
-    /// The value of a key, and the commit that wrote it.
+    /// The value of a key, and the sequence of the commit that wrote it.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -83,12 +83,12 @@ pub trait Snapshot: Send + Sync {
         visit: &mut dyn FnMut(&[u8], &[u8]) -> Flow,
     ) -> Result<(), StoreError>;
 
-    /// About how many keys a range has, found out quickly; for choosing a way to read, never for an answer.
+    /// A quick estimate of the number of keys in a range. It may choose an access path, never decide an answer.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
     fn estimate(&self, range: &KeyRange) -> Result<u64, StoreError> {
-        /// What is more is counted as [`MANY`].
+        /// A range with this many keys or more is reported as [`MANY`].
         const COUNTED_MAX: u64 = 2_000;
         const MANY: u64 = 1_000_000;
         let mut count = 0;
@@ -100,70 +100,70 @@ pub trait Snapshot: Send + Sync {
     }
 }
 
-/// A figure of a store or a process at a moment, for who watches it.
+/// A metric of the store or the process, read at one moment, for monitoring.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figure {
-    /// Small letters and underscores, with the unit at its end.
+    /// In lower case with underscores; the unit comes last.
     pub name: &'static str,
     pub help: &'static str,
     pub value: f64,
 }
 
-/// A backend.
+/// A storage backend.
 pub trait Kv: Send + Sync {
-    /// A state to read from.
+    /// Opens a snapshot of the latest state or of an earlier one.
     ///
     /// # Errors
-    /// [`StoreError::Expired`] for a state that is no longer kept.
+    /// [`StoreError::Expired`] if the store no longer keeps that state.
     fn snapshot(&self, at: At) -> Result<Box<dyn Snapshot>, StoreError>;
 
-    /// Whether writes are accepted; if not, why.
+    /// Whether the store accepts writes.
     ///
     /// # Errors
-    /// The reason, for the log.
+    /// The reason why it does not, for the log.
     fn health(&self) -> Result<(), String> {
         Ok(())
     }
 
-    /// Whether a read is a matter of microseconds: of memory and a disk, and not of a database somewhere else.
+    /// Whether a read takes microseconds, because the data are in memory or on a local disk and not in a remote database.
     fn is_local(&self) -> bool {
         true
     }
 
-    /// While what it gives lives nothing is dropped that a snapshot begun since shows, by whatever process: for who reads for
-    /// longer than a request may.
+    /// While the returned guard lives, no process drops data that a snapshot opened since then shows. For readers, such as a
+    /// backup, that take longer than a request may.
     ///
     /// # Errors
-    /// [`StoreError`] if that cannot be had.
+    /// [`StoreError`] if the guard cannot be acquired.
     fn keep(&self) -> Result<Box<dyn Send>, StoreError> {
         Ok(Box::new(()))
     }
 
-    /// What there is to watch.
+    /// The metrics of the store.
     fn figures(&self) -> Vec<Figure> {
         Vec::new()
     }
 
-    /// Hands a batch to the writer. The ticket resolves when the batch is durable, or refused. Once a batch has put a key
-    /// that says that a row was erased, no older state can be asked for, and as soon as none is read any more the backend
-    /// forgets what it had under the keys that the batch removed.
+    /// Hands a batch to the writer. The ticket resolves when the batch is durable or refused. If a batch puts a key that marks
+    /// a row as erased, states before this commit can no longer be opened; once no snapshot of them is left, the backend
+    /// discards every version of the keys that the batch removed.
     fn commit(&self, batch: Batch) -> Ticket;
 
-    /// Hands over a batch without expectations for whose result nobody waits. It is durable within 50 ms unless the disk
-    /// holds the store up, and before all that is committed after it.
+    /// Commits a batch without expectations whose result nobody waits for. It becomes durable within 50 ms, unless the disk is
+    /// slow or full, and before every later commit.
     fn commit_soon(&self, batch: Batch) {
         drop(self.commit(batch));
     }
 
-    /// Waits until everything that this process has handed over can be read, whether somebody waits for it or not.
+    /// Waits until everything that this process has committed can be read, including batches of `commit_soon`.
     fn settle(&self) {
         if self.is_behind() {
-            // What came before it is readable with it; if nothing is written any more, nothing more becomes readable.
+            // A read of this commit also sees all earlier ones. If the commit fails, waiting longer would not help either.
             let _ = self.commit(Batch::default()).wait();
         }
     }
 
-    /// Whether anything that this process has handed over cannot be read yet.
+    /// Whether this process has handed over a batch that cannot be read yet.
     fn is_behind(&self) -> bool {
         false
     }

@@ -1,5 +1,5 @@
-//! The smallest backend: everything in one ordered map, nothing on the disk. The oracle of the tests, and the store of
-//! a demo that shall leave nothing behind.
+//! The in-memory backend: one ordered map, nothing on the disk. Tests compare the other backends with it, and a demo that
+//! must leave nothing behind uses it.
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -13,21 +13,21 @@ use super::key::erased_row;
 use super::kv::{At, Direction, Flow, Kv, Snapshot, StoreError};
 use super::ticket::Ticket;
 
-/// A key's versions stand together, the newest first.
+/// All versions of all keys; those of one key are adjacent, the newest first.
 type Versions = BTreeMap<(Bytes, Reverse<Sequence>), Option<Bytes>>;
 
 struct State {
     versions: Versions,
     last: Committed,
-    /// States before this are gone.
+    /// The oldest state that can still be opened.
     horizon: Sequence,
-    /// Keys that erasures have removed, with their commits, until nobody reads a state from before.
+    /// The keys that each erasing commit removed, kept until no snapshot of an older state is open.
     erased: Vec<(Sequence, Vec<Bytes>)>,
-    /// Snapshots in use, by sequence.
+    /// How many snapshots are open, by sequence.
     used: BTreeMap<Sequence, usize>,
 }
 
-/// A store in memory. Clones share it.
+/// A store in memory. Clones share the data.
 #[derive(Clone)]
 pub struct Memory {
     state: Arc<RwLock<State>>,
@@ -58,7 +58,7 @@ impl Memory {
 }
 
 impl State {
-    /// Forgets what was erased as far as nobody reads a state from before.
+    /// Discards the versions of erased keys, for each erasure of which no snapshot of an older state is open.
     fn forget(&mut self) {
         let oldest = self.used.keys().next().copied().unwrap_or(self.last.sequence);
         let (free, kept) = std::mem::take(&mut self.erased).into_iter().partition(|(by, _)| *by <= oldest);
@@ -199,7 +199,7 @@ impl Snapshot for MemorySnapshot {
 }
 
 impl MemorySnapshot {
-    /// The first visible key between the bounds, from the end that the direction begins at.
+    /// The first visible key between the bounds, in the given direction.
     fn step(&self, start: &Bound<Bytes>, end: &Bound<Bytes>, direction: Direction) -> Option<(Bytes, Bytes)> {
         let state = self.store.read();
         let newest_first = |key: &Bytes| (key.clone(), Reverse(Sequence(u64::MAX)));
@@ -229,7 +229,7 @@ impl MemorySnapshot {
     }
 }
 
-/// A map refuses a range whose start is after its end, which a seek past the end makes.
+/// Whether a range is empty. `BTreeMap::range` panics if the start is after the end, as after a seek past the end.
 fn is_empty<K: Ord>(from: &Bound<K>, to: &Bound<K>) -> bool {
     match (from, to) {
         (Bound::Included(from), Bound::Included(to)) => from > to,

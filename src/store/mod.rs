@@ -1,5 +1,5 @@
-//! Where the bytes are: the seam between the house and its backends, the key layouts, the backends themselves, and the
-//! records of resources above them. The only floor with a disk.
+//! Storage: the backend interface ([`Kv`]) and its backends, the key layouts, and the reading and writing of resources
+//! above them. This is the only folder of the library that touches the disk.
 
 mod batch;
 mod clock;

@@ -1,20 +1,20 @@
-//! A commit that waits for a writer, as every backend that gathers commits has it.
+//! Commits that wait for the writer thread; for all backends that write several commits as one group.
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::batch::Batch;
 use super::ticket::{CommitResult, Resolver};
 
-/// How many bytes of commits one sync, or one transaction, takes together at most.
+/// A group is closed once its commits have this many bytes. One sync, or one transaction, writes a group.
 const GROUP_BYTES_MAX: usize = 16 * 1024 * 1024;
-/// How long a commit that nobody waits for may wait for others to share a sync with.
+/// How long a commit that nobody waits for may be delayed so that it shares a sync with others.
 const SOON: Duration = Duration::from_millis(20);
-/// How long a commit may wait for a writer that cannot go on before it is told that the store is busy.
+/// How long a commit waits for a writer that is blocked before it is refused as busy.
 pub(super) const WAIT_MAX: Duration = Duration::from_secs(5);
 
 pub(super) struct Pending {
     pub(super) batch: Batch,
-    /// `None`: nobody waits for what becomes of it.
+    /// `None`: nobody waits for the result.
     pub(super) resolver: Option<Resolver>,
     pub(super) since: Instant,
 }
@@ -31,12 +31,12 @@ impl Pending {
     }
 }
 
-/// How long the first of them may still wait for others, if nobody waits for any.
+/// How much longer the oldest pending commit may wait for others; `None` if its time is over.
 pub(super) fn patience(pending: &VecDeque<Pending>) -> Option<Duration> {
     SOON.checked_sub(pending.front()?.since.elapsed())
 }
 
-/// The commits that are written together: the first ones, until they are large.
+/// Takes the next group: commits in their order until the group is large enough or none is left.
 pub(super) fn group(mut next: impl FnMut() -> Option<Pending>) -> Vec<Pending> {
     let mut group = Vec::new();
     let mut bytes = 0;

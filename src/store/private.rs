@@ -1,19 +1,19 @@
-//! Folders and files with data of patients: their owner alone may look into them, whatever the process lets others see of
-//! what it makes.
+//! Creates folders and files for patient data. Only their owner can access them, whatever the umask of the process allows
+//! others.
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::path::Path;
 
-/// Owner: everything; others: nothing.
+/// The owner may do everything, others nothing.
 #[cfg(unix)]
 const FOLDER_MODE: u32 = 0o700;
 #[cfg(unix)]
 const FILE_MODE: u32 = 0o600;
 
-/// Makes a folder, with those that lead to it, if it is not there; one that is there stays as it is.
+/// Creates a folder and its parents if they are missing. Existing folders keep their permissions.
 ///
 /// # Errors
-/// Of the operating system.
+/// The error of the operating system.
 pub fn make_private_folder(path: &Path) -> io::Result<()> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
@@ -25,10 +25,10 @@ pub fn make_private_folder(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-/// Makes an empty file to write to, in the place of one that may be there.
+/// Creates an empty file for writing, or truncates an existing one. An existing file keeps its permissions.
 ///
 /// # Errors
-/// Of the operating system.
+/// The error of the operating system.
 pub fn make_private_file(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);

@@ -1,5 +1,5 @@
-//! The contract of a backend, as tests that run against each of them by name. `verify`-like checks stand at the end of
-//! every random walk: what is read is what a plain map of the same commits holds.
+//! The contract of a backend, as named tests that run against each backend. Random walks end with a check that the store
+//! reads back exactly what a plain map of the same commits holds.
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -13,7 +13,7 @@ use super::key::{Key, Space, erased_key};
 use super::kv::{At, Direction, Flow, Kv, StoreError};
 use super::{Memory, Postgres, PostgresOptions, Sled, SledOptions};
 
-/// A clock that can be put forward and back.
+/// A clock that tests can move forward and backward.
 #[derive(Default)]
 struct Shifted(AtomicI64);
 
@@ -23,7 +23,7 @@ impl Clock for Shifted {
     }
 }
 
-/// A backend under test, which can be closed and opened again where it keeps anything.
+/// A backend under test. If it is persistent, it can be closed and opened again.
 trait Subject {
     fn kv(&self) -> &dyn Kv;
     fn reopen(&mut self);
@@ -61,7 +61,7 @@ struct InSled {
 impl InSled {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        // Small enough that a test goes through checkpoints and merges, and never quiet for too short a time.
+        // A small table, so that tests reach checkpoints and merges; no quiet time is needed before further merges.
         let options = SledOptions {
             table_bytes_max: 20_000,
             settle_after: Duration::ZERO,
@@ -161,7 +161,7 @@ fn scans_go_both_ways_and_seek_and_stop(subject: &mut dyn Subject) {
     snapshot
         .scan(&range, Direction::Forward, &mut |_, _| {
             count += 1;
-            // A seek that goes back is a step.
+            // A seek backward acts as `Next`.
             Flow::Seek(b"\x04k00".to_vec())
         })
         .unwrap();
@@ -194,7 +194,7 @@ fn expectations_are_checked_against_everything_before(subject: &mut dyn Subject)
     assert!(expect(Expectation::Unchanged { range: range.clone(), since }).is_ok());
     commit(kv, vec![remove(b"\x02r1")]);
     assert!(matches!(expect(Expectation::Unchanged { range, since }), Err(CommitError::Conflict { .. })));
-    // Many at once that all expect the same absence: one wins.
+    // Of many commits at once that all expect the same key to be absent, one succeeds.
     let tickets: Vec<_> = (0..100)
         .map(|_| {
             kv.commit(Batch {
@@ -237,7 +237,7 @@ fn stamps_are_filled_in_and_rows_rise(subject: &mut dyn Subject) {
     }
 }
 
-/// A small generator of numbers, so that a seed says what a walk did.
+/// A small random number generator, so that a seed reproduces a walk.
 struct Numbers(u64);
 
 impl Numbers {
@@ -347,7 +347,7 @@ fn large_values_and_records_come_back(subject: &mut dyn Subject) {
     }
 }
 
-/// Keys of all spaces that a row has something in.
+/// One key of a row in each space that holds data of rows.
 fn keys_of_row(row: u64) -> Vec<Vec<u8>> {
     let key = |space: Space| Key::new(space);
     vec![
@@ -383,7 +383,7 @@ fn what_is_erased_is_gone_for_all_but_who_reads_already(subject: &mut dyn Subjec
         assert_eq!(found, 5);
     };
     for round in 0..300_u32 {
-        // Enough for tables to be written down and runs to be merged.
+        // Enough bytes that tables are written to runs and runs are merged.
         commit(subject.kv(), vec![put(b"\x02x", &round.to_be_bytes().repeat(100))]);
         is_gone(subject.kv());
     }
@@ -408,7 +408,7 @@ fn what_nobody_waits_for_is_there_soon_and_before_what_comes_later(subject: &mut
     for number in 0..20_u8 {
         soon(&[2, number]);
     }
-    // Whoever waits for a later commit finds the earlier ones, in their order.
+    // Whoever waits for a later commit also sees the earlier ones, in their order.
     let last = commit(subject.kv(), vec![put(b"\x02z", b"v")]);
     let snapshot = subject.kv().snapshot(At::Sequence(last)).unwrap();
     let found: Vec<u64> = (0..20_u8).map(|number| snapshot.get(&[2, number]).unwrap().unwrap().1.0).collect();
@@ -417,7 +417,7 @@ fn what_nobody_waits_for_is_there_soon_and_before_what_comes_later(subject: &mut
     soon(&[2, 98]);
     subject.kv().settle();
     assert!(subject.kv().snapshot(At::Latest).unwrap().get(&[2, 98]).unwrap().is_some());
-    // And without a later one they are there by themselves.
+    // They become readable by themselves too, without a later commit.
     soon(&[2, 99]);
     let is_there = || subject.kv().snapshot(At::Latest).unwrap().get(&[2, 99]).unwrap().is_some();
     let since = std::time::Instant::now();
@@ -425,7 +425,7 @@ fn what_nobody_waits_for_is_there_soon_and_before_what_comes_later(subject: &mut
         assert!(since.elapsed() < Duration::from_secs(10), "nothing was written");
         std::thread::yield_now();
     }
-    // A store that closes writes what is left.
+    // Closing the store writes what is still pending.
     soon(&[2, 100]);
     subject.reopen();
     assert!(subject.kv().snapshot(At::Latest).unwrap().get(&[2, 100]).unwrap().is_some());
@@ -452,7 +452,7 @@ fn times_never_go_back_though_the_clock_does(subject: &mut dyn Subject) {
     }
 }
 
-/// The database that tests may use; `None`, with a line that says so, where there is none.
+/// The URL of the test database; `None`, with a line on stderr, if there is none.
 pub(super) fn database(test: &str) -> Option<String> {
     let url = std::env::var("TEST_POSTGRES").ok();
     if url.is_none() {
@@ -462,7 +462,7 @@ pub(super) fn database(test: &str) -> Option<String> {
     url
 }
 
-/// A schema of its own in that database, dropped at the end.
+/// A test store in a schema of its own in that database, dropped at the end.
 struct InPostgres {
     options: PostgresOptions,
     store: Option<Postgres>,
@@ -470,7 +470,7 @@ struct InPostgres {
 }
 
 impl InPostgres {
-    /// `None` where there is no database for tests.
+    /// `None` if there is no test database.
     fn new(case: &str) -> Option<Self> {
         let url = database(case)?;
         let schema = format!("suite_{}_{case}", std::process::id());

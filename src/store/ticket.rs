@@ -1,4 +1,4 @@
-//! The answer to a commit, which comes later: a future for who is asynchronous, a wait for who is not.
+//! The result of a commit, which arrives later: a future for asynchronous callers, a blocking wait for others.
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::batch::{CommitError, Committed};
 
-/// What became of a batch.
+/// How a commit ended: the assigned numbers, or why it was refused.
 pub type CommitResult = Result<Committed, CommitError>;
 
 #[derive(Default)]
@@ -21,25 +21,25 @@ struct Shared {
     resolved: Condvar,
 }
 
-/// A claim to the result of one commit.
+/// Receives the result of one commit.
 pub struct Ticket {
     shared: Arc<Shared>,
 }
 
-/// The other end of a ticket. Dropped unresolved, it says that the store has stopped.
+/// Sends the result to the ticket. A resolver that is dropped unresolved sends [`CommitError::Stopped`].
 pub struct Resolver {
     shared: Option<Arc<Shared>>,
 }
 
 impl Ticket {
-    /// A ticket and what resolves it.
+    /// A new ticket and its resolver.
     #[must_use]
     pub fn new() -> (Self, Resolver) {
         let shared = Arc::<Shared>::default();
         (Self { shared: shared.clone() }, Resolver { shared: Some(shared) })
     }
 
-    /// A ticket that is resolved already.
+    /// A ticket that is already resolved.
     #[must_use]
     pub fn resolved(result: CommitResult) -> Self {
         let (ticket, resolver) = Self::new();
@@ -78,7 +78,7 @@ impl Future for Ticket {
 }
 
 impl Resolver {
-    /// Says what became of the batch.
+    /// Sends the result and wakes whoever waits.
     pub fn resolve(mut self, result: CommitResult) {
         self.settle(result);
     }

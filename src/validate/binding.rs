@@ -2,14 +2,14 @@
 use crate::definitions::{Registry, ValueSet};
 use crate::model::Node;
 
-/// The code that a required binding refuses, if it refuses the value. `type_name` is the type of the bound element.
+/// The code that violates a required binding; `None` if the value conforms. `type_name` is the type of the bound element.
 pub(super) fn refused<'t>(
     registry: &Registry,
     url: &str,
     type_name: &str,
     node: Node<'t>,
 ) -> Option<&'t str> {
-    // Value sets without a closed list (MIME types, languages) are grammars of other standards.
+    // Value sets that cannot be enumerated (MIME types, languages) are grammars of other standards and are not checked.
     let value_set = registry.value_set(url)?;
     match type_name {
         "code" | "string" | "uri" => {

@@ -1,10 +1,10 @@
-//! The first two states of a resource on its way in: `Incoming` has been read, `Valid` has been checked.
+//! The first two states of a received resource: [`Incoming`] has been parsed, [`Valid`] has been validated.
 use crate::definitions::{Registry, TypeDef};
 use crate::model::{Issue, Node, Outcome, Severity, Tree};
 
 use super::structure::Walk;
 
-/// A resource as it was sent: its syntax is right, nothing else is known.
+/// A resource as it was sent: its syntax is valid, nothing else has been checked.
 #[derive(Debug)]
 pub struct Incoming {
     tree: Tree,
@@ -22,10 +22,10 @@ impl Incoming {
     }
 }
 
-/// What is checked beyond structure and primitives.
+/// The limits of a validation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
-    /// The most findings that are reported for one resource; the rest is counted.
+    /// The most findings that are listed for one resource; the others are only counted.
     pub findings_max: usize,
 }
 
@@ -35,7 +35,7 @@ impl Default for Rules {
     }
 }
 
-/// A resource that follows R4: known elements, cardinalities, primitives, required bindings, safe narrative.
+/// A resource that conforms to R4: known elements, cardinalities, primitives, required bindings, safe narrative.
 #[derive(Debug)]
 pub struct Valid {
     tree: Tree,
@@ -44,10 +44,10 @@ pub struct Valid {
 }
 
 impl Valid {
-    /// Checks a resource.
+    /// Validates a resource.
     ///
     /// # Errors
-    /// An outcome with every finding (up to the limit of `rules`), errors first.
+    /// An outcome with every finding (up to the limit of `rules`), the most severe first.
     pub fn check(incoming: Incoming, registry: &'static Registry, rules: Rules) -> Result<Self, Outcome> {
         let (def, findings) = Walk::new(registry).resource(incoming.root());
         let (mut findings, more) = findings.into_parts();
@@ -76,7 +76,7 @@ impl Valid {
         self.def
     }
 
-    /// Findings that did not stop it.
+    /// The findings that did not make the resource invalid.
     #[must_use]
     pub fn warnings(&self) -> &[Issue] {
         &self.warnings

@@ -1,5 +1,5 @@
-//! Is this resource right? Structure, cardinality, primitives, bindings, narrative and invariants, in one pass that
-//! collects every finding with its path. Turns an [`Incoming`] into a [`Valid`]; nothing else can.
+//! Validation: structure, cardinality, primitives, bindings, narrative and some invariants, in one pass that collects every
+//! finding with its path. It turns an [`Incoming`] into a [`Valid`]; nothing else can.
 
 mod binding;
 mod incoming;

@@ -1,5 +1,5 @@
-//! Narrative: the limited XHTML of `Narrative.div` (R4 narrative.html): well-formed, one `div` in its namespace,
-//! formatting only, nothing that runs or loads.
+//! Narrative: checks the restricted XHTML of `Narrative.div` (R4 narrative.html). It must be well-formed, a single `div` in
+//! the XHTML namespace, with formatting elements only and without active content.
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
@@ -63,7 +63,7 @@ const ELEMENTS: [&str; 52] = [
     "font",
 ];
 
-/// Why a narrative is refused; `None` if it is fine.
+/// Why a narrative is invalid; `None` if it is valid.
 pub(super) fn fault(div: &str) -> Option<String> {
     let mut reader = Reader::from_str(div);
     let mut open = 0_usize;
@@ -125,13 +125,13 @@ pub(super) fn fault(div: &str) -> Option<String> {
     (!says_something).then(|| "a narrative has a text or an image (txt-2)".to_owned())
 }
 
-/// The character that an entity or a reference by number means. R4 narrative.html: the XHTML is plain XML, so there are no HTML
-/// entities; and no characters that XML does not have.
+/// The character of an entity or a numeric character reference. The XHTML is plain XML (R4 narrative.html), so it has
+/// neither HTML's entities nor characters that XML forbids.
 fn meant_by(entity: &str) -> Option<char> {
     let code = match entity.strip_prefix('#') {
         Some(number) => {
             let (digits, radix) = number.strip_prefix('x').map_or((number, 10), |digits| (digits, 16));
-            // Rust's numbers may have a sign, those of XML may not.
+            // `from_str_radix` accepts a sign, but XML does not.
             if !digits.chars().all(|digit| digit.is_digit(radix)) {
                 return None;
             }
@@ -170,7 +170,7 @@ fn element_fault(start: &BytesStart<'_>) -> Option<String> {
     None
 }
 
-/// The text that the value of an attribute stands for; `None` if it is not well-formed.
+/// The attribute value with its entities replaced; `None` if an entity is invalid.
 fn resolved(value: &str) -> Option<String> {
     let mut parts = value.split('&');
     let mut out = parts.next().unwrap_or_default().to_owned();
@@ -182,7 +182,7 @@ fn resolved(value: &str) -> Option<String> {
     Some(out)
 }
 
-/// Whether a URL is run and not followed. Browsers pass over blanks before a scheme, and over tabs and line breaks within it.
+/// Whether a URL runs code. Browsers ignore blanks before a scheme, and tabs and line breaks within it.
 fn is_active(url: &str) -> bool {
     let is_passed_over = |letter: &char| letter.is_whitespace() || letter.is_control();
     let bare: String = url.chars().filter(|letter| !is_passed_over(letter)).take(32).collect();

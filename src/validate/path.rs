@@ -1,10 +1,10 @@
-//! The place of an element while the tree is walked, written out only when a finding needs it, in the simple subset of
+//! The path of the current element during the walk. It is only written out when a finding needs it, in the simple subset of
 //! FHIRPath (R4 fhirpath.html#simple).
 use std::fmt::Write as _;
 
 use crate::definitions::{ElementDef, TypeDef};
 
-/// The name of an element; of a choice, or of an element that holds any resource, with the type that is there.
+/// An element's name. For a choice element and for an element that holds any resource, also the actual type.
 #[derive(Clone, Copy)]
 pub(super) struct Name<'t> {
     pub(super) name: &'t str,
@@ -12,18 +12,18 @@ pub(super) struct Name<'t> {
 }
 
 impl<'t> Name<'t> {
-    /// The name of an element whose value is of that type.
+    /// The name of an element whose value has the type `of`.
     pub(super) fn of(element: &'t ElementDef, of: &'t TypeDef) -> Self {
         Self { name: &element.name, of_type: element.choice.then_some(&*of.name) }
     }
 
-    /// The name of an element that no type has.
+    /// A name without a type, such as that of an element that the parent's type does not define.
     pub(super) fn unknown(name: &'t str) -> Self {
         Self { name, of_type: None }
     }
 }
 
-/// A stack of steps: names, and indexes of elements that may repeat.
+/// A stack of steps: the name of each element, and its index if it may repeat.
 #[derive(Default)]
 pub(super) struct Path<'t> {
     steps: Vec<(Name<'t>, Option<usize>)>,
@@ -38,7 +38,7 @@ impl<'t> Path<'t> {
         self.steps.pop();
     }
 
-    /// Says of which type the resource is that the last step leads to.
+    /// Sets the resource type of the last step.
     pub(super) fn is_of_type(&mut self, type_name: &'t str) {
         if let Some((name, _)) = self.steps.last_mut() {
             name.of_type = Some(type_name);
@@ -53,7 +53,7 @@ impl<'t> Path<'t> {
         text
     }
 
-    /// The path of an element below this one.
+    /// The path of a child of the current element.
     pub(super) fn child(&self, name: Name<'_>) -> String {
         let mut text = self.to_text();
         push(&mut text, name, None);
@@ -61,7 +61,7 @@ impl<'t> Path<'t> {
     }
 }
 
-/// Writing to a String cannot fail.
+/// `write!` to a String cannot fail, so its result is ignored.
 fn push(text: &mut String, name: Name<'_>, index: Option<usize>) {
     if !text.is_empty() {
         text.push('.');

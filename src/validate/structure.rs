@@ -1,5 +1,5 @@
-//! The walk over a resource beside its type: unknown elements, cardinality, JSON shape, primitives, bindings,
-//! reference targets. It never stops at a finding.
+//! Walks a resource along its type definition and checks elements, cardinality, JSON shape, primitives, bindings and
+//! reference targets. It continues after a finding, so that all are reported.
 use std::collections::HashSet;
 
 use crate::definitions::{ElementDef, Kind, Max, Property, Registry, Strength, TypeDef, TypeId};
@@ -10,7 +10,7 @@ use crate::model::{
 use super::path::{Name, Path};
 use super::{binding, narrative};
 
-/// Where a resource stands: alone, in another's `contained`, or carried (in a Bundle entry or a parameter).
+/// The place of a resource: the root, in `contained`, or carried by a Bundle entry or a parameter.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ResourcePlace {
     Root,
@@ -18,18 +18,18 @@ enum ResourcePlace {
     Carried,
 }
 
-/// An element as one object holds it: its value, and the `_name` sibling with the extensions of primitives.
+/// An element of one object: its value, and the sibling `_name` with the id and extensions of a primitive.
 #[derive(Clone, Copy, Default)]
 struct ElementAt<'t> {
     value: Option<Node<'t>>,
     sibling: Option<Node<'t>>,
 }
 
-/// A walk in progress.
+/// The state of a walk.
 pub(super) struct Walk<'r, 't> {
     registry: &'r Registry,
     path: Path<'t>,
-    /// The ids of what the resource contains that is walked through.
+    /// The ids of the contained resources of the resource that is being walked.
     contained: HashSet<&'t str>,
     findings: Findings,
 }
@@ -39,7 +39,7 @@ impl<'r: 't, 't> Walk<'r, 't> {
         Self { registry, path: Path::default(), contained: HashSet::new(), findings: Findings::default() }
     }
 
-    /// Checks a whole resource: its type, if it names one, and all findings.
+    /// Checks a whole resource. Returns its type, if that is known, and all findings.
     pub(super) fn resource(mut self, root: Node<'t>) -> (Option<&'r TypeDef>, Findings) {
         let def = self.resource_at(root, ResourcePlace::Root);
         (def, self.findings)
@@ -86,7 +86,7 @@ impl<'r: 't, 't> Walk<'r, 't> {
         if place == ResourcePlace::Contained {
             self.members(node, def);
         } else {
-            // What a Bundle carries contains its own.
+            // A carried resource has contained resources of its own, so fragments inside it refer to those.
             let own = self.contained_in(node);
             let outer = std::mem::replace(&mut self.contained, own);
             self.members(node, def);
@@ -98,7 +98,7 @@ impl<'r: 't, 't> Walk<'r, 't> {
         Some(def)
     }
 
-    /// The ids of what a resource contains, each once (R4 references.html#contained).
+    /// The ids of the contained resources; reports duplicates (R4 references.html#contained).
     fn contained_in(&mut self, node: Node<'t>) -> HashSet<&'t str> {
         let mut ids = HashSet::new();
         for (inner, index) in node.items_at("contained").zip(0_usize..) {
@@ -144,7 +144,7 @@ impl<'r: 't, 't> Walk<'r, 't> {
             };
             let Some((.., slot)) = found.get_mut(slot) else { continue };
             let place = if is_sibling { &mut slot.sibling } else { &mut slot.value };
-            // The syntax has no member twice.
+            // The parser refuses objects with duplicate members.
             *place = Some(child);
         }
         self.present(def, &found);
@@ -163,7 +163,7 @@ impl<'r: 't, 't> Walk<'r, 't> {
         }
     }
 
-    /// Required elements that are absent, and choices that are made twice.
+    /// Reports required elements that are absent, and choice elements with more than one type.
     fn present(&mut self, def: &'r TypeDef, found: &[(&'t str, u16, TypeId, ElementAt<'t>)]) {
         for (element, number) in def.elements.iter().zip(0_u16..) {
             let count = found.iter().filter(|(_, other, ..)| *other == number).count();
@@ -226,7 +226,7 @@ impl<'r: 't, 't> Walk<'r, 't> {
         }
     }
 
-    /// One value of an element, with the extensions of a primitive.
+    /// Checks one value of an element, together with the `_name` sibling of a primitive.
     fn occurrence(
         &mut self,
         element: &'r ElementDef,
@@ -308,7 +308,7 @@ impl<'r: 't, 't> Walk<'r, 't> {
         self.members(value, of);
     }
 
-    /// A literal reference names a type; it must be one that the element permits.
+    /// Checks that the type in a literal reference is one that the element permits, and that a fragment exists.
     fn reference(&mut self, element: &ElementDef, of: &TypeDef, value: Node<'t>) {
         let Some(literal) = value.str_at("reference") else { return };
         let key = match Reference::parse(literal).target {
@@ -323,7 +323,7 @@ impl<'r: 't, 't> Walk<'r, 't> {
             ReferenceTarget::Urn(_) => return,
             ReferenceTarget::Other(text) => {
                 if !is_address(text) {
-                    // R4 references.html#literal. Taken as it is, it would be nobody's: `/Patient/1` or `Patient/1#a`.
+                    // R4 references.html#literal. Stored, `/Patient/1` or `Patient/1#a` would refer to no resource.
                     let message = "it is no reference such as Type/id, an absolute URL, #id or a urn";
                     self.report_child(Name::unknown("reference"), IssueCode::Value, message);
                 }
@@ -359,7 +359,7 @@ fn has_id_alone(object: Node<'_>) -> bool {
     children.next().is_some_and(|only| only.key() == "id") && children.next().is_none()
 }
 
-/// Whether a text begins with the scheme of an address (RFC 3986 section 3.1) and has no blanks.
+/// Whether a text begins with a URI scheme (RFC 3986 section 3.1) and has no blanks.
 fn is_address(text: &str) -> bool {
     let is_scheme = |scheme: &str| {
         scheme.starts_with(|first: char| first.is_ascii_alphabetic())

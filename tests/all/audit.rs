@@ -1,4 +1,4 @@
-//! The record of accesses as those read it who may: AuditEvents, who saw the file, accountings of disclosures, proofs.
+//! The access record as its readers see it: AuditEvents, who saw the file, accountings of disclosures, proofs.
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -76,8 +76,8 @@ pub fn put(server: &Server, resource: &Value) {
     server.send(Verb::Put, &url, Headers::default(), Some(resource)).unwrap();
 }
 
-/// Two patients with an observation each, a doctor, and a Consent that lets the department see the first one's for public
-/// health.
+/// Two patients with an observation each, a doctor, and a Consent that permits the department to see the first patient's for
+/// public health.
 fn hospital() -> Server {
     let server = Server::in_memory();
     put(&server, &json!({"resourceType": "Organization", "id": "hospital", "name": "General Hospital"}));
@@ -283,7 +283,7 @@ fn entries_of_batches_and_transactions_are_events_of_their_own() {
     assert_eq!(["create", "read"].map(count), before.map(|before| before + 2));
 }
 
-/// A store that can stop accepting writes, and does not say so of itself.
+/// A store that can be made to refuse writes without reporting itself as failed.
 struct Failing {
     kv: Arc<dyn Kv>,
     fails: Arc<AtomicBool>,
@@ -376,7 +376,7 @@ fn disclosures_are_accounted_for_and_may_be_suspended() {
     let server = hospital();
     let account = |party: &Arc<Party>| get(&server, party, "Patient/a/$accounting-of-disclosures?page=true");
     assert_eq!(parts(&account(&patient("a")), "disclosure").len(), 0);
-    // What is protected by 42 CFR Part 2 is accounted for although the patient has consented.
+    // Disclosures of data protected by 42 CFR Part 2 are accounted for even if the patient has consented.
     let labelled =
         |code: &str| json!([{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": code}]);
     let mut permit = consent("PUBHLTH");
@@ -428,7 +428,7 @@ fn disclosures_are_accounted_for_and_may_be_suspended() {
     assert!(
         get(&server, &officer(), "AuditEvent?_count=200").to_string().contains("Organization/department")
     );
-    // Nor is it told that it is so.
+    // The patient is not told of the suspension either.
     let tells = |party: &Arc<Party>, url: &str| get(&server, party, url).to_string().contains("suspend");
     assert!(!tells(&patient("a"), "AuditEvent?_count=200") && tells(&officer(), "AuditEvent?_count=200"));
     let told_times = |times: &str| {

@@ -1,5 +1,5 @@
-//! Searches of AuditEvents answer the same whether the events are indexed or not: those that are made of records, those of other systems, and
-//! those of searches that concerned many patients.
+//! Searches of AuditEvents give the same answer whether the events are indexed or not: events made from access records, events
+//! of other systems, and events of searches that concerned many patients.
 use std::sync::Arc;
 
 use chartward::audit::{Access, Action, Item, verify_index, writes};
@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use crate::audit::{HOSPITAL, ask, department, doctor, get, officer, patient, put};
 use crate::in_process::Server;
 
-/// More patients than a record lists.
+/// More patients than one access record lists.
 const PATIENTS: usize = 70;
-/// More records than a segment has.
+/// More access records than one segment holds.
 const RECORDS: u32 = 1_100;
 
 fn hospital() -> Server {
@@ -25,7 +25,7 @@ fn hospital() -> Server {
     server
 }
 
-/// An event of another system: its time is not that of the request that brought it.
+/// An AuditEvent of another system: its `recorded` time is not that of the request that stored it.
 fn event(recorded: &str, patient: &str) -> Value {
     let coding = |system: &str, code: &str| json!({"system": system, "code": code});
     json!({"resourceType": "AuditEvent", "recorded": recorded, "outcome": "4",
@@ -35,7 +35,7 @@ fn event(recorded: &str, patient: &str) -> Value {
         "entity": [{"what": {"reference": patient}}]})
 }
 
-/// Records as they are written with answers, below the interactions.
+/// Writes access records directly to the store, without the interactions.
 fn reads(server: &Server, from: u32, len: u32) {
     let clerk =
         Party { subject: "clerk".to_owned(), purposes: vec!["HPAYMT".to_owned()], ..(*doctor()).clone() };
@@ -60,14 +60,14 @@ fn fill(server: &Server) {
     {
         ask(server, &system, Verb::Post, "AuditEvent", Some(&event(recorded, patient))).unwrap();
     }
-    // A count of data of all of them, of whom it shows nothing.
+    // A count over data of all patients that shows none of them.
     get(server, &department(), "Patient?family=Smith&_summary=count");
     get(server, &doctor(), "Patient?family=Smith&_summary=count");
     server.engine.look_up_unshown(Sequence(u64::MAX), None).unwrap();
     reads(server, RECORDS / 2, RECORDS / 2);
 }
 
-/// Totals, and the ids of all pages there and of the last three back.
+/// The totals, and the ids on all pages forwards and on the last three backwards.
 fn found(server: &Server, party: &Arc<Party>, query: &str) -> (Value, Value, Vec<String>) {
     let ids = |page: &Value| -> Vec<String> {
         let entries = page["entry"].as_array().cloned().unwrap_or_default();
@@ -98,7 +98,7 @@ fn found(server: &Server, party: &Arc<Party>, query: &str) -> (Value, Value, Vec
 fn what_is_indexed_is_found_as_what_is_not() {
     let server = hospital();
     fill(&server);
-    // The searches of this test are recorded too; they come after this moment.
+    // The searches of this test are recorded too, with times after this moment.
     std::thread::sleep(std::time::Duration::from_millis(5));
     let moment = chartward::model::Temporal::from_millis(chartward::cli::now()).to_text();
     let queries = [
@@ -130,7 +130,7 @@ fn what_is_indexed_is_found_as_what_is_not() {
         assert_eq!(before.0[number], after.0[number], "{query} by the officer");
         assert_eq!(before.1[number], after.1[number], "{query} by the patient");
     }
-    // An event by its id, of a record and from outside.
+    // An event by its id: one made from an access record, and one of another system.
     for query in ["altid=lab&date=2019", "altid=clerk&_count=1"] {
         let page = get(&server, &officer(), &format!("AuditEvent?{query}"));
         let id = page["entry"][0]["resource"]["id"].as_str().unwrap().to_owned();

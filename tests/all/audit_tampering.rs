@@ -1,5 +1,5 @@
-//! A copied journal that somebody has changed, and whose checksums and chain they have made right again, is found out by the
-//! signed roots: what was changed, removed or exchanged is named.
+//! Tampering with a copied journal is detected by the signed roots even if its checksums and its chain were recomputed, and the
+//! fault names what was changed, removed or exchanged.
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,10 +12,10 @@ const CRC_AT: usize = 48;
 const OF_ROW: u8 = 1;
 const SALT: usize = 16;
 
-/// A key, its value, and what its group of writes begins with: `0`, or `1`, a row and a salt.
+/// A key, its value, and the head of its group of writes: `0`, or `1` with a row and a salt.
 type Write = (Vec<u8>, Option<Vec<u8>>, Vec<u8>);
 
-/// A commit of a journal: its header and what it wrote.
+/// A commit of a journal: its header and its writes.
 #[derive(Clone)]
 struct Commit {
     header: Vec<u8>,
@@ -79,7 +79,7 @@ fn read(file: &[u8]) -> Vec<Commit> {
     commits
 }
 
-/// The file with checksums and seals as they must be for what the commits say.
+/// The journal file for these commits, with recomputed checksums and seals.
 fn written(file_header: &[u8], commits: &[Commit]) -> Vec<u8> {
     let mut out = file_header.to_vec();
     let mut seal: [u8; 32] = file_header[16..48].try_into().unwrap();
@@ -126,7 +126,7 @@ fn journal(data: &Path) -> PathBuf {
     files.remove(0)
 }
 
-/// What `chartward audit verify` says of a data directory, and whether it is content.
+/// Runs `chartward audit verify` on a data directory: whether it succeeded, and its output.
 fn verify(data: &Path, more: &[&str]) -> (bool, String) {
     let mut command = Command::new(crate::shipped::binary());
     let ran = command.args(["audit", "verify", data.to_str().unwrap()]).args(more).output().unwrap();
@@ -134,7 +134,7 @@ fn verify(data: &Path, more: &[&str]) -> (bool, String) {
     (ran.status.success(), text)
 }
 
-/// Fills a data directory over the wire: more than one segment of accesses, sealed when the server ends.
+/// Fills a data directory over HTTP with more than one segment of access records; stopping the server seals the last one.
 fn filled(data: &Path) {
     let config = Config { data: data.to_owned(), listen: "127.0.0.1:0".to_owned(), ..Config::default() };
     let house = House::open(&config).unwrap();
@@ -165,7 +165,7 @@ fn what_is_restored_is_proved_by_the_key_that_signed_it() {
     let text = |name: &str| path(name).to_str().unwrap().to_owned();
     chartward(&["backup", &text("backup.cwdump"), "--data", &text("data")]);
     chartward(&["restore", &text("backup.cwdump"), "--data", &text("restored")]);
-    // Opened, it makes a key of its own.
+    // Opening the restored directory makes a new key.
     let house = House::open(&Config { data: path("restored"), ..Config::default() }).unwrap();
     assert_eq!(house.verify().unwrap().faults, Vec::<String>::new());
     house.sled.as_ref().unwrap().close().unwrap();
@@ -204,7 +204,7 @@ fn a_record_that_was_cut_is_told_from_one_that_was_restored() {
         let (is_content, said) = verify(&path("data"), more);
         assert!(is_content, "{said}");
     }
-    // The journal cut at its end, and emptied: what is left is a whole chain.
+    // The journal cut at half, then removed: what is left is a valid chain, so only the count reveals the cut.
     let file = journal(&path("data"));
     let whole = std::fs::read(&file).unwrap();
     for kept in [whole.len() / 2, 0] {
@@ -218,7 +218,7 @@ fn a_record_that_was_cut_is_told_from_one_that_was_restored() {
             "{kept}: {said}"
         );
     }
-    // A directory that was put back to an earlier state as a whole is known by what lies elsewhere alone.
+    // A directory reset as a whole to an earlier state is detected only by an anchor kept elsewhere.
     std::fs::write(&file, &whole).unwrap();
     chartward(&["restore", &text("backup.cwdump"), "--data", &text("restored")]);
     std::fs::create_dir_all(path("restored/keys")).unwrap();
@@ -229,7 +229,7 @@ fn a_record_that_was_cut_is_told_from_one_that_was_restored() {
         let (is_content, said) = verify(&path("restored"), more);
         assert!(is_content && said.contains("restored from a backup"), "{said}");
     }
-    // What is cut after the restore is known, too.
+    // A cut after the restore is detected, too.
     read(&path("restored"), 20);
     std::fs::remove_file(path("restored/audit-count.json")).unwrap();
     assert!(verify(&path("restored"), &with_anchor).0);
@@ -237,7 +237,7 @@ fn a_record_that_was_cut_is_told_from_one_that_was_restored() {
     assert!(!is_content, "the other directory is not what the anchor has noted since: {said}");
 }
 
-/// The commits, and where in them access records are: commit and write.
+/// The positions of the access records: commit and write within it.
 fn accesses(commits: &[Commit]) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
     for (commit, at) in commits.iter().zip(0..) {
@@ -250,7 +250,7 @@ fn accesses(commits: &[Commit]) -> Vec<(usize, usize)> {
     found
 }
 
-/// A record as faults name it.
+/// The name of a record in reported faults.
 fn name(commits: &[Commit], (commit, write): (usize, usize)) -> String {
     let key = &commits[commit].writes[write].0;
     let sequence = u64::from_be_bytes(key[1..9].try_into().unwrap());
@@ -281,7 +281,7 @@ fn changes_removals_and_exchanges_are_found_and_named() {
         std::fs::write(&path, written(&header, &changed)).unwrap();
         verify(&data, &[])
     };
-    // Without the chain made right again the change is found where it is.
+    // If the chain is not recomputed, the change is found where it is.
     let mut flipped = original.clone();
     flipped[original.len() / 2] ^= 1;
     std::fs::write(&path, &flipped).unwrap();
@@ -315,8 +315,8 @@ fn changes_removals_and_exchanges_are_found_and_named() {
         assert!(at + 1 >= 256 || (text.contains(&own) && text.contains(&other)), "{at}: {text}");
     }
 
-    // Everything after a moment cut off, signed roots included: the chain cannot tell, the count beside it can; and a root that was
-    // noted elsewhere, where the count is gone as well.
+    // Everything after a moment was cut off, signed roots included. The chain cannot reveal it, but the count beside it does,
+    // and if the count is gone too, a root that was noted elsewhere.
     let (is_content, text) = after(&|commits| commits.truncate(records[20].0));
     assert!(!is_content && text.contains("the record was cut"), "{text}");
     let count = data.join("audit-count.json");
@@ -326,7 +326,7 @@ fn changes_removals_and_exchanges_are_found_and_named() {
     let (is_content, text) = verify(&data, &["--root", &noted]);
     assert!(!is_content && text.contains("are missing"), "{text}");
 
-    // Roots that another key has signed are none.
+    // Roots signed by another key do not count.
     std::fs::write(&count, counted).unwrap();
     std::fs::write(&path, &original).unwrap();
     let other = folder.path().join("other");

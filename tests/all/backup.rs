@@ -1,4 +1,4 @@
-//! A backup holds every version; what is restored from it goes on as if nothing had been, on any backend.
+//! A backup holds every version; a server restored from it continues as if nothing had happened, on any backend.
 use std::sync::Arc;
 
 use chartward::auth::{Party, Role};
@@ -52,7 +52,7 @@ fn what_is_restored_goes_on_as_it_was() {
     assert_eq!(read_dump(&mut dump.as_slice(), &target).unwrap(), written);
     target.close().unwrap();
     drop(target);
-    // Opened from its journal alone as well: sled's directory is not what makes it durable.
+    // It also opens from its journal alone: durability does not depend on sled's directory.
     std::fs::remove_dir_all(after.data.join("sled")).unwrap();
     let house = House::open(&after).unwrap();
     assert_eq!(house.verify().unwrap().faults, Vec::<String>::new());
@@ -91,7 +91,7 @@ fn a_running_server_is_backed_up_without_stopping() {
     };
     assert_eq!(write(), 201);
     let origin = running.base_url.strip_suffix("/fhir").unwrap().to_owned();
-    // The open party is the hospital's system, which is no administrator.
+    // The party of an open server is the hospital's system, which is not an administrator.
     assert_eq!(agent.post(format!("{origin}/admin/backup")).send_empty().unwrap().status(), 403);
     let file = folder.path().join("backup.cwdump");
     let chartward = |arguments: &[&str]| {
@@ -122,7 +122,7 @@ fn a_damaged_backup_is_noticed() {
         damaged[at] ^= 0x40;
         let target = Memory::new(Arc::new(SystemClock));
         let restored = read_dump(&mut damaged.as_slice(), &target);
-        // A flipped bit of the compression's own frame may change nothing of what it holds.
+        // A flipped bit in the compression's framing may leave the content unchanged.
         let same = restored.is_ok()
             && target.snapshot(At::Latest).unwrap().get(&[8, 1]).unwrap().unwrap().0 == vec![7; 5_000];
         assert!(restored.is_err() || same, "byte {at}");
@@ -159,7 +159,7 @@ fn a_backup_and_the_journal_after_it_give_any_point_in_time() {
         moments.push(put(&house, 20 + round, round));
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
-    // Erased after the second moment, it is in no restore.
+    // Erased after the second moment, so no restore contains it.
     let engine = house.engine(&config, "http://127.0.0.1/fhir", false).unwrap();
     let reason =
         json!({"resourceType": "Parameters", "parameter": [{"name": "reason", "valueString": "asked"}]});
@@ -200,7 +200,7 @@ fn a_backup_and_the_journal_after_it_give_any_point_in_time() {
             "{said}"
         );
         assert_eq!((value(20 + round + 1), value(3)), (None, None), "{said}");
-        // What is written now goes on after it.
+        // New writes continue after the restored state.
         put(&house, 1, 99);
         assert_eq!(value(1), Some(99));
         assert_eq!(house.verify().unwrap().faults, Vec::<String>::new());
@@ -210,7 +210,7 @@ fn a_backup_and_the_journal_after_it_give_any_point_in_time() {
     assert!(run(&target, &["verify"], "").0);
     let ((done, said), target) = restore("too-early", &["--until", "2020-01-01T00:00:00Z"]);
     assert!(!done && said.contains("later moment") && !target.exists(), "{said}");
-    // A copy of the journal from before the backup does not go on from it.
+    // A journal copied before the backup does not continue from it.
     let copy = folder.path().join("copy");
     std::fs::create_dir_all(copy.join("journal")).unwrap();
     for file in journal_files(&config.data) {
@@ -222,7 +222,7 @@ fn a_backup_and_the_journal_after_it_give_any_point_in_time() {
     let arguments = ["restore", later.to_str().unwrap(), "--journal", copy.to_str().unwrap()];
     let (done, said) = run(&folder.path().join("not-of"), &arguments, "");
     assert!(!done && said.contains("does not go on"), "{said}");
-    // A journal that has lost a file gives nothing that looks whole.
+    // From a damaged journal nothing is restored that would look complete.
     let files = journal_files(&config.data);
     let last = files.iter().max_by_key(|file| std::fs::metadata(file).unwrap().len()).unwrap();
     let mut bytes = std::fs::read(last).unwrap();
@@ -242,14 +242,14 @@ fn journal_files(data: &std::path::Path) -> Vec<std::path::PathBuf> {
 
 #[test]
 fn a_backup_of_an_earlier_release_opens() {
-    // Of two resources, one of them in two versions, written before versions were packed with dictionaries.
+    // A backup with two resources, one of them in two versions, written before versions were compressed with dictionaries.
     let file =
         std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/all/backups/before-dictionaries.cwdump");
     let folder = tempfile::tempdir().unwrap();
     let config = Config { data: folder.path().join("data"), ..Config::default() };
     let (done, said) = run(&config.data, &["restore", file.to_str().unwrap()], "");
     assert!(done, "{said}");
-    // What an earlier release has indexed is indexed anew, as a server does before it serves anybody.
+    // The indexes of an earlier release are rebuilt, as a server does before it serves requests.
     let (done, said) = run(&config.data, &["reindex"], "");
     assert!(done, "{said}");
     let house = House::open(&config).unwrap();

@@ -1,4 +1,4 @@
-//! A browser that goes through the pages of the authorization server, and what it meets there: an app, users, patients.
+//! A browser for the pages of the authorization server, and the app, users and patients that the tests register.
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -41,7 +41,7 @@ pub fn patients(site: &Site) {
     }
 }
 
-/// What a browser got.
+/// An answer to the browser.
 pub struct Page {
     pub status: u16,
     pub location: String,
@@ -50,26 +50,26 @@ pub struct Page {
 }
 
 impl Page {
-    /// The hidden field of the first form.
+    /// The hidden field `dialogue` of the first form.
     pub fn dialogue(&self) -> &str {
         self.field("dialogue")
     }
 
-    /// The value of the first field of that name.
+    /// The value of the first field with that name.
     pub fn field(&self, name: &str) -> &str {
         let begin = format!("name=\"{name}\" value=\"");
         let (_, rest) = self.text.split_once(&begin).unwrap_or_else(|| panic!("{}", self.text));
         rest.split_once('"').unwrap().0
     }
 
-    /// A parameter of the address that it leads to.
+    /// A query parameter of the redirect's Location.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         let (_, query) = self.location.split_once('?')?;
         query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
     }
 }
 
-/// A browser with a cookie.
+/// A browser that keeps a cookie.
 pub struct Browser<'s> {
     site: &'s Site,
     cookie: String,
@@ -144,7 +144,7 @@ impl<'s> Browser<'s> {
         self.send("/auth/login", &[("dialogue", page.dialogue()), ("name", name), ("password", PASSWORD)])
     }
 
-    /// Ticks what is there to tick, and gives the address with the code.
+    /// Ticks all offered scopes and allows; gives the redirect with the code.
     pub fn allow(&mut self, page: &Page) -> Page {
         let scopes = page.text.split("name=\"scope\" value=\"").skip(1);
         let scopes: Vec<&str> = scopes.map(|rest| rest.split_once('"').unwrap().0).collect();
@@ -154,7 +154,7 @@ impl<'s> Browser<'s> {
         self.send("/auth/consent", &pairs)
     }
 
-    /// A code for the patient user.
+    /// Gets an authorization code for the patient user.
     pub fn code(&mut self, change: &[(&str, Option<&str>)]) -> String {
         let page = self.authorize(change);
         let page = self.log_in(&page, "ann");

@@ -1,5 +1,5 @@
-//! Holds that no files of `src` use each other in a circle: whoever reads one file from the bottom up meets nothing that is
-//! explained further up.
+//! Checks that no files of `src` depend on each other in a cycle, so that a reader who starts at the bottom never needs a file
+//! from further up.
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::sources::{is_test_file, product, sources};
@@ -7,16 +7,16 @@ use crate::sources::{is_test_file, product, sources};
 /// A module path: `["store", "kv"]`.
 type Module = Vec<String>;
 
-/// The files of `src` with what they use of each other.
+/// The files of `src` and the names that they export.
 struct House {
-    /// The file of a module.
+    /// The file of each module.
     files: BTreeMap<Module, String>,
-    /// What a module names for others: `pub use`, by module and name.
+    /// What the modules re-export with `pub use`, by module and name.
     named: BTreeMap<(Module, String), Module>,
 }
 
 impl House {
-    /// The absolute path of what a module calls by this path; nothing for crates of others.
+    /// Resolves a path as written in a module; `None` for paths into other crates.
     fn absolute(&self, own: &[String], path: &[String]) -> Option<Module> {
         let first = path.first()?;
         let (base, rest): (&[String], &[String]) = match first.as_str() {
@@ -34,10 +34,10 @@ impl House {
         Some(base.iter().chain(rest).cloned().collect())
     }
 
-    /// The file in which what an absolute path names is written.
+    /// The file that defines what an absolute path names.
     fn file_of(&self, path: &[String]) -> Option<&String> {
         let mut path = path.to_vec();
-        // Names that lead to names end somewhere.
+        // Chains of re-exports are short.
         for _ in 0..8 {
             let len = (0..=path.len()).rev().find(|len| self.files.contains_key(&path[..*len]))?;
             let (module, rest) = path.split_at(len);
@@ -59,7 +59,7 @@ fn module_of(path: &str) -> Module {
     parts
 }
 
-/// `a::{b, c::{d}}` as `a::b` and `a::c::d`.
+/// Splits `a::{b, c::{d}}` into `a::b` and `a::c::d`.
 fn flattened(tree: &str, out: &mut Vec<String>) {
     let Some((before, inner)) = tree.split_once('{') else {
         out.push(tree.trim().to_owned());
@@ -87,7 +87,7 @@ fn flattened(tree: &str, out: &mut Vec<String>) {
     }
 }
 
-/// The `use` statements of a text: whether others may use what is named, and each path with the name that it gets.
+/// The `use` statements of a text: whether each is public, and each path with the name that it binds.
 fn uses(text: &str) -> Vec<(bool, Module, String)> {
     let mut found = Vec::new();
     for statement in text.split(';') {
@@ -114,7 +114,7 @@ fn uses(text: &str) -> Vec<(bool, Module, String)> {
     found
 }
 
-/// The paths of at least two parts that a text has anywhere.
+/// All paths of at least two segments in a text.
 fn paths(text: &str) -> BTreeSet<Module> {
     let word = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == ':';
     text.split(|letter: char| !word(letter))
@@ -124,7 +124,7 @@ fn paths(text: &str) -> BTreeSet<Module> {
         .collect()
 }
 
-/// By file, the files that it uses. A module's file may name for others what its own files hold; that is no use.
+/// For each file, the files that it uses. Re-exports by a module's file of its own submodules do not count.
 fn used() -> BTreeMap<String, BTreeSet<String>> {
     let all = sources();
     let without_comments = |text: &str| {
@@ -156,7 +156,7 @@ fn used() -> BTreeMap<String, BTreeSet<String>> {
             .filter(|(is_public, ..)| !(*is_public && is_index))
             .map(|(_, parts, _)| parts.clone());
         let in_text = paths(text).into_iter().filter(|path| {
-            // What stands in a statement has been looked at.
+            // Paths of `use` statements are already covered.
             !statements.iter().any(|statement| statement.starts_with(path))
         });
         let targets = of_statements
@@ -168,7 +168,7 @@ fn used() -> BTreeMap<String, BTreeSet<String>> {
     found
 }
 
-/// The files that a file uses, and those that these use, and so on.
+/// The files that a file uses directly or indirectly.
 fn reached<'u>(from: &str, used: &'u BTreeMap<String, BTreeSet<String>>) -> BTreeSet<&'u str> {
     let mut reached = BTreeSet::new();
     let mut due: Vec<&str> = used[from].iter().map(String::as_str).collect();
@@ -184,7 +184,7 @@ fn reached<'u>(from: &str, used: &'u BTreeMap<String, BTreeSet<String>>) -> BTre
 fn no_files_use_each_other_in_a_circle() {
     let used = used();
     let uses: usize = used.values().map(BTreeSet::len).sum();
-    // Were they not found, nothing would be held.
+    // If the uses were not found, the test would prove nothing.
     assert!(used.len() > 300 && uses > 1_500, "{} files with {uses} uses", used.len());
     let in_circles: Vec<&String> =
         used.keys().filter(|path| reached(path, &used).contains(path.as_str())).collect();

@@ -1,6 +1,6 @@
-//! Clients that others have written, as they are: an app made with fhirclient in a browser, and a backend service made with
-//! PyJWT. `tests/clients/install` brings them; without them a test says that it is skipped, unless the variable
-//! `CLIENT_TESTS` says that they must be there.
+//! Third-party clients, unmodified: an app made with fhirclient in a browser, and a backend service made with PyJWT.
+//! `tests/clients/install` installs them; without them a test reports that it is skipped, or fails if the variable
+//! `CLIENT_TESTS` is set.
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -14,13 +14,13 @@ use crate::process::Process;
 use crate::shared::skipped;
 use crate::webdriver::{Driver, Window, serve};
 
-/// Says that a test does not run, or does not let that pass.
+/// Reports that a test is skipped, or fails if `CLIENT_TESTS` forbids that.
 fn without(needed_by: &str, why: &str) {
     assert!(std::env::var_os("CLIENT_TESTS").is_none(), "{needed_by}: {why}");
     skipped(needed_by, why);
 }
 
-/// A file that is installed, or `None` with a line that says who is skipped and why.
+/// The path of an installed file, or `None` with a line that says which test is skipped and why.
 fn installed(what: &str, needed_by: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients").join(what);
     if path.exists() {
@@ -34,7 +34,7 @@ fn own(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(name)
 }
 
-/// A site that knows the app at its origin.
+/// A site where the app is registered, and the app's origin.
 fn site_of_app(library: &Path) -> (Site, String) {
     let read = |path: &Path| std::fs::read_to_string(path).unwrap();
     let origin = serve(vec![
@@ -62,7 +62,7 @@ fn site_of_app(library: &Path) -> (Site, String) {
     (site, origin)
 }
 
-/// Begins a launch and signs in.
+/// Starts a launch and signs in.
 fn sign_in(window: &Window<'_>, site: &Site, origin: &str, name: &str) {
     window.open(&format!("{origin}/standalone.html?iss={}", site.base()));
     window.write("input[name=name]", name);
@@ -71,11 +71,11 @@ fn sign_in(window: &Window<'_>, site: &Site, origin: &str, name: &str) {
     window.click("button[type=submit]");
 }
 
-/// What the app shows in the end.
+/// The result that the app shows in the end.
 fn result(window: &Window<'_>) -> Value {
     let text = window.text("#result[data-done]");
     let complaints = window.complaints();
-    // Nothing of our own pages is held back by what they say of themselves.
+    // The Content-Security-Policy of our own pages blocks nothing in them.
     assert!(!complaints.contains("Content Security Policy"), "{complaints}");
     let result: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(result["error"], Value::Null, "{result} {complaints}");
@@ -91,7 +91,7 @@ fn an_app_made_with_fhirclient_is_launched_in_a_browser() {
         Err(why) => return without(NAME, &why),
     };
     let (site, origin) = site_of_app(&library);
-    // A patient lets it read and not write.
+    // A patient permits reading, but not writing.
     let window = driver.browser();
     sign_in(&window, &site, &origin, "ann");
     window.click("input[value='patient/*.cud']");
@@ -113,7 +113,7 @@ fn an_app_made_with_fhirclient_is_launched_in_a_browser() {
         })
     );
     drop(window);
-    // A professional who has mistyped the name first chooses a patient, and lets it write, too.
+    // A professional, who first mistypes the user name, chooses a patient and permits writing, too.
     let window = driver.browser();
     sign_in(&window, &site, &origin, "doc ");
     assert!(window.text("[role=alert]").contains("wrong"));
@@ -133,7 +133,7 @@ fn an_app_made_with_fhirclient_is_launched_in_a_browser() {
     );
     assert_eq!((&found["user"], &found["ofOthers"]), (&json!("Practitioner/d1"), &json!(404)));
     drop(window);
-    // Who refuses is sent back all the same.
+    // A user who refuses is sent back to the app, too.
     let window = driver.browser();
     sign_in(&window, &site, &origin, "ann");
     window.click("button[value=refuse]");
@@ -158,7 +158,7 @@ fn an_ehr_launches_an_app_made_with_fhirclient_in_a_browser() {
     let shown = json!({"patient": "p2", "encounter": "e2", "need_patient_banner": false});
     let (status, registered) = site.send("POST", "/auth/launch", &ehr, &shown);
     assert_eq!(status, 201);
-    // The EHR opens the app's address; its user signs in and chooses no patient, since the EHR shows one.
+    // The EHR opens the app's address; its user signs in and chooses no patient, because the launch context names one.
     let window = driver.browser();
     let launch = registered["launch"].as_str().unwrap();
     window.open(&format!("{origin}/standalone.html?iss={}&launch={launch}", site.base()));
@@ -175,7 +175,7 @@ fn an_ehr_launches_an_app_made_with_fhirclient_in_a_browser() {
     assert_eq!(found, expected);
 }
 
-/// What a backend service does with a server of these options, beside the given arguments.
+/// The results of a backend service against a server with these options.
 fn backend_service(
     python: &Path,
     folder: &Path,
@@ -192,7 +192,7 @@ fn backend_service(
     std::fs::write(path("keys.json"), jwks.to_string()).unwrap();
     let data = folder.join("data");
     let server = Process::start_with(&data, "", options, &[]);
-    // As the documentation has it, with the server that has the data open.
+    // Registered as the documentation says, while the server has the data directory open.
     let keys = path("keys.json");
     let mut client = vec!["client", "add", "ehr", "--auth", "private_key_jwt", "--jwks", &keys];
     client.extend([
@@ -213,7 +213,7 @@ fn backend_service(
     script(&all)
 }
 
-/// What it gets and may do with the key of an algorithm.
+/// The results that the service should get, with a key of any algorithm.
 fn expected_of_service() -> Value {
     json!({
         "expires_in": 300, "scope": "system/Patient.crs", "client": "ehr", "created": 201, "searched": 200,
@@ -240,7 +240,7 @@ fn a_backend_service_with_its_certificate_gets_tokens_that_are_bound_to_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let write = |name: &str, text: String| std::fs::write(path(name), text).unwrap();
-    // The one authority signs the server's certificate and the client's.
+    // One authority signs the certificates of the server and of the client.
     let (authority, _) = authority();
     let (server, client) = (signed(&authority, "127.0.0.1"), signed(&authority, "client"));
     write("ca.pem", authority.pem());
@@ -255,6 +255,6 @@ fn a_backend_service_with_its_certificate_gets_tokens_that_are_bound_to_it() {
     for algorithm in ["RS384", "ES384"] {
         assert_eq!(result[algorithm], expected_of_service(), "{algorithm}");
     }
-    // The same token on a connection that shows no certificate.
+    // The same token over a connection without a client certificate.
     assert_eq!(result["withoutCertificate"], json!(401));
 }

@@ -1,10 +1,11 @@
-//! Commands as operators meet them: what is missing, in use, there already or wrong is said, and nothing is lost or made.
+//! Commands as operators use them: for what is missing, in use, already present or wrong they report an error, and lose or
+//! create nothing.
 use std::path::Path;
 
 use crate::process::Process;
 use crate::shipped::run;
 
-/// Exit code and what was said on stderr.
+/// The exit code and stderr of a command.
 fn ran(arguments: &[&str]) -> (Option<i32>, String) {
     let output = run(arguments);
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
@@ -73,7 +74,7 @@ fn a_backup_overwrites_nothing_and_a_restore_says_what_is_missing() {
     std::fs::write(&file, "x").unwrap();
     let backup = ["backup", text(&file), "--data", text(&data)];
     for _ in 0..2 {
-        // With the server, and without it.
+        // Once while the server runs, and once after it has stopped.
         let (code, said) = ran(&backup);
         assert!(code == Some(1) && said.contains("overwrites nothing"), "{said}");
         assert_eq!(std::fs::read(&file).unwrap(), b"x");

@@ -1,5 +1,5 @@
-//! Whom a request concerned beyond what it showed: a search or count stands in the record of each patient whose data it counted, and
-//! of each whom one of its values picks out alone.
+//! Whom a request concerned beyond what it showed: a search or count enters the record of each patient whose data it counted,
+//! and of each whom one of its values identifies alone.
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -15,8 +15,8 @@ use crate::in_process::Server;
 
 const NAMES: [&str; 4] = ["ann", "bob", "cyd", "dan"];
 
-/// Ann and Bob with an identifier of their own, Cyd and Dan with one that both have; each with a visit, an insurance and a result.
-/// The clinic has nobody's consent.
+/// Ann and Bob each have an identifier of their own, Cyd and Dan share one; each patient has a visit, an insurance and a result.
+/// No patient consents to the clinic's access.
 fn hospital(server: &Server) {
     for (id, identifier, family) in
         [("ann", "1", "Oyelaran"), ("bob", "2", "Smith"), ("cyd", "3", "Smith"), ("dan", "3", "Smith")]
@@ -58,7 +58,7 @@ fn clinic() -> Arc<Party> {
     crate::audit::party(Role::System, Some("Organization/clinic"), None, "TREAT")
 }
 
-/// Who is told of a request, and how: `counted` or `sought`.
+/// The patients whose record a request enters, and how: `counted` or `sought`.
 fn told(server: &Server, act: impl FnOnce()) -> Vec<(String, String)> {
     let Sequence(before) = server.house.kv().snapshot(At::Latest).unwrap().sequence();
     act();
@@ -82,7 +82,7 @@ fn expected(told: &[(&str, &str)]) -> Vec<(String, String)> {
     told.iter().map(|(id, how)| ((*id).to_owned(), (*how).to_owned())).collect()
 }
 
-/// Who asks for what, and who is told how.
+/// The party, the request, and the patients whose record it enters, with the kind of entry.
 type Case<'c> = (&'c Arc<Party>, &'c str, &'c [(&'c str, &'c str)]);
 
 #[test]
@@ -92,7 +92,7 @@ fn a_search_stands_in_the_record_of_whom_it_counted_and_of_whom_it_picks_out() {
     let all = NAMES.map(|id| (id, "counted"));
     let (ours, theirs) = (doctor(), clinic());
     let cases: Vec<Case<'_>> = vec![
-        // Counts: of who may see what is counted.
+        // Counts enter the records of those whom the party may see.
         (&ours, "Observation?_summary=count", &all),
         (&ours, "Observation?status=final&_count=0", &all),
         (&ours, "Patient?_total=accurate&_count=1&name=smith", &[("cyd", "counted"), ("dan", "counted")]),
@@ -101,10 +101,10 @@ fn a_search_stands_in_the_record_of_whom_it_counted_and_of_whom_it_picks_out() {
         (&ours, "Observation?status=amended&_summary=count", &[]),
         (&theirs, "Observation?_summary=count", &[]),
         (&theirs, "Observation?status=final", &[]),
-        // What was shown is on record as that.
+        // What was shown is already recorded as shown.
         (&ours, "Patient?identifier=urn:mrn|1", &[]),
         (&ours, "Patient?family=Smith", &[]),
-        // Values of one alone, found or not, shown or not.
+        // Values that identify one patient alone, whether found and shown or not.
         (&ours, "Patient?identifier=urn:mrn|1&birthdate=1800", &[("ann", "sought")]),
         (
             &ours,
@@ -138,7 +138,7 @@ fn a_search_stands_in_the_record_of_whom_it_counted_and_of_whom_it_picks_out() {
         (&ours, "Patient?_id:not=ann", &[("ann", "sought")]),
         (&ours, "Patient?_filter=identifier eq urn:mrn|1 or family eq Smith", &[]),
         (&theirs, "Binary?_id=paper", &[("cyd", "sought")]),
-        // Values with signs of their own come back from the record as they were.
+        // Values with reserved characters are read back unchanged from the record.
         (&theirs, "Patient?identifier=urn:mrn%7C1%262&name=a%3Db%25", &[]),
     ];
     for (party, url, expects) in cases {
@@ -170,7 +170,7 @@ fn conditions_of_writes_stand_in_the_record_of_whom_they_pick_out() {
         drop(server.send_as(&clinic(), Verb::Post, "Patient", headers, payload(&new(value))));
     };
     assert_eq!(told(&server, || create("identifier=urn:mrn|1", "7")), expected(&[("ann", "sought")]));
-    // The patient reads of it what was asked, and no value.
+    // The patient reads which kind of condition was asked, but not its value.
     let own = get(&server, &patient("ann"), "AuditEvent?_count=100").to_string();
     assert!(
         own.contains("\"POST /Patient where Patient by identifier\"") && !own.contains("urn:mrn"),
@@ -211,7 +211,7 @@ fn a_count_of_many_is_told_to_each_of_them_and_no_crash_loses_it() {
         for _ in 0..3 {
             get(&server, &doctor(), "Patient?gender=other&_summary=count");
         }
-        // Nobody has looked it up when the server ends.
+        // The server ends before the look-up was done.
     }
     let server = Server::at(folder.path());
     assert_eq!(server.engine.look_up_unshown(Sequence(u64::MAX), None).unwrap(), 3);
@@ -225,7 +225,7 @@ fn a_count_of_many_is_told_to_each_of_them_and_no_crash_loses_it() {
         assert!(counted[0]["outcomeDesc"].as_str().unwrap().ends_with("requests alike: 3"), "{found}");
         let event = counted[0]["id"].as_str().unwrap().to_owned();
         if id.ends_with('7') {
-            // It is read by its id, by the patient too and by no other.
+            // It can be read by its id, by the patient too, but by no other patient.
             let read = get(&server, &patient(id), &format!("AuditEvent/{event}"));
             assert_eq!(read["outcomeDesc"], counted[0]["outcomeDesc"]);
             let other = ask(&server, &patient("else"), Verb::Get, &format!("AuditEvent/{event}"), None);
@@ -242,7 +242,7 @@ fn a_count_of_many_is_told_to_each_of_them_and_no_crash_loses_it() {
         texts.iter().any(|text| text.contains("counted records, the file among them, 3 times")),
         "{texts:?}"
     );
-    // Who was deleted, or is erased, is found by the record as before.
+    // A patient who was deleted or erased is still found in the record.
     server.send(Verb::Delete, "Patient/p8", Headers::default(), None).unwrap();
     let administrator = crate::audit::party(Role::Administrator, Some(HOSPITAL), None, "HOPERAT");
     ask(&server, &administrator, Verb::Post, "Patient/p9/$erase?reason=wish", None).unwrap();
@@ -250,7 +250,7 @@ fn a_count_of_many_is_told_to_each_of_them_and_no_crash_loses_it() {
         let found = get(&server, &officer(), &format!("AuditEvent?patient={id}")).to_string();
         assert!(found.contains("data were counted"), "{id}: {found}");
     }
-    // In other orders, and page by page in both directions.
+    // In other sort orders, and page by page in both directions.
     for sort in ["date", "-date", "agent"] {
         let url = format!("AuditEvent?patient=p7&_sort={sort}&_count=1");
         let mut page = get(&server, &officer(), &url);
@@ -280,7 +280,7 @@ fn the_patient_is_told_of_searches_in_words_and_not_of_others() {
     let own = get(&server, &patient("ann"), "AuditEvent?_count=100").to_string();
     assert!(own.contains("picks out the patient alone"), "{own}");
     assert!(!own.contains("urn:mrn") && !own.contains("Patient/bob"), "{own}");
-    // Who is of the house is not said to have treated whom it has counted.
+    // Counting patients does not make staff appear as having accessed them without a treatment relation.
     get(&server, &doctor(), "Patient?_summary=count");
     let without = get(&server, &officer(), "AuditEvent/$without-relation");
     assert_eq!(parts(&without, "access").len(), 0, "{without}");

@@ -1,4 +1,4 @@
-//! Many at once: identical conditional creates make one resource, updates of one resource lose nothing, pages stay whole
+//! Concurrency: identical conditional creates make one resource, updates of one resource lose nothing, and pages stay consistent
 //! while others write.
 use std::collections::HashSet;
 
@@ -78,7 +78,7 @@ fn pages_are_of_the_first_page_while_others_write() {
         assert_eq!(bundle["total"], 60);
         let entries = bundle["entry"].as_array().unwrap();
         seen.extend(entries.iter().map(|entry| entry["resource"]["id"].as_str().unwrap().to_owned()));
-        // Between pages some go, some come, some change.
+        // Between pages, some resources are deleted, some created, some changed.
         let gone = format!("Patient/n{}", page * 5);
         server.send(Verb::Delete, &gone, Headers::default(), None).unwrap();
         let number = 1_000 + page;

@@ -1,18 +1,18 @@
-//! The corpus of consent decisions: every case that is not marked divergent agrees, divergent ones give our own answer. The
-//! library decides it and, apart from it, the program that ships.
+//! The corpus of consent decisions: every case agrees, except that cases marked divergent must give our own answer. Both the
+//! library and the shipped program decide it.
 use chartward::consent::Case;
 use serde_json::{Value as Json, json};
 
 use crate::{shared, shipped};
 
-/// Cases that we answer otherwise, each with the reason. May only shrink.
+/// Cases where our answer differs, each with the reason. The list may only shrink.
 const DIFFERENT: [(&str, &str); 0] = [];
 
 fn text<'j>(json: &'j Json, key: &str) -> &'j str {
     json.get(key).and_then(Json::as_str).unwrap_or_default()
 }
 
-/// The decisions of the corpus, as `decide` decides the cases of one file with their definitions.
+/// Checks the corpus; `decide` gives the decisions for the cases of one file and its definitions.
 fn agrees(needed_by: &str, decide: &dyn Fn(&[Json], &Json) -> Vec<String>) {
     let Some(folder) = shared::find("suites/consent", needed_by) else { return };
     let mut wrong = Vec::new();

@@ -1,5 +1,5 @@
-//! The published rows about whole requests: each is held by a scenario or a test, or waits for an interaction that is not
-//! served.
+//! The published rows about whole requests: each is covered by a scenario or a test, or waits for an interaction that is not
+//! supported.
 use std::sync::Arc;
 
 use chartward::auth::{Party, Role};
@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use crate::in_process::Server;
 use crate::shared;
 
-/// How a row is shown to hold.
+/// How a row is covered.
 enum Shown {
     By(&'static str),
     /// A test of this binary.
@@ -109,7 +109,7 @@ fn a_launch_context_opens_nothing() {
     let sees = |context: Option<&str>| {
         server.send_as(&clinician(context), Verb::Get, "Patient/p", Headers::default(), Payload::None).is_ok()
     };
-    // It narrows what scopes of the patient level reach, and these are not.
+    // The launch patient narrows patient-level scopes, and these are not patient-level.
     assert!(sees(None) && sees(Some("p")) && sees(Some("q")));
     let code = |system: &str, code: &str| json!({"coding": [{"system": system, "code": code}]});
     put(json!({

@@ -1,4 +1,4 @@
-//! The demo and the conformance run, as testers use them.
+//! The demo and the conformance run, used as testers use them.
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -33,7 +33,7 @@ fn the_scenarios_hold_of_the_demo_and_the_report_is_valid() {
         panic!("{outcome:?}");
     }
 
-    // Of two parties there is a token: what needs others is skipped, and why is said.
+    // With tokens for some parties only, scenarios that need others are skipped and the reason is reported.
     let tokens: Value = serde_json::from_slice(&std::fs::read(ready).unwrap()).unwrap();
     let some = file("some.json");
     let ehr = serde_json::json!({"tokens": {"ehr": tokens["scenario_tokens"]["ehr"]}});
@@ -46,14 +46,14 @@ fn the_scenarios_hold_of_the_demo_and_the_report_is_valid() {
     let tree = parse(std::fs::read(report).unwrap()).unwrap();
     assert!(Valid::check(Incoming::new(tree), r4(), Rules::default()).is_ok());
 
-    // Nothing that was chosen can be run: nothing is known of the server, and that is no success.
+    // If none of the chosen scenarios can run, nothing is known about the server, so that is not a success.
     std::fs::write(some, r#"{"tokens": {"stranger": "x"}}"#).unwrap();
     let ran = run(["conform", &demo.base, "--ready-file", some, "--only", "http/delete-referred/cascade"]);
     let text = String::from_utf8_lossy(&ran.stderr);
     assert_eq!(ran.status.code(), Some(2), "{text}");
     assert!(text.contains("no scenario can be run: there is no token of "), "{text}");
 
-    // A token that is none: each failure says what was sent, expected and got.
+    // With an invalid token, each failure reports what was sent, expected and received.
     let ran = run([
         "conform",
         &demo.base,
@@ -72,7 +72,7 @@ fn the_scenarios_hold_of_the_demo_and_the_report_is_valid() {
     let tree = parse(std::fs::read(report).unwrap()).unwrap();
     assert!(Valid::check(Incoming::new(tree), r4(), Rules::default()).is_ok());
 
-    // Nobody reads what is printed.
+    // The reader of stdout goes away.
     let mut child = Command::new(binary())
         .args(["conform", &demo.base, "--ready-file", ready, "--only", "http/delete-referred/"])
         .stdout(Stdio::piped())
@@ -88,7 +88,7 @@ fn the_scenarios_hold_of_the_demo_and_the_report_is_valid() {
         stderr(&ran)
     );
 
-    // Who the parties of the demo are.
+    // The demo's parties have the expected access.
     let get = |party: &str, path: &str| {
         let token = tokens["tokens"][party].as_str().unwrap();
         let request =
@@ -151,7 +151,7 @@ fn accounts_of_accesses_are_pages_for_browsers() {
         for part in always.iter().chain(parts) {
             assert!(page.contains(part), "{part}: {page}");
         }
-        // Programs get Parameters, and nobody else a page.
+        // Programs get Parameters; without access to the operation there is no page either.
         assert!(ask("patient", "application/fhir+json", &path).1.starts_with("application/fhir+json"));
         assert!(
             ask("patient", browser, &format!("{path}?_format=json")).1.starts_with("application/fhir+json")

@@ -1,5 +1,5 @@
-//! A disk that is full, as a small file system of its own: reads go on, writes are told so, and nothing is lost. It takes the rights
-//! to mount one; without them the test says that it is skipped.
+//! A full disk, on a small file system of its own: reads continue, writes are refused with an error, and nothing is lost.
+//! Mounting needs privileges; without them the test reports that it is skipped.
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::oauth_admin::run;
 use crate::process::{Process, agent, put_patient};
 use crate::shared::skipped;
 
-/// A file system of so many megabytes, gone at the end.
+/// A file system of a few megabytes, unmounted at the end.
 struct Small(tempfile::TempDir);
 
 impl Small {
@@ -44,7 +44,7 @@ fn a_full_disk_refuses_writes_and_loses_nothing() {
     for number in 0..20 {
         assert_eq!(put_patient(&agent, &server.base, number).0, 201);
     }
-    // Something else takes all the room that is left.
+    // Another file takes all the space that is left.
     let mut rest = vec![0; 1 << 16];
     let mut file = std::fs::File::create(&filler).unwrap();
     while std::io::Write::write_all(&mut file, &rest).is_ok() {}
@@ -68,7 +68,7 @@ fn a_full_disk_refuses_writes_and_loses_nothing() {
         }
     }
     assert_eq!(refused, 5);
-    // Reads go on, and their records wait for room.
+    // Reads continue, and their access records wait for space.
     for _ in 0..50 {
         let answer = agent.get(format!("{}/Patient/p7", server.base)).call().unwrap();
         assert_eq!(answer.status().as_u16(), 200);

@@ -1,5 +1,5 @@
-//! A patient's file is erased: nobody reads it any more, on any backend, and on disk nothing of it is left, however the
-//! server ends meanwhile.
+//! A patient's file is erased: nobody can read it any more, on any backend, and nothing of it is left on disk, whenever the
+//! server stops meanwhile.
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::in_process::Server;
 use crate::process::Process;
 
 const HOSPITAL: &str = "Organization/hospital";
-/// What stands in texts and index entries of the file that is erased, and nowhere else.
+/// Strings that occur in texts and index entries of the erased file, and nowhere else.
 const NEEDLES: [&str; 4] = ["Quillfeather", "quillfeather", "zygomorph", "1931-07-19"];
 
 pub fn party(role: Role) -> Arc<Party> {
@@ -58,8 +58,8 @@ fn reference(to: &str) -> Value {
     json!({"reference": to})
 }
 
-/// A file of ten resources with twelve versions, one resource that is about two patients, one that once was about this one,
-/// and another file.
+/// A file of ten resources with twelve versions, one resource about two patients, one that was once about this patient, and
+/// another file.
 fn resources() -> Vec<Value> {
     let of = |kind: &str, id: &str, patient: &str, text: &str| json!({"resourceType": kind, "id": id, "status": "final", "code": {"text": text}, "subject": reference(patient)});
     let patient = json!({"resourceType": "Patient", "id": "q", "birthDate": "1931-07-19", "name": [{"family": "Quillfeather"}]});
@@ -114,7 +114,7 @@ fn erase(engine: &Engine) -> Value {
     serde_json::from_str(answer.body.json().unwrap()).unwrap()
 }
 
-/// Looked for by ids alone: what somebody searches for stands in the record of accesses.
+/// Reads by id only, because search values would appear in the access record.
 fn erased_is_not_read(engine: &Engine) {
     let ehr = Arc::new(Party::open(HOSPITAL));
     for id in [
@@ -134,7 +134,7 @@ fn erased_is_not_read(engine: &Engine) {
     for id in ["Patient/other", "Observation/o2", "Observation/moved", "Provenance/p2", "Group/both"] {
         assert_eq!(status(engine, &ehr, Verb::Get, id, None), 200, "{id}");
     }
-    // The id stays taken.
+    // The id cannot be used again.
     let again = json!({"resourceType": "Patient", "id": "q"});
     assert_eq!(status(engine, &ehr, Verb::Put, "Patient/q", Some(&again)), 403);
 }
@@ -181,7 +181,7 @@ fn what_an_erasure_does(server: &Server) {
         let all = said["parameter"].as_array().unwrap().iter().filter(|part| part["name"] == name);
         all.map(|part| part.get("valueInteger").unwrap_or(&part["valueReference"]["reference"])).collect()
     };
-    // The Task of the hold, which was made and closed, is of the file too.
+    // The Task of the hold, which was created and closed, belongs to the file, too.
     assert_eq!((values("resources"), values("versions")), (vec![&json!(10)], vec![&json!(15)]), "{said}");
     assert_eq!(values("kept"), [&json!("Group/both"), &json!("Observation/moved")]);
     erased_is_gone(engine);
@@ -214,7 +214,7 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The files below a folder in which a needle stands, packed ones unpacked.
+/// The files below a folder that contain a needle; compressed ones are unpacked first.
 fn found_in(folder: &Path) -> Vec<String> {
     let mut paths = Vec::new();
     files(folder, &mut paths);
@@ -233,7 +233,7 @@ fn found_in(folder: &Path) -> Vec<String> {
     found
 }
 
-/// Waits until the background has done what an erasure leaves it to do.
+/// Waits until the background work of an erasure is done.
 fn completed(house: &House) {
     let since = Instant::now();
     while house.sled.as_ref().unwrap().is_erasing() {
@@ -267,7 +267,7 @@ fn no_byte_of_an_erased_file_is_left_on_disk() {
     let (config, house) = open(&data);
     seed(&house.engine(&config, "http://127.0.0.1/fhir", false).unwrap());
     close(house);
-    // What is looked for is found as long as it is there.
+    // While the data is there, the search for the needles finds it.
     let (sled, journal) = (data.join("sled"), data.join("journal"));
     assert!(found_in(&sled).len() >= 3, "{:?}", found_in(&sled));
     assert_eq!(found_in(&journal).len(), NEEDLES.len());
@@ -287,7 +287,7 @@ fn no_byte_of_an_erased_file_is_left_on_disk() {
     erased_is_not_read(&house.engine(&config, "http://127.0.0.1/fhir", false).unwrap());
     assert_eq!(house.verify().unwrap().faults, Vec::<String>::new());
     close(house);
-    // sled's files were written anew when the directory was opened.
+    // sled's files were rewritten when the directory was opened.
     assert_eq!(found_in(&data), Vec::<String>::new());
 
     let (is_content, said) = audit_verify(&data);
@@ -296,7 +296,7 @@ fn no_byte_of_an_erased_file_is_left_on_disk() {
         "{said}"
     );
     assert!(said.contains("9 resources are erased; ") && !said.contains("fault"), "{said}");
-    // Made again from the journal alone it is the same.
+    // A store rebuilt from the journal alone is the same.
     std::fs::remove_dir_all(&sled).unwrap();
     let (config, house) = open(&data);
     erased_is_gone(&house.engine(&config, "http://127.0.0.1/fhir", false).unwrap());
@@ -316,7 +316,7 @@ fn an_older_backup_is_restored_without_what_was_erased_since() {
     write_dump(&*house.kv().snapshot(At::Latest).unwrap(), &mut dump).unwrap();
     std::fs::write(path("before.cwdump"), dump).unwrap();
     erase(&engine);
-    // The row of what came after the backup, and was erased, is given to somebody else.
+    // The row of a resource that was created after the backup and then erased must not be assigned again.
     let late = json!({"resourceType": "Patient", "id": "late", "name": [{"family": "Late"}]});
     ask(&engine, &Arc::new(Party::open(HOSPITAL)), Verb::Put, "Patient/late", Some(&late)).unwrap();
     let url = "Patient/late/$erase?reason=wish";
@@ -351,7 +351,7 @@ fn an_older_backup_is_restored_without_what_was_erased_since() {
     erased_is_gone(&engine);
     ask(&engine, &Arc::new(Party::open(HOSPITAL)), Verb::Put, "Patient/late", Some(&late)).unwrap();
     assert_eq!(house.verify().unwrap().faults, Vec::<String>::new());
-    // A backup of what is left gives no row a second time.
+    // A restored backup of what is left assigns no row a second time.
     let url = "Patient/late/$erase?reason=wish";
     assert_eq!(status(&engine, &party(Role::Administrator), Verb::Post, url, None), 200);
     let mut dump = Vec::new();
@@ -394,7 +394,7 @@ fn a_journal_of_the_first_format_is_read_and_erased_from() {
     }
 }
 
-/// A token of an administrator, by the key in the directory.
+/// An administrator's token, signed with the key in the directory.
 fn token(data: &Path, base: &str) -> String {
     let key = std::fs::read(data.join("keys/issuer.p8")).unwrap();
     let mut token = claims(base, 60).unwrap();
@@ -410,7 +410,7 @@ fn token(data: &Path, base: &str) -> String {
 fn an_erasure_that_is_killed_is_done_or_taken_up_again() {
     let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
     let (mut erased, mut whole) = (0, 0);
-    // From before the commit to the middle of what the background does about a second after it.
+    // Stop times from before the commit to the middle of the background work, about a second later.
     for after in [0, 5, 15, 40, 200, 900, 1_050, 1_200] {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");

@@ -1,5 +1,5 @@
-//! What goes in comes out: the examples of the standard, put one at a time into an empty server that is the program which ships,
-//! and read back at once, in JSON and by way of XML.
+//! What goes in comes out: each example of the standard is put into an empty server, the shipped program, and read back at once
+//! in JSON and through XML.
 use std::collections::BTreeSet;
 
 use serde_json::{Value as Json, json};
@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use crate::process::{Process, agent};
 use crate::shared;
 
-/// Examples that break R4 and may be refused.
+/// Examples that violate R4 and may be refused.
 const BREAK_R4: [(&str, &str); 9] = [
     ("DeviceMetric/example", "parent refers to a DeviceDefinition, the standard permits a Device"),
     ("DeviceUseStatement/example", "reasonReference refers to a Procedure"),
@@ -24,12 +24,12 @@ fn name_of(resource: &Json) -> String {
     format!("{}/{}", resource["resourceType"].as_str().unwrap(), resource["id"].as_str().unwrap())
 }
 
-/// All examples but those that break R4 and Parameters, which are never stored; the AuditEvents apart.
+/// All examples, with the AuditEvents separate; without Parameters, which are never stored, and without those that violate R4.
 fn examples(needed_by: &str) -> Option<(Vec<Json>, Vec<Json>)> {
     let path = shared::find("data/hl7-r4-examples/instances.ndjson.xz", needed_by)?;
     let lines = shared::xz_lines(&path, needed_by);
     let mut all: Vec<Json> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
-    // One has none of its own.
+    // One example has no id.
     all.iter_mut()
         .filter(|resource| resource.get("id").is_none())
         .for_each(|resource| resource["id"] = json!("given"));
@@ -40,7 +40,7 @@ fn examples(needed_by: &str) -> Option<(Vec<Json>, Vec<Json>)> {
     Some(taken.partition(|resource| resource["resourceType"] != "AuditEvent"))
 }
 
-/// A client of a server that is open to all.
+/// A client of an open server.
 struct Client {
     agent: ureq::Agent,
     base: String,
@@ -69,7 +69,7 @@ impl Client {
 const JSON: &str = "application/fhir+json";
 const XML: &str = "application/fhir+xml";
 
-/// A resource as it is compared: without the stamps of its version, numbers as they are spelled.
+/// A resource in comparable form: without the version's stamps, with numbers as written.
 fn compared(text: &str, id: &Json) -> Json {
     let mut json: Json = serde_json::from_str(text).unwrap();
     if let Some(meta) = json.get_mut("meta").and_then(Json::as_object_mut) {
@@ -88,7 +88,7 @@ fn examples_of_the_standard_come_back_as_they_went_in() {
     let Some((mut examples, events)) = examples("examples_of_the_standard_come_back_as_they_went_in") else {
         return;
     };
-    // Consents last: they hide what they govern.
+    // Consents last, because they hide what they govern.
     examples.sort_by_key(|resource| resource["resourceType"] == "Consent");
     let consents = examples.iter().filter(|resource| resource["resourceType"] == "Consent").count();
     assert_eq!((consents, events.len()), (12, 9));
@@ -143,7 +143,7 @@ fn consents_of_the_standard_govern_what_comes_after_them() {
     let folder = tempfile::tempdir().unwrap();
     let mut process = Process::start(&folder.path().join("data"));
     let client = Client::of(&process);
-    // Whose files the own organization's system is denied by these Consents, from their own narratives.
+    // These examples' Consents, by their own narratives, deny the organization's system their patients' files.
     let mut hidden = BTreeSet::new();
     let mut wrong = Vec::new();
     for resource in &examples {
@@ -153,12 +153,12 @@ fn consents_of_the_standard_govern_what_comes_after_them() {
         match (status, read) {
             (201, 200) => {
                 let sent = compared(&resource.to_string(), &resource["id"]);
-                // References to what is hidden are masked.
+                // References to hidden resources are masked.
                 if compared(&got, &resource["id"]) != sent && !got.contains("REDACTED") {
                     wrong.push(format!("{name}: {got}"));
                 }
             }
-            // What a Consent hides is kept, and not told of.
+            // A resource that a Consent hides is stored, but the answer shows nothing of it.
             (201, 404) => {
                 assert!(text.is_empty(), "{name}: {text}");
                 hidden.insert(name);

@@ -3,7 +3,7 @@ use serde_json::{Value as Json, json};
 
 use crate::{shared, shipped};
 
-/// Cases that we answer otherwise, each with the reason. May only shrink.
+/// Cases where our answer differs, each with the reason. The list may only shrink.
 const DIFFERENT: [(&str, &str); 6] = [
     ("testObservations/testPolymorphismAsB", "no static types: an empty cast is empty, not an error"),
     (
@@ -23,10 +23,10 @@ fn text<'j>(case: &'j Json, key: &str) -> &'j str {
     case.get(key).and_then(Json::as_str).unwrap_or_default()
 }
 
-/// What an expression comes to: its values as type and text, or why it has none.
+/// The result of an expression: its values as type and text, or why it failed.
 type Came = Result<Vec<(String, String)>, String>;
 
-/// What is wrong with our answer, if anything.
+/// How our answer differs from the expected one, if it does.
 fn wrong(case: &Json, came: Came) -> Option<String> {
     let values = match (came, case.get("invalid").is_some()) {
         (Err(_), true) => return None,
@@ -46,13 +46,13 @@ fn wrong(case: &Json, came: Came) -> Option<String> {
     let same = values.len() == theirs.len()
         && values.iter().zip(&theirs).all(|(ours, theirs)| {
             let same_type = theirs.0.is_empty() || ours.0.eq_ignore_ascii_case(&theirs.0);
-            // An element that is no primitive has no text to compare.
+            // An element that is not a primitive has no text to compare.
             same_type && (ours.1 == theirs.1 || theirs.1.is_empty())
         });
     (!same).then(|| format!("is {values:?}, expected {theirs:?}"))
 }
 
-/// The suite evaluated by the program that ships, which compiles each expression, reads each resource and prints what comes.
+/// The suite evaluated by the shipped program, which compiles each expression, reads each resource and prints the result.
 #[test]
 fn published_suite_agrees() {
     let Some(folder) = shared::find("suites/fhirpath-r4", "published_suite_agrees") else { return };

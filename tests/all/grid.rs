@@ -1,4 +1,5 @@
-//! Answers about what is hidden and about what is absent are given on the same grid, so that the time tells neither.
+//! Answers about hidden and about absent resources are given on the same time grid, so that response times do not distinguish
+//! them.
 use std::sync::Arc;
 
 use chartward::auth::{Party, Role};
@@ -92,7 +93,7 @@ fn hidden_and_absent_are_answered_on_the_same_grid() {
         assert_eq!(answer.on_the_grid, Some(3), "one step for each that shows nothing");
         assert!(!asked(&server, party, Verb::Get, "metadata", None).0, "{}", party.role.code());
     }
-    // What shows something is given at once, and to who keeps the record everything is.
+    // An answer that shows something is sent at once, and so is every answer to a party that keeps the record.
     assert_eq!(asked(&server, &asking[2], Verb::Get, "Patient/shown", None), (false, 200));
     assert_eq!(asked(&server, &asking[3], Verb::Get, "Observation?status=final", None), (false, 200));
     let technician = party(Role::Technician, own, None, "HOPERAT");

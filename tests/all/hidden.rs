@@ -1,5 +1,5 @@
-//! What is hidden changes no answer: a party's search finds, counts, sorts, includes and pages what the same search finds in
-//! a store that holds only what the party may see, byte for byte but for times, version ids, page links and random ids.
+//! Hidden resources change no answer: a party's search finds, counts, sorts, includes and pages the same as in a store that
+//! holds only what the party may see, byte for byte except for times, version ids, page links and random ids.
 use std::sync::Arc;
 
 use chartward::auth::{AccessToken, Party};
@@ -15,7 +15,7 @@ use crate::search_oracle::held;
 
 const BASE: &str = "http://127.0.0.1/fhir";
 
-/// The party of a token; it is what consents are asked for.
+/// The party of a token; Consents decide for it.
 fn party(
     server: &Server,
     (role, scope): (&str, &str),
@@ -43,8 +43,8 @@ fn put(server: &Server, text: &str) -> bool {
     server.send_as(&server.party, Verb::Put, &url, Headers::default(), Payload::Resource(tree)).is_ok()
 }
 
-/// The answer without what may differ: the id and time of the Bundle, stamps of versions, cursors, and the outcome that tells
-/// every party whose view rests on consent the same.
+/// The answer without what may differ: id and time of the Bundle, version stamps, cursors, and the outcome that every party
+/// subject to consent receives.
 fn comparable(text: &str) -> String {
     let mut bundle: Value = serde_json::from_str(text).unwrap();
     for name in ["id", "meta"] {
@@ -68,7 +68,7 @@ fn comparable(text: &str) -> String {
     bundle.to_string()
 }
 
-/// All pages of a search, or why there is none.
+/// All pages of a search, or the refusal.
 fn pages(server: &Server, party: &Arc<Party>, url: &str) -> Result<Vec<String>, String> {
     let mut found = Vec::new();
     let mut url = url.to_owned();
@@ -95,7 +95,7 @@ fn pages(server: &Server, party: &Arc<Party>, url: &str) -> Result<Vec<String>, 
     }
 }
 
-/// Queries of every kind on everything there is, with includes, counts and totals in some.
+/// Queries of every kind on all resources, some with includes, counts and totals.
 fn urls(server: &Server, seed: u64, count: usize) -> Vec<String> {
     let oracle = Oracle::new(held(server), chartward::cli::now());
     let extras = [
@@ -108,7 +108,7 @@ fn urls(server: &Server, seed: u64, count: usize) -> Vec<String> {
         "_count=7&_revinclude=Condition:encounter&_total=none",
     ];
     let all = queries(&oracle, seed, count * 2).into_iter();
-    // Times of update are those of the two stores themselves.
+    // Times of update differ between the two stores.
     let timeless = all.filter(|(_, pairs)| {
         !pairs.iter().any(|(name, value)| format!("{name}={value}").contains("_lastUpdated"))
     });
@@ -179,6 +179,6 @@ fn constrained_scopes_find_what_a_store_of_what_they_reach_holds() {
         found.map_or_else(|| format!("user/{}.rs", def.name), |(_, scope)| (*scope).to_owned())
     };
     let scopes: Vec<String> = r4().resources().map(scope).collect();
-    // Every resource is looked at, which takes its time.
+    // Constrained scopes examine every resource, which takes time.
     check((14, 40), ("clinician", &scopes.join(" ")), Some("Organization/hospital"), None, "TREAT");
 }

@@ -1,4 +1,4 @@
-//! Histories: pages put together are the whole, whatever is written meanwhile; what came later holds across pages; long
+//! Histories: the pages together make the whole, whatever is written meanwhile; later restrictions apply across pages; long
 //! histories are read once.
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ fn patient(id: usize, version: usize) -> Value {
     json!({"resourceType": "Patient", "id": format!("p{id}"), "multipleBirthInteger": version})
 }
 
-/// What tells an entry from all others: resource, version, and how it came about.
+/// Identifies an entry: resource, version and method.
 fn entries(bundle: &Value) -> Vec<String> {
     let entries = bundle["entry"].as_array().cloned().unwrap_or_default();
     let of = |entry: &Value| {
@@ -116,7 +116,7 @@ fn what_came_later_holds_on_every_page() {
             "category": [{"coding": [{
                 "system": "http://terminology.hl7.org/CodeSystem/observation-category", "code": category}]}]})
     };
-    // Versions before the one that no scope of the party reaches are hidden with it.
+    // Versions older than one that no scope of the party reaches are hidden with it.
     for (number, category) in
         (0..).zip(["laboratory", "laboratory", "vital-signs", "laboratory", "laboratory"])
     {
@@ -141,7 +141,7 @@ fn what_came_later_holds_on_every_page() {
         assert_eq!([entries(&first), entries(&second)].concat(), entries(&whole), "{path}");
         assert_eq!(next(&second), None, "what is hidden makes no page: {path}");
     }
-    // What is hidden after the first page is hidden from the next.
+    // A resource that becomes hidden after the first page does not appear on the next one.
     let first = get("Observation/_history?_count=1");
     put(&server, &observation(5, "vital-signs"));
     assert_eq!(entries(&get(&next(&first).unwrap())), Vec::<String>::new());
@@ -158,6 +158,6 @@ fn a_long_history_is_read_once() {
     assert_eq!((entries(&page).len(), &page["total"]), (1, &json!(600)));
     assert_eq!(entries(&server.get("Patient/p0/_history?_count=1000")).len(), 600);
     assert_eq!(entries(&server.get("_history?_count=1")).len(), 1);
-    // To read what came later anew for each version took more than ten times as long as is allowed here.
+    // Reading the later versions again for each version would take more than ten times the time allowed here.
     assert!(start.elapsed() < Duration::from_secs(6), "{:?}", start.elapsed());
 }

@@ -1,4 +1,5 @@
-//! Slow and hostile clients, over raw connections: each is told so or let go of, within named limits, and others are served.
+//! Slow and hostile clients over raw connections: each gets an error or is disconnected within named limits, and others are
+//! served.
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -20,7 +21,7 @@ fn connect(address: &str) -> TcpStream {
     stream
 }
 
-/// The first line of what comes back; empty if the connection is closed without a word.
+/// The first line of the answer; empty if the connection is closed without one.
 fn answer(stream: &mut TcpStream) -> String {
     let mut text = Vec::new();
     let mut bytes = [0; 512];
@@ -35,12 +36,12 @@ fn answer(stream: &mut TcpStream) -> String {
 
 fn sent(address: &str, request: &[u8]) -> String {
     let mut stream = connect(address);
-    // A server that has seen enough may close before everything is sent.
+    // The server may close the connection before everything is sent.
     let _ = stream.write_all(request);
     answer(&mut stream)
 }
 
-/// Others are served, and soon.
+/// Other clients are served quickly.
 fn is_served(address: &str) {
     let since = Instant::now();
     let line = sent(address, b"GET /fhir/metadata HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -80,10 +81,10 @@ fn heads_have_their_limits() {
 #[test]
 fn bodies_have_their_limits() {
     let (_running, address) = server();
-    // What is declared too large is not read.
+    // A body that is declared too large is not read.
     let request = b"POST /fhir/Patient HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/fhir+json\r\nContent-Length: 1073741824\r\n\r\n{";
     assert_eq!(sent(&address, request), "HTTP/1.1 413 Payload Too Large");
-    // What does not declare its length is read up to the limit.
+    // A body of undeclared length is read up to the limit.
     let mut stream = connect(&address);
     stream
         .write_all(b"POST /fhir/Patient HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/fhir+json\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -95,12 +96,12 @@ fn bodies_have_their_limits() {
         }
     }
     assert_eq!(answer(&mut stream), "HTTP/1.1 413 Payload Too Large");
-    // A body is taken as it is, and not unpacked: a small one cannot become a large one.
+    // A corrupt compressed body is refused, and so is an unsupported content coding.
     let packed = post(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0], "Content-Encoding: gzip\r\n");
     assert_eq!(sent(&address, &packed), "HTTP/1.1 400 Bad Request");
     let packed = post(&[0x28, 0xb5, 0x2f, 0xfd], "Content-Encoding: zstd\r\n");
     assert_eq!(sent(&address, &packed), "HTTP/1.1 415 Unsupported Media Type");
-    // Deep nesting is refused where it begins to be too deep.
+    // Nesting is refused as soon as it is too deep.
     let deep = [vec![b'['; 200_000], vec![b']'; 200_000]].concat();
     assert_eq!(sent(&address, &post(&deep, "")), "HTTP/1.1 400 Bad Request");
     let xml = format!("<Patient xmlns=\"http://hl7.org/fhir\">{}", "<extension>".repeat(50_000));
@@ -115,7 +116,7 @@ fn bodies_have_their_limits() {
 #[test]
 fn slow_and_idle_clients_do_not_hold_up_others() {
     let (running, address) = server();
-    // Heads that never end, bodies that never come, connections that say nothing, and unknown tokens.
+    // Heads that never end, bodies that never arrive, connections that send nothing, and unknown tokens.
     let mut kept = Vec::new();
     for number in 0..300 {
         let mut stream = connect(&address);
@@ -143,14 +144,14 @@ fn slow_and_idle_clients_do_not_hold_up_others() {
         stream.write_all(request.as_bytes()).ok();
     }
     is_served(&address);
-    // An end does not wait for who never finishes.
+    // Shutdown does not wait for requests that never finish.
     let since = Instant::now();
     let mut running = running;
     running.stop().unwrap();
     assert!(since.elapsed() < Duration::from_secs(60), "{:?}", since.elapsed());
 }
 
-/// The status and the whole body.
+/// The status and the whole body of an answer.
 fn asked(running: &Running, path: &str, content_type: &str, body: &[u8]) -> (u16, String) {
     let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
     let url = format!("{}/{path}", running.base_url);
@@ -161,7 +162,7 @@ fn asked(running: &Running, path: &str, content_type: &str, body: &[u8]) -> (u16
 #[test]
 fn a_document_of_nothing_but_faults_costs_no_more_than_its_size() {
     let (running, _) = server();
-    // Hundreds of thousands of faults, of which each would be said with its place.
+    // Hundreds of thousands of faults, each of which would be reported with its position.
     let json = format!("{{\"resourceType\":\"Patient\",\"name\":[{}1]}}", "1,".repeat(200_000));
     let xml = format!("<Patient xmlns=\"http://hl7.org/fhir\">{}</Patient>", "<a/>".repeat(200_000));
     for (content_type, document) in [("application/fhir+json", json), ("application/fhir+xml", xml)] {
@@ -169,7 +170,7 @@ fn a_document_of_nothing_but_faults_costs_no_more_than_its_size() {
         assert!(matches!(status, 400 | 422), "{status}");
         assert!(said.len() < 500_000 && said.contains("further findings"), "{} bytes", said.len());
     }
-    // A name that is as long as the document is not said again whole.
+    // A name as long as the document is not repeated in full.
     let long = format!("{{\"resourceType\":\"Patient\",\"{}\":1}}", "x".repeat(500_000));
     let (status, said) = asked(&running, "Patient", "application/fhir+json", long.as_bytes());
     assert!(status == 422 && said.len() < 10_000, "{status}, {} bytes", said.len());
@@ -218,10 +219,10 @@ fn http_2_is_spoken_by_who_begins_with_it() {
     tokio::runtime::Runtime::new().unwrap().block_on(asked);
 }
 
-/// How long it takes until the other side has closed a connection, and what it said before.
+/// How long it takes until the server closes the connection, and what it sent before.
 fn closed(stream: &mut TcpStream) -> (Duration, String) {
     let (since, mut said) = (Instant::now(), Vec::new());
-    // An end by a reset is an end.
+    // A connection reset counts as closed.
     let _ = stream.read_to_end(&mut said);
     (since.elapsed(), String::from_utf8_lossy(&said).into_owned())
 }
@@ -239,7 +240,7 @@ fn patience_with_slow_clients_has_an_end() {
     let running = start(&config, &house, true, None).unwrap();
     let address = running.base_url.strip_prefix("http://").unwrap().strip_suffix("/fhir").unwrap().to_owned();
     let soon = Duration::from_secs(15);
-    // It says nothing; or never ends its head, though a byte comes now and then.
+    // A client that sends nothing, and one that sends its head byte by byte without end.
     assert!(closed(&mut connect(&address)).0 < soon);
     let mut slow = connect(&address);
     let since = Instant::now();
@@ -247,12 +248,12 @@ fn patience_with_slow_clients_has_an_end() {
         std::thread::sleep(Duration::from_millis(100));
     }
     assert!(since.elapsed() < soon);
-    // A body that stops.
+    // A body that stops halfway.
     let mut stopped = connect(&address);
     stopped.write_all(&post(&[b'{'; 100], "")[..150]).unwrap();
     let (elapsed, said) = closed(&mut stopped);
     assert!(elapsed < soon && said.starts_with("HTTP/1.1 408"), "{elapsed:?} {said}");
-    // An answer of more than what the system takes for a client that does not read: the work for it ends, and so does the
+    // An answer larger than the socket buffers of a client that does not read: the server gives up on it and closes the
     // connection.
     let large = format!(
         "{{\"resourceType\":\"Patient\",\"id\":\"large\",\"name\":[{{\"text\":\"{}\"}}]}}",

@@ -1,4 +1,4 @@
-//! An engine in this process, asked without a wire.
+//! An engine in this process, called without HTTP.
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,20 +16,20 @@ pub struct Server {
 }
 
 impl Server {
-    /// On disk, because the writer of the sled backend is what is tried.
+    /// A server on disk, with the sled backend.
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let server = Self::at(folder.path());
         Self { _folder: Some(folder), ..server }
     }
 
-    /// In a directory that outlives it.
+    /// A server on a data directory that outlives it.
     pub fn at(data: &Path) -> Self {
         let config = Config { data: data.to_owned(), ..Config::default() };
         Self::with(House::open(&config).unwrap(), &config)
     }
 
-    /// In memory.
+    /// A server in memory.
     pub fn in_memory() -> Self {
         Self::with(crate::shared::house(), &Config::default())
     }
@@ -69,7 +69,7 @@ impl Server {
         serde_json::from_str(answer.body.json().unwrap()).unwrap()
     }
 
-    /// The status and outcome of what is refused.
+    /// The status and outcome of a refused request.
     pub fn refused(&self, verb: Verb, url: &str, body: Option<&Value>) -> (u16, String) {
         let refusal = self.send(verb, url, Headers::default(), body).unwrap_err();
         (refusal.kind.status(), refusal.outcome.to_json())

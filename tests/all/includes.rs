@@ -1,4 +1,4 @@
-//! Includes that do not fit on a page go on on the next one: everything comes, each once, however the pages are cut.
+//! Includes that do not fit on a page continue on the next one: each included resource appears once, whatever the page size.
 use std::collections::BTreeSet;
 
 use chartward::operations::Verb;
@@ -8,7 +8,7 @@ use crate::in_process::Server;
 
 const LIMIT: usize = 3;
 
-/// How many Observations each patient has.
+/// The number of Observations of each patient.
 const OBSERVATIONS: [usize; 6] = [8, 2, 1, 0, 3, 4];
 
 fn server() -> Server {
@@ -35,7 +35,7 @@ fn put(server: &Server, resource: &Value) {
     server.send(Verb::Put, &url, chartward::operations::Headers::default(), Some(resource)).unwrap();
 }
 
-/// The ids of the entries of a mode, and the page that a link leads to.
+/// The ids of the entries with a search mode.
 fn ids(page: &Value, mode: &str) -> Vec<String> {
     let entries = page["entry"].as_array().cloned().unwrap_or_default();
     let of_mode = entries.iter().filter(|entry| entry["search"]["mode"] == mode);
@@ -69,7 +69,7 @@ fn all_of_a_chart_comes_page_by_page() {
             let page = server.get(&url);
             let more = ids(&page, "include");
             assert!(more.len() <= LIMIT, "{url}");
-            // What is included is of a match of this page, or goes on from the page before.
+            // An included resource belongs to a match of this page, or continues the page before.
             matches.extend(ids(&page, "match"));
             included.extend(more);
             next = link(&page, "next");

@@ -1,4 +1,4 @@
-//! Other issuers over a real wire: the configuration, the fetching of keys with its limits, client certificates.
+//! Other token issuers over real connections: configuration, limits on fetching their keys, client certificates.
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
@@ -98,7 +98,7 @@ fn keys_are_fetched_once_and_again_when_they_rotate() {
         "a token in the URL is none"
     );
     assert_eq!(get(&running, "metadata", Some("rubbish")), 200);
-    // A key that nobody knows is asked for once, however often it is named.
+    // An unknown key is fetched once, however often tokens name it.
     for number in 0..10 {
         let unknown = Signer::new(Algorithm::ES384, &format!("unknown-{number}"));
         assert_eq!(get(&running, "Patient", Some(&token(&unknown, json!({})))), 401);
@@ -144,7 +144,7 @@ fn an_issuer_that_cannot_be_asked_trusts_nobody_and_stops_nothing() {
             .map(|(name, keys)| section(name, keys))
             .to_vec();
     issuers.push(section("silent", &silent));
-    // Of its own network it is not asked, unless the configuration says so.
+    // An issuer in the own network is not contacted unless the configuration permits it.
     issuers.push(IssuerSection { jwks_insecure: false, ..section("within", &within) });
     let house = crate::shared::house();
     let running = start(&Config { issuers, ..config() }, &house, false, None).unwrap();
@@ -201,7 +201,7 @@ fn opaque_tokens_are_asked_about() {
     assert!(requests.starts_with("POST ") && requests.contains(&basic), "{requests}");
 }
 
-/// An authority for certificates of clients, and a server's TLS that trusts it.
+/// A certificate authority for client certificates, and a server's TLS configuration that trusts it.
 pub fn authority() -> (CertifiedIssuer<'static, KeyPair>, Arc<rustls::ServerConfig>) {
     let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -216,7 +216,7 @@ pub fn authority() -> (CertifiedIssuer<'static, KeyPair>, Arc<rustls::ServerConf
     (authority, tls.unwrap())
 }
 
-/// A certificate for a name, signed by an authority.
+/// A certificate for a name, signed by the authority.
 pub fn signed(authority: &CertifiedIssuer<'_, KeyPair>, name: &str) -> (rcgen::Certificate, KeyPair) {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();

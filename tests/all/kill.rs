@@ -1,5 +1,5 @@
-//! The server is killed under load, again and again; whatever it acknowledged is there afterwards, a transaction whole or
-//! not at all, and the store proves whole.
+//! The server is killed under load, again and again. Afterwards everything that it acknowledged is there, a transaction
+//! completely or not at all, and the store verifies.
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::process::{Process, agent};
 
-/// How often it is killed; the long form of the test does it more often.
+/// How often the server is killed; more often with `LONG_TESTS`.
 fn rounds() -> u64 {
     if std::env::var_os("LONG_TESTS").is_some() { 200 } else { 20 }
 }
@@ -42,10 +42,10 @@ fn pair(number: u64) -> Value {
     ]})
 }
 
-/// What a writer was told.
+/// The answers that a writer received.
 #[derive(Default)]
 struct Told {
-    /// Type/id and version.
+    /// Reference (type/id) and version.
     written: Vec<(String, String)>,
     pairs: Vec<u64>,
     tried: Vec<u64>,
@@ -85,10 +85,10 @@ fn acknowledged_writes_survive_being_killed() {
         let told: Vec<Told> = std::thread::scope(|scope| {
             let writers: Vec<_> =
                 (0..4).map(|_| scope.spawn(|| write_until(&base, &end, &numbers))).collect();
-            // Some rounds end in the middle of the first writes, some after many.
+            // Some rounds end during the first writes, some after many.
             let (since, enough) = (Instant::now(), Duration::from_millis(60 + round * 37 % 400));
             while since.elapsed() < enough {
-                // It may wake early, from the end of a thread of the round before.
+                // The wait may end early, because a thread of the previous round ended.
                 std::thread::park_timeout(enough.saturating_sub(since.elapsed()));
             }
             server.kill();

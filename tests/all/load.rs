@@ -1,4 +1,4 @@
-//! The load driver against a server of its own: every shape gets the answers it expects, in both loops.
+//! The load driver against a server of its own: every shape gets the expected answers, with a closed and an open loop.
 use std::process::Command;
 
 use chartward::cli::{Config, generated, start};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::oauth::Site;
 
-/// What `chartward load` says of a server.
+/// The result of `chartward load`.
 fn measured(arguments: &[&str]) -> (bool, Value, String) {
     let folder = tempfile::tempdir().unwrap();
     let json = folder.path().join("figures.json");
@@ -40,7 +40,7 @@ fn the_load_driver_gets_what_it_expects_in_every_shape() {
         measured(&[&running.base_url, "--shapes", shapes, "--connections", "2", "--bare"]);
     assert!(done, "{table}");
     let lines = figures["lines"].as_array().unwrap();
-    // Five kinds of one shape, twelve searches, and the bare handler.
+    // Five kinds of request of one shape, twelve searches, and the bare handler.
     assert_eq!(lines.len(), 18, "{table}");
     for line in lines {
         let requests = line["requests"].as_u64().unwrap();
@@ -48,7 +48,7 @@ fn the_load_driver_gets_what_it_expects_in_every_shape() {
         assert!(line["p50Microseconds"].as_u64() <= line["p99Microseconds"].as_u64(), "{line}");
     }
     assert_eq!(figures["ratios"][0]["what"], "read / bare handler");
-    // In the open loop as many are sent as are due.
+    // In the open loop, requests are sent at the given rate.
     let (done, figures, table) =
         measured(&[&running.base_url, "--shapes", "read", "--connections", "4", "--rate", "100"]);
     assert!(done, "{table}");
@@ -78,7 +78,7 @@ fn what_an_insurer_searches_is_set_beside_what_the_staff_does() {
         &insurer,
     ]);
     assert!(done, "{table}");
-    // There are values for the searches of Patients by name and birth date, and through a name.
+    // The data has values for searches of Patients by name and birth date, and for chained searches by name.
     let shapes: Vec<&str> =
         figures["lines"].as_array().unwrap().iter().map(|line| line["shape"].as_str().unwrap()).collect();
     assert_eq!(shapes, ["string", "string, insurer", "date", "date, insurer", "chained", "chained, insurer"]);

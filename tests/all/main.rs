@@ -1,4 +1,4 @@
-//! The one integration-test binary; each module is a subject.
+//! The one integration-test binary; each module tests one subject.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! The authorization server over a real socket: what the tests of it share, and the grant of a client for itself.
+//! The authorization server over a real socket: shared helpers of its tests, and the client credentials grant.
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 pub const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 pub const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-/// A server with a registry.
+/// A server and its registry of clients and users.
 pub struct Site {
     pub house: House,
     pub running: Running,
@@ -60,7 +60,7 @@ impl Site {
         self.house.issuer(self.base()).unwrap().sign(&token).unwrap()
     }
 
-    /// Sends a form, with HTTP Basic authentication if there are name and secret.
+    /// Sends a form, with HTTP Basic authentication if name and secret are given.
     pub fn form(&self, path: &str, pairs: &[(&str, &str)], basic: Option<(&str, &str)>) -> (u16, Value) {
         let mut request = self.agent.post(self.address(path));
         if let Some((name, secret)) = basic {
@@ -103,7 +103,7 @@ pub fn base64_url(bytes: &[u8]) -> String {
     encode_base64_url_unpadded(bytes)
 }
 
-/// A key of a client.
+/// A client's signing key.
 struct SigningKey {
     algorithm: Algorithm,
     encoding: EncodingKey,
@@ -149,7 +149,7 @@ fn partner() -> Value {
 
 type Change<'c> = &'c dyn Fn(&mut Header, &mut Value);
 
-/// An assertion of the client `ehr` with a change.
+/// A changed assertion of the client `ehr`.
 fn assertion(site: &Site, key: &SigningKey, change: Change<'_>) -> String {
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
     let mut header = Header::new(key.algorithm);
@@ -193,7 +193,7 @@ fn a_client_gets_a_token_by_its_key_and_no_more_than_is_registered() {
         assert_eq!(site.get(&format!("{}/Patient", site.base()), Some(token)).0, 200);
         assert_eq!(site.get(&format!("{}/Condition", site.base()), Some(token)).0, 403);
     }
-    // A narrower scope than is registered, and one of version 1.
+    // A narrower scope than the registered one, and one in the syntax of SMART version 1.
     for (asked, expected) in
         [("system/Patient.r", "system/Patient.r"), ("system/Observation.read", "system/Observation.read")]
     {
@@ -298,7 +298,7 @@ fn an_assertion_that_is_not_right_in_every_way_is_refused_alike() {
         let (status, answer) = ask(&site, wrong, "system/Patient.rs");
         assert_eq!((status, &answer["error"]), (401, &refusal), "{wrong}");
     }
-    // A claim that is there twice: which of them would be checked?
+    // A duplicate claim is refused, because it is ambiguous which one was checked.
     for (name, value) in [("iss", "\"acme\""), ("jti", "\"second\""), ("exp", "9999999999")] {
         let mut claims = json!({
             "iss": "ehr", "sub": "ehr", "aud": site.address("/auth/token"), "exp": seconds + 240, "jti": name
@@ -312,7 +312,7 @@ fn an_assertion_that_is_not_right_in_every_way_is_refused_alike() {
         let (status, _) = ask(&site, &format!("{message}.{signature}"), "system/Patient.rs");
         assert_eq!(status, 401, "{name} twice");
     }
-    // The assertion itself is good: once.
+    // The unchanged assertion is accepted once.
     assert_eq!(ask(&site, &good, "system/Patient.rs").0, 200);
     assert_eq!(ask(&site, &good, "system/Patient.rs").0, 401, "replayed");
 }
@@ -350,7 +350,7 @@ fn a_request_that_is_none_says_what_is_wrong_with_it() {
     check(&[grant, scope], Some(("acme", "x")), 401, "invalid_client");
     check(&[grant, scope], Some(("ehr", SECRET)), 401, "invalid_client");
     check(&[grant, scope], Some(("nobody", SECRET)), 401, "invalid_client");
-    // A secret may come in the form, too; not twice, and not by itself.
+    // A secret may be in the form instead, but not in both places and not without a client id.
     let in_form = ("client_secret", SECRET);
     check(&[grant, scope, ("client_id", "acme"), in_form], Some(("acme", SECRET)), 400, "invalid_request");
     check(&[grant, scope, ("client_id", "acme"), in_form, right, proof], None, 400, "invalid_request");
@@ -439,7 +439,7 @@ fn what_the_server_says_of_itself_is_there() {
         "jwks_uri",
     ] {
         let (status, _) = site.get(smart[name].as_str().unwrap(), None);
-        // What takes forms only says so; what is not there would be 404.
+        // An endpoint that takes only forms answers 400 or 405; 404 would mean that it does not exist.
         assert!(matches!(status, 200 | 400 | 405), "{name} {status}");
     }
     let (_, keys) = site.get(smart["jwks_uri"].as_str().unwrap(), None);
@@ -456,9 +456,10 @@ fn what_the_server_says_of_itself_is_there() {
         let request = ureq::http::Request::builder()
             .method("OPTIONS")
             .uri(site.address(path))
-            .header("Origin", "https://app.example");
+            .header("Origin", "https://app.example")
+            .header("Access-Control-Request-Method", "POST");
         let before = site.agent.run(request.body(()).unwrap()).unwrap();
         assert_eq!(before.headers()["access-control-allow-origin"], "*");
-        assert!(before.headers()["access-control-allow-headers"].to_str().unwrap().contains("Authorization"));
+        assert!(before.headers()["access-control-allow-headers"].to_str().unwrap().contains("authorization"));
     }
 }

@@ -1,4 +1,4 @@
-//! Registrations by administrators, over HTTP and on the command line, and the rotation of keys.
+//! Registrations by administrators, over HTTP and on the command line, and key rotation.
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
@@ -46,7 +46,7 @@ fn administrators_of_the_own_organization_register_and_nobody_else() {
         let (status, answer) = site.send("POST", "/admin/clients", &administrator, &wrong);
         assert_eq!(status, 400, "{answer}");
     }
-    // A secret is made and shown once, and it is good.
+    // The secret is generated, shown once, and valid.
     let (_, made) = site.send("POST", "/admin/clients", &administrator, &backend);
     let secret = made["client_secret"].as_str().unwrap();
     let pairs = [("grant_type", "client_credentials"), ("scope", "system/Patient.rs")];
@@ -66,7 +66,7 @@ fn administrators_of_the_own_organization_register_and_nobody_else() {
     assert_eq!(site.form("/auth/token", &pairs, Some(("b", secret))).0, 401);
     assert_eq!(site.send("POST", "/admin/clients/nobody/disable", &administrator, &json!({})).0, 404);
     assert_eq!(site.send("POST", "/admin/clients/b/other", &administrator, &json!({})).0, 404);
-    // What administrators do is on record.
+    // Administrators' actions are recorded.
     let officer = site.minted("privacy-officer", |token| token.scope = "user/*.rs".to_owned());
     let (_, audit) = site.get(&format!("{}/AuditEvent?_count=1000", site.base()), Some(&officer));
     assert!(audit.to_string().contains("POST /admin/clients/b/disable"), "{audit}");
@@ -92,7 +92,7 @@ fn registrations_are_changed_and_removed_and_their_ids_not_given_again() {
         site.send("PATCH", "/admin/clients/b", &clinician, &json!({"scope": "system/*.cruds"})).0,
         403
     );
-    // What is changed holds from the next request on: a token with the old rights is over.
+    // A change takes effect with the next request: a token with the old rights is refused.
     let (status, changed) = site.send(
         "PATCH",
         "/admin/clients/b",
@@ -108,7 +108,7 @@ fn registrations_are_changed_and_removed_and_their_ids_not_given_again() {
     std::thread::sleep(std::time::Duration::from_millis(1_100));
     assert_eq!(token(&secret, "system/Patient.rs").0, 400);
     assert_eq!(token(&secret, "system/Observation.rs").0, 200);
-    // A new secret takes the place of the old one.
+    // A new secret replaces the old one.
     let (_, changed) =
         site.send("PATCH", "/admin/clients/b", &administrator, &json!({"client_secret": true}));
     let fresh = changed["client_secret"].as_str().unwrap().to_owned();
@@ -186,7 +186,7 @@ fn registrations_are_changed_and_removed_and_their_ids_not_given_again() {
     );
 }
 
-/// Runs a command on a data directory: what it printed, and whether it succeeded.
+/// Runs a command on a data directory: whether it succeeded, and its output.
 pub fn run(folder: &std::path::Path, arguments: &[&str], input: &str) -> (bool, String) {
     let mut child = Command::new(crate::shipped::binary())
         .args(arguments)
@@ -243,7 +243,7 @@ fn the_command_line_registers_and_rotates_with_a_server_and_without() {
     assert!(run(&data, &["user", "password", "doc"], "another horse battery\n").0);
     let hash = Registry::new(house.kv().clone()).user("doc").unwrap().unwrap().password_hash;
     assert_ne!(hash, hash_before);
-    // A token of before the rotation is good after it, with the next server too; new ones have the new key.
+    // A token from before the rotation stays valid after it, with the next server too; new tokens are signed with the new key.
     let token = |key: &[u8]| {
         let mut token = claims(&running.base_url, 3_600).unwrap();
         token.role = "administrator".to_owned();

@@ -1,5 +1,4 @@
-//! The grant of a user: authorization code with PKCE, the pages, launches, refresh tokens, and how each of them is
-//! refused.
+//! The authorization code grant with PKCE: the pages, launches, refresh tokens, and how each of them is refused.
 use chartward::cli::now;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::{Value, json};
@@ -36,7 +35,7 @@ fn a_patient_lets_an_app_see_her_own_record() {
     let token = answer["access_token"].as_str().unwrap();
     let read = |id: &str| site.get(&format!("{}/Patient/{id}", site.base()), Some(token)).0;
     assert_eq!((read("p1"), read("p2")), (200, 404));
-    // The id token says who she is, to this app, and is no access token.
+    // The id token identifies the user to this app and is not accepted as an access token.
     let (_, keys) = site.get(&site.address("/auth/jwks"), None);
     let rsa = keys["keys"].as_array().unwrap().iter().find(|key| key["kty"] == "RSA").unwrap().clone();
     let key =
@@ -49,7 +48,7 @@ fn a_patient_lets_an_app_see_her_own_record() {
     assert_eq!((&claims["sub"], &claims["nonce"]), (&json!("ann"), &json!("n1")));
     assert_eq!(claims["fhirUser"], format!("{}/Patient/p1", site.base()));
     assert_eq!(site.get(&format!("{}/Patient/p1", site.base()), Some(id_token)).0, 401);
-    // That she signed in, and what she granted, is on record.
+    // Her sign-in and the scopes that she granted are recorded.
     let officer = site.minted("privacy-officer", |token| token.scope = "user/*.rs".to_owned());
     let (_, audit) = site.get(&format!("{}/AuditEvent?_count=1000", site.base()), Some(&officer));
     let granted = "POST /auth/consent openid fhirUser launch/patient offline_access patient/*.rs";
@@ -70,7 +69,7 @@ fn a_professional_chooses_patient_scopes_and_purpose() {
     assert!(!found.text.contains("Ann Cole") && found.text.contains("value=\"p2\""), "{}", found.text);
     let nobody = browser.send("/auth/patient", &[("dialogue", page.dialogue()), ("patient", "p99")]);
     assert!(nobody.text.contains("Nobody was found"));
-    // Nobody gets to consent past the choice.
+    // The consent page cannot be reached without choosing a patient.
     let early = browser
         .send("/auth/consent", &[("dialogue", page.dialogue()), ("decision", "allow"), ("scope", "openid")]);
     assert_eq!((early.status, early.location.as_str()), (200, ""));
@@ -78,7 +77,7 @@ fn a_professional_chooses_patient_scopes_and_purpose() {
     let purposes: Vec<&str> =
         page.text.split("<option value=\"").skip(1).map(|rest| rest.split_once('"').unwrap().0).collect();
     assert_eq!(purposes, ["TREAT", "HOPERAT"]);
-    // Whose access to which record it is.
+    // The page names the user and the patient whose record is accessed.
     assert!(page.text.contains("<dd>doc</dd>") && page.text.contains("<dd>Bob Cole"), "{}", page.text);
     assert!(page.text.contains("<dd>https://app.example</dd>"), "{}", page.text);
     let pairs = [
@@ -92,7 +91,7 @@ fn a_professional_chooses_patient_scopes_and_purpose() {
     let sent = browser.send("/auth/consent", &pairs);
     let (status, answer) = redeem(&site, sent.parameter("code").unwrap(), &[]);
     assert_eq!(status, 200, "{answer}");
-    // Version 1 is answered as such; what was not ticked, or not asked, is not granted.
+    // Scopes in version 1 syntax are granted as such; scopes that were not ticked or not requested are not granted.
     assert_eq!(
         (&answer["scope"], &answer["patient"]),
         (&json!("launch/patient patient/*.read"), &json!("p2"))
@@ -140,7 +139,7 @@ fn a_part_of_a_scope_is_given_in_its_place() {
     assert_eq!(answer["scope"], format!("launch/patient {part} openid fhirUser"));
     let token = answer["access_token"].as_str().unwrap();
     let read = |path: &str| site.get(&format!("{}/{path}", site.base()), Some(token)).0;
-    // Who the user is may be read, and nobody else of that type.
+    // Only the user's own resource (`fhirUser`) of that type may be read.
     assert_eq!(
         (read("Practitioner/d1"), read("Practitioner/d2"), read("Practitioner?_id=d1")),
         (200, 404, 403)
@@ -177,7 +176,7 @@ fn a_request_that_is_not_in_order_is_refused_before_anybody_is_asked() {
     backend["role"] = json!("system");
     backend["organization"] = json!("Organization/hospital");
     site.register(&backend);
-    // Who is to be told cannot be known: the user is.
+    // Without a valid client and redirect URI there is nowhere to redirect to, so the user gets the error.
     for change in [
         [("client_id", Some("nobody"))],
         [("client_id", None)],
@@ -216,7 +215,7 @@ fn a_request_that_is_not_in_order_is_refused_before_anybody_is_asked() {
         assert_eq!(page.parameter("state"), Some("s1"));
         assert!(page.location.starts_with(CALLBACK));
     }
-    // A slash at the end of aud is accepted, and a request by POST.
+    // A trailing slash in `aud` is accepted, and so is a request by POST.
     let slash = format!("{}/", site.base());
     assert_eq!(Browser::new(&site).authorize(&[("aud", Some(&slash))]).status, 200);
     let (challenge, base) = (challenge(), site.base().to_owned());
@@ -239,7 +238,7 @@ fn forms_of_others_and_wrong_passwords_lead_nowhere() {
     let mut browser = Browser::new(&site);
     let page = browser.authorize(&[]);
     let form = [("dialogue", page.dialogue()), ("name", "ann"), ("password", PASSWORD)];
-    // The form in a browser that has not got the page, and one that somebody has made up.
+    // The form is refused from a browser that did not load the page, and with a forged dialogue value.
     let mut other = Browser::new(&site);
     assert_eq!(other.send("/auth/login", &form).status, 403);
     other.authorize(&[]);
@@ -252,7 +251,7 @@ fn forms_of_others_and_wrong_passwords_lead_nowhere() {
         403
     );
     assert_eq!(browser.send("/auth/login", &form[1..]).status, 403);
-    // Nobody consents without having logged in.
+    // Consent requires a login.
     let sent = browser
         .send("/auth/consent", &[("dialogue", page.dialogue()), ("decision", "allow"), ("scope", "openid")]);
     assert!(sent.location.is_empty() && sent.text.contains("name=\"password\""));
@@ -308,7 +307,7 @@ fn a_code_is_for_one_client_one_address_one_verifier_and_one_time() {
     let url = format!("{}/Patient/p1", site.base());
     let token = answer["access_token"].as_str().unwrap();
     assert_eq!(site.get(&url, Some(token)).0, 200);
-    // The second use ends what came of the first.
+    // The second use of the code revokes the tokens issued for the first.
     assert_eq!(redeem(&site, &code, &[]).1["error"], "invalid_grant");
     assert_eq!(site.get(&url, Some(token)).0, 401);
     assert_eq!(refresh(&site, answer["refresh_token"].as_str().unwrap(), None).0, 400);
@@ -332,14 +331,14 @@ fn refresh_tokens_are_used_once_and_only_narrow() {
     assert_eq!((status, &third["scope"]), (200, &first["scope"]), "what was granted at first comes back");
     let url = format!("{}/Patient/p1", site.base());
     assert_eq!(site.get(&url, Some(&text(&third, "access_token"))).0, 200);
-    // One that was used already ends all.
+    // Reuse of a refresh token revokes all tokens of the grant.
     assert_eq!(refresh(&site, &text(&first, "refresh_token"), None).1["error"], "invalid_grant");
     assert_eq!(refresh(&site, &text(&third, "refresh_token"), None).1["error"], "invalid_grant");
     for answer in [&first, &second, &third] {
         assert_eq!(site.get(&url, Some(&text(answer, "access_token"))).0, 401);
     }
     assert_eq!(refresh(&site, "made-up", None).1["error"], "invalid_grant");
-    // A public client need not name itself.
+    // A public client need not send its client id.
     let (_, granted) = redeem(&site, &browser.code(&[]), &[]);
     let unnamed = |token: &str| {
         site.form("/auth/token", &[("grant_type", "refresh_token"), ("refresh_token", token)], None)
@@ -349,7 +348,7 @@ fn refresh_tokens_are_used_once_and_only_narrow() {
         let (status, answer) = unnamed(token);
         assert_eq!((status, &answer["error"]), (400, &json!("invalid_grant")));
     }
-    // Without offline_access there is none.
+    // Without `offline_access` there is no refresh token.
     let code = browser.code(&[("scope", Some("patient/*.rs"))]);
     assert!(redeem(&site, &code, &[]).1.get("refresh_token").is_none());
 }
@@ -413,7 +412,7 @@ fn a_confidential_app_proves_itself_at_the_token_endpoint() {
     assert_eq!(site.form("/auth/token", &[refresh[0], refresh[1], ("client_id", "app")], None).0, 400);
     assert_eq!(site.form("/auth/token", &refresh, None).0, 401, "a secret cannot be left out");
     assert_eq!(site.form("/auth/token", &refresh, Some(("shy", SECRET))).0, 200);
-    // It is not registered for launches from an EHR.
+    // The client is not registered for EHR launches.
     let page = browser.authorize(&[("client_id", Some("shy")), ("scope", Some("launch openid"))]);
     assert_eq!(page.parameter("error"), Some("unauthorized_client"));
 }
@@ -446,7 +445,7 @@ fn an_ehr_launches_an_app_with_what_it_shows() {
     let token = answer["access_token"].as_str().unwrap();
     let read = |id: &str| site.get(&format!("{}/Patient/{id}", site.base()), Some(token)).0;
     assert_eq!((read("p2"), read("p1")), (200, 404));
-    // A patient cannot be launched into somebody else's record.
+    // A patient cannot be launched into another patient's record.
     let page = browser.authorize(&change);
     assert_eq!(browser.log_in(&page, "ann").parameter("error"), Some("access_denied"));
     let unknown = browser.authorize(&[("scope", Some("launch")), ("launch", Some("made-up"))]);
@@ -483,10 +482,10 @@ fn a_token_ends_when_it_is_revoked_or_its_client_or_user_is_disabled() {
     assert_eq!(told["fhirUser"], format!("{}/Patient/p1", site.base()));
     assert!(told["exp"].is_i64() && told["scope"] == answer["scope"]);
     assert_eq!(is_active(&refresh_token), json!(true));
-    // Only who has proven who it is learns anything.
+    // Only authenticated clients may introspect tokens.
     assert_eq!(site.form("/auth/introspect", &[("token", &access)], None).0, 401);
     assert_eq!(site.form("/auth/introspect", &[("token", &access), ("client_id", "app")], None).0, 401);
-    // Others' tokens are not one's own to revoke, and nothing is said of it.
+    // A client cannot revoke the tokens of another one, and the answer does not tell.
     assert_eq!(site.form("/auth/revoke", &[("token", &access)], acme).0, 200);
     assert_eq!(site.form("/auth/revoke", &[("token", &refresh_token)], acme).0, 200);
     assert_eq!(site.form("/auth/revoke", &[("token", "made-up")], acme).0, 200);
@@ -537,7 +536,7 @@ fn a_person_sees_which_apps_have_access_and_takes_it_from_them() {
         browser.send("/auth/apps", &[("visit", page.field("visit")), ("name", name), ("password", password)])
     };
     assert_eq!(sign_in(&mut browser, "ann", "wrong").status, 403);
-    // Others have let nobody in.
+    // Another user has granted no app anything.
     let of_another = sign_in(&mut browser, "doc", PASSWORD);
     assert!(of_another.text.contains("No app has access"), "{}", of_another.text);
     let page = sign_in(&mut browser, "ann", PASSWORD);
@@ -547,7 +546,7 @@ fn a_person_sees_which_apps_have_access_and_takes_it_from_them() {
         page.text
     );
     let app = page.field("app");
-    // Another person, or another browser, takes nothing away.
+    // Another user or another browser cannot revoke the access.
     let stranger = browser.open("/auth/apps");
     let refused = browser.send("/auth/apps/revoke", &[("visit", stranger.field("visit")), ("app", app)]);
     assert_eq!((refused.status, read()), (403, 200), "{}", refused.text);
@@ -576,7 +575,7 @@ fn a_browser_is_told_what_stands_here() {
         assert!(page.text.contains(site.base()) && page.text.contains("/metadata"), "{}", page.text);
         assert!(page.headers["content-security-policy"].to_str().unwrap().contains("default-src 'none'"));
     }
-    // Programs get what they got before.
+    // Clients other than browsers get the same answers as before.
     assert_eq!(site.get(&site.address("/"), None).0, 404);
     assert_eq!(site.get(&format!("{}?_type=Patient", site.base()), None).0, 401);
 }

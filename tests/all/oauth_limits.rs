@@ -1,10 +1,10 @@
-//! What a grant is good for beside the API, how long it lasts, and how often a secret may be guessed.
+//! What a grant permits besides the API, how long it lasts, and how often a secret may be guessed.
 use serde_json::{Value, json};
 
 use crate::browser::{Browser, PASSWORD, app, redeem, refresh, site};
 use crate::oauth::{SECRET, Site};
 
-/// A site with an administrator and with an app that may ask for `admin`.
+/// A site with an administrator, and an app that may request the scope `admin`.
 fn administered() -> Site {
     let site = site();
     site.registry
@@ -20,7 +20,7 @@ fn administered() -> Site {
     site
 }
 
-/// The answer of the token endpoint to a user who has granted the scopes to the app `desk`.
+/// The token response for a user who has granted the scopes to the app `desk`.
 fn granted(site: &Site, name: &str, scope: &str) -> Value {
     let mut browser = Browser::new(site);
     let page = browser.authorize(&[("client_id", Some("desk")), ("scope", Some(scope))]);
@@ -32,7 +32,7 @@ fn granted(site: &Site, name: &str, scope: &str) -> Value {
     answer
 }
 
-/// Has the server do what takes no body.
+/// Sends a POST without a body.
 fn post(site: &Site, path: &str, token: &str) -> u16 {
     let request = site.agent.post(site.address(path)).header("Authorization", format!("Bearer {token}"));
     request.send_empty().unwrap().status().as_u16()
@@ -56,14 +56,14 @@ fn an_app_administers_only_where_an_administrator_has_let_it() {
         assert_eq!(site.get(&site.address(path), Some(token)).0, 403, "{path}");
     }
     assert!(site.registry.user("eve").unwrap().is_none());
-    // The page says what it is about; then it is let.
+    // The page explains the scope; then it can be granted.
     let mut browser = Browser::new(&site);
     let page = browser.authorize(&[("client_id", Some("desk")), ("scope", Some("admin"))]);
     assert!(browser.log_in(&page, "root").text.contains("run this server in your name"));
     let answer = granted(&site, "root", "openid admin");
     assert_eq!(answer["scope"], "openid admin");
     assert_eq!(site.send("POST", "/admin/users", access(&answer), &user("new")).0, 201);
-    // Nobody else can let an app do what only an administrator does.
+    // Only an administrator can grant an app administrators' rights.
     let answer = granted(&site, "doc", "openid admin");
     assert_eq!(answer["scope"], "openid");
     assert_eq!(site.send("POST", "/admin/users", access(&answer), &user("eve")).0, 403);
@@ -110,7 +110,7 @@ fn secrets_are_guessed_a_few_times_and_ids_not_at_all() {
     }
     let (status, answer) = ask("nobody", "x");
     assert_eq!((status, &answer["error"]), (429, &json!("temporarily_unavailable")));
-    // A client that has shown its secret before is not kept out by who guesses; others are, for a while.
+    // A client that used its secret before is not locked out by others who guess; any other client is, for a while.
     assert_eq!((ask("acme", SECRET).0, ask("late", SECRET).0), (200, 429));
 }
 
@@ -135,12 +135,12 @@ fn what_was_granted_before_a_change_of_the_password_ends_with_it() {
     let refreshed = |answer: &Value| refresh(&site, answer["refresh_token"].as_str().unwrap(), None).0;
     assert_eq!((read(access(&old)), refreshed(&old)), (401, 400));
     assert_eq!(redeem(&site, &unused, &[]).1["error"], "invalid_grant");
-    // Who has the page to consent has to log in again.
+    // A user who already has the consent page open must log in again.
     let pairs = [("dialogue", begun.dialogue()), ("decision", "allow"), ("scope", "patient/*.rs")];
     assert!(browser.send("/auth/consent", &pairs).text.contains("name=\"password\""));
     let (_, new) = redeem(&site, &browser.code(&[]), &[]);
     assert_eq!((read(access(&new)), refreshed(&new)), (200, 200));
-    // To disable an app, and to enable it, gives back nothing that it had.
+    // Disabling an app and enabling it again does not restore its tokens.
     site.registry
         .enable::<chartward::auth::Client>("app", RegistrationStatus::Disabled, chartward::cli::now())
         .unwrap();
@@ -148,7 +148,7 @@ fn what_was_granted_before_a_change_of_the_password_ends_with_it() {
         .enable::<chartward::auth::Client>("app", RegistrationStatus::Enabled, chartward::cli::now())
         .unwrap();
     assert_eq!(read(access(&new)), 401);
-    // Who signs in within the very millisecond of a change counts as one who did before.
+    // A sign-in in the same millisecond as the change counts as one before it.
     std::thread::sleep(std::time::Duration::from_millis(2));
     let (_, last) = redeem(&site, &browser.code(&[]), &[]);
     assert_eq!(read(access(&last)), 200);
@@ -174,7 +174,7 @@ fn what_is_asked_beside_the_api_and_what_is_refused_is_on_record() {
     let user = json!({"name": "new", "password": PASSWORD, "role": "technician", "organization": "Organization/hospital"});
     assert_eq!(site.send("POST", "/admin/users", &administrator, &user).0, 201);
     assert_eq!(post(&site, "/admin/reindex", &administrator), 202);
-    // What is in memory alone has nowhere to put a backup.
+    // A server in memory has no place for a backup.
     if std::env::var_os("TEST_HOUSES").is_none() {
         assert_eq!(post(&site, "/admin/backup", &administrator), 404);
     }

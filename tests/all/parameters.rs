@@ -1,4 +1,4 @@
-//! Every search parameter that is advertised finds an example of the standard, but for those of a list that may only shrink.
+//! Every advertised search parameter finds an example of the standard, except those on a list that may only shrink.
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -8,10 +8,10 @@ use chartward::search::{entries, search_params};
 
 use crate::shared;
 
-/// `Type.parameter`, a line each: no example of the standard has a value for it.
+/// `Type.parameter`, one per line: parameters for which no example has a value.
 const WITHOUT_EXAMPLE: &str = include_str!("parameters-without-example.txt");
 
-/// What every type has counts once.
+/// Parameters that every type has are counted once.
 fn name(type_name: &str, code: &str) -> String {
     let of = if code.starts_with('_') { "Resource" } else { type_name };
     format!("{of}.{code}")

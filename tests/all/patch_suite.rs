@@ -1,4 +1,4 @@
-//! The published suites for FHIRPath Patch and JSON Patch, case by case, applied by the program that ships.
+//! The published suites for FHIRPath Patch and JSON Patch, case by case, applied by the shipped program.
 use serde_json::{Value as Json, json};
 
 use crate::{shared, shipped};
@@ -9,7 +9,7 @@ fn cases(file: &str, test: &str) -> Option<Vec<Json>> {
     Some(suite.get("cases").unwrap_or(&suite).as_array().unwrap().clone())
 }
 
-/// What the program makes of each case's document, whose members have these names: the document, or why not.
+/// The program's result for each case: the patched document or the error. `document` and `patch` are the cases' member names.
 fn patched(cases: &[Json], document: &str, patch: &str) -> Vec<Result<Json, Json>> {
     let asked: Vec<Json> =
         cases.iter().map(|case| json!({"document": case[document], "patch": case[patch]})).collect();

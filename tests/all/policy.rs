@@ -1,4 +1,4 @@
-//! What a deployment's own settings change.
+//! The effect of a deployment's own settings.
 use std::sync::Arc;
 
 use chartward::auth::Party;

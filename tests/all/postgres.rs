@@ -1,5 +1,5 @@
-//! Several servers over one PostgreSQL database, and the ways into it. Without a database for tests these say that they are
-//! skipped: `TEST_POSTGRES` names one in which schemas may be made and dropped.
+//! Several servers on one PostgreSQL database, and the commands on it. `TEST_POSTGRES` names a database in which schemas may be
+//! created and dropped; without it these tests report that they are skipped.
 use std::path::Path;
 use std::process::Command;
 
@@ -40,7 +40,7 @@ impl Drop for Schema {
     }
 }
 
-/// A server of the schema in a process of its own.
+/// A server on the schema, in a process of its own.
 struct Server(Process);
 
 impl Server {
@@ -64,7 +64,7 @@ impl Server {
     }
 }
 
-/// A token of the one issuer, for the server at that address.
+/// A token of the shared issuer for the server at that address.
 fn token(schema: &Schema, data: &Path, server: &Server, arguments: &[&str]) -> String {
     let origin = server.0.base.strip_suffix("/fhir").unwrap();
     let mut all = vec!["token", "--public-url", origin];
@@ -94,7 +94,7 @@ fn two_servers_over_one_database_are_as_one() {
     let Some(schema) = Schema::new("two_servers_over_one_database_are_as_one") else { return };
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    // The keys are shared, as the database is.
+    // The servers share the keys as they share the database.
     let first = Server::start(&schema, &data, "first");
     let second = Server::start(&schema, &data, "second");
     let system = [&first, &second].map(|server| token(&schema, &data, server, &SYSTEM));
@@ -102,14 +102,14 @@ fn two_servers_over_one_database_are_as_one() {
     let patient = json!({"resourceType": "Patient", "id": "p1", "name": [{"family": "Cole"}]});
     assert_eq!(first.send("PUT", "Patient/p1", &system[0], Some(&patient)).0, 201);
     assert_eq!(second.send("GET", "Patient/p1", &system[1], None).0, 200, "what one wrote the other reads");
-    // A Consent that one stores holds for the next request of the other, and so does its end.
+    // A Consent that one server stores takes effect with the other's next request, and so does its end.
     for round in 0..10 {
         let (kind, expected) = if round % 2 == 0 { ("permit", 200) } else { ("deny", 404) };
         let (status, answer) = first.send("PUT", "Consent/c1", &system[0], Some(&consent(kind)));
         assert!(status == 200 || status == 201, "{answer}");
         assert_eq!(second.send("GET", "Patient/p1", &insurer[1], None).0, expected, "round {round}");
     }
-    // Conditional creates of both make one resource; changes of both are one after the other.
+    // Conditional creates on both servers make one resource; updates on both are serialized.
     let made: Vec<u16> = std::thread::scope(|scope| {
         let tasks: Vec<_> = (0..40)
             .map(|number| {
@@ -156,7 +156,7 @@ fn two_servers_over_one_database_are_as_one() {
     });
     let (_, patched) = first.send("GET", "Patient/p1", &system[0], None);
     assert_eq!(patched["name"].as_array().unwrap().len(), 21, "no change was lost");
-    // What was read is on record, whoever served it.
+    // Reads are recorded, whichever server served them.
     let officer = token(
         &schema,
         &data,
@@ -194,7 +194,7 @@ fn a_hospital_moves_from_sled_to_postgresql_and_back() {
     };
     let (done, said) = ours(&["restore", &text("one.cwdump")], "new");
     assert!(done && said.contains("keys as of commit"), "{said}");
-    // Not over what is there.
+    // A restore does not overwrite existing data.
     let (done, said) = ours(&["restore", &text("one.cwdump")], "new");
     assert!(!done && said.contains("an empty one"), "{said}");
     let (done, said) = ours(&["verify"], "new");
@@ -205,7 +205,7 @@ fn a_hospital_moves_from_sled_to_postgresql_and_back() {
     assert!(done, "{said}");
     let (done, said) = run(&path("back"), &["verify"], "");
     assert!(done, "{said}");
-    // All three hold the same resources.
+    // All three stores hold the same resources.
     let counted = |said: &str| said.lines().find(|line| line.contains("resources")).unwrap().to_owned();
     let (_, old) = run(&path("old"), &["verify"], "");
     let (_, new) = ours(&["verify"], "new");

@@ -1,4 +1,4 @@
-//! What `Consent/$preview` says would change is what reads before and after say, for random Consents on random files.
+//! The changes that `Consent/$preview` predicts are those that reads before and after show, for random Consents on random files.
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ const ACT_REASON: &str = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
 const ACT_CODE: &str = "http://terminology.hl7.org/CodeSystem/v3-ActCode";
 const PURPOSES: [&str; 4] = ["TREAT", "HPAYMT", "HOPERAT", "HRESCH"];
 
-/// Who reads: the name by which the preview tells of it, its role, purpose, organization and user.
+/// A reader: the name under which the preview lists it, its role, purpose, organization and user.
 type Reader = (&'static str, Role, &'static str, Option<&'static str>, Option<&'static str>);
 
 const READERS: [Reader; 14] = [
@@ -80,7 +80,7 @@ impl Hospital {
         Self { server, references }
     }
 
-    /// What a party reads of all but one, which is written meanwhile.
+    /// The resources that a party can read, except the one that is being written.
     fn readable(&self, party: &Arc<Party>, but: &str) -> BTreeSet<String> {
         let is_read = |reference: &&String| {
             self.server.send_as(party, Verb::Get, reference, Headers::default(), Payload::None).is_ok()
@@ -88,7 +88,7 @@ impl Hospital {
         self.references.iter().filter(|reference| *reference != but).filter(is_read).cloned().collect()
     }
 
-    /// What would change, by who, role, purpose and, for a person, organization: gains and losses by type.
+    /// The predicted changes, by actor, role, purpose and, for a person, organization: gains and losses by type.
     fn preview(&self, consent: &Value) -> BTreeMap<[String; 4], BTreeMap<(String, String), usize>> {
         let officer = party(Role::PrivacyOfficer, Some("Organization/hospital"), None, "HOPERAT");
         let payload = Payload::Resource(parse(consent.to_string().into_bytes()).unwrap());
@@ -119,7 +119,7 @@ fn coding(system: &str, code: &str) -> Value {
     json!({"coding": [{"system": system, "code": code}]})
 }
 
-/// A rule with some of the criteria that there are, and sometimes exceptions.
+/// A random rule with some criteria, and sometimes exceptions.
 fn provision(random: &mut Random, depth: usize) -> Value {
     const ACTORS: [&str; 8] = [
         "Organization/lakeside",
@@ -201,7 +201,7 @@ fn previews_say_what_reads_say() {
                 preview.get(&who).cloned().unwrap_or_default()
             };
             changed += usize::from(!expected.is_empty());
-            // Whom nothing names is told of as the house's or anybody of the role.
+            // A reader that no Consent names is listed under its role, in the own organization or anywhere.
             let by_role = if party.organization.as_deref() == Some("Organization/hospital") {
                 "Organization/hospital"
             } else {

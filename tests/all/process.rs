@@ -1,16 +1,16 @@
-//! The server as a program of its own, for tests that kill it, configure it, or start several.
+//! The server as a separate process, for tests that kill it, configure it, or start several.
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// A client to which every status is an answer.
+/// An HTTP client that returns every status as an answer.
 pub fn agent() -> ureq::Agent {
     ureq::Agent::config_builder().http_status_as_error(false).build().into()
 }
 
-/// Writes the Patient of a number; gives the status, and the answer as far as it is JSON.
+/// Writes the Patient with a number; gives the status, and the body if it is JSON.
 pub fn put_patient(agent: &ureq::Agent, base: &str, number: usize) -> (u16, Value) {
     let patient = json!({"resourceType": "Patient", "id": format!("p{number}"), "name": [{"family": format!("N{number}")}]});
     let request =
@@ -20,7 +20,7 @@ pub fn put_patient(agent: &ureq::Agent, base: &str, number: usize) -> (u16, Valu
     (answer.status().as_u16(), serde_json::from_str(&text).unwrap_or_default())
 }
 
-/// A server in a process of its own, which ends with the test at the latest.
+/// A server in a process of its own, which is killed when the test ends.
 pub struct Process {
     child: Child,
     pub base: String,
@@ -28,19 +28,19 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts one that is open to all on a data directory, and waits until it is ready.
+    /// Starts an open server on a data directory and waits until it is ready.
     pub fn start(data: &Path) -> Self {
         Self::start_with(data, "", &["--open"], &[])
     }
 
-    /// Starts it with options and variables; `name` tells apart several of one data directory.
+    /// Starts a server with options and environment variables; `name` distinguishes several on one data directory.
     pub fn start_with(data: &Path, name: &str, options: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(crate::shipped::binary());
         command.arg("serve").arg("--data").arg(data).args(options).envs(variables.iter().copied());
         Self::ready(command, &data.with_extension(format!("{name}ready")))
     }
 
-    /// The demo, with options; its ready file is this one.
+    /// Starts the demo with options and the given ready file.
     pub fn demo(ready: &Path, options: &[&str]) -> Self {
         let mut command = Command::new(crate::shipped::binary());
         command.arg("demo").args(options).stdout(Stdio::null());
@@ -69,29 +69,29 @@ impl Process {
         process
     }
 
-    /// What it has logged.
+    /// The log of the server.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
-    /// Its number with the operating system.
+    /// The process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Whether it has not ended yet.
+    /// Whether the process is still running.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Ends it as an operator does.
+    /// Stops the server with SIGTERM, as an operator does.
     pub fn stop(&mut self) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
         assert!(self.child.wait().unwrap().success());
     }
 
-    /// SIGKILL: afterwards nothing of the process runs any more.
+    /// Kills the server with SIGKILL; afterwards no part of the process runs.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -100,7 +100,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // One that a test has killed is gone already.
+        // The test may have killed it already.
         self.child.kill().ok();
         self.child.wait().ok();
     }

@@ -1,4 +1,5 @@
-//! Every refusal of a known party leaves a record; those of who is not known are counted, and leave one record a minute at most.
+//! Every refusal of an authenticated party is recorded; refusals of unknown parties are counted and recorded at most once a
+//! minute.
 use chartward::audit::{Access, Records};
 use chartward::auth::AccessToken;
 use chartward::http::FOLLOW_SCOPE;
@@ -6,7 +7,7 @@ use chartward::store::{At, Direction, Sequence};
 
 use crate::oauth::Site;
 
-/// The records since a commit.
+/// The access records since a commit.
 fn records(site: &Site, Sequence(since): Sequence) -> Vec<Access> {
     let kv = site.house.kv();
     kv.settle();
@@ -98,7 +99,7 @@ fn every_refusal_of_a_known_party_is_on_record() {
         (&follower, ask("GET", "/admin/journal/x", &[], ""), 400),
         (&doctor, ask("POST", "/auth/launch", &[], "no json"), 400),
     ];
-    // What is in memory alone has nowhere to put a backup.
+    // A server in memory has no place for a backup.
     if std::env::var_os("TEST_HOUSES").is_none() {
         cases.push((&administrator, ask("POST", "/admin/backup", &[], ""), 404));
     }
@@ -114,7 +115,7 @@ fn every_refusal_of_a_known_party_is_on_record() {
         assert!(found[0].request.starts_with(asked.method), "{lines:?}");
         assert!(found[0].request.len() < 2_100, "{lines:?}");
     }
-    // An entry of a batch that cannot be read is one too.
+    // Malformed batch entries are recorded as refusals, too.
     let batch =
         "{\"resourceType\":\"Bundle\",\"type\":\"batch\",\"entry\":[{\"request\":{\"method\":\"GET\"}},{}]}";
     let before = newest(&site);
@@ -149,7 +150,7 @@ fn who_is_not_known_is_counted_and_fills_no_disk() {
         let form = [("grant_type", "client_credentials")];
         assert_eq!(site.form("/auth/token", &form, Some((name, "wrong"))).0, 401);
     }
-    // The first of each kind at once, the others together: here at the end.
+    // The first refusal of each kind is recorded at once, the others together, here when the server stops.
     site.running.stop().unwrap();
     let found = records(&site, before);
     let mut lines: Vec<String> =

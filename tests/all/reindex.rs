@@ -1,5 +1,5 @@
-//! Search parameters that are added while the server serves: indexed meanwhile, searched by when complete, gone when
-//! deleted; and an index that another release has made.
+//! Search parameters that are added while the server runs: indexed meanwhile, searchable when complete, gone when deleted; and
+//! an index that was made by another release.
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chartward::operations::{Headers, Verb};
@@ -49,7 +49,7 @@ fn an_added_parameter_is_indexed_and_then_found_by() {
     assert_eq!(server.refused(Verb::Get, "Patient?marital=M", None).0, 400);
     put(&server, &search_parameter("marital", "token", "Patient", "Patient.maritalStatus"));
     put(&server, &search_parameter("birth-number", "number", "Patient", "Patient.multipleBirth as integer"));
-    // Until it is complete it says so, and is not advertised.
+    // Until it is complete, searches by it are refused with that reason, and it is not advertised.
     let (status, outcome) = server.refused(Verb::Get, "Patient?marital=M", None);
     assert_eq!(status, 400);
     assert!(outcome.contains("being indexed"), "{outcome}");
@@ -64,11 +64,11 @@ fn an_added_parameter_is_indexed_and_then_found_by() {
     assert_eq!(ids(&server.get("Patient?marital=http://m|M&birth-number=4")), ["p4", "p14"]);
     assert_eq!(server.get("Patient?marital:not=M&_summary=count")["total"], 10);
     assert_eq!(ids(&server.get("Patient?birth-number=gt3&_sort=-birth-number&_count=2")), ["p4", "p9"]);
-    // What is written from here on is indexed with the write.
+    // Later writes index the new parameter at once.
     put(&server, &patient(24));
     assert_eq!(ids(&server.get("Patient?marital=M&birth-number=4")), ["p4", "p14", "p24"]);
     is_whole(&server);
-    // A change of the definition is a new index; a deletion takes it away.
+    // Changing the definition makes a new index; deleting it removes the index.
     put(
         &server,
         &search_parameter("marital", "token", "Patient", "Patient.maritalStatus.coding.where(code = 'S')"),
@@ -94,7 +94,7 @@ fn nothing_is_missed_while_others_write() {
                 if is_done.load(Ordering::Relaxed) {
                     break;
                 }
-                // New ones, and changes of what is being indexed.
+                // New resources, and changes of those being indexed.
                 put(&server, &patient(number));
                 let mut changed = patient(number % 600);
                 changed["maritalStatus"]["coding"][0]["code"] = json!("W");
@@ -103,7 +103,7 @@ fn nothing_is_missed_while_others_write() {
         });
         put(&server, &search_parameter("marital", "token", "Patient", "Patient.maritalStatus"));
         let indexed = server.house.index().catch_up(&**server.house.kv(), false, &|| true);
-        // The other thread ends whatever came of it.
+        // The other thread must end whatever the result.
         is_done.store(true, Ordering::Relaxed);
         indexed.unwrap();
     });

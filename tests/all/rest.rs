@@ -1,4 +1,4 @@
-//! The conformance scenarios against a server in this process, over a real socket, each party with a token of its own.
+//! The conformance scenarios against a server in this process over a real socket, with a token for each party.
 use std::collections::BTreeMap;
 
 use chartward::cli::{Config, Party, Report, SCENARIO_PARTIES, Scenario, Target, scenarios, start};
@@ -19,7 +19,7 @@ fn scenarios_of_other_policies_hold() {
     assert_eq!((report.failed(), report.waiting()), (0, 0), "{}", report.table());
 }
 
-/// Runs scenarios against a server of a default policy, and proves its store afterwards.
+/// Runs scenarios against a server with a default policy, and verifies its store afterwards.
 fn run(policy: &str, scenarios: &[Scenario]) -> Report {
     let config =
         Config { listen: "127.0.0.1:0".to_owned(), default_policy: policy.to_owned(), ..Config::default() };

@@ -1,5 +1,5 @@
-//! What every role sees and writes where no Consent says anything: role x purpose x type x label, as a golden file that
-//! people read. `BLESS=1 cargo test roles` writes it anew; its difference is to be read like code.
+//! What every role sees and writes without any Consent: role x purpose x type x label, as a golden file for review. `BLESS=1
+//! cargo test roles` rewrites it; review its diff like code.
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ fn resources() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// Without a label, and with each that decides something of its own.
+/// Without a label, and with each label that affects decisions.
 const LABELS: [Option<(&str, &str)>; 5] = [
     None,
     Some(("http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "R")),
@@ -60,7 +60,7 @@ fn party(role: Role, is_own: bool, purpose: &str) -> Arc<Party> {
     })
 }
 
-/// One letter a label: `b` sees and writes, `r` sees, `w` writes, `-` neither.
+/// One letter per label: `b` sees and writes, `r` sees, `w` writes, `-` neither.
 fn cell(lens: &Lens<'_>, resource: &Value) -> String {
     LABELS
         .iter()

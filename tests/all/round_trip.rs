@@ -1,11 +1,11 @@
-//! Resources that nobody here wrote go in and come out unchanged, and pass validation.
+//! Resources from external sources are read and written unchanged, and pass validation.
 use chartward::definitions::r4;
 use chartward::model::{from_xml, minify, parse, to_xml};
 use chartward::validate::{Incoming, Rules, Valid};
 
 use crate::shared;
 
-/// The examples of the specification that break its own rules, each with the reason. May only shrink.
+/// The examples of the specification that violate its own rules, each with the reason. The list may only shrink.
 const INVALID_EXAMPLES: [(&str, &str); 9] = [
     ("ActivityDefinition/blood-tubes-supply", "a narrative of blanks (txt-2)"),
     ("ActivityDefinition/heart-valve-replacement", "a narrative of blanks (txt-2)"),

@@ -1,4 +1,4 @@
-//! What scopes let through: each letter and each constraint on every way to a resource.
+//! What scopes permit: each letter and each constraint on every way to a resource.
 use std::sync::Arc;
 
 use chartward::auth::{Party, Role, Scopes};
@@ -18,7 +18,7 @@ fn observation(id: &str, patient: &str, category: &str) -> Value {
     })
 }
 
-/// Two patients with a laboratory value and a vital sign each, and what refers to them.
+/// Two patients with a laboratory value and a vital sign each, and resources that refer to them.
 fn server() -> Server {
     let server = Server::in_memory();
     let focus = json!({
@@ -63,7 +63,7 @@ fn server() -> Server {
     server
 }
 
-/// A professional of the own organization, whose scopes alone are what limits.
+/// A professional of the own organization, limited by scopes only.
 fn party(scopes: &str) -> Arc<Party> {
     party_of(scopes, None)
 }
@@ -104,7 +104,7 @@ fn json_of(answer: Result<Answer, Refusal>) -> Value {
     serde_json::from_str(answer.unwrap().body.json().unwrap()).unwrap()
 }
 
-/// `Type/id` of what a Bundle has, in order of the text.
+/// `Type/id` of a Bundle's entries, sorted.
 fn found(server: &Server, party: &Arc<Party>, url: &str) -> Vec<String> {
     let bundle = json_of(ask(server, party, Verb::Get, url, None));
     let entries = bundle["entry"].as_array().cloned().unwrap_or_default();
@@ -168,7 +168,7 @@ fn who_may_only_write_gets_nothing_back() {
     };
     assert!(send("user/Observation.u").body.json().is_none());
     assert!(send("user/Observation.ru").body.json().is_some());
-    // A conditional create finds by `s`, and creates by `c`.
+    // A conditional create searches with `s` and creates with `c`.
     let headers =
         Headers { if_none_exist: Some("code=laboratory&patient=p".to_owned()), ..Headers::default() };
     let create = |scopes: &str| {
@@ -178,7 +178,7 @@ fn who_may_only_write_gets_nothing_back() {
     };
     assert_eq!(create("user/Observation.c"), 403);
     assert_eq!(create("user/Observation.cs"), 200);
-    // A conditional update may create, too.
+    // A conditional update may create, so it needs `c`, too.
     let update = |scopes: &str| {
         let body = observation("x", "p", "laboratory");
         let body = body.as_object().unwrap().iter().filter(|(name, _)| *name != "id");
@@ -274,14 +274,14 @@ fn a_constraint_holds_for_what_is_written() {
     assert_eq!(send(Verb::Put, "Observation/lab-p", Some(&observation("lab-p", "p", "laboratory"))), 200);
     assert_eq!(send(Verb::Put, "Observation/lab-p", Some(&observation("lab-p", "p", "vital-signs"))), 403);
     assert_eq!(send(Verb::Patch, "Observation/lab-p", Some(&relabel)), 403);
-    // What is hidden is as good as absent.
+    // Hidden resources are answered as if absent.
     let absent = send(Verb::Put, "Observation/nothing", Some(&observation("nothing", "p", "laboratory")));
     let hidden = send(Verb::Put, "Observation/vital-p", Some(&observation("vital-p", "p", "laboratory")));
     assert_eq!((absent, hidden), (405, 405));
     assert_eq!(send(Verb::Patch, "Observation/vital-p", Some(&relabel)), 404);
     assert_eq!(send(Verb::Delete, "Observation/vital-p", None), 204);
     assert_eq!(server.get("Observation/vital-p")["status"], "final", "it is still there");
-    // A condition finds what the scope reaches.
+    // A condition finds only resources within the scope.
     assert_eq!(send(Verb::Delete, "Observation?code=vital-signs&patient=p", None), 204);
     assert_eq!(server.get("Observation/vital-p")["status"], "final", "it is still there");
     let headers =
@@ -383,7 +383,7 @@ fn the_patient_level_is_one_patients_data() {
         ("Organization", &["Organization/o"]),
         ("Location", &["Location/l"]),
         ("Medication", &["Medication/m"]),
-        // What can be about a patient and is about none, is not the patient's.
+        // A resource that could be about a patient but is about none is not in the patient's data.
         ("Task", &[]),
         ("Binary", &["Binary/b-p"]),
     ] {
@@ -392,17 +392,17 @@ fn the_patient_level_is_one_patients_data() {
     for (url, expected) in [("Binary/b-p", 200), ("Binary/b-q", 404), ("Binary/b", 404), ("Task/t", 404)] {
         assert_eq!(status(&ask(&server, &of_p, Verb::Get, url, None)), expected, "{url}");
     }
-    // What refers to a patient beside its subject does not make it the patient's.
+    // A resource that refers to the patient other than as its subject is not in the patient's data.
     assert_eq!(status(&ask(&server, &of_p, Verb::Get, "Observation/focus", None)), 404);
     assert_eq!(status(&ask(&server, &of_p, Verb::Get, "Patient/q", None)), 404);
     assert_eq!(found(&server, &party_of("patient/*.rs", Some("q")), "Provenance"), Vec::<String>::new());
-    // Nor is anything written for another, or for nobody.
+    // The party cannot write about another patient or about none either.
     let send = |body: &Value| status(&ask(&server, &of_p, Verb::Post, "Observation", Some(body)));
     assert_eq!(send(&observation("x", "p", "laboratory")), 201);
     assert_eq!(send(&observation("x", "q", "laboratory")), 403);
     let of_nobody = json!({"resourceType": "Observation", "status": "final", "code": {"text": "x"}});
     assert_eq!(send(&of_nobody), 403);
-    // A scope of another letter does not lift the limit.
+    // A user-level scope with another letter does not lift the limit.
     let mixed = party_of("patient/Observation.rs user/Observation.c", None);
     assert_eq!(found(&server, &mixed, "Observation"), Vec::<String>::new());
 }
@@ -439,7 +439,7 @@ fn a_patient_whose_launch_is_for_another_sees_neither() {
     assert_eq!(found(&server, &patient("patient/*.rs", None), "Observation"), own);
     assert_eq!(found(&server, &patient("patient/*.rs", Some("p")), "Observation"), own);
     assert_eq!(found(&server, &patient("patient/*.rs", Some("q")), "Observation"), Vec::<String>::new());
-    // The patient of a launch does not narrow what the user may see.
+    // The launch patient does not narrow the user-level scopes.
     assert_eq!(found(&server, &patient("patient/*.rs user/*.rs", Some("q")), "Observation"), own);
 }
 
@@ -525,7 +525,7 @@ fn a_registration_with_a_patient_confines_every_scope_to_that_patient() {
             status(&ask(&server, &confined, Verb::Put, "Observation/lab-q", Some(&other))) >= 400,
             "{scopes}"
         );
-        // The deletion of what is hidden is answered as one of what never was.
+        // Deleting a hidden resource is answered like deleting one that never existed.
         assert_eq!(
             status(&ask(&server, &confined, Verb::Delete, "Observation/lab-q", None)),
             status(&ask(&server, &confined, Verb::Delete, "Observation/never", None)),

@@ -1,5 +1,5 @@
-//! The index against a second opinion: random queries of every kind, answered by the server and by an oracle that looks at
-//! every resource, over resources of the standard, of Synthea and of the generator.
+//! Checks the index against an oracle that examines every resource: random queries of every kind over resources of the standard,
+//! of Synthea and of the generator.
 use std::collections::BTreeMap;
 
 use chartward::cli::generated;
@@ -14,10 +14,10 @@ use crate::oracle::{Oracle, queries};
 use crate::process::{Process, agent};
 use crate::shared;
 
-/// Puts resources into a server one by one; those that it does not take are left out.
+/// Puts resources into a server one by one; refused ones are left out.
 fn filled(server: &Server, resources: impl Iterator<Item = String>) -> Vec<(Tree, i64)> {
     for text in resources {
-        // A Consent in force would hide from the searches what the oracle looks at.
+        // An active Consent would hide from the searches what the oracle sees.
         let is_consent = text.contains("\"resourceType\":\"Consent\"");
         let text =
             if is_consent { text.replace("\"status\":\"active\"", "\"status\":\"inactive\"") } else { text };
@@ -29,13 +29,13 @@ fn filled(server: &Server, resources: impl Iterator<Item = String>) -> Vec<(Tree
         if name == "AuditEvent" {
             continue;
         }
-        // What is not valid is not taken.
+        // Invalid resources are refused.
         let _ = server.send_as(&server.party, Verb::Put, &url, Headers::default(), Payload::Resource(tree));
     }
     held(server)
 }
 
-/// What a server holds, in the order of its creation; the version id is the number of the commit.
+/// The resources of a server in the order of creation, each with its version id, which is the commit's number.
 pub fn held(server: &Server) -> Vec<(Tree, i64)> {
     let snapshot = server.house.kv().snapshot(At::Latest).unwrap();
     let repository = Repository::new(&*snapshot);
@@ -48,7 +48,7 @@ pub fn held(server: &Server) -> Vec<(Tree, i64)> {
         let stored = repository.newest(&repository.current_of_row(row).unwrap().unwrap()).unwrap();
         (parse(stored.stamped(&stored.sequence.0.to_string()).into_bytes()).unwrap(), stored.time)
     };
-    // Work is for who does it; who asks here does not.
+    // Tasks of the server's own are visible only to those who work on them, not to this party.
     let is_work = |(tree, _): &(Tree, i64)| tree.text().contains("urn:chartward:work");
     rows.into_iter().map(read).filter(|held| !is_work(held)).collect()
 }
@@ -60,10 +60,10 @@ fn encoded(pairs: &[(String, String)]) -> String {
     pairs.join("&")
 }
 
-/// Answers a GET of a URL below the base with a Bundle, or refuses it with this text.
+/// Sends a GET for a URL below the base; gives the Bundle, or the text of the refusal.
 type Ask<'a> = dyn Fn(&str) -> Result<Value, String> + 'a;
 
-/// A server in this process.
+/// Asks a server in this process.
 fn within(server: &Server) -> impl Fn(&str) -> Result<Value, String> + '_ {
     |url| {
         let answer = server.send(Verb::Get, url, Headers::default(), None);
@@ -72,11 +72,11 @@ fn within(server: &Server) -> impl Fn(&str) -> Result<Value, String> + '_ {
     }
 }
 
-/// A server that is the program which ships.
+/// Asks a server that runs the shipped program.
 fn over_the_wire(process: &Process) -> impl Fn(&str) -> Result<Value, String> + '_ {
     let agent = agent();
     move |url| {
-        // Queries name what is on the server by the base that the oracle knows.
+        // Queries name local resources by the base URL that the oracle uses.
         let url = url.replace("http://127.0.0.1/fhir", &process.base);
         let mut answer = agent.get(format!("{}/{url}", process.base)).call().unwrap();
         let text = answer.body_mut().read_to_string().unwrap();
@@ -84,7 +84,7 @@ fn over_the_wire(process: &Process) -> impl Fn(&str) -> Result<Value, String> + 
     }
 }
 
-/// All matches, page after page.
+/// All matches of all pages.
 fn answer(
     ask: &Ask<'_>,
     type_name: &str,
@@ -113,13 +113,13 @@ fn answer(
     }
 }
 
-/// Compares so many random queries; gives how many found something.
+/// Compares the answers to random queries; gives how many queries found something.
 fn compare(ask: &Ask<'_>, resources: Vec<(Tree, i64)>, seed: u64, count: usize) -> usize {
     let now = Temporal::parse("2026-01-01").unwrap().interval().start;
     let size = resources.len();
     let oracle = Oracle::new(resources, now.max(chartward::cli::now()));
     let (mut found_some, mut wrong) = (0, BTreeMap::new());
-    // An id is no code of a vocabulary.
+    // `_id` is a token, but its values belong to no code system, so coded modifiers do not apply.
     let is_served = |(_, pairs): &(String, Vec<(String, String)>)| {
         let modifier = |name: &str| name.split_once("_id:").map(|(_, modifier)| modifier.to_owned());
         let in_filter = |value: &str| value.contains("_id in ") || value.contains("_id ni ");
@@ -129,7 +129,7 @@ fn compare(ask: &Ask<'_>, resources: Vec<(Tree, i64)>, seed: u64, count: usize) 
     let asked = queries(&oracle, seed, count).into_iter().filter(is_served);
     for (number, (type_name, pairs)) in asked.enumerate() {
         let expected = oracle.search(&type_name, &pairs);
-        // Small pages, so that they are put together; large ones, so that another plan is taken.
+        // Small pages test paging; large ones make the server choose another plan.
         let page_len = if number.is_multiple_of(3) { 1_000 } else { 1 + number % 7 };
         let got = answer(ask, &type_name, &pairs, page_len);
         match (&expected, &got) {

@@ -1,5 +1,5 @@
-//! Finds the test suites and data sets that are kept beside the repository. They are not part of a clone: a test that
-//! needs them says aloud that it is skipped.
+//! Finds the test suites and data sets kept beside the repository. They are not part of a clone: without them a test reports
+//! that it is skipped.
 use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use chartward::cli::{Config, House};
 
-/// Says so past the test harness, which keeps what passing tests print to itself.
+/// Reports a skipped test on stderr directly, because the test harness captures the output of passing tests.
 #[allow(clippy::explicit_write, reason = "eprintln! would be kept by the harness as well")]
 pub fn skipped(needed_by: &str, why: &str) {
     writeln!(std::io::stderr(), "{needed_by}: skipped, because {why}").unwrap();
 }
 
-/// The path of a file or folder of the shared suites, or `None` with a line that says who is skipped and why.
+/// The path of a shared file or folder, or `None` with a line that says which test is skipped and why.
 pub fn find(what: &str, needed_by: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(what);
     if path.exists() {
@@ -23,7 +23,7 @@ pub fn find(what: &str, needed_by: &str) -> Option<PathBuf> {
     None
 }
 
-/// Compares a text with the golden file of that name, line by line. With `BLESS=1` the file is written first.
+/// Compares a text with a golden file, line by line. With `BLESS=1` the golden file is written first.
 pub fn assert_golden(name: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
     if std::env::var_os("BLESS").is_some() {
@@ -36,7 +36,7 @@ pub fn assert_golden(name: &str, text: &str) {
     assert_eq!(golden.lines().count(), text.lines().count(), "{name}");
 }
 
-/// The lines of an `.xz` file, unpacked by the `xz` command.
+/// The lines of an `.xz` file, decompressed by the `xz` command.
 pub fn xz_lines(path: &Path, needed_by: &str) -> Vec<String> {
     let unpacked = Command::new("xz").arg("-dc").arg(path).stdout(Stdio::piped()).spawn();
     let Ok(mut unpacked) = unpacked else {
@@ -48,8 +48,8 @@ pub fn xz_lines(path: &Path, needed_by: &str) -> Vec<String> {
     lines
 }
 
-/// A house for a test: in memory, or with `TEST_HOUSES=postgres` in a schema of its own in the database that
-/// `TEST_POSTGRES` names, so that every test of the API is one of that backend.
+/// A `House` for a test: in memory, or with `TEST_HOUSES=postgres` in a schema of its own in the database of `TEST_POSTGRES`, so
+/// that every API test also tests that backend.
 pub fn house() -> House {
     static SCHEMAS: AtomicUsize = AtomicUsize::new(0);
     if std::env::var("TEST_HOUSES").as_deref() != Ok("postgres") {
@@ -59,7 +59,7 @@ pub fn house() -> House {
     House::open(&Config {
         store: Some(std::env::var("TEST_POSTGRES").unwrap()),
         store_schema: format!("house_{}_{number}", std::process::id()),
-        // Keys are all that is in it.
+        // The data directory holds only the keys.
         data: tempfile::tempdir().unwrap().keep(),
         ..Config::default()
     })

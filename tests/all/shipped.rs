@@ -1,5 +1,5 @@
-//! What ships is what is tested: the suites and scenarios against the program that users run, built as `cargo build --release`
-//! builds it when the tests run with `--release`. `TEST_BINARY` names another build of it.
+//! Tests run the program that ships: the suites and scenarios run against the binary that users run, as `cargo build --release`
+//! builds it if the tests run with `--release`. `TEST_BINARY` names another build.
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 
 use crate::process::Process;
 
-/// The program.
+/// The path of the program.
 pub fn binary() -> PathBuf {
     std::env::var_os("TEST_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_chartward").into(), PathBuf::from)
 }
@@ -28,7 +28,7 @@ pub fn printed<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Strin
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Gives the program cases in a file; it answers each with a line of JSON.
+/// Runs the program on a file of cases; it answers each case with a line of JSON.
 pub fn answers(command: &[&str], cases: &Json) -> Vec<Json> {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("cases.json");
@@ -38,7 +38,7 @@ pub fn answers(command: &[&str], cases: &Json) -> Vec<Json> {
     printed(arguments).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// A file for `--ready-file` with a token of every party of the scenarios, signed with the key of a data directory.
+/// A file for `--ready-file` with a token for every party of the scenarios, signed with the key of a data directory.
 fn tokens(data: &Path, base: &str) -> PathBuf {
     let issuer = Issuer::new(base, &std::fs::read(data.join("keys/issuer.p8")).unwrap()).unwrap();
     let sign = |party: &Party| issuer.sign(&party.token(base, 3_600).unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! An issuer for tests: keys, tokens signed with them as nobody else would, and a server on loopback that answers for it.
+//! A token issuer for tests: keys, tokens that no real issuer would sign, and a loopback server that serves its keys.
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use ring::signature::{
 };
 use serde_json::{Value, json};
 
-/// ring makes no RSA keys. This one is for tests alone.
+/// A fixed RSA key for tests only, because ring cannot generate RSA keys.
 pub const RSA: &[u8] = include_bytes!("keys/rsa.der");
 
 pub fn base64_url(bytes: &[u8]) -> String {
     encode_base64_url_unpadded(bytes)
 }
 
-/// A key pair with its id.
+/// A key pair and its key id.
 pub struct Signer {
     pub kid: String,
     pub algorithm: Algorithm,
@@ -56,7 +56,7 @@ impl Signer {
         self.sign_text(&header.to_string(), &claims.to_string())
     }
 
-    /// Signs texts as they are, whatever they say.
+    /// Signs a header and claims as given, even invalid ones.
     pub fn sign_text(&self, header: &str, claims: &str) -> String {
         sign(&self.key, self.algorithm, header, claims)
     }
@@ -96,13 +96,13 @@ pub fn key_set(keys: &[Value]) -> String {
     json!({"keys": keys}).to_string()
 }
 
-/// An answer as it goes over the wire.
+/// An HTTP answer as sent over the wire.
 pub fn answer(status: &str, headers: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
 }
 
-/// A server on loopback that answers every request by the function; its URL, and how often it was asked. A function that
-/// answers nothing leaves the client waiting.
+/// A loopback server that answers every request with the function's result; gives its URL and a count of requests. If the
+/// function returns `None`, the client is left waiting.
 pub fn stub(answers: impl Fn(&str) -> Option<String> + Send + 'static) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -115,7 +115,7 @@ pub fn stub(answers: impl Fn(&str) -> Option<String> + Send + 'static) -> (Strin
             let request = request(&mut stream);
             count.fetch_add(1, Ordering::SeqCst);
             match answers(&request) {
-                // The client may have had enough before it has read everything.
+                // The client may have closed the connection early.
                 Some(text) => drop(stream.write_all(text.as_bytes())),
                 None => waiting.push(stream),
             }
@@ -124,7 +124,7 @@ pub fn stub(answers: impl Fn(&str) -> Option<String> + Send + 'static) -> (Strin
     (url, asked)
 }
 
-/// Reads a request; what is empty is none.
+/// Reads a request; empty if the client sent none.
 pub fn request(stream: &mut TcpStream) -> String {
     let mut text = String::new();
     let mut bytes = [0; 4096];

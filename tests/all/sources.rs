@@ -1,4 +1,4 @@
-//! The source files of the house, and of each the part that is built into the product.
+//! The repository's Rust files, and the part of each that is built into the product.
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Path below the repository, and text, of every Rust file.
+/// Path below the repository and text of every Rust file.
 pub fn sources() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
@@ -30,7 +30,7 @@ pub fn sources() -> Vec<(String, String)> {
         .collect()
 }
 
-/// A text without its items under `#[cfg(test)]`, wherever they stand.
+/// A text without its items under `#[cfg(test)]`.
 pub fn product(text: &str) -> String {
     const MARK: &str = "#[cfg(test)]";
     let mut out = String::new();
@@ -43,7 +43,7 @@ pub fn product(text: &str) -> String {
     out + rest
 }
 
-/// How long an item is: to its semicolon, or to the brace that closes the first one.
+/// The length of an item: to its semicolon, or to the brace that closes its first one.
 fn item_len(item: &str) -> usize {
     let mut depth = 0_usize;
     for (at, letter) in item.char_indices() {
@@ -62,7 +62,7 @@ fn item_len(item: &str) -> usize {
     item.len()
 }
 
-/// The files below `src` that are built for tests alone: their modules are declared under `#[cfg(test)]`.
+/// Whether a file below `src` is built for tests only: its module is declared under `#[cfg(test)]`.
 pub fn is_test_file(path: &str, sources: &[(String, String)]) -> bool {
     let Some((folder, name)) = path.rsplit_once('/') else { return false };
     let declared = format!("#[cfg(test)]\nmod {};", name.trim_end_matches(".rs"));

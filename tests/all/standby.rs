@@ -1,4 +1,4 @@
-//! A standby follows a server that is then lost, and takes its place.
+//! A standby follows a server that is then lost, and takes over.
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Writes a patient and gives its number once that is acknowledged.
+/// Writes a patient; gives its number once the write is acknowledged.
 fn write(agent: &ureq::Agent, base: &str, number: u64) -> Option<u64> {
     let patient = json!({"resourceType": "Patient", "id": format!("p{number}"), "name": [{"family": format!("N{number}")}]});
     let request =
@@ -69,7 +69,7 @@ fn a_standby_takes_the_place_of_a_server_that_was_lost() {
     for number in 0..40 {
         write(&agent, &server.base, number).unwrap();
     }
-    // It needs the keys, and says so.
+    // The standby needs the keys, and reports it if they are missing.
     let (done, said) = run(&second, &["standby", "--from", &server.base], "");
     assert!(!done && said.contains("keys"), "{said}");
     let (done, said) = run(&second, &["standby", "--from", "http://example.org/fhir"], "");
@@ -83,7 +83,7 @@ fn a_standby_takes_the_place_of_a_server_that_was_lost() {
         acknowledged = write(&agent, &server.base, number).unwrap();
         number += 1;
     }
-    // Work that it has had the time to see, and work that it may not have.
+    // Some writes that the standby has had time to receive, and some that it may not have received.
     let seen = acknowledged;
     std::thread::sleep(Duration::from_secs(2));
     for number in number..number + 20 {
@@ -91,7 +91,7 @@ fn a_standby_takes_the_place_of_a_server_that_was_lost() {
     }
     server.kill();
     following.stop();
-    // Two would go on from the same commit: it is promoted by hand.
+    // The standby must be promoted by hand, because otherwise two servers could continue from the same commit.
     let (done, said) = run(&second, &["serve"], "");
     assert!(!done && said.contains("standby"), "{said}");
     let output = Command::new(crate::shipped::binary())
@@ -110,7 +110,7 @@ fn a_standby_takes_the_place_of_a_server_that_was_lost() {
     let count = u64::try_from(present.len()).unwrap();
     assert_eq!(present, (0..count).collect::<Vec<u64>>(), "nothing before the last commit is missing");
     assert!(count > seen, "{count} of {acknowledged}");
-    // It is a server like any other.
+    // The promoted standby is a server like any other.
     write(&agent, &server.base, 1_000_000).unwrap();
     server.kill();
     let (done, said) = run(&second, &["verify"], "");
@@ -130,7 +130,7 @@ fn the_journal_is_for_nobody_without_the_servers_keys() {
     for role in ["administrator", "system", "privacy-officer"] {
         assert_eq!(site.get(&url, Some(&site.minted(role, |_| {}))).0, 403, "{role}");
     }
-    // A client cannot have the scope registered, and so is not granted it.
+    // A client cannot register the scope, so it is never granted.
     let client = json!({
         "client_id": "b", "client_name": "B", "token_endpoint_auth_method": "client_secret_basic",
         "client_secret": crate::oauth::SECRET, "grant_types": ["client_credentials"], "role": "system",
@@ -144,7 +144,7 @@ fn the_journal_is_for_nobody_without_the_servers_keys() {
         let token = answer["access_token"].as_str().unwrap_or("none").to_owned();
         assert_eq!(site.get(&url, Some(&token)).0, 403);
     }
-    // What is in memory has no journal, whoever asks.
+    // A server in memory has no journal to follow.
     let token = site.minted("system", |token| token.scope = "chartward/follow".to_owned());
     let (status, answer) = site.get(&url, Some(&token));
     assert!(status == 404 && answer == Value::Null, "{status} {answer}");

@@ -1,11 +1,11 @@
-//! The sled store after damage: torn journal, flipped byte, missing file, sled's directory gone or garbled.
+//! The sled store after damage: a torn journal, a flipped byte, a missing file, a removed or corrupted sled directory.
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chartward::store::{At, Batch, Kv as _, Sled, SledOptions, StoreError, SystemClock, Write};
 
-/// Small tables, so that a few hundred commits go through checkpoints and journal files.
+/// Small tables, so that a few hundred commits already cause checkpoints and new journal files.
 fn options(path: &Path) -> SledOptions {
     SledOptions { table_bytes_max: 30_000, sync: false, ..SledOptions::new(path.to_owned()) }
 }
@@ -15,7 +15,7 @@ fn open(path: &Path) -> Result<Sled, StoreError> {
 }
 
 fn key(number: usize) -> Vec<u8> {
-    // Half of them records, half of them postings.
+    // Half of the keys are records, half postings.
     let mut key = vec![if number.is_multiple_of(2) { 1 } else { 5 }];
     key.extend_from_slice(&(number as u64).to_be_bytes());
     key.extend_from_slice(&1_u64.to_be_bytes());
@@ -98,7 +98,7 @@ fn sled_destroyed_is_rebuilt_from_the_journal() {
     assert_eq!(store.opened().replayed, 600);
     holds(&store, 600);
     drop(store);
-    // Bytes of sled's own file are garbled here and there, as a failing disk would.
+    // Bytes of sled's own file are corrupted, as by a failing disk.
     let file = folder.path().join("sled/db");
     let mut bytes = fs::read(&file).unwrap();
     for at in (0..bytes.len()).step_by(997) {
@@ -109,7 +109,7 @@ fn sled_destroyed_is_rebuilt_from_the_journal() {
     assert!(store.opened().rebuilt.is_some());
     holds(&store, 600);
     drop(store);
-    // A file in the place of sled's cannot be opened at all.
+    // sled cannot open a directory with an invalid configuration file.
     fs::remove_dir_all(folder.path().join("sled")).unwrap();
     fs::create_dir(folder.path().join("sled")).unwrap();
     fs::write(folder.path().join("sled/conf"), b"nonsense").unwrap();
@@ -123,13 +123,13 @@ fn a_file_that_is_there_twice_is_taken_once_or_is_damage() {
     let folder = tempfile::tempdir().unwrap();
     fill(folder.path(), 600);
     let files = journals(folder.path());
-    // The packed form of a file beside the plain one, as a crash leaves them: either is whole.
+    // A compressed file beside the plain one, as a crash may leave them: either alone is complete.
     let packed = files.iter().find(|file| file.extension().unwrap() == "zst").unwrap();
     fs::write(packed.with_extension(""), zstd::decode_all(fs::read(packed).unwrap().as_slice()).unwrap())
         .unwrap();
     fs::remove_dir_all(folder.path().join("sled")).unwrap();
     holds(&open(folder.path()).unwrap(), 600);
-    // The same records under another name are not taken for others.
+    // The same records under another file name are refused.
     let last = files.last().unwrap();
     let other = last.with_file_name(format!("{:020}.journal", 601));
     fs::copy(last, &other).unwrap();
@@ -151,7 +151,7 @@ fn sled_cut_short_is_rebuilt_from_the_journal() {
     for kept in [len / 2, 100_000, 1, 0] {
         fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(kept).unwrap();
         let store = open(folder.path()).unwrap();
-        // What is left of the file may be an older state of it, to which the journal is added.
+        // sled may recover an older state of the file, and the journal is replayed over it.
         assert!(store.opened().rebuilt.is_some() || store.opened().replayed > 0, "{kept}");
         holds(&store, 600);
         store.close().unwrap();

@@ -1,5 +1,5 @@
-//! Whose data a resource is: for every type the elements that name its data subjects, as a golden file that people read, made of
-//! `profiles/data-subjects.ndjson`, which has the reasons. `BLESS=1 cargo test subjects` writes it anew.
+//! The data subjects of resources: for every type the elements that name them, as a golden file for review, generated from
+//! `profiles/data-subjects.ndjson`, which gives the reasons. `BLESS=1 cargo test subjects` rewrites it.
 use std::fmt::Write as _;
 
 use chartward::definitions::{TypeDef, r4};
@@ -7,7 +7,7 @@ use chartward::model::parse;
 use chartward::search::Facts;
 use serde_json::json;
 
-/// The elements below a type that name subjects, by their path.
+/// The paths of the elements below a type that name data subjects.
 fn below(def: &'static TypeDef, path: &str, seen: &mut Vec<String>, found: &mut Vec<String>) {
     if seen.contains(&def.name.to_string()) {
         return;
@@ -20,7 +20,7 @@ fn below(def: &'static TypeDef, path: &str, seen: &mut Vec<String>, found: &mut 
         }
         for (id, _) in &element.types {
             let of = r4().get(*id).unwrap();
-            // What is contained is looked at by its own type.
+            // Contained resources are covered by their own types.
             if of.has_subjects && of.kind != chartward::definitions::Kind::Resource {
                 below(of, &at, seen, found);
             }
@@ -118,7 +118,7 @@ fn a_patient_who_cannot_be_told_is_seen_in_every_element() {
     let mut looked_at = 0;
     for row in r4().subjects().iter().filter(|row| row.subject) {
         let (of, name) = row.path.split_once('.').unwrap();
-        // Deeper elements are reached by the same walk.
+        // Deeper elements are reached by the same code.
         let Some(def) = r4().resource(of).filter(|_| !name.contains('.')) else { continue };
         let element = def.element(name.trim_end_matches("[x]")).unwrap();
         let name = name.replace("[x]", "Reference");

@@ -1,4 +1,4 @@
-//! Synthea records go in as transactions, and every resource is read back equal to what went in.
+//! Synthea records are loaded as transactions, and every resource is read back equal to what was sent.
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::shared;
 
-/// The files of a set in their order, and how many Bundles of each are loaded: the long form loads all of all.
+/// The files of a set in order, and how many Bundles of each are loaded; with `LONG_TESTS` all of them.
 fn files(folder: &Path) -> Vec<(PathBuf, usize)> {
     let mut found: Vec<PathBuf> =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -20,12 +20,12 @@ fn files(folder: &Path) -> Vec<(PathBuf, usize)> {
     if std::env::var_os("LONG_TESTS").is_some() {
         return found.into_iter().map(|path| (path, usize::MAX)).collect();
     }
-    // The infrastructure comes first; patients refer to it.
+    // The infrastructure is loaded first, because patients refer to it.
     found.into_iter().zip([usize::MAX, 4]).collect()
 }
 
-/// References to other entries and conditional references are rewritten; everything else stays, business identifiers that
-/// look like the address of an entry among it.
+/// Rewrites references to other entries and conditional references as the server does. All else stays, including business
+/// identifiers that look like an entry's address.
 fn without_what_the_server_changes(value: &mut Value, ids: &HashMap<String, String>) {
     match value {
         Value::Object(members) => {
@@ -101,7 +101,7 @@ fn check_set(folder: &str) {
                 if meta.is_empty() {
                     object.shift_remove("meta");
                 }
-                // A conditional reference became a literal one: its type is what can be compared.
+                // A conditional reference became a literal one, so only its type can be compared.
                 shorten(&mut after, &before);
                 before.as_object_mut().unwrap().shift_remove("id");
                 for resource in [&mut before, &mut after] {
@@ -116,7 +116,7 @@ fn check_set(folder: &str) {
     println!("{checked} resources of {} are read back as they were sent", folder.display());
 }
 
-/// Cuts a literal reference to its type where what was sent was a conditional one of that type.
+/// Reduces a literal reference to its type if a conditional reference of that type was sent.
 fn shorten(after: &mut Value, before: &Value) {
     match (after, before) {
         (Value::Object(after), Value::Object(before)) => {

@@ -1,8 +1,8 @@
-//! Holds the house in order: no import against the order of the floors, a first line that says what a file is, and
+//! Checks the structure of the source: no import against the order of the layers, a first line that says what a file is, and
 //! files of readable length.
 use crate::sources::{is_test_file, product, sources};
 
-/// The floors from the lowest to the highest; each may use itself and those before it.
+/// The layers from the lowest to the highest; each may use itself and those before it.
 const FLOORS: [&str; 12] = [
     "definitions",
     "model",
@@ -17,10 +17,10 @@ const FLOORS: [&str; 12] = [
     "http",
     "cli",
 ];
-/// A face of `operations` beside `http`: it may use every floor up to `operations`, and no floor may use it but `cli`.
+/// The folder `ui` stands beside `http`: it may use every layer up to `operations`, and only `cli` may use it.
 const SECOND_FACE: &str = "ui";
 const FILE_LINES_MAX: usize = 600;
-/// What only some folders may name: crates that touch the outside.
+/// Crates and modules with effects outside the process, and the folders that may use them.
 const KEPT_APART: [(&str, &[&str]); 5] = [
     ("axum::", &["src/http", "src/ui"]),
     ("tokio::", &["src/http", "src/ui", "src/cli"]),
@@ -64,7 +64,7 @@ fn crates_of_the_outside_stay_where_they_belong() {
     }
 }
 
-/// What may become public without a decision: each file makes its own of tables, numbers and signed tokens.
+/// Files whose answers may become public without a consent decision: they contain only tables, numbers and signed tokens.
 const HOLD_NOBODY: [&str; 4] = [
     "src/operations/audit/disclose.rs",
     "src/operations/break_glass.rs",
@@ -92,7 +92,7 @@ fn every_file_says_what_it_is_and_is_short() {
     }
 }
 
-/// The functions of a text: the name of each, and its body as far as braces tell.
+/// The functions of a text: name and body, delimited by counting braces.
 fn functions(text: &str) -> Vec<(&str, &str)> {
     let mut found = Vec::new();
     for (place, _) in text.match_indices("fn ") {
@@ -116,7 +116,7 @@ fn functions(text: &str) -> Vec<(&str, &str)> {
     found
 }
 
-/// Whether a body has a statement that takes a minimum or maximum of what the function itself gives.
+/// Whether a statement of the body takes a minimum or maximum of the function's own result.
 fn recurses_under_max(name: &str, body: &str) -> bool {
     let calls = [format!("{name}("), format!("{name})")];
     body.split([';', '{', '}']).flat_map(|statement| statement.split("=>")).any(|part| {
@@ -142,7 +142,7 @@ fn no_function_calls_itself_under_min_or_max() {
             );
         }
     }
-    // The form that was miscompiled, and one that is harmless.
+    // A form that was miscompiled, another one, and a harmless one.
     let known = "Criterion::Partly(known) => matches(known, effect).max(Answer::Maybe),";
     assert!(recurses_under_max("matches", known));
     assert!(recurses_under_max("depth_of", "1 + items.iter().map(depth_of).max().unwrap_or(0)"));

@@ -1,4 +1,4 @@
-//! Access tokens of other issuers: every way in which one may be wrong, and what is taken from one that is right.
+//! Access tokens of other issuers: every way in which a token may be wrong, and what is taken from a valid one.
 use std::sync::{Arc, Mutex};
 
 use chartward::auth::{
@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 
 use super::signer::{RSA, Signer, base64_url, key_set, sign};
 
-/// The time of the tests, in seconds.
+/// The time of the tests, in seconds since 1970.
 const NOW: i64 = 2_000_000_000;
 
-/// Hands out key sets by URL, and answers about opaque tokens.
+/// A source of key sets by URL, and of introspection answers about opaque tokens.
 #[derive(Default)]
 struct Source {
     sets: Vec<(&'static str, String)>,
@@ -85,7 +85,7 @@ fn issuer(name: &str, algorithms: &[Algorithm]) -> ExternalIssuer {
     }
 }
 
-/// Two issuers with their keys; the second signs by one algorithm alone.
+/// Two issuers with their keys; the second one signs with one algorithm only.
 struct Issuers {
     trust: Trust,
     rs: Signer,
@@ -127,7 +127,7 @@ fn claims() -> Value {
     })
 }
 
-/// The claims with some of them changed; null takes one away.
+/// The claims with some of them changed; null removes a claim.
 fn with(changes: &Value) -> Value {
     merged(claims(), changes)
 }
@@ -142,7 +142,7 @@ fn merged(mut json: Value, changes: &Value) -> Value {
     json
 }
 
-/// What a refusal is, without its reason.
+/// The kind of a result, without the reason.
 fn kind(result: &Result<Arc<Party>, TokenError>) -> &'static str {
     match result {
         Ok(_) => "good",
@@ -166,7 +166,7 @@ fn every_configured_algorithm_is_verified() {
     }
     let of_b = with(&json!({"iss": "https://b"}));
     assert_eq!(kind(&issuers.party(&issuers.of_b.sign(&of_b))), "good");
-    // The key would do, but this issuer is not configured to sign by it.
+    // The key would verify it, but this issuer is not configured for that algorithm.
     assert_eq!(kind(&issuers.party(&issuers.rs_of_b.sign(&of_b))), "untrusted");
     assert_eq!(kind(&issuers.party(&Signer::new(Algorithm::RS512, "rs").sign(&claims()))), "untrusted");
 }
@@ -361,7 +361,7 @@ fn purposes_are_narrowed_never_widened() {
         (b2b(&[]), Err("malformed")),
         (iua, Ok(vec!["HPAYMT"])),
         (json!({"purpose_of_use": "http://elsewhere|TREAT"}), Err("malformed")),
-        // The user is allowed less than the client.
+        // The user is permitted less than the client.
         (json!({"sub": "pat", "purpose_of_use": ["TREAT"]}), Err("forbidden")),
     ] {
         let got = issuers.party(&issuers.ed.sign(&with(&changes)));

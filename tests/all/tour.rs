@@ -1,4 +1,4 @@
-//! The tour of the demo, as a newcomer runs it.
+//! The tour of the demo, run as a newcomer runs it.
 use crate::shipped;
 
 #[test]

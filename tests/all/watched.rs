@@ -1,4 +1,4 @@
-//! What is told of a server to who watches it: figures, log lines and spans; and that none of it names a person.
+//! What a server exposes to monitoring: metrics, log lines and spans; and that none of it names a person.
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
@@ -11,20 +11,20 @@ use serde_json::{Value, json};
 use crate::oauth::Site;
 use crate::process::{Process, agent};
 
-/// A server in a process of its own, with a configuration.
+/// A server with a configuration, in a process of its own.
 fn watched(folder: &Path, config: &str) -> Process {
     let file = folder.join("config.toml");
     std::fs::write(&file, config).unwrap();
     Process::start_with(&folder.join("data"), "", &["--open", "--config", file.to_str().unwrap()], &[])
 }
 
-/// Ends it, and gives what it has logged.
+/// Stops the server and gives its log.
 fn log_of(mut server: Process) -> String {
     server.stop();
     server.log()
 }
 
-/// Writes and reads of somebody whose name, number and id nobody who watches may see.
+/// Writes and reads a patient whose name, identifier and id must not appear in monitoring data.
 fn use_of(base: &str) -> String {
     let patient = json!({
         "resourceType": "Patient", "name": [{"family": "Hohenwarter"}], "identifier": [{"system": "urn:mrn", "value": "mrn-77123"}]
@@ -94,7 +94,7 @@ fn requests_have_an_id_that_the_client_may_choose() {
     for wrong in ["a b", "a\"b", &"x".repeat(129)] {
         assert_ne!(ask(Some(wrong)), wrong);
     }
-    // What is beside the API has one, too.
+    // Endpoints besides the API return a request id, too.
     let answer = site.agent.get(site.address("/health/live")).header("X-Request-Id", "h1").call().unwrap();
     assert_eq!(answer.headers()["x-request-id"], "h1");
 }
@@ -135,7 +135,7 @@ fn the_log_is_for_people_unless_it_is_told_otherwise() {
     use_of(&server.base);
     let log = log_of(server);
     assert!(log.contains(" INFO serving base_url=\"http://127.0.0.1:"), "{log}");
-    // Quick requests have no line of their own.
+    // Quick requests get no log line of their own.
     assert!(!log.contains("interaction"), "{log}");
     let output = Command::new(crate::shipped::binary())
         .args(["config"])
@@ -145,7 +145,7 @@ fn the_log_is_for_people_unless_it_is_told_otherwise() {
     assert!(!output.status.success() && String::from_utf8_lossy(&output.stderr).contains("xml"));
 }
 
-/// A collector that hands on the bodies that it is sent.
+/// A collector that passes on the bodies it receives.
 fn collector() -> (String, Receiver<(String, Vec<u8>)>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -180,14 +180,14 @@ fn spans_go_to_a_collector_and_name_nobody() {
     let (url, sent) = collector();
     let server = watched(folder.path(), &format!("[log]\notlp_traces = \"{url}\"\n"));
     let id = use_of(&server.base);
-    // What is left is sent at the end.
+    // Remaining spans are sent at shutdown.
     log_of(server);
     let mut all = Vec::new();
     while let Ok((head, body)) = sent.recv_timeout(Duration::from_millis(500)) {
         assert!(head.starts_with("post /v1/traces") && head.contains("application/x-protobuf"), "{head}");
         all.extend(body);
     }
-    // The texts of a protobuf message stand in it as they are.
+    // Strings in a protobuf message appear as plain bytes.
     let text = String::from_utf8_lossy(&all);
     for word in
         ["chartward", "fhir.interaction", "search-type", "create", "Patient", "http.response.status_code"]

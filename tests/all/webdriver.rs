@@ -1,4 +1,4 @@
-//! A browser without a window, driven over WebDriver (W3C), and the pages of an app that it is shown.
+//! A headless browser driven over WebDriver (W3C), and a server for the pages of an app that it opens.
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
@@ -13,22 +13,22 @@ use crate::signer::{answer, request};
 
 /// How long an element may take to appear, in milliseconds.
 const ELEMENT_MS_MAX: u32 = 30_000;
-/// The name under which the standard has the id of an element.
+/// The member name that the standard gives to an element's id.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
-/// The driver of a browser.
+/// The driver process of a browser.
 pub struct Driver {
     process: Child,
-    // The process would fail on what it says if nobody held the other end.
+    // Keeps the pipe open; the process would fail when it writes to a closed one.
     _said: BufReader<ChildStdout>,
-    // Where the browser leaves what it leaves.
+    // The browser's temporary files.
     _folder: TempDir,
     url: String,
     agent: ureq::Agent,
 }
 
 impl Driver {
-    /// Starts the driver, or says which command is not here.
+    /// Starts the driver, or names the command that is missing.
     pub fn start() -> Result<Self, String> {
         for command in ["chromium", "chromedriver"] {
             let found = Command::new(command).arg("--version").output();
@@ -58,7 +58,7 @@ impl Driver {
         Ok(Self { process, _said: said, _folder: folder, url: format!("http://127.0.0.1:{port}"), agent })
     }
 
-    /// A command, and its value.
+    /// Sends a WebDriver command and gives the value of its answer.
     fn command(&self, path: &str, body: Option<&Value>) -> Value {
         let url = format!("{}{path}", self.url);
         let answer = match body {
@@ -72,9 +72,9 @@ impl Driver {
         read["value"].take()
     }
 
-    /// A browser that remembers nothing of others.
+    /// A new browser session without state of others.
     pub fn browser(&self) -> Window<'_> {
-        // Everything may run as root, where a sandbox cannot be had; the pages are our own.
+        // The tests may run as root, where Chromium's sandbox is not available; the pages are our own.
         let arguments =
             ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=800,900"];
         let wanted = json!({"capabilities": {"alwaysMatch": {
@@ -94,7 +94,7 @@ impl Drop for Driver {
     }
 }
 
-/// A window of the browser; elements are named by CSS selectors, and waited for.
+/// A browser window. Elements are selected by CSS selectors; commands wait for them to appear.
 pub struct Window<'d> {
     driver: &'d Driver,
     session: String,
@@ -131,12 +131,12 @@ impl Window<'_> {
         self.get(&format!("/element/{}/text", self.element(selector))).as_str().unwrap().to_owned()
     }
 
-    /// What the browser had to complain of.
+    /// The browser's log.
     pub fn complaints(&self) -> String {
         self.post("/se/log", &json!({"type": "browser"})).to_string()
     }
 
-    /// Leaves a picture of the page that has the element beside the build, for people who work on it.
+    /// Saves a screenshot of the page that has the element in the build's folder, for developers.
     pub fn picture(&self, name: &str, selector: &str) {
         self.element(selector);
         let png = decode_base64(self.get("/screenshot").as_str().unwrap()).unwrap();
@@ -148,13 +148,13 @@ impl Window<'_> {
 
 impl Drop for Window<'_> {
     fn drop(&mut self) {
-        // Closes the browser. If the driver has gone, there is none left.
+        // Closes the browser; if the driver is gone, so is the browser.
         drop(self.driver.agent.delete(format!("{}/session/{}", self.driver.url, self.session)).call());
     }
 }
 
-/// A server on loopback for the files of an app, by path; its origin. A browser opens connections on which it may send
-/// nothing, so each has a thread.
+/// A loopback server for the files of an app, by path; gives its origin. Each connection has a thread, because a browser may
+/// open connections and send nothing on them.
 pub fn serve(files: Vec<(&'static str, String)>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());
@@ -171,7 +171,7 @@ pub fn serve(files: Vec<(&'static str, String)>) -> String {
                     Some((name, text)) => answer("200 OK", content_type(name), text),
                     None => answer("404 Not Found", "", ""),
                 };
-                // A browser may have had enough before it has read everything.
+                // The browser may have closed the connection early.
                 drop(stream.write_all(text.as_bytes()));
             });
         }

@@ -1,5 +1,5 @@
-//! Who may write what: role x whether the party may see it x interaction, as a golden file that people read; docs/consent.md
-//! has it in words. `BLESS=1 cargo test who_writes` writes it anew; its difference is to be read like code.
+//! Who may write what: role x visibility of the patient x interaction, as a golden file for review; docs/consent.md has it in
+//! words. `BLESS=1 cargo test who_writes` rewrites it; review its diff like code.
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::in_process::Server;
 
-/// What is written about: a patient whose file is open to the party, one who denies everybody, one that is not there.
+/// The patient that is written about: one who permits access, one who denies everybody, one who does not exist.
 const SITUATIONS: [&str; 3] = ["visible", "hidden", "absent"];
 
 const INTERACTIONS: [&str; 9] = [
@@ -25,7 +25,7 @@ const INTERACTIONS: [&str; 9] = [
     "delete, by criteria",
 ];
 
-/// A party of a role, that may do all that its role may.
+/// A party that may do all that its role may.
 pub fn party(role: Role, organization: Option<&str>, user: Option<&str>, purpose: &str) -> Arc<Party> {
     Arc::new(Party {
         subject: role.code().to_owned(),
@@ -81,7 +81,7 @@ fn consent(patient: &str, provision: &Value) -> Value {
     })
 }
 
-/// A server with an Observation for every interaction and situation. What is absent was never there.
+/// A server with an Observation for every interaction and situation; absent ones were never created.
 fn filled() -> Server {
     let server = Server::in_memory();
     let put = |resource: Value| {
@@ -95,7 +95,7 @@ fn filled() -> Server {
             put(observation(situation, number));
         }
     }
-    // To see is permitted to everybody, and nothing else.
+    // Everybody is permitted to see the patient's data, and nothing else.
     let access = concept("http://terminology.hl7.org/CodeSystem/consentaction", "access");
     put(consent("visible", &json!({"type": "permit", "action": [access]})));
     put(consent("hidden", &json!({"type": "deny"})));

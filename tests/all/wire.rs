@@ -1,5 +1,4 @@
-//! What the wire does beside FHIR's own scenarios: TLS, bytes of a Binary, limits, and that every interaction has its
-//! scenarios.
+//! HTTP behaviour beyond FHIR's own scenarios: TLS, raw bytes of a Binary, limits, and that every interaction has scenarios.
 use std::io::Write as _;
 
 use chartward::cli::{Config, ScenarioKind, scenarios, start};
@@ -32,7 +31,7 @@ fn a_binary_goes_in_and_out_as_bytes() {
     let house = crate::shared::house();
     let running = start(&config(), &house, true, None).unwrap();
     let base = &running.base_url;
-    // More than one chunk of what is streamed, and no multiple of it.
+    // More than one chunk of a streamed body, and not a multiple of the chunk length.
     let bytes: Vec<u8> = (0..=255).cycle().take(70_001).collect();
     let made = agent()
         .post(format!("{base}/Binary"))
@@ -156,7 +155,7 @@ fn packed_bodies_are_taken_within_the_limit() {
         )
     };
     assert_eq!(put("gzip", &gzip(patient("male", "a").as_bytes())), 201);
-    // What the server packs it takes back.
+    // The server accepts the coding that it uses itself.
     let mut packed = agent().get(&url).header("Accept-Encoding", "br").call().unwrap();
     assert_eq!(packed.headers()["content-encoding"], "br");
     let brotli = packed.body_mut().read_to_vec().unwrap();
@@ -167,14 +166,14 @@ fn packed_bodies_are_taken_within_the_limit() {
     assert_eq!(put("gzip", patient("male", "c").as_bytes()), 400);
     let read = agent().get(&url).call().unwrap().body_mut().read_to_string().unwrap();
     assert!(read.contains("other"), "{read}");
-    // What is small on the wire is not taken if it is larger than a body may be.
+    // A body that is small on the wire is refused if it exceeds the limit when decompressed.
     assert_eq!(put("gzip", &gzip(patient("male", &"x".repeat(200_000)).as_bytes())), 413);
 }
 
 /// Method, path, further headers and body of a request.
 type Sent<'s> = (&'s str, &'s str, &'s [(&'s str, &'s str)], Option<&'s str>);
 
-/// Status and entity tag of what a server with these settings answers.
+/// Status and entity tag of each answer of a server with these settings.
 fn statuses(config: &Config, requests: &[Sent<'_>]) -> Vec<(u16, Option<String>)> {
     let house = crate::shared::house();
     let running = start(config, &house, true, None).unwrap();

@@ -37,7 +37,7 @@ def make_keys(folder):
     return {"keys": keys}
 
 
-# What is trusted, and what is shown, where the server has TLS.
+# The TLS context with the trusted authority and the client certificate, if the server uses TLS.
 TLS = None
 
 
@@ -95,7 +95,7 @@ class Service:
         status, answer = self.ask_for_token(assertion, "system/Patient.crs")
         assert status == 200, answer
         token = answer["access_token"]
-        # Whoever reads the published keys can check the token, as a resource server does.
+        # The token verifies with the published keys, as a resource server checks it.
         key = jwt.PyJWKClient(self.server["jwks_uri"], ssl_context=TLS).get_signing_key_from_jwt(token)
         claims = jwt.decode(token, key, ["ES256"], audience=self.base, issuer=self.server["issuer"])
         patient = {"resourceType": "Patient", "name": [{"family": f"Cole-{algorithm}"}]}
@@ -120,7 +120,7 @@ class Service:
         result = {algorithm: self.use(algorithm) for algorithm in supported}
         assert "private_key_jwt" in self.server["token_endpoint_auth_methods_supported"]
         assert "client-confidential-asymmetric" in self.server["capabilities"]
-        # A key of its own making, under the name of one that is registered.
+        # An unregistered key that uses the key id of a registered one.
         stranger = jwt.encode(
             jwt.decode(self.assertion("ES384"), options={"verify_signature": False}),
             ec.generate_private_key(ec.SECP384R1()),

@@ -1,6 +1,6 @@
-// An app in a browser, made with fhirclient as its documentation has it: with `iss` in its address it begins a
-// launch, with `launch` beside it the one that an EHR has registered; when the browser comes back, it uses what it was
-// granted and shows what came of it.
+// A browser app made with fhirclient as its documentation describes: `iss` in its address starts a launch, and with
+// `launch` too, the launch that an EHR has registered. When the browser returns, it uses the granted access and shows the
+// results.
 "use strict";
 
 const BY_EHR = new URL(location.href).searchParams.has("launch");
@@ -17,11 +17,11 @@ async function outcome(request) {
   }
 }
 
-/** Tries the grant; everything here goes to another origin, so that the browser asks before it sends. */
+/** Uses the grant. All requests go to another origin, so that the browser sends CORS preflight requests first. */
 async function use(client) {
   const { scope, access_token: access, refresh_token: refresh } = client.state.tokenResponse;
   const patient = await client.request(`Patient/${client.patient.id}`);
-  // One a page: the client follows the links to the others.
+  // One resource per page: the client follows the links to the next pages.
   const found = await client.request("Observation?_count=1&_sort=_id", { flat: true, pageLimit: 0 });
   const observations = found.filter((resource) => resource.resourceType === "Observation");
   const written = await outcome(client.create({

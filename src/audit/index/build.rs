@@ -1,4 +1,4 @@
-//! Makes the index of what is stored already, a few records at a time.
+//! Makes the index of the stored records, a few records at a time.
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::audit::log::Records;
@@ -15,23 +15,23 @@ use super::segment::{Segment, Summary, number_of, summaries, summary_key};
 use super::shapes::Shapes;
 use super::walk::View;
 
-/// The form of the keys and values. Another one is made anew.
+/// The version of the format of keys and values. An index of another version is made anew.
 const FORMAT: u32 = 1;
-/// How many records a segment has.
+/// The number of records in a segment.
 const SEGMENT_RECORDS: usize = 1_024;
-/// How many records are read before a search sees them.
+/// The maximum number of records that one step indexes; searches see them afterwards.
 const RECORDS_READ: usize = 256;
-/// How many keys of an index that is out of date are removed with one commit.
+/// The number of keys that one commit removes of an outdated index.
 const KEYS_REMOVED: usize = 10_000;
-/// How often a view is taken again because a segment was stored meanwhile.
+/// How often taking a view is tried again because a segment was stored meanwhile.
 const TRIES_MAX: usize = 4;
 
-/// The index of one server's store. What is not enough for a segment is held in memory.
+/// The index of one server's store. Records that do not fill a segment yet are held in memory.
 pub struct AuditIndex {
-    /// How many records a segment gets.
+    /// The number of records in a new segment.
     segment_records: usize,
     held: Mutex<OpenSegment>,
-    /// Held by who indexes.
+    /// Locked while records are indexed.
     shapes: Mutex<Shapes>,
 }
 
@@ -43,28 +43,28 @@ impl Default for AuditIndex {
 
 #[derive(Default)]
 struct OpenSegment {
-    /// The last record of the last stored segment when this was begun.
+    /// The last record of the last stored segment when this segment was begun.
     after: Option<RecordPlace>,
     segment: Arc<Segment>,
-    /// Whether the stored segments were found to be of this form.
+    /// Whether the form of the stored segments was checked.
     is_checked: bool,
 }
 
 impl AuditIndex {
-    /// An index whose segments get so many records each; those that are stored keep what they have.
+    /// An index whose new segments get this many records each; stored segments keep what they have.
     #[must_use]
     pub(super) fn with_segments_of(segment_records: usize) -> Self {
         Self { segment_records, held: Mutex::default(), shapes: Mutex::default() }
     }
 
-    /// The index and the store as they are now.
+    /// A consistent view of the index and the store at this moment.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
     pub fn view(&self, kv: &dyn Kv) -> Result<View, StoreError> {
         let mut tries = 0;
         loop {
-            // First what is held, then the snapshot, which has all of the held records then.
+            // The open segment is taken before the snapshot, so that the snapshot contains all of its records.
             let (after, segment) = {
                 let held = self.held();
                 (held.after, held.segment.clone())
@@ -80,7 +80,7 @@ impl AuditIndex {
         }
     }
 
-    /// Indexes some of the records that are not indexed yet; whether there may be more.
+    /// Indexes some of the records that are not indexed yet. Returns whether there may be more.
     ///
     /// # Errors
     /// [`StoreError`] if the store cannot be read or written.
@@ -125,12 +125,12 @@ impl AuditIndex {
     }
 
     fn held(&self) -> std::sync::MutexGuard<'_, OpenSegment> {
-        // Nothing that is done with the lock panics.
+        // No code panics while it holds this lock.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Some records after a place, with the entries of their events.
+/// At most `wanted` records after a place, with the entries of their events.
 pub(super) fn described(
     snapshot: &dyn Snapshot,
     after: Option<RecordPlace>,
@@ -161,7 +161,7 @@ fn failed(error: &CommitError) -> StoreError {
     StoreError::Io(error.to_string())
 }
 
-/// Stores a segment; not if another server has stored one of that number.
+/// Stores a segment. Returns `false` if another server has stored one with that number.
 fn store(kv: &dyn Kv, segment: &Segment, number: u32) -> Result<bool, StoreError> {
     let mut batch = Batch::default();
     batch.expectations.push(Expectation::Key { key: summary_key(number), sequence: None });
@@ -178,20 +178,20 @@ fn form_key() -> Vec<u8> {
     Key::new(Space::Meta).text(b"audit-index").into_bytes()
 }
 
-/// What the entries depend on beside the records: their form, the parameters, the name of the server.
+/// What the entries depend on besides the records: the format, the parameters, and the base URL of the server.
 fn form(making: &Making<'_>) -> String {
     let parameters = INDEXED.iter().fold(0, |all: u64, param| all.rotate_left(5) ^ param.fingerprint);
     format!("{FORMAT} {parameters:016x} {}", making.base_url)
 }
 
-/// The base URL of the server by whose name the index was made, if there is one.
+/// The base URL for which the index was made, if there is an index.
 pub(super) fn base_url_of_index(snapshot: &dyn Snapshot) -> Result<Option<String>, StoreError> {
     let found = snapshot.get(&form_key())?;
     let text = found.and_then(|(value, _)| String::from_utf8(value.to_vec()).ok());
     Ok(text.and_then(|text| text.splitn(3, ' ').nth(2).map(str::to_owned)))
 }
 
-/// Removes an index of another form: of another release, or of a server that had another URL.
+/// Removes an index of another form: one of another release, or one for another base URL.
 fn check_form(kv: &dyn Kv, making: &Making<'_>) -> Result<(), StoreError> {
     let form = form(making);
     let snapshot = kv.snapshot(At::Latest)?;

@@ -1,4 +1,4 @@
-//! Which search parameters of AuditEvent are indexed, and the entries of an event.
+//! The indexed search parameters of AuditEvent, and the entries of an event.
 use std::sync::{Arc, LazyLock};
 
 use crate::definitions::r4;
@@ -8,7 +8,7 @@ use crate::store::StoreError;
 
 use super::super::making::Event;
 
-/// The parameters that AuditEvents are indexed by: all of the standard's but the words of their texts.
+/// The parameters by which AuditEvents are indexed: all of the standard's, except those that search whole texts.
 pub(super) static INDEXED: LazyLock<Vec<Arc<Param>>> = LazyLock::new(|| {
     let params = r4().resource("AuditEvent").map_or(&[][..], |def| search_params().of(def));
     params.iter().filter(|param| matches!(param.source, Source::Expressions(_))).cloned().collect()
@@ -19,7 +19,7 @@ pub(super) fn is_indexed(param: u32) -> bool {
     INDEXED.iter().any(|indexed| indexed.id == param)
 }
 
-/// The parameter of the time of an event.
+/// The id of the parameter `date`, the time of an event.
 pub(super) fn date() -> u32 {
     param_id("date")
 }
@@ -30,8 +30,8 @@ pub(super) fn id_entry(id: &str) -> Entry {
     Entry { param: param_id("_id"), value, contained: None }
 }
 
-/// The entries of events, of which the first so many are made of a record: the time of these is the record's own, by which they are
-/// found.
+/// The entries of events, of which the first `made` are made of a record. These have no entry for `date`, because the record's
+/// time serves instead. The others, from outside, get an entry for their id.
 pub(super) fn entries_of(events: &[Event], made: usize) -> Result<Vec<Vec<Entry>>, StoreError> {
     let mut all = Vec::with_capacity(events.len());
     for (event, number) in events.iter().zip(0_usize..) {

@@ -1,4 +1,4 @@
-//! What the index has of the events of a record.
+//! A record as the index takes it in: with the entries of its events.
 
 use crate::audit::outside::events_of;
 use crate::audit::record::Access;
@@ -15,15 +15,15 @@ use super::shapes::Shapes;
 pub(super) struct Described {
     pub(super) place: RecordPlace,
     pub(super) time: Millis,
-    /// Whether it stands for patients whom it does not list.
+    /// Whether it stands for many patients, whom it does not list.
     pub(super) of_many: bool,
     pub(super) events: Vec<Vec<Entry>>,
-    /// How many of the events are made of it; the others came from outside.
+    /// How many of the events are made of the record; the others came from outside.
     pub(super) made: usize,
 }
 
 impl Described {
-    /// What the index has of a record.
+    /// Determines the entries of the events of a record.
     pub(super) fn of(
         repository: &Repository<'_>,
         place: RecordPlace,

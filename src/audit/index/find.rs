@@ -1,4 +1,4 @@
-//! Which events of some segments fulfil a condition, as the index tells.
+//! Evaluates the conditions of a search on the events of some segments, by the index.
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -16,18 +16,18 @@ use super::segment::{
     Body, Segment, SegmentRecord, Summary, body_key, posting, posting_key, postings_from, read_posting_key,
 };
 
-/// A segment that is looked at.
+/// A segment to search.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Part {
     pub(super) number: u32,
     pub(super) summary: Summary,
 }
 
-/// Where the index is read.
+/// Where the index is read from.
 #[derive(Clone, Copy)]
 pub(super) enum Source<'s> {
     Stored(&'s dyn Snapshot),
-    /// One segment that is not stored yet; whatever number it is given.
+    /// One segment in memory that is not stored yet. Its number is arbitrary.
     Held(&'s Segment),
 }
 
@@ -46,22 +46,22 @@ impl Source<'_> {
     }
 }
 
-/// What a search asks.
+/// The conditions of an AuditEvent search, as the index evaluates them.
 #[derive(Clone, Copy)]
 pub struct EventQuery<'a> {
     pub filter: &'a Filter,
-    /// The id of the one patient that is meant, if it is one: records of many patients may concern that one.
+    /// The id of the patient whom the search is about, if there is just one: records of many patients may concern that one.
     pub patient: Option<&'a str>,
-    /// The record that an event of this id is made of.
+    /// Gives the place of the record that the event with this id is made of.
     pub place_of_event: &'a dyn Fn(&str) -> Option<RecordPlace>,
 }
 
-/// Numbers of events; those of a segment begin with the segment's number in their upper half.
+/// Numbers of events. The upper half of a number is that of the segment, the lower half that of the event within it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct EventNumbers {
-    /// They fulfil the condition.
+    /// Events that fulfil the condition.
     pub(super) sure: RoaringTreemap,
-    /// The index does not tell whether these do.
+    /// Events of which the index does not tell whether they fulfil it.
     pub(super) unsure: RoaringTreemap,
 }
 
@@ -88,11 +88,11 @@ fn all(parts: &[Part]) -> RoaringTreemap {
     set
 }
 
-/// Looks for events in some segments, in the order of their numbers.
+/// Evaluates conditions on segments, which are passed in the order of their numbers.
 pub(super) struct Finder<'f> {
     pub(super) source: Source<'f>,
     pub(super) asked: &'f EventQuery<'f>,
-    /// The bodies that were read.
+    /// The bodies of segments that were read so far.
     pub(super) bodies: RefCell<BTreeMap<u32, Body>>,
 }
 
@@ -130,14 +130,15 @@ impl Finder<'_> {
                 let found = self.mark(parts, filter)?;
                 EventNumbers { sure: all(parts) - found.may(), unsure: found.unsure }
             }
-            // Of texts and of what other resources tell the index knows nothing.
+            // The index has neither texts nor data of other resources.
             Filter::Text(..) | Filter::Chain(..) | Filter::Has(..) | Filter::Lookup(_) => {
                 EventNumbers { unsure: all(parts), ..EventNumbers::default() }
             }
         })
     }
 
-    /// What fulfils all of the conditions. Those that find the fewest are asked first, and the others only where these found something.
+    /// The events that fulfil all conditions. Conditions that find the fewest events come first; later ones are evaluated only in
+    /// segments where the earlier ones found something.
     fn all_of(&self, parts: &[Part], filters: &[Filter]) -> Result<EventNumbers, StoreError> {
         let mut filters: Vec<&Filter> = filters.iter().collect();
         filters.sort_by_key(|filter| rank(filter));
@@ -181,7 +182,7 @@ impl Finder<'_> {
         Ok(marked)
     }
 
-    /// The events under the entries that a matcher finds.
+    /// The events with an entry that the matcher accepts.
     fn posted(
         &self,
         parts: &[Part],
@@ -208,7 +209,7 @@ impl Finder<'_> {
                 let range = KeyRange { start: postings_from(&start), end: postings_from(&end) };
                 snapshot.scan(&range, Direction::Forward, &mut |key, value| {
                     let Some((posting, number)) = read_posting_key(key) else { return Flow::Next };
-                    // The first segment that is looked at from this one on.
+                    // The first segment to search from this one on.
                     let wanted = parts.get(parts.partition_point(|part| part.number < number));
                     let wanted = wanted.filter(|_| accepts(posting));
                     match wanted {
@@ -219,7 +220,7 @@ impl Finder<'_> {
                             Flow::Next
                         }
                         Some(part) => Flow::Seek(posting_key(posting, part.number)),
-                        // Nothing more of this value.
+                        // No more segments are to be searched for this value.
                         None => {
                             let mut next = posting_key(posting, u32::MAX);
                             next.push(0);
@@ -231,7 +232,8 @@ impl Finder<'_> {
         }
     }
 
-    /// The events of records that were made within an interval: those from outside, too, or not, as they have times of their own.
+    /// The events of records that were made within an interval. Events from outside have times of their own and are included only
+    /// if `from_outside`.
     fn made_within(
         &self,
         parts: &[Part],
@@ -272,7 +274,7 @@ impl Finder<'_> {
         Ok(())
     }
 
-    /// The events of the record that an event of this id is made of, and the event from outside of this id.
+    /// The events of the record that the event with this id is made of, and the event from outside with this id.
     fn of_id(&self, parts: &[Part], id: &str, found: &mut RoaringTreemap) -> Result<(), StoreError> {
         if let Some(place) = (self.asked.place_of_event)(id) {
             let holds = |part: &&Part| part.summary.first <= place && place <= part.summary.last;
@@ -300,7 +302,7 @@ impl Finder<'_> {
         })
     }
 
-    /// Reads the records of a segment, once.
+    /// Passes the body of a segment to `read`. Each body is loaded only once.
     pub(super) fn with_body<T>(&self, part: &Part, read: impl FnOnce(&Body) -> T) -> Result<T, StoreError> {
         if !self.bodies.borrow().contains_key(&part.number) {
             let body = self.source.body(part)?;
@@ -312,7 +314,7 @@ impl Finder<'_> {
     }
 }
 
-/// Conditions in the order in which they are asked: first those that as a rule find few events.
+/// The order in which conditions are evaluated: those that usually find few events come first.
 fn rank(filter: &Filter) -> u8 {
     const FEW: [&str; 5] = ["entity", "patient", "agent", "altid", "policy"];
     match filter {
@@ -321,7 +323,7 @@ fn rank(filter: &Filter) -> u8 {
             let few = |matcher: &Matcher| {
                 matcher.is_whole_key && FEW.iter().any(|code| param_id(code) == matcher.param)
             };
-            // Times stand in the summaries: they cost nothing, and narrow where the others are looked for.
+            // Times are in the summaries: they cost nothing, and narrow down the segments for the other conditions.
             let of_time = |matcher: &Matcher| matcher.param == date();
             match () {
                 () if matchers.iter().all(of_time) => 0,
@@ -335,7 +337,7 @@ fn rank(filter: &Filter) -> u8 {
     }
 }
 
-/// The times that a condition on the last update finds.
+/// The intervals in which a condition on `_lastUpdated` holds.
 fn intervals(prefix: Prefix, asked: Interval) -> Vec<Interval> {
     let Interval { start: first, end: last } = Interval::ALWAYS;
     let of = |start: Millis, end: Millis| Interval { start, end };

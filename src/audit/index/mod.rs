@@ -1,9 +1,9 @@
-//! An index of AuditEvents by their search parameters, so that a search among millions of access records reads a few keys. It is
-//! made in the background of records that are stored already, in segments that never change; a search reads the segments, what
-//! the background holds in memory of the records after them, and then the few records that came since.
+//! Index of AuditEvents by their search parameters, so that a search among millions of access records reads a few keys. A thread
+//! in the background makes it of stored records, in segments that never change. A search reads the stored segments, the open
+//! segment in memory, and the few records that came after it.
 //!
-//! An event's number is its place among the events of its segment, which stand in the order of the records. Keys of the space, all
-//! numbers big-endian:
+//! Events are numbered within their segment, in the order of the records. Keys of the space, all numbers
+//! big-endian:
 //!
 //! | key | value |
 //! |---|---|
@@ -11,7 +11,7 @@
 //! | 1, segment (4) | places, times and numbers of events of its records |
 //! | 2, parameter (4), value of an entry, segment (4) | the numbers of the events that have the entry, as runs |
 //!
-//! Under the value of form `Present` stand the events that have any value of the parameter.
+//! Under the value of form `Present` a parameter lists the events that have any value of it.
 mod build;
 mod entries;
 mod events;

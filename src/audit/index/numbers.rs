@@ -1,6 +1,6 @@
-//! Ascending numbers as runs: how many numbers are left out before each run, and how long the run is, as variable-length integers.
+//! Ascending numbers as runs: the gap before each run and the length of the run, both as variable-length integers.
 
-/// Appends a number, seven bits a byte, the lowest first.
+/// Appends a number, seven bits per byte, the lowest first.
 pub(super) fn push(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         out.push(u8::try_from(number & 0x7f).unwrap_or(0) | 0x80);
@@ -9,7 +9,7 @@ pub(super) fn push(out: &mut Vec<u8>, mut number: u64) {
     out.push(u8::try_from(number).unwrap_or(0));
 }
 
-/// Takes a number off the front; `None` at the end, and where no number stands.
+/// Takes a number off the front; `None` at the end, and for an incomplete number.
 pub(super) fn take(bytes: &mut &[u8]) -> Option<u64> {
     let (mut number, mut shift) = (0_u64, 0_u32);
     loop {
@@ -23,7 +23,7 @@ pub(super) fn take(bytes: &mut &[u8]) -> Option<u64> {
     }
 }
 
-/// Ascending numbers, each once, as runs.
+/// Encodes ascending, distinct numbers as runs.
 pub(super) fn encode(numbers: &[u32]) -> Vec<u8> {
     let mut out = Vec::new();
     // The number after the last run.
@@ -41,7 +41,7 @@ pub(super) fn encode(numbers: &[u32]) -> Vec<u8> {
     out
 }
 
-/// The runs: the first number of each, and the number after its last.
+/// Decodes runs: the first number of each, and the number after its last.
 pub(super) fn runs(mut bytes: &[u8]) -> impl Iterator<Item = (u32, u32)> {
     let mut end = 0;
     std::iter::from_fn(move || {

@@ -1,4 +1,4 @@
-//! A segment of the index: the events of some records that stand one after the other.
+//! A segment of the index: the events of some consecutive records.
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -10,12 +10,12 @@ use super::super::place::{RecordPlace, place_of};
 use super::events::Described;
 use super::numbers;
 
-/// What is known of a segment without reading its records.
+/// What can be told of a segment without reading its records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Summary {
     pub(super) first: RecordPlace,
     pub(super) last: RecordPlace,
-    /// Between these times, both included, all its records were made.
+    /// All its records were made between these times, both inclusive.
     pub(super) earliest: Millis,
     pub(super) latest: Millis,
     pub(super) events: u32,
@@ -28,10 +28,10 @@ pub(super) struct Summary {
 pub(super) struct SegmentRecord {
     pub(super) place: RecordPlace,
     pub(super) time: Millis,
-    /// The number of its first event, and how many it has.
+    /// The number of its first event within the segment, and its number of events.
     pub(super) first_event: u32,
     pub(super) events: u32,
-    /// Whether it stands for patients whom it does not list.
+    /// Whether it stands for many patients, whom it does not list.
     pub(super) of_many: bool,
 }
 
@@ -42,7 +42,7 @@ impl SegmentRecord {
     }
 }
 
-/// The records of a segment, and which of its events came from outside.
+/// The records of a segment, and the numbers of its events that came from outside.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Body {
     pub(super) records: Vec<SegmentRecord>,
@@ -53,18 +53,18 @@ pub(super) struct Body {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Segment {
     pub(super) body: Body,
-    /// The numbers of the events by parameter and value of an entry.
+    /// The numbers of the events that have an entry, by the entry's parameter and value.
     pub(super) postings: BTreeMap<Vec<u8>, Vec<u32>>,
     events: u32,
 }
 
-/// Parameter and value, as they stand in keys.
+/// A parameter and a value, as keys contain them.
 pub(super) fn posting(param: u32, value: &[u8]) -> Vec<u8> {
     [&param.to_be_bytes(), value].concat()
 }
 
 impl Segment {
-    /// Adds the record that comes next.
+    /// Adds the next record.
     pub(super) fn add(&mut self, described: Described) {
         let first_event = self.events;
         for (entries, number) in described.events.into_iter().zip(0_usize..) {
@@ -93,7 +93,7 @@ impl Segment {
         }
     }
 
-    /// `None` while it has no records.
+    /// The summary; `None` while there are no records.
     pub(super) fn summary(&self) -> Option<Summary> {
         let records = &self.body.records;
         let (first, last) = (records.first()?.place, records.last()?.place);
@@ -103,7 +103,7 @@ impl Segment {
         Some(Summary { first, last, earliest, latest, events: self.events, is_mixed })
     }
 
-    /// Its keys and values, as the segment of that number.
+    /// The keys and values to store it as the segment with this number.
     pub(super) fn pairs(&self, number: u32) -> Vec<(Vec<u8>, Vec<u8>)> {
         let Some(summary) = self.summary() else { return Vec::new() };
         let mut pairs = vec![(summary_key(number), summary.bytes()), (body_key(number), self.body.bytes())];
@@ -117,7 +117,7 @@ fn key(sort: u8) -> Key {
     Key::new(Space::AuditIndex).bytes(&[sort])
 }
 
-/// What the keys of all summaries begin with.
+/// The prefix of the keys of all summaries.
 pub(super) fn summaries() -> Vec<u8> {
     key(0).into_bytes()
 }
@@ -130,23 +130,23 @@ pub(super) fn body_key(number: u32) -> Vec<u8> {
     key(1).word(number).into_bytes()
 }
 
-/// The key of the events of a segment by parameter and value.
+/// The key under which a segment lists the events with this parameter and value.
 pub(super) fn posting_key(posting: &[u8], number: u32) -> Vec<u8> {
     key(2).bytes(posting).word(number).into_bytes()
 }
 
-/// What the keys of all segments begin with, by parameter and (the beginning of) a value.
+/// The prefix of such keys of all segments, for a parameter and (the beginning of) a value.
 pub(super) fn postings_from(posting: &[u8]) -> Vec<u8> {
     key(2).bytes(posting).into_bytes()
 }
 
-/// Parameter and value of such a key, and the number of the segment.
+/// The parameter and value of such a key, and the number of the segment.
 pub(super) fn read_posting_key(key: &[u8]) -> Option<(&[u8], u32)> {
     let (posting, number) = key.get(2..)?.split_last_chunk::<4>()?;
     Some((posting, u32::from_be_bytes(*number)))
 }
 
-/// The number of the segment that a key of a summary or a body is of.
+/// The number of the segment in the key of a summary or body.
 pub(super) fn number_of(key: &[u8]) -> Option<u32> {
     key.last_chunk::<4>().map(|number| u32::from_be_bytes(*number))
 }
@@ -185,7 +185,7 @@ impl Summary {
     }
 }
 
-/// A difference that may be negative as a number that is not, small where the difference is.
+/// The zigzag encoding of a signed difference: an unsigned number that is small where the difference is.
 fn zigzag(difference: i64) -> u64 {
     u64::from_ne_bytes(((difference << 1) ^ (difference >> 63)).to_ne_bytes())
 }
@@ -236,7 +236,7 @@ impl Body {
         Some(Self { records, outside })
     }
 
-    /// The record that an event is of.
+    /// The record that an event belongs to.
     pub(super) fn record_of(&self, event: u32) -> Option<&SegmentRecord> {
         let at = self.records.partition_point(|record| record.range().end <= event);
         self.records.get(at)
@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn a_segment_is_read_as_it_was_written() {
         let mut segment = Segment::default();
-        // Commit, number within it, time, events that are made of it and from outside, whether it is of many patients.
+        // Commit, number within it, time, events that are made of it, events from outside, whether it is of many patients.
         let records = [
             (1, 0, 1_767_225_600_000, 1, 0, false),
             (1, 1, 1_767_225_599_000, 3, 0, true),

@@ -1,6 +1,7 @@
-//! Records of one shape: they differ in nothing but when they were made, in what was asked word by word, and in names and ids: of users,
-//! applications, organizations, patients, resources, tokens, requests. The entries of their events differ in these alone, so they are
-//! made once for a shape, with a mark in the place of each name and id, and for each record of it the names and ids are put in.
+//! Shapes of access records. Records of one shape differ only in their time, the text of the request, and in names and ids: of
+//! users, clients, organizations, patients, resources, tokens, requests. The entries of their events differ only in these names
+//! and ids. So entries are made once for a shape, with marks for the names and ids, and each record puts its own in place of the
+//! marks.
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -15,18 +16,18 @@ use super::super::making::Making;
 use super::super::place::RecordPlace;
 use super::entries::{INDEXED, entries_of};
 
-/// How many shapes are remembered.
+/// The number of shapes that are cached.
 const SHAPES_MAX: usize = 4_096;
-/// What a mark begins with; its number and an end follow. Strings are compared without case and punctuation, in which a mark is the
-/// same.
+/// What a mark begins with; its number and `MARK_END` follow. Strings are indexed without case and punctuation, which leaves a
+/// mark unchanged.
 const MARK: &str = "zq7mark";
 const MARK_END: char = 'k';
-/// A record of more patients and items is a shape of its own, and is not remembered.
+/// Records with more patients and items than this are indexed without a shape.
 const ITEMS_MAX: usize = 24;
-/// Longer names are not put in: of long texts the index has the beginning and a hash.
+/// Records with longer names are indexed without a shape: of long texts the index has only the beginning and a hash.
 const NAME_LEN_MAX: usize = 200;
 
-/// The shapes of the records that were indexed last.
+/// Cache of the entries of shapes.
 #[derive(Default)]
 pub(super) struct Shapes {
     known: HashMap<String, Vec<Vec<ShapeEntry>>>,
@@ -35,16 +36,16 @@ pub(super) struct Shapes {
 /// An entry with the marks in its value.
 struct ShapeEntry {
     entry: Entry,
-    /// Where each mark begins and ends, and its number.
+    /// The start, the end and the number of each mark.
     marks: Vec<(usize, usize, usize)>,
-    /// The parameter, where the value is made of the text anew: of a string.
+    /// The parameter, if it is a string parameter: then the value is computed anew from the text.
     made_of_text: Option<Arc<Param>>,
-    /// Whether the text counts in small letters.
+    /// Whether the text is lower-cased.
     is_in_small: bool,
 }
 
 impl Shapes {
-    /// The entries of the events that are made of a record; `None` where its events are to be looked at one by one.
+    /// The entries of the events that are made of a record; `None` if its events must be indexed one by one.
     pub(super) fn entries(
         &mut self,
         place: RecordPlace,
@@ -55,7 +56,7 @@ impl Shapes {
         let ids = &names.list;
         // INVARIANT: a struct of texts and numbers always has a JSON form.
         let key = serde_json::to_string(&shape).unwrap_or_default();
-        // A name or an id that has a mark in it is no mark.
+        // Text of the record that looks like a mark would be mistaken for one.
         if key.matches(MARK).count() != names.placed {
             return Ok(None);
         }
@@ -77,8 +78,8 @@ impl Shapes {
     }
 }
 
-/// A record with marks for its ids, without what the index has nothing of; and the names and ids. `None` for records that bring events of other
-/// systems, and those whose ids do not stand where they should.
+/// A record with marks for its names and ids, without what is not indexed; and these names and ids. `None` for records that bring
+/// events of other systems, for large ones, and for those with malformed ids.
 fn shape(access: &Access) -> Option<(Access, Names<'_>)> {
     if access.patients.len() + access.released.len() + access.withheld.len() > ITEMS_MAX {
         return None;
@@ -116,11 +117,11 @@ fn shape(access: &Access) -> Option<(Access, Names<'_>)> {
 /// The names and ids that marks stand for.
 #[derive(Default)]
 struct Names<'a> {
-    /// By the number of the mark.
+    /// By the number of their mark.
     list: Vec<&'a str>,
-    /// Consents, of which one may decide about several items, with their marks.
+    /// The Consents with their marks. One Consent may decide about several items.
     consents: HashMap<&'a str, String>,
-    /// How many marks there are in the shape.
+    /// The number of marks in the shape.
     placed: usize,
 }
 
@@ -186,7 +187,7 @@ fn marked(entry: Entry) -> ShapeEntry {
     ShapeEntry { entry, marks, made_of_text, is_in_small }
 }
 
-/// The entries with the ids in the place of the marks.
+/// The entries with the names and ids in place of the marks.
 fn filled(events: &[Vec<ShapeEntry>], ids: &[&str]) -> Vec<Vec<Entry>> {
     events.iter().map(|entries| entries.iter().flat_map(|marked| marked.filled(ids)).collect()).collect()
 }

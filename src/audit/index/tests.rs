@@ -1,4 +1,4 @@
-//! The index against every event made and asked one by one.
+//! Compares the index with an evaluation of every single event.
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ const BASE_URL: &str = "https://us.example/fhir";
 /// 2026-01-01.
 const START: i64 = 1_767_225_600_000;
 
-/// Numbers that look drawn by lot, the same every time.
+/// A pseudorandom generator with the same numbers in every run.
 struct Pseudorandom(u64);
 
 impl Pseudorandom {
@@ -54,7 +54,7 @@ fn access(lot: &mut Pseudorandom, number: i64) -> Access {
         2 => (BREAK_GLASS, Action::Execute),
         _ => ("read", Action::Read),
     };
-    // Requests overlap: the records do not stand in the order of their times.
+    // Requests overlap, so the records are not in the order of their times.
     let jitter = i64::try_from(lot.below(3_000)).unwrap();
     let mut access =
         Access::of(&party, interaction, action, "GET /Patient".to_owned(), START + number * 1_000 + jitter);
@@ -154,7 +154,7 @@ fn the_index_finds_and_counts_what_every_event_says() {
         verify_segments(&*memory.snapshot(At::Latest).unwrap(), &version_id).unwrap(),
         Vec::<String>::new()
     );
-    // Another server over the same store holds nothing, and a server with another URL begins anew.
+    // Another server over the same store holds no open segment. A server with another URL makes the index anew.
     let other = AuditIndex::default();
     check_query(&memory, &other, "agent-name=nurse", &all, "another server");
     let renamed = Making { base_url: "https://other.example/fhir", ..making };
@@ -168,7 +168,7 @@ fn place_of_event(id: &str) -> Option<RecordPlace> {
     record_of_event(id, &sequence_of).map(|(place, _)| place)
 }
 
-/// Every event of every record, read.
+/// Every event of every record, parsed.
 struct Everything(BTreeMap<RecordPlace, Vec<(Tree, Vec<Entry>, i64)>>);
 
 impl Everything {
@@ -188,7 +188,7 @@ impl Everything {
         Self(all)
     }
 
-    /// Places and numbers of the events of a record that match.
+    /// The matching events of a record, by place and number.
     fn of_record(&self, place: RecordPlace, filter: &Filter) -> Vec<(RecordPlace, usize)> {
         let matches = |(tree, own, time): &(Tree, Vec<Entry>, i64)| {
             fulfils(filter, tree.root(), own, Some(*time)).unwrap()

@@ -1,4 +1,4 @@
-//! Checks that the stored segments are what the records make.
+//! Checks the stored segments against the records.
 use crate::store::{Direction, Flow, KeyRange, Sequence, Snapshot, Space, StoreError};
 
 use super::super::making::{Making, Reader};
@@ -6,7 +6,7 @@ use super::build::{base_url_of_index, described, last_segment};
 use super::segment::{Body, Segment, body_key};
 use super::shapes::Shapes;
 
-/// Compares every stored segment with one that is made anew. Texts name segments, never contents.
+/// Compares every stored segment with one that is made anew of the records. The texts name segments, never contents.
 ///
 /// # Errors
 /// [`StoreError`] if the disk fails.

@@ -1,4 +1,4 @@
-//! The records that may match a search, in order, by the index as far as it goes.
+//! The records that may match a search, in order, by the index as far as it reaches.
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -13,44 +13,45 @@ use super::super::place::RecordPlace;
 use super::find::{EventNumbers, EventQuery, Finder, Part, Source};
 use super::segment::{Segment, Summary, number_of, summaries, summary_key};
 
-/// How many segments are looked at first; then four times as many each time.
+/// The number of segments that are searched first; each further step takes four times as many.
 const SEGMENTS_AT_FIRST: u32 = 16;
-/// The most that are looked at together: the places of their records, some 40 bytes each, are in memory at once at worst.
+/// The maximum number of segments in one step. At worst the places of all their records, some 40 bytes each, are in memory at
+/// once.
 const SEGMENTS_MAX: u32 = 512;
 
-/// Which records are meant, and in which order.
+/// Which records are searched, and in which order.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     pub direction: Direction,
-    /// Where to begin, this record included; `None` for the end of the record.
+    /// The record to begin with, inclusive; `None` for the end of the log where `direction` begins.
     pub from: Option<RecordPlace>,
-    /// Nothing that came after this commit.
+    /// Records of later commits are left out.
     pub until: Sequence,
 }
 
-/// The index as it is at one moment.
+/// The index and the store at one moment.
 pub struct View {
     pub(super) snapshot: Box<dyn Snapshot>,
-    /// The segment that is not stored yet; it begins right after the last stored one.
+    /// The open segment, which is not stored yet. It begins right after the last stored one.
     pub(super) held: Option<Arc<Segment>>,
     /// The last stored segment.
     pub(super) last: Option<(u32, Summary)>,
 }
 
-/// What is looked at next.
+/// What is searched next.
 #[derive(Clone, Copy, Debug)]
 enum NextSegments {
-    /// Stored segments: from this number on, and before this one.
+    /// The stored segments from the first number up to, not including, the second.
     Stored(u32, u32),
     Held,
-    /// The records that the index has not got yet.
+    /// The records that are not indexed yet.
     Rest,
 }
 
 /// A record that may match.
 pub struct Candidate {
     pub place: RecordPlace,
-    /// The numbers of its events that match, where the index tells of all of them.
+    /// The numbers of its events that match, if the index can tell for all of its events.
     pub matching: Option<Vec<usize>>,
 }
 
@@ -62,7 +63,7 @@ pub struct Candidates<'c> {
     stretches: VecDeque<NextSegments>,
     found: VecDeque<Candidate>,
     rest: Option<Records<'c>>,
-    /// How many segments are looked at next.
+    /// The number of segments that the next step searches.
     step: u32,
 }
 
@@ -97,7 +98,7 @@ impl View {
         Ok(Candidates { view: self, asked, bounds, stretches, found, rest: None, step })
     }
 
-    /// The segment that a record is in, or the last one before it.
+    /// The segment that contains a record, or the last one before it.
     fn segment_at(&self, place: RecordPlace, last: u32) -> Result<u32, StoreError> {
         let (mut low, mut high) = (0, last);
         while low < high {
@@ -113,7 +114,7 @@ impl View {
         Ok(low)
     }
 
-    /// Stored segments, from this number on and before that one.
+    /// The stored segments from `start` up to, not including, `end`.
     fn parts(&self, start: u32, end: u32) -> Result<Vec<Part>, StoreError> {
         let mut parts = Vec::new();
         let mut range = KeyRange { start: summary_key(start), end: summary_key(end) };
@@ -128,14 +129,14 @@ impl View {
         Ok(parts)
     }
 
-    /// The last record that the index has.
+    /// The last record that is indexed.
     fn covered(&self) -> Option<RecordPlace> {
         let held = self.held.as_ref().and_then(|held| held.summary());
         held.map(|summary| summary.last).or(self.last.map(|(_, summary)| summary.last))
     }
 }
 
-/// What stands in some segments that were looked at.
+/// The events that were found in some segments.
 struct SegmentEvents<'l> {
     finder: Finder<'l>,
     parts: Vec<Part>,
@@ -143,7 +144,7 @@ struct SegmentEvents<'l> {
 }
 
 impl<'c> Candidates<'c> {
-    /// The next record.
+    /// The next record that may match. Of a record of many patients it is the part about the patient who is searched for.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails or something cannot be read.
@@ -174,7 +175,8 @@ impl<'c> Candidates<'c> {
         }
     }
 
-    /// How many events match: what the index is sure of is counted, the records of the others are asked by `count_of_record`.
+    /// The number of matching events. Events of which the index is sure are counted by it, the records of others by
+    /// `count_of_record`.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails or something cannot be read, and what `count_of_record` fails with.
@@ -185,13 +187,14 @@ impl<'c> Candidates<'c> {
         let mut count = 0;
         while let Some(stretch) = self.next_stretch() {
             if let Some(mut looked) = self.look(stretch)? {
-                // What is left unsure is counted record by record.
+                // Records with unsure events are counted one by one.
                 self.leave_unsure_records(&mut looked)?;
                 count += self.count_sure(&looked)?;
                 looked.marked.sure.clear();
                 self.take(&looked)?;
             }
-            // Both what was found and the rest are read to their ends here: no stretch is begun meanwhile.
+            // The found candidates and the records without index are read to their ends here, before the next segments are
+            // searched.
             let waiting = std::mem::take(&mut self.stretches);
             while let Some((candidate, access)) = self.read()? {
                 count += count_of_record(candidate.place, &access)?;
@@ -217,7 +220,7 @@ impl<'c> Candidates<'c> {
         Some(NextSegments::Stored(now.0, now.1))
     }
 
-    /// Looks at segments; the rest is only begun.
+    /// Searches segments. For the records without index it only opens the reader, and returns `None`.
     fn look(&mut self, stretch: NextSegments) -> Result<Option<SegmentEvents<'c>>, StoreError> {
         let (source, parts) = match stretch {
             NextSegments::Stored(start, end) => {
@@ -256,7 +259,7 @@ impl<'c> Candidates<'c> {
         is_after_start && place.0 <= until
     }
 
-    /// Puts the records of the marked events where they are read.
+    /// Adds the records of the marked events to the candidates that are read.
     fn take(&mut self, looked: &SegmentEvents<'_>) -> Result<(), StoreError> {
         let EventNumbers { sure, unsure } = &looked.marked;
         let may = sure | unsure;
@@ -289,7 +292,7 @@ impl<'c> Candidates<'c> {
         Ok(())
     }
 
-    /// How many events are sure.
+    /// The number of sure events within the bounds.
     fn count_sure(&self, looked: &SegmentEvents<'_>) -> Result<usize, StoreError> {
         let mut count = 0;
         for (number, events) in looked.marked.sure.bitmaps() {
@@ -313,7 +316,7 @@ impl<'c> Candidates<'c> {
         })
     }
 
-    /// Takes the sure events of a record out where others of it are unsure: the record is asked for all of them.
+    /// Unmarks the sure events of records that have unsure ones too, because such a record is counted as a whole.
     fn leave_unsure_records(&self, looked: &mut SegmentEvents<'_>) -> Result<(), StoreError> {
         let unsure: Vec<(u32, RoaringBitmap)> =
             looked.marked.unsure.bitmaps().map(|(number, events)| (number, events.clone())).collect();

@@ -1,5 +1,5 @@
-//! Opaque tokens: their issuer is asked what they are (RFC 7662). Its answer is kept for a short time, because it may
-//! take a token back.
+//! Opaque tokens of another issuer, which the server asks about them (RFC 7662). Answers are cached only briefly, because
+//! the issuer may revoke a token.
 use serde_json::Value;
 
 use crate::auth::issuer::{TOKEN_BYTES_MAX, TokenError};
@@ -11,20 +11,20 @@ use super::registration::Registrations;
 use super::source::{IntrospectedAt, JwksSource};
 use super::unverified_jwt::unambiguous;
 
-/// How long an answer is kept, in milliseconds.
+/// How long an introspection answer is cached, in milliseconds.
 pub const ANSWER_MILLIS_MAX: Millis = 60_000;
-/// How many answers that refuse are kept.
+/// How many inactive tokens are remembered.
 const REFUSED_MAX: usize = 10_000;
 
-/// Where opaque tokens are asked for, and who is registered of their issuer.
+/// The introspection endpoint, and the registrations of its issuer's clients and users.
 pub struct Introspection {
     at: IntrospectedAt,
-    /// What the answer has in `aud`.
+    /// The value that `aud` must contain.
     audience: String,
-    /// Whether it may leave that out.
+    /// Whether the answer may omit `aud`.
     audience_is_optional: bool,
     pub(super) registrations: Registrations,
-    /// Tokens that are not active, by digest, and until when that is believed.
+    /// Digests of inactive tokens, each with the time until which the answer is cached.
     refused: quick_cache::sync::Cache<[u8; 32], Millis>,
 }
 
@@ -35,7 +35,7 @@ impl Introspection {
         Self { at, audience, audience_is_optional: false, registrations, refused }
     }
 
-    /// The same, where answers are believed that do not say for whom a token is: its issuer has no other servers.
+    /// Accepts answers without `aud`, for an issuer whose tokens are for this server only.
     #[must_use]
     pub fn without_audience(self) -> Self {
         Self { audience_is_optional: true, ..self }
@@ -70,7 +70,7 @@ impl Introspection {
         if !claims.get("aud").map_or(self.audience_is_optional, is_ours) {
             return Err(TokenError::Untrusted("it is for another server".to_owned()));
         }
-        // SMART App Launch, "Token Introspection": exp, scope and client_id are always there.
+        // SMART App Launch, "Token Introspection": exp, scope and client_id are required.
         let expires = check_claims(&claims, now)?;
         self.registrations.party(&self.at.url, &claims, (token, expires))
     }

@@ -1,4 +1,4 @@
-//! An issuer that is not the embedded one: its tokens are JWTs (RFC 9068), verified with its own keys and nobody else's.
+//! An external issuer: its access tokens are JWTs (RFC 9068) that are verified with its own keys only.
 use jsonwebtoken::{Algorithm, Validation};
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ use super::registration::Registrations;
 use super::source::JwksSource;
 use super::unverified_jwt::{UnverifiedJwt, seconds};
 
-/// The algorithms that an issuer may be configured with, each with its name (RFC 7518, RFC 8037). None is symmetric.
+/// The algorithms that can be configured for an issuer, by name (RFC 7518, RFC 8037). None is symmetric.
 pub const ALGORITHMS: [(&str, Algorithm); 7] = [
     ("RS256", Algorithm::RS256),
     ("RS384", Algorithm::RS384),
@@ -23,14 +23,14 @@ pub const ALGORITHMS: [(&str, Algorithm); 7] = [
 ];
 /// The longest key id, in bytes.
 const KEY_ID_BYTES_MAX: usize = 256;
-/// Claims of an id_token (OpenID Connect Core), which is for a client and never for us.
+/// Claims of id tokens (OpenID Connect Core). An id token is for a client, so it must not pass as an access token.
 const ID_TOKEN_CLAIMS: [&str; 3] = ["nonce", "at_hash", "c_hash"];
 
-/// An issuer, with what is registered of it.
+/// An external issuer with the registrations of its clients and users.
 pub struct ExternalIssuer {
-    /// What its tokens have in `iss`, to the letter.
+    /// The exact value of `iss` in its tokens.
     pub url: String,
-    /// What they have in `aud`.
+    /// The value that `aud` of its tokens must contain.
     pub audience: String,
     pub algorithms: Vec<Algorithm>,
     pub keys: KeyCache,
@@ -38,7 +38,7 @@ pub struct ExternalIssuer {
 }
 
 impl ExternalIssuer {
-    /// The party of a token of this issuer.
+    /// Verifies a token of this issuer and returns its party.
     pub(super) fn party(
         &self,
         token: &str,
@@ -51,19 +51,19 @@ impl ExternalIssuer {
         let mut rules = Validation::new(algorithm);
         rules.set_audience(&[&self.audience]);
         rules.set_issuer(&[&self.url]);
-        // Without this a token that lacks a claim passes the check of its value.
+        // Otherwise jsonwebtoken would accept tokens without these claims.
         rules.set_required_spec_claims(&["exp", "aud", "iss", "sub"]);
-        // The time is checked here, by the clock of the house.
+        // `check_claims` compares the times with the server's own clock.
         rules.validate_exp = false;
         jsonwebtoken::decode::<Value>(token, &key, &rules)
             .map_err(|error| TokenError::Untrusted(error.to_string()))?;
-        // INVARIANT: from here on the claims that were taken apart are those that were signed: the same bytes.
+        // INVARIANT: `apart.claims` was parsed from the bytes whose signature has just been verified.
         let claims = &apart.claims;
         let expires = check_claims(claims, now)?;
         self.registrations.party(&self.url, claims, (token, expires))
     }
 
-    /// The algorithm of the header, if this issuer signs by it.
+    /// The algorithm in the header, if this issuer is configured for it.
     fn algorithm(&self, apart: &UnverifiedJwt) -> Result<Algorithm, TokenError> {
         let named = apart.header("alg");
         let known = ALGORITHMS.iter().find(|(name, _)| Some(*name) == named).map(|(_, algorithm)| *algorithm);
@@ -73,10 +73,10 @@ impl ExternalIssuer {
     }
 }
 
-/// Keys that a header brings along (`jwk`, `jku`, `x5u`, `x5c`) are never looked at.
+/// Checks `crit`, `kid` and `typ`. Keys in the header (`jwk`, `jku`, `x5u`, `x5c`) are never used.
 fn check_header(apart: &UnverifiedJwt) -> Result<(), TokenError> {
     let untrusted = |what: &str| Err(TokenError::Untrusted(what.to_owned()));
-    // RFC 7515 section 4.1.11: what is critical has to be understood, and none of it is.
+    // RFC 7515 section 4.1.11: critical headers must be understood, and this server understands none.
     if apart.header.get("crit").is_some() {
         return untrusted("it has critical headers");
     }
@@ -86,7 +86,7 @@ fn check_header(apart: &UnverifiedJwt) -> Result<(), TokenError> {
     }
     match apart.header.get("typ").map(|is| is.as_str().unwrap_or_default().to_ascii_lowercase()).as_deref() {
         Some("at+jwt" | "application/at+jwt") => Ok(()),
-        // Many issuers do not follow RFC 9068; then the claims have to tell it from an id_token.
+        // Many issuers do not follow RFC 9068; then the claims must tell an access token from an id token.
         None | Some("jwt") => {
             let has = |name: &str| apart.claims.get(name).is_some();
             let is_access = has("scope") && !ID_TOKEN_CLAIMS.iter().any(|name| has(name));
@@ -96,7 +96,7 @@ fn check_header(apart: &UnverifiedJwt) -> Result<(), TokenError> {
     }
 }
 
-/// When it expires, in milliseconds, if its time is not over and has come.
+/// The expiry in milliseconds, if the token is valid now.
 pub(super) fn check_claims(claims: &Value, now: Millis) -> Result<Millis, TokenError> {
     let leeway = Millis::try_from(LEEWAY_SECONDS * 1_000).unwrap_or(0);
     let millis = |name: &str| seconds(claims.get(name)).map(|seconds| seconds.saturating_mul(1_000));

@@ -1,5 +1,5 @@
-//! The keys of an issuer as long as they are fresh. They are fetched again when they are stale, and when a token names one
-//! that is not there; how often that happens is limited, because anybody can name a key.
+//! The cached keys of an issuer. They are fetched again when they are stale and when a token names an unknown key. The
+//! latter is rate-limited, because anybody can send a token that names a key.
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use jsonwebtoken::{Algorithm, DecodingKey};
@@ -52,7 +52,7 @@ pub struct KeyCache {
     policy: KeyPolicy,
     at: KeysAt,
     held: RwLock<Option<CachedKeys>>,
-    /// When they were asked for last. Locked while asking, so that many requests ask once.
+    /// When the keys were last fetched. The lock is held during a fetch, so that concurrent requests cause only one.
     asked: Mutex<Option<Millis>>,
 }
 
@@ -71,7 +71,7 @@ impl KeyCache {
     /// The key that a token names.
     ///
     /// # Errors
-    /// [`TokenError::Untrusted`] if there is none, [`TokenError::Unavailable`] if the keys cannot be had.
+    /// [`TokenError::Untrusted`] if the issuer has no such key, [`TokenError::Unavailable`] if its keys cannot be fetched.
     pub fn key(
         &self,
         id: Option<&str>,
@@ -98,7 +98,7 @@ impl KeyCache {
         self.held.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Asks for the keys, unless somebody has just done so.
+    /// Fetches the keys, unless that happened less than [`ASKING_MILLIS_MIN`] ago.
     fn ask(&self, source: &dyn JwksSource, now: Millis) -> Result<(), String> {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         if asked.is_some_and(|asked| now < asked.saturating_add(self.policy.asking_min)) {
@@ -125,7 +125,7 @@ mod tests {
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    /// Answers with the keys of these ids; counts how often it is asked.
+    /// Serves keys with these ids and counts the fetches.
     struct Fake(Mutex<(usize, Vec<&'static str>, Option<u64>)>);
 
     impl JwksSource for Fake {
@@ -175,7 +175,7 @@ mod tests {
         let asked = || fake.0.lock().unwrap().0;
         assert!(has("a", 0) && has("a", 1));
         assert_eq!(asked(), 1);
-        // A storm of unknown keys asks once in a while.
+        // A burst of tokens with unknown keys causes one fetch.
         for now in 0..1_000 {
             assert!(!has("b", now));
         }

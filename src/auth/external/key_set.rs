@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::unverified_jwt::unambiguous;
 
-/// How many keys a set may have.
+/// The most keys of a set.
 const KEYS_MAX: usize = 64;
 /// The shortest RSA modulus that is accepted, in digits of base64url: 2048 bits.
 const MODULUS_DIGITS_MIN: usize = 342;
@@ -23,19 +23,19 @@ pub struct KeySet {
 #[derive(Clone)]
 struct PublicKey {
     id: Option<String>,
-    /// What it may verify: by its type, and by what it says itself.
+    /// The algorithms that the key may verify, by its type and its `alg`.
     algorithms: Vec<Algorithm>,
     decoding: DecodingKey,
 }
 
-/// Why no key is found.
+/// Why a set has no key for a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyError {
-    /// There is none of that id; a newer set may have it.
+    /// No key has the id; a newer set may have it.
     Unknown,
-    /// It is of another type than the token says.
+    /// The key with that id is not for the token's algorithm.
     Mismatch,
-    /// There are several.
+    /// Several keys fit.
     Ambiguous,
 }
 
@@ -43,7 +43,7 @@ impl KeySet {
     /// Reads a JWK set. Keys that verify nothing here are passed over: of other types, too short, secret, or for encryption.
     ///
     /// # Errors
-    /// What is wrong, in words.
+    /// Why the text is no JWK set.
     pub fn parse(json: &[u8]) -> Result<Self, String> {
         Self::of(&unambiguous(json).ok_or("the key set is no JSON object")?)
     }

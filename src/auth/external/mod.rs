@@ -1,4 +1,4 @@
-//! Tokens of other issuers: their keys, their claims, and our registrations, which alone say who somebody is here.
+//! Access tokens of other issuers: their keys and claims, and our registrations, which alone decide roles.
 
 mod introspection;
 mod issuer;

@@ -1,5 +1,5 @@
-//! Our registrations of the clients and users of an issuer: the only source of role, organization and user. What a token
-//! claims narrows them.
+//! This server's registrations of an issuer's clients and users: the only source of role, organization and user. The claims
+//! of a token can only narrow them.
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -10,45 +10,45 @@ use crate::auth::role::Role;
 use crate::auth::scope::Scopes;
 use crate::model::{Millis, ResourceId, hex};
 
-/// The longest list of scopes, in bytes.
+/// The longest `scope` claim, in bytes.
 const SCOPE_BYTES_MAX: usize = 8 * 1024;
-/// The longest id of a token that is kept as it is, in bytes.
+/// The longest `jti` that is used as it is, in bytes.
 const TOKEN_ID_BYTES_MAX: usize = 128;
 
-/// A client of an issuer.
+/// A client of an external issuer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientRegistration {
     pub client_id: String,
     pub role: Role,
     /// `Organization/id`.
     pub organization: Option<String>,
-    /// Codes of v3-ActReason that it may state, and which it has if it states none.
+    /// Codes of v3-ActReason that the client may assert.
     pub purposes: Vec<String>,
     pub default_purpose: Option<String>,
-    /// What its tokens permit at most.
+    /// The upper bound of the scopes of its tokens.
     pub scopes: Scopes,
     pub lenient: bool,
     pub assign_ids: bool,
-    /// Whether it asks for itself alone: its tokens need no subject, and are never a user's.
+    /// Whether the client only acts for itself: its tokens need no `sub`, and never stand for a user.
     pub machine: bool,
 }
 
-/// A user of an issuer, by the subject of its tokens.
+/// A user of an external issuer, known by the `sub` of its tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserRegistration {
     pub subject: String,
     pub role: Role,
-    /// `Organization/id`; without it the client's.
+    /// `Organization/id`; if absent, the client's organization applies.
     pub organization: Option<String>,
     /// `Practitioner/id`, `Patient/id` and the like.
     pub fhir_user: Option<String>,
-    /// The id of the patient to whom it is confined.
+    /// The id of the only patient whose data the user may reach.
     pub patient: Option<String>,
-    /// Codes of v3-ActReason; if there are any, no others are allowed, whatever the client may state.
+    /// Codes of v3-ActReason. If not empty, they further limit the client's purposes.
     pub purposes: Vec<String>,
 }
 
-/// Who is known of an issuer.
+/// All registrations of an issuer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Registrations {
     pub clients: Vec<ClientRegistration>,
@@ -56,10 +56,10 @@ pub struct Registrations {
 }
 
 impl Registrations {
-    /// The party of claims that are believed. `issuer` keeps apart the clients and users of several.
+    /// The party of verified claims. `issuer` prefixes the ids, so that those of different issuers never collide.
     ///
     /// # Errors
-    /// [`TokenError`] for who is not registered, and for claims that ask for more than is registered.
+    /// [`TokenError`] if the client or user is not registered, or the claims exceed the registration.
     pub(super) fn party(
         &self,
         issuer: &str,
@@ -74,7 +74,7 @@ impl Registrations {
         };
         let client = self.clients.iter().find(|client| client.client_id == client_id);
         let client = client.ok_or_else(|| untrusted("the client is not registered"))?;
-        // RFC 7662 leaves the subject out as it likes: taken for the client then, a user's token would be more than the user.
+        // RFC 7662 makes `sub` optional: without it, a user's token could pass for the client's own and its rights.
         let subject = match (text("sub"), claims.get("sub"), client.machine) {
             (Some(subject), ..) => subject,
             (None, None, true) => client_id,
@@ -108,7 +108,7 @@ impl Registrations {
     }
 }
 
-/// The party of a client by itself, without a token.
+/// The party of a client acting for itself, without a token.
 pub(super) fn client_party(client: &ClientRegistration, token_id: String) -> Party {
     Party {
         subject: client.client_id.clone(),
@@ -126,7 +126,7 @@ pub(super) fn client_party(client: &ClientRegistration, token_id: String) -> Par
     }
 }
 
-/// The patient that a token narrows to. Where a user is narrowed to one already, it can only be the same.
+/// The patient of the `patient` claim. If the user is confined to a patient, the claim must name the same one.
 fn context(claims: &Value, registered: Option<&str>) -> Result<Option<String>, TokenError> {
     let Some(claimed) = claims.get("patient") else { return Ok(registered.map(str::to_owned)) };
     let id = claimed.as_str().map(|text| text.strip_prefix("Patient/").unwrap_or(text));
@@ -154,7 +154,7 @@ fn purposes(
     })
 }
 
-/// Restrictions that are not kept here: passed over, they would widen the token (IHE PCF, `ihe_pcf`).
+/// Refuses restrictions that this server cannot enforce (IHE PCF, `ihe_pcf`); ignoring them would widen the token.
 fn refuse_unkept(claims: &Value) -> Result<(), TokenError> {
     let extension = claims.get("extensions").and_then(|extensions| extensions.get("ihe_pcf"));
     match extension.or(claims.get("ihe_pcf")) {
@@ -165,8 +165,8 @@ fn refuse_unkept(claims: &Value) -> Result<(), TokenError> {
     }
 }
 
-/// The certificate that the bearer has to show (RFC 8705 section 3.1). Another way of confirmation cannot be checked here,
-/// and a token that needs one is not to be taken without.
+/// The certificate that the bearer must present (RFC 8705 section 3.1). Tokens with another confirmation method are
+/// refused, because it cannot be checked.
 fn confirmed(claims: &Value) -> Result<Option<[u8; 32]>, TokenError> {
     let Some(confirmation) = claims.get("cnf") else { return Ok(None) };
     let confirmation: Confirmation = serde_json::from_value(confirmation.clone())
@@ -174,8 +174,8 @@ fn confirmed(claims: &Value) -> Result<Option<[u8; 32]>, TokenError> {
     confirmation.digest().map(Some)
 }
 
-/// What the token is called in the record of accesses: its own id, or the beginning of its digest. Never any of its own
-/// characters, because who reads the record must not be able to use it.
+/// The token's id in access records: its `jti`, or the beginning of its digest. It contains nothing of the token itself, so
+/// that readers of the records cannot use the token.
 fn token_id(jti: Option<&str>, token: &str) -> String {
     match jti.filter(|jti| !jti.is_empty() && jti.len() <= TOKEN_ID_BYTES_MAX) {
         Some(jti) => jti.to_owned(),

@@ -1,44 +1,44 @@
-//! What is asked of other servers. The floor itself asks nobody: who puts the house together hands in who does.
+//! Requests to other servers. This module only defines them: `cli` implements the trait and passes it in.
 use std::path::PathBuf;
 
-/// Where an issuer keeps its public keys.
+/// Where an issuer publishes its public keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeysAt {
     Url {
         url: String,
-        /// Whether it may be without TLS and within the own network.
+        /// Whether plain http and addresses within the server's own network are allowed.
         insecure: bool,
     },
     File(PathBuf),
 }
 
-/// Where opaque tokens are asked for, and as whom (RFC 7662).
+/// The introspection endpoint for opaque tokens, with this server's credentials there (RFC 7662).
 #[derive(Clone, PartialEq, Eq)]
 pub struct IntrospectedAt {
     pub url: String,
     pub client_id: String,
     pub client_secret: String,
-    /// Whether it may be without TLS and within the own network.
+    /// Whether plain http and addresses within the server's own network are allowed.
     pub insecure: bool,
 }
 
-/// An answer.
+/// The response to a fetch of keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetched {
     pub body: Vec<u8>,
-    /// How long it may be kept, where it says so: `max-age` of its `Cache-Control`, 0 for `no-store` and `no-cache`.
+    /// How long the body may be cached: `max-age` of `Cache-Control`, 0 for `no-store` and `no-cache`, `None` for neither.
     pub max_age_seconds: Option<u64>,
 }
 
-/// Who asks other servers. An implementation follows no redirects, and has limits of size and time.
+/// Sends requests to other servers. An implementation must follow no redirects, and must limit size and time.
 pub trait JwksSource: Send + Sync {
-    /// The keys of an issuer, as a JWK set.
+    /// The key set of an issuer, as JWK set.
     ///
     /// # Errors
-    /// Why there are none, for the log.
+    /// Why there is none, for the log.
     fn jwks(&self, at: &KeysAt) -> Result<Fetched, String>;
 
-    /// What the issuer of an opaque token says of it: the JSON of RFC 7662 section 2.2.
+    /// The issuer's answer about an opaque token, as the JSON of RFC 7662 section 2.2.
     ///
     /// # Errors
     /// Why there is no answer, for the log.

@@ -1,5 +1,5 @@
-//! Whom the server trusts beside itself to say who asks: issuers, the one that is asked about opaque tokens, and client
-//! certificates.
+//! What the server trusts besides its own issuer to identify parties: external issuers, an introspection endpoint, and
+//! client certificates.
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -16,20 +16,20 @@ use super::registration::{ClientRegistration, client_party};
 use super::source::JwksSource;
 use super::unverified_jwt::{UnverifiedJwt, is_signed};
 
-/// How many verified tokens are remembered.
+/// How many verified tokens are cached.
 const VERIFIED_MAX: usize = 10_000;
-/// How long a verified token is believed before it is verified again, with the keys of then, in milliseconds.
+/// How long a verified token is cached before it is verified again with the issuer's current keys, in milliseconds.
 pub const VERIFIED_MILLIS_MAX: Millis = 300_000;
 
-/// A client that is known by its certificate.
+/// A client that is identified by its TLS certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateRegistration {
-    /// The SHA-256 of the certificate.
+    /// The SHA-256 digest of the certificate in DER.
     pub sha256: [u8; 32],
     pub client: ClientRegistration,
 }
 
-/// Whom the server trusts. The party of a token is remembered for a while.
+/// The trusted issuers and certificates, with a cache of verified tokens.
 pub struct Trust {
     source: Arc<dyn JwksSource>,
     issuers: Vec<ExternalIssuer>,
@@ -65,17 +65,17 @@ impl Trust {
         }
     }
 
-    /// Whether another server may have to be asked to know a token, which takes its time.
+    /// Whether verifying the token may need a request to another server, which takes time.
     #[must_use]
     pub fn may_ask(&self, token: &str, now: Millis) -> bool {
         let is_empty = self.issuers.is_empty() && self.introspection.is_none();
         !is_empty && self.remembered(&digest(token), now).is_none()
     }
 
-    /// The party of a token of somebody else.
+    /// Verifies a token of another issuer and returns its party.
     ///
     /// # Errors
-    /// [`TokenError`] if it cannot be trusted now.
+    /// [`TokenError`] if the token is not valid now.
     pub fn party(&self, token: &str, now: Millis) -> Result<Arc<Party>, TokenError> {
         let digest = digest(token);
         if let Some(party) = self.remembered(&digest, now) {
@@ -96,8 +96,8 @@ impl Trust {
         Ok(party)
     }
 
-    /// Whom registrations of others' clients and users name: role, `Organization/id`, and who it is (`Practitioner/id` and the
-    /// like).
+    /// Role, `Organization/id` and user (`Practitioner/id` and the like) of every registered client and user of other
+    /// issuers, and of every registered certificate.
     pub fn registered(&self) -> impl Iterator<Item = (Role, Option<&str>, Option<&str>)> {
         let of_issuers = self.issuers.iter().map(|issuer| &issuer.registrations);
         let of_introspection = self.introspection.iter().map(|asked| &asked.registrations);
@@ -119,7 +119,7 @@ impl Trust {
         of_tokens.chain(of_certificates)
     }
 
-    /// The party of a client that shows this certificate and no token.
+    /// The party of a client that presents this certificate without a token.
     #[must_use]
     pub fn party_of_certificate(&self, sha256: &[u8; 32]) -> Option<Arc<Party>> {
         self.certificates.iter().find(|(known, _)| known == sha256).map(|(_, party)| party.clone())

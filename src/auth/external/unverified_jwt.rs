@@ -1,4 +1,4 @@
-//! A signed token taken apart, before anything in it is believed: it says whose keys to try, and nothing more.
+//! A parsed but unverified JWT. It may only be used to choose the keys that verify it.
 use std::collections::HashSet;
 
 use serde_json::Value;
@@ -7,7 +7,7 @@ use crate::auth::issuer::{TOKEN_BYTES_MAX, TokenError};
 use crate::model::decode_base64_url;
 use crate::model::{JsonKind, parse};
 
-/// Header and claims, unverified.
+/// The header and the claims, both unverified.
 #[derive(Debug)]
 pub(super) struct UnverifiedJwt {
     pub(super) header: Value,
@@ -15,7 +15,7 @@ pub(super) struct UnverifiedJwt {
 }
 
 impl UnverifiedJwt {
-    /// Takes a token in the compact form apart (RFC 7515 section 3.1).
+    /// Parses a JWT in compact serialization (RFC 7515 section 3.1).
     ///
     /// # Errors
     /// [`TokenError::Malformed`].
@@ -32,13 +32,13 @@ impl UnverifiedJwt {
         Ok(Self { header: object(header)?, claims: object(claims)? })
     }
 
-    /// A text of the header; none if there is none or it is something else.
+    /// A string member of the header; `None` if it is missing or no string.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.header.get(name).and_then(Value::as_str)
     }
 }
 
-/// Whether a token has the look of a signed one: the others are opaque.
+/// Whether a token looks like a JWT; all other tokens are opaque.
 pub(super) fn is_signed(token: &str) -> bool {
     token.starts_with("eyJ") && token.matches('.').count() == 2
 }
@@ -48,7 +48,7 @@ fn object(part: &str) -> Result<Value, TokenError> {
     unambiguous(&bytes).ok_or(TokenError::Malformed)
 }
 
-/// A JSON object in which no name stands twice: readers would differ in which of both they take (RFC 7519 section 4).
+/// A JSON object without duplicate names, because parsers differ in which duplicate they use (RFC 7519 section 4).
 pub(super) fn unambiguous(bytes: &[u8]) -> Option<Value> {
     let tree = parse(bytes.to_vec()).ok()?;
     for node in tree.root().subtree().filter(|node| node.kind() == JsonKind::Object) {
@@ -60,7 +60,7 @@ pub(super) fn unambiguous(bytes: &[u8]) -> Option<Value> {
     serde_json::from_slice::<Value>(bytes).ok().filter(Value::is_object)
 }
 
-/// Seconds since 1970, whole or with a fraction, which is cut off.
+/// A NumericDate in seconds since 1970; a fraction is cut off.
 pub(super) fn seconds(value: Option<&Value>) -> Option<i64> {
     let Value::Number(number) = value? else { return None };
     let text = number.to_string();

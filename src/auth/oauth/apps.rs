@@ -1,4 +1,4 @@
-//! The apps that a user has let in: what they may, and taking it from them (SMART App Launch 2.2, `management_endpoint`).
+//! The apps to which a user has granted access: lists and revokes them (SMART App Launch 2.2, `management_endpoint`).
 use serde::{Deserialize, Serialize};
 
 use crate::model::Millis;
@@ -11,13 +11,13 @@ use super::login_attempts::LoginError;
 use super::seal::digest_text;
 use super::server::AuthorizationContext;
 
-/// A browser that looks at the apps of a user, once one has signed in.
+/// A browser's session on the page of apps. `user` is set once the user has signed in.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AppsSession {
     user: Option<String>,
     /// When the user signed in.
     authenticated: Millis,
-    /// A digest of the browser's cookie.
+    /// The digest of the browser's cookie.
     browser: String,
     expires: Millis,
 }
@@ -25,13 +25,13 @@ pub struct AppsSession {
 /// An app with access.
 #[derive(Clone, Debug)]
 pub struct GrantedApp {
-    /// By which its access is taken away.
+    /// The id of the grant, by which it is revoked.
     pub id: String,
     pub name: String,
     pub scopes: Vec<String>,
-    /// The id of the patient with whose record it works.
+    /// The id of the patient of the grant.
     pub patient: Option<String>,
-    /// When the user signed in to grant it, and when it ends by itself.
+    /// When the user signed in to grant the access, and when the grant expires.
     pub since: Millis,
     pub until: Millis,
 }
@@ -39,14 +39,14 @@ pub struct GrantedApp {
 const SORT: &str = "visit to the apps";
 
 impl AuthorizationContext<'_> {
-    /// Begins a visit of the browser that has the cookie.
+    /// Begins a session of the browser with the cookie.
     #[must_use]
     pub fn begin_visit(&self, cookie: &str) -> AppsSession {
         let expires = self.ahead(self.server.options.dialogue_seconds_max);
         AppsSession { user: None, authenticated: 0, browser: digest_text(cookie), expires }
     }
 
-    /// The visit as the field of a form.
+    /// The sealed session, for a form field.
     ///
     /// # Errors
     /// `server_error`.
@@ -54,7 +54,7 @@ impl AuthorizationContext<'_> {
         self.server.sealer.seal(SORT, visit)
     }
 
-    /// The visit of a form that the browser with the cookie sends; `None` if it has not got it from here, or too long ago.
+    /// The session in a form field; `None` if it is not from this server and for this browser, or has expired.
     #[must_use]
     pub fn open_visit(&self, sealed: &str, cookie: &str) -> Option<AppsSession> {
         let visit: AppsSession = self.server.sealer.open(SORT, sealed)?;
@@ -76,7 +76,7 @@ impl AuthorizationContext<'_> {
         Ok(self.server.registry.user(name)?.filter(is_good))
     }
 
-    /// Who looks, for the record of accesses; `None` if nobody has signed in.
+    /// The signed-in user as a party, for the access record; `None` if nobody has signed in.
     #[must_use]
     pub fn visiting_party(&self, visit: &AppsSession) -> Option<Party> {
         let user = self.visitor(visit).ok()??;
@@ -93,10 +93,10 @@ impl AuthorizationContext<'_> {
         })
     }
 
-    /// The apps that have access in the name of who has signed in, the last that was let in first.
+    /// The apps with access in the signed-in user's name, the most recent first; `None` if nobody has signed in.
     ///
     /// # Errors
-    /// `server_error`; `None` if nobody has signed in.
+    /// `server_error`.
     pub fn apps(&self, visit: &AppsSession) -> Result<Option<Vec<GrantedApp>>, OauthError> {
         let Some(user) = self.visitor(visit)? else { return Ok(None) };
         let mut apps = Vec::new();
@@ -121,7 +121,7 @@ impl AuthorizationContext<'_> {
         Ok(Some(apps))
     }
 
-    /// Takes the access of one of them away: its tokens are good no longer. The name of the app; `None` if it is none of theirs.
+    /// Revokes the access of one of the user's apps and returns its name; `None` if the user has no such app.
     ///
     /// # Errors
     /// `server_error`.

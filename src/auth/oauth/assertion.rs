@@ -13,9 +13,9 @@ use super::fields::{OauthCode, OauthError};
 use super::seal::digest_text;
 use super::server::AuthorizationContext;
 
-/// An assertion is no longer, in bytes.
+/// The longest assertion, in bytes.
 const ASSERTION_BYTES_MAX: usize = 16 * 1024;
-/// The id of an assertion is no longer, in bytes.
+/// The longest `jti`, in bytes.
 const ID_BYTES_MAX: usize = 256;
 /// How far the clocks of client and server may differ, in seconds.
 const LEEWAY_SECONDS: i64 = 10;
@@ -31,14 +31,14 @@ struct Claims {
 }
 
 impl AuthorizationContext<'_> {
-    /// The client that an assertion proves.
+    /// Authenticates a client by its assertion.
     pub(super) fn client_of_assertion(&self, assertion: &str) -> Result<Client, OauthError> {
         let claimed = claimed_client(assertion).ok_or_else(OauthError::invalid_client)?;
         let client = self.enabled_client(&claimed)?;
         let is_asymmetric = client.token_endpoint_auth_method == ClientAuthentication::PrivateKeyJwt;
         let claims = self.proven(&client, assertion).filter(|_| is_asymmetric);
         let claims = claims.ok_or_else(OauthError::invalid_client)?;
-        // An assertion is good once (RFC 7523 section 3, item 7).
+        // An assertion can be used once (RFC 7523 section 3, item 7).
         let name = digest_text(&format!("{}\n{}", client.client_id, claims.jti));
         let expires = claims.exp.saturating_add(LEEWAY_SECONDS).saturating_mul(1_000);
         match self.server.registry.keep(Expiring::Assertion, &name, &true, (expires, self.now))? {
@@ -47,11 +47,11 @@ impl AuthorizationContext<'_> {
         }
     }
 
-    /// What the assertion says, if the client has signed it and it is for us, now.
+    /// The verified claims, if the client has signed the assertion for this server and it is valid now.
     fn proven(&self, client: &Client, assertion: &str) -> Option<Claims> {
         let header = jsonwebtoken::decode_header(assertion).ok()?;
         let algorithm = header.alg;
-        // Keys come from the registration; an address in the header is taken only if it is the registered one.
+        // Keys come from the registration; a `jku` header is accepted only if it equals the registered address.
         let has_right_address = header.jku.is_none() || header.jku == client.jwks_uri;
         let is_jwt = header.typ.as_deref().is_none_or(|typ| typ.eq_ignore_ascii_case("jwt"));
         if !CLIENT_ALGORITHMS.contains(&algorithm) || !has_right_address || !is_jwt {
@@ -61,7 +61,7 @@ impl AuthorizationContext<'_> {
         rules.set_audience(&[self.address("/auth/token")]);
         rules.set_issuer(&[&client.client_id]);
         rules.set_required_spec_claims(&["exp", "aud", "iss", "sub"]);
-        // The time is checked by the clock of the house.
+        // Compared with the server's own clock below.
         rules.validate_exp = false;
         let key_id = header.kid?;
         let key = self.server.client_keys.key(client, (&key_id, algorithm), self.now)?;
@@ -76,7 +76,7 @@ impl AuthorizationContext<'_> {
     }
 }
 
-/// Whose assertion it says it is, before anything is proven: it only chooses the registration whose keys are tried.
+/// The unverified `iss`: it only chooses the registration whose keys verify the assertion.
 pub(super) fn claimed_client(assertion: &str) -> Option<String> {
     payload(assertion)?.get("iss")?.as_str().map(str::to_owned)
 }
@@ -88,7 +88,7 @@ fn payload(assertion: &str) -> Option<Value> {
     serde_json::from_slice(&decode_base64_url(assertion.split('.').nth(1)?)?).ok()
 }
 
-/// The purposes that a proven assertion states (UDAP Security, "B2B Authorization Extension Object"; IHE IUA).
+/// The purposes that a verified assertion states (UDAP Security, "B2B Authorization Extension Object"; IHE IUA).
 pub(super) fn purposes_of(assertion: Option<&str>) -> Result<Vec<String>, OauthError> {
     let Some(assertion) = assertion else { return Ok(Vec::new()) };
     let claims = payload(assertion).ok_or_else(OauthError::invalid_client)?;

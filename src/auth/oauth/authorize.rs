@@ -1,5 +1,5 @@
-//! Requests to the authorization endpoint (RFC 6749 section 4.1.1, SMART App Launch 2.2 "App Launch"): what they must
-//! have before a user is asked anything.
+//! Validates requests to the authorization endpoint (RFC 6749 section 4.1.1, SMART App Launch 2.2 "App Launch") before the
+//! user is asked anything.
 use serde::{Deserialize, Serialize};
 
 use crate::model::encode;
@@ -10,7 +10,7 @@ use super::fields::{Fields, OauthCode, OauthError};
 use super::launch::LaunchContext;
 use super::server::AuthorizationContext;
 
-/// A request that is in order. `scope` is what of it is registered.
+/// A valid authorization request. `scope` contains only what is registered for the client.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct AuthorizationRequest {
     pub(super) client_id: String,
@@ -22,12 +22,12 @@ pub(super) struct AuthorizationRequest {
     pub(super) launch: Option<LaunchContext>,
 }
 
-/// Why there is nothing to ask the user.
+/// Why the authorization request is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuthorizationRefusal {
-    /// Told to the user: the request does not say reliably whom else to tell.
+    /// A message for the user, because the client or its redirect URI is not known for certain.
     Page(String),
-    /// Told to the client: the address to send the browser to.
+    /// An error for the client: the address to which the browser is redirected.
     Redirect(String),
 }
 
@@ -40,7 +40,7 @@ impl AuthorizationContext<'_> {
         let client_id = fields.needed("client_id").map_err(page)?;
         let client = self.enabled_client(client_id).map_err(page)?;
         let redirect_uri = fields.needed("redirect_uri").map_err(page)?;
-        // Compared letter by letter (RFC 9700 section 2.1).
+        // Compared as strings, without normalization (RFC 9700 section 2.1).
         if !client.redirect_uris.iter().any(|known| known == redirect_uri) {
             return Err(AuthorizationRefusal::Page(
                 "the redirect_uri is not registered for the client".to_owned(),
@@ -68,7 +68,7 @@ impl AuthorizationContext<'_> {
         if fields.one("code_challenge_method")? != Some("S256") {
             return Err(OauthError::invalid_request("the code_challenge_method is `S256`"));
         }
-        // The digest of SHA-256 in base64url.
+        // The length of a SHA-256 digest in base64url.
         if challenge.len() != 43 {
             return Err(OauthError::invalid_request("the code_challenge is no digest"));
         }
@@ -115,14 +115,14 @@ impl AuthorizationContext<'_> {
     }
 }
 
-/// The client's address with an error.
+/// The client's redirect URI with an error.
 pub(super) fn refused_address(redirect_uri: &str, state: Option<&str>, error: &OauthError) -> String {
     let mut pairs = vec![("error", error.code.text()), ("error_description", error.description.as_str())];
     pairs.extend(state.map(|state| ("state", state)));
     with_query(redirect_uri, &pairs)
 }
 
-/// An address with parameters added to those that it has.
+/// Adds query parameters to an address.
 pub(super) fn with_query(address: &str, pairs: &[(&str, &str)]) -> String {
     let mut text = address.to_owned();
     for (name, value) in pairs {

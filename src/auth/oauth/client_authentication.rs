@@ -1,4 +1,4 @@
-//! Which client asks at the token endpoint and beside it, and whether it has proven it (RFC 6749 section 2.3).
+//! Client authentication at the token, introspection and revocation endpoints (RFC 6749 section 2.3).
 use crate::model::decode_base64;
 
 use super::super::registry::{Client, ClientAuthentication};
@@ -10,7 +10,7 @@ use super::server::AuthorizationContext;
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 impl AuthorizationContext<'_> {
-    /// The client of a request. `authorization` is the header of that name. Public clients only name themselves.
+    /// Authenticates the client of a request. `authorization` is that header. Public clients only name themselves.
     pub(super) fn client(&self, authorization: Option<&str>, fields: &Fields) -> Result<Client, OauthError> {
         let named = fields.one("client_id")?;
         let assertion = fields.one("client_assertion")?;
@@ -41,7 +41,7 @@ impl AuthorizationContext<'_> {
         Ok(client)
     }
 
-    /// The client that a request says it is of, before anything is proven.
+    /// The client id that a request claims, before authentication.
     #[must_use]
     pub fn claimed_client(authorization: Option<&str>, fields: &Fields) -> Option<String> {
         let field = |name: &str| fields.one(name).ok().flatten();
@@ -50,7 +50,7 @@ impl AuthorizationContext<'_> {
         basic.or_else(named).or_else(|| claimed_client(field("client_assertion")?))
     }
 
-    /// The client, where it has proven who it is.
+    /// Authenticates a client that is not public.
     pub(super) fn confidential_client(
         &self,
         authorization: Option<&str>,
@@ -69,7 +69,7 @@ impl AuthorizationContext<'_> {
         client.ok_or_else(OauthError::invalid_client)
     }
 
-    /// A client that has nothing to prove who it is with.
+    /// An enabled public client.
     pub(super) fn public_client(&self, id: &str) -> Result<Client, OauthError> {
         let client = self.enabled_client(id)?;
         match client.token_endpoint_auth_method {
@@ -80,20 +80,20 @@ impl AuthorizationContext<'_> {
         }
     }
 
-    /// Ids and secrets are made of letters that no encoding changes, so none has to be undone.
+    /// No percent-decoding is needed: ids and secrets contain unreserved characters only.
     fn client_of_secret(&self, id: &str, secret: &str) -> Result<Client, OauthError> {
         let client = self.server.registry.client(id)?.filter(|client| {
             !client.disabled && client.token_endpoint_auth_method == ClientAuthentication::ClientSecretBasic
         });
         let hash = client.as_ref().and_then(|client| client.secret_hash.as_deref());
         let (passwords, attempts) = (&self.server.passwords, &self.server.client_attempts);
-        // Whoever guesses does not keep out the client that has proven itself.
+        // A secret that was verified before skips the limit, so that an attacker's guesses do not lock out the client.
         let mut is_right = hash.is_some_and(|hash| passwords.is_proven(secret, hash));
         if !is_right {
             let name = LoginAttempts::name(id);
             let turn = passwords.turn().ok_or_else(OauthError::busy)?;
             attempts.begin(name, self.now, self.attempt_limits()).map_err(|_| OauthError::busy())?;
-            // For ids that there are not too, so that the time does not tell.
+            // Unknown ids are checked too, so that the response time does not reveal which ids exist.
             is_right = turn.check_secret(secret, hash);
             if is_right {
                 attempts.succeeded(name);

@@ -13,7 +13,7 @@ use super::super::registry::Client;
 #[derive(Default)]
 pub(super) struct ClientKeys {
     source: Option<Arc<dyn JwksSource>>,
-    /// Whether addresses may be without TLS and within the own network.
+    /// Whether addresses may use plain http and lie within the server's own network.
     insecure: bool,
     caches: Mutex<HashMap<String, Arc<KeyCache>>>,
 }

@@ -1,5 +1,5 @@
-//! Authorization codes (RFC 6749 section 4.1.3, RFC 7636): bound to client, address and verifier, good once and for a
-//! short time. One that is used again ends all that came of it.
+//! Authorization codes (RFC 6749 section 4.1.3, RFC 7636): short-lived, used once, and bound to client, redirect URI and
+//! verifier. Reuse revokes every token issued from the code.
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -13,12 +13,12 @@ use super::fields::{Fields, OauthError};
 use super::seal::{digest_text, secret_text};
 use super::server::AuthorizationContext;
 
-/// How long a used code is remembered, in seconds, so that a second use is noticed.
+/// How long a used code is remembered, in seconds, so that its reuse is noticed.
 const REMEMBERED_SECONDS: i64 = 600;
-/// How often a revocation is tried again when somebody else was quicker.
+/// How often a revocation is retried after a conflict with a concurrent commit.
 const RETRIES_MAX: usize = 8;
 
-/// What a code stands for.
+/// The stored state of a code.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Code {
     grant: String,
@@ -29,7 +29,7 @@ struct Code {
 }
 
 impl AuthorizationContext<'_> {
-    /// A code for a grant.
+    /// Stores a grant and issues a code for it.
     pub(super) fn issue_code(
         &self,
         grant: &Grant,
@@ -63,7 +63,7 @@ impl AuthorizationContext<'_> {
             return Err(OauthError::invalid_grant());
         }
         if code.used {
-            // Somebody has it who should not (RFC 6749 section 4.1.2).
+            // The code has leaked (RFC 6749 section 4.1.2).
             self.revoke_grant(&code.grant)?;
             return Err(OauthError::invalid_grant());
         }
@@ -90,7 +90,7 @@ impl AuthorizationContext<'_> {
         Ok(found.map(|(grant, _)| grant).filter(|grant| grant.expires > self.now))
     }
 
-    /// Ends all tokens of a grant.
+    /// Revokes a grant and thereby all its tokens.
     pub(super) fn revoke_grant(&self, id: &str) -> Result<(), OauthError> {
         let registry = &self.server.registry;
         for _ in 0..RETRIES_MAX {
@@ -106,14 +106,14 @@ impl AuthorizationContext<'_> {
         Err(OauthError::failed())
     }
 
-    /// The user of a grant to a client, as long as the grant stands.
+    /// The user of a grant, if the grant is still valid for the user and the client.
     pub(super) fn user_of(&self, grant: &Grant, client: &Client) -> Result<User, OauthError> {
         let user = self.server.registry.user(&grant.user)?;
         let user = user.filter(|user| grant.stands(Some(user), Some(client)));
         user.ok_or_else(OauthError::invalid_grant)
     }
 
-    /// The tokens of a grant, for some of its scopes.
+    /// The token response of a grant, for some of its scopes.
     pub(super) fn answer_of_grant(
         &self,
         client: &Client,
@@ -161,8 +161,8 @@ impl AuthorizationContext<'_> {
         Ok(answer)
     }
 
-    /// Who the user is, for the client (OpenID Connect Core section 2; SMART App Launch 2.2, "Scopes for requesting
-    /// identity data").
+    /// The id token, which tells the client who the user is (OpenID Connect Core section 2; SMART App Launch 2.2, "Scopes
+    /// for requesting identity data").
     fn id_token(
         &self,
         client: &Client,
@@ -192,7 +192,7 @@ impl AuthorizationContext<'_> {
     }
 }
 
-/// The challenge of a verifier (RFC 7636 section 4.2, S256).
+/// The code challenge of a code verifier (RFC 7636 section 4.2, S256).
 fn challenge_of(verifier: &str) -> String {
     base64_url(&Sha256::digest(verifier))
 }

@@ -1,6 +1,6 @@
-//! The dialogue with a user between the request of a client and its code: log in, choose a patient where the client asks
-//! for one, consent scope by scope. How far it has come is sealed in its forms, and bound to the browser by a cookie, so
-//! that nobody else's page can send them.
+//! The dialogue with a user between a client's authorization request and its code: sign in, choose a patient and an
+//! encounter if the client asks for them, consent to each scope. Its state is sealed into the forms and bound to the
+//! browser by a cookie, so that pages of other sites cannot submit them.
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Millis, ResourceId};
@@ -16,7 +16,7 @@ use super::login_attempts::LoginError;
 use super::seal::digest_text;
 use super::server::AuthorizationContext;
 
-/// How far a dialogue has come.
+/// The state of a dialogue.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Dialogue {
     request: AuthorizationRequest,
@@ -29,7 +29,7 @@ pub struct Dialogue {
     encounter: EncounterChoice,
 }
 
-/// The encounter that a user has chosen.
+/// The user's choice of an encounter: not made yet, no encounter, or one by its id.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum EncounterChoice {
     Open,
@@ -37,30 +37,30 @@ enum EncounterChoice {
     One(String),
 }
 
-/// What to ask the user next.
+/// What the user is asked next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NextPrompt {
     Login,
     Patient,
-    /// An encounter of the patient with that id, or none.
+    /// To choose an encounter of the patient with that id, or none.
     Encounter {
         patient: String,
     },
-    /// The scopes to choose from, and the purposes, the first being the usual one.
+    /// To consent: the offered scopes, and the purposes to choose from, the default first.
     Consent {
         scopes: Vec<String>,
         purposes: Vec<String>,
     },
 }
 
-/// What a user is told before it consents.
+/// What a user is told before consenting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsentDetails {
-    /// The name with which the user has signed in.
+    /// The name of the signed-in user.
     pub user: String,
     /// The id of the patient with whose record the client will work.
     pub patient: Option<String>,
-    /// The part of the client's address that says whose it is: scheme and host, or the scheme of a native app.
+    /// Scheme and host of the redirect URI, or the scheme of a native app.
     pub client_origin: String,
 }
 
@@ -70,7 +70,7 @@ impl AuthorizationContext<'_> {
     /// Begins a dialogue with the browser that has the cookie.
     ///
     /// # Errors
-    /// Why there is nothing to ask the user.
+    /// Why the authorization request is refused.
     pub fn begin_dialogue(&self, fields: &Fields, cookie: &str) -> Result<Dialogue, AuthorizationRefusal> {
         Ok(Dialogue {
             request: self.read_authorization(fields)?,
@@ -83,7 +83,7 @@ impl AuthorizationContext<'_> {
         })
     }
 
-    /// The dialogue as the field of a form.
+    /// The sealed dialogue, for a form field.
     ///
     /// # Errors
     /// `server_error`.
@@ -91,30 +91,29 @@ impl AuthorizationContext<'_> {
         self.server.sealer.seal(SORT, dialogue)
     }
 
-    /// The dialogue of a form that the browser with the cookie sends; `None` if it has not got it from here, or too long
-    /// ago.
+    /// The dialogue in a form field; `None` if it is not from this server and for this browser, or has expired.
     #[must_use]
     pub fn open_dialogue(&self, sealed: &str, cookie: &str) -> Option<Dialogue> {
         let dialogue: Dialogue = self.server.sealer.open(SORT, sealed)?;
         (dialogue.browser == digest_text(cookie) && dialogue.expires > self.now).then_some(dialogue)
     }
 
-    /// The client that asks.
+    /// The client of the dialogue.
     ///
     /// # Errors
-    /// If it may not any more.
+    /// If the client is no longer registered, or is disabled.
     pub fn client_of(&self, dialogue: &Dialogue) -> Result<Client, OauthError> {
         self.enabled_client(&dialogue.request.client_id)
     }
 
     fn user(&self, dialogue: &Dialogue) -> Result<Option<User>, OauthError> {
         let Some(name) = &dialogue.user else { return Ok(None) };
-        // Who logged in before the password was changed does it again.
+        // A user who signed in before the password was changed must sign in again.
         let is_good = |user: &User| !user.disabled && user.not_before <= dialogue.authenticated;
         Ok(self.server.registry.user(name)?.filter(is_good))
     }
 
-    /// Logs a user in.
+    /// Signs a user in.
     ///
     /// # Errors
     /// [`LoginError`].
@@ -123,10 +122,10 @@ impl AuthorizationContext<'_> {
         Ok(Dialogue { user: Some(user.name), authenticated: self.now, ..dialogue })
     }
 
-    /// What to ask next.
+    /// What the user must be asked next.
     ///
     /// # Errors
-    /// The address to send the browser to, where the user cannot have what the client asks for.
+    /// The redirect with an error, if the user cannot grant what the client requests.
     pub fn next_step(&self, dialogue: &Dialogue) -> Result<NextPrompt, AuthorizationRefusal> {
         let user = self.user(dialogue).map_err(|error| refused(dialogue, &error))?;
         let Some(user) = user else { return Ok(NextPrompt::Login) };
@@ -152,13 +151,13 @@ impl AuthorizationContext<'_> {
         Ok(NextPrompt::Consent { scopes, purposes: purposes(&user, &client) })
     }
 
-    /// The patient of the dialogue: the user's own, the launch's, or the one that was chosen.
+    /// The patient of the dialogue: the user's own, or the launch's, or the chosen one, in this order.
     fn patient(&self, dialogue: &Dialogue, user: &User) -> Option<String> {
         let launched = dialogue.request.launch.as_ref().and_then(|launch| launch.patient.clone());
         user.own_patient().map(str::to_owned).or(launched).or_else(|| dialogue.patient.clone())
     }
 
-    /// What a user who has signed in is told of a dialogue; `None` if nobody has.
+    /// What the signed-in user is told before consenting; `None` if nobody has signed in.
     #[must_use]
     pub fn circumstances(&self, dialogue: &Dialogue) -> Option<ConsentDetails> {
         let user = self.user(dialogue).ok()??;
@@ -168,7 +167,7 @@ impl AuthorizationContext<'_> {
         Some(ConsentDetails { user: user.name, patient, client_origin: origin(&request.redirect_uri) })
     }
 
-    /// Who chooses among the patients: the user, who sees those that it may see.
+    /// The user as the party that searches patients and encounters, so that only visible ones can be chosen.
     #[must_use]
     pub fn chooser(&self, dialogue: &Dialogue) -> Option<Party> {
         let user = self.user(dialogue).ok()??;
@@ -196,28 +195,28 @@ impl AuthorizationContext<'_> {
         })
     }
 
-    /// The dialogue with a patient chosen. The caller has seen that the user may see the patient.
+    /// The dialogue with the chosen patient. The caller must have checked that the user may see the patient.
     #[must_use]
     pub fn with_patient(&self, dialogue: Dialogue, patient: &ResourceId) -> Dialogue {
         Dialogue { patient: Some(patient.to_string()), ..dialogue }
     }
 
-    /// The dialogue with an encounter chosen, or none. The caller has seen that the user may see it, and that it is the
-    /// patient's.
+    /// The dialogue with the chosen encounter, or none. The caller must have checked that the user may see the encounter
+    /// and that it belongs to the patient.
     #[must_use]
     pub fn with_encounter(&self, dialogue: Dialogue, encounter: Option<&ResourceId>) -> Dialogue {
         let choice = encounter.map_or(EncounterChoice::None, |id| EncounterChoice::One(id.to_string()));
         Dialogue { encounter: choice, ..dialogue }
     }
 
-    /// The address to send the browser to when the user refuses.
+    /// The redirect to the client when the user refuses.
     #[must_use]
     pub fn refuse(&self, dialogue: &Dialogue) -> String {
         let error = OauthError::new(OauthCode::AccessDenied, "the user has refused");
         refused_address(&dialogue.request.redirect_uri, dialogue.request.state.as_deref(), &error)
     }
 
-    /// What of a choice the user can grant: scopes that are offered, or parts of one in its place.
+    /// The chosen scopes that the user can grant: offered ones, or parts of one that is not chosen itself.
     #[must_use]
     pub fn chosen(&self, dialogue: &Dialogue, chosen: &[&str]) -> Vec<String> {
         let Ok(Some(user)) = self.user(dialogue) else { return Vec::new() };
@@ -232,7 +231,7 @@ impl AuthorizationContext<'_> {
         offered(dialogue, &user).flat_map(each).collect()
     }
 
-    /// Grants the chosen scopes: the address to send the browser to, with a code or with an error.
+    /// Grants the chosen scopes. Returns the redirect to the client, with a code or an error.
     ///
     /// # Errors
     /// `server_error`.
@@ -298,7 +297,7 @@ fn refused(dialogue: &Dialogue, error: &OauthError) -> AuthorizationRefusal {
     AuthorizationRefusal::Redirect(refused_address(&request.redirect_uri, request.state.as_deref(), error))
 }
 
-/// An address up to its path.
+/// Scheme and host of an address; the scheme alone if it has no host.
 fn origin(address: &str) -> String {
     match address.split_once("://") {
         Some((scheme, rest)) => {
@@ -309,7 +308,7 @@ fn origin(address: &str) -> String {
     }
 }
 
-/// The scopes of the request that the user can grant: nobody lets an app administer who does not.
+/// The requested scopes that the user can grant. Only a user whose role administers can grant `admin`.
 fn offered<'d>(dialogue: &'d Dialogue, user: &User) -> impl Iterator<Item = &'d str> {
     let administers = Role::parse(&user.role).is_some_and(|role| role.row().administers);
     let scopes = dialogue.request.scope.iter().map(String::as_str);
@@ -320,7 +319,7 @@ fn wants_patient(scope: &[String]) -> bool {
     scope.iter().any(|scope| scope.starts_with("launch/") || is_of_patient(scope))
 }
 
-/// For what a user may ask through a client: its own purposes, as far as the client has them where it has any.
+/// The purposes that a user may have through a client: the user's, limited to the client's if the client has any.
 fn purposes(user: &User, client: &Client) -> Vec<String> {
     let is_allowed = |code: &&String| client.purposes.is_empty() || client.purposes.contains(code);
     let mut purposes: Vec<String> = user.purposes.iter().filter(is_allowed).cloned().collect();

@@ -1,9 +1,9 @@
-//! The parameters of a request of OAuth, and the error answers (RFC 6749 sections 4.1.2.1 and 5.2).
+//! The parameters of OAuth requests, and error responses (RFC 6749 sections 4.1.2.1 and 5.2).
 use std::fmt;
 
 use super::super::registry::RegistryError;
 
-/// The error codes of OAuth and OpenID Connect that are answered.
+/// The error codes of OAuth and OpenID Connect that this server uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OauthCode {
     InvalidRequest,
@@ -16,7 +16,7 @@ pub enum OauthCode {
     AccessDenied,
     LoginRequired,
     ServerError,
-    /// Too much is asked at the moment, or was asked in vain.
+    /// The server is busy, or too many attempts have failed.
     TemporarilyUnavailable,
 }
 
@@ -39,7 +39,7 @@ impl OauthCode {
     }
 }
 
-/// An error answer: a code, and a description that holds nothing of anybody.
+/// An error response: a code, and a description without personal data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OauthError {
     pub code: OauthCode,
@@ -56,7 +56,7 @@ impl OauthError {
         Self::new(OauthCode::InvalidRequest, description)
     }
 
-    /// Whatever is wrong with a client, it is told no more (RFC 6749 section 5.2).
+    /// One error for every failure of client authentication, so that it reveals no details (RFC 6749 section 5.2).
     pub(super) fn invalid_client() -> Self {
         Self::new(OauthCode::InvalidClient, "the client is not known, or has not proven who it is")
     }
@@ -86,21 +86,21 @@ impl From<RegistryError> for OauthError {
     }
 }
 
-/// Parameters by name.
+/// Request parameters by name.
 #[derive(Clone, Debug, Default)]
 pub struct Fields(Vec<(String, String)>);
 
 impl Fields {
-    /// Of decoded pairs. One without a value counts as left out (RFC 6749 section 3.1).
+    /// From decoded pairs. A parameter without a value counts as omitted (RFC 6749 section 3.1).
     #[must_use]
     pub fn new(pairs: Vec<(String, String)>) -> Self {
         Self(pairs.into_iter().filter(|(_, value)| !value.is_empty()).collect())
     }
 
-    /// The value of a parameter, which may be there once only (RFC 6749 section 3.1).
+    /// The value of a parameter that must not be repeated (RFC 6749 section 3.1); `None` if it is absent.
     ///
     /// # Errors
-    /// `invalid_request`, if it is there twice.
+    /// `invalid_request` if the parameter is repeated.
     pub fn one(&self, name: &str) -> Result<Option<&str>, OauthError> {
         let mut values = self.all(name);
         let value = values.next();
@@ -110,10 +110,10 @@ impl Fields {
         }
     }
 
-    /// The value of a parameter that must be there.
+    /// The value of a required parameter.
     ///
     /// # Errors
-    /// `invalid_request`, if it is not there, or twice.
+    /// `invalid_request` if the parameter is absent or repeated.
     pub fn needed(&self, name: &str) -> Result<&str, OauthError> {
         self.one(name)?.ok_or_else(|| OauthError::invalid_request(format!("{name} is needed")))
     }

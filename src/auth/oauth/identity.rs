@@ -1,5 +1,5 @@
-//! The keys of id tokens (OpenID Connect): RS256, because SMART App Launch asks for it, apart from the key of access
-//! tokens. RSA keys take time to make, so they are made or read when they are first needed.
+//! The keys of id tokens (OpenID Connect). They are RS256 keys, because SMART App Launch requires it, unlike the key of
+//! access tokens. Generating an RSA key is slow, so keys are generated or read when first needed.
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
@@ -11,13 +11,13 @@ use serde_json::Value;
 use super::super::issuer::id_of;
 use super::super::jwk::rs256_jwk;
 
-/// The length of a key, in bits.
+/// The length of an RSA key, in bits.
 const KEY_BITS: usize = 2048;
 
-/// A private key as PKCS#1, and the public keys that were retired, as JSON Web Keys.
+/// Returns the private key as PKCS#1, and the retired public keys as JSON Web Keys.
 pub type IdentitySource = Box<dyn Fn() -> Result<(Vec<u8>, Vec<Value>), String> + Send + Sync>;
 
-/// The keys, read when they are needed.
+/// The keys of id tokens, cached after the first use.
 pub struct IdentityKeys {
     source: IdentitySource,
     read: Mutex<Option<Arc<Read>>>,
@@ -30,16 +30,16 @@ struct Read {
 }
 
 impl IdentityKeys {
-    /// Keys that come of a source.
+    /// Keys from a source, which is read when they are first needed.
     #[must_use]
     pub fn new(source: IdentitySource) -> Self {
         Self { source, read: Mutex::default() }
     }
 
-    /// A fresh private key, as PKCS#1.
+    /// Generates a private key, as PKCS#1.
     ///
     /// # Errors
-    /// If none can be made.
+    /// If key generation fails.
     pub fn generate_key() -> Result<Vec<u8>, String> {
         use getrandom::SysRng;
         use getrandom::rand_core::UnwrapErr;
@@ -49,7 +49,7 @@ impl IdentityKeys {
         Ok(der.as_bytes().to_vec())
     }
 
-    /// Has the keys read again when they are needed next.
+    /// Clears the cached keys, so that the next use reads them again.
     pub fn forget(&self) {
         *self.read.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
@@ -75,7 +75,7 @@ impl IdentityKeys {
     /// Signs the claims of an id token.
     ///
     /// # Errors
-    /// If there is no key, for the log.
+    /// If there is no key; the text is for the log.
     pub fn sign(&self, claims: &impl Serialize) -> Result<String, String> {
         let read = self.read()?;
         let mut header = Header::new(Algorithm::RS256);
@@ -83,17 +83,17 @@ impl IdentityKeys {
         jsonwebtoken::encode(&header, claims, &read.encoding).map_err(|error| error.to_string())
     }
 
-    /// The public keys, as JSON Web Keys; the one that signs comes first.
+    /// The public keys as JSON Web Keys, the signing key first.
     ///
     /// # Errors
-    /// If there is no key, for the log.
+    /// If there is no key; the text is for the log.
     pub fn jwks(&self) -> Result<Vec<Value>, String> {
         Ok(self.read()?.jwks.clone())
     }
 }
 
 impl Default for IdentityKeys {
-    /// A key that is made when it is needed and is gone with the process.
+    /// A key that is generated when first needed and never stored.
     fn default() -> Self {
         Self::new(Box::new(|| Ok((Self::generate_key()?, Vec::new()))))
     }

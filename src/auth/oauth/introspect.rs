@@ -1,18 +1,18 @@
-//! What a token is good for (RFC 7662), and the end of one (RFC 7009).
+//! Token introspection (RFC 7662) and revocation (RFC 7009).
 use serde_json::{Value, json};
 
 use super::super::registry::Expiring;
 use super::fields::{Fields, OauthError};
 use super::server::AuthorizationContext;
 
-/// How long after its expiry a token is still refused as a revoked one, in milliseconds: longer than any leeway.
+/// How long past its expiry a revoked token is remembered, in milliseconds: longer than any clock leeway.
 const REVOKED_MS: i64 = 5 * 60 * 1_000;
 
 impl AuthorizationContext<'_> {
-    /// What a token is, told to a client that has proven who it is.
+    /// The introspection response. Only clients that have authenticated get one.
     ///
     /// # Errors
-    /// [`OauthError`], if the client has not.
+    /// [`OauthError`] if client authentication fails.
     pub fn introspect(&self, authorization: Option<&str>, fields: &Fields) -> Result<Value, OauthError> {
         self.confidential_client(authorization, fields)?;
         let token = fields.needed("token")?;
@@ -60,11 +60,11 @@ impl AuthorizationContext<'_> {
         Ok(answer)
     }
 
-    /// Ends a token of the client that asks; with a refresh token everything that came of the same consent. Says nothing
-    /// of tokens that are not the client's or are none.
+    /// Revokes a token of the client. A refresh token revokes its whole grant. For unknown tokens and those of other
+    /// clients, nothing happens and the client is told nothing.
     ///
     /// # Errors
-    /// [`OauthError`], if the client has not proven who it is.
+    /// [`OauthError`] if client authentication fails.
     pub fn revoke(&self, authorization: Option<&str>, fields: &Fields) -> Result<(), OauthError> {
         let client = self.client(authorization, fields)?;
         let token = fields.needed("token")?;
@@ -77,7 +77,7 @@ impl AuthorizationContext<'_> {
             return Ok(());
         }
         let expires = claims.exp.saturating_mul(1_000).saturating_add(REVOKED_MS);
-        // If it is there already, it has been revoked before.
+        // An existing record means that the token was revoked before.
         self.server.registry.keep(Expiring::Revoked, &claims.jti, &true, (expires, self.now))?;
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! The launch from an EHR (SMART App Launch 2.2, "EHR launch"): the EHR registers what its user is looking at, and hands
-//! the app a launch id for it.
+//! EHR launches (SMART App Launch 2.2, "EHR launch"): the EHR registers the context of its user, and passes the launch id
+//! to the app.
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Millis, ResourceId};
@@ -9,7 +9,7 @@ use super::fields::OauthError;
 use super::seal::{digest_text, secret_text};
 use super::server::AuthorizationContext;
 
-/// What the user of an EHR is looking at.
+/// The context of an EHR's user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LaunchContext {
@@ -19,7 +19,7 @@ pub struct LaunchContext {
     /// The id of an Encounter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encounter: Option<String>,
-    /// Whether the app shall show whose data it shows; an EHR that shows it itself says no.
+    /// Whether the app must show the patient's identity. `false` if the EHR shows it around the app.
     #[serde(default = "yes")]
     pub need_patient_banner: bool,
 }
@@ -35,10 +35,10 @@ struct Launch {
 }
 
 impl AuthorizationContext<'_> {
-    /// Registers a launch and gives its id.
+    /// Stores a launch and returns its id.
     ///
     /// # Errors
-    /// `invalid_request`, if it names what is no id.
+    /// `invalid_request` if `patient` or `encounter` is no resource id.
     pub fn register_launch(&self, context: LaunchContext) -> Result<String, OauthError> {
         let ids = [&context.patient, &context.encounter];
         if ids.into_iter().flatten().any(|id| ResourceId::parse(id).is_none()) {

@@ -1,5 +1,4 @@
-//! Logging in: a user's name and password, with a limit on how often a name may be tried in vain. The secrets of clients
-//! have the same limit.
+//! Sign-in by user name and password, with a limit on failed attempts per name. Client secrets have the same limit.
 
 use crate::model::Millis;
 
@@ -8,7 +7,7 @@ use super::login_attempts::{LoginAttempts, LoginError};
 use super::server::AuthorizationContext;
 
 impl AuthorizationContext<'_> {
-    /// How often a name may be tried in vain, and within how many milliseconds.
+    /// How many failed attempts a name may have, and within how many milliseconds.
     pub(super) fn attempt_limits(&self) -> (u32, Millis) {
         let options = &self.server.options;
         (options.login_failures_max, options.login_window_seconds.saturating_mul(1_000))
@@ -16,7 +15,7 @@ impl AuthorizationContext<'_> {
 
     pub(super) fn check_login(&self, name: &str, password: &str) -> Result<User, LoginError> {
         let name = LoginAttempts::name(name);
-        // Who is turned away has not tried.
+        // The slot is taken first, because a login that is refused as busy must not count as an attempt.
         let turn = self.server.passwords.turn().ok_or(LoginError::Busy)?;
         self.server.attempts.begin(name, self.now, self.attempt_limits())?;
         let user = self.server.registry.user(name).map_err(|_| LoginError::Failed)?;

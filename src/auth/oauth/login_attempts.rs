@@ -1,37 +1,37 @@
-//! How often somebody has tried to sign in, or a client to prove itself.
+//! Counts failed attempts of users to sign in and of clients to authenticate.
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use crate::model::Millis;
 
-/// Names of which failures are remembered; more than a few minutes of trying can make.
+/// The most names with counted failures: more than a few minutes of guessing can produce.
 pub(super) const NAMES_MAX: usize = 10_000;
-/// The longest name of which failures are counted, in bytes.
+/// The longest prefix of a name under which failures are counted, in bytes.
 pub(super) const NAME_BYTES_MAX: usize = 64;
 
-/// Why a user is not let in. What of name and password was wrong is not told.
+/// Why a sign-in failed. It does not tell which of name and password was wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoginError {
     Wrong,
-    /// The name was tried in vain too often; it can be tried again later.
+    /// Too many attempts with this name have failed; a later one is accepted again.
     TooOften,
-    /// Too many are logging in at the moment.
+    /// Too many sign-ins are being checked at the moment.
     Busy,
     /// The registry cannot be read.
     Failed,
 }
 
-/// Failures by name: how many, and when the first was.
+/// Failed attempts by name: their number, and the time of the first.
 #[derive(Default)]
 pub(super) struct LoginAttempts(Mutex<HashMap<String, (u32, Millis)>>);
 
 impl LoginAttempts {
-    /// A name as failures of it are counted: one that nobody can have is nobody's, and is not to fill the memory.
+    /// The key under which a name's failures are counted. Only names that nobody can have are long enough to be cut.
     pub(super) fn name(text: &str) -> &str {
         text.get(..text.len().min(NAME_BYTES_MAX)).unwrap_or_default()
     }
 
-    /// Counts an attempt beforehand, so that many at once are no way around the limit.
+    /// Counts an attempt as failed before it is checked, so that parallel attempts cannot exceed the limit.
     pub(super) fn begin(
         &self,
         name: &str,

@@ -1,12 +1,12 @@
-//! What the server says of itself at its well-known addresses (SMART App Launch 2.2 "Conformance", OpenID Connect
-//! Discovery): exactly what is served.
+//! The discovery documents (SMART App Launch 2.2 "Conformance", OpenID Connect Discovery). They list exactly what the
+//! server supports.
 use serde_json::{Value, json};
 
 use super::super::scope::SPECIAL;
 use super::fields::OauthError;
 use super::server::AuthorizationContext;
 
-/// Scopes of resources that are named as examples of what may be asked for.
+/// Examples of resource scopes for `scopes_supported`.
 const SCOPES: [&str; 6] =
     ["patient/*.rs", "patient/*.cruds", "user/*.rs", "user/*.cruds", "system/*.rs", "system/*.cruds"];
 
@@ -38,7 +38,7 @@ const CLIENT_AUTHENTICATION: [&str; 3] = ["client_secret_basic", "client_secret_
 const ASSERTION_ALGORITHMS: [&str; 2] = ["RS384", "ES384"];
 
 impl AuthorizationContext<'_> {
-    /// `/.well-known/smart-configuration`.
+    /// The document `/.well-known/smart-configuration`.
     #[must_use]
     pub fn smart_configuration(&self) -> Value {
         let mut document = self.shared();
@@ -48,7 +48,7 @@ impl AuthorizationContext<'_> {
         document
     }
 
-    /// `/.well-known/openid-configuration`.
+    /// The document `/.well-known/openid-configuration`.
     #[must_use]
     pub fn openid_configuration(&self) -> Value {
         let mut document = self.shared();
@@ -81,17 +81,17 @@ impl AuthorizationContext<'_> {
         })
     }
 
-    /// The keys of access tokens and id tokens.
+    /// The public keys of access tokens and id tokens, as a JWK set.
     ///
     /// # Errors
-    /// `server_error`, if there are none.
+    /// `server_error` if the keys of id tokens cannot be read.
     pub fn jwks(&self) -> Result<Value, OauthError> {
         let identity = self.server.identity.jwks().map_err(|_| OauthError::failed())?;
         let keys: Vec<Value> = self.issuer.jwks().into_iter().chain(identity).collect();
         Ok(json!({"keys": keys}))
     }
 
-    /// How apps may look to fit in (SMART App Launch 2.2, "Style").
+    /// The style that apps should adopt to fit in (SMART App Launch 2.2, "Style").
     #[must_use]
     pub fn smart_style(&self) -> Value {
         json!({

@@ -1,5 +1,5 @@
-//! The embedded authorization server (RFC 6749, SMART App Launch 2.2, OpenID Connect): what it decides, without a wire.
-//! Clients and users come of the registry.
+//! The embedded authorization server (RFC 6749, SMART App Launch 2.2, OpenID Connect), independent of HTTP. Clients and
+//! users come from the registry.
 
 mod apps;
 mod assertion;

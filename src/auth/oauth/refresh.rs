@@ -1,5 +1,5 @@
-//! Refresh tokens: each is good once and is followed by another; one that is used again shows that two have it, and
-//! ends all tokens of the grant (RFC 9700 section 4.14.2).
+//! Refresh tokens. Each is used once and replaced by the next one. Reuse shows that the token has leaked, and revokes the
+//! whole grant (RFC 9700 section 4.14.2).
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ use super::fields::{Fields, OauthError};
 use super::server::AuthorizationContext;
 use super::token::invalid_scope;
 
-/// What a refresh token is of. Sealed, so that nobody can make one up to have a grant revoked.
+/// The content of a refresh token. It is sealed, so that nobody can forge a token in order to have a grant revoked.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct RefreshToken {
     pub(super) grant: String,
@@ -23,13 +23,13 @@ impl AuthorizationContext<'_> {
         self.server.sealer.seal(SORT, &RefreshToken { grant: grant.to_owned(), generation })
     }
 
-    /// What a refresh token is of; `None` for what is none.
+    /// The content of a refresh token; `None` if the text is none.
     pub(super) fn read_refresh_token(&self, text: &str) -> Option<RefreshToken> {
         self.server.sealer.open(SORT, text)
     }
 
-    /// The client of a refresh. A public client need not name itself: the token is of one client, and the request that SMART
-    /// App Launch 2.2 has for it ("Refresh access token") holds no `client_id`.
+    /// The client of a refresh request. A public client may omit its id, because the token belongs to one client and the
+    /// request in SMART App Launch 2.2 ("Refresh access token") has no `client_id`.
     pub(super) fn refreshing_client(
         &self,
         authorization: Option<&str>,
@@ -63,7 +63,7 @@ impl AuthorizationContext<'_> {
         match registry.amend(Expiring::Grant, &id, &next, sequence, Amendment::KeepsTokens)? {
             Kept::Yes => self.answer_of_grant(client, (&id, &next), &scope),
             Kept::No => {
-                // Two have used it at once.
+                // Two requests have used the token at the same time.
                 self.revoke_grant(&id)?;
                 Err(OauthError::invalid_grant())
             }
@@ -71,7 +71,7 @@ impl AuthorizationContext<'_> {
     }
 }
 
-/// The scopes that are asked for, if the grant has all of them (RFC 6749 section 6).
+/// The requested scopes, if the grant has all of them (RFC 6749 section 6).
 fn narrowed(asked: Option<&str>, granted_scope: &str) -> Result<String, OauthError> {
     let Some(asked) = asked else { return Ok(granted_scope.to_owned()) };
     let found = granted(asked, granted_scope, GrantHolder::User);

@@ -1,5 +1,4 @@
-//! Registering clients and users: of the JSON that an administrator sends, with the secret in clear, which is kept as a
-//! hash alone.
+//! Registers clients and users from an administrator's JSON. Secrets arrive in clear and are stored only as hashes.
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -11,10 +10,10 @@ use super::super::password::hash_password;
 use super::super::registry::{Client, Registration, Registry, RegistryError, User, is_unreserved};
 use super::seal::secret_text;
 
-/// The shortest secret of a client.
+/// The shortest client secret, in bytes.
 const SECRET_LEN_MIN: usize = 32;
 
-/// What was registered, as it is shown; with the secret, where one was made, this once.
+/// The registration as it is shown. A secret that the server has generated is included this one time only.
 pub type Registered = Value;
 
 fn taken(members: &mut Map<String, Value>, name: &str) -> Result<Option<String>, RegistryError> {
@@ -25,7 +24,7 @@ fn taken(members: &mut Map<String, Value>, name: &str) -> Result<Option<String>,
     }
 }
 
-/// What the server alone sets, beside the hashes.
+/// Members that only the server may set, in addition to the hashes.
 const NOT_BEFORE: &str = "not_before";
 const REMOVED: &str = "removed";
 
@@ -33,14 +32,14 @@ fn members(text: &str, hash: &str) -> Result<Map<String, Value>, RegistryError> 
     let invalid = |reason: &str| RegistryError::Invalid(reason.to_owned());
     let members: Map<String, Value> =
         serde_json::from_str(text).map_err(|_| invalid("a registration is a JSON object"))?;
-    // A hash of somebody's making could be of a secret that somebody else has.
+    // A given hash could belong to a secret that somebody else knows.
     match [hash, NOT_BEFORE, REMOVED].into_iter().find(|name| members.contains_key(*name)) {
         Some(name) => Err(invalid(&format!("{name} cannot be set"))),
         None => Ok(members),
     }
 }
 
-/// Changes members of a registration: what is given replaces what was, `null` takes it away.
+/// Merges given members into a registration: values replace, `null` removes.
 fn merged(record: &impl Serialize, given: &Map<String, Value>) -> Result<Value, RegistryError> {
     let mut merged = serde_json::to_value(record).map_err(|error| RegistryError::Store(error.to_string()))?;
     if let Some(members) = merged.as_object_mut() {
@@ -55,7 +54,7 @@ fn merged(record: &impl Serialize, given: &Map<String, Value>) -> Result<Value, 
     Ok(merged)
 }
 
-/// What a change names. It may not touch, beside what no registration may set, the id and what has ways of its own.
+/// The members that a change sets. The id, `disabled` and the password have operations of their own.
 fn changes<T: Registration>(text: &str) -> Result<Map<String, Value>, RegistryError> {
     let members = members(text, T::HASH)?;
     match [T::ID, "disabled", "password"].into_iter().find(|name| members.contains_key(*name)) {
@@ -64,7 +63,7 @@ fn changes<T: Registration>(text: &str) -> Result<Map<String, Value>, RegistryEr
     }
 }
 
-/// Makes a new secret where a change asks for one, and puts its hash in that place.
+/// Generates a new secret if the change asks for one, and puts its hash into the change.
 fn new_secret<T: Registration>(given: &mut Map<String, Value>) -> Result<Option<String>, RegistryError> {
     let asked = if T::HAS_SECRET { given.remove("client_secret") } else { None };
     match asked {
@@ -82,12 +81,12 @@ fn new_secret<T: Registration>(given: &mut Map<String, Value>) -> Result<Option<
     }
 }
 
-/// What can be registered of the JSON that an administrator sends.
+/// A registration that an administrator can create from JSON.
 pub trait Register: Registration {
-    /// Registers one, and gives what is shown of it.
+    /// Stores a registration and returns it as it is shown.
     ///
     /// # Errors
-    /// [`RegistryError`], if the id is taken or the registration makes no sense.
+    /// [`RegistryError`] if the id is taken or the registration is invalid.
     fn register(registry: &Registry, text: &str) -> Result<Registered, RegistryError>;
 }
 
@@ -104,10 +103,10 @@ impl Register for User {
 }
 
 impl Registry {
-    /// Registers a client; one with `client_secret_basic` may bring its `client_secret` or gets one.
+    /// Registers a client. With `client_secret_basic`, `client_secret` may be given; otherwise the server generates one.
     ///
     /// # Errors
-    /// [`RegistryError`], if the id is taken or the registration makes no sense.
+    /// [`RegistryError`] if the id is taken or the registration is invalid.
     pub fn register_client(&self, text: &str) -> Result<Registered, RegistryError> {
         let mut members = members(text, "secret_hash")?;
         let given = taken(&mut members, "client_secret")?;
@@ -141,8 +140,8 @@ impl Registry {
         Ok(shown)
     }
 
-    /// Adds a warning to what is shown where the resource that stands for a client or user is not stored: it may come later, before the
-    /// first request, so it is no reason to refuse.
+    /// Adds a warning if the resource of the client or user (`fhir_user`) is not stored. This is no error, because the
+    /// resource may be created before the first request.
     fn remark(&self, shown: &mut Registered, fhir_user: Option<&str>) -> Result<(), RegistryError> {
         let Some(reference) = fhir_user else { return Ok(()) };
         let snapshot = self.kv().snapshot(At::Latest)?;
@@ -157,11 +156,11 @@ impl Registry {
         Ok(())
     }
 
-    /// Changes members of a registration, but for a user's password; `"client_secret": true` makes a client a new secret. What was granted
-    /// or issued before ends, because it carries the rights of before.
+    /// Changes members of a registration, except a user's password. `"client_secret": true` generates a new secret for a
+    /// client. Existing grants and tokens are ended, because they carry the old rights.
     ///
     /// # Errors
-    /// [`RegistryError`], if there is none or the registration would make no sense.
+    /// [`RegistryError`] if there is no such registration, or the change would make it invalid.
     pub fn update<T: Registration>(
         &self,
         id: &str,
@@ -188,16 +187,16 @@ impl Registry {
         Ok(shown)
     }
 
-    /// Gives a user another `password`, and ends what was granted with the old one.
+    /// Sets a user's `password` and ends what was granted with the old one.
     ///
     /// # Errors
-    /// [`RegistryError`], if there is no such user or the password is too short.
+    /// [`RegistryError`] if there is no such user or the password is too short.
     pub fn change_password(&self, name: &str, text: &str, now: Millis) -> Result<(), RegistryError> {
         let mut members = members(text, "password_hash")?;
         let password = taken(&mut members, "password")?;
         let password = password.ok_or_else(|| RegistryError::Invalid("a password is needed".to_owned()))?;
         let hash = hash_password(&password).map_err(RegistryError::Invalid)?;
-        // Whoever knew the old password, and has granted something with it, has nothing of it any more.
+        // Whoever knew the old password may have granted access with it.
         self.change(name, &|user: &mut User| {
             hash.clone_into(&mut user.password_hash);
             user.end_what_was(now);
@@ -208,7 +207,7 @@ impl Registry {
     /// Registers a user with its `password`.
     ///
     /// # Errors
-    /// [`RegistryError`], if the name is taken or the registration makes no sense.
+    /// [`RegistryError`] if the name is taken or the registration is invalid.
     pub fn register_user(&self, text: &str) -> Result<Registered, RegistryError> {
         let mut members = members(text, "password_hash")?;
         let password = taken(&mut members, "password")?;
@@ -216,7 +215,7 @@ impl Registry {
         members.insert("password_hash".to_owned(), json!(""));
         let mut user: User = serde_json::from_value(Value::Object(members))
             .map_err(|error| RegistryError::Invalid(error.to_string()))?;
-        // Hashing takes a while and much memory: nothing is hashed for a registration that makes no sense.
+        // Hashing is slow and needs much memory, so invalid registrations are refused first.
         user.check().map_err(RegistryError::Invalid)?;
         user.password_hash = hash_password(&password).map_err(RegistryError::Invalid)?;
         self.add(&user)?;

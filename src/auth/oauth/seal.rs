@@ -7,7 +7,7 @@ use crate::model::{from_hex, hex};
 use super::super::sealer::Sealer;
 use super::fields::OauthError;
 
-/// A sealed text is no longer, in digits.
+/// The longest sealed text, in hexadecimal digits.
 const DIGITS_MAX: usize = 64 * 1024;
 
 /// Seals values as texts and opens them.
@@ -18,13 +18,13 @@ impl TextSealer {
         Self(Sealer::new(key))
     }
 
-    /// The sealed form, in hexadecimal digits. It opens under the same `sort` alone.
+    /// The encrypted value, in hexadecimal digits. It can only be opened with the same `sort`.
     pub(super) fn seal(&self, sort: &str, value: &impl Serialize) -> Result<String, OauthError> {
         let bytes = serde_json::to_vec(value).map_err(|_| OauthError::failed())?;
         self.0.seal(bytes, sort).map(|sealed| hex(&sealed)).ok_or_else(OauthError::failed)
     }
 
-    /// What was sealed; `None` for everything else.
+    /// The decrypted value; `None` if this server has not sealed the text for this `sort`.
     pub(super) fn open<T: DeserializeOwned>(&self, sort: &str, text: &str) -> Option<T> {
         if text.len() > DIGITS_MAX {
             return None;
@@ -33,14 +33,14 @@ impl TextSealer {
     }
 }
 
-/// 32 random bytes in hexadecimal digits, to be guessed by nobody.
+/// 32 random bytes in hexadecimal digits, as a secret that cannot be guessed.
 pub(super) fn secret_text() -> Result<String, OauthError> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|_| OauthError::failed())?;
     Ok(hex(&bytes))
 }
 
-/// The name under which a secret is kept: who reads the store cannot use it.
+/// The key under which a secret is stored. Whoever reads the store cannot use it as the secret.
 pub(super) fn digest_text(secret: &str) -> String {
     use sha2::Digest as _;
     hex(&sha2::Sha256::digest(secret))

@@ -1,4 +1,4 @@
-//! The authorization server, and its desk: the server at one moment, where a request is dealt with.
+//! The authorization server, and its context for one request.
 use std::sync::Arc;
 
 use crate::model::Millis;
@@ -13,26 +13,26 @@ use super::identity::IdentityKeys;
 use super::login_attempts::LoginAttempts;
 use super::seal::TextSealer;
 
-/// The limits of the authorization server, each with its default. All are in seconds but the numbers of attempts.
+/// The limits of the authorization server, each with its default. All are in seconds, except the number of failures.
 #[derive(Clone, Debug)]
 pub struct AuthorizationOptions {
-    /// How long an access token of a client's own is good for (SMART App Launch 2.2, "Backend Services": 300 at most).
+    /// The lifetime of a client's own access token (SMART App Launch 2.2, "Backend Services": at most 300).
     pub client_token_seconds: i64,
-    /// How long an access token of a user is good for.
+    /// The lifetime of an access token for a user.
     pub user_token_seconds: i64,
-    /// How long a code is good for.
+    /// The lifetime of an authorization code.
     pub code_seconds: i64,
-    /// How far ahead an assertion may expire.
+    /// How far in the future an assertion may expire.
     pub assertion_seconds_max: i64,
-    /// How long a user may take to log in and consent.
+    /// How long a user may take to sign in and consent.
     pub dialogue_seconds_max: i64,
-    /// How long a launch that an EHR registers may wait for its app.
+    /// The lifetime of a launch that an EHR has registered.
     pub launch_seconds: i64,
-    /// How long refresh tokens of `online_access` are good for.
+    /// The lifetime of a grant with `online_access`.
     pub online_seconds: i64,
-    /// How long refresh tokens of `offline_access` are good for.
+    /// The lifetime of a grant with `offline_access`.
     pub offline_seconds: i64,
-    /// How often a user name, or the secret of a client, may be tried in vain within `login_window_seconds`.
+    /// How many attempts with one user name, or client secret, may fail within `login_window_seconds`.
     pub login_failures_max: u32,
     pub login_window_seconds: i64,
 }
@@ -63,12 +63,12 @@ pub struct AuthorizationServer {
     pub(super) sealer: TextSealer,
     pub(super) passwords: Passwords,
     pub(super) attempts: LoginAttempts,
-    /// Failures of clients to show their secrets.
+    /// Failed attempts of clients to authenticate by their secret.
     pub(super) client_attempts: LoginAttempts,
 }
 
 impl AuthorizationServer {
-    /// A server over the registrations of a store. `secret` seals what it hands out.
+    /// An authorization server over the registrations of a store. `secret` is the key of its sealed texts.
     #[must_use]
     pub fn new(kv: Arc<dyn Kv>, secret: [u8; 32]) -> Self {
         Self {
@@ -83,30 +83,30 @@ impl AuthorizationServer {
         }
     }
 
-    /// Lets it fetch the key sets of clients by their addresses; `insecure` ones too, without TLS and in the own network.
+    /// Enables fetching of clients' `jwks_uri`. `insecure` also permits plain http and the server's own network.
     pub fn fetch_keys_with(&mut self, source: Arc<dyn JwksSource>, insecure: bool) {
         self.client_keys = ClientKeys::new(source, insecure);
     }
 
-    /// The server at a moment.
+    /// The context of a request at time `now`.
     #[must_use]
     pub fn at<'s>(&'s self, issuer: &'s Issuer, now: Millis) -> AuthorizationContext<'s> {
         AuthorizationContext { server: self, issuer, now, certificate: None }
     }
 }
 
-/// The authorization server at one moment.
+/// The authorization server in the context of one request.
 #[derive(Clone, Copy)]
 pub struct AuthorizationContext<'s> {
     pub(super) server: &'s AuthorizationServer,
     pub(super) issuer: &'s Issuer,
     pub(super) now: Millis,
-    /// The SHA-256 of the certificate that the client has shown.
+    /// The SHA-256 digest of the client certificate of the request.
     pub(super) certificate: Option<[u8; 32]>,
 }
 
 impl AuthorizationContext<'_> {
-    /// The desk for a client that has shown a certificate with that SHA-256.
+    /// The context with the SHA-256 digest of the client's certificate.
     #[must_use]
     pub fn shown(self, certificate: Option<[u8; 32]>) -> Self {
         Self { certificate, ..self }
@@ -118,14 +118,14 @@ impl AuthorizationContext<'_> {
         self.issuer.url()
     }
 
-    /// The address of something beside the API, such as `/auth/token`.
+    /// The absolute address of a path outside the API, such as `/auth/token`.
     #[must_use]
     pub fn address(&self, path: &str) -> String {
         let base = self.issuer.url();
         format!("{}{path}", base.strip_suffix("/fhir").unwrap_or(base))
     }
 
-    /// The moment that it is.
+    /// The time of the request.
     #[must_use]
     pub fn now(&self) -> Millis {
         self.now
@@ -135,7 +135,7 @@ impl AuthorizationContext<'_> {
         self.now.div_euclid(1_000)
     }
 
-    /// The moment so many seconds ahead.
+    /// The time that many seconds after the request.
     pub(super) fn ahead(&self, seconds: i64) -> Millis {
         self.now.saturating_add(seconds.saturating_mul(1_000))
     }

@@ -1,4 +1,4 @@
-//! The token endpoint (RFC 6749 section 3.2): which grant, and the token that a client gets for itself.
+//! The token endpoint (RFC 6749 section 3.2): selects the grant type, and issues a client's own tokens.
 use serde_json::{Value, json};
 
 use super::super::granted::{GrantHolder, granted};
@@ -11,10 +11,10 @@ use super::seal::secret_text;
 use super::server::AuthorizationContext;
 
 impl AuthorizationContext<'_> {
-    /// The answer of the token endpoint, as JSON. `authorization` is the header of that name.
+    /// The response of the token endpoint, as JSON. `authorization` is that request header.
     ///
     /// # Errors
-    /// [`OauthError`] with the code that the standard has for it.
+    /// [`OauthError`] with the code that the standard requires.
     pub fn token(&self, authorization: Option<&str>, fields: &Fields) -> Result<Value, OauthError> {
         let name = fields.needed("grant_type")?;
         let grant_type = GrantType::parse(name).ok_or_else(|| {
@@ -62,10 +62,10 @@ impl AuthorizationContext<'_> {
         }))
     }
 
-    /// A token of a client for so many seconds; the caller fills in who it is for.
+    /// A token of a client for `lifetime` seconds. The caller fills in the subject and its rights.
     pub(super) fn blank_token(&self, client: &Client, lifetime: i64) -> Result<AccessToken, OauthError> {
         let url = self.base_url().to_owned();
-        // The seconds of a token are whole: one that is issued after its client was disabled and enabled says so.
+        // `iat` has whole seconds: it is rounded up so that a token issued after a `not_before` does not count as older.
         let again = client.not_before.saturating_add(999).div_euclid(1_000);
         let iat = self.seconds().max(again.min(self.seconds() + 1));
         Ok(AccessToken {
@@ -82,7 +82,7 @@ impl AuthorizationContext<'_> {
         })
     }
 
-    /// What the bearer of a client's tokens has to show (RFC 8705 section 3).
+    /// The certificate binding of a client's tokens (RFC 8705 section 3).
     fn confirmation(&self, client: &Client) -> Result<Option<Confirmation>, OauthError> {
         if !client.tls_client_certificate_bound_access_tokens {
             return Ok(None);

@@ -1,9 +1,9 @@
-//! What scopes and purposes mean, in the words of whoever is to consent.
+//! Describes scopes and purposes in words, for the page on which a user consents.
 
 use super::super::granted::parts_of;
 use super::super::scope::ADMIN;
 
-/// The parts of a scope that may be given in its place, with their words.
+/// The parts of a scope that may be granted instead of it, each with its description.
 #[must_use]
 pub fn described_parts(scope: &str) -> Vec<(String, String)> {
     parts_of(scope)
@@ -15,7 +15,7 @@ pub fn described_parts(scope: &str) -> Vec<(String, String)> {
         .collect()
 }
 
-/// What a scope lets a client do, to go on a sentence that begins with "it may".
+/// What a scope permits a client to do, as the continuation of "it may".
 #[must_use]
 pub fn describe(scope: &str) -> String {
     let special = match scope {
@@ -59,7 +59,7 @@ pub fn describe(scope: &str) -> String {
     }
 }
 
-/// What a purpose of use is. One that is narrower than those that roles have is told by its code alone.
+/// A purpose of use in words. Codes without words of their own are returned as they are.
 #[must_use]
 pub fn describe_purpose(code: &str) -> String {
     let words = match code {
@@ -77,7 +77,7 @@ pub fn describe_purpose(code: &str) -> String {
     format!("{words} ({code})")
 }
 
-/// A list as it is read out.
+/// Joins words with commas and a final "and".
 fn listed(words: &[&str]) -> String {
     match words.split_last() {
         Some((last, before)) if !before.is_empty() => format!("{} and {last}", before.join(", ")),

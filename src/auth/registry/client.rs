@@ -1,5 +1,5 @@
-//! A client as it is registered (names of RFC 7591 where it has one): how it proves who it is, what it may ask for, and
-//! whom it acts for. What a request claims only narrows this.
+//! A client registration, with the names of RFC 7591 where there are any: how the client authenticates, what it may
+//! request, and for whom it acts. Requests can only narrow it.
 use serde::{Deserialize, Serialize};
 
 use crate::definitions::r4;
@@ -11,25 +11,25 @@ use super::super::role::Role;
 use super::super::scope::{Permission, Scopes};
 
 const ACT_REASON: &str = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
-/// Ids of clients and names of users are no longer.
+/// The longest client id or user name, in bytes.
 const ID_LEN_MAX: usize = 64;
-/// Names and addresses are no longer.
+/// The longest display name or address, in bytes.
 const TEXT_LEN_MAX: usize = 2_000;
 
-/// How a client proves who it is at the token endpoint.
+/// How a client authenticates at the token endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClientAuthentication {
-    /// By a shared secret, in a header or in the form: whichever way a client was registered for, it may use both.
+    /// A shared secret. The client may send it in the header or in the form, whichever method it is registered for.
     #[serde(alias = "client_secret_post")]
     ClientSecretBasic,
-    /// By an assertion signed with a key of its own (RFC 7523).
+    /// An assertion that the client has signed with its own key (RFC 7523).
     PrivateKeyJwt,
-    /// Not at all: a public client.
+    /// None: a public client.
     None,
 }
 
-/// The grants of the token endpoint.
+/// The grant types of the token endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GrantType {
@@ -39,14 +39,14 @@ pub enum GrantType {
 }
 
 impl GrantType {
-    /// The grant of that name.
+    /// The grant type with that name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         serde_json::from_value(serde_json::Value::String(name.to_owned())).ok()
     }
 }
 
-/// Where an app may be started from.
+/// How an app may be launched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LaunchKind {
@@ -62,19 +62,19 @@ pub struct Client {
     pub client_name: String,
     pub token_endpoint_auth_method: ClientAuthentication,
     pub grant_types: Vec<GrantType>,
-    /// Scopes that it may ask for, separated by spaces.
+    /// The scopes that the client may request, separated by spaces.
     pub scope: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub redirect_uris: Vec<String>,
-    /// A JSON Web Key Set.
+    /// The client's public keys, as a JSON Web Key Set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwks: Option<serde_json::Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwks_uri: Option<String>,
-    /// The argon2id hash of the secret.
+    /// The argon2id hash of the client secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_hash: Option<String>,
-    /// The code of what it is to the hospital, where it asks for itself.
+    /// The code of the client's role when it acts for itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
     /// `Organization/id`.
@@ -83,50 +83,50 @@ pub struct Client {
     /// `Device/id` and the like.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fhir_user: Option<String>,
-    /// The id of the patient to whom it is confined.
+    /// The id of the only patient whose data the client may reach.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patient: Option<String>,
-    /// Codes of v3-ActReason for which it may ask.
+    /// Codes of v3-ActReason that the client may assert.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub purposes: Vec<String>,
-    /// For what it asks where it does not say.
+    /// The purpose of a request that states none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_purpose: Option<String>,
-    /// Whether parameters that are not known are passed over.
+    /// Whether unknown search parameters are ignored instead of refused.
     #[serde(default)]
     pub lenient: bool,
     /// Whether it may choose the ids of resources.
     #[serde(default)]
     pub assign_ids: bool,
-    /// Whether it may file Consents of others.
+    /// Whether it may hand in Consents of members with `$member-match`.
     #[serde(default)]
     pub files_consent: bool,
-    /// Whether its access tokens are good with the TLS certificate alone that it shows when it gets them.
+    /// Whether its access tokens are bound to the TLS certificate that it presents at the token endpoint.
     #[serde(default)]
     pub tls_client_certificate_bound_access_tokens: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub launch: Vec<LaunchKind>,
     #[serde(default)]
     pub disabled: bool,
-    /// Whether the registration was removed. It stays, disabled and without what it proved itself by, so that nobody gets its id again.
+    /// Whether the registration was removed. It is kept, without credentials, so that its id is never given again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub removed: bool,
-    /// Whatever was granted or issued before this moment is refused.
+    /// Grants and tokens from before this time are refused.
     #[serde(default, skip_serializing_if = "is_unset")]
     pub not_before: Millis,
 }
 
-/// Whether nothing that was granted or issued is refused for its age.
+/// Whether `not_before` has no effect, so that it is not stored.
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 pub(super) fn is_unset(not_before: &Millis) -> bool {
     *not_before == 0
 }
 
 impl Client {
-    /// Whether the registration makes sense.
+    /// Checks the registration.
     ///
     /// # Errors
-    /// What is wrong with it, in words.
+    /// Why the registration is invalid.
     pub fn check(&self) -> Result<(), String> {
         check_id("client_id", &self.client_id)?;
         check_text("client_name", &self.client_name)?;
@@ -169,7 +169,7 @@ impl Client {
         }
     }
 
-    /// Who hands in Consents has an organization that they name, and scopes for it: without them every try would be refused.
+    /// A client that hands in Consents needs a role, an organization and the scopes; otherwise every attempt would fail.
     fn check_filing(&self) -> Result<(), String> {
         if !self.files_consent {
             return Ok(());
@@ -215,26 +215,26 @@ impl Client {
         }
     }
 
-    /// Whether a grant is registered for it.
+    /// Whether a grant type is registered for the client.
     #[must_use]
     pub fn may(&self, grant: GrantType) -> bool {
         self.grant_types.contains(&grant)
     }
 
-    /// Whether it may be started from there; where nothing is registered, from everywhere.
+    /// Whether the client may be launched this way. Without registered kinds, it may in every way.
     #[must_use]
     pub fn may_launch(&self, kind: LaunchKind) -> bool {
         self.launch.is_empty() || self.launch.contains(&kind)
     }
 
-    /// The registration as it is shown: without what is secret.
+    /// The registration without its secret.
     #[must_use]
     pub fn shown(&self) -> serde_json::Value {
         serde_json::json!(Self { secret_hash: None, ..self.clone() })
     }
 }
 
-/// Letters, digits and `-._~`: such a text is the same however it is encoded.
+/// Whether a text has only letters, digits and `-._~` (RFC 3986 unreserved), which percent-encoding does not change.
 pub(in crate::auth) fn is_unreserved(text: &str) -> bool {
     !text.is_empty()
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~'))
@@ -257,10 +257,10 @@ pub(super) fn role_of(code: &str) -> Result<Role, String> {
     Role::parse(code).ok_or_else(|| format!("there is no role `{code}`"))
 }
 
-/// Who acts: a client, a user, or the bearer of a token that is minted by hand. They are held to the same.
+/// A client, a user, or the bearer of a minted token. The same checks apply to all.
 #[derive(Clone, Copy, Debug)]
 pub struct Actor<'a> {
-    /// A client without one asks for its users.
+    /// `None` for a client that only acts for users.
     pub role: Option<Role>,
     pub organization: Option<&'a str>,
     pub fhir_user: Option<&'a str>,
@@ -270,10 +270,10 @@ pub struct Actor<'a> {
 }
 
 impl Actor<'_> {
-    /// Whether what is said of it makes sense.
+    /// Checks that the attributes fit together.
     ///
     /// # Errors
-    /// What does not, in words.
+    /// Why they do not.
     pub fn check(&self) -> Result<(), String> {
         check_actor(self.organization, self.fhir_user, self.patient)?;
         check_purposes(self.purposes, self.role)?;
@@ -296,7 +296,7 @@ impl Actor<'_> {
     }
 }
 
-/// Purposes are codes that the role may assert, or narrower ones; without a role, those of any.
+/// Checks that the role may assert all purposes, or broader ones. Without a role, any role's purposes are allowed.
 fn check_purposes(purposes: &[String], role: Option<Role>) -> Result<(), String> {
     for purpose in purposes {
         if purpose == "BTG" {
@@ -325,7 +325,7 @@ fn check_purposes(purposes: &[String], role: Option<Role>) -> Result<(), String>
     Ok(())
 }
 
-/// Whether a purpose is one of these, or narrower than one.
+/// Whether a purpose is allowed, or narrower than an allowed one.
 fn is_within(purpose: &str, allowed: &[&str]) -> bool {
     let mut open = vec![purpose];
     let mut seen: Vec<&str> = Vec::new();
@@ -365,10 +365,10 @@ fn check_actor(
     Ok(())
 }
 
-/// Whether all scopes are served.
+/// Checks that the server supports all scopes.
 ///
 /// # Errors
-/// Which is not, in words.
+/// Which scope is not supported.
 pub fn check_scope(scope: &str) -> Result<(), String> {
     if scope.len() > SCOPE_BYTES_MAX {
         return Err(format!("scope has more than {SCOPE_BYTES_MAX} bytes"));
@@ -382,7 +382,7 @@ pub fn check_scope(scope: &str) -> Result<(), String> {
     }
 }
 
-/// `https`, or `http` to the own machine.
+/// Checks that an address is `https`, or `http` to the loopback interface.
 fn check_web_address(name: &str, address: &str) -> Result<(), String> {
     let local = ["http://localhost", "http://127.0.0.1", "http://[::1]"];
     let is_local = local.iter().any(|start| {
@@ -405,7 +405,7 @@ fn check_address(name: &str, address: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A web address, or a scheme of a native app named after a domain (RFC 8252 section 7.1).
+/// Checks a redirect URI: a web address, or a native app's scheme named after a domain (RFC 8252 section 7.1).
 fn check_redirect(uri: &str) -> Result<(), String> {
     match uri.split_once(':') {
         Some((scheme, rest)) if scheme.contains('.') && is_unreserved(scheme) && !rest.is_empty() => {

@@ -1,5 +1,5 @@
-//! Records that end by themselves: codes, grants, launches, assertions that were used, tokens that were revoked. An
-//! entry beside each says when; whoever writes a new record removes some of those that have ended.
+//! Records that expire: codes, grants, launches, used assertions, revoked tokens. An index entry per record holds its
+//! expiry, and every write of a new record removes some expired ones.
 use std::sync::atomic::Ordering;
 
 use serde::Serialize;
@@ -13,21 +13,21 @@ use crate::store::{
 
 use super::records::{Registry, RegistryError, epoch, key, put, read};
 
-/// How many records that have ended one write removes at most. More than it adds, so that they do not gather.
+/// The most expired records that one write removes. It exceeds the one that the write adds, so that they do not accumulate.
 const SWEPT_MAX: usize = 16;
 
-/// The kinds of such records.
+/// The kinds of expiring records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::auth) enum Expiring {
     /// An authorization code.
     Code,
-    /// What a user has granted a client: the family of its refresh tokens.
+    /// A user's grant to a client, on which its access and refresh tokens rest.
     Grant,
-    /// A launch context that an EHR has registered.
+    /// The context of a launch that an EHR has registered.
     Launch,
-    /// An assertion that was used.
+    /// The id of a used assertion.
     Assertion,
-    /// An access token that was revoked.
+    /// The id of a revoked access token.
     Revoked,
 }
 
@@ -42,7 +42,7 @@ impl Expiring {
         }
     }
 
-    /// Whether tokens that were verified before a change of such a record must be asked for again.
+    /// Whether changing such a record can end tokens, so that cached token statuses must be dropped.
     fn ends_tokens(self) -> bool {
         match self {
             Self::Grant | Self::Revoked => true,
@@ -51,16 +51,16 @@ impl Expiring {
     }
 }
 
-/// What came of a record that was to be new, or unchanged.
+/// Whether a conditional write succeeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::auth) enum Kept {
     Yes,
-    /// Somebody was there before.
+    /// The record exists already, or has been changed meanwhile.
     No,
 }
 
 impl Registry {
-    /// Keeps a new record until it expires.
+    /// Stores a new record until it expires.
     pub(in crate::auth) fn keep(
         &self,
         kind: Expiring,
@@ -87,7 +87,7 @@ impl Registry {
         Ok(kept)
     }
 
-    /// A record and the commit that wrote it, as long as it is kept.
+    /// A record, and the sequence of the commit that wrote it.
     pub(in crate::auth) fn kept<T: DeserializeOwned>(
         &self,
         kind: Expiring,
@@ -113,7 +113,7 @@ impl Registry {
         Ok(found)
     }
 
-    /// Changes a record if it is still the one that the commit wrote; it ends when it would have.
+    /// Replaces a record if the commit with that sequence wrote its current version. The expiry does not change.
     pub(in crate::auth) fn amend(
         &self,
         kind: Expiring,
@@ -138,8 +138,8 @@ impl Registry {
         }
     }
 
-    /// The removal of some records that have ended, and the time before which there are none then. Where one sweep ends
-    /// the next begins: what was removed takes its time to disappear, and is not to be passed by again and again.
+    /// Writes that remove some expired records, and the time before which none are left. The next sweep starts there, so
+    /// that it does not scan the tombstones of earlier removals again.
     fn ended(&self, now: Millis) -> Result<(Vec<Write>, u64), RegistryError> {
         let at = |time: u64| Key::new(Space::Registry).text(EXPIRY.as_bytes()).number(time).into_bytes();
         let numbers = at(0).len() - 8;
@@ -162,14 +162,14 @@ impl Registry {
     }
 }
 
-/// What a change of a record does to tokens.
+/// Whether an amendment of a record ends tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::auth) enum Amendment {
     KeepsTokens,
     EndsTokens,
 }
 
-/// A record of a snapshot.
+/// A record in a snapshot, and the sequence of the commit that wrote it.
 pub(super) fn kept<T: DeserializeOwned>(
     snapshot: &dyn Snapshot,
     kind: Expiring,
@@ -221,14 +221,14 @@ mod tests {
             registry.amend(Expiring::Code, "a", &text, sequence, Amendment::KeepsTokens).unwrap()
         };
         assert_eq!((amend("b"), amend("c")), (Kept::Yes, Kept::No));
-        // The other kind is another record.
+        // The same id in another kind is another record.
         assert!(registry.kept::<String>(Expiring::Grant, "a").unwrap().is_none());
         keep("later", (9_000, 999));
         assert_eq!(keys(&registry), 4);
         keep("last", (9_000, 1_001));
         assert!(registry.kept::<String>(Expiring::Code, "a").unwrap().is_none());
         assert_eq!(keys(&registry), 4);
-        // However many have ended, they go bit by bit, and none is left out.
+        // Expired records are removed in steps, and none is skipped.
         for number in 0..50 {
             assert_eq!(keep(&format!("n{number}"), (20_000 + number, 1_002)), Kept::Yes);
         }

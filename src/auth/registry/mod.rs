@@ -1,5 +1,4 @@
-//! Who may ask: clients and users as they are registered, what they were granted, and whether a token still stands. All
-//! of it is in a space of the store of its own.
+//! The registry: clients and users, grants, and whether a token is still valid. It has its own key space in the store.
 
 mod client;
 mod expiring_records;

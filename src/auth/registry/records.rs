@@ -1,4 +1,4 @@
-//! The records of the registry: clients and users by id, read and written whole.
+//! The stored registrations of clients and users. Each is read and written as a whole, by id.
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -17,19 +17,19 @@ use super::registration::Registration;
 use super::token_status_cache::TokenStatusCache;
 use super::user::User;
 
-/// How often a change is tried again when somebody else was quicker.
+/// How often a change is retried after a conflict with a concurrent commit.
 const RETRIES_MAX: usize = 8;
 
-/// Why the registry did not do what it was asked.
+/// Why a registry operation failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RegistryError {
-    /// There is a registration of that id already, or was one that was removed.
+    /// A registration with that id exists, or has existed and was removed.
     Exists,
-    /// There is no registration of that id.
+    /// There is no registration with that id.
     Absent,
-    /// The registration makes no sense; says why.
+    /// The registration is invalid, with the reason.
     Invalid(String),
-    /// The store could not be read or written; for the log.
+    /// The store could not be read or written. The text is for the log.
     Store(String),
 }
 
@@ -56,18 +56,18 @@ impl From<CommitError> for RegistryError {
     }
 }
 
-/// Whether a registration is in force.
+/// Whether a registration is enabled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RegistrationStatus {
     Enabled,
     Disabled,
 }
 
-/// The registrations of a store.
+/// The registry in a store.
 pub struct Registry {
     pub(super) kv: Arc<dyn Kv>,
     pub(super) standings: TokenStatusCache,
-    /// Records that ended before this time are removed already.
+    /// Expired records from before this time have been removed.
     pub(super) swept: AtomicU64,
 }
 
@@ -77,7 +77,7 @@ impl Registry {
         Self { kv, standings: TokenStatusCache::default(), swept: AtomicU64::new(0) }
     }
 
-    /// The store that the registrations are in.
+    /// The store of the registry.
     pub(in crate::auth) fn kv(&self) -> &dyn Kv {
         &*self.kv
     }
@@ -98,7 +98,7 @@ impl Registry {
         self.find(name)
     }
 
-    /// A registration that is not removed.
+    /// A registration by its id, unless it was removed.
     ///
     /// # Errors
     /// [`RegistryError::Store`].
@@ -107,7 +107,7 @@ impl Registry {
         Ok(found.map(|(record, _)| record).filter(|record| !record.is_removed()))
     }
 
-    /// All registrations of a kind that are not removed, by id.
+    /// All registrations of a kind, in the order of their ids, without removed ones.
     ///
     /// # Errors
     /// [`RegistryError::Store`].
@@ -117,10 +117,10 @@ impl Registry {
         Ok(found)
     }
 
-    /// Adds a registration.
+    /// Stores a new registration.
     ///
     /// # Errors
-    /// [`RegistryError`], if the id is taken or the registration makes no sense.
+    /// [`RegistryError`] if the id is taken or the registration is invalid.
     pub fn add<T: Registration>(&self, record: &T) -> Result<(), RegistryError> {
         record.check().map_err(RegistryError::Invalid)?;
         let key = key(T::KIND, record.id());
@@ -136,10 +136,10 @@ impl Registry {
         }
     }
 
-    /// Takes the rights of a client or user, from the next request on, or gives them back: not to what it had, or had granted, before.
+    /// Disables or enables a registration from the next request on. Enabling does not revive older grants and tokens.
     ///
     /// # Errors
-    /// [`RegistryError`], if there is none.
+    /// [`RegistryError`] if there is no such registration.
     pub fn enable<T: Registration>(
         &self,
         id: &str,
@@ -156,11 +156,11 @@ impl Registry {
         })
     }
 
-    /// Removes a registration: its rights end with the next request, and nobody can be registered by its id again, because what is on
-    /// record under it would be taken for the other's.
+    /// Removes a registration. Its rights end with the next request. Its id is never given again, because existing access
+    /// records under it would be attributed to the new holder.
     ///
     /// # Errors
-    /// [`RegistryError`], if there is none.
+    /// [`RegistryError`] if there is no such registration.
     pub fn remove<T: Registration>(&self, id: &str, now: Millis) -> Result<(), RegistryError> {
         self.change::<T>(id, &|record| {
             let (disabled, removed, _) = record.state();
@@ -171,10 +171,10 @@ impl Registry {
         })
     }
 
-    /// Changes a registration that is not removed.
+    /// Changes a registration that is not removed, and retries after conflicts.
     ///
     /// # Errors
-    /// [`RegistryError`], if there is none, and what the change fails with.
+    /// [`RegistryError`] if there is no such registration, or `change` fails.
     pub(in crate::auth) fn change<T: Registration>(
         &self,
         id: &str,
@@ -226,7 +226,7 @@ pub(super) fn key(kind: &str, id: &str) -> Vec<u8> {
     Key::new(Space::Registry).text(kind.as_bytes()).text(id.as_bytes()).into_bytes()
 }
 
-/// The write that has every token asked for again.
+/// Raises the sequence of the registrations key, so that every cached token status is checked again.
 pub(super) fn epoch() -> Write {
     Write { key: registrations_key(), value: Some(Vec::new()), stamps: Vec::new() }
 }
@@ -240,7 +240,7 @@ fn parse<T: DeserializeOwned>(kind: &str, value: &[u8]) -> Result<T, StoreError>
     serde_json::from_slice(value).map_err(|_| StoreError::Corrupt(format!("a record of the kind {kind}")))
 }
 
-/// A record and the commit that wrote it.
+/// A record, and the sequence of the commit that wrote it.
 pub(super) fn read<T: DeserializeOwned>(
     snapshot: &dyn Snapshot,
     kind: &str,

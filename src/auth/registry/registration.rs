@@ -1,4 +1,4 @@
-//! What registrations of clients and of users have in common: they are found by an id, are enabled or not, and are removed.
+//! What client and user registrations share: an id, being enabled or disabled, and removal.
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -7,49 +7,49 @@ use crate::model::Millis;
 use super::client::Client;
 use super::user::User;
 
-/// A registration of a client or of a user.
+/// A registration of a client or a user.
 pub trait Registration: Serialize + DeserializeOwned {
-    /// What it is called in keys of the store.
+    /// The kind in keys of the store.
     const KIND: &'static str;
-    /// Where administrators find all of the kind.
+    /// The path of the administrative endpoints of the kind.
     const PATH: &'static str;
-    /// The member that is its id.
+    /// The member with the id.
     const ID: &'static str;
-    /// The member that holds the hash of what it proves itself by.
+    /// The member with the hash of the secret or password.
     const HASH: &'static str;
-    /// Whether the server makes what it proves itself by.
+    /// Whether the server generates the secret.
     const HAS_SECRET: bool;
 
     fn id(&self) -> &str;
 
-    /// Whether it makes sense.
+    /// Checks the registration.
     ///
     /// # Errors
-    /// What is wrong with it, in words.
+    /// Why the registration is invalid.
     fn check(&self) -> Result<(), String>;
 
-    /// Without what is secret.
+    /// The registration without its secret or password.
     fn shown(&self) -> serde_json::Value;
 
-    /// The resource that stands for it, as `Type/id`.
+    /// The resource that represents the client or user, as `Type/id`.
     fn fhir_user(&self) -> Option<&str>;
 
     fn is_removed(&self) -> bool;
 
-    /// Whether it is disabled, whether it is removed, and since when what was granted or issued is good.
+    /// The members `disabled`, `removed` and `not_before`.
     fn state(&mut self) -> (&mut bool, &mut bool, &mut Millis);
 
-    /// Takes away what it proves itself by.
+    /// Removes the secret, password or keys.
     fn forget(&mut self);
 
-    /// Ends what was granted or issued up to now.
+    /// Ends all grants and tokens up to now.
     fn end_what_was(&mut self, now: Millis) {
         let (_, _, not_before) = self.state();
         *not_before = now.saturating_add(1);
     }
 }
 
-/// Both kinds keep what they have in common in members of the same names.
+/// Implements the trait for both kinds, whose shared members have the same names.
 macro_rules! registration {
     ($of:ty, $kind:literal, $path:literal, $id:ident, $hash:literal, $has_secret:literal, $forget:expr) => {
         impl Registration for $of {

@@ -1,6 +1,6 @@
-//! Whether a token still stands: its client and user are not disabled and were not since, it was not revoked, nor was what
-//! it rests on.
-//! Asked at every request, and answered from memory as long as no registration has changed.
+//! Whether a token is still valid: neither the token nor its grant was revoked, and its client and user are enabled and
+//! were not disabled or changed since it was issued. This is checked at every request, from a cache while the registry is
+//! unchanged.
 use crate::store::{At, Snapshot, StoreError, registrations_key};
 
 use super::super::party::Party;
@@ -11,15 +11,15 @@ use super::records::{Registry, read};
 use super::user::User;
 
 impl Registry {
-    /// Whether the party of a verified token is still to be heard.
+    /// Whether the party of a verified token is still admitted.
     ///
     /// # Errors
-    /// [`StoreError`] if the disk fails: who cannot be asked about is not to be heard.
+    /// [`StoreError`] if the store cannot be read; then the party must not be admitted.
     pub fn admits(&self, party: &Party) -> Result<bool, StoreError> {
         let snapshot = self.kv.snapshot(At::Latest)?;
         let epoch = snapshot.get(&registrations_key())?.map(|(_, sequence)| sequence);
         if epoch.is_none() && party.grant.is_none() {
-            // Nothing was ever registered or revoked.
+            // Nothing has ever been registered or revoked.
             return Ok(true);
         }
         let grant = party.grant.as_deref().unwrap_or_default();
@@ -36,7 +36,7 @@ impl Registry {
 }
 
 fn stands(snapshot: &dyn Snapshot, party: &Party) -> Result<bool, StoreError> {
-    // A token that was minted with the issuer's key names a client that need not be registered.
+    // A token minted with the issuer's key may name a client without a registration.
     let client = read::<Client>(snapshot, "client", &party.client)?.map(|(client, _)| client);
     if client.as_ref().is_some_and(|client| client.disabled || party.issued < client.not_before) {
         return Ok(false);

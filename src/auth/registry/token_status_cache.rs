@@ -1,10 +1,10 @@
-//! Which tokens are known to stand.
+//! The cache of valid tokens.
 use crate::store::Sequence;
 
-/// How many tokens are remembered.
+/// How many tokens are cached.
 pub(super) const TOKEN_STATUSES_MAX: usize = 10_000;
 
-/// The state of the registrations in which a token was found to stand.
+/// For each valid token, the sequence of the registrations key at which it was checked; a later sequence makes it stale.
 pub(super) struct TokenStatusCache(pub(super) quick_cache::sync::Cache<String, Option<Sequence>>);
 
 impl Default for TokenStatusCache {

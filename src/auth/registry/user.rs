@@ -1,4 +1,4 @@
-//! A user as it is registered: who it is to the hospital, and for what it may ask.
+//! A user registration: the user's role, organization and purposes.
 use serde::{Deserialize, Serialize};
 
 use crate::model::Millis;
@@ -10,11 +10,11 @@ use super::client::{Actor, check_id, is_unset, role_of};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct User {
-    /// The name to log in with.
+    /// The name with which the user signs in.
     pub name: String,
     /// The argon2id hash of the password.
     pub password_hash: String,
-    /// The code of what it is to the hospital.
+    /// The code of the user's role.
     pub role: String,
     /// `Organization/id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -22,29 +22,29 @@ pub struct User {
     /// `Practitioner/id`, `Patient/id` and the like.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fhir_user: Option<String>,
-    /// The id of the patient for whom it acts, if it is a representative.
+    /// The id of the patient for whom the user acts, if the user is a representative.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub patient: Option<String>,
-    /// Codes of v3-ActReason for which it may ask; the first is the one where it does not say.
+    /// Codes of v3-ActReason that the user may assert; the first is the default.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub purposes: Vec<String>,
     #[serde(default)]
     pub may_break_glass: bool,
     #[serde(default)]
     pub disabled: bool,
-    /// Whether the registration was removed. It stays, disabled and without what it proved itself by, so that nobody gets its id again.
+    /// Whether the registration was removed. It is kept, without a password, so that its name is never given again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub removed: bool,
-    /// Whatever was granted or issued before this moment is refused.
+    /// Grants and tokens from before this time are refused.
     #[serde(default, skip_serializing_if = "is_unset")]
     pub not_before: Millis,
 }
 
 impl User {
-    /// Whether the registration makes sense.
+    /// Checks the registration.
     ///
     /// # Errors
-    /// What is wrong with it, in words.
+    /// Why the registration is invalid.
     pub fn check(&self) -> Result<(), String> {
         check_id("name", &self.name)?;
         let role = role_of(&self.role)?;
@@ -59,7 +59,7 @@ impl User {
         actor.check()
     }
 
-    /// The id of the patient that it is, or for whom it acts: the only one of whom its tokens can be.
+    /// The id of the patient that the user is, or for whom the user acts: tokens can only be for this one.
     #[must_use]
     pub fn own_patient(&self) -> Option<&str> {
         if self.role == Role::Patient.code() {
@@ -68,7 +68,7 @@ impl User {
         self.patient.as_deref()
     }
 
-    /// The registration as it is shown: without what is secret.
+    /// The registration without its password hash.
     #[must_use]
     pub fn shown(&self) -> serde_json::Value {
         let mut shown = serde_json::json!(self);

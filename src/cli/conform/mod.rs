@@ -1,5 +1,5 @@
-//! `chartward conform`: runs the scenarios of `conformance/` against a FHIR server by its URL, prints a table, and writes
-//! a TestReport. What it cannot run it skips, and says why.
+//! `chartward conform`: runs the scenarios of `conformance/` against the FHIR server at a URL, prints a table, and writes a
+//! TestReport. Scenarios that cannot run are skipped with a reason.
 
 mod run;
 mod scenario;
@@ -14,30 +14,30 @@ use super::stderr::report;
 pub use run::{Report, Target};
 pub use scenario::{Scenario, ScenarioKind, scenarios};
 
-/// Exit code 0: what was run holds; 1: a scenario does not hold; 2: they could not be run.
+/// Run the conformance scenarios. Exit code 0: all scenarios that ran passed; 1: a scenario failed; 2: no scenario could run
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The base URL, such as http://127.0.0.1:8080/fhir
+    /// Base URL of the server, such as http://127.0.0.1:8080/fhir
     url: String,
-    /// An access token of the hospital's own system
+    /// Access token of the hospital's own system
     #[arg(long)]
     token: Option<String>,
-    /// A ready file of `demo`, or one like it: `scenario_tokens` (or `tokens`) by the names of the parties. Scenarios whose
-    /// parties have none are skipped
+    /// Ready file written by `demo`, or a similar one: `scenario_tokens` (or `tokens`) by the names of the parties. Scenarios
+    /// with a party that has no token are skipped
     #[arg(long)]
     ready_file: Option<PathBuf>,
-    /// Run the scenarios of a chapter only (http, search, consent or flows), or those whose ids begin so
+    /// Run only the scenarios of a chapter (http, search, consent or flows), or those whose ids begin with this text
     #[arg(long)]
     only: Option<String>,
-    /// The server's default policy, for the scenarios that need another than that of a new deployment
+    /// Default policy of the server, for scenarios that need another policy than that of a new deployment
     #[arg(long)]
     policy: Option<String>,
-    /// Where to write a TestReport resource
+    /// Write a TestReport resource to this file
     #[arg(long)]
     report: Option<PathBuf>,
 }
 
-/// What could not be run is exit code 2, since nothing is known of the server then.
+/// Runs the scenarios. Exit code 2 means that nothing could run, so nothing is known about the server.
 #[must_use]
 pub fn run(arguments: &Arguments) -> ExitCode {
     match hold(arguments) {
@@ -53,7 +53,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     }
 }
 
-/// How many scenarios do not hold.
+/// Runs the chosen scenarios; returns how many failed.
 fn hold(arguments: &Arguments) -> Result<usize, String> {
     let all = scenarios()?;
     let only = arguments.only.as_deref().unwrap_or_default();
@@ -90,7 +90,7 @@ fn hold(arguments: &Arguments) -> Result<usize, String> {
     Ok(report.failed())
 }
 
-/// The tokens of a ready file, by party.
+/// The tokens of a ready file, by the name of the party.
 fn tokens_of(path: &Path) -> Result<BTreeMap<String, String>, String> {
     let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let bytes = std::fs::read(path).map_err(|error| failed(&error))?;

@@ -1,4 +1,4 @@
-//! Running scenarios over HTTP, and what came of them.
+//! Runs scenarios over HTTP and reports the results.
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -16,27 +16,27 @@ use super::scenario::{Expect, Scenario, ScenarioStep, StepRequest};
 pub struct Target {
     base_url: String,
     tokens: BTreeMap<String, String>,
-    /// The default policy of the server, where it is another than that of a new deployment.
+    /// The default policy of the server, if it is known to differ from that of a new deployment.
     policy: Option<String>,
     agent: ureq::Agent,
 }
 
-/// What came of a scenario: nothing, or why it does not hold.
+/// The result of a scenario: passed, failed or skipped.
 pub struct Verdict {
     pub id: String,
     pub title: String,
     pub fault: Option<String>,
-    /// It was not run, for this reason.
+    /// Why the scenario was skipped, if it was.
     pub waiting: Option<String>,
 }
 
-/// What came of a run.
+/// The results of a run.
 pub struct Report {
     pub base_url: String,
     pub verdicts: Vec<Verdict>,
 }
 
-/// An answer as far as a scenario looks at it.
+/// The parts of an answer that scenarios check.
 struct Answer {
     status: u16,
     headers: Vec<(String, String)>,
@@ -50,7 +50,7 @@ impl Answer {
         found.map(|(_, value)| value.as_str())
     }
 
-    /// The value of an expression on the body, as text.
+    /// The values of a FHIRPath expression on the body, as text separated by commas.
     fn evaluate(&self, expression: &str) -> Result<String, String> {
         let tree = self.tree.as_ref().ok_or("the answer holds no resource")?;
         let resource = Element::resource(tree.root()).ok_or("the answer is no resource of R4")?;
@@ -66,12 +66,12 @@ impl Answer {
     }
 }
 
-/// How long an answer may take.
+/// The longest time for an answer.
 const ANSWER_MAX: Duration = Duration::from_secs(60);
 const BODY_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 impl Target {
-    /// A server by its base URL, with the tokens of the parties that scenarios name.
+    /// A server at a base URL, with the tokens of the parties that scenarios name.
     #[must_use]
     pub fn new(base_url: &str, tokens: BTreeMap<String, String>) -> Self {
         let config = ureq::Agent::config_builder()
@@ -88,16 +88,16 @@ impl Target {
         }
     }
 
-    /// The same server, of which it is known that this is its default policy.
+    /// The same server, which has this default policy.
     #[must_use]
     pub fn with_policy(self, policy: &str) -> Self {
         Self { policy: Some(policy.to_owned()), ..self }
     }
 
-    /// Asks whether a FHIR server is there.
+    /// Checks that a FHIR server answers at the base URL.
     ///
     /// # Errors
-    /// If none is, in a sentence.
+    /// If none answers: the reason, as a sentence.
     pub(super) fn reach(&self) -> Result<(), String> {
         let none = |reason: String| format!("no FHIR server answers at {}: {reason}", self.base_url);
         let answer = self.ask("none", "GET", "/metadata", &[("Accept", "application/fhir+json")], None);
@@ -110,7 +110,8 @@ impl Target {
         Err(none(format!("/metadata is no CapabilityStatement (status {})", answer.status)))
     }
 
-    /// Why a scenario is not run. Without a token of the own system its steps go without one, as servers that are open take them.
+    /// Why a scenario is skipped, if it is. Steps of the own system run without a token if there is none, because open servers
+    /// accept that.
     fn waiting(&self, scenario: &Scenario) -> Option<String> {
         let of_policy = scenario.policy.as_ref().filter(|policy| self.policy.as_ref() != Some(policy));
         let needs = of_policy
@@ -176,7 +177,7 @@ impl Target {
     /// Sends one request as a party.
     ///
     /// # Errors
-    /// If no answer comes.
+    /// If there is no answer.
     pub(in crate::cli) fn ask(
         &self,
         party: &str,
@@ -254,7 +255,7 @@ fn shortened(text: &str) -> String {
     short
 }
 
-/// What a step sends, on one line.
+/// The request of a step, on one line.
 fn sent(step: &ScenarioStep, variables: &BTreeMap<String, String>) -> String {
     let request = &step.request;
     let mut line = format!("{} {}", request.method, substituted(&request.path, variables));
@@ -289,7 +290,7 @@ fn in_strings(value: &serde_json::Value, variables: &BTreeMap<String, String>) -
     }
 }
 
-/// What was expected and what came, if they differ.
+/// The expected and the actual result, if they differ.
 fn check(
     expect: &Expect,
     answer: &Answer,
@@ -353,7 +354,7 @@ impl Report {
         self.verdicts.len() - self.failed() - self.waiting()
     }
 
-    /// One line a scenario, faults below, and the count at the end.
+    /// One line per scenario with its failures below, and the count at the end.
     #[must_use]
     pub fn table(&self) -> String {
         let mut out = String::new();

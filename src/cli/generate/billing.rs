@@ -1,10 +1,10 @@
-//! Coverage, claims, and what the insurer made of them.
+//! Coverage, claims and explanations of benefit.
 use serde_json::{Value, json};
 
 use super::chart::{Chart, DAY, SNOMED, TODAY, concept, date};
 use super::visit::Visit;
 
-/// Every patient is covered by the one insurer; what is the coverage's id.
+/// The id of the patient's coverage; all patients have the same insurer.
 fn coverage_id(chart: &Chart) -> String {
     format!("{}-coverage", chart.id)
 }
@@ -28,7 +28,7 @@ fn money(cents: i64) -> Value {
     json!({"value": text.parse::<serde_json::Number>().map_or(Value::Null, Value::Number), "currency": "USD"})
 }
 
-/// The claim of a visit and its explanation of benefit.
+/// The claim for a visit and its explanation of benefit.
 pub(super) fn bill(chart: &mut Chart, visit: &Visit, condition: &str) {
     let (claim, benefit) = (chart.next_id("claim"), chart.next_id("eob"));
     let (patient, coverage) = (chart.patient(), coverage_id(chart));

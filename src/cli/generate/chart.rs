@@ -1,13 +1,13 @@
-//! The file of a patient in the making, and what all files are written with.
+//! The chart of a patient while it is generated, and helpers that all generators share.
 use serde_json::{Value, json};
 
 use super::random::Random;
 
-/// The day on which everything that was generated is looked back upon, in milliseconds: 2026-06-30.
+/// The present day of the generated hospital, in milliseconds since 1970: 2026-06-30.
 pub(super) const TODAY: i64 = 1_782_777_600_000;
 pub(super) const DAY: i64 = 86_400_000;
 
-/// A patient's file as it grows.
+/// A patient's chart while it grows.
 pub(super) struct Chart {
     /// `p1`, `p2`, ...
     pub(super) id: String,
@@ -24,7 +24,7 @@ impl Chart {
         json!({"reference": format!("Patient/{}", self.id)})
     }
 
-    /// The next id of this file for a resource.
+    /// The next resource id in this chart.
     pub(super) fn next_id(&mut self, kind: &str) -> String {
         self.count += 1;
         format!("{}-{kind}{}", self.id, self.count)
@@ -44,7 +44,7 @@ pub(super) fn date(millis: i64) -> String {
     crate::model::Temporal::from_millis(millis).to_text().chars().take(10).collect()
 }
 
-/// A date with time.
+/// A date with time, to the second.
 pub(super) fn instant(millis: i64) -> String {
     crate::model::Temporal::from_millis(millis / 1_000 * 1_000).to_text()
 }

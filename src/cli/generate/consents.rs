@@ -1,5 +1,5 @@
-//! Consents of several shapes: to the insurer for payment, to the clinic next door for treatment, against somebody, and
-//! most often none.
+//! Consents of several shapes: permits for the insurer to pay and for the neighbouring clinic to treat, a denial, and for most
+//! patients none.
 use serde_json::{Value, json};
 
 use super::chart::{Chart, DAY, TODAY, date};
@@ -7,7 +7,7 @@ use super::chart::{Chart, DAY, TODAY, date};
 const TYPES: &str = "http://hl7.org/fhir/resource-types";
 const REASON: &str = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
 
-/// The first three files show one shape each; of the others four in ten have some consent.
+/// Adds a Consent to some charts: patients 1 to 3 have none, shape 0 and shape 1; of the others four in ten have one.
 pub(super) fn given(chart: &mut Chart) {
     let shape = match chart.number {
         1 => return,

@@ -1,4 +1,4 @@
-//! Documents: consultation notes as text, and now and then the dictation that a note was written from.
+//! Documents: consultation notes as text, and sometimes the dictation of a note.
 use serde_json::json;
 
 use super::chart::{Chart, LOINC, concept, date, instant};
@@ -6,7 +6,7 @@ use super::visit::Visit;
 
 /// The note of a visit.
 pub(super) fn note(chart: &mut Chart, visit: &Visit) {
-    // A note that was never written is one of the things that records technicians look for.
+    // Some notes are missing, as records technicians find in real charts.
     if chart.random.percent(5) {
         return;
     }
@@ -34,7 +34,7 @@ pub(super) fn note(chart: &mut Chart, visit: &Visit) {
     }
 }
 
-/// A tenth of a second of a tone, as a WAV file of 8 kHz and 8 bits.
+/// A tone of 0.025 seconds, as a WAV file of 8 kHz and 8 bits.
 fn dictation(chart: &mut Chart, visit: &Visit) {
     const SAMPLES: u8 = 200;
     let mut wav = Vec::new();

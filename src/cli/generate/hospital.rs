@@ -1,4 +1,4 @@
-//! The hospital itself: organizations, departments, professionals, and the insurer that pays.
+//! The hospital itself: organizations, departments, professionals, and the insurer.
 use serde_json::{Value, json};
 
 use super::chart::{SNOMED, concept};

@@ -1,4 +1,4 @@
-//! `chartward generate`: a synthetic hospital. Nobody in it exists; the same seed gives the same bytes.
+//! `chartward generate`: a synthetic hospital. Everybody in it is fictional; the same seed gives the same bytes.
 
 mod billing;
 mod chart;
@@ -18,25 +18,25 @@ use serde_json::{Value, json};
 
 use random::Random;
 
-/// How the output is cut into documents.
+/// How the output is split into documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// One transaction Bundle a patient, one a line
+    /// One transaction Bundle per patient, one per line
     Bundles,
-    /// One resource a line
+    /// One resource per line
     Ndjson,
 }
 
-/// Writes the hospital itself first (organizations, practitioners, locations, an insurer), then patient by patient.
+/// Write the hospital itself first (organizations, practitioners, locations, an insurer), then one patient after the other
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// How many patients, up to 1,000,000
+    /// Number of patients, up to 1,000,000
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     patients: u64,
-    /// The same seed gives the same bytes
+    /// Seed; the same seed gives the same bytes
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// The folder for hospital.ndjson; standard output if it is left out
+    /// Folder for hospital.ndjson; standard output if omitted
     #[arg(long)]
     out: Option<PathBuf>,
     #[arg(long, value_enum, default_value_t = Format::Bundles)]
@@ -66,14 +66,14 @@ fn write_all(arguments: &Arguments, out: &mut dyn Write) -> Result<(), String> {
         failed.is_none()
     });
     match failed {
-        // A reader that has seen enough, such as `head`, is no fault.
+        // A reader that stops early, such as `head`, is no error.
         Some(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         Some(error) => Err(error.to_string()),
         None => out.flush().map_err(|error| error.to_string()),
     }
 }
 
-/// The resources of a hospital with so many patients, in the order of their making.
+/// The resources of a hospital with this many patients, in the order in which they are generated.
 #[must_use]
 pub fn generated(patients: u64, seed: u64) -> Vec<String> {
     let mut all = Vec::new();
@@ -84,16 +84,16 @@ pub fn generated(patients: u64, seed: u64) -> Vec<String> {
     all
 }
 
-/// Which hospital is made.
+/// The size and seed of a hospital.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Hospital {
     pub(super) patients: u64,
     pub(super) seed: u64,
-    /// Whether nobody in it is a child.
+    /// Whether all its patients are adults.
     pub(super) of_adults: bool,
 }
 
-/// Hands on every document in order, until the visitor has enough.
+/// Calls `visit` with every document in order, until it returns false.
 pub(super) fn documents_of(hospital: Hospital, format: Format, visit: &mut dyn FnMut(String) -> bool) {
     let mut emit = |resources: &[Value]| match format {
         Format::Bundles => visit(bundle(resources).to_string()),
@@ -109,12 +109,12 @@ pub(super) fn documents_of(hospital: Hospital, format: Format, visit: &mut dyn F
     }
 }
 
-/// The transaction of the file of a child who is eight at this time, in milliseconds, and of the mother who acts for it.
+/// A transaction Bundle with the chart of a child who is eight at this time, in milliseconds, and of the mother who acts for it.
 pub(super) fn child(time: i64) -> String {
     bundle(&people::child(time)).to_string()
 }
 
-/// A transaction that puts every resource under its own id.
+/// A transaction that puts each resource under its own id.
 fn bundle(resources: &[Value]) -> Value {
     let entries: Vec<Value> = resources
         .iter()
@@ -127,8 +127,8 @@ fn bundle(resources: &[Value]) -> Value {
     json!({"resourceType": "Bundle", "type": "transaction", "entry": entries})
 }
 
-/// Everything about one patient. Every file draws from a generator of its own, so that more patients change nothing of
-/// those before.
+/// All resources of one patient. Each patient has a random generator of their own, so a larger hospital starts with the same
+/// patients.
 fn file_of(number: u64, hospital: Hospital) -> Vec<Value> {
     let days = if hospital.of_adults { people::ADULT_DAYS } else { 1 };
     let mut chart = people::register(number, Random::new(hospital.seed, number), days);

@@ -1,4 +1,4 @@
-//! Cancer: the diagnosis with its stage, a course of chemotherapy, and how it went.
+//! Cancer: the diagnosis with its stage, a course of chemotherapy, and the outcome.
 use serde_json::json;
 
 use super::chart::{Chart, DAY, RXNORM, SNOMED, TODAY, concept, date, instant};
@@ -21,7 +21,7 @@ const OUTCOMES: [(&str, &str); 3] = [
     ("271299001", "Patient's condition worsened"),
 ];
 
-/// A course of treatment over half a year.
+/// A course of treatment of about half a year.
 pub(super) fn course(chart: &mut Chart) {
     let female = chart.female;
     let fitting: Vec<(&str, &str, bool)> = TUMOURS

@@ -1,4 +1,4 @@
-//! Patients: who they are, what they are allergic to, and the ones that were registered twice.
+//! Patients, their allergies, and the patients who were registered twice.
 use serde_json::{Value, json};
 
 use super::chart::{Chart, DAY, SNOMED, TODAY, concept, date};
@@ -75,10 +75,10 @@ const ALLERGENS: [(&str, &str, &str); 8] = [
     ("418689008", "Allergy to grass pollen", "environment"),
 ];
 
-/// At so many days everybody is eighteen.
+/// An age in days at which everybody is at least eighteen.
 pub(super) const ADULT_DAYS: i64 = 18 * 366;
 
-/// Begins a file of somebody who has lived so many days at least.
+/// Starts the chart of a patient who is at least this many days old.
 pub(super) fn register(number: u64, mut random: Random, days: i64) -> Chart {
     let female = random.percent(51);
     let birth = TODAY - random.between(days, 95 * 365) * DAY;
@@ -117,7 +117,7 @@ fn patient(chart: &mut Chart) -> Value {
         }],
         "managingOrganization": {"reference": "Organization/hospital"},
     });
-    // Some files are incomplete: what is missing is for the records department to ask for.
+    // Some charts are incomplete, for the records department to complete.
     if chart.random.percent(6)
         && let Some(members) = patient.as_object_mut()
     {
@@ -127,10 +127,10 @@ fn patient(chart: &mut Chart) -> Value {
     patient
 }
 
-/// A child of eight years at this time, and its mother, who acts for it.
+/// A child who is eight at this time, in milliseconds, and the mother who acts for it.
 pub(super) fn child(time: i64) -> Vec<Value> {
     let today = crate::model::Temporal::from_millis(time);
-    // Not every year has a 29th of February.
+    // 29 February does not exist in every year.
     let day = if today.month == 2 { today.day.min(28) } else { today.day };
     let years_ago = |years: i32| format!("{:04}-{:02}-{day:02}", today.year - years, today.month);
     let patient = json!({"reference": "Patient/child1"});
@@ -187,7 +187,7 @@ pub(super) fn allergies(chart: &mut Chart) {
     }
 }
 
-/// Two in a hundred were registered a second time under another number, spelled a little otherwise.
+/// Two patients in a hundred were registered a second time, with another number and their family name in capitals.
 pub(super) fn duplicate(chart: &mut Chart) {
     if !chart.random.percent(2) {
         return;

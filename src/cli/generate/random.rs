@@ -1,10 +1,10 @@
-//! A small generator of numbers (SplitMix64): fast, and the same everywhere.
+//! A small random generator (SplitMix64): fast, and with the same numbers on every machine.
 
 #[derive(Clone, Debug)]
 pub(super) struct Random(u64);
 
 impl Random {
-    /// The generator of one file of a hospital.
+    /// The generator for one patient of a hospital.
     pub(super) fn new(seed: u64, number: u64) -> Self {
         let mut random =
             Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number.wrapping_mul(0xd1b5_4a32_d192_ed03));
@@ -20,7 +20,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number from 0 up to, not including, the limit.
+    /// A number from 0 to `limit`, without `limit`.
     pub(super) fn below(&mut self, limit: i64) -> i64 {
         let limit = u64::try_from(limit).unwrap_or(1).max(1);
         i64::try_from(self.next() % limit).unwrap_or(0)
@@ -34,7 +34,7 @@ impl Random {
         self.below(100) < chance
     }
 
-    /// One of several; they are never none.
+    /// One of several values; the slice is never empty.
     pub(super) fn pick<'t, T>(&mut self, among: &'t [T]) -> Option<&'t T> {
         let index = self.below(i64::try_from(among.len()).unwrap_or(1));
         among.get(usize::try_from(index).unwrap_or(0))

@@ -1,7 +1,7 @@
-//! A visit, with what is written about it.
+//! A visit, while the resources about it are written.
 use serde_json::{Value, json};
 
-/// A visit that is being written down.
+/// A visit: its Encounter's id, start in milliseconds, doctor, and diagnosis.
 pub(super) struct Visit {
     pub(super) id: String,
     pub(super) start: i64,

@@ -1,4 +1,4 @@
-//! Visits: what was complained of, found, measured, prescribed and done.
+//! Visits: the complaints, findings, measurements, prescriptions and procedures.
 use serde_json::{Value, json};
 
 use super::chart::{Chart, DAY, LOINC, RXNORM, SNOMED, TODAY, UCUM, concept, date, instant};
@@ -6,7 +6,8 @@ use super::hospital::PROFESSIONALS;
 use super::visit::Visit;
 use super::{billing, documents};
 
-/// SNOMED code, name, the medication it is treated with, and from which age it occurs.
+/// A diagnosis: SNOMED code and name, whether it is chronic, the lowest age in years, and the RxNorm code and name of its
+/// medication.
 struct Problem {
     code: &'static str,
     name: &'static str,
@@ -88,7 +89,7 @@ const PROBLEMS: [Problem; 10] = [
     },
 ];
 
-/// LOINC code, name, unit, UCUM code, lowest and highest value in tenths, and whether a laboratory measures it.
+/// LOINC code, name, UCUM unit, lowest and highest value in tenths of the unit, and whether a laboratory measures it.
 const MEASURES: [(&str, &str, &str, i64, i64, bool); 8] = [
     ("8867-4", "Heart rate", "/min", 550, 1_050, false),
     ("8310-5", "Body temperature", "Cel", 361, 385, false),
@@ -107,7 +108,7 @@ const VACCINES: [(&str, &str); 4] = [
     ("08", "Hep B, adolescent or pediatric"),
 ];
 
-/// The visits of the last ten years.
+/// The visits of up to ten years, with vaccinations and coverage.
 pub(super) fn life(chart: &mut Chart) {
     let count = chart.random.between(1, 7);
     let years = ((TODAY - chart.birth) / DAY).min(3_650);
@@ -148,7 +149,7 @@ fn visit(chart: &mut Chart, start: i64) {
 
 fn encounter(chart: &mut Chart, visit: &Visit) {
     let (patient, emergency) = (chart.patient(), chart.random.percent(10));
-    // A visit whose end or reason nobody wrote down: the file is incomplete.
+    // Some visits lack the end and the reason, as in incomplete charts.
     let incomplete = chart.random.percent(4);
     let end = visit.start + chart.random.between(15, 90) * 60_000;
     let mut resource = json!({
@@ -187,7 +188,7 @@ fn condition(chart: &mut Chart, visit: &Visit, problem: &Problem) -> String {
         "recordedDate": date(visit.start),
         "recorder": {"reference": format!("Practitioner/{}", visit.doctor)},
     });
-    // Mental health is labelled, so that permits for normal data leave it out.
+    // Mental health is labelled, so that permits for normal data exclude it.
     if problem.code == "35489007"
         && let Some(members) = resource.as_object_mut()
     {
@@ -201,7 +202,7 @@ fn condition(chart: &mut Chart, visit: &Visit, problem: &Problem) -> String {
     id
 }
 
-/// A measured value in tenths as a decimal with its digits.
+/// A measured value in tenths as a decimal with one fractional digit.
 fn tenths(value: i64) -> Value {
     let text = format!("{}.{}", value / 10, value % 10);
     text.parse::<serde_json::Number>().map_or(Value::Null, Value::Number)

@@ -1,16 +1,16 @@
-//! One request of a load.
+//! One request of a measurement.
 use bytes::Bytes;
 use serde_json::Value;
 
-/// One request.
+/// A request, and the statuses expected for it.
 #[derive(Clone, Debug)]
 pub(super) struct Call {
     pub(super) method: &'static str,
-    /// Below the base.
+    /// Relative to the base URL.
     pub(super) path: String,
     pub(super) body: Bytes,
     pub(super) expected: fn(u16) -> bool,
-    /// Resources that it carries.
+    /// Number of resources that the request carries.
     pub(super) resources: u64,
 }
 

@@ -1,4 +1,4 @@
-//! One connection that stays open, as an HTTP client has it.
+//! A persistent HTTP/1.1 connection to the measured server.
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use crate::http::PreparedResponse;
 
 use super::call::Call;
 
-/// Where a server is.
+/// The address of a server.
 #[derive(Clone, Debug)]
 pub(super) struct Address {
     authority: String,
@@ -24,7 +24,7 @@ pub(super) struct Address {
 
 impl Address {
     /// # Errors
-    /// If it is no URL of http or https.
+    /// If the URL's scheme is neither http nor https.
     pub(super) fn parse(url: &str) -> Result<Self, String> {
         let (scheme, rest) = url.split_once("://").ok_or("the URL has no scheme")?;
         let (authority, path) = rest.split_once('/').map_or((rest, String::new()), |(authority, path)| {
@@ -57,7 +57,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// The whole answer of a GET below the base.
+    /// Sends a GET for a path below the base URL; returns the whole answer.
     ///
     /// # Errors
     /// If the connection breaks.
@@ -71,7 +71,7 @@ impl Connection {
     }
 
     /// # Errors
-    /// If the server does not listen.
+    /// If the server cannot be reached.
     pub(super) async fn open(address: &Address, token: Option<&str>) -> Result<Self, String> {
         let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", address.authority);
         let stream = TcpStream::connect(&address.authority).await.map_err(|error| failed(&error))?;
@@ -115,7 +115,7 @@ impl Connection {
         self.sender.send_request(request).await.map_err(|error| error.to_string())
     }
 
-    /// Sends a call and takes in the whole answer: its status, and what `Location` says.
+    /// Sends a call and reads the whole answer; returns its status and `Location` header.
     ///
     /// # Errors
     /// If the connection breaks.
@@ -131,10 +131,10 @@ impl Connection {
         Ok((status, location))
     }
 
-    /// The same server anew, after a connection broke.
+    /// Opens a new connection to the same server, after this one broke.
     ///
     /// # Errors
-    /// If the server does not listen.
+    /// If the server cannot be reached.
     pub(super) async fn again(&self) -> Result<Self, String> {
         let token = self.authorization.as_deref().and_then(|bearer| bearer.strip_prefix("Bearer "));
         Self::open(&self.address, token).await
@@ -146,7 +146,7 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-    // How it ends is seen by who sends on it.
+    // The sender of the next request sees the error that ends a connection.
     tokio::spawn(async move { drop(connection.await) });
     Ok(sender)
 }

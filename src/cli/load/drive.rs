@@ -1,4 +1,5 @@
-//! The loops: closed, where a connection sends when it has its answer, and open, where requests are due at their times.
+//! Sends the requests of a measurement: in a closed loop, where each connection waits for its answer before it sends again, or in
+//! an open loop, where requests are due at fixed times.
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,10 +10,10 @@ use tokio::time::{Instant, sleep_until};
 use super::client::Connection;
 use super::shapes::Calls;
 
-/// Latencies are kept in microseconds, to three digits, up to two minutes.
+/// The largest latency that a histogram holds: two minutes, in microseconds. Latencies have three significant digits.
 const MICROS_MAX: u64 = 120_000_000;
 
-/// How long and how fast.
+/// The durations of a measurement, and its rate in requests per second; without a rate the loop is closed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     pub(super) warm_up: Duration,
@@ -20,17 +21,17 @@ pub(super) struct Pace {
     pub(super) rate: Option<u32>,
 }
 
-/// What came of a measurement.
+/// The result of a measurement.
 pub(super) struct Outcome {
-    /// Microseconds of every request that was answered as expected.
+    /// Latencies in microseconds of the requests that were answered as expected.
     pub(super) latencies: Histogram<u64>,
-    /// Requests answered otherwise, or not.
+    /// Requests answered with an unexpected status, or not at all.
     pub(super) errors: u64,
-    /// The last thing that went wrong.
+    /// The last error.
     pub(super) error: Option<String>,
-    /// What was measured, to the last answer.
+    /// The time from the end of the warm-up to the last answer.
     pub(super) elapsed: Duration,
-    /// Resources that went over the wire, where the shape counts them.
+    /// Resources that the successful requests carried.
     pub(super) resources: u64,
 }
 
@@ -40,13 +41,13 @@ impl Outcome {
     }
 }
 
-/// An empty one. Its bounds are constants and right.
+/// An empty histogram. Its constant bounds are valid, so it can always be made.
 #[allow(clippy::expect_used)]
 fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, MICROS_MAX, 3).expect("bounds in order, three digits")
 }
 
-/// Drives all connections until the time is up.
+/// Drives all connections until the measurement ends, and adds up their results.
 pub(super) async fn drive(connections: Vec<Connection>, calls: &Arc<dyn Calls>, pace: &Pace) -> Outcome {
     let begun = Instant::now();
     let due = Arc::new(AtomicU64::new(0));
@@ -66,7 +67,7 @@ pub(super) async fn drive(connections: Vec<Connection>, calls: &Arc<dyn Calls>, 
                 all.error = one.error.or(all.error);
                 all.elapsed = all.elapsed.max(one.elapsed);
                 all.resources += one.resources;
-                // Both have the same bounds.
+                // Histograms with equal bounds can always be added.
                 let _ = all.latencies.add(&one.latencies);
             }
             Err(error) => all.error = Some(error.to_string()),
@@ -80,7 +81,7 @@ struct One {
     calls: Arc<dyn Calls>,
     pace: Pace,
     begun: Instant,
-    /// How many requests were due so far, of all connections.
+    /// How many requests are scheduled so far, over all connections.
     due: Arc<AtomicU64>,
 }
 
@@ -138,7 +139,7 @@ impl One {
     }
 }
 
-/// A count as seconds; exact below 2^53.
+/// A count as a floating-point number; exact below 2^53.
 fn seconds(count: u64) -> f64 {
     let high = u32::try_from(count >> 32).unwrap_or(u32::MAX);
     let low = u32::try_from(count & u64::from(u32::MAX)).unwrap_or(u32::MAX);

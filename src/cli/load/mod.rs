@@ -1,5 +1,5 @@
-//! `chartward load`: how fast a FHIR server is. Values are sampled from the server's own data, so that the same command
-//! measures any server; a handler that does nothing but answer stands beside it as the limit of the machine.
+//! `chartward load`: measures how fast a FHIR server is. Request values are sampled from the server's own data, so the same
+//! command measures any server; a handler that only answers shows the limit of the machine.
 
 mod call;
 mod client;
@@ -22,42 +22,42 @@ use report::{Line, Report};
 use sample::Samples;
 use shapes::{Group, Shape};
 
-/// Runs shapes of work against a FHIR server: each for some seconds, over so many connections that stay open. Values to ask for are
-/// sampled from the server, which should hold Patients, Observations, Conditions and Encounters. Writing shapes leave
-/// their resources there. In a closed loop every connection sends its next request when it has its answer; with --rate requests
-/// come at their times, and a late answer counts from the time at which its request was due.
+/// Send shapes of requests to a FHIR server over a number of persistent connections, each for some seconds. Request values are
+/// sampled from the server, which should hold Patients, Observations, Conditions and Encounters. Shapes that write leave their
+/// resources on the server. Normally each connection sends its next request when the previous one is answered. With --rate
+/// requests are sent at fixed times, and latency counts from the time at which the request was due
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The base URL of the server
+    /// Base URL of the server
     url: String,
-    /// An access token
+    /// Access token to send
     #[arg(long)]
     token: Option<String>,
-    /// An access token of an insurer: what --token may search is searched by it as well
+    /// Access token of an insurer: run the `consent` shapes with it too, to compare with --token
     #[arg(long)]
     insurer_token: Option<String>,
-    /// Which shapes, or kinds of them: read, create, transaction, crud, import, search, consent
+    /// Shapes or kinds of shapes to run: read, create, transaction, crud, import, search, consent
     #[arg(long, value_delimiter = ',', default_value = "read,create,transaction,crud,search")]
     shapes: Vec<String>,
-    /// How many connections, one measurement each
+    /// Numbers of connections; each gets its own measurement
     #[arg(long, value_delimiter = ',', default_value = "1,16,64", value_parser = clap::value_parser!(u16).range(1..=300))]
     connections: Vec<u16>,
-    /// How long each measurement takes, in seconds
+    /// Length of each measurement, in seconds
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
-    /// Seconds before each measurement that do not count
+    /// Warm-up before each measurement, in seconds, not counted
     #[arg(long, default_value_t = 1)]
     warm_up: u64,
-    /// So many requests a second are due, whether the server keeps up or not
+    /// Send this many requests per second, whether the server keeps up or not
     #[arg(long)]
     rate: Option<u32>,
-    /// Files of transaction Bundles for the shape import; without them a synthetic hospital is made
+    /// Files of transaction Bundles for the shape import [default: a synthetic hospital]
     #[arg(long)]
     bundles: Vec<PathBuf>,
-    /// Also measure a handler on this machine that answers a read with the same bytes and does nothing else
+    /// Also measure a handler on this machine that answers every read with the same bytes and does nothing else
     #[arg(long)]
     bare: bool,
-    /// Where to write the figures, as JSON
+    /// Write the results to this file, as JSON
     #[arg(long)]
     json: Option<PathBuf>,
 }
@@ -105,7 +105,7 @@ async fn measured(arguments: &Arguments) -> Result<Report, String> {
     Ok(report)
 }
 
-/// The shapes that are asked for; one that this data has no values for is said so and left out.
+/// The requested shapes. A name for which the server has no data is an error.
 fn wanted(arguments: &Arguments, samples: &Samples) -> Result<Vec<Shape>, String> {
     let mut found = Vec::new();
     for name in &arguments.shapes {
@@ -137,7 +137,7 @@ async fn one(
     Ok(Line::of(name, shape, connections, &outcome, &pace))
 }
 
-/// Measures the same reads from a handler that has the bytes of one answer and nothing to do.
+/// Measures the same read on a local handler that returns one stored answer.
 async fn beside(
     arguments: &Arguments,
     (address, token): (&Address, Option<&str>),

@@ -1,23 +1,23 @@
-//! The figures: a line for each measurement, as a table and as JSON.
+//! The results: one line per measurement, as a table and as JSON.
 use serde_json::{Value, json};
 
 use super::drive::{Outcome, Pace};
 use super::shapes::{Group, Shape};
 
-/// One measurement.
+/// The result of one measurement.
 pub(super) struct Line {
     name: String,
     group: Group,
     connections: u16,
-    /// Requests that were answered as expected.
+    /// Number of requests that were answered as expected.
     pub(super) done: u64,
     errors: u64,
     error: Option<String>,
-    /// Requests a second.
+    /// Requests per second.
     rate: f64,
-    /// Resources a second, where the shape carries many.
+    /// Resources per second, for shapes whose requests carry several.
     resources: Option<f64>,
-    /// Microseconds.
+    /// Latencies in microseconds.
     p50: u64,
     p99: u64,
     max: u64,
@@ -73,11 +73,11 @@ fn milliseconds(micros: u64) -> f64 {
     f64::from(u32::try_from(micros).unwrap_or(u32::MAX)) / 1_000.0
 }
 
-/// All measurements of a run.
+/// All results of a run.
 pub(super) struct Report {
     url: String,
     pub(super) lines: Vec<Line>,
-    /// What two measurements are to each other: what, connections, ratio.
+    /// Ratios of the rates of two measurements: their names, the number of connections, the ratio.
     ratios: Vec<(String, u16, f64)>,
 }
 
@@ -86,7 +86,7 @@ impl Report {
         Self { url: url.to_owned(), lines: Vec::new(), ratios: Vec::new() }
     }
 
-    /// Compares reads with the bare handler, and what the insurer searched with what the other party did.
+    /// Compares reads with the bare handler, and searches by the insurer with the same searches by `--token`.
     pub(super) fn compare(&mut self) {
         for line in &self.lines {
             let other = |name: &str| {

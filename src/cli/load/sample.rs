@@ -1,24 +1,24 @@
-//! Values of the server's own data, got by the search of FHIR alone.
+//! Samples of the server's own data, fetched by FHIR searches alone.
 use serde_json::Value;
 
 use super::client::{Address, Connection};
 
-/// How many resources of a type are looked at.
+/// The number of resources that are fetched of each type.
 const SAMPLES_MAX: usize = 100;
 
-/// Resources that the server holds, and where they are read.
+/// Sampled resources, and their addresses.
 pub(super) struct Samples {
     pub(super) patients: Vec<Value>,
     pub(super) observations: Vec<Value>,
     pub(super) conditions: Vec<Value>,
     pub(super) encounters: Vec<Value>,
-    /// `Type/id` of everything that was found.
+    /// `Type/id` of every sampled resource.
     pub(super) reads: Vec<String>,
 }
 
 impl Samples {
     /// # Errors
-    /// If the server cannot be asked, or refuses.
+    /// If the server cannot be reached, or refuses a search.
     pub(super) async fn of(address: &Address, token: Option<&str>) -> Result<Self, String> {
         let mut connection = Connection::open(address, token).await?;
         let patients = found(&mut connection, "Patient").await?;
@@ -31,7 +31,7 @@ impl Samples {
     }
 }
 
-/// `Type/id`.
+/// `Type/id` of a resource.
 fn place(resource: &Value) -> Option<String> {
     let text = |name: &str| resource.get(name).and_then(Value::as_str);
     Some(format!("{}/{}", text("resourceType")?, text("id")?))

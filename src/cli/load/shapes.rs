@@ -1,4 +1,4 @@
-//! The shapes of work: what is sent, one request after the other, and what is expected back.
+//! The shapes of load: sequences of requests with the statuses expected for them.
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::model::encode;
 use super::call::Call;
 use super::sample::Samples;
 
-/// A document that is sent is no larger.
+/// The largest document to send, in bytes.
 const DOCUMENT_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// Kinds of shapes, as `--shapes` names them.
@@ -41,24 +41,24 @@ impl Group {
     ];
 }
 
-/// Requests of all connections.
+/// The requests of a shape, for all connections.
 pub(super) trait Calls: Send + Sync {
-    /// What a connection sends, by its number.
+    /// The requests of the connection with this number.
     fn begin(&self, number: usize) -> Box<dyn Sequence>;
 }
 
-/// Requests of one connection, in order.
+/// The requests of one connection, in order.
 pub(super) trait Sequence: Send {
-    /// The next one; `None` if there is nothing more to send.
+    /// The next request; `None` if all are sent.
     fn next(&mut self) -> Option<Call>;
 
-    /// What came of the last one.
+    /// Called with the answer to the last request.
     fn answered(&mut self, status: u16, location: Option<&str>) {
         let _ = (status, location);
     }
 }
 
-/// A shape with its requests.
+/// A named shape of load.
 #[derive(Clone)]
 pub(super) struct Shape {
     pub(super) name: &'static str,
@@ -72,7 +72,7 @@ impl Shape {
     }
 }
 
-/// The shapes of that name or kind, as far as the data has values for them.
+/// The shapes of a name or kind; searches that the samples have no values for are left out.
 ///
 /// # Errors
 /// If a file of Bundles cannot be read.
@@ -102,7 +102,7 @@ fn cycled(name: &'static str, group: Group, calls: impl Iterator<Item = Call>) -
     if calls.is_empty() { Vec::new() } else { vec![Shape::new(name, group, Arc::new(Cycle::of(calls)))] }
 }
 
-/// The same requests again and again; each connection begins at another.
+/// Repeats the same requests; each connection starts at a different one.
 pub(super) struct Cycle(Arc<[Call]>);
 
 impl Cycle {
@@ -130,12 +130,12 @@ impl Sequence for CycleOf {
     }
 }
 
-/// A search of the standard's own parameters.
+/// A search by parameters that the standard defines.
 struct Search {
     name: &'static str,
-    /// Whose resources give values.
+    /// The samples that fill the query.
     of: fn(&Samples) -> &[Value],
-    /// The query; `{pointer}` stands for a value at a JSON pointer.
+    /// The query; `{pointer}` stands for the value at a JSON Pointer of a sample.
     query: &'static str,
 }
 
@@ -199,7 +199,7 @@ impl Search {
     }
 }
 
-/// The query with its places filled from a resource; `None` if the resource has no such value.
+/// The query with its placeholders filled from a resource; `None` if the resource lacks one of the values.
 fn filled(query: &str, resource: &Value) -> Option<String> {
     let mut out = String::new();
     let mut rest = query;
@@ -217,7 +217,7 @@ fn filled(query: &str, resource: &Value) -> Option<String> {
     Some(out)
 }
 
-/// A Patient of some 1.5 kB; no two are alike.
+/// A Patient of about 1.5 kB, different for each number.
 fn patient(number: usize) -> Value {
     let contact = |place: usize| {
         json!({
@@ -264,7 +264,7 @@ fn observation(subject: &str, number: usize) -> Value {
     })
 }
 
-/// Numbers that no other request of this run has.
+/// A number that no other request of this run has.
 fn next_number() -> usize {
     static NUMBERS: AtomicUsize = AtomicUsize::new(0);
     let first = usize::try_from(std::process::id()).unwrap_or(0) * 10_000_000;
@@ -287,7 +287,7 @@ impl Calls for Creates {
     }
 }
 
-/// A Patient and an Observation of it.
+/// Transactions that create a Patient and its Observation.
 struct Transactions;
 
 impl Calls for Transactions {
@@ -303,10 +303,10 @@ impl Calls for Transactions {
     }
 }
 
-/// Nine types, each written, read, changed and deleted: 36 requests.
+/// Creates, reads, updates and deletes a resource of each of nine types: 36 requests.
 struct Cruds;
 
-/// What is made of each type, and the field that is changed.
+/// For each type: the resource to create, the field to update, and its new value.
 fn crud_resources(number: usize) -> [(Value, &'static str, Value); 9] {
     let patient_reference =
         || json!({"identifier": {"system": "urn:load", "value": format!("load-{number}")}});
@@ -372,9 +372,9 @@ impl Calls for Cruds {
 
 struct CrudsOf {
     left: VecDeque<(Value, &'static str, Value)>,
-    /// 0: write, 1: read, 2: change, 3: delete.
+    /// 0: create, 1: read, 2: update, 3: delete.
     step: u8,
-    /// `Type/id` of what is in work.
+    /// `Type/id` of the resource in work.
     place: Option<String>,
 }
 
@@ -385,7 +385,7 @@ impl Sequence for CrudsOf {
         }
         let (resource, changed, value) = self.left.front()?;
         let type_name = resource.get("resourceType")?.as_str()?;
-        // What could not be written is not worked on.
+        // After a failed create the other requests address an id that does not exist.
         let place = self.place.clone().unwrap_or_else(|| format!("{type_name}/none"));
         Some(match self.step {
             0 => Call::post(type_name, resource),
@@ -425,13 +425,13 @@ fn place_of(location: &str) -> Option<String> {
     Some(format!("{type_name}/{id}"))
 }
 
-/// Transaction Bundles, each sent once by whichever connection is free.
+/// Transaction Bundles, each sent once by the next free connection.
 struct Import {
     bundles: Arc<[(Bytes, u64)]>,
     next: Arc<AtomicUsize>,
 }
 
-/// How many patients the hospital has that is made if no files are given.
+/// The number of patients in the hospital that is generated if no files are given.
 const IMPORTED_PATIENTS: u64 = 1_000;
 
 impl Import {
@@ -459,7 +459,7 @@ impl Import {
 
 impl Calls for Import {
     fn begin(&self, _: usize) -> Box<dyn Sequence> {
-        // Each measurement sends them from the first on.
+        // Each measurement starts again with the first Bundle.
         self.next.store(0, Ordering::Relaxed);
         Box::new(ImportOf { bundles: self.bundles.clone(), next: self.next.clone() })
     }

@@ -1,4 +1,5 @@
-//! `lowBoundary`, `highBoundary`, `precision` and `comparable`: what a value of limited precision may stand for.
+//! `lowBoundary`, `highBoundary` and `precision`, which concern the interval that a value of limited precision stands for, and
+//! `comparable`.
 use rust_decimal::{Decimal, RoundingStrategy};
 
 use crate::fhirpath::equality::number;
@@ -10,7 +11,7 @@ use crate::model::{Precision, Temporal};
 use super::super::evaluator::{Evaluated, EvaluationError};
 use super::call::{Answer, Call};
 
-/// Which end of the interval is asked for.
+/// The requested end of the interval.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
     Low,
@@ -44,7 +45,7 @@ fn boundary<'t>(call: &mut Call<'_, '_, '_, 't>, end: End) -> Evaluated<'t> {
     Ok(result.into_iter().collect())
 }
 
-/// Half of the last digit up or down, rounded outwards to the digits asked for.
+/// Moves a decimal by half of its last digit, and rounds it outwards to the requested number of digits.
 fn of_decimal(value: Decimal, digits: Option<i64>, end: End) -> Option<Decimal> {
     const DIGITS_MAX: u32 = 28;
     let digits = u32::try_from(digits.unwrap_or(8)).ok().filter(|digits| *digits <= DIGITS_MAX)?;
@@ -53,8 +54,8 @@ fn of_decimal(value: Decimal, digits: Option<i64>, end: End) -> Option<Decimal> 
         End::Low => (value.checked_sub(half)?, RoundingStrategy::ToNegativeInfinity),
         End::High => (value.checked_add(half)?, RoundingStrategy::ToPositiveInfinity),
     };
-    // Where fewer digits are asked for than the value has, the value lies between two of them; near zero both ends
-    // are the zero itself.
+    // If fewer digits are requested than the value has, the value lies between two rounded values; near zero both boundaries are
+    // zero.
     let mut rounded = if digits < value.scale()
         && moved.abs() < Decimal::try_new(5, digits + 1).ok()?
         && !moved.is_zero()
@@ -96,14 +97,14 @@ fn of_date(date: Temporal, digits: i64, end: End, is_date_time: bool) -> Option<
     if precision <= Precision::Day {
         bound = bound.date();
     } else if date.offset.is_none() {
-        // The earliest zone is 14 hours ahead of UTC, the latest 12 behind.
+        // The earliest time zone is 14 hours ahead of UTC, the latest 12 hours behind.
         bound.offset = Some(if end == End::Low { 14 * 60 } else { -12 * 60 });
     }
     Some(bound)
 }
 
-/// The last instant of what the clock says: seconds and milliseconds full. CHOICE: an hour without minutes counts as
-/// minute zero, because that is how the published suite reads it.
+/// Fills the missing parts of a time with their highest values. CHOICE: an hour without minutes means minute zero, as the
+/// published test suite has it.
 fn fill_clock(bound: &mut Temporal, precision: Precision) {
     if precision < Precision::Hour {
         bound.minute = 59;

@@ -1,10 +1,10 @@
-//! A call of a function, with its arguments.
+//! A function call with its focus and arguments.
 use crate::fhirpath::ast::Expr;
 use crate::fhirpath::evaluator::{Evaluated, EvaluationError, Evaluator, Scope};
 use crate::fhirpath::operators::{self, single_integer, single_string};
 use crate::fhirpath::value::{Collection, Value};
 
-/// A call with its focus: arguments are evaluated when a function asks for them, on the scope of the caller.
+/// A function call. An argument is evaluated when the function asks for it, in the scope of the caller.
 pub(super) struct Call<'c, 'e, 's, 't> {
     pub(super) evaluator: &'c mut Evaluator<'e, 't>,
     pub(super) name: &'c str,
@@ -13,11 +13,11 @@ pub(super) struct Call<'c, 'e, 's, 't> {
     pub(super) scope: &'c Scope<'s, 't>,
 }
 
-/// A function's answer; `None` where the file has no function of that name.
+/// A function's result; `None` if the group has no function of that name.
 pub(super) type Answer<'t> = Option<Evaluated<'t>>;
 
 impl<'t> Call<'_, '_, '_, 't> {
-    /// The focus, once.
+    /// Moves the focus out of the call.
     pub(super) fn take(&mut self) -> Collection<'t> {
         std::mem::take(&mut self.focus)
     }
@@ -28,7 +28,7 @@ impl<'t> Call<'_, '_, '_, 't> {
         self.evaluator.expr(expr, self.scope)
     }
 
-    /// An argument that may be left out.
+    /// An argument that may be omitted.
     pub(super) fn optional(&mut self, number: usize) -> Result<Option<Collection<'t>>, EvaluationError> {
         if self.arguments.len() > number { self.argument(number).map(Some) } else { Ok(None) }
     }
@@ -41,7 +41,7 @@ impl<'t> Call<'_, '_, '_, 't> {
         Ok(single_string(&self.argument(number)?)?.map(std::borrow::Cow::into_owned))
     }
 
-    /// An argument evaluated on one item of the focus, as `where` and its kin do.
+    /// An argument, evaluated on one item of the focus, as for `where` and similar functions.
     pub(super) fn on_item(&mut self, number: usize, item: &Value<'t>, index: usize) -> Evaluated<'t> {
         let missing = || EvaluationError::Invalid(format!("`{}` lacks an argument", self.name));
         let expr = self.arguments.get(number).ok_or_else(missing)?;

@@ -1,4 +1,4 @@
-//! Functions over whole collections: existence, subsets, combination.
+//! Functions on whole collections: existence, subsets, combination.
 use crate::fhirpath::equality::equal;
 use crate::fhirpath::operators::{boolean, single};
 use crate::fhirpath::value::{Collection, Value};
@@ -55,7 +55,7 @@ fn is_subset(small: &[Value<'_>], large: &[Value<'_>]) -> bool {
     small.iter().all(|value| is_in(value, large))
 }
 
-/// The argument, every value of which is compared with every one of the focus.
+/// The argument, after charging for the comparison of each of its values with each value of the focus.
 fn compared<'t>(call: &mut Call<'_, '_, '_, 't>) -> Evaluated<'t> {
     let other = call.argument(0)?;
     call.evaluator.pairs_step(&call.focus, &other)?;

@@ -114,7 +114,7 @@ fn to_quantity<'t>(value: &Value<'t>) -> Option<Value<'t>> {
     }))
 }
 
-/// The whole number that a decimal is, for functions that yield integers.
+/// A decimal as an integer without its fraction; `None` if it exceeds 64 bits.
 pub(super) fn whole<'t>(value: Decimal) -> Option<Value<'t>> {
     value.to_i64().map(Value::Integer)
 }

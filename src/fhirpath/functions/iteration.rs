@@ -1,5 +1,5 @@
-//! Functions that evaluate an argument on each item: `where`, `select`, `all`, `exists`, `repeat`, `aggregate`, `iif`,
-//! `sort`, `trace`.
+//! Functions that evaluate an argument on each item: `where`, `select`, `all`, `exists`, `repeat`, `aggregate`, `iif`, `sort`,
+//! `trace`.
 use std::cmp::Ordering;
 
 use crate::fhirpath::ast::Expr;
@@ -21,7 +21,7 @@ pub(super) fn call<'t>(call: &mut Call<'_, '_, '_, 't>) -> Answer<'t> {
         "aggregate" => aggregate(call),
         "iif" => iif(call),
         "sort" => sort(call),
-        // Tracing shows a person's data; the name is accepted and nothing is written.
+        // A trace would write patient data to the log, so `trace` is accepted and writes nothing.
         "trace" => Ok(call.take()),
         _ => return None,
     })
@@ -76,7 +76,7 @@ fn repeat<'t>(call: &mut Call<'_, '_, '_, 't>) -> Evaluated<'t> {
     Ok(found)
 }
 
-/// Nodes of the tree by where they stand, all else by value.
+/// Whether two values are the same: elements by their position in the tree, other values by equality.
 fn is_same(left: &Value<'_>, right: &Value<'_>) -> bool {
     match (left, right) {
         (Value::Element(a), Value::Element(b)) => {
@@ -122,7 +122,7 @@ fn iif<'t>(call: &mut Call<'_, '_, '_, 't>) -> Evaluated<'t> {
     }
 }
 
-/// A key of `sort`: an expression, and whether a minus before it turns the order.
+/// A sort key: an expression, and whether a minus sign before it reverses the order.
 struct Key<'t> {
     expr: &'t Expr,
     descending: bool,
@@ -173,7 +173,7 @@ fn sort<'t>(call: &mut Call<'_, '_, '_, 't>) -> Evaluated<'t> {
     }
 }
 
-/// The truth of all items, for `allTrue` and its kin.
+/// The booleans of a collection, for `allTrue` and similar functions.
 pub(super) fn truths(values: &[Value<'_>]) -> Result<Vec<bool>, EvaluationError> {
     values
         .iter()

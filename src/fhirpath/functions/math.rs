@@ -1,4 +1,4 @@
-//! Functions over numbers.
+//! Functions on numbers.
 use rust_decimal::prelude::{FromPrimitive as _, ToPrimitive as _};
 use rust_decimal::{Decimal, MathematicalOps as _, RoundingStrategy};
 
@@ -46,7 +46,7 @@ fn math<'t>(call: &mut Call<'_, '_, '_, 't>) -> Evaluated<'t> {
     Ok(result.into_iter().collect())
 }
 
-/// Transcendental functions are exact to 8 digits after the point, as decimals of the language are.
+/// Results of transcendental functions are rounded to 8 decimal places, the precision of FHIRPath decimals.
 fn rounded<'t>(value: Decimal) -> Value<'t> {
     Value::Decimal(value.round_dp(8).normalize())
 }

@@ -1,4 +1,4 @@
-//! The functions, one file per group of the specification, and the table by which a call finds them.
+//! The functions, one file per group of the specification, and the dispatch by name.
 
 mod boundary;
 mod call;
@@ -20,7 +20,7 @@ use call::{Answer, Call};
 /// Calls a function by name.
 ///
 /// # Errors
-/// If there is none, its arguments do not fit, or it fails.
+/// If no function has that name, its arguments do not fit, or it fails.
 pub(super) fn call<'t>(
     evaluator: &mut Evaluator<'_, 't>,
     name: &str,

@@ -1,7 +1,7 @@
-//! A compiled regular expression, kept for the next value.
+//! A compiled regular expression, cached for the next value.
 use regex::Regex;
 
-/// A compiled pattern, the text that it was compiled from, and how many steps it takes for each byte of a text.
+/// A compiled pattern with its source text, and the steps that it takes per byte of a matched text.
 pub(in crate::fhirpath) struct Pattern {
     pub(super) text: String,
     pub(super) regex: Regex,

@@ -11,12 +11,12 @@ use super::super::evaluator::{Evaluated, EvaluationError};
 use super::call::{Answer, Call};
 use super::pattern::Pattern;
 
-/// How long the text of a pattern may be, in bytes.
+/// The longest source text of a pattern, in bytes.
 const PATTERN_TEXT_BYTES_MAX: usize = 4 * 1024;
-/// How large a compiled pattern may grow, in bytes, and how many steps it then takes for each byte of a text: matching may
-/// look at all of the pattern at each of them.
+/// Size limits of a compiled pattern, in bytes, each with the steps per byte of a matched text, because matching may visit the
+/// whole pattern for each byte.
 const PATTERN_SIZES: [(usize, usize); 3] = [(16 * 1024, 1), (64 * 1024, 4), (256 * 1024, 16)];
-/// What compiling costs, in steps: so many at least, and so many for each byte of the pattern's text.
+/// The steps for compiling a pattern: a fixed number, and a number for each byte of its source text.
 const COMPILE_STEPS: usize = 1_000;
 const COMPILE_BYTE_STEPS: usize = 16;
 
@@ -103,7 +103,7 @@ fn count(len: usize) -> i64 {
     i64::try_from(len).unwrap_or(i64::MAX)
 }
 
-/// The place of a byte, in characters; -1 for nowhere.
+/// The position of a byte offset, in characters; -1 if there is none.
 fn position(text: &str, at: Option<usize>) -> i64 {
     at.and_then(|at| text.get(..at)).map_or(-1, |before| count(before.chars().count()))
 }
@@ -137,7 +137,7 @@ fn replace<'t>(call: &mut Call<'_, '_, '_, 't>, text: &str) -> Evaluated<'t> {
     let (mut out, mut end) = (String::new(), 0);
     for found in pattern.captures_iter(text) {
         let Some(whole) = found.get(0) else { continue };
-        // A group is part of the match, so that a name stands for no more than the whole of it.
+        // A group is part of its match, so no reference to a group expands to more than the whole match.
         let made = with.len().saturating_add(names.saturating_mul(whole.len()));
         call.evaluator.longer_text_step(out.len(), made.saturating_add(whole.start() - end))?;
         out.push_str(text.get(end..whole.start()).unwrap_or_default());
@@ -148,7 +148,8 @@ fn replace<'t>(call: &mut Call<'_, '_, '_, 't>, text: &str) -> Evaluated<'t> {
     Ok(vec![Value::text(out)])
 }
 
-/// The pattern, compiled, with what it costs to match it against a text charged. FHIRPath: the dot matches line ends too.
+/// Compiles a pattern, or takes the cached one, and charges for matching it against a text. In FHIRPath the dot also matches line
+/// ends.
 fn pattern(call: &mut Call<'_, '_, '_, '_>, text: &str, against: &str) -> Result<Regex, EvaluationError> {
     let compiled = match call.evaluator.pattern.take().filter(|pattern| pattern.text == text) {
         Some(pattern) => pattern,
@@ -200,7 +201,7 @@ fn escaped<'t>(escape: bool, how: &str, text: &str) -> Evaluated<'t> {
         _ => return Err("the escaping is html or json".into()),
     };
     let mut out = Cow::Borrowed(text);
-    // The escape sign itself is the first to be escaped and the last to be resolved.
+    // The escape character itself is escaped first and unescaped last.
     if escape {
         for (plain, escaped) in pairs {
             out = Cow::Owned(out.replace(plain, escaped));

@@ -1,5 +1,5 @@
-//! Functions that move in the tree, and those that FHIR adds: `children`, `descendants`, `extension`, `hasValue`,
-//! `resolve`, `type`, `conformsTo`, `now`.
+//! Functions that navigate the tree, and functions added by FHIR: `children`, `descendants`, `extension`, `hasValue`, `resolve`,
+//! `type`, `conformsTo`, `now`.
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
@@ -81,7 +81,7 @@ fn has_value(values: &[Value<'_>]) -> bool {
     }
 }
 
-/// What references point at: contained resources as they are, all others by the type that the reference names.
+/// The targets of references: a contained resource itself; for other resources only the type that the reference names.
 fn resolve<'t>(call: &mut Call<'_, '_, '_, 't>) -> Evaluated<'t> {
     let root = call.evaluator.environment.root;
     let mut found = Vec::new();
@@ -136,7 +136,7 @@ fn conforms_to<'t>(call: &mut Call<'_, '_, '_, 't>) -> Evaluated<'t> {
     Ok(vec![Value::Boolean(r4().is_a(element.def.id, wanted.id))])
 }
 
-/// Membership in the value sets that the definitions enumerate; of others nothing is known.
+/// Membership in the value sets that the definitions enumerate; the result for others is empty.
 fn member_of<'t>(call: &mut Call<'_, '_, '_, 't>) -> Evaluated<'t> {
     let Some(url) = call.string(0)? else { return Ok(Vec::new()) };
     let Some(value_set) = r4().value_set(&url) else { return Ok(Vec::new()) };

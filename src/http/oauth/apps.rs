@@ -1,4 +1,4 @@
-//! The page where a person sees which apps have access in their name, and takes it from them.
+//! The page on which a user sees which apps have access in the user's name, and revokes it.
 use std::sync::Arc;
 
 use axum::body::Body as WireBody;
@@ -17,7 +17,7 @@ use super::sign_in::{self, failed, with_cookie};
 const TITLE: &str = "Which apps have access?";
 const EXPIRED: &str = "This page has expired, or was not made for this browser. Open it again.";
 
-/// The page to sign in.
+/// Shows the sign-in page.
 pub(super) async fn open(State(engine): State<Arc<Engine>>, headers: HeaderMap) -> Response<WireBody> {
     with_cookie(engine, &headers, |engine, cookie| {
         let authorization = engine.authorization();
@@ -26,7 +26,7 @@ pub(super) async fn open(State(engine): State<Arc<Engine>>, headers: HeaderMap) 
     .await
 }
 
-/// Signs in and shows the apps.
+/// Signs the user in and shows the apps.
 pub(super) async fn sign_in(
     State(engine): State<Arc<Engine>>,
     headers: HeaderMap,
@@ -47,7 +47,7 @@ pub(super) async fn sign_in(
     .await
 }
 
-/// Takes an app's access away and shows the others.
+/// Revokes an app's access and shows the remaining apps.
 pub(super) async fn take_away(
     State(engine): State<Arc<Engine>>,
     headers: HeaderMap,
@@ -147,7 +147,7 @@ fn of_app(authorization: &AuthorizationContext<'_>, visit: &AppsSession, app: &G
     })
 }
 
-/// A time as people read it, in UTC.
+/// A time for people to read, in UTC, as HTML.
 fn moment(time: Millis) -> String {
     format!(
         "<time datetime=\"{}\">{}, {} UTC</time>",

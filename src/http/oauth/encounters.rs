@@ -1,4 +1,4 @@
-//! The encounters of a patient that a user may choose from, newest first: found like the patients, as that user.
+//! The encounters of a patient from which a user chooses one, newest first. They are searched as that user, like patients.
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -21,13 +21,13 @@ fn search(engine: &Engine, party: &Arc<Party>, query: &[(&str, &str)]) -> Vec<Li
         .collect()
 }
 
-/// The latest encounters of a patient.
+/// The latest encounters of a patient that the party may see.
 pub(super) fn latest(engine: &Engine, party: &Arc<Party>, patient: &str) -> Vec<Listed> {
     let patient = format!("Patient/{patient}");
     search(engine, party, &[("subject", &patient), ("_sort", "-date"), ("_count", &LISTED_MAX.to_string())])
 }
 
-/// Whether an encounter is the patient's, and the party sees it.
+/// Whether the party may see an encounter and it belongs to the patient.
 pub(super) fn is_of(engine: &Engine, party: &Arc<Party>, id: &ResourceId, patient: &str) -> bool {
     let patient = format!("Patient/{patient}");
     !search(engine, party, &[("_id", &id.to_string()), ("subject", &patient)]).is_empty()

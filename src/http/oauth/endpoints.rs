@@ -1,12 +1,9 @@
-//! The endpoints that programs ask: token, introspection, revocation, keys, and what the server says of itself.
+//! The endpoints that programs call: token, introspection, revocation, key set, and the discovery documents.
 use std::sync::Arc;
 
 use axum::body::Body as WireBody;
 use axum::extract::{Request as WireRequest, State};
-use axum::http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_MAX_AGE, CACHE_CONTROL, CONTENT_TYPE, HeaderName, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE,
-};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -17,14 +14,14 @@ use super::super::listen::shown;
 use super::super::unknown::RefusalRecord;
 use super::form;
 
-/// How long what is public may be kept, in seconds.
+/// How long public documents may be cached.
 const PUBLIC_CACHE: &str = "max-age=300";
-/// Tokens are kept by nobody on the way (RFC 6749 section 5.1).
+/// Nobody may cache responses with tokens (RFC 6749 section 5.1).
 const NO_CACHE: &str = "no-store";
-/// When who was turned away may come again, in seconds.
+/// The `Retry-After` of a 429, in seconds.
 pub(super) const RETRY_SECONDS: &str = "10";
 
-/// A JSON answer that pages of every origin may read: who asks is known by what no browser adds by itself.
+/// A JSON response that pages of every origin may read, because no browser adds a client's credentials by itself.
 pub(super) fn answered(status: StatusCode, body: &Value, cache: &'static str) -> Response<WireBody> {
     let mut response = Response::new(WireBody::from(body.to_string()));
     *response.status_mut() = status;
@@ -32,15 +29,14 @@ pub(super) fn answered(status: StatusCode, body: &Value, cache: &'static str) ->
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
     if cache == NO_CACHE {
-        // SMART App Launch asks for both.
+        // SMART App Launch requires `Pragma` in addition to `Cache-Control`.
         headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
     }
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(HeaderName::from_static("x-content-type-options"), HeaderValue::from_static("nosniff"));
     response
 }
 
-/// An error as RFC 6749 section 5.2 has it.
+/// An error response as in RFC 6749 section 5.2.
 pub(super) fn failed(error: &OauthError) -> Response<WireBody> {
     let status = match error.code {
         OauthCode::InvalidClient => StatusCode::UNAUTHORIZED,
@@ -65,7 +61,7 @@ pub(super) fn failed(error: &OauthError) -> Response<WireBody> {
     response
 }
 
-/// Answers a form of the token, introspection or revocation endpoint, on a thread that may wait for the disk.
+/// Handles a form sent to the token, introspection or revocation endpoint, on a thread that may wait for the disk.
 async fn dealt_with(
     engine: Arc<Engine>,
     request: WireRequest,
@@ -101,7 +97,7 @@ async fn dealt_with(
     }
 }
 
-/// Puts on record that a token was issued, before it is told.
+/// Records the issue of a token before the client gets the token.
 fn on_record(
     engine: &Engine,
     result: Result<Value, OauthError>,
@@ -138,7 +134,7 @@ pub(super) async fn revoke(State(engine): State<Arc<Engine>>, request: WireReque
     dealt_with(engine, request, revoke).await
 }
 
-/// The public keys. Making the first may take a moment.
+/// The public key set. Generating the first RSA key takes a moment, so a blocking thread does it.
 pub(super) async fn jwks(State(engine): State<Arc<Engine>>) -> Response<WireBody> {
     match tokio::task::spawn_blocking(move || engine.authorization().jwks()).await {
         Ok(Ok(keys)) => answered(StatusCode::OK, &keys, PUBLIC_CACHE),
@@ -157,17 +153,4 @@ pub(super) async fn openid_configuration(State(engine): State<Arc<Engine>>) -> R
 
 pub(super) async fn smart_style(State(engine): State<Arc<Engine>>) -> Response<WireBody> {
     answered(StatusCode::OK, &engine.authorization().smart_style(), PUBLIC_CACHE)
-}
-
-/// What a browser asks before it lets a page of another origin send something (Fetch standard, "CORS-preflight").
-pub(super) async fn preflight() -> Response<WireBody> {
-    let mut response = Response::new(WireBody::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    let headers = response.headers_mut();
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, OPTIONS"));
-    let sent = HeaderValue::from_static("Accept, Authorization, Content-Type");
-    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, sent);
-    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
-    response
 }

@@ -1,4 +1,4 @@
-//! Bodies of requests: forms of a bounded size, and what comes in headers.
+//! Input of the authorization server: bodies of a bounded size, form fields, headers and the cookie.
 use axum::body::Body as WireBody;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE};
 use axum::http::{HeaderMap, HeaderName};
@@ -14,14 +14,14 @@ fn invalid(description: &str) -> OauthError {
     OauthError::new(OauthCode::InvalidRequest, description)
 }
 
-/// A body as text.
+/// The body as UTF-8 text.
 pub(super) async fn text(body: WireBody) -> Result<String, OauthError> {
     let bytes = axum::body::to_bytes(body, BODY_BYTES_MAX).await;
     let bytes = bytes.map_err(|_| invalid("the body is larger than what is taken here"))?;
     String::from_utf8(bytes.to_vec()).map_err(|_| invalid("the body is no text"))
 }
 
-/// The fields of a form (RFC 6749 appendix B).
+/// The fields of a form body (RFC 6749 appendix B).
 pub(super) async fn fields(headers: &HeaderMap, body: WireBody) -> Result<Fields, OauthError> {
     const FORM: &str = "application/x-www-form-urlencoded";
     let content_type = header(headers, CONTENT_TYPE).unwrap_or_default();
@@ -31,7 +31,7 @@ pub(super) async fn fields(headers: &HeaderMap, body: WireBody) -> Result<Fields
     Ok(Fields::new(decode_pairs(&text(body).await?)))
 }
 
-/// A header that is there once.
+/// The value of a header; `None` if the header is missing or repeated.
 pub(super) fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;
@@ -42,12 +42,12 @@ pub(super) fn authorization(headers: &HeaderMap) -> Option<String> {
     header(headers, AUTHORIZATION).map(str::to_owned)
 }
 
-/// The name of the cookie that binds a dialogue to a browser.
+/// The name of the cookie that binds forms to a browser.
 const COOKIE_NAME: &str = "chartward-dialogue";
-/// Its length, in hexadecimal digits.
+/// The length of the cookie's value, in hexadecimal digits.
 const COOKIE_LEN: usize = 64;
 
-/// The browser's cookie, if it is one of ours.
+/// The browser's cookie, if it has the form that this server sets.
 pub(super) fn cookie(headers: &HeaderMap) -> Option<String> {
     let values = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = values.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
@@ -56,13 +56,13 @@ pub(super) fn cookie(headers: &HeaderMap) -> Option<String> {
     is_ours.then(|| value.to_owned())
 }
 
-/// The header that gives a browser its cookie.
+/// The `Set-Cookie` value for the cookie.
 pub(super) fn set_cookie(cookie: &str, base_url: &str) -> String {
     let secure = if base_url.starts_with("https:") { "; Secure" } else { "" };
     format!("{COOKIE_NAME}={cookie}; Path=/auth; HttpOnly; SameSite=Lax{secure}")
 }
 
-/// A cookie for a browser that has none.
+/// A random cookie for a browser that has none.
 pub(super) fn fresh_cookie() -> Option<String> {
     let mut bytes = [0; COOKIE_LEN / 2];
     getrandom::fill(&mut bytes).ok()?;

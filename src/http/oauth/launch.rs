@@ -1,4 +1,4 @@
-//! Where the own EHR registers a launch: what its user is looking at, for the app that it is about to open.
+//! The endpoint where the organization's own EHR registers a launch: the context in which its user is about to open an app.
 use std::sync::Arc;
 
 use axum::body::Body as WireBody;
@@ -24,7 +24,7 @@ pub(super) async fn register(
         let body = json!({"error": "invalid_token", "error_description": "an access token is needed"});
         return answered(StatusCode::UNAUTHORIZED, &body, "no-store");
     };
-    // Launches name patients: who registers one, or tries, is on record.
+    // Launch contexts name patients, so every registration and every attempt is recorded.
     let work = move || {
         let response = match &text {
             Ok(text) => registered(&engine, &party, text),

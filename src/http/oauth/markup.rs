@@ -55,7 +55,7 @@ pub(in crate::http) fn page(status: StatusCode, title: &str, body: Markup) -> Re
     response
 }
 
-/// A page with nothing but a message.
+/// A page that only shows a message.
 pub(super) fn told(status: StatusCode, message: &str) -> Response<WireBody> {
     page(status, "Sign-in is not possible", alert(message))
 }
@@ -65,7 +65,7 @@ pub(super) fn alert(message: &str) -> Markup {
     html! { @if !message.is_empty() { p role="alert" { (message) } } }
 }
 
-/// Sends the browser elsewhere, as a GET (RFC 9700 section 4.12).
+/// Redirects the browser with 303, so that it requests the address with GET (RFC 9700 section 4.12).
 pub(super) fn sent_to(address: &str) -> Response<WireBody> {
     let Ok(address) = HeaderValue::from_str(address) else {
         return told(StatusCode::BAD_REQUEST, "the address of the app cannot be used");
@@ -77,7 +77,7 @@ pub(super) fn sent_to(address: &str) -> Response<WireBody> {
     response
 }
 
-/// Nothing runs in the page, nothing frames it, nothing keeps it, and where it leads learns nothing of it.
+/// Security headers: no scripts, no framing, no caching, no referrer to other sites.
 fn guard(headers: &mut HeaderMap) {
     let policy = "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'";
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));

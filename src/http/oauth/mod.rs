@@ -1,5 +1,5 @@
-//! The wire of the authorization server: its endpoints and pages below `/auth`, what it says of itself at its well-known
-//! addresses, and the registrations below `/admin`. What is granted is decided in `auth`.
+//! HTTP of the authorization server: its endpoints and pages below `/auth`, its discovery documents below `/.well-known`,
+//! and the registrations below `/admin`. What is granted is decided in `auth`.
 
 mod apps;
 mod encounters;
@@ -14,4 +14,4 @@ mod routes;
 mod sign_in;
 
 pub(super) use markup::page;
-pub(super) use routes::routes;
+pub(super) use routes::{endpoint_routes, page_routes};

@@ -1,4 +1,4 @@
-//! The authorization endpoint and the pages after it: log in, choose a patient, consent scope by scope.
+//! The authorization endpoint and its pages: sign in, choose a patient and an encounter, consent to each scope.
 use std::sync::Arc;
 
 use axum::body::Body as WireBody;
@@ -49,7 +49,7 @@ pub(super) async fn authorize_by_post(
     }
 }
 
-/// Looks at the request of a client and shows the page to log in.
+/// Checks the client's authorization request and shows the first page.
 async fn begin(engine: Arc<Engine>, headers: &HeaderMap, fields: Fields) -> Response<WireBody> {
     with_cookie(engine, headers, move |engine, cookie| {
         match engine.authorization().begin_dialogue(&fields, cookie) {
@@ -60,7 +60,7 @@ async fn begin(engine: Arc<Engine>, headers: &HeaderMap, fields: Fields) -> Resp
     .await
 }
 
-/// Reads a form of a dialogue and has it dealt with.
+/// Reads a form of the dialogue and passes it to `deal`.
 async fn go_on(
     engine: Arc<Engine>,
     headers: HeaderMap,
@@ -80,7 +80,7 @@ fn refused(refusal: &AuthorizationRefusal) -> Response<WireBody> {
     }
 }
 
-/// The page of the next step.
+/// The page of the dialogue's next step.
 fn show(engine: &Arc<Engine>, dialogue: &Dialogue) -> Response<WireBody> {
     let authorization = &engine.authorization();
     match authorization.next_step(dialogue) {
@@ -109,7 +109,7 @@ fn name_of_client(
     Ok(authorization.client_of(dialogue)?.client_name)
 }
 
-/// The page to sign in, with a message, and the name that was tried.
+/// The sign-in page, with an error message and the user name of the failed attempt.
 fn login_page(
     authorization: &AuthorizationContext<'_>,
     dialogue: &Dialogue,
@@ -154,7 +154,7 @@ pub(super) async fn login(
     .await
 }
 
-/// Puts on record what a user does here. What cannot be recorded does not go on.
+/// Records what a user does in the dialogue. If that fails, the dialogue must not continue.
 fn on_record(engine: &Engine, dialogue: &Dialogue, line: String) -> bool {
     let party = engine.authorization().chooser(dialogue);
     party.is_some_and(|party| engine.record_beside(&party, line, StatusCode::OK.as_u16()).is_ok())
@@ -186,7 +186,7 @@ fn patient_page(
     )
 }
 
-/// A page that asks with what an app shall work.
+/// A page that asks for the context in which an app shall work: a patient or an encounter.
 fn choice_page(
     (authorization, dialogue): (&AuthorizationContext<'_>, &Dialogue),
     title: &str,
@@ -352,7 +352,7 @@ pub(super) async fn consent(
         let authorization = engine.authorization();
         let is_allowed = fields.one("decision").ok().flatten() == Some("allow");
         let chosen: Vec<&str> = if is_allowed { fields.all("scope").collect() } else { Vec::new() };
-        // What comes next says whether the user has logged in and chosen; no form can leave that out.
+        // The next step comes from the sealed dialogue, so no form can skip the sign-in or the choice of a patient.
         match authorization.next_step(&dialogue) {
             Ok(NextPrompt::Consent { .. }) => {
                 let granted = authorization.chosen(&dialogue, &chosen);

@@ -1,5 +1,5 @@
-//! The patients that a user may choose from: found by the API's own search as that user, so that nobody is shown who is
-//! hidden from it, and every look is on record.
+//! The patients from which a user chooses one. They are searched through the API as that user, so that hidden patients stay
+//! hidden and every search is recorded.
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -8,18 +8,18 @@ use crate::auth::Party;
 use crate::model::ResourceId;
 use crate::operations::{Engine, Headers, Payload, Request, Verb};
 
-/// How many are listed.
+/// The most entries of a list.
 pub(super) const LISTED_MAX: usize = 20;
 
-/// A patient or an encounter in the list.
+/// A patient or an encounter in a list.
 pub(super) struct Listed {
     pub(super) id: String,
     pub(super) name: String,
-    /// What tells apart those of the same name: birth date and identifiers, or day and status.
+    /// Tells entries of the same name apart: birth date and identifiers of a patient, day and status of an encounter.
     pub(super) details: String,
 }
 
-/// What a search has found.
+/// The result of a search for patients.
 #[derive(Default)]
 pub(super) struct PatientMatches {
     pub(super) patients: Vec<Listed>,
@@ -32,7 +32,7 @@ impl PatientMatches {
     }
 }
 
-/// What a party reads.
+/// The answer to a GET request as the party, as JSON; `None` if it is refused.
 pub(super) fn ask(
     engine: &Engine,
     party: &Arc<Party>,
@@ -45,12 +45,12 @@ pub(super) fn ask(
     serde_json::from_str(answer.body.json()?).ok()
 }
 
-/// A patient, if the party sees it.
+/// A patient, if the party may see it.
 pub(super) fn seen(engine: &Engine, party: &Arc<Party>, id: &ResourceId) -> Option<Listed> {
     listed(&ask(engine, party, vec!["Patient".to_owned(), id.to_string()], Vec::new())?)
 }
 
-/// The patients with a name that begins with the text, or with the text as an identifier.
+/// Searches by identifier if the text contains a digit or `|`, and by the beginning of a name otherwise.
 pub(super) fn find(engine: &Engine, party: &Arc<Party>, text: &str) -> PatientMatches {
     let text = text.trim();
     if text.is_empty() {
@@ -58,7 +58,7 @@ pub(super) fn find(engine: &Engine, party: &Arc<Party>, text: &str) -> PatientMa
     }
     let is_identifier = text.contains(|letter: char| letter.is_ascii_digit() || letter == '|');
     let name = if is_identifier { "identifier" } else { "name" };
-    // A comma would be a second value.
+    // An unescaped comma would separate two values.
     let escaped = text.replace('\\', "\\\\").replace(',', "\\,").replace('$', "\\$");
     let query = vec![(name.to_owned(), escaped), ("_count".to_owned(), LISTED_MAX.to_string())];
     let bundle = ask(engine, party, vec!["Patient".to_owned()], query);

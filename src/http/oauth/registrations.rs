@@ -1,5 +1,5 @@
-//! Registrations of clients and users, for administrators of the own organization: listed, shown, added, changed, removed, disabled,
-//! enabled, with another password.
+//! The endpoints on which administrators of the server's own organization manage the registrations of clients and users:
+//! list, show, add, change, remove, enable, disable, and set a password.
 use std::sync::Arc;
 
 use axum::body::Body as WireBody;
@@ -30,21 +30,21 @@ fn refused(error: &RegistryError) -> Response<WireBody> {
     told(status, &error.to_string())
 }
 
-/// The id of what was registered.
+/// The id of a registration: a client's `client_id` or a user's `name`.
 fn id_of(shown: &Value) -> Option<&str> {
     shown.get("client_id").or_else(|| shown.get("name"))?.as_str()
 }
 
-/// A request as far as its head: what is asked of which registration.
+/// The head of a request. The path names the registration and the change.
 type Head = (Method, Uri, HeaderMap);
 
-/// The id in a path below that of the registrations of a kind, and what is to be done; ids are made of letters that no encoding changes.
+/// The id and the change in a path below the registrations of a kind. Ids contain no characters that need decoding.
 fn asked<T: Registration>(uri: &Uri) -> (&str, &str) {
     let below = uri.path().strip_prefix(T::PATH).unwrap_or_default().trim_start_matches('/');
     below.split_once('/').unwrap_or((below, ""))
 }
 
-/// Deals with a request of an administrator, and puts it on record before it is answered.
+/// Handles an administrator's request and records it before the response is sent.
 async fn dealt_with(
     engine: Arc<Engine>,
     (method, uri, headers): Head,
@@ -75,7 +75,7 @@ async fn dealt_with(
     }
 }
 
-/// The same with the text of the body.
+/// Like [`dealt_with`], with the text of the body.
 async fn dealt_with_text(
     engine: Arc<Engine>,
     (head, body): (Head, WireBody),
@@ -118,7 +118,7 @@ pub(super) async fn add<T: Register>(
     .await
 }
 
-/// Changes members of a registration (RFC 7396: `null` takes one away).
+/// Changes members of a registration (RFC 7396: `null` removes a member).
 pub(super) async fn update<T: Registration>(
     State(engine): State<Arc<Engine>>,
     head: Head,
@@ -131,7 +131,7 @@ pub(super) async fn update<T: Registration>(
     .await
 }
 
-/// Removes a registration; its id is not given again.
+/// Removes a registration; its id is never given to another one.
 pub(super) async fn remove<T: Registration>(
     State(engine): State<Arc<Engine>>,
     head: Head,
@@ -144,7 +144,7 @@ pub(super) async fn remove<T: Registration>(
     .await
 }
 
-/// Enables or disables; of a user also another password.
+/// Enables or disables a registration, or changes a user's password.
 pub(super) async fn change<T: Registration>(
     State(engine): State<Arc<Engine>>,
     head: Head,

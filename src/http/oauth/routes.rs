@@ -1,4 +1,4 @@
-//! The paths of the authorization server.
+//! The routes of the authorization server.
 use std::sync::Arc;
 
 use axum::Router;
@@ -10,9 +10,9 @@ use crate::operations::Engine;
 use super::super::administration::no_such_method;
 use super::{apps, endpoints, launch, pages, registrations};
 
-/// The router of everything that is about clients, users and their tokens.
-pub(in crate::http) fn routes(engine: Arc<Engine>) -> Router {
-    let mut router = Router::new()
+/// The pages on which people sign in.
+pub(in crate::http) fn page_routes(engine: Arc<Engine>) -> Router {
+    Router::new()
         .route("/auth/authorize", get(pages::authorize).post(pages::authorize_by_post))
         .route("/auth/login", post(pages::login))
         .route("/auth/patient", post(pages::patient))
@@ -21,16 +21,22 @@ pub(in crate::http) fn routes(engine: Arc<Engine>) -> Router {
         .route("/auth/apps", get(apps::open).post(apps::sign_in))
         .route("/auth/apps/revoke", post(apps::take_away))
         .route("/auth/style.css", get(pages::style))
-        .route("/auth/token", post(endpoints::token).options(endpoints::preflight))
-        .route("/auth/introspect", post(endpoints::introspect).options(endpoints::preflight))
-        .route("/auth/revoke", post(endpoints::revoke).options(endpoints::preflight))
-        .route("/auth/jwks", get(endpoints::jwks).options(endpoints::preflight))
-        .route("/auth/smart-style.json", get(endpoints::smart_style).options(endpoints::preflight))
+        .with_state(engine)
+}
+
+/// The endpoints for clients, and the registrations of clients and users.
+pub(in crate::http) fn endpoint_routes(engine: Arc<Engine>) -> Router {
+    let mut router = Router::new()
+        .route("/auth/token", post(endpoints::token))
+        .route("/auth/introspect", post(endpoints::introspect))
+        .route("/auth/revoke", post(endpoints::revoke))
+        .route("/auth/jwks", get(endpoints::jwks))
+        .route("/auth/smart-style.json", get(endpoints::smart_style))
         .route("/auth/launch", post(launch::register));
-    // A client looks for them at the base of the API (SMART App Launch) or at the origin (RFC 8615).
+    // Clients look for the documents below the API's base URL (SMART App Launch) or at the origin (RFC 8615).
     for base in ["", "/fhir"] {
-        let smart = get(endpoints::smart_configuration).options(endpoints::preflight);
-        let openid = get(endpoints::openid_configuration).options(endpoints::preflight);
+        let smart = get(endpoints::smart_configuration);
+        let openid = get(endpoints::openid_configuration);
         router = router
             .route(&format!("{base}/.well-known/smart-configuration"), smart)
             .route(&format!("{base}/.well-known/openid-configuration"), openid);
@@ -38,7 +44,7 @@ pub(in crate::http) fn routes(engine: Arc<Engine>) -> Router {
     router.merge(of_registrations::<Client>()).merge(of_registrations::<User>()).with_state(engine)
 }
 
-/// The paths by which administrators keep the registrations of a kind.
+/// The routes on which administrators manage the registrations of a kind.
 fn of_registrations<T: Register + 'static>() -> Router<Arc<Engine>> {
     let all = get(registrations::list::<T>).post(registrations::add::<T>).fallback(no_such_method);
     let one =

@@ -1,5 +1,5 @@
-//! What the pages have in common on which somebody signs in: the form, the answer to a sign-in that failed, and forms that are good
-//! for one browser alone.
+//! What all pages with a sign-in share: the form, the response to a failed sign-in, and forms that only one browser can
+//! send.
 use std::sync::Arc;
 
 use axum::body::Body as WireBody;
@@ -29,7 +29,7 @@ pub(super) fn fields(name: &str) -> Markup {
     }
 }
 
-/// Answers a sign-in that failed by the page to try again, which is made of a status and a message; it is counted as refused.
+/// The response to a failed sign-in: the page that `again` builds, marked so that the refusal is counted.
 pub(super) fn refused(
     error: LoginError,
     name: &str,
@@ -53,7 +53,7 @@ pub(super) fn refused(
     response
 }
 
-/// Reads a form that carries something sealed in a field, and has it dealt with; forms of other pages and browsers are not.
+/// Reads a form whose field carries sealed state and passes it to `deal`. Forms of other pages or browsers are refused.
 pub(super) async fn go_on<T: 'static>(
     (engine, headers, body): (Arc<Engine>, HeaderMap, WireBody),
     (field, expired): (&'static str, &'static str),
@@ -87,7 +87,7 @@ pub(super) fn form_to(action: &str, (field, sealed): (&str, &str), inner: &Marku
     }
 }
 
-/// Answers with the cookie by which the browser's forms are known, the one that it has or a fresh one.
+/// Sends a response with the cookie that binds forms to the browser: the existing cookie, or a fresh one.
 pub(super) async fn with_cookie(
     engine: Arc<Engine>,
     headers: &HeaderMap,

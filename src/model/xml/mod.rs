@@ -1,6 +1,6 @@
-//! XML in and out (R4 xml.html). fhirbolt converts between XML and the JSON form of a resource; around it stand a scan
-//! that collects every finding with its place before fhirbolt is asked, and the narrative, which goes past fhirbolt
-//! untouched. docs/decisions/0002-fhirbolt.md says what each of them is for.
+//! Reads and writes XML (R4 xml.html). fhirbolt converts between XML and the JSON form of a resource. Before it runs, a scan
+//! collects every finding with its position; narratives bypass fhirbolt unchanged. docs/decisions/0002-fhirbolt.md gives the
+//! reasons.
 
 mod scan;
 mod unreadable;
@@ -21,7 +21,7 @@ pub use write::to_xml;
 /// Reads an XML resource into the same tree as its JSON form.
 ///
 /// # Errors
-/// [`Unreadable`] if it is none.
+/// [`Unreadable`] if the document is not a resource.
 pub fn from_xml(input: &[u8]) -> Result<Tree, Unreadable> {
     let text = std::str::from_utf8(input).map_err(|error| {
         let position = super::tree::position(input, error.valid_up_to());
@@ -39,7 +39,7 @@ pub fn from_xml(input: &[u8]) -> Result<Tree, Unreadable> {
     parse(json).map_err(|error| of_structure(error.to_string()))
 }
 
-/// Puts the narratives back in the place of their stand-ins.
+/// Replaces the placeholders by the narratives.
 fn restore(element: &mut R4Element, divs: &[String]) {
     for (name, value) in element.iter_mut() {
         match value {
@@ -199,7 +199,7 @@ mod tests {
         let xml = to_xml(parse(json.as_bytes().to_vec()).unwrap().root()).unwrap();
         assert!(xml.contains("a&#10;&#10;* b&#9;c&#13;&#10;d"), "{xml}");
         assert_eq!(json_of(&xml).unwrap(), json);
-        // What stands there as it is, is a space.
+        // An unescaped line break in an attribute is read as a space.
         let spaced = xml.replace("&#10;", "\n");
         assert!(json_of(&spaced).unwrap().contains("a  * b"), "{spaced}");
     }

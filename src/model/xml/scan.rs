@@ -1,5 +1,5 @@
-//! The pass over an XML resource before fhirbolt sees it: well-formedness to the end, nesting, names and attributes
-//! against the definitions, and every finding with path, line and column. It also lifts the narratives out.
+//! The pass over an XML resource before fhirbolt reads it. It checks that the whole document is well-formed, and its nesting,
+//! names and attributes against the definitions, reports every finding with path, line and column, and takes the narratives out.
 use std::collections::HashMap;
 
 use quick_xml::events::attributes::Attribute;
@@ -18,33 +18,33 @@ use super::unreadable::stand_in;
 
 const FHIR: &str = "http://hl7.org/fhir";
 const XHTML: &str = "http://www.w3.org/1999/xhtml";
-/// Of instances: `xsi:schemaLocation` and the like say nothing of the resource.
+/// Attributes of this namespace, such as `xsi:schemaLocation`, say nothing about the resource.
 const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
-/// Two JSON levels (array and object) for each level of XML keep within the depth of the JSON form.
+/// Each XML level becomes at most two JSON levels (array and object), so this keeps within the depth limit of JSON.
 const XML_DEPTH_MAX: usize = 58;
 
-/// A scanned document: its elements and attributes without prefixes, fit for fhirbolt, with the narratives aside.
+/// A scanned document: without namespace prefixes, as fhirbolt needs it, and the narratives that were taken out of it.
 pub(super) struct Scanned {
     pub(super) text: String,
     pub(super) divs: Vec<String>,
 }
 
-/// An open element: its name and what the standard knows of it. `None` below an unknown element.
+/// An open element: its name and its type. `None` for an unknown element and everything below it.
 struct Open {
     name: String,
     def: Option<&'static TypeDef>,
-    /// Its step in the simple subset of FHIRPath.
+    /// Its step in a path of the simple FHIRPath subset.
     step: String,
-    /// How often each of its children that may repeat has been there.
+    /// How often each repeating child has occurred so far.
     counts: HashMap<String, usize>,
 }
 
-/// The name of an element or attribute, and whether it is one of FHIR's, of XHTML's, or of neither.
+/// The name of an element, and whether its namespace is FHIR's, XHTML's, or another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Name {
     Fhir(String),
     Xhtml(String),
-    /// As it is written.
+    /// The name as written, with its prefix.
     Other(String),
 }
 
@@ -65,7 +65,7 @@ struct Scan<'x> {
     out: Scanned,
     open: Vec<Open>,
     findings: Findings,
-    /// Whether any finding is one of XML itself, and not of the names and values of a resource.
+    /// Whether any finding concerns the XML itself rather than the names and values of a resource.
     is_malformed: bool,
     roots: usize,
 }
@@ -90,7 +90,8 @@ pub(super) fn scan(input: &str) -> Result<Scanned, Unreadable> {
     Err(Unreadable { outcome: Outcome::from(findings), is_malformed: scan.is_malformed })
 }
 
-/// The name of the root of a document: `None` if it is no XML as far as that, `Some(None)` if the root is not FHIR's.
+/// The name of the root element: `None` if the document is not XML up to there, `Some(None)` if the root is not in FHIR's
+/// namespace.
 #[must_use]
 pub fn root(input: &[u8]) -> Option<Option<String>> {
     let mut reader = NsReader::from_str(std::str::from_utf8(input).ok()?.trim_start_matches('\u{feff}'));
@@ -110,10 +111,10 @@ pub fn root(input: &[u8]) -> Option<Option<String>> {
 }
 
 impl Scan<'_> {
-    /// Something that is no resource.
+    /// Reports a finding with its position and path.
     fn report(&mut self, code: IssueCode, at: usize, name: Option<&str>, diagnostics: impl Into<String>) {
         let (input, open) = (self.input, &self.open);
-        // Where it is is counted from the beginning, so only for what is kept.
+        // Computing the position scans the input from its beginning, so it is done only for findings that are kept.
         self.findings.push(|| {
             let issue = Issue::error(code, diagnostics).on(position(input.as_bytes(), at));
             let path: Vec<&str> = open.iter().map(|open| open.step.as_str()).chain(name).collect();
@@ -121,7 +122,7 @@ impl Scan<'_> {
         });
     }
 
-    /// Something that is no XML as FHIR has it.
+    /// Reports a finding that makes the document malformed FHIR XML.
     fn malformed(&mut self, at: usize, name: Option<&str>, diagnostics: impl Into<String>) {
         self.is_malformed = true;
         self.report(IssueCode::Structure, at, name, diagnostics);
@@ -164,7 +165,7 @@ impl Scan<'_> {
                 }
                 Event::End(_) => self.close(),
                 Event::Text(text) if text.trim().is_empty() => {}
-                // An unknown element is reported once, not for what it holds.
+                // An unknown element is reported once, not again for its content.
                 Event::Text(_) | Event::CData(_) | Event::GeneralRef(_)
                     if self.open.last().is_some_and(|open| open.def.is_none()) => {}
                 Event::Text(_) | Event::CData(_) | Event::GeneralRef(_) => {
@@ -180,8 +181,8 @@ impl Scan<'_> {
         self.end();
     }
 
-    /// R4 xml.html: FHIR is UTF-8. The names of encodings have no case (XML 1.0, 4.3.3); whether a document stands alone makes no
-    /// difference without a document type.
+    /// R4 xml.html: FHIR XML is UTF-8. Encoding names ignore case (XML 1.0, 4.3.3); `standalone` has no effect without a
+    /// document type declaration.
     fn declaration(&mut self, declaration: &BytesDecl<'_>, from: usize) {
         let is_utf_8 = match declaration.encoding() {
             None => true,
@@ -207,7 +208,7 @@ impl Scan<'_> {
         }
     }
 
-    /// Opens an element. `false` if there is no point in going on.
+    /// Opens an element. `false` if the scan cannot go on.
     fn start(
         &mut self,
         resolver: &NamespaceResolver,
@@ -262,7 +263,7 @@ impl Scan<'_> {
         true
     }
 
-    /// How FHIRPath goes from the open element to its child of that name (R4 fhirpath.html#simple).
+    /// The step in FHIRPath from the open element to its child of that name (R4 fhirpath.html#simple).
     fn step(&mut self, name: &str, def: Option<&TypeDef>) -> String {
         let Some(Open { def: Some(parent), counts, .. }) = self.open.last_mut() else {
             return name.to_owned();
@@ -309,7 +310,7 @@ impl Scan<'_> {
         def
     }
 
-    /// R4 xml.html: values stand in `value`, ids of elements in `id`, the URL of an extension in `url`.
+    /// R4 xml.html: values are in the attribute `value`, element ids in `id`, the URL of an extension in `url`.
     fn attributes(
         &mut self,
         resolver: &NamespaceResolver,
@@ -357,14 +358,14 @@ impl Scan<'_> {
             && self.open.last().is_some_and(|open| open.def.is_some_and(|def| &*def.name == "Narrative"))
     }
 
-    /// Puts a narrative aside, and what stands for it in its place.
+    /// Takes a narrative out and writes a placeholder in its place.
     fn lift(&mut self, div: String) {
         self.out.text.push_str(&stand_in(self.out.divs.len()));
         self.out.divs.push(div);
     }
 
-    /// Lifts a narrative out, from its start tag to its end tag: as it stands, if it says its namespace itself and has no
-    /// prefixes; else with the names that it then has. `false` if the document ends in it.
+    /// Takes a narrative out, from its start tag to its end tag: unchanged if it declares its namespace itself and uses no
+    /// prefixes, otherwise rewritten without prefixes. `false` if the document ends within it or is not well-formed.
     fn narrative(&mut self, reader: &mut NsReader<&[u8]>, start: &BytesStart<'_>, from: usize) -> bool {
         let mut div = String::from("<div");
         div.push_str(&format!(" xmlns=\"{XHTML}\""));
@@ -421,7 +422,7 @@ impl Scan<'_> {
     }
 }
 
-/// The attributes of an element of a narrative as they are written, without declarations of namespaces.
+/// Copies the attributes of a narrative's element as written, without namespace declarations.
 fn push_attributes(start: &BytesStart<'_>, out: &mut String) {
     for attribute in start.attributes().flatten() {
         let key = attribute.key.as_ref();
@@ -436,7 +437,7 @@ fn push_attributes(start: &BytesStart<'_>, out: &mut String) {
     }
 }
 
-/// Declarations of namespaces, what XML itself defines, and what is for schema validators.
+/// Whether an attribute belongs to XML itself: a namespace declaration, or one for schema validators.
 fn is_of_xml(resolver: &NamespaceResolver, attribute: &Attribute<'_>) -> bool {
     let key = attribute.key.as_ref();
     key == "xmlns"
@@ -444,11 +445,11 @@ fn is_of_xml(resolver: &NamespaceResolver, attribute: &Attribute<'_>) -> bool {
         || matches!(resolver.resolve_attribute(attribute.key).0, ResolveResult::Bound(bound) if bound.as_ref() == XSI)
 }
 
-/// Whether a value is what JSON needs to write it without quotes; others are looked at once they are JSON.
+/// Whether a value can be written in JSON without quotes where its type needs that; other types are validated later, as JSON.
 fn has_form(type_name: &str, value: &str) -> bool {
     match type_name {
         "boolean" => matches!(value, "true" | "false"),
-        // R4 datatypes.html#decimal: the grammar is that of JSON's numbers.
+        // R4 datatypes.html#decimal: the grammar is that of JSON numbers.
         "decimal" => parse(value.as_bytes().to_vec())
             .is_ok_and(|tree| tree.root().kind() == JsonKind::Number && tree.root().raw() == value),
         "integer" | "unsignedInt" | "positiveInt" => {
@@ -458,7 +459,7 @@ fn has_form(type_name: &str, value: &str) -> bool {
     }
 }
 
-/// White space is written so that it is not taken for what separates (XML 1.0, 3.3.3).
+/// Escapes an attribute value; line breaks and tabs too, because a reader would normalize them to spaces (XML 1.0, 3.3.3).
 fn escape_attribute(value: &str, out: &mut String) {
     for letter in value.chars() {
         match letter {
@@ -473,17 +474,17 @@ fn escape_attribute(value: &str, out: &mut String) {
     }
 }
 
-/// `contained` and the like hold one resource, whose element is its type.
+/// Whether the element, like `contained`, holds one resource as a child element named after its type.
 fn is_slot(parent: &TypeDef) -> bool {
     parent.kind == Kind::Resource && parent.is_abstract
 }
 
-/// A primitive holds nothing but extensions, as every element does.
+/// The type of a child. A primitive has no children but those of every element: extensions.
 fn child_type(parent: &'static TypeDef, name: &str) -> Option<&'static TypeDef> {
     element_type(parent).property(name).and_then(|property| r4().get(property.type_id))
 }
 
-/// The type that says which children a type has.
+/// The type that defines the children of elements of a type.
 fn element_type(of: &'static TypeDef) -> &'static TypeDef {
     match of.kind {
         Kind::Primitive => r4().find("Element").unwrap_or(of),

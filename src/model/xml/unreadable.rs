@@ -1,4 +1,4 @@
-//! Why an XML document is no resource, and what stands for a narrative while a document is read.
+//! Why an XML document is not a resource, and the placeholder for a narrative while fhirbolt converts the rest.
 use fhirbolt::FhirReleases;
 use fhirbolt::element::Element;
 
@@ -6,13 +6,13 @@ use crate::model::outcome::Outcome;
 
 pub(super) type R4Element = Element<{ FhirReleases::R4 }>;
 
-/// Why an XML document is no resource.
+/// Why an XML document is not a resource.
 #[derive(Debug)]
 pub struct Unreadable {
-    /// All findings of the scan: syntax with line and column, unknown elements and attributes with their path; or what fhirbolt
-    /// finds after it.
+    /// All findings of the scan (syntax errors with line and column, unknown elements and attributes with their path), or the
+    /// error that fhirbolt reports after it.
     pub outcome: Outcome,
-    /// Whether it is no XML as FHIR has it at all; else its names or values are not those of a resource.
+    /// Whether the document is not well-formed FHIR XML; otherwise its names or values are not those of a resource.
     pub is_malformed: bool,
 }
 
@@ -25,7 +25,7 @@ impl Unreadable {
 pub(super) const DIV_OPEN: &str = "<div xmlns=\"http://www.w3.org/1999/xhtml\">";
 pub(super) const DIV_CLOSE: &str = "</div>";
 
-/// What stands for the n-th narrative while fhirbolt has the rest.
+/// The placeholder for the n-th narrative.
 pub(super) fn stand_in(number: usize) -> String {
     format!("{DIV_OPEN}narrative-{number}{DIV_CLOSE}")
 }

@@ -1,5 +1,5 @@
-//! XML out: the JSON form goes through fhirbolt, which knows the order of elements; the narratives are put back as they
-//! were written, because fhirbolt would change their white space.
+//! Writes XML: fhirbolt converts the JSON form, because it knows the order of elements; narratives bypass it, because it would
+//! change their white space.
 use crate::model::normalize::quote;
 use crate::model::outcome::{IssueCode, Outcome};
 use crate::model::tree::{JsonKind, Node};
@@ -9,7 +9,7 @@ use super::unreadable::{DIV_CLOSE, DIV_OPEN, R4Element, stand_in};
 /// The XML form of a valid resource.
 ///
 /// # Errors
-/// An outcome if the resource is not what the definitions say, which for a valid one does not happen.
+/// An outcome if the resource does not follow the definitions; a valid resource does.
 pub fn to_xml(resource: Node<'_>) -> Result<String, Outcome> {
     let mut json = String::with_capacity(resource.raw().len());
     let mut divs = Vec::new();
@@ -22,8 +22,8 @@ pub fn to_xml(resource: Node<'_>) -> Result<String, Outcome> {
     Ok(restore(&escape_white_space(&xml), &divs))
 }
 
-/// Line breaks and tabs in the values of attributes are written so that no reader takes them for spaces (XML 1.0, 3.3.3). While
-/// the narratives are aside, quotation marks stand around values alone.
+/// Escapes line breaks and tabs in attribute values, so that no reader turns them into spaces (XML 1.0, 3.3.3). With the
+/// narratives replaced, quotation marks only delimit attribute values.
 fn escape_white_space(xml: &str) -> String {
     let mut out = String::with_capacity(xml.len());
     for (number, part) in xml.split('"').enumerate() {
@@ -39,7 +39,7 @@ fn escape_white_space(xml: &str) -> String {
     out
 }
 
-/// Writes the JSON form with `resourceType` first in every object, as fhirbolt needs it, and narratives replaced.
+/// Writes the JSON form with `resourceType` first in every object, as fhirbolt requires, and placeholders for narratives.
 fn resource_first<'t>(node: Node<'t>, out: &mut String, divs: &mut Vec<&'t str>) {
     let (open, close) = match node.kind() {
         JsonKind::Object => ('{', '}'),
@@ -70,7 +70,7 @@ fn resource_first<'t>(node: Node<'t>, out: &mut String, divs: &mut Vec<&'t str>)
     out.push(close);
 }
 
-/// No text of a resource can look like a stand-in here: in XML its `<` is escaped.
+/// Puts the narratives back. No text of a resource can look like a placeholder here: in XML its `<` is escaped.
 fn restore(xml: &str, divs: &[&str]) -> String {
     let mut out = String::with_capacity(xml.len() + divs.iter().map(|div| div.len()).sum::<usize>());
     let mut rest = xml;

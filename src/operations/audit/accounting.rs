@@ -1,5 +1,5 @@
-//! `Patient/[id]/$accounting-of-disclosures`: what was disclosed about a patient to others, as the law has it accounted for
-//! (45 CFR 164.528), and the same as a page to print.
+//! `Patient/[id]/$accounting-of-disclosures`: the disclosures of a patient's data that the law wants accounted for (45 CFR
+//! 164.528), also as a page to print.
 use std::collections::BTreeSet;
 
 use crate::audit::{
@@ -16,7 +16,7 @@ use super::super::session::Session;
 use super::names::{address_of, name_of, own_organization, patient_name};
 use super::period::period;
 
-/// `start` and `end` narrow it to a period; six years back is the most. With `page=true` it comes as a page to print as well.
+/// `start` and `end` narrow it to a period of at most the last six years. `page=true` adds a page to print.
 pub(in super::super) fn accounting_of_disclosures(
     session: &Session<'_>,
     call: &Call<'_>,
@@ -112,13 +112,13 @@ fn accounted(
 fn recipient_of(session: &Session<'_>, disclosure: &Disclosure) -> (String, Option<String>) {
     let name = name_of(session, &disclosure.recipient);
     let entered = disclosure.entered.as_ref().and_then(|(_, entered)| entered.address.clone());
-    // A recipient without a name here is another patient or a client: its reference tells the reader nothing.
+    // The reference of another person would tell the reader nothing; the name of a client does.
     let is_person = ["Patient/", "RelatedPerson/"].iter().any(|kind| disclosure.recipient.starts_with(kind));
     let unnamed = if is_person { "a person".to_owned() } else { disclosure.recipient.clone() };
     (name.unwrap_or(unnamed), entered.or_else(|| address_of(session, &disclosure.recipient)))
 }
 
-/// What was disclosed at the first time, in brief.
+/// What was disclosed the first time, in brief.
 fn description(disclosure: &Disclosure) -> String {
     if let Some((_, entered)) = &disclosure.entered {
         return entered.description.clone();

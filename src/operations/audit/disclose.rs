@@ -1,5 +1,5 @@
-//! `Patient/[id]/$record-disclosure`: enters a disclosure that did not go through the server, for the accounting (45 CFR 164.528(b),
-//! 42 CFR 2.25). An entry is never changed: a correction is another entry that names it.
+//! `Patient/[id]/$record-disclosure`: enters into the accounting a disclosure that did not go through the server (45 CFR
+//! 164.528(b), 42 CFR 2.25). An entry never changes: a correction is another entry that names it.
 use crate::audit::{
     self, AccountedBy, Action, DISCLOSURE_BASES, Entered, RECORD_DISCLOSURE, RecordPlace, corrected,
     disclosure_basis, event_of_record, record, record_of_event,
@@ -13,15 +13,15 @@ use super::super::consent::known;
 use super::super::parameters::{Call, Parameters};
 use super::super::session::Session;
 
-/// Names and addresses have at most so many letters.
+/// The most letters of a name or an address.
 const NAME_LEN_MAX: usize = 500;
-/// What was disclosed, and for what, in at most so many letters.
+/// The most letters of what was disclosed, and of its purpose.
 const BRIEF_LEN_MAX: usize = 1_000;
-/// An entry stands for at most so many disclosures.
+/// The most disclosures that one entry stands for.
 const COUNT_MAX: usize = 1_000_000;
 
-/// The parameters stand in the table of operations. Answers with `entry`, by which it is corrected, and `accounted-by`, the law that
-/// asks for it, if one does.
+/// The table of operations has its parameters. Answers with `entry` (the id by which it can be corrected), `accounted`, and
+/// `accounted-by` (the law that requires the accounting, if one does).
 pub(in super::super) fn record_disclosure(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
     let party = session.lens.party();
     let is_technician = session.lens.is_own() && party.role == Role::Technician;
@@ -70,11 +70,11 @@ pub(in super::super) fn record_disclosure(session: &Session<'_>, call: &Call<'_>
     Ok(answer)
 }
 
-/// What is told of an entry to who entered it.
+/// The answer to the party that entered a disclosure.
 struct Receipt {
     entry: String,
     is_accounted: bool,
-    /// The law that asks for it to be accounted for; empty if none does.
+    /// The law that requires the accounting; empty if none does.
     law: &'static str,
 }
 
@@ -92,7 +92,7 @@ fn unprocessable(message: impl Into<String>) -> Refusal {
     Refusal::new(RefusalKind::Unprocessable, Issue::error(IssueCode::Value, message.into()))
 }
 
-/// The entry of an id, as it is to be corrected.
+/// The entry that a correction names. It must be this patient's, and not corrected already.
 fn entry_of(
     session: &Session<'_>,
     patient: &ResourceId,
@@ -162,7 +162,7 @@ fn entered(session: &Session<'_>, call: &Call<'_>) -> Result<Entered, Refusal> {
     })
 }
 
-/// A text without blanks around it; one of blanks is none.
+/// A text parameter without surrounding blanks; `None` if nothing is left.
 fn brief(call: &Call<'_>, name: &str, len_max: usize) -> Result<Option<String>, Refusal> {
     let text = call.text(name)?.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
     if text.as_ref().is_some_and(|text| text.chars().count() > len_max) {
@@ -171,7 +171,7 @@ fn brief(call: &Call<'_>, name: &str, len_max: usize) -> Result<Option<String>, 
     Ok(text)
 }
 
-/// When something was disclosed: a date, or the moment, which is not to come.
+/// When something was disclosed: a date or time that is not in the future.
 fn moment(call: &Call<'_>, name: &str, now: Millis) -> Result<Option<Millis>, Refusal> {
     let Some(text) = call.text(name)? else { return Ok(None) };
     let wrong = || Refusal::bad_request(IssueCode::Value, format!("`{name}` is no date"));
@@ -182,7 +182,7 @@ fn moment(call: &Call<'_>, name: &str, now: Millis) -> Result<Option<Millis>, Re
     Ok(Some(moment))
 }
 
-/// The written request that is attached: a document of this server that the party sees.
+/// The written request: a document on this server that the party sees.
 fn written_request(session: &Session<'_>, reference: &str) -> Result<String, Refusal> {
     let key = reference.split_once('/').and_then(|(type_name, id)| ResourceKey::new(type_name, id));
     let key = key.filter(|key| matches!(key.type_name, "DocumentReference" | "Binary"));

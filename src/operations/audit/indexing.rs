@@ -1,11 +1,11 @@
-//! The index by which AuditEvents are found, as the engine makes it.
+//! Extends the index of AuditEvents to new access records; the server calls this in the background.
 use crate::audit::{Making, Reader};
 use crate::store::{Sequence, StoreError};
 
 use super::super::context::Context;
 
 impl Context {
-    /// Indexes some of the accesses that are not indexed yet; whether there may be more.
+    /// Indexes some of the access records that are not indexed yet; returns whether there may be more.
     ///
     /// # Errors
     /// [`StoreError`] if the store cannot be read or written.

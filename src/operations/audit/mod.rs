@@ -1,4 +1,4 @@
-//! The record of accesses, written for every request and read by who may: accounts for patients, proofs for auditors.
+//! The record of accesses: written for every request, and read as accounts for patients and as proofs for auditors.
 
 mod accounting;
 mod disclose;

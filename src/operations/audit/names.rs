@@ -5,7 +5,7 @@ use crate::model::{Node, ResourceId, ResourceKey, parse};
 use super::super::answer::Refusal;
 use super::super::session::{Seen, Session};
 
-/// The name of a professional, an organization or a device (`Type/id`); what cannot be read has none.
+/// The name of a professional, an organization or a device (`Type/id`); `None` if it cannot be read.
 pub(super) fn name_of(session: &Session<'_>, reference: &str) -> Option<String> {
     with(session, reference, |resource| {
         let names = resource.get("name");
@@ -22,7 +22,7 @@ pub(super) fn name_of(session: &Session<'_>, reference: &str) -> Option<String> 
     })
 }
 
-/// The name of a patient, if it is shown to who asks.
+/// The name of a patient, if the party may see it.
 pub(super) fn patient_name(session: &Session<'_>, id: &ResourceId) -> Result<Option<String>, Refusal> {
     let Some(patients) = r4().resource("Patient") else { return Ok(None) };
     let Seen::Resource { disclosed, .. } = session.look(patients, id)? else { return Ok(None) };
@@ -30,7 +30,7 @@ pub(super) fn patient_name(session: &Session<'_>, id: &ResourceId) -> Result<Opt
     Ok(tree.and_then(|tree| human_name(tree.root().items_at("name").next()?)))
 }
 
-/// The name of the hospital itself.
+/// The name of the own organization.
 pub(super) fn own_organization(session: &Session<'_>) -> Option<String> {
     session.context.settings.own.iter().find_map(|own| name_of(session, own))
 }
@@ -61,7 +61,7 @@ fn human_name(name: Node<'_>) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(" "))
 }
 
-/// Reads the newest version of a resource that is there.
+/// Reads the newest version of a resource, if the resource exists.
 fn with<T>(session: &Session<'_>, reference: &str, read: impl FnOnce(Node<'_>) -> Option<T>) -> Option<T> {
     let (type_name, id) = reference.split_once('/')?;
     let key = ResourceKey::new(type_name, id)?;

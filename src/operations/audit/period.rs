@@ -4,7 +4,7 @@ use crate::model::{Interval, IssueCode, Millis, Temporal};
 use super::super::answer::Refusal;
 use super::super::parameters::Call;
 
-/// `start` and `end`, dates or times, both included.
+/// The period from `start` to `end`: dates or times, both included.
 pub(super) fn period(call: &Call<'_>) -> Result<Interval, Refusal> {
     let bound = |name: &str| -> Result<Option<Interval>, Refusal> {
         let Some(text) = call.text(name)? else { return Ok(None) };
@@ -19,5 +19,5 @@ pub(super) fn period(call: &Call<'_>) -> Result<Interval, Refusal> {
     })
 }
 
-/// How much earlier than the commits beside it an access may have been asked for.
+/// How long after its request an access record may be committed, in milliseconds: readers in commit order allow for it.
 pub(super) const LATE_MS_MAX: Millis = 24 * 60 * 60 * 1_000;

@@ -1,5 +1,5 @@
-//! `$audit-proof`: that an access record is in the record of accesses, and that the record has only grown (RFC 6962): what an
-//! auditor checks without trusting the server.
+//! `$audit-proof`: proves that an access record is in the record of accesses, and that the record of accesses has only grown (RFC
+//! 6962). An auditor can check the proof without trusting the server.
 use std::collections::BTreeSet;
 
 use crate::audit::{
@@ -12,10 +12,10 @@ use super::super::answer::{Answer, Body, Refusal, RefusalKind};
 use super::super::parameters::{Call, Parameters};
 use super::super::session::Session;
 
-/// `AuditEvent/[id]/$audit-proof`: the leaf of the record that the event is made of, its path, and the signed root.
+/// `AuditEvent/[id]/$audit-proof`: the leaf of the record from which the event is made, its path, and the signed root.
 pub(in super::super) fn event_proof(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
     let id = call.id()?;
-    // Who may not read the event learns nothing of its record.
+    // A party that may not read the event must learn nothing about its record.
     let read = super::super::search::audit_event(session, id.as_str())?;
     let Body::Disclosed(event) = &read.body else { return Err(Refusal::not_found()) };
     let patients: BTreeSet<String> = event.patients().clone();
@@ -25,8 +25,8 @@ pub(in super::super) fn event_proof(session: &Session<'_>, call: &Call<'_>) -> R
     session.about(out.json(), patients)
 }
 
-/// `AuditEvent/$audit-proof`: for `record` (commit and number, as faults are named), or that the tree of `from` records is
-/// the beginning of the one of `to` records, or of all.
+/// `AuditEvent/$audit-proof`: with `record` (commit and number, such as `17-0`) the proof for that record; otherwise the proof
+/// that the tree of `from` records is the beginning of the tree of `to` records, or of all.
 pub(in super::super) fn consistency_proof(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
     if !session.lens.may_audit() {
         return Err(Refusal::forbidden("this is for administrators and privacy officers"));
@@ -47,7 +47,7 @@ fn place(text: &str) -> Option<RecordPlace> {
     Some((Sequence(sequence.parse().ok()?), number.parse().ok()?))
 }
 
-/// Brings the tree up to date: its signed root, and a state in which both are.
+/// Extends the tree to all records; returns its signed root, and a snapshot that contains both.
 fn sealed(session: &Session<'_>) -> Result<(SignedRoot, Box<dyn Snapshot>), Refusal> {
     let context = session.context;
     let unsigned = || Refusal::not_supported("this server signs no record of accesses");

@@ -1,4 +1,4 @@
-//! What is put on record of every request, beyond what its answer tells.
+//! Writes access records: what they keep of every request, and whether its answer waits until they are durable.
 use crate::audit::{Access, Action, Due, Ground, RequesterKind, writes};
 use crate::auth::{Party, Role};
 use crate::consent::is_own;
@@ -11,11 +11,11 @@ use super::super::request::RequestForRecord;
 use super::super::session::Session;
 use super::super::table::{Code, Interaction};
 
-/// How much of a refused request is put on record.
+/// How many characters of a refused request's line are recorded.
 const REFUSED_CHARS_MAX: usize = 2_000;
 
 impl Context {
-    /// The record of a party's request, with nothing released yet.
+    /// Begins the access record of a party's request; it lists nothing as released yet.
     pub(in super::super) fn begin_record(
         &self,
         party: &Party,
@@ -24,7 +24,7 @@ impl Context {
     ) -> Result<Access, Refusal> {
         let mut access = Access::of(party, interaction, action, asked.line, self.now());
         match party.subject.split_once('#') {
-            // The subject of another issuer's token carries its name.
+            // The subject of another issuer's token begins with that issuer's URL.
             Some((issuer, subject)) if issuer.starts_with("http") => {
                 (access.issuer, access.subject) = (issuer.to_owned(), subject.to_owned());
             }
@@ -36,8 +36,8 @@ impl Context {
         Ok(access)
     }
 
-    /// The record as writes of a batch, with the note that a look-up is due where one is: a search's, or that of criteria on the
-    /// state of a commit.
+    /// The record as writes of a batch. If a look-up is due, a note of it is added: the given one, or one for the criteria in the
+    /// record, which were searched by in the snapshot `searched`.
     pub(in super::super) fn record_writes(
         &self,
         access: &Access,
@@ -53,7 +53,7 @@ impl Context {
         out
     }
 
-    /// What a party is to the hospital.
+    /// How the party is related to the hospital.
     pub(in super::super) fn standing(&self, party: &Party) -> Result<RequesterKind, Refusal> {
         if matches!(party.role, Role::Patient | Role::Representative) {
             return Ok(RequesterKind::Subject);
@@ -67,8 +67,8 @@ impl Context {
         Ok(if is_own { RequesterKind::Own } else { RequesterKind::Outside })
     }
 
-    /// Writes down who saw what. What the own staff reads is released at once and on record with the next sync; what
-    /// others read is on record before it is released.
+    /// Records who saw what. Reads by hospital staff are released at once, and their record becomes durable with the next sync;
+    /// reads by others are released when their record is durable.
     pub(in super::super) fn record(
         &self,
         party: &Party,
@@ -103,7 +103,7 @@ impl Context {
         self.store_record(party, &access, due)
     }
 
-    /// Stores a record of a party's request that came to no interaction: `line` is its method, path and query.
+    /// Records a party's request that reached no interaction; `line` is its method, path and query.
     ///
     /// # Errors
     /// 503, if it cannot be recorded.
@@ -123,7 +123,7 @@ impl Context {
         asked: RequestForRecord,
         refusal: &Refusal,
     ) -> Result<(), Refusal> {
-        // Refused requests may be of any length.
+        // The line of a refused request may have any length.
         let line = asked.line.chars().take(REFUSED_CHARS_MAX).collect();
         let asked = RequestForRecord { line, ..asked };
         let mut access = self.begin_record(party, ("operation", Action::Execute), asked)?;
@@ -131,7 +131,7 @@ impl Context {
         self.store_record(party, &access, None)
     }
 
-    /// Stores a record of what somebody did beside the API: registered, signed in, granted.
+    /// Records what somebody did outside the FHIR API, such as registering, signing in or granting access.
     ///
     /// # Errors
     /// 503, if it cannot be recorded.
@@ -141,14 +141,14 @@ impl Context {
         self.store_record(party, &access, None)
     }
 
-    /// Whether what a party reads is released before the record of it is durable: the own staff's.
+    /// Whether a party's reads are released before their record is durable, as those of the hospital's own staff are.
     #[must_use]
     pub fn releases_at_once(&self, party: &Party) -> bool {
         let is_own = party.organization.as_ref().is_some_and(|own| self.settings.own.contains(own));
         is_own && party.role != Role::Patient && !self.options.durable_reads
     }
 
-    /// Stores a record of what is about to be released.
+    /// Stores the record of an answer that is about to be released.
     fn store_record(&self, party: &Party, access: &Access, due: Option<Due>) -> Result<(), Refusal> {
         let batch = Batch { writes: self.record_writes(access, due, None), ..Batch::default() };
         let is_emergency = access.released.iter().any(|item| item.ground == Ground::BreakGlass);
@@ -165,7 +165,7 @@ impl Context {
 }
 
 impl Refusal {
-    /// The refusal with what the session has withheld and looked for, for the record alone.
+    /// Adds the resources that the session withheld and the criteria that it searched by, for the record alone.
     pub(in super::super) fn withholding(mut self, session: &Session<'_>) -> Self {
         self.withheld.extend(session.lens.take_withheld());
         self.criteria.extend(session.take_criteria());
@@ -173,10 +173,10 @@ impl Refusal {
     }
 }
 
-/// The tag of events that another system has handed in: they are no part of the server's own record.
+/// The tag of AuditEvents that other systems have handed in: they are no part of the server's own record.
 const FROM_OUTSIDE: (&str, &str) = ("urn:chartward:audit", "from-outside");
 
-/// The text of an AuditEvent of another system, marked as such with its sender.
+/// The text of an AuditEvent from another system, tagged with its sender.
 pub(in super::super) fn from_outside(text: &str, party: &Party) -> Option<String> {
     let mut json: serde_json::Value = serde_json::from_str(text).ok()?;
     let (system, code) = FROM_OUTSIDE;
@@ -187,7 +187,7 @@ pub(in super::super) fn from_outside(text: &str, party: &Party) -> Option<String
     Some(json.to_string())
 }
 
-/// Adds a change to the record of the commit that it is made with.
+/// Adds a change to the access record of its commit.
 pub(in super::super) fn add_change(access: &mut Access, change: &Change) {
     let patients: Vec<String> =
         change.derived.facts.patients.iter().map(|id| format!("Patient/{id}")).collect();
@@ -201,7 +201,7 @@ pub(in super::super) fn add_change(access: &mut Access, change: &Change) {
     access.write(format!("{}/{}", change.def.name, change.id), &patients, labels, done);
 }
 
-/// What an answer tells the record.
+/// Adds what an answer released and withheld to its access record.
 pub(in super::super) fn fill(access: &mut Access, answer: &Answer) {
     access.status = answer.kind.status();
     let shown = match &answer.body {

@@ -1,29 +1,29 @@
-//! Who was refused without being known: wrong secrets, tokens of nobody, requests that no interaction has seen. The first is put on
-//! record at once, those that follow are counted by kind and source address and put on record together a minute later, so that
-//! nobody fills the disk with them. Here too is remembered which clients are on record today for what they do all the time, such as
-//! reading figures: one record a day tells of that.
+//! Counts refusals of unknown parties: wrong secrets, invalid tokens, requests that reached no interaction. The first one is
+//! recorded at once; those that follow are counted by kind and source address and recorded together a minute later, so that
+//! nobody can fill the disk with them. It also remembers which routine actions of clients, such as reading metrics, are recorded
+//! for today: they get one record a day.
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::model::Millis;
 
-/// For how long refusals are counted before they are put on record, in milliseconds.
+/// For how long refusals are counted before they are recorded, in milliseconds.
 pub(super) const COUNTED_MS: Millis = 60_000;
-/// How many names, and how many addresses, are told apart in one record.
+/// How many names, and how many addresses, one record lists.
 const NAMES_MAX: usize = 64;
 const DAY_MS: Millis = 24 * 60 * 60 * 1_000;
 
-/// What somebody was refused.
+/// What was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Refused {
-    /// No access token where one is needed.
+    /// A request without an access token where one is needed.
     NoToken,
-    /// A request that came to no interaction: HTTP or its path refused it.
+    /// A request that reached no interaction: its HTTP or its path was refused.
     Request,
-    /// An access token that is none, has ended or is not trusted.
+    /// An access token that is invalid, expired or not trusted.
     AccessToken,
-    /// A client that has not proven who it is, or has a grant that is none.
+    /// A client that failed to authenticate, or presented an invalid grant.
     Client,
     /// A user name with a wrong password.
     Password,
@@ -40,7 +40,7 @@ impl Refused {
         }
     }
 
-    /// The status that stands for all that were refused so.
+    /// The status with which refusals of this kind are recorded.
     pub(super) fn status(self) -> u16 {
         match self {
             Self::NoToken | Self::AccessToken | Self::Client | Self::Password => 401,
@@ -49,14 +49,14 @@ impl Refused {
     }
 }
 
-/// Somebody who was refused: the name that it was said to be, where it is a registered one, and the network address.
+/// The name that a refused request claimed, and its network address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Unknown<'u> {
     pub name: Option<&'u str>,
     pub address: Option<&'u str>,
 }
 
-/// Refusals of one sort since some moment, by the name that they were for where it is a registered one, and by address.
+/// Refusals of one kind since some time, by claimed name (if it is registered) and by address.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Counted {
     since: Millis,
@@ -78,7 +78,7 @@ impl Counted {
         }
     }
 
-    /// What is to go on record, if there is anything; from now on it is counted anew.
+    /// The line to record, if anything was counted; counting begins anew.
     fn take(&mut self, refused: Refused, now: Millis) -> Option<String> {
         let fresh = Self { since: now, ..Self::default() };
         let Self { times, names, addresses, .. } = std::mem::replace(self, fresh);
@@ -92,11 +92,11 @@ impl Counted {
     }
 }
 
-/// What is counted, and when some of it is due.
+/// The counters, and when the next of them is due.
 pub(in super::super) struct Refusals {
     counted: Mutex<BTreeMap<Refused, Counted>>,
     due: AtomicI64,
-    /// Today, and which clients are on record today for what is recorded once a day.
+    /// The current day, and the clients and their routine actions that are recorded for it.
     daily: Mutex<(Millis, HashSet<(String, String)>)>,
 }
 
@@ -107,7 +107,7 @@ impl Default for Refusals {
 }
 
 impl Refusals {
-    /// Counts one; gives what is to go on record now.
+    /// Counts a refusal; returns the line to record now, if there is one.
     pub(super) fn count(&self, refused: Refused, who: Unknown<'_>, now: Millis) -> Option<String> {
         let mut all = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         let counted =
@@ -120,7 +120,7 @@ impl Refusals {
         None
     }
 
-    /// What is to go on record at a moment.
+    /// The lines that are due at a time.
     pub(super) fn due(&self, now: Millis) -> Vec<(Refused, String)> {
         if now < self.due.load(Ordering::Relaxed) {
             return Vec::new();
@@ -138,13 +138,13 @@ impl Refusals {
         lines
     }
 
-    /// Whether a client does something for the first time today, as far as is known.
+    /// Whether a client does something for the first time today, as far as this process knows.
     pub(super) fn is_first_today(&self, client: &str, line: &str, now: Millis) -> bool {
         let daily = self.daily.lock().unwrap_or_else(PoisonError::into_inner);
         daily.0 != now.div_euclid(DAY_MS) || !daily.1.contains(&(client.to_owned(), line.to_owned()))
     }
 
-    /// Remembers that it is on record today that a client does something.
+    /// Notes that a client's action is recorded for today.
     pub(super) fn is_on_record(&self, client: &str, line: &str, now: Millis) {
         let today = now.div_euclid(DAY_MS);
         let mut daily = self.daily.lock().unwrap_or_else(PoisonError::into_inner);
@@ -194,14 +194,14 @@ mod tests {
         let refusals = Refusals::default();
         let first = |client: &str, now| {
             let first = refusals.is_first_today(client, "GET /metrics", now);
-            // What could not be stored is due as before.
+            // It stays the first until it is noted as recorded.
             assert_eq!(refusals.is_first_today(client, "GET /metrics", now), first);
             refusals.is_on_record(client, "GET /metrics", now);
             first
         };
         assert!(first("a", 5) && first("b", 6) && !first("a", DAY_MS - 1));
         assert!(first("a", DAY_MS) && !first("a", DAY_MS + 1));
-        // Of the days before nothing is kept.
+        // Nothing is kept of earlier days.
         assert!((0..100).all(|number| first(&format!("c{number}"), 3 * DAY_MS)));
         assert!(first("a", 4 * DAY_MS));
         assert_eq!(refusals.daily.lock().unwrap().1.len(), 1);

@@ -1,4 +1,4 @@
-//! Puts on record who was refused without being known, and what is recorded once a day.
+//! Records refusals of unknown parties, and actions that are recorded once a day.
 use crate::audit::{Access, Action, writes};
 use crate::auth::Party;
 use crate::store::Batch;
@@ -8,7 +8,7 @@ use super::super::context::Context;
 use super::refusals::{COUNTED_MS, Refused, Unknown};
 
 impl Context {
-    /// Counts a refusal of somebody who is not known. Who it was said to be is kept if it is registered.
+    /// Counts a refusal of an unknown party. The claimed name is kept only if it is registered.
     pub fn count_refusal(&self, refused: Refused, who: Unknown<'_>) {
         let registry = &self.authorization.registry;
         let is_registered = |name: &&str| match refused {
@@ -22,7 +22,7 @@ impl Context {
         }
     }
 
-    /// Puts on record what was counted a minute ago.
+    /// Records the refusals whose minute of counting is over.
     pub(in super::super) fn record_refusals_due(&self) {
         self.refusals
             .due(self.now())
@@ -30,7 +30,7 @@ impl Context {
             .for_each(|(refused, line)| self.record_refused(refused, line));
     }
 
-    /// Puts on record what was counted and is not, before a server ends.
+    /// Records all refusals that are counted and not recorded yet, before a server ends.
     pub fn record_refusals(&self) {
         let at_the_end = self.now().saturating_add(COUNTED_MS);
         self.refusals
@@ -39,7 +39,7 @@ impl Context {
             .for_each(|(refused, line)| self.record_refused(refused, line));
     }
 
-    /// Nothing is released by a refusal, so nobody waits for its record.
+    /// A refusal releases nothing, so nobody waits for its record.
     fn record_refused(&self, refused: Refused, line: String) {
         let mut access = Access::of(&Party::nobody(), "operation", Action::Execute, line, self.now());
         access.status = refused.status();
@@ -47,7 +47,7 @@ impl Context {
         drop(self.kv().commit(Batch { writes: writes(&access, 0), ..Batch::default() }));
     }
 
-    /// Stores a record of what a client does all the time, such as reading figures: one a day.
+    /// Records a routine action of a client, such as reading metrics, once a day.
     ///
     /// # Errors
     /// 503, if it cannot be recorded.

@@ -1,5 +1,5 @@
-//! `Patient/[id]/$suspend-accounting`: disclosures to an agency are not told to the patient for the time that the agency has
-//! named (45 CFR 164.528(a)(2)).
+//! `Patient/[id]/$suspend-accounting`: the patient is not told of disclosures to an agency for the time that the agency has
+//! stated (45 CFR 164.528(a)(2)).
 use std::collections::BTreeSet;
 
 use crate::audit::{SPOKEN_DAYS_MAX, Suspension};
@@ -14,7 +14,7 @@ use super::super::session::Session;
 
 const DAY_MS: Millis = 24 * 60 * 60 * 1_000;
 
-/// `agency` (`Organization/id`), `until` (a date or time), and `statement`: `written`, or `spoken`, which suspends for
+/// Takes `agency` (`Organization/id`), `until` (a date or time), and `statement`: `written`, or `spoken`, which suspends for
 /// thirty days at most.
 pub(in super::super) fn suspend_accounting(
     session: &Session<'_>,

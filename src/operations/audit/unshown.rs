@@ -1,5 +1,5 @@
-//! Whom an answered request concerned beyond what it showed: whose data it counted, and whom one of its values picks out alone.
-//! Found out after the answer and added to the record of accesses; nobody waits for it but who reads that record.
+//! Finds the patients whom an answered request concerned but did not show: those whose data it counted, and those whom one of its
+//! values identifies alone. It runs after the answer; only readers of the record of accesses, which it adds to, wait for it.
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
@@ -20,32 +20,32 @@ use super::super::search::patients_found;
 use super::super::session::Session;
 use super::super::table::{Code, Interaction};
 
-/// So many look-ups are looked at together.
+/// How many look-ups are read at once.
 const LOOKED_UP_MAX: usize = 256;
-/// Once so many bytes are to be written they are committed.
+/// When more bytes than this are to be written, they are committed.
 const WRITTEN_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// A value that finds more resources of one patient is taken for that patient's alone.
+/// How many resources with a value are read: if all are of one patient, the value counts as that patient's alone.
 const ALIKE_MAX: usize = 1_000;
-/// More values of one request are not looked up.
+/// At most so many values of one request are looked up.
 const VALUES_MAX: usize = 10_000;
 
-/// Requests alike: of the same party, for the same.
+/// Groups requests of the same party with the same query, so that each group is looked up once.
 struct RequestKey {
     first: Access,
-    /// The records, the oldest first.
+    /// The places of their records, the oldest first.
     places: Vec<RecordPlace>,
     due: Due,
     last: Millis,
-    /// The newest state that one of them searched.
+    /// The sequence of the newest snapshot that one of them searched.
     searched: Option<u64>,
 }
 
-/// How long who looks for accesses waits for what is to be looked up of earlier ones.
+/// How long a reader of the record of accesses waits for look-ups that are due.
 const LOOK_UP_MAX: Duration = Duration::from_secs(5);
 
 impl Context {
-    /// Who looks for accesses finds all that were let through before, and whom they concerned, as far as a few seconds are enough to
-    /// find that out.
+    /// Before accesses are read: waits until earlier ones are recorded, and for a few seconds until the look-ups for them are
+    /// done.
     pub(in super::super) fn settle_accesses(&self, row: &Interaction, place: &Place) -> Result<(), Refusal> {
         let is_of_accesses = place.def().is_some_and(|def| &*def.name == "AuditEvent")
             || matches!(row.name, "$who-saw" | "$accounting-of-disclosures");
@@ -55,18 +55,18 @@ impl Context {
         self.kv.settle();
         let now = self.kv.snapshot(At::Latest)?.sequence();
         if let Err(refusal) = self.look_up_unshown(now, Some(Instant::now() + LOOK_UP_MAX)) {
-            // What is on record is told all the same.
+            // The reader still gets what is recorded already.
             let cause = refusal.outcome.internal.as_deref().unwrap_or("the store takes no writes");
             tracing::error!(cause, "whom requests concerned could not be looked up");
         }
         Ok(())
     }
 
-    /// Adds to the record of accesses what is due of the records up to a commit, until a moment. Gives how many requests that was
-    /// about. What cannot be looked up is due as before, and holds up nothing else.
+    /// Does the look-ups that are due for records up to a commit, until a deadline, and adds their results to the record of
+    /// accesses. Returns the number of requests looked up. A failed look-up stays due, and holds up no other.
     ///
     /// # Errors
-    /// If the store takes no writes, or something of what was due could not be looked up.
+    /// If the store takes no writes, or a look-up failed.
     pub fn look_up_unshown(&self, up_to: Sequence, until: Option<Instant>) -> Result<usize, Refusal> {
         let Some(_one_at_a_time) = self.only_one(until) else { return Ok(0) };
         let (mut looked_up, mut failed) = (0, None);
@@ -101,7 +101,7 @@ impl Context {
         }
     }
 
-    /// The right to look up, which one has at a time; `None` if another has it until that moment.
+    /// The lock under which look-ups run; `None` if another thread holds it until the deadline.
     fn only_one(&self, until: Option<Instant>) -> Option<MutexGuard<'_, ()>> {
         const PAUSE: Duration = Duration::from_millis(2);
         let Some(until) = until else {
@@ -122,13 +122,13 @@ impl Context {
             return Ok(());
         }
         match self.kv.commit(batch).wait() {
-            // Where it conflicts another server over the same database has looked it up.
+            // On a conflict another server over the same database has done these look-ups.
             Ok(_) | Err(CommitError::Conflict { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// What is added for requests alike, and that their look-ups are done; `number` is that of the next record of the batch.
+    /// The additions for a group of requests, and the notes that its look-ups are done; `number` counts the batch's records.
     fn additions(
         &self,
         snapshot: &dyn Snapshot,
@@ -144,7 +144,7 @@ impl Context {
         }
         let mut counted = self.counted(first, due)?;
         if *searched != due.searched {
-            // Meanwhile somebody may have come, or gone.
+            // Between the first search and the last, resources may have come or gone.
             let newest = self.counted(first, &Due { searched: *searched, ..due.clone() })?;
             counted.rows |= newest.rows;
             counted.ids.extend(newest.ids);
@@ -181,23 +181,23 @@ impl Context {
         };
         let mut found = found_in(&*self.searched(due)?);
         if found.as_ref().is_err_and(|refusal| refusal.kind == RefusalKind::Gone) {
-            // That state has gone between two steps.
+            // That snapshot has expired in the meantime.
             found = found_in(&*self.kv.snapshot(At::Latest)?);
         }
         match found {
-            // What the party may no longer ask, or asked otherwise, was not counted for it now.
+            // If the party may no longer ask this, nothing can be counted for it.
             Err(refusal) if refusal.kind.status() < 500 => Ok(Patients::default()),
             found => found,
         }
     }
 
-    /// The state that was searched; where it is gone, that of now.
+    /// The snapshot that was searched, or the newest one if that has expired.
     fn searched(&self, due: &Due) -> Result<Box<dyn Snapshot>, Refusal> {
         let then = due.searched.and_then(|sequence| self.kv.snapshot(At::Sequence(Sequence(sequence))).ok());
         then.map_or_else(|| Ok(self.kv.snapshot(At::Latest)?), Ok)
     }
 
-    /// The patients whom a value of the request picks out alone, whether anything of them was found or not.
+    /// The patients whom a value of the request identifies alone, whether or not the request found anything of theirs.
     fn sought(&self, access: &Access, due: &Due) -> Result<Patients, Refusal> {
         let snapshot = self.searched(due)?;
         let snapshot = &*snapshot;
@@ -235,7 +235,7 @@ impl Context {
     }
 }
 
-/// The requests by what they are alike in, in the order of the first of each.
+/// The requests in groups of equal ones, ordered by the first request of each group.
 fn alike(snapshot: &dyn Snapshot, found: Vec<(RecordPlace, Due)>) -> Result<Vec<RequestKey>, Refusal> {
     let mut groups: Vec<RequestKey> = Vec::new();
     let mut known: HashMap<String, usize> = HashMap::new();
@@ -255,23 +255,23 @@ fn alike(snapshot: &dyn Snapshot, found: Vec<(RecordPlace, Due)>) -> Result<Vec<
     Ok(groups)
 }
 
-/// What is the same of requests alike.
+/// What the requests of a group have in common.
 fn likeness(access: &Access, due: &Due) -> String {
     let who = (&access.issuer, &access.subject, &access.client, &access.role, &access.organization);
     let how = (&access.fhir_user, &access.purposes, &access.reason, &due.party, &access.patients);
     serde_json::json!([who, how, access.request, access.criteria]).to_string()
 }
 
-/// The search that a record is of.
+/// The search that a record is about, if it is about one.
 fn search_of(access: &Access) -> Option<(&'static Interaction, Place, Request)> {
     let mut request = Request::of_line(&access.request)?;
     let (row, place) = route(request.verb, &request.path).ok()?;
-    // A page is counted as the whole of which it is.
+    // A page is counted like the whole search.
     request.query.retain(|(name, _)| !matches!(name.as_str(), "_cursor" | "_count" | "_total"));
     matches!(row.code, Code::Search | Code::SearchByPost).then_some((row, place, request))
 }
 
-/// The types that a search is of: of several those that the scopes of its party reach.
+/// The types of a search; of a search of several types those that its party's scopes reach.
 fn types_of(place: &Place, request: &Request, party: Option<&Party>) -> Vec<&'static TypeDef> {
     let is_reached =
         |def: &TypeDef| party.is_some_and(|party| party.scopes.permit(Permission::Search, Some(&def.name)));
@@ -286,14 +286,14 @@ fn types_of(place: &Place, request: &Request, party: Option<&Party>) -> Vec<&'st
 }
 
 impl Session<'_> {
-    /// The values of a query that may be of one person alone.
+    /// The values of a query that may identify one person.
     fn values_of(&self, def: &'static TypeDef, pairs: &[(String, String)]) -> Vec<PersonalValue> {
-        // A query that cannot be read has found nothing.
+        // A query that cannot be parsed has found nothing.
         let query = parse_query(&self.reading(self.context.now(), true), def, pairs).unwrap_or_default();
         query.filters.iter().flat_map(|filter| sought(&self.params, def, filter)).collect()
     }
 
-    /// The ids of the patients whom a value is of, among all that is stored; where they are several, not all of them.
+    /// The ids of the patients whom a value belongs to, among everything stored; if there are several, not all of them.
     fn persons_of(&self, value: &PersonalValue) -> Result<BTreeSet<String>, Refusal> {
         let mut persons = BTreeSet::new();
         match value {

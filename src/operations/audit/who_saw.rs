@@ -12,10 +12,10 @@ use super::super::session::Session;
 use super::names::{name_of, own_organization, patient_name};
 use super::period::{LATE_MS_MAX, period};
 
-/// How many groups of accesses are told where no number is asked for.
+/// How many groups of accesses are listed by default.
 const COUNT_DEFAULT: usize = 100;
 
-/// `start` and `end` narrow it to a period, `_count` to the newest; with `page=true` it comes as a page to print as well.
+/// `start` and `end` narrow it to a period, `_count` to the newest; `page=true` adds a page to print.
 pub(in super::super) fn who_saw(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
     let id = call.id()?;
     let patient = format!("Patient/{id}");

@@ -1,5 +1,5 @@
-//! `AuditEvent/$without-relation`: clinicians of the own organization who read the file of a patient with whom nothing on file
-//! relates them. The default policy lets them; the privacy officer looks at it.
+//! `AuditEvent/$without-relation`: clinicians of the own organization who read the file of a patient to whom no stored resource
+//! relates them. The default policy permits that; the privacy officer reviews it.
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::audit::{Access, Records};
@@ -14,7 +14,7 @@ use super::super::parameters::{Call, Parameters};
 use super::super::session::Session;
 use super::period::{LATE_MS_MAX, period};
 
-/// Type, and the parameters by which its resources name the patient and the clinician.
+/// Types that relate a clinician to a patient, with the search parameters by which they name the patient and the clinician.
 const RELATIONS: [(&str, &str, &str); 6] = [
     ("Encounter", "patient", "participant"),
     ("Appointment", "patient", "practitioner"),
@@ -31,7 +31,7 @@ struct Accesses {
     count: usize,
 }
 
-/// `start` and `end`. Whether there is a relation is told as of now: one that came to be since explains the access.
+/// Takes `start` and `end`. Relations are looked up as of now: one that began later still explains the access.
 pub(in super::super) fn without_relation(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
     if !session.lens.may_audit() {
         return Err(Refusal::forbidden("this is for administrators and privacy officers"));
@@ -72,11 +72,11 @@ pub(in super::super) fn without_relation(session: &Session<'_>, call: &Call<'_>)
     session.about(out.json(), BTreeSet::new())
 }
 
-/// The clinician who was shown something for treatment. Who has broken the glass has been reviewed by another way.
+/// The clinician to whom something was shown for treatment. Accesses with broken glass are reviewed in another way.
 fn treating(access: &Access) -> Option<&str> {
     let treats = access.role == Role::Clinician.code()
         && access.purposes.iter().any(|purpose| purpose == "TREAT")
-        // Of whom somebody counted or searched nothing was shown.
+        // An addition names patients who were counted or searched for, and not shown.
         && access.addition.is_none()
         && !access.has_failed();
     access.fhir_user.as_deref().filter(|_| treats)

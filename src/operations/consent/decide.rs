@@ -1,4 +1,4 @@
-//! `Consent/$decide`: what would be decided if somebody asked, by the very code that decides. Nothing is released.
+//! `Consent/$decide`: what would be decided if somebody asked, computed by the code that decides. It releases nothing.
 use crate::auth::Role;
 use crate::consent::{Decision, obligations};
 use crate::definitions::r4;
@@ -10,10 +10,10 @@ use super::super::session::{Seen, Session};
 use super::describe::described;
 use super::hypothetical_party::{HypotheticalParty, may_ask};
 
-/// `actor` (reference), `role`, `purpose` (any number), `resource` (a reference, or the resource itself), or `patient` with
-/// `type` for any resource of that type that has neither labels nor dates.
+/// Takes `actor` (reference), `role`, `purpose` (any number), and `resource` (a reference, or the resource itself), or `patient`
+/// with `type` for any resource of that type that has neither labels nor dates.
 pub(in super::super) fn decide(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
-    // Before anything is looked at, so that the refusal tells nothing.
+    // Checked before anything is read, so that the refusal reveals nothing.
     may_ask(session)?;
     let role = call.text("role")?.map(|code| {
         let unknown = || Refusal::bad_request(IssueCode::Value, format!("there is no role `{code}`"));
@@ -21,7 +21,7 @@ pub(in super::super) fn decide(session: &Session<'_>, call: &Call<'_>) -> Result
     });
     let somebody =
         HypotheticalParty::of_actor(&call.required("actor")?, role.transpose()?, call.texts("purpose"))?;
-    // Before any data is looked at, so that the answer to who may not ask tells nothing of data.
+    // A patient gets the same 404 for absent resources, hidden ones and those of others, so that it reveals nothing.
     let text = resource_text(session, call)?;
     let tree = parse(text.into_bytes())
         .map_err(|error| Refusal::bad_request(IssueCode::Structure, error.to_string()))?;
@@ -39,7 +39,7 @@ pub(in super::super) fn decide(session: &Session<'_>, call: &Call<'_>) -> Result
     session.about(out.json(), owners)
 }
 
-/// What is decided about a resource for somebody.
+/// The decision about a resource for a hypothetical party.
 pub(super) fn asked(
     session: &Session<'_>,
     who: &HypotheticalParty,
@@ -48,7 +48,7 @@ pub(super) fn asked(
     Ok(session.lens_of(who.party())?.decision(resource)?)
 }
 
-/// The resource that the decision is about: sent, stored, or the least that is one.
+/// The resource that the decision is about: as sent, as stored, or a minimal one of the given type.
 fn resource_text(session: &Session<'_>, call: &Call<'_>) -> Result<String, Refusal> {
     if let Some(node) = call.resource("resource", None) {
         let mut text = String::new();
@@ -61,7 +61,7 @@ fn resource_text(session: &Session<'_>, call: &Call<'_>) -> Result<String, Refus
         let (Some(key), Some(def)) = (key, def) else {
             return Err(Refusal::bad_request(IssueCode::Value, "the resource is no reference"));
         };
-        // Who does not watch over disclosures asks about what he sees.
+        // Only auditors ask about resources that they do not see.
         if !session.lens.may_audit() && !matches!(session.look(def, &key.id)?, Seen::Resource { .. }) {
             return Err(Refusal::not_found());
         }

@@ -7,7 +7,7 @@ use super::super::answer::Refusal;
 use super::super::parameters::Parameters;
 use super::super::session::Session;
 
-/// The path of the rule, or the paragraph of the law.
+/// The path of the rule, or the section of the law.
 pub(super) fn rule_of(basis: &Basis) -> &str {
     match basis {
         Basis::Consent { rule, .. } => rule,
@@ -16,7 +16,7 @@ pub(super) fn rule_of(basis: &Basis) -> &str {
     }
 }
 
-/// `decision`, `basis`, `rule` and the version of the Consent that decided.
+/// Adds `decision`, `basis`, `rule`, and the version of the Consent that decided.
 ///
 /// # Errors
 /// If the store fails.

@@ -1,4 +1,4 @@
-//! `Patient/$explain-access`: who may see what of a patient's file, and by which rule.
+//! `Patient/[id]/$explain-access`: who may see what of a patient's file, and by which rule.
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::consent::Lens;
@@ -12,8 +12,8 @@ use super::file::{file_of, known};
 use super::hypothetical_party::{HypotheticalParty, may_ask_about};
 use super::parties::parties_of;
 
-/// `actor` and `purpose` narrow the explanation to one party; without them anybody is explained, whom Consents and registrations
-/// name, and each role of the own house.
+/// `actor` and `purpose` narrow the explanation to one party. Without them it covers anybody, the parties that Consents and
+/// registrations name, and each role of the own organization.
 pub(in super::super) fn explain_access(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
     let id = call.id()?;
     let patient = format!("Patient/{id}");
@@ -36,13 +36,13 @@ pub(in super::super) fn explain_access(session: &Session<'_>, call: &Call<'_>) -
     session.about(out.json(), BTreeSet::from([patient]))
 }
 
-/// More decisions than this are not made for one answer.
+/// The most decisions that are made for one answer.
 const DECISIONS_MAX: usize = 2_000_000;
 
-/// That so many parties and resources are not too many to decide about each.
+/// Checks that it is not too costly to decide about each resource for each party.
 ///
 /// # Errors
-/// `too-costly` if they are.
+/// 422 `too-costly` if it is.
 pub(super) fn is_affordable(parties: usize, resources: usize) -> Result<(), Refusal> {
     if parties.saturating_mul(resources) <= DECISIONS_MAX {
         return Ok(());
@@ -55,7 +55,7 @@ pub(super) fn is_affordable(parties: usize, resources: usize) -> Result<(), Refu
 
 type Grouped = BTreeMap<(String, bool, &'static str, String), (crate::consent::Decision, usize)>;
 
-/// What a lens decides about the resources of a file: by type and reason, with how many there are.
+/// What a lens decides about the resources of a file, grouped by type and reason, each with a count.
 fn decisions(lens: &Lens<'_>, file: &[Tree]) -> Result<Grouped, Refusal> {
     let mut grouped: Grouped = BTreeMap::new();
     for tree in file {

@@ -1,4 +1,4 @@
-//! Everything that is on file about a patient, whoever may see it: what explanations are about.
+//! Everything that is stored about a patient, which explanations are about.
 use std::collections::BTreeSet;
 
 use crate::definitions::{ParamType, TypeDef, r4};
@@ -9,20 +9,20 @@ use super::super::answer::{Refusal, RefusalKind};
 use super::super::attached::binaries_of;
 use super::super::session::Session;
 
-/// More resources of one patient are not explained at once.
+/// The most resources of one patient that are explained at once.
 const FILE_LEN_MAX: usize = 5_000;
 
-/// That the patient is there.
+/// Checks that the Patient exists.
 ///
 /// # Errors
-/// 404 if it is not.
+/// 404 if it does not.
 pub(in super::super) fn known(session: &Session<'_>, id: &ResourceId) -> Result<(), Refusal> {
     let def = r4().resource("Patient").ok_or_else(Refusal::not_found)?;
     let current = session.repository().current(def, id)?.filter(|current| !current.deleted);
     current.map(drop).ok_or_else(Refusal::not_found)
 }
 
-/// What names others has their subjects: by these parameters it is found from what it names.
+/// These types take the subjects of what they name. By these parameters they are found from what they name.
 const BY_NAMING: [(&str, &str); 7] = [
     ("Provenance", "target"),
     ("Provenance", "entity"),
@@ -33,11 +33,11 @@ const BY_NAMING: [(&str, &str); 7] = [
     ("Consent", "data"),
 ];
 
-/// The resources whose data subject the patient is, by themselves or by what they name; of Bundles and Binaries those alone that
-/// these refer to.
+/// The resources whose data subject is the patient, by themselves or by what they name; Binaries only where one of these refers
+/// to them.
 ///
 /// # Errors
-/// `too-costly` if they are too many.
+/// 422 `too-costly` if there are too many.
 pub(super) fn file_of(session: &Session<'_>, id: &ResourceId) -> Result<Vec<Tree>, Refusal> {
     let patients = r4().resource("Patient").ok_or_else(Refusal::not_found)?;
     let mut gathering =
@@ -48,7 +48,7 @@ pub(super) fn file_of(session: &Session<'_>, id: &ResourceId) -> Result<Vec<Tree
     for def in r4().resources() {
         gathering.add_referring(def, "Patient", id.as_str(), &|param| param.targets.contains(&"Patient"))?;
     }
-    // What is found may itself be named.
+    // Other resources may name what was found.
     let mut next = 0;
     while let Some((type_name, id, binaries)) = gathering.found.get(next).map(named_by) {
         next += 1;
@@ -81,7 +81,7 @@ struct FileGatherer<'g, 's> {
 }
 
 impl FileGatherer<'_, '_> {
-    /// Adds what refers to a resource by some of its parameters.
+    /// Adds the resources that refer to a resource by the selected parameters.
     fn add_referring(
         &mut self,
         def: &'static TypeDef,
@@ -98,7 +98,7 @@ impl FileGatherer<'_, '_> {
         Ok(())
     }
 
-    /// Adds a row whose subject is the patient. A patient is told of what the patient sees.
+    /// Adds the resource of a row if the patient is its subject. Parties other than auditors get only what they may see.
     fn add(&mut self, row: u64) -> Result<(), Refusal> {
         let session = self.session;
         if !self.seen.insert(row) {

@@ -1,4 +1,4 @@
-//! Who may ask about decisions, and somebody about whom they are asked.
+//! Who may ask about decisions, and the hypothetical parties about whom they are asked.
 use std::sync::Arc;
 
 use crate::auth::{Party, Role, Scopes};
@@ -8,7 +8,7 @@ use super::super::answer::Refusal;
 use super::super::parameters::Parameters;
 use super::super::session::Session;
 
-/// Lets those pass who may ask about decisions at all.
+/// Checks that the party may ask about decisions at all.
 ///
 /// # Errors
 /// 403 for a role that may not.
@@ -20,7 +20,7 @@ pub(super) fn may_ask(session: &Session<'_>) -> Result<(), Refusal> {
     }
 }
 
-/// Lets privacy officers and administrators pass, and a patient who asks about the own file.
+/// Lets privacy officers and administrators pass, and patients (or who acts for them) who ask about their own file.
 ///
 /// # Errors
 /// 403 for a role that may not ask at all, 404 for another patient's file.
@@ -30,15 +30,15 @@ pub(in super::super) fn may_ask_about(session: &Session<'_>, patient: &str) -> R
     if is_open && session.lens.reaches_file(patient) { Ok(()) } else { Err(Refusal::not_found()) }
 }
 
-/// Who is of no organization and nobody in particular.
+/// The name of a party that is of no organization and nobody in particular.
 const ANYBODY: &str = "anybody";
 
-/// Somebody about whom a decision is asked: as a token would have it, with every scope.
+/// A party about which a decision is asked, as if it had a token with every scope.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct HypotheticalParty {
     /// `Organization/id`.
     pub(super) organization: Option<String>,
-    /// Any other actor.
+    /// Any other actor, as `Type/id`.
     pub(super) user: Option<String>,
     pub(super) role: Role,
     pub(super) purposes: Vec<String>,
@@ -88,7 +88,7 @@ impl HypotheticalParty {
         })
     }
 
-    /// The parameters with who it is: the user or else the organization by a reference, or anybody; its role and purposes.
+    /// Adds who the party is: a reference to the user or else the organization, or `anybody`; its role and its purposes.
     pub(super) fn told(&self, out: Parameters) -> Parameters {
         let out = match self.user.as_ref().or(self.organization.as_ref()) {
             Some(actor) => out.reference("actor", actor),

@@ -1,4 +1,4 @@
-//! The operations on consents: what would be decided, who may see what and why, what a Consent would change.
+//! The operations on Consents: what would be decided, who may see what and why, what a Consent would change.
 
 mod decide;
 mod describe;

@@ -1,5 +1,5 @@
-//! Whom an explanation or a preview is about: anybody; every organization, professional, group and team that Consents of the patient
-//! or a registration name; and each role of the own house. Each for every purpose that its role may assert.
+//! The parties that an explanation or a preview covers: anybody; every organization, professional, group and team that Consents
+//! of the patient or a registration name; each role of the own organization. Each with every purpose that its role may assert.
 use std::collections::{BTreeSet, HashSet};
 
 use crate::auth::Role;
@@ -12,25 +12,25 @@ use super::super::answer::{Refusal, RefusalKind};
 use super::super::session::Session;
 use super::hypothetical_party::HypotheticalParty;
 
-/// More parties than this are not asked about at once.
+/// At most so many parties are covered at once.
 const PARTIES_MAX: usize = 10_000;
-/// So many resources that an identifier names are looked at, and so many members of a group.
+/// How many resources with an identifier, and how many members of a group, are looked at.
 const NAMED_MAX: usize = 1_000;
 
-/// Purposes that are asked about beside those that Consents name.
+/// Purposes that are covered in addition to those that Consents name.
 const USUAL: [&str; 4] = ["TREAT", "HPAYMT", "HOPERAT", "HRESCH"];
-/// What a party outside the own organization may be.
+/// The roles that a party outside the own organization may have.
 const OUTSIDE: [Role; 4] = [Role::System, Role::Clinician, Role::Insurer, Role::Researcher];
-/// What anybody may be: somebody else's patient, too.
+/// The roles that anybody may have: also that of another patient.
 const ANYBODY: [Role; 5] = [Role::System, Role::Clinician, Role::Insurer, Role::Researcher, Role::Patient];
-/// The roles of the own house.
+/// The roles of the own organization.
 const HOUSE: [Role; 5] =
     [Role::System, Role::Clinician, Role::Technician, Role::Administrator, Role::PrivacyOfficer];
 
-/// The parties whom these Consents of a patient, or a registration, could let see something; and who is related to the patient.
+/// The parties to whom these Consents of a patient, or a registration, could open something, and persons related to the patient.
 ///
 /// # Errors
-/// `too-costly` if they are too many.
+/// 422 `too-costly` if there are too many.
 pub(super) fn parties_of(
     session: &Session<'_>,
     patient: &ResourceId,
@@ -82,7 +82,7 @@ struct Parties<'p, 's> {
 }
 
 impl Parties<'_, '_> {
-    /// Somebody of a role, once for each purpose that the role may assert.
+    /// Adds a party, once for each purpose that its role may assert.
     fn add(&mut self, role: Role, organization: Option<&str>, user: Option<&str>) -> Result<(), Refusal> {
         let allowed =
             |purpose: &Code| role.row().purposes.iter().any(|code| purpose.is_within(&Code::purpose(code)));
@@ -110,7 +110,7 @@ impl Parties<'_, '_> {
         Ok(())
     }
 
-    /// What an actor names: by its reference, and by its identifiers.
+    /// The resources that an actor names, by its reference and by its identifiers.
     fn references_of(&self, actor: &Actor) -> Result<Vec<String>, Refusal> {
         let mut found: Vec<String> = actor.reference.iter().cloned().collect();
         for name in ["Organization", "Practitioner", "PractitionerRole", "RelatedPerson", "Patient"] {
@@ -126,7 +126,7 @@ impl Parties<'_, '_> {
         Ok(found)
     }
 
-    /// Whoever acts under a name: an organization in any role, a professional where it works, the members of a group.
+    /// Adds all who act under a reference: an organization in any role, a professional where it works, the members of a group.
     fn add_named(&mut self, reference: &str, seen: &mut BTreeSet<String>) -> Result<(), Refusal> {
         if !seen.insert(reference.to_owned()) || seen.len() > NAMED_MAX {
             return Ok(());
@@ -170,7 +170,7 @@ impl Parties<'_, '_> {
         Ok(())
     }
 
-    /// A professional: for the own house, and for the organizations where it has a role.
+    /// Adds a professional for the own organization, and for the organizations where it has a role.
     fn add_practitioner(&mut self, reference: &str) -> Result<(), Refusal> {
         for own in self.own.clone() {
             self.add(Role::Clinician, Some(&own), Some(reference))?;
@@ -195,7 +195,7 @@ impl Parties<'_, '_> {
         Ok(())
     }
 
-    /// Who may act for the patient.
+    /// Adds the persons who may act for the patient.
     fn add_related(&mut self, patient: &ResourceId) -> Result<(), Refusal> {
         let found = r4().resource("RelatedPerson");
         let found = found.and_then(|def| Some((def, self.session.params.find(def, "patient")?)));

@@ -1,4 +1,4 @@
-//! `Consent/$preview`: what would change if a Consent were stored: who would gain, who would lose.
+//! `Consent/$preview`: who would gain access and who would lose it if a Consent were stored.
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::consent::{Lens, compile};
@@ -13,7 +13,7 @@ use super::hypothetical_party::may_ask_about;
 use super::parties::parties_of;
 use super::status::remarks;
 
-/// The body is the Consent, or Parameters with it as `consent`. With the id of a stored one it takes that one's place.
+/// The body is the Consent, or Parameters with it as `consent`. A stored Consent with the same id is taken to be replaced by it.
 pub(in super::super) fn preview(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
     let missing = || Refusal::bad_request(IssueCode::Required, "the body holds no Consent");
     let consent = call.resource("consent", Some("Consent")).ok_or_else(missing)?;
@@ -27,7 +27,7 @@ pub(in super::super) fn preview(session: &Session<'_>, call: &Call<'_>) -> Resul
     let mut consents = session.lens.consents_of(&patient)?;
     consents.push(supposed.clone());
     let mut file = file_of(session, &id)?;
-    // One that is stored already, and what it may have been about, is of the file as it is now.
+    // If the Consent is stored already, access to its stored version is not compared.
     file.retain(|tree| !is_version_of(tree.root(), consent));
     let parties = parties_of(session, &id, &consents)?;
     is_affordable(parties.len(), file.len())?;
@@ -46,13 +46,13 @@ pub(in super::super) fn preview(session: &Session<'_>, call: &Call<'_>) -> Resul
     session.about(out.json(), BTreeSet::from([patient]))
 }
 
-/// Whether a resource is what another takes the place of.
+/// Whether a stored resource is the one that the other would replace.
 fn is_version_of(stored: Node<'_>, other: Node<'_>) -> bool {
     let same = |name: &str| stored.str_at(name).is_some() && stored.str_at(name) == other.str_at(name);
     same("resourceType") && same("id")
 }
 
-/// How many resources of each type are gained or lost.
+/// How many resources of each type the party gains or loses.
 fn changes(
     before: &Lens<'_>,
     after: &Lens<'_>,

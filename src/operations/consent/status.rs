@@ -1,5 +1,5 @@
-//! `Patient/$consent-enforcement-status`: which Consents of a patient are enforced, which are not, and why; and the remarks on
-//! a Consent that is being written.
+//! `Patient/[id]/$consent-enforcement-status`: which Consents of a patient are enforced, which are not, and why; and the remarks
+//! on a Consent that is being written.
 use std::collections::BTreeSet;
 
 use crate::consent::{CompiledConsent, Status, compile, lint};
@@ -18,7 +18,7 @@ pub(in super::super) fn enforcement_status(
     let patient = format!("Patient/{}", call.id()?);
     may_ask_about(session, &patient)?;
     let consents = session.lens.consents_of(&patient)?;
-    // A Consent may have been recorded before its Patient comes.
+    // A Consent may have been stored before its Patient.
     let is_here = match super::file::known(session, call.id()?) {
         Ok(()) => true,
         Err(_) if consents.iter().any(|compiled| compiled.patient.as_ref() == Some(&patient)) => false,
@@ -72,7 +72,7 @@ fn of_consent(
     Ok(out)
 }
 
-/// A strict deployment stores no Consent whose meaning is open.
+/// A strict deployment refuses Consents that are ambiguous or cannot be enforced.
 ///
 /// # Errors
 /// 422 saying what is wrong.
@@ -91,11 +91,11 @@ pub(in super::super) fn check_strictly(session: &Session<'_>, consent: Node<'_>)
     Err(Refusal::new(RefusalKind::Unprocessable, issue))
 }
 
-/// The remarks on a Consent.
+/// The linter's remarks on a Consent.
 pub(in super::super) fn remarks(session: &Session<'_>, consent: Node<'_>) -> Vec<Issue> {
     let is_known = |reference: &str| {
         let key = reference.split_once('/').and_then(|(name, id)| ResourceKey::new(name, id));
-        // What the writer does not see is as unknown as what is not there. A store that fails here fails what follows.
+        // A resource that the writer does not see counts as absent. If the store fails here, the next step fails, too.
         key.is_some_and(|key| session.is_seen(&key).unwrap_or(true))
     };
     lint(consent, &compile(consent), &session.context.settings, session.context.now(), &is_known)

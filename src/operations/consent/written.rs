@@ -1,5 +1,5 @@
-//! What is asked of a Consent when it is written, and what is said and done about it: whom it is about, and whether that can be
-//! known.
+//! What is checked when a Consent is written, and the warnings and Tasks that follow: whether its patient and its actors are
+//! known here.
 use serde_json::json;
 
 use crate::consent::compile;
@@ -11,9 +11,8 @@ use super::super::answer::{Refusal, RefusalKind};
 use super::super::session::Session;
 use super::super::tasks::{StaffTask, task};
 
-/// Whom a Consent is about must be clear when it is written: a Patient that the writer sees; for who keeps the record any id,
-/// here or still to come; nobody at all for an administrator, whose policy it then is. The answer to all others is the same
-/// for hidden and for absent.
+/// A Consent that is written must name its patient: one that the writer sees; for a record keeper any id, stored here or not. An
+/// administrator may name none, and so writes a policy. All others get the same answer for hidden and for absent Patients.
 pub(in super::super) fn check_patient(
     session: &Session<'_>,
     def: &TypeDef,
@@ -42,7 +41,7 @@ pub(in super::super) fn check_patient(
     refused("a Consent names its patient by a reference to a Patient of this server")
 }
 
-/// The Patient that a reference element names on this server.
+/// The Patient of this server that a reference element names.
 fn patient_key(reference: Node<'_>) -> Option<ResourceKey> {
     match Reference::parse(reference.str_at("reference")?).target {
         ReferenceTarget::Relative(key) => Some(key).filter(|key| key.type_name == "Patient"),
@@ -50,7 +49,7 @@ fn patient_key(reference: Node<'_>) -> Option<ResourceKey> {
     }
 }
 
-/// What is to be said, and done, where a Consent is written before its Patient, or a Patient comes after its Consents: a
+/// The warnings and Tasks for a Consent that is stored before its Patient, or a Patient that is stored after its Consents: a
 /// mistyped id must not silently switch a denial off.
 pub(in super::super) fn awaited(
     session: &Session<'_>,

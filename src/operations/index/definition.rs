@@ -1,13 +1,13 @@
-//! A SearchParameter resource (R4 searchparameter.html) as a row like those of the standard.
+//! Reads a SearchParameter resource (R4 searchparameter.html) as a row like those of the standard.
 use crate::definitions::{ComponentRow, ParamType, SearchParamRow, r4};
 use crate::fhirpath::Expression;
 use crate::model::{Node, parse};
 use crate::search::search_params;
 
-/// Why a SearchParameter is not served, in words.
+/// Why a SearchParameter is not served, as text.
 pub type Unserved = String;
 
-/// The URL of a resource, and what it defines; `None` for what is no SearchParameter with a URL.
+/// The URL of a resource, and the row that it defines or why it defines none; `None` for a resource without a URL.
 pub(super) fn definition(text: &str) -> Option<(String, Result<SearchParamRow, Unserved>)> {
     let tree = parse(text.as_bytes().to_vec()).ok()?;
     let url = tree.root().str_at("url")?.to_owned();
@@ -53,7 +53,7 @@ fn row(resource: Node<'_>, url: &str) -> Result<SearchParamRow, Unserved> {
         return Err("a composite has components, and nothing else has".to_owned());
     }
     let targets = list("target");
-    // A reference that says nothing of where it leads may lead everywhere.
+    // A reference parameter without targets may lead to every type.
     let targets = if kind == ParamType::Reference && targets.is_empty() {
         r4().resources().map(|def| def.name.to_string()).collect()
     } else {

@@ -1,4 +1,4 @@
-//! What is completely indexed: for every type the parameters of the standard, and those that were added.
+//! The list of what is completely indexed: for every type the parameters of the standard, and those that were added.
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -7,10 +7,10 @@ use crate::definitions::{TypeDef, r4};
 use crate::search::{Param, SearchParams, search_params};
 use crate::store::{Snapshot, StoreError, Write, indexed_key};
 
-/// Raised when entries are made in another way: what an earlier release has indexed is then indexed again.
+/// Raised when entries are made in another way, so that what an earlier release has indexed is indexed again.
 const INDEX_VERSION: u64 = 6;
 
-/// By type.
+/// What is completely indexed, by type.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Indexed {
     types: BTreeMap<String, OfType>,
@@ -20,13 +20,13 @@ pub(super) struct Indexed {
 struct OfType {
     /// A hash over the definitions of the standard's parameters.
     standard: u64,
-    /// The hash of the definition of each parameter that was added, by code.
+    /// For each added parameter, by code, the hash of its definition.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     added: BTreeMap<String, u64>,
 }
 
 impl OfType {
-    /// What is indexed once all parameters of a type are.
+    /// The entry of a type for which all parameters are indexed.
     fn complete(params: &SearchParams, def: &TypeDef) -> Self {
         let standard = search_params();
         let is_added = |param: &&std::sync::Arc<Param>| standard.find(def, &param.code).is_none();
@@ -50,33 +50,33 @@ impl Indexed {
             .map_err(|_| StoreError::Corrupt("the list of what is indexed".to_owned()))
     }
 
-    /// Of a store without resources: all there is.
+    /// The list for a store without resources: everything is indexed.
     pub(super) fn of_nothing() -> Self {
         let complete = |def: &TypeDef| (def.name.to_string(), OfType::complete(search_params(), def));
         Self { types: r4().resources().map(complete).collect() }
     }
 
-    /// Whether a parameter that was added is complete for a type.
+    /// Whether an added parameter is completely indexed for a type.
     pub(super) fn has(&self, def: &TypeDef, param: &Param) -> bool {
         let of_type = self.types.get(&*def.name);
         of_type.is_some_and(|of_type| of_type.added.get(&*param.code) == Some(&param.fingerprint))
     }
 
-    /// Whether the standard's parameters are complete for every type.
+    /// Whether the standard's parameters are completely indexed for every type.
     pub(super) fn has_standard(&self) -> bool {
         r4().resources().all(|def| {
             self.types.get(&*def.name).is_some_and(|of_type| of_type.standard == standard_hash(def))
         })
     }
 
-    /// The types of which something is not indexed as the parameters say.
+    /// The types whose index does not match the search parameters.
     pub(super) fn behind(&self, params: &SearchParams) -> Vec<&'static TypeDef> {
         let is_behind =
             |def: &&'static TypeDef| self.types.get(&*def.name) != Some(&OfType::complete(params, def));
         r4().resources().filter(is_behind).collect()
     }
 
-    /// With a type complete.
+    /// The list with a type marked as complete.
     pub(super) fn with(mut self, params: &SearchParams, def: &TypeDef) -> Self {
         self.types.insert(def.name.to_string(), OfType::complete(params, def));
         self

@@ -1,5 +1,5 @@
-//! Indexing while the server serves: resource by resource, as the difference of what it has and what it should have.
-//! A write that is based on other search parameters than those in force does not commit, so nothing is missed.
+//! Indexes resources while the server serves: it writes the difference of the entries that a resource has and should have. A
+//! write that was derived with other search parameters than those in force does not commit, so no resource is missed.
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
@@ -16,25 +16,25 @@ use super::indexed::Indexed;
 use super::progress::Progress;
 use super::{Index, definitions};
 
-/// So many resources are written with one commit.
+/// How many resources one commit indexes.
 const BATCH_ROWS: usize = 512;
-/// How often a resource is tried again while it changes.
+/// How often a single resource is tried again while others change it.
 const TRIES_MAX: usize = 64;
 
 impl Index {
-    /// Wants everything indexed anew, by whoever keeps the index up to date.
+    /// Asks for everything to be indexed anew, by the thread that keeps the index up to date.
     pub fn ask_for_all(&self) {
         self.job.all.store(true, Ordering::Release);
         self.job.tell(|progress| *progress = Progress { running: true, ..Progress::default() });
     }
 
-    /// Whether that was wanted; asked once.
+    /// Whether `ask_for_all` was called since this was last asked.
     #[must_use]
     pub fn is_asked_for_all(&self) -> bool {
         self.job.all.swap(false, Ordering::AcqRel)
     }
 
-    /// Whether the store was written by a release that indexed otherwise, so that no search would be right.
+    /// Whether a release with another way of indexing wrote the store, so that no search would be right.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -43,7 +43,7 @@ impl Index {
         Ok(!Indexed::read(&*snapshot)?.has_standard())
     }
 
-    /// Says of a store that was just made that nothing is left to index.
+    /// Marks a store that was just made as completely indexed.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -58,8 +58,8 @@ impl Index {
         kv.commit(batch).wait().map(drop).map_err(|error| failed(&error))
     }
 
-    /// Indexes what is not indexed as the search parameters say; with `all` everything is looked at. Gives how many
-    /// resources were looked at. `is_wanted` is asked now and then; once it says no the work ends and goes on another time.
+    /// Indexes what is not indexed as the search parameters say; with `all`, everything. Returns how many resources it looked at.
+    /// Once `is_wanted` returns `false`, the work stops; a later call indexes what still does not match the search parameters.
     ///
     /// # Errors
     /// If the store fails.
@@ -85,7 +85,7 @@ impl Index {
                 finished.push(def);
             }
         }
-        // It may have been asked for again.
+        // Everything may have been asked for again.
         let goes_on = self.job.all.load(Ordering::Acquire);
         self.job.tell(|progress| progress.running = goes_on);
         Ok(done)
@@ -106,7 +106,7 @@ impl Index {
         Ok(())
     }
 
-    /// `None` if the search parameters changed meanwhile, or nobody wants it any more.
+    /// `None` if the search parameters changed meanwhile, or `is_wanted` returned `false`.
     fn index_type(
         &self,
         kv: &dyn Kv,
@@ -135,15 +135,15 @@ impl Index {
     }
 }
 
-/// What resources are indexed in, by what, and how it is packed.
+/// The store, the search parameters and the packing that resources are indexed with.
 struct IndexingBasis<'g> {
     kv: &'g dyn Kv,
     params: &'g Arc<SearchParams>,
     packing: &'g Packing,
 }
 
-/// Indexes some resources with one commit. If one of them changes meanwhile, each half is tried by itself: in the end one
-/// resource alone, which is read and written in a moment.
+/// Indexes some resources with one commit. If one of them changes meanwhile, each half is tried by itself: in the end a single
+/// resource, which is read and written in a moment.
 fn index_rows(on: &IndexingBasis<'_>, rows: &[u64]) -> Result<u64, StoreError> {
     for _ in 0..if rows.len() == 1 { TRIES_MAX } else { 1 } {
         let draft = draft(on, rows)?;
@@ -171,7 +171,7 @@ fn draft(on: &IndexingBasis<'_>, rows: &[u64]) -> Result<Draft, StoreError> {
     let mut draft = Draft::packed(on.packing);
     for row in rows {
         let current = repository.current_of_row(*row)?.filter(|current| !current.deleted);
-        // A deletion takes its entries with it.
+        // A deletion has removed the entries of its resource.
         let Some(current) = current else { continue };
         let stored = repository.newest(&current)?;
         let corrupt = |_| StoreError::Corrupt(format!("the text of row {row}"));
@@ -181,7 +181,7 @@ fn draft(on: &IndexingBasis<'_>, rows: &[u64]) -> Result<Draft, StoreError> {
     Ok(draft)
 }
 
-/// Notes that a type is complete, if the search parameters are still the same.
+/// Notes that a type is completely indexed, if the search parameters are still the same.
 fn finish(kv: &dyn Kv, params: &SearchParams, def: &TypeDef) -> Result<(), StoreError> {
     let snapshot = kv.snapshot(At::Latest)?;
     let indexed = Indexed::read(&*snapshot)?.with(params, def);
@@ -190,7 +190,7 @@ fn finish(kv: &dyn Kv, params: &SearchParams, def: &TypeDef) -> Result<(), Store
     let expectations = vec![Expectation::Key { key, sequence }];
     let batch = Batch { expectations, writes: vec![indexed.write()], ..Batch::default() };
     match kv.commit(batch).wait() {
-        // Where a SearchParameter was written meanwhile the type is looked at again.
+        // If a SearchParameter was written meanwhile, the type is indexed again.
         Ok(_) | Err(CommitError::Conflict { .. }) => Ok(()),
         Err(error) => Err(StoreError::Io(error.to_string())),
     }

@@ -1,5 +1,5 @@
-//! The search parameters in force: those of the standard, and those that SearchParameter resources of this server define.
-//! What is new is indexed while the server serves, and can be searched by once it is complete.
+//! The search parameters in force: those of the standard, and those that SearchParameter resources of this server define. A new
+//! one is indexed while the server serves, and can be searched by once its index is complete.
 
 mod definition;
 mod indexed;
@@ -16,7 +16,7 @@ pub use definition::Unserved;
 use indexed::Indexed;
 pub use progress::Progress;
 
-/// Knows the search parameters of a snapshot.
+/// The search parameters that are in force in a snapshot, cached, and the job that indexes by them.
 #[derive(Default)]
 pub struct Index {
     cached: RwLock<Option<(Epoch, Arc<SearchParams>)>>,
@@ -24,20 +24,20 @@ pub struct Index {
     packing: Arc<Packing>,
 }
 
-/// The last commits that changed a SearchParameter, and what is indexed.
+/// The last commits to SearchParameters and to the list of what is indexed: the cache is valid while both stay the same.
 type Epoch = (Option<Sequence>, Option<Sequence>);
 
-/// A SearchParameter resource of this server: its URL, and what it defines or why nothing.
+/// A SearchParameter resource of this server: its URL, and its row or why it defines none.
 pub type Defined = (String, Result<SearchParamRow, Unserved>);
 
 impl Index {
-    /// An index that packs what it writes as the store has been packed.
+    /// An index that packs its writes with this dictionary.
     #[must_use]
     pub fn packing_as(packing: Arc<Packing>) -> Self {
         Self { packing, ..Self::default() }
     }
 
-    /// The search parameters in force.
+    /// The search parameters that are in force in a snapshot.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -68,7 +68,7 @@ fn read(snapshot: &dyn Snapshot) -> Result<SearchParams, StoreError> {
     Ok(search_params().extended(r4(), &rows, &|def, param| indexed.has(def, param)))
 }
 
-/// What the SearchParameter resources of a snapshot define, whoever may see them: an index is of all.
+/// What the SearchParameter resources of a snapshot define, hidden ones included: the index covers everything.
 ///
 /// # Errors
 /// [`StoreError`] if the disk fails.

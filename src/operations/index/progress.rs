@@ -1,4 +1,4 @@
-//! How far the indexing of a type is, as it is kept between commits.
+//! How far the indexing is, and what was asked of it; kept in memory only.
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 
@@ -7,24 +7,24 @@ use serde::{Deserialize, Serialize};
 /// How far the indexing is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Whether something is being indexed.
+    /// Whether indexing is going on.
     pub running: bool,
-    /// The type at hand, and the types that are still to come.
+    /// The type that is being indexed, and the types that follow.
     pub types: Vec<String>,
-    /// Resources looked at, of about so many.
+    /// How many resources were looked at, and about how many there are.
     pub done: u64,
     pub of: u64,
-    /// Index entries added and taken away.
+    /// How many writes the indexing has made, most of them index entries that were added or removed.
     pub changed: u64,
     /// SearchParameters that are not served, with the reason.
     pub unserved: Vec<(String, String)>,
 }
 
-/// The work, at most one at a time.
+/// The indexing job, of which at most one runs at a time.
 #[derive(Default)]
 pub(super) struct Job {
     pub(super) at_work: Mutex<()>,
-    /// Whether somebody wants everything indexed anew.
+    /// Whether everything is to be indexed anew.
     pub(super) all: AtomicBool,
     progress: Mutex<Progress>,
 }

@@ -1,4 +1,4 @@
-//! AuditEvents: made of access records when they are asked for, the newest first, a page at a time.
+//! Searches AuditEvents, which are made from access records when they are asked for, a page at a time.
 use crate::audit::{
     Access, Bounds, Candidate, Candidates, Event, EventQuery, Making, Reader, RecordPlace, Records,
     event_from_outside, events_of, is_told, record, record_of_event, suspended,
@@ -15,30 +15,30 @@ use super::super::session::Session;
 use super::part::{Part, self_text, unshown};
 use super::reduce::reduce_by;
 
-/// What is searched for, and where.
+/// A search of AuditEvents.
 pub(super) struct AuditSearch<'a, 's> {
     pub(super) session: &'a Session<'s>,
     pub(super) def: &'static TypeDef,
-    /// The path below the base.
+    /// The path below the base URL.
     pub(super) path: &'a str,
     pub(super) filters: &'a [Filter],
-    /// The id of the patient in whose compartment it is.
+    /// The id of the patient whose compartment is searched.
     pub(super) compartment: Option<&'a ResourceId>,
     pub(super) query: &'a Query,
 }
 
-/// In which order the events come.
+/// The order of the events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Order {
     NewestFirst,
     OldestFirst,
-    /// By something else than time, for which all that match are looked at.
+    /// By something other than time, for which all matches must be read.
     Sorted,
 }
 
 impl Order {
-    /// CHOICE: by time is in the order in which the records were committed, so that a page costs no more than it shows.
-    /// Requests that overlap may have been asked some milliseconds the other way round.
+    /// CHOICE: order by time is the order in which the records were committed, so that a page costs no more than it shows.
+    /// Requests that overlap may be some milliseconds out of order.
     fn of(query: &Query) -> Self {
         let is_time = |key: &SortKey| match key {
             SortKey::LastUpdated => true,
@@ -67,27 +67,27 @@ impl Order {
 
 /// An AuditEvent that matches.
 struct Found {
-    /// The record that it is made of, and which of the record's events it is.
+    /// The record from which it is made, and its index among the events of that record.
     place: (RecordPlace, usize),
     id: String,
     patient: Option<String>,
-    /// The row of the patient as whose part a record of many was read.
+    /// If it is one patient's part of a record about many: the row of that patient.
     part: Option<u64>,
     text: String,
     time: Millis,
-    /// What it is sorted by.
+    /// The values that it is sorted by.
     values: Vec<Option<Vec<u8>>>,
 }
 
 impl Found {
-    /// An event that is counted, and not shown.
+    /// An event that is counted and not shown, so its text is not made.
     fn unmade(place: (RecordPlace, usize), time: Millis) -> Self {
         let (id, text) = (String::new(), String::new());
         Self { place, id, patient: None, part: None, text, time, values: Vec::new() }
     }
 }
 
-/// The records in which events are looked for.
+/// Where the records come from in which events are searched.
 enum Reading<'r> {
     OfPatient(Records<'r>),
     ByIndex(Candidates<'r>),
@@ -108,7 +108,7 @@ impl Reading<'_> {
 /// A page of events.
 struct PageOfEvents {
     events: Vec<Found>,
-    /// How many matches are before the page, where they were counted.
+    /// How many matches precede the page, if they were counted.
     offset: usize,
     has_next: bool,
     has_previous: bool,
@@ -149,8 +149,8 @@ impl AuditSearch<'_, '_> {
         let mut answer = Answer::new(Kind::Ok, Body::Disclosed(bundle.disclose()));
         let part = Part { def: self.def, filters: self.filters.to_vec(), sort: Vec::new() };
         let request = (self.path, query.used.as_slice());
-        // CHOICE: a count of accesses stands in the record of whom it names, not of all whose accesses it counted: to find those out
-        // takes as long as the count, and tells patients of the work of who watches over accesses.
+        // CHOICE: a count of accesses is recorded for the patient whom it names, not for all whose accesses it counted: to find
+        // them takes as long as the count, and would tell patients of the auditors' work.
         answer.unshown = unshown(session, &[part], request, (shown, None), then.sequence());
         Ok(answer)
     }
@@ -166,7 +166,7 @@ impl AuditSearch<'_, '_> {
         })
     }
 
-    /// The patient by whose index the records are read: the party itself where it may see no others, else the one asked for.
+    /// The patient whose records are read: the party itself if it may see no other's, else the patient that is asked for.
     fn patient(&self) -> Option<String> {
         let lens = &self.session.lens;
         let asked = self.query.used.iter().find_map(|(name, value)| named_patient(name, value));
@@ -174,12 +174,12 @@ impl AuditSearch<'_, '_> {
         if lens.may_audit() || asked.as_ref().is_some_and(|id| lens.is_subject(&format!("Patient/{id}"))) {
             return asked;
         }
-        // An id that no patient can have finds nothing.
+        // The empty id of a party that is no patient finds nothing.
         Some(lens.party().own_patient().unwrap_or_default().to_owned())
     }
 
-    /// Visits what matches, from a place on (itself not included), until the visitor has enough. Beyond the first so many their texts
-    /// may be missing.
+    /// Visits the matches that follow a place, until `visit` returns `false`. After the first `texts` matches, texts may be
+    /// missing.
     fn walk(
         &self,
         then: &dyn Snapshot,
@@ -194,7 +194,7 @@ impl AuditSearch<'_, '_> {
             let mut visited = 0;
             while let Some((candidate, access)) = records.read()? {
                 let place = candidate.place;
-                // What is only counted is not made, where the index tells which events match and all of them may be seen.
+                // An event that is only counted is not made, if the index says that it matches and the party may see all events.
                 let known = candidate.matching.as_ref().filter(|_| visited >= texts && sees_all);
                 let mut events = match known {
                     Some(matching) => {
@@ -222,10 +222,10 @@ impl AuditSearch<'_, '_> {
         })
     }
 
-    /// Gives the records in which what matches may be.
+    /// Calls `with` with the records in which matches may be.
     ///
-    /// Who watches over accesses finds them by the index of events. It is made as that party may read them, so it may not find them
-    /// for others: they would learn by what is found what they are not shown. Others have the records of one patient.
+    /// Auditors use the index of events. It indexes events as auditors read them, so it must not serve others: its results would
+    /// reveal what they are not shown. For others the records of one patient are read.
     fn with_records<T>(
         &self,
         then: &dyn Snapshot,
@@ -250,7 +250,7 @@ impl AuditSearch<'_, '_> {
     /// The events of a record that the party may see and that match.
     fn of_record(&self, candidate: &Candidate, access: &Access) -> Result<Vec<Found>, Refusal> {
         let place = candidate.place;
-        // What an event is sorted by stands in the event.
+        // To sort, the event itself is needed, not only whether it matches.
         let known = candidate.matching.as_ref().filter(|_| Order::of(self.query) != Order::Sorted);
         let mut found = Vec::new();
         for (event, number) in made(self.session, place, access)?.into_iter().zip(0_usize..) {
@@ -261,7 +261,7 @@ impl AuditSearch<'_, '_> {
                 Some(matching) => matching.contains(&number).then(Vec::new),
                 None => self.is_match(&event.text, access.time)?,
             };
-            // Scopes may reach some events only.
+            // The scopes may reach only some of the events.
             let is_shown = || {
                 let patients = event.patient.clone().into_iter().collect();
                 self.session.lens.show_derived(event.text.clone(), patients, access.time).is_some()
@@ -283,7 +283,7 @@ impl AuditSearch<'_, '_> {
         Ok(found)
     }
 
-    /// Whether an event matches; if so, what it is sorted by.
+    /// Whether an event matches; if so, the values that it is sorted by.
     fn is_match(&self, text: &str, time: Millis) -> Result<Option<Vec<Option<Vec<u8>>>>, Refusal> {
         let corrupt = |_| {
             Refusal::new(RefusalKind::Internal, Issue::error(IssueCode::Exception, "an event cannot be read"))
@@ -311,7 +311,7 @@ impl AuditSearch<'_, '_> {
         let bounds = Bounds { direction: Direction::Forward, from: None, until: then.sequence() };
         let sees_all = self.session.lens.may_see_all_accesses();
         self.with_records(then, bounds, |records| match records {
-            // Where the party may see some events only, each is made and asked.
+            // If the party may see only some events, each is made and checked.
             Reading::ByIndex(candidates) if sees_all => candidates.count(&mut |place, access| {
                 Ok(self.of_record(&Candidate { place, matching: None }, access)?.len())
             }),
@@ -325,7 +325,7 @@ impl AuditSearch<'_, '_> {
         })
     }
 
-    /// A page in the order of the records, the newest first: no more is read than it takes.
+    /// A page in the order of the records. It reads no more records than it needs.
     fn page(
         &self,
         then: &dyn Snapshot,
@@ -334,7 +334,7 @@ impl AuditSearch<'_, '_> {
     ) -> Result<PageOfEvents, Refusal> {
         let way = cursor.map_or(Way::Onward, |cursor| cursor.way);
         let from = cursor.map(place_of);
-        // One more tells that there is a next page; the first page looks further, for a total that was not asked for.
+        // One more match shows that there is a next page; the first page reads on to find a total that was not asked for.
         let looks_further = cursor.is_none() && self.query.total.is_none();
         let further = if looks_further { self.session.context.options.total_unasked_max } else { 0 };
         let wanted = len + 1 + further;
@@ -363,7 +363,7 @@ impl AuditSearch<'_, '_> {
         })
     }
 
-    /// A page in another order, for which all that match are looked at.
+    /// A page in another order, for which all matches are read.
     fn sorted_page(
         &self,
         then: &dyn Snapshot,
@@ -372,7 +372,7 @@ impl AuditSearch<'_, '_> {
     ) -> Result<PageOfEvents, Refusal> {
         let mut found = Vec::new();
         self.walk(then, (None, usize::MAX), Way::Onward, &mut |event| {
-            // The texts are made again for those on the page.
+            // The texts of the events on the page are made again.
             found.push(Found { text: String::new(), ..event });
             true
         })?;
@@ -438,10 +438,10 @@ impl PageOfEvents {
     }
 }
 
-/// How many bits of a cursor's offset tell which event of a record it is; the others tell which record of a commit.
+/// The lower bits of a cursor's offset are the event's index in its record; the upper ones the record's number in its commit.
 const EVENT_BITS: u32 = 32;
 
-/// A place as the row and the offset of a cursor.
+/// A place as row and offset of a cursor.
 fn packed(((Sequence(sequence), number), event): (RecordPlace, usize)) -> (u64, usize) {
     let event = u64::try_from(event).unwrap_or(u64::MAX) & (u64::from(u32::MAX));
     (sequence, usize::try_from(u64::from(number) << EVENT_BITS | event).unwrap_or(usize::MAX))
@@ -454,7 +454,7 @@ fn place_of(cursor: &Cursor) -> (RecordPlace, usize) {
     ((Sequence(cursor.row), number), event)
 }
 
-/// The id of the one patient that a condition names, if it is such a one.
+/// The id of the patient, if a parameter names exactly one.
 fn named_patient(name: &str, value: &str) -> Option<String> {
     let is_of_patients = matches!(name, "patient" | "patient:Patient" | "entity:Patient");
     if !is_of_patients && name != "entity" {
@@ -468,7 +468,7 @@ fn named_patient(name: &str, value: &str) -> Option<String> {
     }
 }
 
-/// Whether an access is not told to the patient (`Patient/id`) for a while.
+/// Whether the patient (`Patient/id`) is not told of an access for a while.
 fn is_suspended(session: &Session<'_>, patient: &str, access: &Access) -> Result<bool, Refusal> {
     if session.lens.may_audit() {
         return Ok(false);
@@ -478,14 +478,14 @@ fn is_suspended(session: &Session<'_>, patient: &str, access: &Access) -> Result
     Ok(!is_told(access, &agencies))
 }
 
-/// The events of a record, as the party may read them: those that are made of it, and those of other systems that it added.
+/// The events of a record as the party may read them: those made from it, and those of other systems that its request stored.
 fn made(session: &Session<'_>, place: RecordPlace, access: &Access) -> Result<Vec<Event>, Refusal> {
     let version_id = |sequence: Sequence| session.version_id(sequence);
     let (events, _) = events_of(session.repository(), place, access, &making(session, &version_id))?;
     Ok(events)
 }
 
-/// How the party reads events.
+/// How events are made for the party.
 fn making<'m>(session: &'m Session<'_>, version_id: &'m dyn Fn(Sequence) -> String) -> Making<'m> {
     let reader = if session.lens.may_audit() { Reader::Auditor } else { Reader::Subject };
     Making { reader, base_url: &session.context.options.base_url, version_id }
@@ -504,7 +504,7 @@ fn may_read(session: &Session<'_>, event: &Event, access: Option<&Access>) -> Re
     Ok(session.lens.may_see_accesses_to(patient) && !is_suspended)
 }
 
-/// A record, or of one of many the part about the patient of a row.
+/// A record; with a row, that patient's part of a record about many.
 fn record_part(
     session: &Session<'_>,
     place: RecordPlace,

@@ -1,5 +1,5 @@
-//! Contained resources as matches (R4 search.html#contained): found by what contains them, and looked at one by one, because
-//! all conditions hold of the same contained resource.
+//! Contained resources as matches (R4 search.html#contained). Their containers are found by the index and looked at one by one,
+//! because all conditions must hold for the same contained resource.
 use crate::model::{IssueCode, parse};
 use crate::search::{Contained, Filter, entries, fulfils};
 use crate::store::{Report, Search, View, Way};
@@ -9,7 +9,7 @@ use super::page::{Hit, Page};
 use super::part::Part;
 
 impl Page<'_, '_> {
-    /// All matches: where both are asked for, resources by themselves come first.
+    /// All matches. With `_contained=both` the resources that are not contained come first.
     pub(super) fn contained(&self, view: &View<'_>, report: &Report) -> Result<Vec<Hit>, Refusal> {
         if !self.query.sort.is_empty() {
             let message = "`_sort` cannot be combined with `_contained`";

@@ -1,4 +1,4 @@
-//! How an answer was found, as issues of an outcome.
+//! The steps by which an answer was found, as issues of an outcome (`_explain`).
 use crate::model::{Issue, IssueCode};
 use crate::store::Report;
 

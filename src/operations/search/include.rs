@@ -1,5 +1,5 @@
-//! `_include` and `_revinclude` (R4 search.html#revinclude): what matches refer to, and what refers to them; with
-//! `:iterate` also of what was included.
+//! `_include` and `_revinclude` (R4 search.html#revinclude): resources that matches refer to, and resources that refer to
+//! matches; with `:iterate` the same for included resources.
 use std::collections::HashSet;
 
 use crate::definitions::{ParamType, TypeDef, r4};
@@ -9,18 +9,18 @@ use crate::store::{Current, View, Way};
 use super::super::answer::Refusal;
 use super::super::session::Session;
 
-/// What is included on a page.
+/// What a page includes.
 #[derive(Debug, Default)]
 pub(super) struct Included {
     pub(super) rows: Vec<u64>,
-    /// Of how many matches all is included: the first ones, or of a page that is gone back to the last ones.
+    /// For how many matches everything is included: the first ones, or going back the last ones.
     pub(super) matches: usize,
-    /// How many of the only match were included up to here, where there are more.
+    /// If one match includes more than a page holds: how many of these resources were included so far.
     pub(super) goes_on_at: Option<usize>,
 }
 
-/// The rows that are included with these, each once, none of these themselves, in the order in which they are come upon; of as many
-/// matches as fit on a page. Where those of one match alone are too many, they begin after the first `skipped`.
+/// The rows that are included with these matches, in the order in which they are found, each once and no match among them; for as
+/// many matches as fit on a page. If those of one match are too many, they begin after the first `skipped`.
 pub(super) fn included(
     session: &Session<'_>,
     query: &Query,
@@ -53,7 +53,7 @@ pub(super) fn included(
     Ok(found)
 }
 
-/// What is included with one match and was not come upon before, or as much of it as is enough to go on.
+/// The rows that one match includes and that are not in `seen`; at most `enough` of them.
 fn of_match(
     session: &Session<'_>,
     query: &Query,
@@ -79,7 +79,7 @@ fn of_match(
         }
         next = Vec::new();
         for row in fresh {
-            // What is included is looked at like a match, and before it is counted.
+            // An included resource passes the lens like a match, before it is counted.
             if !seen.insert(row) || view.current(row)?.is_none() {
                 continue;
             }
@@ -94,7 +94,7 @@ fn of_match(
     Ok(found)
 }
 
-/// The reference parameters of a type that an include means.
+/// The reference parameters of a type that an include selects.
 fn meant(session: &Session<'_>, def: &TypeDef, include: &Include) -> Vec<u32> {
     let params = session.params.of(def).iter();
     params
@@ -121,7 +121,7 @@ fn referred(
         }
         let targets: Vec<&'static TypeDef> = match entry.reference() {
             Some((type_name, _)) => r4().resource(&type_name).into_iter().collect(),
-            // Of a canonical URL the parameter tells what it may be of.
+            // A canonical URL has no type; the parameter tells which types it may lead to.
             None => {
                 let param = session.params.of(current.def).iter().find(|param| param.id == entry.param);
                 param

@@ -1,4 +1,4 @@
-//! Pages whose matches have to be put in order first: of several types, or of contained resources. Their links count.
+//! Pages whose matches must all be listed first: of sorted types or contained resources. Their links count matches.
 use std::cmp::Ordering;
 
 use crate::model::IssueCode;
@@ -46,7 +46,7 @@ impl Page<'_, '_> {
         matches!(self.query.total, Some(TotalMode::Accurate | TotalMode::Estimate))
     }
 
-    /// The first matches of several types, sorted together.
+    /// The first `needed` matches of several types, sorted together.
     fn merged(&self, view: &View<'_>, report: &Report, needed: usize) -> Result<Vec<Hit>, Refusal> {
         let mut rows = Vec::new();
         for part in &self.parts {

@@ -1,4 +1,4 @@
-//! A page of a search: the rows that are on it, what they include, the links to the pages beside it.
+//! A page of a search: the matches on it, what they include, and the links to the pages beside it.
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
@@ -17,33 +17,33 @@ use super::include::included;
 use super::part::{Part, finding, self_text, unshown};
 use super::reduce::reduce_by;
 
-/// What every answer to a party whose view rests on consent says, so that saying it tells nothing.
+/// Every answer to a party whose view rests on consent says this, so that it reveals nothing.
 const ADVISORY: &str = "results may be limited by consent or policy";
 
-/// A page in the making.
+/// A page that is being made.
 pub(super) struct Page<'p, 's> {
     pub(super) session: &'p Session<'s>,
     pub(super) parts: Vec<Part>,
     pub(super) query: Query,
-    /// The path below the base.
+    /// The path below the base URL.
     path: String,
-    /// The query as the self link has it.
+    /// The query as in the self link.
     text: String,
     pub(super) len: usize,
-    /// The state of the first page.
+    /// The snapshot that the first page read.
     then: Box<dyn Snapshot>,
-    /// Where the page begins, if it is not the first.
+    /// The position of the page, if it is not the first.
     pub(super) cursor: Option<Cursor>,
     first_asked: Millis,
 }
 
-/// What is on a page.
+/// The matches of a page.
 pub(super) struct Found {
-    /// Rows, and for what is contained in one which of its contained resources.
+    /// The matches, in order.
     pub(super) hits: Vec<Hit>,
     pub(super) has_next: bool,
     pub(super) has_previous: bool,
-    /// The row before the first match of a page that was gone back to, if there is one.
+    /// Going back: the row before the page's first match, if there is one.
     pub(super) before: Option<u64>,
     pub(super) total: Option<usize>,
 }
@@ -52,7 +52,7 @@ pub(super) struct Found {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Hit {
     pub(super) row: u64,
-    /// The id of a contained resource, where that is what matches and what is returned.
+    /// The id of the contained resource, if that is what matches and what is returned.
     pub(super) contained: Option<String>,
 }
 
@@ -75,7 +75,7 @@ impl<'p, 's> Page<'p, 's> {
         };
         let sequence =
             cursor.as_ref().map_or(session.snapshot().sequence(), |cursor| Sequence(cursor.sequence));
-        // Data are as of the first page, consent is as of now.
+        // The data are those of the first page's snapshot; consent is evaluated now.
         let then = session.context.kv.snapshot(At::Sequence(sequence))?;
         let first_asked = cursor.as_ref().map_or(session.context.now(), |cursor| cursor.first_asked);
         Ok(Self { session, parts, query, path, text, len, then, cursor, first_asked })
@@ -88,7 +88,7 @@ impl<'p, 's> Page<'p, 's> {
         let answer = self.answered(&report);
         let took = begun.elapsed();
         if took >= context.options.slow_search {
-            // The plan names parameters and counts, and no value that was asked for.
+            // The plan names parameters and counts, but no values from the query.
             let plan: Vec<String> = report
                 .steps()
                 .iter()
@@ -139,7 +139,7 @@ impl<'p, 's> Page<'p, 's> {
             entries: Vec::new(),
         };
         if !is_count {
-            // What goes on with the includes of a match has had the match itself before.
+            // A page that continues a match's includes does not repeat the match.
             for hit in found.hits.iter().filter(|_| skipped == 0) {
                 bundle.entries.extend(self.entry(&repository, hit, SearchMode::Match)?);
             }
@@ -167,7 +167,7 @@ impl<'p, 's> Page<'p, 's> {
         Ok(answer)
     }
 
-    /// Whom all matches are about, on whatever page.
+    /// The patients whom all matches are about, on all pages.
     pub(super) fn patients(mut self) -> Result<Patients, Refusal> {
         let then = std::mem::replace(&mut self.then, self.session.context.kv.snapshot(At::Latest)?);
         let repository = Repository::new(&*then);
@@ -205,7 +205,7 @@ impl<'p, 's> Page<'p, 's> {
         Ok(whose.patients)
     }
 
-    /// What the parts find: of all only what is shown whole, where one asks for what a mask may leave out.
+    /// Which resources the search finds: only those shown whole, if a part asks for something that a mask may leave out.
     fn finding(&self, parts: &[Part]) -> SearchPart {
         let asks = |part: &Part| finding(&self.session.params, &part.filters, &part.sort);
         if parts.iter().any(|part| asks(part) == SearchPart::Whole) {
@@ -239,14 +239,14 @@ impl<'p, 's> Page<'p, 's> {
     fn rows(&self, view: &View<'_>, searches: &[Search<'_>]) -> Result<Found, Refusal> {
         let way = self.cursor.as_ref().map_or(Way::Onward, |cursor| cursor.way);
         let from = self.cursor.as_ref().and_then(Cursor::from);
-        // The type that the place of the cursor is in; those before it (or after it) are done.
+        // The type of the cursor's row; the types before it (going back: after it) are done.
         let mut done = match from {
             Some(row) => view.repository().current_of_row(row)?.map(|current| current.def.id),
             None => None,
         };
         let mut from = from;
         let mut rows: Vec<u64> = Vec::new();
-        // One row more tells that there is a next page; the first page looks further, for a total that was not asked for.
+        // One row more shows that there is a next page; the first page reads on to find a total that was not asked for.
         let looks_further = self.cursor.is_none() && self.query.total.is_none() && searches.len() == 1;
         let further = if looks_further { self.session.context.options.total_unasked_max } else { 0 };
         let wanted = self.len + 1 + further;
@@ -269,7 +269,7 @@ impl<'p, 's> Page<'p, 's> {
             }
         }
         let is_cut = rows.len() > self.len;
-        // What is at the end within what was looked at is all there is.
+        // If fewer rows were found than wanted, they are all there are.
         let small_total = (rows.len() < wanted).then_some(rows.len());
         let mut before = None;
         if is_cut {
@@ -280,7 +280,7 @@ impl<'p, 's> Page<'p, 's> {
         }
         let total = match &self.cursor {
             None => small_total,
-            // What is counted is what may be seen now.
+            // The total counts what may be seen now.
             Some(cursor) if cursor.total.is_some() => Some(total_of(searches)?),
             Some(_) => None,
         };
@@ -297,7 +297,7 @@ impl<'p, 's> Page<'p, 's> {
         })
     }
 
-    /// The row before the match whose includes go on, which is the first of the page, or of one that is gone back to the last.
+    /// The row before the match whose includes continue: that is the page's first match, or going back its last.
     fn before(&self, found: &Found, way: Way) -> Option<u64> {
         match way {
             Way::Onward => self.cursor.as_ref().and_then(Cursor::from),
@@ -308,7 +308,7 @@ impl<'p, 's> Page<'p, 's> {
         }
     }
 
-    /// `goes_on` says after which row and how many includes those of the only match go on.
+    /// `goes_on`: after which row and after how many included resources the includes of the only match continue.
     fn links(
         &self,
         sequence: Sequence,
@@ -319,7 +319,7 @@ impl<'p, 's> Page<'p, 's> {
         let base = base.trim_end_matches('/');
         let own = if self.text.is_empty() { base.to_owned() } else { format!("{base}?{}", self.text) };
         let mut links = vec![("self", own)];
-        // Where links count: how many matches are before the page, and before what comes after it.
+        // For links that count: the number of matches before the page, and up to its end.
         let (start, end) = match &self.cursor {
             Some(cursor) if cursor.way == Way::Back => {
                 (cursor.offset.saturating_sub(found.hits.len()), cursor.offset)
@@ -347,7 +347,7 @@ impl<'p, 's> Page<'p, 's> {
         }
         let skipped = self.cursor.as_ref().map_or(0, |cursor| cursor.included);
         if let (Some(cursor), true) = (&self.cursor, skipped > 0) {
-            // What was included with the same match before.
+            // Earlier includes of the same match.
             let before = skipped.saturating_sub(self.session.context.options.include_len_max);
             page_at("previous", Way::Onward, cursor.from(), (start, before))?;
         } else if found.has_previous {
@@ -376,7 +376,7 @@ impl<'p, 's> Page<'p, 's> {
             (shown, def) = (inner, inner_def);
             full_url = format!("{full_url}#{id}");
         }
-        // R4 search.html#elements: the parts that are asked for are those of matches.
+        // `_summary` and `_elements` apply to matches alone (R4 search.html#elements).
         if mode == SearchMode::Match {
             shown = reduce_by(&shown, def, self.query.summary, &self.query.elements);
         }
@@ -388,7 +388,7 @@ impl<'p, 's> Page<'p, 's> {
         }))
     }
 
-    /// The outcome at the end: what was ignored, what else is to be said, and the constant advisory.
+    /// The outcome at the end: ignored parameters, other issues, and the constant advisory.
     fn remarks(&self, others: Vec<Issue>, is_count: bool) -> Option<BundleEntry> {
         let ignored = self.query.ignored.iter().map(|name| {
             Issue::warning(IssueCode::NotSupported, format!("the parameter `{name}` was ignored"))
@@ -398,8 +398,8 @@ impl<'p, 's> Page<'p, 's> {
             Issue::warning(IssueCode::NotSupported, format!("`_elements`: there is no element `{name}`"))
         });
         let mut issues: Vec<Issue> = ignored.chain(elements).chain(others).collect();
-        // CHOICE: staff of the own organization sees the file as a whole by default, and its software shows every
-        // entry; the advisory is for those whose view rests on consent.
+        // CHOICE: staff of the own organization sees whole files by default, and its software shows every entry; so only parties
+        // whose view rests on consent get the advisory.
         if !self.session.lens.is_own() && !is_count {
             issues.push(Issue::information(IssueCode::Suppressed, ADVISORY));
         }
@@ -411,8 +411,8 @@ impl<'p, 's> Page<'p, 's> {
     }
 }
 
-/// Of matches that refer to a version of something of which another version is included: R4 search.html#versions asks for a word
-/// about it.
+/// Warns about matches that refer to one version of a resource of which another version is included, as R4 search.html#versions
+/// asks.
 fn other_versions(entries: &[BundleEntry]) -> Vec<Issue> {
     let of_mode = |mode: SearchMode| {
         entries
@@ -446,14 +446,14 @@ fn other_versions(entries: &[BundleEntry]) -> Vec<Issue> {
     issues
 }
 
-/// So many matches are asked at once whom they are about.
+/// How many matches are read at once to find the patients whom they are about.
 const ROWS_AT_ONCE: usize = 65_536;
 
-/// Gathers whom rows are about.
+/// Gathers the patients whom rows are about.
 struct PatientsOfRows<'w, 's> {
     session: &'w Session<'s>,
     repository: &'w Repository<'w>,
-    /// The ids that were added.
+    /// The ids that were added already.
     known: HashSet<String>,
     patients: Patients,
 }
@@ -485,7 +485,7 @@ fn total_of(searches: &[Search<'_>]) -> Result<usize, Refusal> {
 static ALL: Filter = Filter::All(Vec::new());
 
 impl Found {
-    /// Keeps so many matches, from where the page begins that is gone to.
+    /// Keeps `count` matches: the first ones, or going back the last ones.
     fn keep(&mut self, count: usize, way: Way) {
         if count >= self.hits.len() {
             return;

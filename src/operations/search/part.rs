@@ -1,4 +1,4 @@
-//! One type of a search: what is looked for in it, and what that may tell of whom.
+//! One type of a search: its conditions, and whom its answer may concern without showing them.
 use crate::consent::SearchPart;
 use crate::definitions::TypeDef;
 use crate::search::{Filter, PersonalValue, Query, SearchParams, Sort, SortKey, sought};
@@ -15,7 +15,7 @@ pub(super) struct Part {
     pub(super) sort: Vec<Sort>,
 }
 
-/// What a query finds: only what is shown whole, where it asks for what a mask may leave out of an answer.
+/// Which resources a query finds: only those shown whole, if it asks for something that a mask may leave out of an answer.
 pub(in super::super) fn finding(params: &SearchParams, filters: &[Filter], sort: &[Sort]) -> SearchPart {
     let is_masked = |id: u32| params.is_masked(id);
     let sorts_by = |sort: &Sort| matches!(&sort.key, SortKey::Param(param) if params.is_masked(param.id));
@@ -23,14 +23,14 @@ pub(in super::super) fn finding(params: &SearchParams, filters: &[Filter], sort:
     if asks || sort.iter().any(sorts_by) { SearchPart::Whole } else { SearchPart::Visible }
 }
 
-/// The query as the self link has it: what was used of it.
+/// The query as in the self link: the parameters that were used.
 pub(super) fn self_text(query: &Query) -> String {
     let used = query.used.iter().filter(|(name, _)| name != "_cursor");
     used.map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect::<Vec<_>>().join("&")
 }
 
-/// Whether the record of an answer needs a look-up, and of what: the answer shows `shown` matches of `total`. It needs one where more
-/// was counted than is shown, and where a value may pick out somebody whom neither the answer shows nor the request names by id.
+/// Whether the record of an answer that shows `shown` of `total` matches needs a look-up, and of what. It does if more was
+/// counted than shown, or if a value may identify somebody whom neither the answer shows nor the request names by id.
 pub(super) fn unshown(
     session: &Session<'_>,
     parts: &[Part],
@@ -45,13 +45,13 @@ pub(super) fn unshown(
         values.extend(filters.iter().flat_map(|filter| sought(&session.params, def, filter)));
     }
     values.retain(|value| match value {
-        // Whom the request names by id the record tells as it is written.
+        // Patients whom the request names by id are in the record from the start.
         PersonalValue::Resource(types, id) => {
             !types.contains(&"Patient") || !named.contains(&format!("Patient/{id}"))
         }
         _ => true,
     });
-    // A value of what is searched for that was the only criterion is either of whom it has shown, or of several.
+    // If such a value is the only criterion, it belongs to a patient whom the answer shows, or to several.
     let is_only = match parts {
         [Part { filters, .. }] => match filters.as_slice() {
             [Filter::Entries(matchers)] => {

@@ -6,7 +6,7 @@ use crate::search::{Query, Reading, Summary, ValueContext, parse_query, search_p
 
 use super::super::answer::Refusal;
 
-/// `_summary` and `_elements` of a read or a vread, which take no other parameters but those that say how to answer.
+/// Applies `_summary` and `_elements` to a read or vread, which allow no other parameters but `_format` and `_pretty`.
 pub(in super::super) fn reduce(
     disclosed: &Disclosed,
     def: &'static TypeDef,

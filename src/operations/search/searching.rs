@@ -1,4 +1,4 @@
-//! A search that was read and is to be answered, or whose matches are asked whom they are about.
+//! A parsed search, which can be answered, or asked which patients its matches are about.
 use crate::audit::Patients;
 
 use super::super::answer::{Answer, Refusal};
@@ -21,7 +21,7 @@ impl PreparedSearch<'_, '_> {
     pub(super) fn patients(self) -> Result<Patients, Refusal> {
         match self {
             Self::Resources(page) => page.patients(),
-            // A count of accesses is told to whom it names alone, and no look-up of it is due.
+            // A count of accesses is recorded only for the patient whom it names, so no look-up is due.
             Self::Accesses(_) => Ok(Patients::default()),
         }
     }

@@ -1,4 +1,4 @@
-//! What a search is of: one type, several, or the members of a compartment.
+//! What a search covers: one type, several types, or the members of a compartment.
 use crate::audit::Patients;
 use crate::auth::Permission;
 use crate::definitions::{TypeDef, r4};
@@ -14,10 +14,10 @@ use super::page::Page;
 use super::part::Part;
 use super::searching::PreparedSearch;
 
-/// The types of which compartments there are (R4 compartmentdefinition.html).
+/// The types that have compartments (R4 compartmentdefinition.html).
 const COMPARTMENTS: [&str; 5] = ["Patient", "Encounter", "RelatedPerson", "Practitioner", "Device"];
 
-/// What is done with a search once it has been read.
+/// What to do with a search once it is parsed.
 type Then<'t, T> = &'t dyn Fn(PreparedSearch<'_, '_>) -> Result<T, Refusal>;
 
 /// Answers a search.
@@ -29,7 +29,7 @@ pub(in super::super) fn search(
     at(session, place, request, &|searching| searching.answer())
 }
 
-/// The patients whom all matches of a search are about, as the party sees them, on whatever page.
+/// The patients whom all matches of a search are about, on all pages, as the party sees them.
 pub(in super::super) fn patients_found(
     session: &Session<'_>,
     place: &Place,
@@ -67,7 +67,7 @@ fn search_type<T>(
     then(PreparedSearch::Resources(Box::new(Page::new(session, def.name.to_string(), parts, query)?)))
 }
 
-/// R4 search.html#variant2: what belongs to a resource, of one type or of all.
+/// R4 search.html#variant2: the members of a resource's compartment, of one type or of all.
 fn search_compartment<T>(
     session: &Session<'_>,
     (of, id, member): (&'static TypeDef, &ResourceId, Option<&'static TypeDef>),
@@ -78,7 +78,7 @@ fn search_compartment<T>(
         let message = format!("{} has no compartment; {} have", of.name, COMPARTMENTS.join(", "));
         return Err(Refusal::not_supported(message));
     }
-    // A compartment of what is hidden is one of what never was.
+    // A hidden resource's compartment answers 404, as if the resource had never existed.
     if !matches!(session.look_to(&Permission::SEEING, of, id)?, Seen::Resource { .. }) {
         return Err(Refusal::not_found());
     }
@@ -104,7 +104,7 @@ fn search_compartment<T>(
     then(PreparedSearch::Resources(Box::new(Page::new(session, path, vec![part], query)?)))
 }
 
-/// Which types are meant, and what is asked of each beside the query; `None` where a type cannot be asked that.
+/// Which types are meant, and the conditions that each adds to the query; `None` if a type cannot have them.
 type TypesMeant<'m> =
     (&'m dyn Fn(&'static TypeDef) -> bool, &'m dyn Fn(&'static TypeDef, Part) -> Option<Part>);
 
@@ -124,7 +124,7 @@ fn several<T>(
     let types = read(session, any, &path, &named, request)?.types;
     let is_asked = |def: &&'static TypeDef| {
         let is_named = types.is_empty() || types.iter().any(|named| named.id == def.id);
-        // Accesses are searched by themselves: they are made when they are asked for.
+        // AuditEvents are searched separately, because they are made when they are asked for.
         is_named && is_meant(def) && &*def.name != "AuditEvent"
     };
     let asked: Vec<&'static TypeDef> = r4().resources().filter(is_asked).collect();
@@ -144,8 +144,8 @@ fn several<T>(
     then(PreparedSearch::Resources(Box::new(Page::new(session, path, parts, first.unwrap_or_default())?)))
 }
 
-/// The search of one type. The constraints of the scopes are asked for with the criteria: the lens would drop the rest row
-/// by row.
+/// The search of one type. The scopes' search constraints become conditions; otherwise the lens would drop the other rows one by
+/// one.
 fn part_of(session: &Session<'_>, def: &'static TypeDef, query: &Query) -> Part {
     let scope = session.lens.party().scopes.search_filter(&def.name);
     let filters = query.filters.iter().cloned().chain(scope).collect();
@@ -174,7 +174,7 @@ fn read(
     };
     let query = read_at(session.context.now())?;
     let Some(cursor) = &query.cursor else { return Ok(query) };
-    // What is approximate is so from the moment of the first page on.
+    // Approximate dates (`ap`) stay relative to the time of the first page.
     read_at(session.context.cursor(cursor, session.lens.party(), path)?.first_asked)
 }
 

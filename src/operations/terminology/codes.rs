@@ -8,7 +8,7 @@ use crate::search::{Way, unescape};
 use super::super::answer::Refusal;
 use super::Lookups;
 
-/// The codes directly narrower than each code of a system.
+/// The codes of a system, and for each code those directly narrower.
 #[derive(Default)]
 struct Hierarchy {
     codes: BTreeSet<String>,
@@ -21,7 +21,7 @@ impl Hierarchy {
         self.narrower.entry(broader.to_owned()).or_default().insert(narrower.to_owned());
     }
 
-    /// R4 codesystem.html: concepts inside concepts, and the properties `parent` and `child`.
+    /// R4 codesystem.html: nested concepts, and the properties `parent` and `child`.
     fn read(&mut self, concept: Node<'_>, parent: Option<&str>) {
         let Some(code) = concept.str_at("code") else { return };
         self.codes.insert(code.to_owned());
@@ -62,7 +62,7 @@ impl Lookups<'_> {
         Ok(hierarchy)
     }
 
-    /// All codes of a system that is stored here and complete.
+    /// All codes of a system, if a complete CodeSystem is stored here.
     pub(super) fn all_codes(&self, system: &str) -> Result<Option<BTreeSet<String>>, Refusal> {
         let complete = self.by_url("CodeSystem", system)?;
         let mut complete =
@@ -77,7 +77,7 @@ impl Lookups<'_> {
         Ok(Some(hierarchy.codes))
     }
 
-    /// `system|code` and the codes narrower (or broader) than it.
+    /// The code of a value (`system|code`) and all codes narrower (or broader) than it.
     pub(super) fn hierarchy(&self, way: Way, value: &str) -> Result<Vec<(Option<String>, String)>, Refusal> {
         let split = value.split_once('|').filter(|(system, code)| !system.is_empty() && !code.is_empty());
         let Some((system, code)) = split else {

@@ -1,5 +1,5 @@
-//! Conditions that only other resources tell: value sets, hierarchies of codes and of places, Lists. They are looked up as the
-//! party sees them and become conditions on entries before a search is planned.
+//! Conditions that depend on other resources: value sets, hierarchies of codes and of places, Lists. They are looked up as the
+//! party sees them and become conditions on index entries before a search is planned.
 
 mod codes;
 mod parts;
@@ -13,12 +13,12 @@ use crate::store::{Report, Search, View, Way};
 use super::answer::Refusal;
 use super::session::Session;
 
-/// More codes or parts than this are refused.
+/// Conditions that need more codes or parts are refused.
 const CODES_MAX: usize = 10_000;
-/// How deep value sets include each other.
+/// How deep value sets may include each other.
 const NESTING_MAX: usize = 8;
 
-/// A condition with everything in it looked up.
+/// A condition in which all look-ups are resolved.
 pub(super) fn looked_up(
     session: &Session<'_>,
     view: &View<'_>,
@@ -29,7 +29,7 @@ pub(super) fn looked_up(
     lookups.resolve(def, filter)
 }
 
-/// Where is looked.
+/// What look-ups read.
 struct Lookups<'l> {
     session: &'l Session<'l>,
     view: &'l View<'l>,
@@ -64,7 +64,7 @@ impl Lookups<'_> {
         })
     }
 
-    /// The rows of a type that fulfil a condition, as the party sees them; not more than the limit.
+    /// The rows of a type that fulfil a condition, as the party sees them; too many are refused.
     fn rows(&self, def: &'static TypeDef, filter: &Filter) -> Result<Vec<u64>, Refusal> {
         let report = Report::default();
         let found =
@@ -72,14 +72,14 @@ impl Lookups<'_> {
         if found.len() > CODES_MAX { Err(too_many()) } else { Ok(found) }
     }
 
-    /// What stands in a row.
+    /// The resource in a row, if the party may see it.
     fn tree(&self, row: u64) -> Result<Option<Tree>, Refusal> {
         let Some(current) = self.view.current(row)? else { return Ok(None) };
         let stored = self.view.repository().newest(&current)?;
         Ok(parse(stored.text.into_bytes()).ok())
     }
 
-    /// The resources of the type that URL has.
+    /// The resources of a type with this canonical URL (`url` or `url|version`).
     fn by_url(&self, type_name: &str, url: &str) -> Result<Vec<Tree>, Refusal> {
         let params = &self.session.params;
         let Some(def) = r4().resource(type_name) else { return Ok(Vec::new()) };
@@ -102,7 +102,7 @@ impl Lookups<'_> {
         rows.first().map_or(Ok(None), |row| self.tree(*row))
     }
 
-    /// R4 search.html#list: what the List's entries name, as far as they are not marked as deleted.
+    /// R4 search.html#list: the resources in the List's entries, without those marked as deleted.
     fn list(&self, def: &TypeDef, id: &ResourceId) -> Result<Vec<ResourceId>, Refusal> {
         let Some(list) = self.by_id("List", id)? else { return Ok(Vec::new()) };
         let mut ids = Vec::new();

@@ -1,4 +1,4 @@
-//! What is part of what: places in places, organizations in organizations (R4 search.html#recursive).
+//! Hierarchies of parts: places in places, organizations in organizations (R4 search.html#recursive).
 use std::collections::BTreeSet;
 
 use crate::definitions::TypeDef;
@@ -9,7 +9,7 @@ use super::super::answer::Refusal;
 use super::{CODES_MAX, Lookups, too_many};
 
 impl Lookups<'_> {
-    /// The references to a resource and to all that is part of it (or that it is part of).
+    /// References to a resource and to everything below it, or above it.
     pub(super) fn parts(&self, param: &Param, way: Way, value: &str) -> Result<Filter, Refusal> {
         let value = unescape(value);
         let mut filters = Vec::new();

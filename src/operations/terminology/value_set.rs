@@ -1,4 +1,4 @@
-//! The codes of a value set (R4 valueset.html): a stored one, or one of the standard's own.
+//! The codes of a value set (R4 valueset.html), which is stored or comes with the standard.
 use std::collections::BTreeSet;
 
 use crate::definitions::r4;
@@ -12,7 +12,7 @@ use super::{CODES_MAX, Lookups, NESTING_MAX, too_many};
 type SystemCode = (Option<String>, String);
 
 impl Lookups<'_> {
-    /// The codes of the value set of that URL, or `ValueSet/id`.
+    /// The codes of the value set with this URL, or of `ValueSet/id`.
     pub(super) fn value_set(&self, value: &str, depth: usize) -> Result<Vec<SystemCode>, Refusal> {
         if depth > NESTING_MAX {
             let message = format!("value sets include each other more than {NESTING_MAX} deep");
@@ -23,7 +23,7 @@ impl Lookups<'_> {
         let local = url.strip_prefix(&base).unwrap_or(&url).strip_prefix("ValueSet/");
         let stored = match local.and_then(ResourceId::parse) {
             Some(id) => self.by_id("ValueSet", &id)?,
-            // Of several versions the one that was stored last is meant.
+            // Of several versions the one that was stored last counts.
             None => self.by_url("ValueSet", &url)?.pop(),
         };
         if let Some(tree) = stored {
@@ -59,7 +59,7 @@ impl Lookups<'_> {
         Ok(codes)
     }
 
-    /// R4 valueset.html#compositions: what the system gives, and every value set named beside it.
+    /// R4 valueset.html#compositions: the codes of the system that are also in every value set named beside it.
     fn included(&self, include: Node<'_>, depth: usize) -> Result<BTreeSet<SystemCode>, Refusal> {
         let mut codes: Option<BTreeSet<SystemCode>> = None;
         if let Some(system) = include.str_at("system") {

@@ -1,14 +1,14 @@
-//! Composites (R4 search.html#composite): parts that are true of the same occurrence.
+//! Composites (R4 search.html#composite): components whose values belong to the same element.
 use crate::definitions::ParamType;
 use crate::search::entry::{Encoded, Form};
 use crate::search::matcher::{Ask, Check};
 use crate::search::params::Param;
 use crate::search::text::parts;
 
-/// More combinations of the values of one occurrence are not indexed.
+/// Further combinations of the values of one element are not indexed.
 const COMBINATIONS_MAX: usize = 256;
 
-/// Every combination of the values of the parts: their keys one after the other, then their tails.
+/// Encodes every combination of the components' values: first their keys, then their tails.
 pub(in crate::search) fn extract(of_parts: &[Vec<Encoded>], out: &mut Vec<Encoded>) {
     let mut combined = vec![Encoded::new(Form::Composite)];
     for values in of_parts {
@@ -24,10 +24,10 @@ pub(in crate::search) fn extract(of_parts: &[Vec<Encoded>], out: &mut Vec<Encode
     out.append(&mut combined);
 }
 
-/// Reads a part as its own type says.
+/// Parses the value of a component by the component's own type.
 type PartAsks<'p> = dyn Fn(&Param, &str) -> Result<Vec<Ask>, String> + 'p;
 
-/// `part$part`.
+/// Parses a composite value `part$part`.
 pub(super) fn asks(param: &Param, value: &str, part_asks: &PartAsks<'_>) -> Result<Vec<Ask>, String> {
     let values = parts(value, '$');
     if values.len() != param.components.len() {
@@ -50,7 +50,7 @@ pub(super) fn asks(param: &Param, value: &str, part_asks: &PartAsks<'_>) -> Resu
     Ok(combined.into_iter().map(together).collect())
 }
 
-/// A part is indexed in its first form alone: a token asked for by system is found by its tail.
+/// A token component is indexed in its `Value` form only, so a search by system alone checks the tail.
 fn part_ask(kind: ParamType, ask: &Ask) -> Ask {
     let form = Form::Second.byte();
     match (kind, ask.start.split_first()) {
@@ -61,7 +61,8 @@ fn part_ask(kind: ParamType, ask: &Ask) -> Ask {
     }
 }
 
-/// The range of the first part that is no whole key, after the keys of those before it.
+/// Combines the components: exact keys first, then the range of the first component that has no exact key; the rest becomes a
+/// check.
 fn together(asks: Vec<(ParamType, Ask)>) -> Ask {
     let mut before = vec![Form::Composite.byte()];
     let mut ask = None;

@@ -1,4 +1,4 @@
-//! Dates (R4 search.html#date): intervals as long as the precision that they are written with.
+//! Dates (R4 search.html#date): intervals whose length is the precision of the written date.
 use crate::definitions::TypeDef;
 use crate::model::{Interval, Millis, NANOS_PER_MILLI, Nanos, Node, Span, Temporal};
 use crate::search::entry::{Encoded, Form, push_time};
@@ -7,7 +7,7 @@ use crate::search::text::{Prefix, prefixed};
 
 use super::ValueContext;
 
-/// Longer intervals are listed by themselves, so that what overlaps an interval is looked for only this far before it.
+/// Longer intervals get an additional entry, so that a search for overlaps need only look this far back among the others.
 const LONG: Nanos = 32 * DAY;
 const DAY: Nanos = 86_400_000_000_000;
 
@@ -15,7 +15,7 @@ pub(super) fn extract(def: &TypeDef, node: Node<'_>, out: &mut Vec<Encoded>) {
     let interval_of = |text: Option<&str>| text.and_then(Temporal::parse).map(|date| date.span());
     let interval = match &*def.name {
         "Period" => period(node),
-        // R4 search.html#date: of a schedule only the outer limits matter.
+        // R4 search.html#date: only the outer limits of a schedule matter.
         "Timing" => {
             let events = node.items_at("event").filter_map(|event| interval_of(event.as_str()));
             let bounds = node.get("repeat").and_then(|repeat| repeat.get("boundsPeriod")).and_then(period);
@@ -33,7 +33,7 @@ pub(super) fn extract(def: &TypeDef, node: Node<'_>, out: &mut Vec<Encoded>) {
     }
 }
 
-/// A period; where a bound is missing it is open.
+/// The interval of a Period; a missing bound is open.
 fn period(node: Node<'_>) -> Option<Span> {
     let bound = |name| node.str_at(name).and_then(Temporal::parse).map(|date| date.span());
     let (start, end) = (bound("start"), bound("end"));
@@ -44,18 +44,18 @@ fn period(node: Node<'_>) -> Option<Span> {
     Some(Span { start, end: end.map_or(Span::ALWAYS.end, |span| span.end).max(start) })
 }
 
-/// The time that the value of a date parameter stands for.
+/// The interval that the value of a date parameter stands for.
 ///
 /// # Errors
-/// If it is no date.
+/// If the value is not a date.
 pub fn date_span(value: &str) -> Result<Span, String> {
-    // A plus sign that nobody encoded arrives as a space.
+    // An unencoded plus sign arrives as a space.
     let text = value.replace(' ', "+");
     Temporal::parse(&text).map(|date| date.span()).ok_or_else(|| format!("`{value}` is no date"))
 }
 
-/// The time widened for `ap`: by a tenth of the distance from now to its nearest bound (R4 search.html#prefix), and at least
-/// by a day.
+/// The interval widened for `ap`: by a tenth of the distance from now to its nearest bound (R4 search.html#prefix), and by at
+/// least one day.
 pub(in crate::search) fn about(asked: Span, now: Millis) -> Span {
     let now = Nanos::from(now) * NANOS_PER_MILLI;
     let distance = (asked.start - now).abs().min((asked.end - now).abs());
@@ -73,13 +73,13 @@ pub(super) fn asks(value: &str, asking: ValueContext<'_>) -> Result<Vec<Ask>, St
         Ask::range(start, end).with(check)
     };
     let Span { start: first, end: last } = Span::ALWAYS;
-    // The open end of a period without one is the last instant of all; ranges must take it in.
+    // An open end is encoded as the last instant of all; the range must include it.
     let to_the_end = |form: Form, from: Nanos, check: Check| {
         let mut ask = by(form, from, last, check);
         ask.end = vec![form.byte() + 1];
         ask
     };
-    // What ends after an instant starts not long before it, or is long.
+    // An interval that ends after an instant either starts at most `LONG` before it or is a long one.
     let ends_after = |time: Nanos| {
         let short = to_the_end(Form::Value, time - LONG, Check::SecondTimeAfter(time));
         vec![short, Ask::all(Form::Long).with(Check::SecondTimeAfter(time))]
@@ -92,8 +92,8 @@ pub(super) fn asks(value: &str, asking: ValueContext<'_>) -> Result<Vec<Ask>, St
             by(Form::Value, asked.start, asked.end, Check::SecondTimeAfter(asked.end)),
             to_the_end(Form::Value, asked.end, Check::None),
         ],
-        // R4 search.html#prefix: the range above what is asked has something in common with the value; with `ge` the range
-        // begins with what is asked itself.
+        // R4 search.html#prefix: with `gt` the range above the given date overlaps the value; with `ge` that range includes the
+        // date itself.
         Prefix::Gt => ends_after(asked.end),
         Prefix::Ge => ends_after(asked.start),
         Prefix::Lt => vec![starts_before(asked.start)],
@@ -106,7 +106,7 @@ pub(super) fn asks(value: &str, asking: ValueContext<'_>) -> Result<Vec<Ask>, St
     })
 }
 
-/// Dates that have an instant in common with the interval.
+/// Finds the dates that overlap the interval.
 pub(in crate::search) fn overlapping(asked: Span) -> Vec<Ask> {
     let by = |form: Form, from: Nanos| {
         let (mut start, mut end) = (vec![form.byte()], vec![form.byte()]);
@@ -115,13 +115,13 @@ pub(in crate::search) fn overlapping(asked: Span) -> Vec<Ask> {
         Ask::range(start, end).with(Check::SecondTimeAfter(asked.start))
     };
     let from = asked.start - LONG;
-    // Of an interval that ends before it starts only a long one can reach both sides.
+    // If the interval is inverted, only a long one can reach both of its sides.
     let short = (from < asked.end).then(|| by(Form::Value, from));
     short.into_iter().chain([by(Form::Long, Span::ALWAYS.start)]).collect()
 }
 
-/// The moments, each one millisecond long, that a matcher of dates finds. They are an interval, because an entry's key grows with its
-/// moment, and so do both of its times.
+/// The millisecond-long moments that a date matcher finds. They form an interval, because an entry's key and both its times grow
+/// with the moment.
 #[must_use]
 pub fn moments_found(matcher: &Matcher) -> Interval {
     let key = |moment: Millis| {
@@ -144,16 +144,16 @@ pub fn moments_found(matcher: &Matcher) -> Interval {
     found
 }
 
-/// The milliseconds that the years of FHIR's dates lie within, by far.
+/// A range of milliseconds much wider than the years of FHIR's dates.
 const MOMENTS: Interval = Interval { start: -(1 << 50), end: 1 << 50 };
 
-/// The nanoseconds of a moment that is one millisecond long.
+/// The nanoseconds of a millisecond-long moment.
 fn moment_span(moment: Millis) -> Span {
     let start = Nanos::from(moment) * NANOS_PER_MILLI;
     Span { start, end: start + NANOS_PER_MILLI }
 }
 
-/// The first moment of which something holds that holds of all later ones too.
+/// The first moment for which `holds` is true; it must then be true for all later ones.
 fn first_moment(holds: impl Fn(Millis) -> bool) -> Millis {
     let Interval { mut start, mut end } = MOMENTS;
     while start < end {

@@ -1,5 +1,5 @@
-//! One file for each type of search parameter (R4 search.html#ptypes): which values it has in a resource, and which of them
-//! a value that is asked for finds.
+//! One file per type of search parameter (R4 search.html#ptypes): which values a resource has for it, and which of them a search
+//! value finds.
 pub use asking::ValueContext;
 
 mod asking;
@@ -33,7 +33,7 @@ pub(super) use token::{ask as token_ask, media_types_below};
 pub(super) use words::{content, narrative, word};
 pub(super) use words::{holds_phrase, words};
 
-/// The values that one FHIRPath result has for a parameter, in all forms.
+/// Encodes one FHIRPath result as values of a parameter, in all forms.
 pub(super) fn extract(param: &Param, value: &Value<'_>, out: &mut Vec<Encoded>) {
     match value {
         Value::Element(element) => {
@@ -52,13 +52,13 @@ pub(super) fn extract(param: &Param, value: &Value<'_>, out: &mut Vec<Encoded>) 
                 ParamType::Composite => {}
             }
         }
-        // `Patient.deceased.exists() and ...` and the like select truth, not an element.
+        // `Patient.deceased.exists() and ...` and the like yield a boolean, not an element.
         Value::Boolean(truth) if param.kind == ParamType::Token => token::extract_boolean(*truth, out),
         _ => {}
     }
 }
 
-/// The texts that one FHIRPath result has for a parameter, as they are compared, however long they are.
+/// Visits the complete texts that one FHIRPath result has for a parameter, folded as comparisons need them.
 pub(super) fn texts(param: &Param, value: &Value<'_>, visit: &mut dyn FnMut(std::string::String)) {
     let Value::Element(Element { node: Some(node), def, .. }) = value else { return };
     match param.kind {
@@ -69,10 +69,10 @@ pub(super) fn texts(param: &Param, value: &Value<'_>, visit: &mut dyn FnMut(std:
     }
 }
 
-/// What one value asks for. The modifiers that need no store are known here.
+/// The conditions of one search value. Handles the modifiers that need no look-up in the store.
 ///
 /// # Errors
-/// What is wrong with the value, in words.
+/// A message that says what is wrong with the value.
 pub(super) fn asks(
     param: &Param,
     modifier: Option<&str>,
@@ -92,7 +92,7 @@ pub(super) fn asks(
     }
 }
 
-/// A modifier, and what it is of.
+/// A modifier, and the parameter types that it applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Modifier {
     pub name: &'static str,
@@ -101,8 +101,8 @@ pub struct Modifier {
 
 use ParamType::{Composite, Date, Number, Quantity, Reference, Special, String, Token, Uri};
 
-/// Every modifier that is served, and for which types of parameters (R4 search.html#modifiers). `:Type` for
-/// references is not listed: it is the name of a type.
+/// Every supported modifier with its parameter types (R4 search.html#modifiers). `:Type` for references is not listed: it is the
+/// name of a type.
 pub static MODIFIERS: [Modifier; 12] = [
     Modifier {
         name: "missing",
@@ -118,11 +118,11 @@ pub static MODIFIERS: [Modifier; 12] = [
     Modifier { name: "identifier", kinds: &[Reference] },
     Modifier { name: "above", kinds: &[Token, Reference, Uri] },
     Modifier { name: "below", kinds: &[Token, Reference, Uri] },
-    // R4 search.html#revinclude: of includes alone.
+    // R4 search.html#revinclude: for includes only.
     Modifier { name: "iterate", kinds: &[] },
 ];
 
-/// The modifiers of a type of parameter.
+/// The modifiers of a parameter type.
 pub fn modifiers(kind: ParamType) -> impl Iterator<Item = &'static str> {
     MODIFIERS.iter().filter(move |modifier| modifier.kinds.contains(&kind)).map(|modifier| modifier.name)
 }

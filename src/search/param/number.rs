@@ -1,4 +1,4 @@
-//! Numbers (R4 search.html#number): points and ranges, compared with the precision that a query is written with.
+//! Numbers (R4 search.html#number): points and ranges, compared with the precision of the number in the query.
 use crate::definitions::TypeDef;
 use crate::model::Node;
 use crate::search::decimal::{Amount, Finite, Written};
@@ -6,7 +6,7 @@ use crate::search::entry::{Encoded, Form};
 use crate::search::matcher::{Ask, Check};
 use crate::search::text::{Prefix, prefixed};
 
-/// A number of a resource: a point, or a range with bounds that may be missing.
+/// A number in a resource: a point, or a range with possibly open bounds.
 pub(super) enum Measured {
     Point(Finite),
     Range(Amount, Amount),
@@ -34,7 +34,7 @@ pub(super) fn extract(def: &TypeDef, node: Node<'_>, out: &mut Vec<Encoded>) {
     }
 }
 
-/// The key of a number without a unit; quantities put theirs between.
+/// The encoded number without a unit; quantities insert their unit after the form byte.
 pub(super) fn encoded(form: Form, measured: &Measured) -> Encoded {
     Encoded::new(form).bytes(&bytes(measured))
 }
@@ -46,13 +46,13 @@ pub(super) fn bytes(measured: &Measured) -> Vec<u8> {
     }
 }
 
-/// What is asked of numbers, with all bounds as bytes.
+/// A condition on numbers.
 pub(super) struct NumberAsk {
     pub(super) prefix: Prefix,
     pub(super) value: Amount,
-    /// Where `eq` and `ne` begin and end (not included).
+    /// The bounds for `eq` and `ne`, the upper one excluded.
     pub(super) bounds: (Amount, Amount),
-    /// Where `ap` begins and ends (included).
+    /// The bounds for `ap`, both included.
     pub(super) about: (Amount, Amount),
 }
 
@@ -69,7 +69,7 @@ impl NumberAsk {
         })
     }
 
-    /// The same in another unit.
+    /// The condition converted to another unit.
     pub(super) fn converted(&self, convert: impl Fn(&Finite) -> Option<Finite>) -> Option<Self> {
         let each = |amount: &Amount| match amount {
             Amount::Finite(value) => convert(value).map(Amount::Finite),
@@ -77,7 +77,7 @@ impl NumberAsk {
         };
         let pair = |(low, high): &(Amount, Amount)| {
             let (low, high) = (each(low)?, each(high)?);
-            // A negative number's tenth lies the other way round.
+            // A conversion may reverse the order of the bounds.
             Some(if low.bytes() <= high.bytes() { (low, high) } else { (high, low) })
         };
         Some(Self {
@@ -88,7 +88,7 @@ impl NumberAsk {
         })
     }
 
-    /// The points and ranges that are asked for; `before` is what stands before the number in keys.
+    /// The conditions on points and on ranges; `before` are the bytes between form and number in a key.
     pub(super) fn asks(&self, point: Form, range: Form, before: &[u8]) -> Vec<Ask> {
         let value = self.value.bytes();
         let ((low, high), (about_low, about_high)) =

@@ -1,4 +1,4 @@
-//! Quantities (R4 search.html#quantity): numbers with a unit; UCUM units of one dimension are compared with each other.
+//! Quantities (R4 search.html#quantity): numbers with a unit; UCUM units of one dimension are comparable with each other.
 use std::borrow::Cow;
 
 use octofhir_ucum::{CanonicalUnit, get_canonical_units};
@@ -13,14 +13,14 @@ use crate::search::text::{split_escaped, unescape};
 use super::number::{Measured, NumberAsk, bytes, encoded};
 
 const UCUM: &str = "http://unitsofmeasure.org";
-/// The system of the codes of Money.
+/// The system of Money's currency codes.
 const CURRENCIES: &str = "urn:iso:std:iso:4217";
-/// The tail of an entry for a unit as people read it, which has no system.
+/// The tail of an entry for a human-readable unit, which has no system.
 const HUMAN: &[u8] = b"\x01";
-/// Digits of a value in canonical units: the last ones that arithmetic leaves are cut.
+/// The digits kept of a value in canonical units; arithmetic noise beyond them is cut.
 const CANONICAL_DIGITS: usize = 20;
 
-/// What is written beside the number.
+/// The unit of a quantity.
 #[derive(Clone, Copy, Default)]
 struct Units<'t> {
     system: Option<&'t str>,
@@ -66,7 +66,8 @@ pub(super) fn extract(def: &TypeDef, node: Node<'_>, out: &mut Vec<Encoded>) {
     }
 }
 
-/// As written without its unit, in canonical units, and by unit where no canonical one is known.
+/// Encodes the number without its unit; with its code in canonical units, or as written if no canonical one is known; and with
+/// its human-readable unit.
 fn push(measured: &Measured, units: Units<'_>, out: &mut Vec<Encoded>) {
     let is_point = matches!(measured, Measured::Point(_));
     let form = |point: Form, range: Form| if is_point { point } else { range };
@@ -108,7 +109,7 @@ fn in_canonical(measured: &Measured, unit: &CanonicalUnit) -> Option<Measured> {
     })
 }
 
-/// The value in the canonical unit.
+/// Converts a value to the canonical unit.
 fn convert(value: &Finite, unit: &CanonicalUnit) -> Option<Finite> {
     let number = octofhir_ucum::Number::parse(&value.to_text())?;
     let (digits, exponent) =
@@ -141,7 +142,7 @@ fn by_system(asked: &NumberAsk, system: &str, code: &str) -> Vec<Ask> {
     asks.into_iter().map(|ask| ask.with_tails(vec![tail(cut(system))])).collect()
 }
 
-/// As written: what has that code, of whatever system, or that unit.
+/// Finds quantities with that code in any system or that human-readable unit, as written.
 fn by_code(asked: &NumberAsk, code: &str) -> Vec<Ask> {
     let mut asks = asked.asks(Form::Unit, Form::UnitRange, &before(code));
     if let Some(unit) = canonical(Some(UCUM), code)

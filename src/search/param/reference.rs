@@ -1,4 +1,4 @@
-//! References (R4 search.html#reference): to resources here, by URL, canonical with a version, or by identifier.
+//! References (R4 search.html#reference): to local resources, by URL, by canonical with a version, or by identifier.
 use crate::definitions::{Kind, TypeDef};
 use crate::model::{Node, Reference, ReferenceTarget};
 use crate::search::entry::{Encoded, Form, cut, cut_open, push_open_text, push_text};
@@ -13,7 +13,7 @@ pub(super) fn extract(param: &Param, def: &TypeDef, node: Node<'_>, out: &mut Ve
         return of_text(node.text(), out);
     }
     if def.kind == Kind::Resource {
-        // A resource inside another, such as the Composition of a document, is referred to by its id.
+        // A resource within another, such as the Composition of a document, is found by its id.
         let is_meant = param.targets.contains(&&*def.name);
         return out.extend(node.str_at("id").filter(|_| is_meant).map(|id| local(id, &def.name)));
     }
@@ -34,7 +34,7 @@ fn of_text(text: &str, out: &mut Vec<Encoded>) {
             let (url, version) = text.split_once('|').unwrap_or((text, ""));
             out.push(Encoded::new(Form::Second).text(cut(url)).text(cut(version)));
         }
-        // Two texts, as all references but those by identifier have.
+        // The second, empty text keeps the shape of the other reference forms, which all have two.
         ReferenceTarget::Fragment(id) if !id.is_empty() => {
             out.push(Encoded::new(Form::Fragment).text(cut(id)).text(b""));
         }
@@ -46,22 +46,22 @@ fn local(id: &str, type_name: &str) -> Encoded {
     Encoded::new(Form::Value).text(id.as_bytes()).text(type_name.as_bytes())
 }
 
-/// The references to a resource here.
+/// Finds references to a local resource.
 pub(in crate::search) fn to_resource(type_name: &str, id: &str) -> Ask {
     Ask::key(local(id, type_name))
 }
 
-/// The references to contained resources.
+/// Finds references to contained resources.
 pub(in crate::search) fn to_contained() -> Ask {
     Ask::all(Form::Fragment)
 }
 
-/// The references to a URL in that version, and to those that name none.
+/// Finds references to a URL in that version, and those without a version.
 pub(in crate::search) fn to_version(url: &str, version: &str) -> [Ask; 2] {
     [version, ""].map(|version| Ask::key(Encoded::new(Form::Second).text(cut(url)).text(cut(version))))
 }
 
-/// The canonical references to a URL in a version and what is below it: `1` is above `1.0` and `1-beta`, not above `10`.
+/// Finds canonical references to a URL in a version or below it: `1` is above `1.0` and `1-beta`, not above `10`.
 pub(in crate::search) fn to_versions_below(url: &str, version: &str) -> Vec<Ask> {
     let begins = |end: &str| {
         let mut start = Encoded::new(Form::Second).text(cut(url)).key;
@@ -72,7 +72,7 @@ pub(in crate::search) fn to_versions_below(url: &str, version: &str) -> Vec<Ask>
     [whole].into_iter().chain([".", "-", "+"].map(begins)).collect()
 }
 
-/// The references to a URL, with whatever version.
+/// Finds references to a URL in any version.
 pub(in crate::search) fn to_url(url: &str) -> Ask {
     Ask::beginning(Encoded::new(Form::Second).text(cut(url)).key)
 }
@@ -95,7 +95,7 @@ pub(super) fn asks(modifier: Option<&str>, value: &str, asking: ValueContext<'_>
         (ReferenceTarget::Relative(_), Some(_)) => Vec::new(),
         (ReferenceTarget::Other(_), Some(named)) => vec![to_resource(named, value)],
         (ReferenceTarget::Other(_), None) if !value.contains([':', '/', '|']) => {
-            // The id of a resource of whatever type, or a URL that looks like one.
+            // The id of a resource of any type, or a URL that looks like an id.
             let of_any_type = Encoded::new(Form::Value).text(value.as_bytes());
             vec![Ask::beginning(of_any_type.key), to_url(value)]
         }
@@ -108,7 +108,7 @@ pub(super) fn asks(modifier: Option<&str>, value: &str, asking: ValueContext<'_>
     }
 }
 
-/// The reference's own identifier, as a token: `value`, `system|value`, `|value`, `system|`.
+/// Finds references by their identifier, given as a token: `value`, `system|value`, `|value`, `system|`.
 fn by_identifier(value: &str) -> Ask {
     let (system, code) = match split_escaped(value, '|') {
         Some((system, code)) => (Some(unescape(system)), unescape(code)),
@@ -121,12 +121,12 @@ fn by_identifier(value: &str) -> Ask {
     }
 }
 
-/// The references that have this identifier of their own.
+/// Finds references that carry this identifier.
 pub(in crate::search) fn to_identifier(system: &str, value: &str) -> Ask {
     Ask::key(Encoded::new(Form::Identifier).text(cut(value))).with_tails(tail(system))
 }
 
-/// What stands behind the value of an identifier.
+/// The tail of an identifier entry: its system.
 fn tail(system: &str) -> Vec<Vec<u8>> {
     let mut tail = Vec::new();
     push_text(&mut tail, &cut(system));

@@ -1,11 +1,11 @@
-//! `near` on Location (R4 location.html#positional): places by their distance.
+//! `near` on Location (R4 location.html#positional): locations by distance.
 use crate::model::Node;
 use crate::search::entry::{Encoded, Form};
 use crate::search::matcher::{Ask, Check};
 
 use super::super::geography::EARTH_M;
 
-/// Without a distance.
+/// The distance if the query gives none.
 const DISTANCE_M: f64 = 50_000.0;
 
 pub(super) fn extract(node: Node<'_>, out: &mut Vec<Encoded>) {
@@ -18,7 +18,7 @@ pub(super) fn extract(node: Node<'_>, out: &mut Vec<Encoded>) {
     }
 }
 
-/// The bits of a floating point number, turned so that they sort as the numbers do.
+/// Appends the bits of a floating point number, transformed so that the bytes sort like the numbers.
 fn push_degrees(degrees: f64, out: &mut Vec<u8>) {
     let bits = degrees.to_bits();
     let sign = 1_u64 << 63;
@@ -26,7 +26,7 @@ fn push_degrees(degrees: f64, out: &mut Vec<u8>) {
     out.extend_from_slice(&sorted.to_be_bytes());
 }
 
-/// `latitude|longitude|distance|units`.
+/// Parses `latitude|longitude|distance|units`.
 pub(super) fn asks(value: &str) -> Result<Vec<Ask>, String> {
     let wrong = || format!("`{value}` is not `latitude|longitude|distance|units`");
     let mut parts = value.split('|');
@@ -45,7 +45,7 @@ pub(super) fn asks(value: &str) -> Result<Vec<Ask>, String> {
     if !is_on_earth || metres.is_nan() || metres < 0.0 || parts.next().is_some() {
         return Err(wrong());
     }
-    // One degree of latitude is the same everywhere; a little more takes rounding in.
+    // A degree of latitude has the same length everywhere; the addition allows for rounding.
     let degrees = (metres / EARTH_M).to_degrees() + 1e-9;
     let bound = |latitude: f64| {
         let mut key = vec![Form::Value.byte()];

@@ -6,17 +6,17 @@ use crate::search::fold::{fold, soundex};
 use crate::search::matcher::Ask;
 use crate::search::text::unescape;
 
-/// Of a part of a name, too, each later word is indexed.
+/// Encodes the texts of an element. For names and parts of names, the text from each later word on is indexed too.
 pub(super) fn extract(def: &TypeDef, node: Node<'_>, is_name_part: bool, out: &mut Vec<Encoded>) {
     each_text(def, node, &mut |text, is_name| extract_text(text, is_name || is_name_part, out));
 }
 
-/// The values of one text.
+/// Encodes one text.
 pub(in crate::search) fn extract_text(text: &str, is_name: bool, out: &mut Vec<Encoded>) {
     let folded = fold(text);
     out.push(Encoded::new(Form::Value).text(cut(&folded)).tail(cut(text)));
     if is_name {
-        // They are only asked how they begin.
+        // `Word` entries are only searched by their beginning.
         out.extend(later_words(&folded).map(|rest| Encoded::new(Form::Word).text(cut_open(rest))));
     }
     out.extend(cut_mark(&folded));
@@ -26,7 +26,7 @@ pub(super) fn extract_phonetic(def: &TypeDef, node: Node<'_>, out: &mut Vec<Enco
     each_text(def, node, &mut |text, _| out.extend(codes(text).map(sound)));
 }
 
-/// The texts as they are compared; of names also from each later word on.
+/// Visits the folded texts; for names also the text from each later word on.
 pub(super) fn texts(def: &TypeDef, node: Node<'_>, is_name_part: bool, visit: &mut dyn FnMut(String)) {
     each_text(def, node, &mut |text, is_name| {
         let folded = fold(text);
@@ -37,10 +37,10 @@ pub(super) fn texts(def: &TypeDef, node: Node<'_>, is_name_part: bool, visit: &m
     });
 }
 
-/// So many words of a name are found each for itself; each is the rest of the name again, in the index.
+/// At most this many words of a name are indexed; each adds the rest of the name to the index.
 const WORDS_MAX: usize = 64;
 
-/// What a folded text is from each of its words on but the first.
+/// The folded text from each of its words on, except the first.
 fn later_words(folded: &str) -> impl Iterator<Item = &str> {
     folded.match_indices(' ').filter_map(|(at, _)| folded.get(at + 1..)).take(WORDS_MAX)
 }
@@ -54,7 +54,7 @@ fn sound(code: String) -> Encoded {
     Encoded::new(Form::Value).text(code.as_bytes()).tail(b"")
 }
 
-/// R4 search.html#string: a name or an address is found by any of its parts, and a name by any of its words.
+/// R4 search.html#string: any part of a name or address may match. The flag says whether a text is of a name.
 fn each_text(def: &TypeDef, node: Node<'_>, visit: &mut dyn FnMut(&str, bool)) {
     let (parts, is_name): (&[&str], bool) = match &*def.name {
         "HumanName" => (&["text", "family", "given", "prefix", "suffix"], true),
@@ -78,7 +78,7 @@ pub(super) fn asks(modifier: Option<&str>, value: &str) -> Vec<Ask> {
     [Form::Value, Form::Word].map(|form| Ask::text_from(form, &folded)).into()
 }
 
-/// The codes of the words of a name, all of which must be there.
+/// Finds names with the same sounds: one condition per word, all of which must match.
 pub(in crate::search) fn sounds(value: &str) -> Vec<Ask> {
     codes(&unescape(value)).map(|code| Ask::key(sound(code))).collect()
 }

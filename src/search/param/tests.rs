@@ -1,11 +1,11 @@
-//! The parameter types, each by small resources: what is found, and what is not.
+//! Tests of the parameter types on small resources: which values find them and which do not.
 use crate::definitions::r4;
 use crate::model::parse;
 use crate::search::{Reading, ValueContext, entries, fulfils, parse_query, search_params};
 
 const BASE: &str = "http://here/fhir";
 
-/// Whether a resource is found by a parameter, computed from its entries alone.
+/// Whether a search parameter finds the resource, evaluated on its entries and texts in memory.
 fn found(json: &str, name: &str, value: &str) -> bool {
     let tree = parse(json.as_bytes().to_vec()).unwrap();
     let def = r4().resource(tree.root().str_at("resourceType").unwrap()).unwrap();
@@ -91,7 +91,7 @@ fn strings_match_folded_from_the_start() {
     check(names, "family:contains", &[("brien-str", true), ("sse", true), ("x", false)]);
     check(names, "given", &[("lukasz", true), ("aage", true), ("age", false)]);
     check(names, "name", &[("st john", true), ("john", true), ("lukasz john", true)]);
-    // What is no name is found from its beginning alone.
+    // A string that is not a name matches from its beginning only.
     let title = r#"{"resourceType":"ValueSet","status":"active","title":"Blood sugar"}"#;
     check(title, "title", &[("blood s", true), ("sugar", false)]);
     check(json, "phonetic", &[("Rupert", true), ("Rupert mul", true), ("Rupert Smith", false)]);
@@ -148,7 +148,7 @@ fn dates_are_intervals() {
         ("eb2020-03-12", false),
         ("ne2020", false),
         ("ne2020-03-10", true),
-        // Now is 2020-09-13: half a year away, so that a tenth is some 18 days.
+        // The test's current time is 2020-09-13, half a year away, so a tenth is some 18 days.
         ("ap2020-03-25", true),
         ("ap2020-06", false),
     ];
@@ -220,7 +220,7 @@ fn case_does_not_count_of_strings_and_emails() {
         "version",
         &[("1.0.0-ballot", true), ("1.0.0-BALLOT", true), ("1.0.0-Ballot", true), ("1.0.0", false)],
     );
-    // A code or an identifier is what it is.
+    // Codes and identifiers keep their case.
     check(set, "identifier", &[("Ab", true), ("ab", false)]);
     check(set, "status", &[("active", true), ("ACTIVE", false)]);
     let patient = r#"{"resourceType":"Patient","telecom":[{"system":"email","value":"A@B.example"}]}"#;

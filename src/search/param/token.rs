@@ -1,4 +1,4 @@
-//! Tokens (R4 search.html#token): codes, identifiers and the like, with the system that they are of.
+//! Tokens (R4 search.html#token): codes, identifiers and similar values, with their system.
 use crate::definitions::{Kind, TypeDef};
 use crate::model::Node;
 use crate::search::entry::{Encoded, Form, IMPLIED_SYSTEM, cut, push_text};
@@ -14,7 +14,7 @@ pub(super) fn extract(def: &TypeDef, node: Node<'_>, out: &mut Vec<Encoded>) {
             text(node.str_at("text"), out);
         }
         "Identifier" => identifier(node, out),
-        // R4 search.html#token: where the element is a string, and in doubt, case does not count.
+        // R4 search.html#token: strings, and values in doubt, are compared without case.
         "ContactPoint" => push(None, node.str_at("value").map(str::to_lowercase).as_deref(), out),
         "string" | "markdown" => push(None, Some(&node.text().to_lowercase()), out),
         "code" | "boolean" | "id" => implied(node.text(), out),
@@ -31,7 +31,7 @@ fn implied(code: &str, out: &mut Vec<Encoded>) {
     out.push(Encoded::new(Form::Value).text(cut(code)).tail(IMPLIED_SYSTEM));
 }
 
-/// A code with its system; either may be missing.
+/// Encodes a code with its system; either may be missing.
 fn push(system: Option<&str>, code: Option<&str>, out: &mut Vec<Encoded>) {
     if let Some(code) = code {
         out.push(Encoded::new(Form::Value).text(cut(code)).tail(cut(system.unwrap_or_default())));
@@ -46,7 +46,7 @@ fn coding(node: Node<'_>, out: &mut Vec<Encoded>) {
     text(node.str_at("display"), out);
 }
 
-/// The texts that `:text` compares.
+/// Visits the texts that `:text` compares.
 pub(super) fn texts(def: &TypeDef, node: Node<'_>, visit: &mut dyn FnMut(String)) {
     let found = match &*def.name {
         "Coding" => vec![node.str_at("display")],
@@ -60,7 +60,7 @@ pub(super) fn texts(def: &TypeDef, node: Node<'_>, visit: &mut dyn FnMut(String)
     found.into_iter().flatten().for_each(|text| visit(fold(text)));
 }
 
-/// R4 search.html#modifiers, `:text`: what stands beside the code for people.
+/// R4 search.html#modifiers, `:text`: the human-readable text beside a code.
 fn text(text: Option<&str>, out: &mut Vec<Encoded>) {
     if let Some(text) = text {
         out.push(Encoded::new(Form::Text).text(cut(&fold(text))));
@@ -79,7 +79,7 @@ fn identifier(node: Node<'_>, out: &mut Vec<Encoded>) {
     }
 }
 
-/// Of a parameter whose values may be strings what is asked for is asked for in small letters too.
+/// The conditions of a token value. If the parameter may select strings, the value is also searched in lower case.
 pub(super) fn asks(modifier: Option<&str>, value: &str, may_be_string: bool) -> Result<Vec<Ask>, String> {
     match modifier {
         Some("text") => Ok(vec![Ask::text_from(Form::Text, &fold(&unescape(value)))]),
@@ -99,7 +99,7 @@ pub(super) fn asks(modifier: Option<&str>, value: &str, may_be_string: bool) -> 
     }
 }
 
-/// R4 search.html#token: `code`, `system|code`, `|code` (no system), `system|`.
+/// Finds tokens (R4 search.html#token): `code`, `system|code`, `|code` (no system), `system|`.
 pub(in crate::search) fn ask(system: Option<&str>, code: &str) -> Ask {
     match system {
         Some(system) if code.is_empty() => Ask::key(Encoded::new(Form::Second).text(cut(system))),
@@ -108,8 +108,8 @@ pub(in crate::search) fn ask(system: Option<&str>, code: &str) -> Ask {
     }
 }
 
-/// The media types below one: `image` and `image/` are above all images, `text/xml` is above itself with parameters (R4
-/// search.html#token).
+/// Finds the media types below a value: `image` and `image/` are above all images, `text/xml` is above itself with parameters
+/// (R4 search.html#token).
 pub(in crate::search) fn media_types_below(value: &str) -> Vec<Ask> {
     let value = unescape(value);
     let value = value.trim_end_matches('*').trim_end_matches('/');

@@ -1,4 +1,4 @@
-//! URIs (R4 search.html#uri): compared as they are written, or by their beginning.
+//! URIs (R4 search.html#uri): compared as written, or by their beginning.
 use crate::model::Node;
 use crate::search::entry::{Encoded, Form, cut, cut_mark};
 use crate::search::matcher::Ask;
@@ -13,7 +13,7 @@ fn whole(text: &str) -> Encoded {
     Encoded::new(Form::Value).text(cut(text))
 }
 
-/// `:below` is asked for elsewhere: it may have to look at the resource.
+/// `:below` is handled in `filter.rs`, because it may need the resource itself.
 pub(super) fn asks(modifier: Option<&str>, value: &str) -> Vec<Ask> {
     let value = unescape(value);
     match modifier {
@@ -22,7 +22,7 @@ pub(super) fn asks(modifier: Option<&str>, value: &str) -> Vec<Ask> {
     }
 }
 
-/// What a URL begins with, up to each `/`, with and without it; and itself.
+/// The prefixes of a URL that end before or after a `/`, and the URL itself.
 fn above(url: &str) -> impl Iterator<Item = &str> {
     let ends = url.char_indices().filter(|(_, letter)| *letter == '/').flat_map(|(at, _)| [at, at + 1]);
     ends.chain([url.len()]).filter(|end| *end > 0).filter_map(|end| url.get(..end))

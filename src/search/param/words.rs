@@ -1,4 +1,4 @@
-//! Words, for `_text` and `_content` (R4 search.html#content): of the narrative, or of every text of a resource.
+//! Words for `_text` and `_content` (R4 search.html#content): those of the narrative, or of every text of a resource.
 use unicode_normalization::char::is_combining_mark;
 
 use crate::fhirpath::Element;
@@ -23,12 +23,12 @@ pub fn words(text: &str) -> Vec<String> {
     split(text).collect()
 }
 
-/// The entry of a word.
+/// Encodes a word.
 pub(in crate::search) fn word(text: &str) -> Encoded {
     Encoded::new(Form::Value).text(cut(text))
 }
 
-/// The text of the narrative: what stands between the tags.
+/// The text of the narrative, without its tags.
 pub(in crate::search) fn narrative(resource: Node<'_>) -> Option<String> {
     resource.get("text")?.str_at("div").map(between_tags)
 }
@@ -61,17 +61,17 @@ fn between_tags(div: &str) -> String {
     text
 }
 
-/// The types whose values are texts.
+/// The types whose values `_content` searches.
 const TEXT_TYPES: [&str; 3] = ["string", "markdown", "code"];
 
-/// Every text of a resource, the narrative too.
+/// Every text of a resource, with the narrative.
 pub(in crate::search) fn content(root: Element<'_>) -> Vec<String> {
     let mut texts = Vec::new();
     let mut waiting = vec![root];
     let mut children = Vec::new();
     while let Some(element) = waiting.pop() {
         if TEXT_TYPES.contains(&&*element.def.name) {
-            // What a reference leads to is found by reference.
+            // A literal reference is searched by reference parameters, not as text.
             let is_reference = element.node.is_some_and(|node| node.key() == "reference");
             if is_reference {
                 continue;
@@ -87,7 +87,7 @@ pub(in crate::search) fn content(root: Element<'_>) -> Vec<String> {
     texts
 }
 
-/// Whether any of the texts has these words one after the other.
+/// Whether any of the texts has these words in sequence.
 #[must_use]
 pub fn holds_phrase(texts: &[String], phrase: &[String]) -> bool {
     texts.iter().any(|text| words(text).windows(phrase.len().max(1)).any(|window| window == phrase))

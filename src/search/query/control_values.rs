@@ -1,14 +1,14 @@
-//! The values of control parameters.
+//! Parses the values of control parameters.
 use crate::definitions::{ParamType, TypeDef, r4};
 use crate::search::control::Control;
 use crate::search::text::alternatives;
 
 use super::{Contained, Include, Query, Reading, Sort, SortKey, Summary, TotalMode};
 
-/// Reads one into a query.
+/// Parses one control parameter into a query.
 ///
 /// # Errors
-/// What is wrong with the value, in words.
+/// A message that says what is wrong with the value.
 pub(super) fn control_value(
     reading: &Reading<'_>,
     def: &'static TypeDef,
@@ -20,7 +20,7 @@ pub(super) fn control_value(
     let is_include = matches!(control, Control::Include | Control::RevInclude);
     let iterate = match modifier {
         None => false,
-        // R4 search.html#revinclude; the name of STU3 is still sent by clients.
+        // R4 search.html#revinclude; clients still send the name of STU3, `recurse`.
         Some("iterate" | "recurse") if is_include => true,
         Some(modifier) => return Err(format!("the modifier `:{modifier}` is not served for it")),
     };

@@ -1,5 +1,5 @@
-//! What a search asks for, and how a query string is read against the parameters of its type. What is not known is an
-//! error that names it and the nearest thing that is.
+//! The structure of a search, and its parser for query strings. An unknown parameter is an error that names the nearest known
+//! one.
 
 mod control_values;
 mod read;
@@ -17,10 +17,10 @@ pub use read::{CHAIN_DEPTH_MAX, parse_query};
 pub use reading::Reading;
 pub(super) use reading::{chain_targets, id_of, last_updated};
 
-/// What a search asks for.
+/// A parsed search.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
-    /// All of these.
+    /// The conditions, all of which a match fulfils.
     pub filters: Vec<Filter>,
     pub sort: Vec<Sort>,
     pub count: Option<usize>,
@@ -30,15 +30,15 @@ pub struct Query {
     pub elements: Vec<String>,
     pub total: Option<TotalMode>,
     pub contained: Contained,
-    /// Whether matches in contained resources are given as such, not by what contains them.
+    /// Whether a match in a contained resource returns the contained resource instead of its container.
     pub gives_contained: bool,
-    /// The types of a search that is of no single one.
+    /// The types to search, if the search is not of a single type.
     pub types: Vec<&'static TypeDef>,
     pub explain: bool,
     pub cursor: Option<String>,
-    /// The parameters that were used, as they were given, for the self link.
+    /// The parameters that were used, as the client wrote them, for the self link.
     pub used: Vec<(String, String)>,
-    /// What was ignored, if the caller asked for leniency.
+    /// The unknown parameters that were ignored because the client asked for lenient handling.
     pub ignored: Vec<String>,
 }
 
@@ -59,12 +59,12 @@ pub enum SortKey {
 /// `Type:parameter[:Target]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Include {
-    /// The type that refers; `None` for every type.
+    /// The type of the referring resource; `None` for every type.
     pub source: Option<&'static str>,
-    /// The parameter; `None` for every reference.
+    /// The reference parameter; `None` for all of them.
     pub param: Option<u32>,
     pub target: Option<&'static str>,
-    /// Whether it is applied to what was included, too.
+    /// Whether it also applies to included resources.
     pub iterate: bool,
 }
 
@@ -94,11 +94,11 @@ pub enum Contained {
     Both,
 }
 
-/// What is wrong with a query. `parameter` is its name as it was given.
+/// What is wrong with a query. `parameter` is the name as the client wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueryError {
     pub parameter: String,
     pub message: String,
-    /// Leniency may pass over unknown parameters, never over malformed ones.
+    /// Lenient handling may ignore unknown parameters, never malformed ones.
     pub is_unknown: bool,
 }

@@ -1,4 +1,4 @@
-//! Reading the parameters of a query: filters, chains and reverse chains (R4 search.html#chaining, #has).
+//! Parses the parameters of a query: filters, chains and reverse chains (R4 search.html#chaining, #has).
 use std::sync::Arc;
 
 use crate::definitions::{ParamType, TypeDef, r4};
@@ -16,10 +16,10 @@ use super::reading::{Reading, chain_targets, id_of, last_updated};
 use super::suggest;
 use super::{Query, QueryError, Summary};
 
-/// The links of a chain or of nested reverse chains, at most.
+/// The maximum number of links of a chain or of nested reverse chains.
 pub const CHAIN_DEPTH_MAX: usize = 8;
 
-/// Reads a query on a type. Parameters without a value are passed over (R4 search.html#errors).
+/// Parses a query on a type. Parameters with an empty value are ignored (R4 search.html#errors).
 ///
 /// # Errors
 /// The first parameter that is unknown (unless `lenient`) or malformed.
@@ -33,7 +33,7 @@ pub fn parse_query(
     for (name, value) in pairs {
         bounds.add(reading, def, name, value);
         if value.is_empty() {
-            // It asks for nothing, but its name has to be one: a slip must not widen the answer.
+            // The empty value adds no condition, but the name must be known: a misspelling must not widen the answer.
             if let Err(ParameterFault::Unknown(message)) =
                 parameter(reading, def, &mut Query::default(), name, value)
             {
@@ -55,7 +55,7 @@ pub fn parse_query(
         }
     }
     if query.summary == Summary::Text && !(query.includes.is_empty() && query.rev_includes.is_empty()) {
-        // R4 search.html#summary: they cannot be mixed.
+        // R4 search.html#summary: `text` cannot be combined with includes.
         let message = "`text` cannot be asked for together with includes".to_owned();
         return Err(QueryError { parameter: "_summary".to_owned(), message, is_unknown: false });
     }
@@ -63,8 +63,8 @@ pub fn parse_query(
     Ok(query)
 }
 
-/// Dates that are bounded from both sides. Where a resource has one date at most, both bounds are of the same date: it has an
-/// instant in common with what lies between them. Each bound finds much, what is between them little.
+/// Dates that a query bounds from both sides. If a resource has at most one date, both bounds apply to it, so it overlaps the
+/// interval between them. That filter is selective where each bound alone finds many resources.
 #[derive(Default)]
 struct Bounds(Vec<(Arc<Param>, Span)>);
 
@@ -124,7 +124,7 @@ fn parameter(
     Ok(())
 }
 
-/// The filter of one parameter: a reverse chain, a chain, or a parameter of the type itself.
+/// The filter for one parameter: a reverse chain, a chain, or a parameter of the type itself.
 fn named(
     reading: &Reading<'_>,
     def: &'static TypeDef,
@@ -146,7 +146,7 @@ fn named(
         None => (name, None),
     };
     if modifier == Some("missing") && matches!(code, "_id" | "_lastUpdated") {
-        // Every resource has both.
+        // Every resource has both parameters.
         return match value {
             "true" => Ok(Filter::never()),
             "false" => Ok(Filter::All(Vec::new())),
@@ -154,7 +154,7 @@ fn named(
         };
     }
     if code == "_query" {
-        // Passed over, it would widen the answer.
+        // Ignoring a named query would widen the answer.
         return Err(ParameterFault::Malformed(
             "named queries are not served (R4 search.html#query)".to_owned(),
         ));
@@ -177,7 +177,7 @@ fn named(
     Ok(term(&param, modifier, &alternatives(value), reading.asking)?)
 }
 
-/// The filters that every type has and that are no index entries.
+/// The filters that every type has without index entries.
 fn common(
     reading: &Reading<'_>,
     def: &'static TypeDef,
@@ -221,7 +221,7 @@ fn chain(
     for target in chain_targets(&param, type_name)? {
         match named(reading, target, rest, value, depth + 1) {
             Ok(filter) => links.push(Link { def: target, filter: Box::new(filter) }),
-            // Of several types some need not have the parameter, or not of a type that takes the value.
+            // Some of the target types may lack the parameter, or have it with a type that does not accept the value.
             Err(wrong) if matches!(refusal, None | Some(ParameterFault::Unknown(_))) => refusal = Some(wrong),
             Err(_) => {}
         }
@@ -232,7 +232,7 @@ fn chain(
     }
 }
 
-/// `Type:reference:parameter`, after `_has:`.
+/// Parses `Type:reference:parameter`, the part after `_has:`.
 fn reverse_chain(
     reading: &Reading<'_>,
     def: &'static TypeDef,

@@ -1,4 +1,4 @@
-//! What a query is read with, and what reads a part of it.
+//! The context that a query is parsed in, and helpers for parsing parts of it.
 use std::sync::Arc;
 
 use crate::definitions::{ParamType, TypeDef, r4};
@@ -10,12 +10,12 @@ use crate::search::text::{Prefix, prefixed, split_escaped};
 
 use super::suggest;
 
-/// What a query is read against.
+/// The context that a query is parsed in.
 #[derive(Clone, Copy)]
 pub struct Reading<'r> {
     pub params: &'r SearchParams,
     pub asking: ValueContext<'r>,
-    /// Whether unknown parameters are passed over.
+    /// Whether unknown parameters are ignored.
     pub lenient: bool,
 }
 
@@ -29,7 +29,8 @@ impl Reading<'_> {
     }
 }
 
-/// The id of a token: its system is implied, so that any will do. An id that is none is nobody's.
+/// The id in a token value of `_id`. Its system is implied, so any system is accepted. `None` for an invalid id, which finds
+/// nothing.
 pub(in crate::search) fn id_of(value: &str) -> Option<ResourceId> {
     match split_escaped(value, '|') {
         Some((system, id)) => ResourceId::parse(id).filter(|_| !system.is_empty()),
@@ -37,18 +38,18 @@ pub(in crate::search) fn id_of(value: &str) -> Option<ResourceId> {
     }
 }
 
-/// The filter for a time of last update with a prefix.
+/// The filter for a `_lastUpdated` value with a prefix.
 pub(in crate::search) fn last_updated(value: &str, now: Millis) -> Result<Filter, String> {
     let (prefix, text) = prefixed(value);
     let asked = date_span(text)?;
     Ok(match prefix {
-        // A moment overlaps an interval if it is inside.
+        // A single moment overlaps an interval exactly if it lies within it.
         Prefix::Ap => Filter::LastUpdated(Prefix::Eq, about(asked, now).of_millis()),
         prefix => Filter::LastUpdated(prefix, asked.of_millis()),
     })
 }
 
-/// The types that a chain goes on with: the one that is named, or all that the reference may lead to.
+/// The types that a chain continues with: the named one, or all targets of the reference.
 pub(in crate::search) fn chain_targets(
     param: &Param,
     named: Option<&str>,

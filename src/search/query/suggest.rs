@@ -1,9 +1,9 @@
-//! The nearest thing that is known to a name that is not.
+//! Suggests the nearest known name for an unknown parameter.
 use crate::definitions::TypeDef;
 use crate::search::control::{COMMON_FILTERS, CONTROLS};
 use crate::search::params::SearchParams;
 
-/// Names further than this from each other are no mistake in writing.
+/// Names at a greater edit distance are not taken for misspellings.
 const DISTANCE_MAX: usize = 3;
 
 /// The message for a parameter that a type does not have.
@@ -25,7 +25,7 @@ pub(super) fn unknown(params: &SearchParams, def: &TypeDef, name: &str, code: &s
     format!("unknown parameter `{name}` for {}{hint}", def.name)
 }
 
-/// How many letters are to be changed, added or left out between two words.
+/// The edit distance: how many letters must be changed, added or removed to turn one word into the other.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();

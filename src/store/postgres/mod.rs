@@ -1,13 +1,13 @@
-//! The backend for who outgrows one machine: the same keys, one row for each version of a key, in a PostgreSQL
-//! database. Several servers work on one database at once: commits go one after the other under the lock of one row, and
-//! every request reads a state of its own.
+//! The PostgreSQL backend, for installations that outgrow one machine: the same keys, with one table row for each version
+//! of a key. Several servers may share one database: the lock of one table row makes their commits sequential, and every
+//! request reads its own snapshot.
 //!
 //! | table | columns |
 //! |---|---|
 //! | entries | key, sequence, value (null: the key was removed); one row for each version |
-//! | head | the last sequence and time, the next row, the oldest state that may still be read, the format |
-//! | commits | the last sequence of each group of commits, its time, and a random id by which its writer knows it again |
-//! | outdated | keys that a commit wrote anew or removed: their older versions are dropped when nobody can read them any more |
+//! | head | the last sequence and time, the next row, the oldest state that can still be opened, the table format |
+//! | commits | the last sequence of each group of commits, its time, and a random id by which its writer recognises it |
+//! | outdated | keys that a commit wrote again or removed: their older versions are dropped once nobody can read them |
 mod numbers;
 mod options;
 mod pool;
@@ -39,10 +39,10 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// Connects, and makes the tables where they are not there.
+    /// Connects to the database, and creates the tables if they are missing.
     ///
     /// # Errors
-    /// In words, if the database cannot be reached, is a standby, does not keep what it acknowledges, or is of another format.
+    /// If the database cannot be reached, is a standby, may lose acknowledged commits, or has tables of another format.
     pub fn open(options: &PostgresOptions, clock: Arc<dyn Clock>) -> Result<Self, ConnectionError> {
         let pool = Pool::new(options)?;
         schema::prepare(&mut *pool.connect()?, &options.schema)?;
@@ -56,7 +56,7 @@ impl Postgres {
         Ok(Self { shared, queue, writer: Mutex::new(Some(thread)) })
     }
 
-    /// Drops the schema with everything that it holds. A store that is open is of no more use.
+    /// Drops the schema with all its data. A store that is still open on it can no longer be used.
     ///
     /// # Errors
     /// If the database cannot be reached.
@@ -64,11 +64,11 @@ impl Postgres {
         schema::destroy(&mut *Pool::new(options)?.connect()?, &options.schema)
     }
 
-    /// Writes what is left and ends.
+    /// Writes the commits that are still pending and stops the writer.
     pub fn close(&self) {
         self.queue.close();
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // A writer that failed has answered all that waited.
+        // A panic of the writer needs no handling: a commit that is dropped unresolved is answered with `Stopped`.
         let _ = writer.map(JoinHandle::join);
     }
 }
@@ -97,7 +97,7 @@ impl Kv for Postgres {
         let mut client = self.shared.pool.connect().map_err(failed)?;
         let statement = format!("SELECT pg_advisory_lock_shared({})", writer::KEEPING);
         client.batch_execute(&statement).map_err(ConnectionError::of).map_err(failed)?;
-        // The lock ends with the connection.
+        // The lock is released when the connection closes.
         Ok(Box::new(Mutex::new(client)))
     }
 
@@ -177,7 +177,7 @@ mod tests {
                 };
                 match store.commit(batch).wait() {
                     Ok(committed) => acknowledged.push((number, committed)),
-                    // Never a conflict with itself: what is tried again was not there.
+                    // Never `Conflict`: the writer repeats a group only if the database does not have it.
                     Err(CommitError::Busy) => left_open += 1,
                     Err(error) => panic!("{number}: {error}"),
                 }
@@ -230,7 +230,7 @@ mod tests {
         let mut versions = || -> i64 {
             client.query_one(&format!("SELECT count(*) FROM \"{schema}\".entries"), &[]).unwrap().get(0)
         };
-        // It tidies up when it begins and after its first commit; what is read meanwhile stays, and all that is kept.
+        // The store tidies up when it starts and after its first commit, but keeps what an open snapshot or `keep` needs.
         let store = Postgres::open(&options, Arc::new(SystemClock)).unwrap();
         let kept = store.keep().unwrap();
         let old = store.snapshot(At::Latest).unwrap();
@@ -253,10 +253,10 @@ mod tests {
         Postgres::destroy(&options).unwrap();
     }
 
-    /// Hands bytes on between a port of its own and the database, unless it is cut.
+    /// Forwards bytes between a local port and the database, unless it is cut.
     struct Proxy {
         url: String,
-        /// What is handed on at the moment; `None` while it is cut.
+        /// The forwarded connections; `None` while the proxy is cut.
         open: Arc<Mutex<Option<Vec<TcpStream>>>>,
     }
 
@@ -288,7 +288,7 @@ mod tests {
             proxy
         }
 
-        /// Ends every connection before it returns, so that nothing gets through from then on.
+        /// Closes every connection before it returns, so that nothing passes from then on.
         fn cut(&self) {
             for stream in self.open.lock().unwrap().take().into_iter().flatten() {
                 stream.shutdown(Shutdown::Both).ok();
@@ -316,7 +316,7 @@ mod tests {
         assert_eq!(put(2), Err(CommitError::Busy));
         assert!(store.health().is_err() && store.snapshot(At::Latest).is_err());
         proxy.mend();
-        // Nobody has to write for it to be noticed.
+        // The store notices without any commit.
         let since = std::time::Instant::now();
         while store.health().is_err() {
             assert!(since.elapsed() < Duration::from_secs(20), "it stays where it was");

@@ -1,4 +1,4 @@
-//! Sequences as numbers of the database.
+//! Converts sequences to the signed integers of the database and back.
 use super::super::batch::Sequence;
 
 pub(super) fn number(sequence: Sequence) -> i64 {

@@ -1,20 +1,21 @@
-//! The settings of the store.
+//! The settings of the PostgreSQL backend.
 use std::time::Duration;
 
-/// How a database is used, each setting with its default.
+/// How the store uses the database; [`PostgresOptions::new`] sets the defaults.
 #[derive(Clone, Debug)]
 pub struct PostgresOptions {
-    /// `postgres://user:password@host:port/database`, as libpq has it; several hosts with `target_session_attrs=read-write`.
+    /// `postgres://user:password@host:port/database`, as in libpq. Several hosts are possible with
+    /// `target_session_attrs=read-write`.
     pub url: String,
-    /// The schema that holds the tables; it is made where it is not there.
+    /// The schema of the tables; it is created if it is missing.
     pub schema: String,
-    /// Authorities in PEM that sign the database's certificate, where it is none that browsers know.
+    /// Certificate authorities in PEM that sign the database's certificate; `None`: the authorities that browsers trust.
     pub authorities: Option<Vec<u8>>,
-    /// How many connections are open at once, beside the writer's.
+    /// How many connections the pool opens at most. The writer has one more.
     pub connections_max: usize,
-    /// How long a state can be asked for after another came.
+    /// How long a state can be opened after a newer one has replaced it.
     pub retained: Duration,
-    /// How long a request of whatever server may read the state with which it began.
+    /// How long a request of any server may read the snapshot that it began with.
     pub reading: Duration,
 }
 

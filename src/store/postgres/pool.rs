@@ -1,4 +1,4 @@
-//! Connections to the database: made when they are needed, kept, and dropped when they break.
+//! The connection pool: connections are opened on demand, reused, and discarded when they break.
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use super::PostgresOptions;
 use super::schema::ConnectionError;
 use crate::store::kv::StoreError;
 
-/// How long a connection may take to be made.
+/// How long opening a connection may take.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
-/// How long a request waits for a connection that others use.
+/// How long a request waits for a free connection.
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
@@ -24,7 +24,7 @@ struct Inner {
     open: usize,
 }
 
-/// Open connections.
+/// The connection pool.
 pub(super) struct Pool {
     config: Config,
     tls: Option<MakeRustlsConnect>,
@@ -35,18 +35,20 @@ pub(super) struct Pool {
 }
 
 impl Pool {
+    /// A pool without open connections.
+    ///
     /// # Errors
-    /// If the URL or the authorities cannot be read.
+    /// If the URL or the certificate authorities are invalid.
     pub(super) fn new(options: &PostgresOptions) -> Result<Self, ConnectionError> {
         let mut config: Config = options.url.parse().map_err(ConnectionError::of)?;
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT_MAX);
         }
-        // So that an administrator of the database sees whose connections these are.
+        // So that the database's administrator can tell whose connections these are.
         config.application_name(&format!("chartward {}", options.schema));
         let tls = match config.get_ssl_mode() {
             SslMode::Disable => None,
-            // The default of libpq: a connection without authorities would prove nobody.
+            // `Prefer` is libpq's default. Without authorities TLS could not authenticate the server.
             SslMode::Prefer if options.authorities.is_none() => {
                 config.ssl_mode(SslMode::Disable);
                 None
@@ -61,17 +63,17 @@ impl Pool {
         Ok(Self { config, tls, schema, connections_max, inner, returned: Condvar::new() })
     }
 
-    /// A new connection, beside the pool.
+    /// Opens a connection that does not count to the pool.
     ///
     /// # Errors
-    /// If the database does not take it.
+    /// If the database refuses the connection or is a standby.
     pub(super) fn connect(&self) -> Result<Box<Client>, ConnectionError> {
         let client = match &self.tls {
             None => self.config.connect(NoTls),
             Some(tls) => self.config.connect(tls.clone()),
         };
         let mut client = client.map_err(ConnectionError::of)?;
-        // Reads of followers would be of the past, and durability is not a matter of a role's settings.
+        // Commits must be durable whatever the role's settings say. A standby is refused because its reads would be stale.
         let settings = format!(
             "SET search_path TO \"{}\"; SET synchronous_commit TO on; SET default_transaction_isolation TO 'read committed'",
             self.schema.replace('"', "\"\"")
@@ -85,10 +87,10 @@ impl Pool {
         Ok(Box::new(client))
     }
 
-    /// A connection of the pool, for as long as it is held.
+    /// Borrows a connection of the pool.
     ///
     /// # Errors
-    /// [`StoreError::Io`] if there is none.
+    /// [`StoreError::Io`] if no connection becomes free in time or none can be opened.
     pub(super) fn get(self: &Pool) -> Result<Pooled<'_>, StoreError> {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let is_full = |inner: &mut Inner| inner.idle.is_empty() && inner.open >= self.connections_max;
@@ -139,14 +141,14 @@ impl Drop for Pool {
         if idle.is_empty() {
             return;
         }
-        // A connection waits, while it is closed, on an event loop of its own. The last who held the store may be a task of another
-        // event loop, which must not wait on a second one: that is a panic, and one while values are dropped ends the process.
+        // Closing a connection blocks on its own event loop. The last owner of the store may be a task of another event loop,
+        // where blocking panics, and a panic during a drop aborts the process. So a separate thread closes them.
         let closing = std::thread::Builder::new().name("closing".to_owned()).spawn(move || drop(idle));
         drop(closing.map(std::thread::JoinHandle::join));
     }
 }
 
-/// A connection on loan.
+/// A borrowed connection; dropping it returns it to the pool.
 pub(super) struct Pooled<'p> {
     pool: &'p Pool,
     client: Option<Client>,
@@ -159,10 +161,10 @@ impl Drop for Pooled<'_> {
 }
 
 impl Pooled<'_> {
-    /// Asks with one round trip, and with a statement that no pooler between has to remember.
+    /// Runs a query in one round trip and without a named statement, so that it also works through a connection pooler.
     ///
     /// # Errors
-    /// [`StoreError::Io`] if the database does not answer.
+    /// [`StoreError::Io`] if the query fails.
     pub(super) fn query(
         &mut self,
         statement: &str,

@@ -1,11 +1,11 @@
-//! The tables, and what a database has to be.
+//! Creates the tables, and checks that the database is suitable.
 use std::fmt;
 
 use postgres::Client;
 
-/// The format of the tables; another one is not touched.
+/// The format of the tables. Tables of another format are refused.
 const FORMAT: i32 = 1;
-/// Servers that begin at once make the tables one after the other.
+/// The advisory lock under which servers that start at once create the tables one after the other.
 const LOCK: i64 = 0x6368_6172_7477_6172;
 
 /// Why a database cannot be used.
@@ -13,7 +13,7 @@ const LOCK: i64 = 0x6368_6172_7477_6172;
 pub struct ConnectionError(pub String);
 
 impl ConnectionError {
-    /// Errors of the client say only what sort they are; what the server said is beneath.
+    /// Joins the messages of an error and its causes. The client's own message names only the kind; the server's is a cause.
     pub(super) fn of(error: impl std::error::Error) -> Self {
         let mut text = error.to_string();
         let mut source = error.source();
@@ -40,7 +40,7 @@ pub(super) fn destroy(client: &mut Client, schema: &str) -> Result<(), Connectio
     client.batch_execute(&statement).map_err(ConnectionError::of)
 }
 
-/// Makes what is not there, and refuses a database that would lose or hide what was acknowledged.
+/// Creates missing tables. Refuses a database that may lose acknowledged commits, or tables of another format.
 pub(super) fn prepare(client: &mut Client, schema: &str) -> Result<(), ConnectionError> {
     let quoted = quoted(schema);
     let mut transaction = client.transaction().map_err(ConnectionError::of)?;

@@ -1,4 +1,4 @@
-//! What snapshots and the writer share.
+//! State that the store, its snapshots and its writer share.
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -6,10 +6,10 @@ use crate::store::batch::Sequence;
 
 use super::pool::Pool;
 
-/// What the store, its snapshots and its writer share.
+/// The connections, and the snapshots in use.
 pub(super) struct Shared {
     pub(super) pool: Pool,
-    /// Snapshots in use by this process, by sequence.
+    /// How many snapshots this process has open, by sequence.
     pub(super) used: Mutex<BTreeMap<Sequence, usize>>,
 }
 
@@ -18,7 +18,7 @@ impl Shared {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The oldest state that this process reads.
+    /// The oldest state of which this process has an open snapshot.
     pub(super) fn oldest_used(&self) -> Option<Sequence> {
         self.used().keys().next().copied()
     }

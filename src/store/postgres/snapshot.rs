@@ -1,5 +1,5 @@
-//! A state of the database, by the sequence of its last commit. Rows are never changed, so a state needs no transaction
-//! that stays open.
+//! A snapshot: the state of the database after one commit. Rows of `entries` never change, so a snapshot needs no open
+//! transaction, only the sequence of that commit.
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -11,11 +11,11 @@ use super::super::batch::{KeyRange, Sequence};
 use super::numbers::{number, sequence};
 use super::shared::Shared;
 
-/// So many rows are fetched first, and at most.
+/// The first page of a scan has this many rows; later pages have more, up to the maximum.
 const ROWS_MIN: i64 = 32;
 const ROWS_MAX: i64 = 4_096;
 
-/// A pinned state.
+/// A state that this process has registered as in use, so that its writer does not drop what it shows.
 pub(super) struct PostgresSnapshot {
     shared: Arc<Shared>,
     at: Sequence,
@@ -34,8 +34,10 @@ impl Drop for PostgresSnapshot {
 }
 
 impl PostgresSnapshot {
+    /// Opens a snapshot.
+    ///
     /// # Errors
-    /// [`StoreError::Expired`] if that state is no longer kept.
+    /// [`StoreError::Expired`] if the store no longer keeps that state.
     pub(super) fn begin(shared: &Arc<Shared>, at: At) -> Result<Self, StoreError> {
         let mut connection = shared.pool.get()?;
         let rows = connection.query("SELECT sequence, horizon FROM head", &[])?;
@@ -53,7 +55,7 @@ impl PostgresSnapshot {
         Ok(Self { shared: shared.clone(), at })
     }
 
-    /// Rows of a range in the order of a scan, the newest version of each key first going forward and last going back.
+    /// Rows of a range in scan order. The newest version of each key is its first row going forward, its last going back.
     fn rows(&self, range: &KeyRange, direction: Direction, limit: i64) -> Result<Vec<Row>, StoreError> {
         const FORWARD: &str = "SELECT key, sequence, value FROM entries WHERE key >= $1 AND key < $2 AND sequence <= $3 \
              ORDER BY key ASC, sequence DESC LIMIT $4";
@@ -72,19 +74,20 @@ impl PostgresSnapshot {
     }
 }
 
-/// A version of a key.
+/// One version of a key; no value means that the key was removed.
 struct Row {
     key: Vec<u8>,
     value: Option<Vec<u8>>,
 }
 
-/// What a page of a scan shows: the newest version of each key, and whether the range goes on.
+/// Keeps the newest version of each key. `is_all`: the range has no rows after these.
 fn newest(mut rows: Vec<Row>, direction: Direction, is_all: bool) -> Vec<Row> {
     match direction {
-        // The first of a key is its newest.
+        // The first row of a key is its newest version.
         Direction::Forward => rows.dedup_by(|older, newer| older.key == newer.key),
         Direction::Reverse => {
-            // The last of a key is its newest; of the last key there may be newer ones to come.
+            // The last row of a key is its newest version. Newer versions of the last key may be on the next page, so it is left
+            // for that page.
             rows.reverse();
             rows.dedup_by(|older, newer| older.key == newer.key);
             rows.reverse();
@@ -113,7 +116,7 @@ impl Snapshot for PostgresSnapshot {
     }
 
     fn estimate(&self, range: &KeyRange) -> Result<u64, StoreError> {
-        /// What is more is taken for many.
+        /// A range with this many rows or more is reported as `MANY`.
         const COUNTED_MAX: i64 = 256;
         const MANY: u64 = 100_000;
         const STATEMENT: &str =
@@ -141,7 +144,7 @@ impl Snapshot for PostgresSnapshot {
                 if is_all {
                     return Ok(());
                 }
-                // One key has more versions than were fetched.
+                // One key has more versions than this page has rows.
                 limit = limit.saturating_mul(4);
                 continue;
             };
@@ -187,7 +190,7 @@ impl Snapshot for PostgresSnapshot {
     }
 }
 
-/// What is left of a range at a key, with or without it.
+/// Cuts a range down to what remains from a key on, with or without that key.
 fn narrow(range: &mut KeyRange, direction: Direction, (key, included): (&[u8], bool)) {
     let after = || [key, &[0]].concat();
     match (direction, included) {

@@ -1,5 +1,5 @@
-//! The writer of this process: takes the commits that have gathered, takes the lock that all writers share, checks what
-//! the commits expect, and writes them with one transaction.
+//! The writer thread of this process: takes the pending commits, acquires the lock that all writers share, checks the
+//! commits' expectations, and writes them in one transaction.
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -21,11 +21,11 @@ use super::shared::Shared;
 
 /// How long the writer waits before it tries a database again that did not answer.
 const PAUSE: Duration = Duration::from_millis(200);
-/// How often a database that did not answer is looked at while nobody commits.
+/// How often the writer checks a database that did not answer, while there is nothing to commit.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// The lock of who reads a state for long: while it is shared nothing is dropped.
+/// The advisory lock of long readers, such as a backup: while anybody holds it shared, nothing is dropped.
 pub(super) const KEEPING: i64 = 0x6368_6172_746b_6565;
-/// How often what is outdated is dropped, and how many versions at once.
+/// How often outdated versions are dropped, and how many keys at once.
 const TIDY_EVERY: Duration = Duration::from_secs(10);
 const TIDIED_MAX: i64 = 10_000;
 
@@ -33,13 +33,13 @@ const TIDIED_MAX: i64 = 10_000;
 struct Inner {
     pending: VecDeque<Pending>,
     closing: bool,
-    /// Whether commits are being written.
+    /// Whether a group of commits is being written.
     is_writing: bool,
-    /// What the database said last, if it did not answer.
+    /// The database's last error, until it answers again.
     failure: Option<String>,
 }
 
-/// What the writer and those who hand it work share.
+/// The queue between the writer and those who commit.
 #[derive(Default)]
 pub(super) struct Queue {
     inner: Mutex<Inner>,
@@ -71,12 +71,12 @@ impl Queue {
         self.lock().pending.len()
     }
 
-    /// Whether the database has taken the last group of commits.
+    /// The database's last error, if it has not answered since.
     pub(super) fn health(&self) -> Result<(), String> {
         self.lock().failure.clone().map_or(Ok(()), Err)
     }
 
-    /// Whether anything that was handed over is not readable yet.
+    /// Whether anything that was handed over cannot be read yet.
     pub(super) fn is_behind(&self) -> bool {
         let inner = self.lock();
         inner.is_writing || !inner.pending.is_empty()
@@ -86,7 +86,8 @@ impl Queue {
         self.lock().failure = failure;
     }
 
-    /// Waits for commits, so long that the writer may have other work. `None` at the end.
+    /// Waits for commits and takes a group. The group is empty when it is time for other work; `None` when the queue is closed
+    /// and empty.
     fn take_group(&self) -> Option<Vec<Pending>> {
         self.lock().is_writing = false;
         let is_idle = |inner: &mut Inner| inner.pending.is_empty() && !inner.closing;
@@ -105,29 +106,29 @@ impl Queue {
         (!group.is_empty() || !inner.closing).then_some(group)
     }
 
-    /// Waits before the database is tried again.
+    /// Waits before the database is tried again, unless the store closes.
     fn pause(&self) {
         let inner = self.lock();
         drop(self.changed.wait_timeout_while(inner, PAUSE, |inner| !inner.closing));
     }
 }
 
-/// The head of the store under the lock.
+/// The head row of the database, read under its lock.
 struct Head {
     last: Committed,
 }
 
-/// How a group went.
+/// How writing a group ended.
 enum GroupResult {
-    /// Every commit has its answer.
+    /// The group is done; the results are in the order of its commits.
     Answered(Vec<CommitResult>),
-    /// Nothing was written: what the database said.
+    /// Nothing was written; the text is the database's error.
     Failed(String),
-    /// Nobody knows whether it was written, and the database does not answer.
+    /// It is unknown whether the group was written, since the database does not answer.
     LeftOpen(String),
 }
 
-/// The writer's own state.
+/// The state of the writer thread.
 pub(super) struct Writer {
     shared: Arc<Shared>,
     queue: Arc<Queue>,
@@ -149,7 +150,7 @@ impl Writer {
         Self { shared, queue, clock, retained, reading, client: None, tidied: None }
     }
 
-    /// Works until the queue is closed and empty.
+    /// Runs until the queue is closed and empty.
     pub(super) fn run(mut self) {
         while let Some(group) = self.queue.take_group() {
             if !group.is_empty() {
@@ -159,7 +160,7 @@ impl Writer {
             }
             if self.tidied.is_none_or(|tidied| tidied.elapsed() >= TIDY_EVERY) {
                 self.tidied = Some(Instant::now());
-                // What cannot be dropped now is dropped the next time.
+                // If this fails, the next round drops the versions.
                 if self.tidy().is_err() {
                     self.client = None;
                 }
@@ -217,7 +218,7 @@ impl Writer {
         }
     }
 
-    /// Looks whether a database that did not answer does again.
+    /// Checks whether a database that did not answer does so again.
     fn look(&mut self) {
         let answers =
             self.connected().and_then(|client| client.batch_execute("SELECT 1").map_err(ConnectionError::of));
@@ -240,8 +241,8 @@ impl Writer {
         }
     }
 
-    /// A connection that broke while it committed leaves open what became of it. Under the lock of all writers the id of the group is
-    /// there or it will never be.
+    /// Finds out whether a group was written whose connection broke during the commit. Under the lock of all writers, the
+    /// group's id is either in the database or will never be.
     fn what_became_of(&mut self, id: &Id, Broken { error, answers }: Broken) -> GroupResult {
         let Some(answers) = answers else { return GroupResult::Failed(error.to_string()) };
         let deadline = Instant::now() + WAIT_MAX;
@@ -254,14 +255,14 @@ impl Writer {
                 }
             }
             if Instant::now() >= deadline {
-                // Nobody knows; whoever waits is told to look before trying again.
+                // Unknown. `Busy` tells the waiting callers to read the state again before they retry.
                 return GroupResult::LeftOpen(error.to_string());
             }
             self.queue.pause();
         }
     }
 
-    /// Moves the oldest state that may be asked for, and drops versions that nobody can read.
+    /// Advances the oldest state that can be opened, and drops versions that nobody can read.
     fn tidy(&mut self) -> Result<(), ConnectionError> {
         let now = self.clock.now();
         let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
@@ -273,7 +274,7 @@ impl Writer {
         let free =
             asked(&mut transaction, "SELECT pg_try_advisory_xact_lock($1)", &[(&KEEPING, Type::INT8)])?;
         if !free.first().is_some_and(|row| row.get(0)) {
-            // A backup reads a state for longer than any request.
+            // A backup may read its snapshot for longer than any request.
             return Ok(());
         }
         head(&mut transaction)?;
@@ -281,7 +282,7 @@ impl Writer {
              (SELECT COALESCE(MAX(sequence), 0) FROM commits WHERE time < $1)) RETURNING horizon";
         let rows = asked(&mut transaction, moved, &[(&retained, Type::INT8)])?;
         let horizon = rows.first().map_or(0, |row| row.get::<_, i64>(0));
-        // A state that may not be asked for any more may still be read by who asked before.
+        // A state that can no longer be opened may still be read through a snapshot that was opened earlier.
         let rows = asked(
             &mut transaction,
             "SELECT COALESCE(MAX(sequence), 0) FROM commits WHERE time < $1",
@@ -301,12 +302,12 @@ impl Writer {
     }
 }
 
-/// The id of a group of commits.
+/// The random id of a group of commits.
 type Id = [u8; 16];
 
 fn unique() -> Id {
     let mut id = [0; 16];
-    // Without randomness ids are alike, and then a commit that broke is taken for one that was not.
+    // Without randomness ids are equal, and a group whose connection broke could be mistaken for another one.
     let _ = getrandom::fill(&mut id);
     id
 }
@@ -323,7 +324,7 @@ fn asked(
     transaction.query_typed(statement, params).map_err(ConnectionError::of)
 }
 
-/// The head, with the lock that every writer takes first. What is read afterwards shows all commits before.
+/// Reads the head row with the lock that every writer takes first. Later reads in this transaction see all earlier commits.
 fn head(transaction: &mut Transaction<'_>) -> Result<Head, ConnectionError> {
     let rows = asked(transaction, "SELECT sequence, time, next_row FROM head FOR UPDATE", &[])?;
     let row = rows.first().ok_or_else(|| ConnectionError("the table head is empty".to_owned()))?;
@@ -331,7 +332,7 @@ fn head(transaction: &mut Transaction<'_>) -> Result<Head, ConnectionError> {
     Ok(Head { last: Committed { sequence: sequence(row.get(0)), time: row.get(1), first_row } })
 }
 
-/// Keys that a group has written so far, and whether they are there.
+/// Keys that the group has written so far: the sequence, and whether the key exists.
 type Overlay = BTreeMap<Vec<u8>, (Sequence, bool)>;
 
 /// What a group of commits writes.
@@ -341,9 +342,9 @@ struct Written {
     sequences: Vec<i64>,
     values: Vec<Option<Vec<u8>>>,
     overlay: Overlay,
-    /// Which of its keys may have older versions, and from which commit on nobody needs these.
+    /// Keys that may have older versions, each with the commit from which on nobody needs those.
     outdated: Vec<(Vec<u8>, i64)>,
-    /// The last commit that erases.
+    /// The last commit of the group that erases rows.
     erased: Option<i64>,
 }
 
@@ -353,7 +354,7 @@ impl Written {
         if batch.writes.iter().any(|write| write.value.is_some() && erased_row(&write.key).is_some()) {
             self.erased = Some(at);
         }
-        // Of several writes of a key in one commit the last counts.
+        // Of several writes of one key in a commit, the last one counts.
         let mut last: BTreeMap<Vec<u8>, Option<Vec<u8>>> = BTreeMap::new();
         for write in batch.writes {
             last.insert(write.key, write.value);
@@ -374,10 +375,10 @@ impl Written {
     }
 }
 
-/// A group that was not acknowledged.
+/// A group whose commit was not acknowledged.
 struct Broken {
     error: ConnectionError,
-    /// What its commits are told if it is there all the same: it broke when it was being committed.
+    /// Set if the connection broke during the commit: the results, in case the database has the group after all.
     answers: Option<Vec<CommitResult>>,
 }
 
@@ -387,7 +388,7 @@ impl From<ConnectionError> for Broken {
     }
 }
 
-/// Checks and writes a group in one transaction.
+/// Checks the expectations of a group and writes it in one transaction.
 fn commit_group(
     client: &mut Client,
     (batches, id): (&[&Batch], &Id),
@@ -451,7 +452,7 @@ fn commit_group(
     }
 }
 
-/// The newest version of every key that the commits expect something of.
+/// The sequence of the newest version of every key that the group's expectations name; absent keys are missing.
 fn newest(
     transaction: &mut Transaction<'_>,
     batches: &[&Batch],
@@ -474,7 +475,7 @@ fn newest(
     Ok(rows.iter().map(|row| (row.get(0), sequence(row.get(1)))).collect())
 }
 
-/// Whether what a commit expects is so, after those before it in its group.
+/// Whether the expectations of a commit hold after the commits before it in its group.
 fn holds(
     transaction: &mut Transaction<'_>,
     batch: &Batch,
@@ -512,7 +513,7 @@ fn holds(
     Ok(true)
 }
 
-/// Whether a group of commits is there.
+/// Whether the database has a group of commits. Takes the writers' lock, so the answer is final.
 fn is_there(client: &mut Client, id: &Id) -> Result<bool, ConnectionError> {
     let mut transaction = client.transaction().map_err(ConnectionError::of)?;
     head(&mut transaction)?;

@@ -1,5 +1,5 @@
-//! A change of one resource, as writes of a batch: the version, what is true of it, its place in history, and the
-//! difference of its index entries to those before.
+//! Turns the change of a resource into the writes of a batch: the version, the state of the newest version, the place in
+//! history, and the difference between the old and the new index entries.
 
 use crate::definitions::{TypeDef, r4};
 use crate::model::{Node, Normalized, ResourceId};
@@ -16,7 +16,7 @@ use super::packing::{Dictionary, Packing};
 use super::record::{self, Method};
 use super::writer::{TAKEN_OFF, Writer};
 
-/// What is derived from a resource when it is written. Commit, reindex and verification use the same one.
+/// Derives index entries and facts from a resource. Commit, reindexing and verification use the same implementation.
 pub trait Derive: Send + Sync {
     fn derive(&self, def: &TypeDef, resource: Node<'_>) -> Derived;
 }
@@ -28,29 +28,29 @@ pub struct Derived {
     pub facts: Facts,
 }
 
-/// One resource to write. Without a body it is deleted.
+/// One resource to write; without a body it is deleted.
 pub struct Change {
     pub def: &'static TypeDef,
     pub id: ResourceId,
     pub method: Method,
-    /// What the change is based on; `None` for an id that was never used.
+    /// The state that the change is based on; `None` for an id that was never used.
     pub prior: Option<Current>,
     pub body: Option<Normalized>,
     pub derived: Derived,
-    /// Who writes it, where references in it may be masked for that party.
+    /// The writing party, if references in the version may be masked for it.
     pub writer: Option<Writer>,
-    /// Resources (`Type/id`) and patients (ids) that are their subjects from now on, whatever becomes of this one.
+    /// Pairs of a resource (`Type/id`) and a patient (id) who becomes its subject and stays it whatever happens to this resource.
     pub belongs: Vec<(String, String)>,
 }
 
-/// The row of a change: known, or the n-th new one of the batch.
+/// The row of a changed resource: an existing one, or the n-th new row of the batch.
 #[derive(Clone, Copy)]
 enum Row {
     Known(u64),
     New(u64),
 }
 
-/// A batch being put together.
+/// A batch that is being built.
 #[derive(Default)]
 pub struct Draft {
     pub batch: Batch,
@@ -59,7 +59,7 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// A batch whose texts and entries are packed as the store's are at the moment.
+    /// A draft that compresses texts and entries with the store's current dictionary.
     #[must_use]
     pub fn packed(packing: &Packing) -> Self {
         let mut draft = Self::default();
@@ -70,11 +70,11 @@ impl Draft {
         draft
     }
 
-    /// Adds a change, and takes its index entries: there are many of a large transaction, and nobody else needs them. The batch fails if the resource
-    /// has changed since the snapshot that the change is based on.
+    /// Adds a change. Takes its index entries out of it, because a large transaction has many and nobody needs them afterwards.
+    /// The commit fails if the resource has changed since the snapshot that the change is based on.
     ///
     /// # Errors
-    /// [`StoreError`] if the entries before cannot be read.
+    /// [`StoreError`] if the previous entries cannot be read.
     pub fn push(&mut self, snapshot: &dyn Snapshot, change: &mut Change) -> Result<(), StoreError> {
         let number = r4().resource_number(change.def.id).unwrap_or(u16::MAX);
         let id_key = Key::new(Space::Id).short(number).text(change.id.as_str().as_bytes()).into_bytes();
@@ -93,7 +93,7 @@ impl Draft {
             }
         };
         if !self.expects_definitions {
-            // What is written was derived by the search parameters that the snapshot knows.
+            // The change was derived with the search parameters of the snapshot, so these must not have changed.
             let key = definitions_key();
             let sequence = snapshot.get(&key)?.map(|(_, sequence)| sequence);
             self.expect(Expectation::Key { key, sequence });
@@ -110,8 +110,8 @@ impl Draft {
         self.entries(snapshot, (&entries, change.body.is_some()), number, row)
     }
 
-    /// Takes a patient (by id) off the subjects of a resource (`Type/id`), until a version that is written later makes it one again. The
-    /// batch fails if the subjects of the resource have changed since a commit.
+    /// Removes a patient (by id) from the subjects of a resource (`Type/id`), until a later version adds it again. The commit
+    /// fails if the subjects of the resource have changed after `since`.
     pub fn take_off(&mut self, since: Sequence, reference: &str, patient: &str) {
         let prefix = belongs_prefix(reference);
         let range = KeyRange::prefix(prefix.clone().into_bytes());
@@ -119,7 +119,7 @@ impl Draft {
         self.put(prefix.text(patient.as_bytes()), TAKEN_OFF.to_vec(), &[]);
     }
 
-    /// Says that what was made of something before may be out of date.
+    /// Marks caches that depend on this key, and those of consent decisions, as out of date.
     pub(super) fn outdate(&mut self, key: Vec<u8>) {
         for key in [key, governing_key()] {
             if !self.batch.writes.iter().rev().any(|write| write.key == key) {
@@ -128,10 +128,10 @@ impl Draft {
         }
     }
 
-    /// Adds what indexes a resource anew, if its entries or facts are not what they should be. The version stays.
+    /// Adds the writes that reindex a resource, if its entries or facts are out of date. Creates no version.
     ///
     /// # Errors
-    /// [`StoreError`] if the entries before cannot be read.
+    /// [`StoreError`] if the previous entries cannot be read.
     pub fn reindex(
         &mut self,
         snapshot: &dyn Snapshot,
@@ -146,14 +146,14 @@ impl Draft {
             let key = Key::new(Space::Current).number(current.row).into_bytes();
             let mut value = current::encode(current.deleted, current.def, &current.id, &derived.facts);
             fill(&mut value, current::SEQUENCE_OFFSET, current.sequence.0);
-            // Written even where nothing of it changes: a write that knows the entries before must not commit after this.
+            // Written even if the value is unchanged, so that a concurrent write based on the old entries fails.
             self.put(Key::from_bytes(key.clone()), value, &[]);
             self.expect(Expectation::Key { key, sequence: Some(current.written) });
         }
         Ok(())
     }
 
-    /// Adds an expectation of its own, such as a range that a conditional interaction has read.
+    /// Adds a further expectation, such as the range that a conditional interaction has read.
     pub fn expect(&mut self, expectation: Expectation) {
         self.batch.expectations.push(expectation);
     }
@@ -200,7 +200,7 @@ impl Draft {
         self.put_row(key, row_at, row, vec![0; 8], &stamps);
     }
 
-    /// Postings are written as the difference of two sets of entries, never one by one.
+    /// Writes postings as the difference between the old and the new set of entries.
     fn entries(
         &mut self,
         snapshot: &dyn Snapshot,

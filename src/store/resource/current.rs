@@ -1,8 +1,8 @@
-//! What is true of the newest version of a row: which it is, whether it is a deletion, and the facts that decisions need.
+//! The state of the newest version of a row: the resource's identity, whether it is deleted, and the facts for decisions.
 //!
-//! `sequence (8) | flags (1): 1 deleted, 2 has a date, 4 of an unknown patient | type (2) | id | date: start (8), end (8) | patients | labels: system,
-//! code | authors | custodians`. Texts have their length before them, lists their number: seven bits a byte, the lowest first.
-//! Of systems that are common their number stands instead of their text.
+//! `sequence (8) | flags (1): 1 deleted, 2 has a date, 4 of an unknown patient | type (2) | id | date: start (8), end (8) |
+//! patients | labels: system, code | authors | custodians`. Texts are preceded by their length, lists by their number of
+//! items, both as variable-length numbers (seven bits per byte, the lowest first). Common systems are stored as a number.
 use crate::definitions::{TypeDef, r4};
 use crate::model::{Interval, ResourceId};
 use crate::search::Facts;
@@ -15,7 +15,7 @@ use super::super::batch::Sequence;
 pub struct Current {
     pub row: u64,
     pub sequence: Sequence,
-    /// The commit that wrote this state: that of the version, or a restore.
+    /// The commit that last wrote this state: that of the version, of a later reindex, or of a restore.
     pub written: Sequence,
     pub deleted: bool,
     pub def: &'static TypeDef,
@@ -23,14 +23,14 @@ pub struct Current {
     pub facts: Facts,
 }
 
-/// Where the sequence stands, for the writer to fill in.
+/// The offset of the sequence, which the writer fills in.
 pub(super) const SEQUENCE_OFFSET: usize = 0;
 
 const DELETED: u8 = 1;
 const HAS_DATE: u8 = 2;
 const OF_UNKNOWN: u8 = 4;
 
-/// Systems of labels that stand as numbers. What is stored names their places: the order must never change.
+/// Label systems that are stored by their place in this list, so the order must never change.
 const SYSTEMS: [&str; 3] = [
     "http://terminology.hl7.org/CodeSystem/v3-ActCode",
     "http://terminology.hl7.org/CodeSystem/v3-Confidentiality",
@@ -90,7 +90,7 @@ pub(super) fn decode(row: u64, value: &[u8], written: Sequence) -> Result<Curren
     parts(row, value, written).ok_or_else(|| StoreError::Corrupt(format!("the state of row {row}")))
 }
 
-/// Takes part after part from the front.
+/// Reads a value part by part.
 struct Parts<'v>(&'v [u8]);
 
 impl<'v> Parts<'v> {

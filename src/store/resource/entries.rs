@@ -1,4 +1,4 @@
-//! The index entries of a resource, as they are kept beside it.
+//! The index entries of the newest version, stored beside the resource.
 use bytes::Bytes;
 
 use crate::search::{EVERY, Entry};
@@ -8,33 +8,33 @@ use crate::store::kv::{Snapshot, StoreError};
 use super::packing::numbered::dictionary_numbered;
 use super::packing::{Dictionary, Sort};
 
-/// The entry that every resource has which is not deleted: it finds all of a type.
+/// The entry that every resource has unless it is deleted; it finds all resources of a type.
 pub(super) fn every() -> Entry {
     Entry::present(EVERY)
 }
 
-/// Set in the type of a posting that is of a contained resource.
+/// This bit of a posting's type marks an entry of a contained resource.
 pub(super) const CONTAINED: u16 = 0x8000;
 
-/// The type under which an entry of a resource is posted.
+/// The type under which an entry is posted: that of the contained resource, marked, or that of the resource itself.
 pub(super) fn posting_type(number: u16, entry: &Entry) -> u16 {
     entry.contained.map_or(number, |contained| contained | CONTAINED)
 }
 
-/// Set in the length of an entry that is of a contained resource; its type follows.
+/// This bit of an entry's length marks an entry of a contained resource; the type of that resource follows.
 pub(super) const HAS_TYPE: u16 = 0x8000;
 
-/// The entries one after the other.
+/// Encodes entries one after the other.
 pub(super) fn encode_entries(entries: &[&Entry]) -> Vec<u8> {
     let mut out = Vec::with_capacity(entries.iter().map(|entry| entry.value.len() + 8).sum());
     entries.iter().for_each(|entry| put_entry(&mut out, entry.param, &entry.value, entry.contained));
     out
 }
 
-/// `parameter (4) | value length (2) | type of a contained resource (2), if it is of one | value`
+/// Appends one entry: `parameter (4) | value length (2) | type of the contained resource (2), if it is of one | value`.
 pub(super) fn put_entry(out: &mut Vec<u8>, param: u32, value: &[u8], contained: Option<u16>) {
     out.extend_from_slice(&param.to_be_bytes());
-    // INVARIANT: values are far shorter than 32 KiB: their texts are cut.
+    // INVARIANT: values are much shorter than 32 KiB, because indexing truncates texts.
     let len = u16::try_from(value.len()).unwrap_or(0);
     match contained {
         Some(contained) => {
@@ -46,8 +46,8 @@ pub(super) fn put_entry(out: &mut Vec<u8>, param: u32, value: &[u8], contained: 
     out.extend_from_slice(value);
 }
 
-/// Stands where the parameter of the first entry would: no parameter has this number. Then `dictionary (4) | length (4) |
-/// packed`.
+/// Marks compressed entries. It stands in the place of the first parameter; no parameter has this number. Then follow
+/// `dictionary (4) | length (4) | compressed`.
 pub(super) const PACKED: [u8; 4] = [0xff; 4];
 
 pub(super) fn pack_entries(plain: Vec<u8>, dictionary: Option<&'static Dictionary>) -> Vec<u8> {
@@ -70,19 +70,19 @@ pub(super) fn unpack_entries(snapshot: &dyn Snapshot, row: u64, stored: Bytes) -
     dictionary.unpack(Sort::Entries, packed, len).map(Bytes::from).ok_or_else(corrupt)
 }
 
-/// The entries that the newest version of a row is indexed by, sorted.
+/// The index entries of the newest version of a row, sorted.
 pub(super) fn entries_of(snapshot: &dyn Snapshot, row: u64) -> Result<Vec<Entry>, StoreError> {
     decode_entries(&entries_value(snapshot, row)?, row)
 }
 
-/// The entries of a row, encoded one after the other; nothing where it has none.
+/// The decompressed, still encoded entries of a row; empty if it has none.
 pub(super) fn entries_value(snapshot: &dyn Snapshot, row: u64) -> Result<Bytes, StoreError> {
     let key = Key::new(Space::Entries).number(row).into_bytes();
     let stored = snapshot.get(&key)?.map(|(value, _)| value).unwrap_or_default();
     unpack_entries(snapshot, row, stored)
 }
 
-/// Visits the parameter and value of a resource's own entries, as far as they can be read.
+/// Visits parameter and value of the resource's own entries, not those of contained resources. `None` if they are damaged.
 pub(super) fn raw_entries(stored: &[u8], visit: &mut dyn FnMut(u32, &[u8])) -> Option<()> {
     each_entry(stored, &mut |param, value, contained| {
         if contained.is_none() {
@@ -91,7 +91,7 @@ pub(super) fn raw_entries(stored: &[u8], visit: &mut dyn FnMut(u32, &[u8])) -> O
     })
 }
 
-/// Takes the parameter, the value and the type of the contained resource that it is of.
+/// Receives the parameter, the value, and, for an entry of a contained resource, its type.
 pub(super) type EntryVisitor<'v> = dyn FnMut(u32, &[u8], Option<u16>) + 'v;
 
 pub(super) fn each_entry(stored: &[u8], visit: &mut EntryVisitor<'_>) -> Option<()> {

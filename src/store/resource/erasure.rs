@@ -1,4 +1,4 @@
-//! Erasure: which rows were ever about a patient, and the writes after which nothing of a row is left but that it was there.
+//! Erasure: finds the rows that were ever about a patient, and writes the removal of a row, of which only its mark remains.
 use std::collections::BTreeSet;
 
 use crate::definitions::{TypeDef, r4};
@@ -16,21 +16,21 @@ use super::current::{self, Current};
 use super::entries::{entries_of, posting_type};
 use super::repository::Repository;
 
-/// What there is, or ever was, about a patient.
+/// All resources that are, or ever were, about a patient.
 #[derive(Clone, Debug, Default)]
 pub struct File {
-    /// Resources of which any version is about the patient, with the ids of all patients that any of their versions is about.
+    /// Resources with any version about the patient, each with the ids of all patients that any of its versions is about.
     pub about: Vec<(Current, BTreeSet<String>)>,
-    /// Resources of the types that were asked for that name no patient themselves.
+    /// Resources of the requested types that name no patient.
     pub of_nobody: Vec<Current>,
 }
 
 impl Repository<'_> {
-    /// Everything that any version says is about a patient, deleted or not; and what names no patient, of some types. Looks
-    /// at every resource there is.
+    /// All resources, deleted or not, with a version about the patient, and those of the given types that name no patient. Reads
+    /// the state of every resource in the store.
     ///
     /// # Errors
-    /// [`StoreError`] if the disk fails or something cannot be read.
+    /// [`StoreError`] if the disk fails or a resource cannot be read.
     pub fn file_of(&self, patient: &str, types: &[&str]) -> Result<File, StoreError> {
         let changed = self.changed_rows()?;
         let mut file = File::default();
@@ -59,7 +59,7 @@ impl Repository<'_> {
             return Err(error);
         }
         for row in rows {
-            // With the commit that wrote it, which a scan does not tell.
+            // Read again, because the scan does not tell the commit that wrote the state.
             let Some(current) = self.current_of_row(row)? else { continue };
             let mut patients: BTreeSet<String> = current.facts.patients.iter().cloned().collect();
             if changed.contains(&row) {
@@ -90,7 +90,7 @@ impl Repository<'_> {
         Ok(again.collect())
     }
 
-    /// Adds the patients of all versions of a row, where any is about the one that is asked for.
+    /// Adds the patients of all versions of a row, if any version is about `patient`.
     fn patients_of_versions(
         &self,
         row: u64,
@@ -101,7 +101,7 @@ impl Repository<'_> {
         for sequence in self.versions(row)? {
             texts.extend(self.version(row, sequence)?.map(|stored| (stored.def, stored.text)));
         }
-        // Letters of an id may stand escaped in JSON; then nothing can be told from the text.
+        // JSON may escape characters of an id; such a text must be parsed to find out.
         let may_name = |text: &str| text.contains(patient) || text.contains("\\u");
         if !patients.contains(patient) && !texts.iter().any(|(_, text)| may_name(text)) {
             return Ok(());
@@ -114,7 +114,7 @@ impl Repository<'_> {
         Ok(())
     }
 
-    /// The row of an id, whatever has become of the resource: also of one that was deleted or erased.
+    /// The row of an id, even if the resource was deleted or erased.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -124,7 +124,7 @@ impl Repository<'_> {
         Ok(self.snapshot.get(&key)?.and_then(|(row, _)| number_at(&row, 0)))
     }
 
-    /// Whether a resource of this id was erased: the id is taken and nothing is under it.
+    /// Whether the resource with this id was erased: an erased id stays taken.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -137,11 +137,11 @@ impl Repository<'_> {
 }
 
 impl Draft {
-    /// Adds the erasure of a resource: every key of its row goes, its id stays taken. Gives the number of its versions. The
-    /// batch fails if the resource has changed since the snapshot.
+    /// Adds the erasure of a resource: removes every key of its row, while its id stays taken. Returns the number of its
+    /// versions. The commit fails if the resource has changed since the snapshot.
     ///
     /// # Errors
-    /// [`StoreError`] if what it has cannot be read.
+    /// [`StoreError`] if the resource's keys cannot be read.
     pub fn erase(&mut self, snapshot: &dyn Snapshot, current: &Current) -> Result<usize, StoreError> {
         let number = r4().resource_number(current.def.id).unwrap_or(u16::MAX);
         let row = current.row;

@@ -10,7 +10,7 @@ use super::super::batch::{KeyRange, Sequence};
 use super::record::Stored;
 use super::repository::Repository;
 
-/// What a history is of.
+/// Whose history is read.
 #[derive(Clone, Copy, Debug)]
 pub enum HistoryScope {
     Row(u64),
@@ -25,26 +25,26 @@ pub struct HistoryEntry {
     pub time: Millis,
 }
 
-/// Where a version stands in a history. Histories go from the greatest place to the least.
+/// The position of a version in a history. Histories are in descending order of positions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HistoryPlace {
     pub sequence: Sequence,
     pub row: u64,
 }
 
-/// The part of a history that is read at once.
+/// Which part of a history to read.
 #[derive(Clone, Copy, Debug)]
 pub struct HistoryRange {
-    /// No version that is older than this time.
+    /// Versions older than this time are left out.
     pub since: Option<Millis>,
-    /// What comes after this version, newest first; the newest if none.
+    /// Start after this position, towards older versions; `None`: start with the newest version.
     pub after: Option<HistoryPlace>,
-    /// At most so many versions.
+    /// The maximum number of versions.
     pub len: usize,
 }
 
 impl Repository<'_> {
-    /// The versions of the scope in a range, newest first. Fewer than asked for: these are the last.
+    /// The versions in a range of a history, newest first. Fewer than `range.len` means that no more follow.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -63,7 +63,7 @@ impl Repository<'_> {
         Ok(newest.found.into_iter().rev().map(entry).collect())
     }
 
-    /// The versions of a row that came after a commit, newest first.
+    /// The versions of a row that are newer than a commit, newest first.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -81,12 +81,12 @@ impl Repository<'_> {
         Ok(found)
     }
 
-    /// The newest version with a text that came before a version of the same row, which need not be there.
+    /// The newest version with a text before a position of the same row. There need not be a version at that position.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
     pub fn text_before(&self, place: HistoryPlace) -> Result<Option<Stored>, StoreError> {
-        /// Between two versions with a text there is hardly more than one deletion.
+        /// Between two versions with a text there is hardly ever more than one deletion.
         const READ_LEN: usize = 2;
         let mut range = HistoryRange { since: None, after: Some(place), len: READ_LEN };
         loop {
@@ -104,7 +104,7 @@ impl Repository<'_> {
         }
     }
 
-    /// The rows of a type that were written after a commit, up to so many.
+    /// At most `len` rows of a type that were written after a commit.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -137,7 +137,7 @@ impl Repository<'_> {
         })
     }
 
-    /// The keys of a row's versions that are of the snapshot and before a place.
+    /// The keys of a row's versions that the snapshot includes and that are before a position.
     fn versions_of(&self, row: u64, before: Option<HistoryPlace>) -> KeyRange {
         let prefix = Key::new(Space::Record).number(row);
         let end = before
@@ -164,7 +164,7 @@ impl Repository<'_> {
     }
 }
 
-/// Gathers the newest versions of several sources, each of which goes from its newest to its oldest.
+/// Collects the newest versions of several sources, each of which is read from its newest version on.
 struct Newest {
     range: HistoryRange,
     found: BTreeMap<HistoryPlace, Millis>,
@@ -176,7 +176,7 @@ impl Newest {
         let time = Millis::try_from(time).unwrap_or(Millis::MAX);
         let is_full = self.found.len() >= self.range.len;
         let is_late = is_full && self.found.first_key_value().is_none_or(|(oldest, _)| place < *oldest);
-        // Time never goes back from commit to commit.
+        // Commit times never decrease, so the rest of this source is older still.
         if is_late || self.range.since.is_some_and(|since| time < since) {
             return Flow::Stop;
         }
@@ -206,7 +206,7 @@ mod tests {
     use crate::store::kv::{At, Direction, Flow, Kv, Snapshot, StoreError};
     use crate::store::memory::Memory;
 
-    /// Counts the keys that are visited.
+    /// Counts the visited keys.
     struct Counting<'s> {
         inner: &'s dyn Snapshot,
         visited: std::sync::Mutex<usize>,
@@ -259,7 +259,7 @@ mod tests {
             loop {
                 *counting.visited.lock().unwrap() = 0;
                 let page = repository.history(scope, range).unwrap();
-                // At most a page of each of the three types, and the key after it.
+                // At most one page of each of the three types, and one more key of each.
                 assert!(*counting.visited.lock().unwrap() <= 24, "{scope:?}");
                 found.extend(page.iter().map(|entry| entry.place.sequence.0));
                 if page.len() < range.len {

@@ -1,5 +1,5 @@
-//! Resources above the seam: versions and what is true of the newest one, changes as batches, history, and the rows
-//! that a query finds.
+//! Resources, built on the backend interface: versions, the state of the newest version, changes as batches, history, and
+//! the rows that a query finds.
 
 mod change;
 mod current;

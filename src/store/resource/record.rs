@@ -1,7 +1,7 @@
-//! One version of a resource as it is stored: when and how it came, and its text.
+//! The stored form of a version: when and how it was written, and its text.
 //!
-//! `time (8) | method (1) | type (2) | id length (1), id | meta place (4) | packing (1) | text`; of a packed text
-//! `dictionary (4), if it was packed with one | length (4) | packed`.
+//! `time (8) | method (1) | type (2) | id length (1), id | meta place (4) | compression (1) | text`; a compressed text is
+//! `dictionary (4), if one was used | length (4) | compressed`.
 use bytes::Bytes;
 
 use crate::definitions::{TypeDef, r4};
@@ -13,7 +13,7 @@ use super::super::batch::Sequence;
 use super::packing::numbered::dictionary_numbered;
 use super::packing::{Dictionary, Sort};
 
-/// How a version came about (R4 http.html, the interactions).
+/// The interaction that wrote a version (R4 http.html, the interactions).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     Create,
@@ -35,8 +35,8 @@ impl Method {
     }
 }
 
-/// The third state of a resource: a version that the store holds. It cannot be written to the wire; only a lens makes
-/// something of it that can.
+/// The third state of a resource: a version that the store holds. It cannot be sent to a client; only a lens turns it into
+/// something that can.
 #[derive(Clone, Debug)]
 pub struct Stored {
     pub row: u64,
@@ -45,13 +45,13 @@ pub struct Stored {
     pub method: Method,
     pub def: &'static TypeDef,
     pub id: ResourceId,
-    /// The normal form; empty for a deletion.
+    /// The text in normal form; empty for a deletion.
     pub text: String,
     pub meta_at: usize,
 }
 
 impl Stored {
-    /// The text with the version's own stamps spliced into `meta`.
+    /// The text with `versionId` and `lastUpdated` inserted into `meta`.
     #[must_use]
     pub fn stamped(&self, version_id: &str) -> String {
         let (before, after) = self.text.split_at_checked(self.meta_at).unwrap_or((&self.text, ""));
@@ -66,10 +66,10 @@ const ZSTD: u8 = 1;
 const ZSTD_WITH_DICTIONARY: u8 = 2;
 /// Shorter texts do not get smaller without a dictionary.
 const PACK_BYTES_MIN: usize = 160;
-/// Where the time stands, for the writer to fill in.
+/// The offset of the time, which the writer fills in.
 pub(super) const TIME_OFFSET: usize = 0;
 
-/// The record of a version; the time is left for the writer.
+/// Encodes a version. The writer fills in the time.
 pub(super) fn encode(
     method: Method,
     def: &TypeDef,
@@ -106,7 +106,7 @@ pub(super) fn encode(
     out
 }
 
-/// Reads a record back.
+/// Decodes a version.
 pub(super) fn decode(
     snapshot: &dyn Snapshot,
     row: u64,
@@ -119,7 +119,7 @@ pub(super) fn decode(
     parts(row, sequence, value, dictionary).ok_or_else(corrupt)
 }
 
-/// The number of the dictionary that a record's text was packed with, if it was with one.
+/// The number of the dictionary that compressed a record's text; the inner `None` if none did.
 fn packed_with(value: &[u8]) -> Option<Option<u32>> {
     let id_len = usize::from(*value.get(11)?);
     let (packing, rest) = value.get(12 + id_len + 4..)?.split_first()?;

@@ -1,4 +1,4 @@
-//! Reads of resources from a snapshot.
+//! Reads resources from a snapshot.
 use crate::definitions::{TypeDef, r4};
 use crate::model::ResourceId;
 use crate::search::Entry;
@@ -28,7 +28,7 @@ impl<'s> Repository<'s> {
         self.snapshot
     }
 
-    /// What is true of a resource; `None` for an id that was never used.
+    /// The state of a resource, which may be deleted; `None` for an id that was never used or was erased.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -40,7 +40,7 @@ impl<'s> Repository<'s> {
         self.current_of_row(row)
     }
 
-    /// The row of a resource that is there and not deleted.
+    /// The row of a resource that exists and is not deleted.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -48,7 +48,7 @@ impl<'s> Repository<'s> {
         Ok(self.current(def, id)?.filter(|current| !current.deleted).map(|current| current.row))
     }
 
-    /// What is true of a row.
+    /// The state of a row.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -70,7 +70,7 @@ impl<'s> Repository<'s> {
         found.map(|(value, _)| record::decode(self.snapshot, row, sequence, &value)).transpose()
     }
 
-    /// Who wrote a version, where references in it may be masked for that party.
+    /// Who wrote a version. Stored only if references in the version may be masked for that party.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -80,7 +80,7 @@ impl<'s> Repository<'s> {
         Ok(writer_of(&value))
     }
 
-    /// Who wrote the versions of a row, as far as references in them may be masked for that party.
+    /// Who wrote the versions of a row, as far as that is stored.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -94,7 +94,7 @@ impl<'s> Repository<'s> {
         Ok(found)
     }
 
-    /// The ids of the patients that are subjects of a resource (`Type/id`) by what refers to it, or ever did.
+    /// The ids of the patients who are subjects of a resource (`Type/id`) because another resource refers to it, or ever did.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -103,7 +103,7 @@ impl<'s> Repository<'s> {
         Ok(all.into_iter().filter(|(_, taken_off)| !taken_off).map(|(id, _)| id).collect())
     }
 
-    /// The same with the patients who were taken off as a mistake, each with whether that is so.
+    /// Like [`Self::subjects_kept`], including patients whom a correction took off; `true` marks those.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -111,7 +111,7 @@ impl<'s> Repository<'s> {
         let prefix = belongs_prefix(reference).into_bytes();
         let mut found = Vec::new();
         self.snapshot.scan(&KeyRange::prefix(prefix.clone()), Direction::Forward, &mut |key, value| {
-            // Ids have no zero bytes: what is behind the prefix is the id and its end.
+            // Ids contain no zero bytes, so the id and its terminator follow the prefix.
             let id = key.get(prefix.len()..key.len().saturating_sub(2));
             let id = id.and_then(|id| std::str::from_utf8(id).ok());
             found.extend(id.map(|id| (id.to_owned(), value == TAKEN_OFF)));
@@ -120,17 +120,17 @@ impl<'s> Repository<'s> {
         Ok(found)
     }
 
-    /// Expects that nobody writes what is current.
+    /// The expectation that nobody else writes the resource.
     #[must_use]
     pub fn unchanged(&self, current: &Current) -> Expectation {
         let key = Key::new(Space::Current).number(current.row).into_bytes();
         Expectation::Key { key, sequence: Some(current.written) }
     }
 
-    /// The newest version of what is current.
+    /// The newest version of a resource.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] if it is not there.
+    /// [`StoreError::Corrupt`] if the version is missing.
     pub fn newest(&self, current: &Current) -> Result<Stored, StoreError> {
         let missing = || StoreError::Corrupt(format!("the newest version of row {} is missing", current.row));
         self.version(current.row, current.sequence)?.ok_or_else(missing)

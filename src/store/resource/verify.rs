@@ -1,5 +1,5 @@
-//! The proof that the store is whole: every resource has exactly its postings, every posting its resource, every id its
-//! row, every version its place in history.
+//! Verifies the store: each resource has exactly its postings, each posting its resource, each id its row, and each version
+//! its place in history.
 use std::collections::BTreeSet;
 
 use crate::definitions::r4;
@@ -13,7 +13,7 @@ use super::current;
 use super::entries::{every, posting_type};
 use super::repository::Repository;
 
-/// What a verification came upon. Texts name rows, never contents.
+/// The result of a verification. Texts of faults name rows, never contents.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
     pub resources: u64,
@@ -22,7 +22,7 @@ pub struct Findings {
     pub faults: Vec<String>,
 }
 
-/// More faults than this are not listed.
+/// At most this many faults are listed.
 const FAULTS_MAX: usize = 100;
 
 impl Findings {
@@ -34,10 +34,10 @@ impl Findings {
 }
 
 impl Repository<'_> {
-    /// Checks everything that the snapshot shows.
+    /// Verifies all resources that the snapshot shows.
     ///
     /// # Errors
-    /// [`StoreError`] if the disk fails; damage that can be read is a finding.
+    /// [`StoreError`] if the disk fails. Damage in data that can be read is a finding, not an error.
     pub fn verify(&self, derive: &dyn Derive) -> Result<Findings, StoreError> {
         let mut findings = Findings::default();
         let mut expected: BTreeSet<Vec<u8>> = BTreeSet::new();
@@ -66,7 +66,7 @@ impl Repository<'_> {
         Ok(findings)
     }
 
-    /// Nothing that stands under its row is left of what was erased.
+    /// Checks that erased rows have no state, entries or versions left.
     fn verify_erased(&self, findings: &mut Findings) -> Result<(), StoreError> {
         let mut rows = Vec::new();
         self.snapshot.scan(&KeyRange::prefix(erased_prefix()), Direction::Forward, &mut |key, _| {

@@ -1,12 +1,12 @@
-//! Version ids: the commit sequence under a keyed permutation, because numbers in a row would tell of versions that
-//! one may not see.
+//! Version ids: the commit sequence, encrypted by a keyed permutation, because consecutive numbers would reveal how many
+//! versions exist that a client may not see.
 use sha2::{Digest as _, Sha256};
 
 use super::super::batch::Sequence;
 
 const ROUNDS: u8 = 4;
 
-/// Turns sequences into version ids and back. The key is in the store, and so in its backups.
+/// Converts sequences to version ids and back. The key is in the store, and so in its backups.
 #[derive(Clone)]
 pub struct VersionCipher {
     key: [u8; 32],
@@ -28,7 +28,7 @@ impl VersionCipher {
         format!("{left:08x}{right:08x}")
     }
 
-    /// The commit of a version id; `None` if the text is none of ours in form.
+    /// The commit of a version id; `None` if the text does not have the form of one.
     #[must_use]
     pub fn sequence(&self, id: &str) -> Option<Sequence> {
         if id.len() != 16 || !id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {

@@ -1,17 +1,18 @@
-//! Who has written a resource.
+//! Who wrote a version.
 
-/// The value under the key of a subject that was taken off.
+/// The value under the `belongs` key of a subject whom a correction took off.
 pub(super) const TAKEN_OFF: &[u8] = &[1];
 
-/// Who writes a version.
+/// The party that writes a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Writer {
     pub fingerprint: Fingerprint,
-    /// Whether it may see every Binary that the version refers to: only then does the reference decide who reads the Binary.
+    /// Whether the party may see every Binary that the version refers to. Otherwise the reference gives nobody access to it.
     pub sees_binaries: bool,
-    /// The organization (or party of none) to which alone a Binary is shown, because its writer may not see its security context.
+    /// Set for a Binary whose writer may not see its security context: the organization (or the party, if it has none) that
+    /// alone may see the Binary.
     pub confined_to: Option<Fingerprint>,
 }
 
-/// The first half of the SHA-256 of who a party is: enough to know it again, and nothing to find it by.
+/// The first half of the SHA-256 of a party's identity: enough to recognise the party, but it does not reveal who it is.
 pub type Fingerprint = [u8; 16];

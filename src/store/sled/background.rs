@@ -1,5 +1,5 @@
-//! The background: writes full memory tables down as records and runs, merges runs by eights and, while it is quiet,
-//! further; drops what nobody can ask for any more, and packs closed journal files.
+//! The background thread: writes full memory tables to sled as records and runs, merges runs (further while nothing is
+//! written), drops versions that no snapshot can show any more, and compresses closed journal files.
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,14 +19,14 @@ use super::state::State;
 use super::table::Table;
 use super::writer::Queue;
 
-/// How many runs of a level are merged into one of the next.
+/// How many runs of one level are merged into a run of the next level.
 const MERGE_WIDTH: usize = 8;
-/// While it is quiet a run is merged with all newer ones if these have at least one in so many of its entries: so a large
-/// run is not written again for every small one.
+/// In quiet times a run is merged with all newer runs if those have at least one entry for every `SETTLE_SHARE` of its own,
+/// so that a large run is not rewritten for each small one.
 const SETTLE_SHARE: u64 = 8;
-/// After so many entries a merge that can wait looks whether something waits for it.
+/// A merge that can wait checks after this many keys whether the writer waits for the background.
 const LOOK_AFTER: u64 = 16_384;
-/// How often it looks for work of its own.
+/// How often the background looks for work without being notified.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 pub(super) struct Background {
@@ -36,29 +36,29 @@ pub(super) struct Background {
     pub(super) cache: Arc<BlockCache>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) journal_folder: PathBuf,
-    /// When it has been quiet for so long, runs are merged further.
+    /// Runs are merged further once no table was written for this long.
     pub(super) settle_after: Duration,
     pub(super) failures_max: u32,
-    /// Since when no table was written down.
+    /// When the last table was written.
     pub(super) quiet_since: Instant,
-    /// Runs that no manifest names, kept while a reader may be in them.
+    /// Runs that the manifest no longer names; they are removed when no reader uses them.
     pub(super) obsolete: Vec<Arc<Run>>,
-    /// The erasures up to this commit have left the runs.
+    /// The runs contain nothing of rows that were erased up to this commit.
     pub(super) merged: u64,
-    /// A closed file of the journal cannot be read, so nothing can be erased from it.
+    /// A closed journal file cannot be read, so erased rows cannot be removed from it.
     pub(super) is_journal_damaged: bool,
 }
 
 impl Background {
-    /// Works until the store closes. What the operating system refuses now (no room, no handles) is tried again, and
-    /// meanwhile commits wait; damage stops the writes, and reads go on from what is there.
+    /// Runs until the store closes. If the operating system refuses something (no room, no file handles), the background tries
+    /// again while commits wait. Corruption stops the writes; reads continue.
     pub(super) fn run(mut self) -> Self {
         let mut failures = 0_u32;
         while self.queue.wait_for_frozen(PATIENCE) {
             match self.work().and_then(|()| self.erase()).and_then(|()| self.settle()) {
                 Ok(()) => failures = 0,
-                // sled remembers a failed write for as long as it is open, so what does not pass soon will not.
-                // Nobody waits for it: what is in memory can be read, and the journal has it.
+                // Nothing waits for the background, since memory serves the reads and the journal has everything: it may retry
+                // for ever. Below, retries are limited: after a failed write sled keeps failing until it is opened again.
                 Err(error) if !self.queue.is_awaited() && !matches!(error, StoreError::Corrupt(_)) => {
                     self.queue.note(error.to_string());
                     self.queue.pause(PATIENCE);
@@ -77,7 +77,7 @@ impl Background {
         self
     }
 
-    /// One round of everything that waits.
+    /// Writes all full tables to sled, merges runs, and compresses the journal.
     pub(super) fn work(&mut self) -> Result<(), StoreError> {
         let frozen: Vec<Arc<Table>> = self.state.sources().tables.iter().skip(1).rev().cloned().collect();
         for table in frozen {
@@ -88,7 +88,7 @@ impl Background {
         self.pack_journal()
     }
 
-    /// Writes the newest table down too, so that the next start has nothing to replay.
+    /// Writes the newest table to sled too, so that the next start has nothing to replay.
     pub(super) fn finish(&mut self) -> Result<(), StoreError> {
         self.work()?;
         let table = self.state.sources().tables.first().cloned();
@@ -100,7 +100,7 @@ impl Background {
 
     fn write_down(&mut self, table: &Arc<Table>) -> Result<(), StoreError> {
         let disk = self.state.disk.clone();
-        // An earlier try that failed may have left pieces under the same number.
+        // A failed earlier attempt may have left blocks under the same run number.
         disk.remove_run(self.manifest.next_run)?;
         let mut run = RunWriter::new(self.manifest.next_run, 0, disk.clone());
         let mut records = SledBatch::default();
@@ -144,7 +144,7 @@ impl Background {
         Run::open(facts, self.state.disk.clone(), self.cache.clone()).map(Arc::new)
     }
 
-    /// Merges the oldest full level. `false` if there is none.
+    /// Merges the oldest `MERGE_WIDTH` adjacent runs of one level. `false` if there are none.
     fn merge(&mut self) -> Result<bool, StoreError> {
         let runs = self.state.sources().runs.clone();
         let Some(start) = (0..runs.len()).find(|start| self.is_full_level(&runs, *start)) else {
@@ -155,8 +155,8 @@ impl Background {
         Ok(true)
     }
 
-    /// When nothing has been written for a while: few runs, so that a look-up reads few blocks. Given up as soon as a
-    /// table is to be written down.
+    /// After a quiet time, merges runs further, so that a lookup reads fewer blocks. Gives up as soon as a table must be
+    /// written.
     fn settle(&mut self) -> Result<(), StoreError> {
         if self.quiet_since.elapsed() < self.settle_after {
             return Ok(());
@@ -174,7 +174,7 @@ impl Background {
         self.remove_obsolete()
     }
 
-    /// Merges runs that stand side by side, unless `gives_up` says so while it is about it; then `false`.
+    /// Replaces adjacent runs by their merge. `false` if `gives_up` interrupted it.
     pub(super) fn merge_into_one(
         &mut self,
         runs: &[Arc<Run>],
@@ -204,8 +204,8 @@ impl Background {
             .is_some_and(|group| group.iter().all(|run| Some(run.facts.level) == level))
     }
 
-    /// The merged run, which may have no entries left; the outer `None` if it was given up. What was written of it is
-    /// removed when its number is used.
+    /// The merged run: the inner `None` if no entries are left, the outer `None` if the merge was given up. Blocks of a merge
+    /// that was given up are removed when its run number is used again.
     fn merge_runs(
         &self,
         runs: &[Arc<Run>],
@@ -216,7 +216,7 @@ impl Background {
         let everything = KeyRange { start: Vec::new(), end: vec![0xff; 16] };
         let mut horizon = self.state.horizon(self.clock.now());
         if self.manifest.erasing > self.manifest.purged {
-            // While erased records are still there, their removals hide them.
+            // Sled still holds records of erased rows. The removals in the runs hide them, so they must be kept.
             horizon = horizon.min(Sequence(self.manifest.purged));
         }
         let mut cursors: Vec<Box<dyn Cursor>> = Vec::new();
@@ -240,7 +240,7 @@ impl Background {
                     out.push(&key, version.sequence, version.value.as_deref())?;
                 }
                 if is_base {
-                    // Everybody who may still ask sees this version or a newer one.
+                    // No snapshot is older than this version, so earlier versions of the key are not needed.
                     break;
                 }
             }
@@ -256,7 +256,7 @@ impl Background {
         free.iter().try_for_each(|run| self.state.disk.remove_run(run.facts.id))
     }
 
-    /// Packs the files that the manifest covers, all but the newest.
+    /// Compresses the journal files whose commits are all in sled, except the newest file.
     fn pack_journal(&self) -> Result<(), StoreError> {
         let files = journal::files_with_records(&self.journal_folder)?;
         for pair in files.windows(2) {

@@ -1,7 +1,7 @@
-//! Blocks: some 4 kB of sorted entries, prefix-compressed, then zstd, then a checksum: `length (4, little-endian, the
-//! highest bit set) | packed | checksum (4)`; blocks without that bit are lz4. An entry is
-//! `shared key bytes, own key bytes, sequence, value length + 1 or 0 for a removal` as variable-length numbers, then the
-//! key's own bytes and the value.
+//! Blocks: about 4 kB of sorted entries, prefix-compressed, then zstd-compressed, with a checksum. Stored form:
+//! `length (4, little-endian, highest bit set) | compressed | CRC-32 (4)`; without that bit the block is lz4. An entry is
+//! `shared key bytes, own key bytes, sequence, value length + 1 (0 for a removal)` as variable-length numbers, then the own
+//! bytes of the key and the value. Shared bytes are those that the key has in common with the key before.
 use bytes::Bytes;
 
 use crate::store::kv::StoreError;
@@ -9,10 +9,10 @@ use crate::store::pack::{pack, unpack};
 
 use super::super::batch::Sequence;
 
-/// A block is closed when its entries take this many bytes.
+/// A block is closed once its uncompressed entries have this many bytes.
 pub(super) const BLOCK_BYTES: usize = 4096;
 
-/// Builds one block.
+/// Encodes the entries of one block.
 #[derive(Default)]
 pub(super) struct BlockBuilder {
     bytes: Vec<u8>,
@@ -43,7 +43,7 @@ impl BlockBuilder {
         self.entries == 0
     }
 
-    /// The block as it is stored; the builder is ready for the next.
+    /// Returns the stored form of the block and resets the builder.
     pub(super) fn finish(&mut self) -> Vec<u8> {
         let mut packed = squeeze(&self.bytes);
         let checksum = crc32fast::hash(&packed);
@@ -53,7 +53,7 @@ impl BlockBuilder {
     }
 }
 
-/// Set in the length of a block that is packed by zstd.
+/// This bit of the length marks a block that zstd compressed.
 const IS_ZSTD: u32 = 1 << 31;
 
 fn squeeze(bytes: &[u8]) -> Vec<u8> {
@@ -72,7 +72,7 @@ fn expand(stored: &[u8]) -> Option<Vec<u8>> {
     unpack(packed, usize::try_from(len & !IS_ZSTD).ok()?)
 }
 
-/// A decoded entry: where its key and value stand in the block.
+/// A decoded entry: the offsets of its key and value in the block.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     key: (u32, u32),
@@ -80,7 +80,7 @@ struct Entry {
     value: Option<(u32, u32)>,
 }
 
-/// A block in memory, its keys whole.
+/// A decoded block with complete keys.
 pub(super) struct Block {
     keys: Vec<u8>,
     values: Bytes,
@@ -88,7 +88,7 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// Decodes a stored block.
+    /// Decodes the stored form.
     pub(super) fn decode(stored: &[u8]) -> Result<Self, StoreError> {
         let corrupt = || StoreError::Corrupt("a block of postings".to_owned());
         let (packed, checksum) = stored.split_last_chunk::<4>().ok_or_else(corrupt)?;
@@ -131,7 +131,7 @@ impl Block {
         self.entries.len()
     }
 
-    /// The bytes that the block takes in memory.
+    /// The memory that the block takes, in bytes.
     pub(super) fn weight(&self) -> usize {
         self.keys.capacity() + self.values.len() + self.entries.capacity() * size_of::<Entry>()
     }
@@ -145,13 +145,13 @@ impl Block {
         self.entries.get(index).map(|entry| entry.sequence)
     }
 
-    /// The value; `None` for a removal.
+    /// The value of an entry; `None` for a removal.
     pub(super) fn value(&self, index: usize) -> Option<Bytes> {
         let (start, end) = self.entries.get(index)?.value?;
         Some(self.values.slice(to_usize(u64::from(start))..to_usize(u64::from(end))))
     }
 
-    /// The first entry whose key is not before this one.
+    /// The index of the first entry whose key is not less than this one.
     pub(super) fn lower_bound(&self, key: &[u8]) -> usize {
         self.entries.partition_point(|entry| {
             let (start, end) = entry.key;
@@ -170,12 +170,12 @@ fn to_usize(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
-/// INVARIANT: a block is far smaller than 4 GiB; values of that size are refused before they come here.
+/// INVARIANT: a block is far smaller than 4 GiB; the journal refuses larger batches.
 fn short(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
 }
 
-/// Appends a number, seven bits a byte, the lowest first.
+/// Appends a variable-length number: seven bits per byte, the lowest first.
 pub(super) fn put_number(out: &mut Vec<u8>, mut number: u64) {
     loop {
         let low = u8::try_from(number & 0x7f).unwrap_or(0);
@@ -187,7 +187,7 @@ pub(super) fn put_number(out: &mut Vec<u8>, mut number: u64) {
     }
 }
 
-/// Reads such a number and moves on behind it.
+/// Reads a variable-length number at `at` and moves `at` behind it.
 pub(super) fn take_number(bytes: &[u8], at: &mut usize) -> Option<u64> {
     let mut number = 0_u64;
     for shift in (0..64).step_by(7) {

@@ -1,18 +1,18 @@
-//! A bloom filter: tells of most keys that a run does not hold that it does not, without reading a block.
+//! A bloom filter: tells for most absent keys that a run does not hold them, without reading a block.
 use std::hash::Hasher as _;
 
-/// Bits for each remembered part: one in a hundred absent ones is not recognised.
+/// Bits for each key part. With `PROBES` probes about one in a hundred absent parts is reported as present.
 const BITS_PER_PART: usize = 10;
 const PROBES: u64 = 6;
 
-/// A filter over hashes of key parts.
+/// A bloom filter over hashes of key parts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Bloom {
     bytes: Vec<u8>,
 }
 
 impl Bloom {
-    /// A filter of these parts, given by their hashes.
+    /// Builds a filter from the hashes of the parts.
     pub(super) fn new(hashes: &[u64]) -> Self {
         let mut bloom = Self { bytes: vec![0; (hashes.len() * BITS_PER_PART).div_ceil(8).max(8)] };
         for hash in hashes {
@@ -33,7 +33,7 @@ impl Bloom {
         &self.bytes
     }
 
-    /// `false` only if the part is certainly not among them.
+    /// `false` means that the part is certainly absent.
     pub(super) fn may_hold(&self, hash: u64) -> bool {
         self.probes(hash).all(|(byte, bit)| self.bytes.get(byte).is_some_and(|byte| byte & bit != 0))
     }
@@ -48,11 +48,11 @@ impl Bloom {
     }
 }
 
-/// The hash of a key part. It is stored, so it must never change.
+/// The hash of a key part. Filters are stored, so this function must never change.
 pub(super) fn hash(part: &[u8]) -> u64 {
     let mut hasher = Fnv(0xcbf2_9ce4_8422_2325);
     hasher.write(part);
-    // FNV alone mixes its high bits badly for short keys.
+    // FNV alone mixes the high bits of short keys badly.
     let mixed = hasher.0 ^ (hasher.0 >> 32);
     mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (mixed >> 29)
 }

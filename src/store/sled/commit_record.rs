@@ -1,23 +1,24 @@
-//! A record of the journal: one commit, and the seal that takes in the seal of the record before.
+//! A journal record: one commit, and a seal that covers the record and the seal of the record before it.
 //!
 //! | part | bytes |
 //! |---|---|
-//! | header | magic `CWRC`, payload length (4), sequence (8), time in ms (8), first row (8), rows (8), first sequence of the group that was synced with it (8), CRC-32 of header and payload (4) |
-//! | payload | groups: the writes of no resource, and those of each row |
-//! | seal | SHA-256 of: seal of the record before, the five numbers of the header, the digest of every group (32) |
+//! | header | magic `CWRC`, payload length (4), numbers (40), CRC-32 of header and payload (4) |
+//! | numbers | sequence (8), time in ms (8), first row (8), rows (8), first sequence of the commits synced together (8) |
+//! | payload | write groups: one of the keys of no resource, and one for each row |
+//! | seal | SHA-256 of: the seal of the record before, the numbers, the digest of every write group (32) |
 //!
-//! | group | bytes | digest |
+//! | write group | bytes | digest |
 //! |---|---|---|
 //! | of no resource | `0`, length, writes | SHA-256 of `0`, writes |
 //! | of a row | `1`, row (8), salt (16), length, writes | SHA-256 of `1`, row, inner; inner is SHA-256 of salt, writes |
 //! | of an erased row | `2`, row (8), inner (32) | SHA-256 of `1`, row, inner |
 //!
 //! A write is `1` put or `0` remove, key length, key, and for a put value length, value; lengths are variable-length numbers.
-//! What is erased takes its salt along: no guess at what a digest stands for can be tried.
+//! An erasure removes the salt too, so that nobody can test guesses of the erased writes against the digest.
 //!
 //! In the first format (`CWJOURN1`) the payload is the writes one after the other, and the seal is SHA-256 of the seal of the
-//! record before, header and payload. Where rows were erased from such a file (`CWJOURNR`), `2`, row (8) stands for their
-//! writes, and the seal of a record that lacks some is taken as it stands.
+//! record before, header and payload. If rows were erased from such a file (`CWJOURNR`), `2`, row (8) replaces their writes;
+//! the seals of the records concerned can then no longer be verified and are accepted as stored.
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -32,7 +33,7 @@ use super::block::{put_number, take_number};
 
 const MAGIC: &[u8; 4] = b"CWRC";
 const HEADER: usize = 4 + 4 + 8 + 8 + 8 + 8 + 8 + 4;
-/// Where the numbers of a header that the seal covers begin and end.
+/// The bytes of the header that hold its numbers, which the seal covers.
 const NUMBERS: std::ops::Range<usize> = 8..48;
 const SEAL: usize = 32;
 const SALT: usize = 16;
@@ -40,20 +41,20 @@ const PLAIN: u8 = 0;
 const OF_ROW: u8 = 1;
 const ERASED: u8 = 2;
 
-/// The seal of a record, and every other SHA-256.
+/// A SHA-256 digest: the seal of a record or the digest of a write group.
 pub(super) type Seal = [u8; SEAL];
 
-/// How a file's records are written.
+/// The format of a journal file's records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     First,
-    /// The first, with rows erased.
+    /// The first format, with rows erased.
     FirstErased,
     Second,
 }
 
 impl Format {
-    /// What files begin with.
+    /// The first bytes of a file of this format.
     pub(super) fn magic(self) -> &'static [u8; 8] {
         match self {
             Self::First => b"CWJOURN1",
@@ -62,37 +63,37 @@ impl Format {
         }
     }
 
-    /// The format of a file's bytes, and what follows the magic.
+    /// Detects the format of a file, and returns the bytes after the magic.
     pub(super) fn of(bytes: &[u8]) -> Option<(Self, &[u8])> {
         let all = [Self::First, Self::FirstErased, Self::Second];
         all.into_iter().find_map(|format| Some((format, bytes.strip_prefix(format.magic())?)))
     }
 }
 
-/// A batch as the journal gives it back.
+/// A commit as read back from the journal.
 pub(super) struct Replayed {
     pub(super) committed: Committed,
     pub(super) rows: u64,
     pub(super) writes: Vec<(Bytes, Option<Bytes>)>,
-    /// Rows of which it had writes before they were erased.
+    /// Rows whose writes in this commit were erased.
     pub(super) erased: Vec<u64>,
-    /// Whether its seal could be computed from what is left of it.
+    /// Whether the seal could be verified.
     pub(super) is_proved: bool,
 }
 
-/// Encodes records one after the other; each takes the seal of the one before.
+/// Encodes records one after the other; each seal covers the one before.
 pub(super) struct Encoder {
     pub(super) seal: Seal,
     pub(super) bytes: Vec<u8>,
-    /// The first sequence of the group that is synced together.
+    /// The first sequence of the commits that are synced together.
     pub(super) group: Sequence,
 }
 
 impl Encoder {
-    /// Appends the record of a stamped batch, or nothing.
+    /// Appends the record of a stamped batch; on an error nothing is appended.
     ///
     /// # Errors
-    /// [`StoreError::Io`] if the batch is too large or there is no randomness.
+    /// [`StoreError::Io`] if the batch is larger than 4 GiB or the system gives no random bytes.
     pub(super) fn push(&mut self, committed: Committed, batch: &Batch) -> Result<(), StoreError> {
         let start = self.bytes.len();
         let pushed = self.push_from(start, committed, batch);
@@ -118,7 +119,7 @@ impl Encoder {
         for (row, writes) in groups {
             let group = match row {
                 None => Group::Plain(writes.into()),
-                // INVARIANT: there are as many salts as rows.
+                // INVARIANT: there is one salt for each row.
                 Some(row) => {
                     Group::OfRow { row, salt: salts.next().unwrap_or_default(), writes: writes.into() }
                 }
@@ -133,7 +134,7 @@ impl Encoder {
     }
 }
 
-/// Begins a record with the numbers of its header.
+/// Begins a record with the numbers of its header; length and checksum are still zero.
 fn begin(out: &mut Vec<u8>, numbers: &[u8]) {
     out.extend_from_slice(MAGIC);
     out.extend_from_slice(&[0; 4]);
@@ -141,7 +142,7 @@ fn begin(out: &mut Vec<u8>, numbers: &[u8]) {
     out.extend_from_slice(&[0; 4]);
 }
 
-/// Fills in the length and the checksum of the record that begins at `start`.
+/// Fills in the length and checksum of the record that begins at `start`.
 fn end(out: &mut [u8], start: usize) -> Result<(), StoreError> {
     let record = out.get_mut(start..).unwrap_or_default();
     let len = u32::try_from(record.len().saturating_sub(HEADER))
@@ -175,7 +176,7 @@ fn sha256(parts: &[&[u8]]) -> Seal {
     hasher.finalize().into()
 }
 
-/// Writes that stand or fall together.
+/// A write group: the writes of a record that an erasure removes together.
 enum Group {
     Plain(Bytes),
     OfRow { row: u64, salt: [u8; SALT], writes: Bytes },
@@ -225,7 +226,7 @@ impl Group {
         })
     }
 
-    /// The group without what it said, if its row was erased.
+    /// Replaces the writes by their inner digest if the row was erased.
     fn without(self, is_erased: &dyn Fn(u64) -> bool) -> Self {
         match self {
             Self::OfRow { row, salt, writes } if is_erased(row) => {
@@ -236,7 +237,7 @@ impl Group {
     }
 }
 
-/// The seal of a record of the second format, in the making.
+/// The seal of a record of the second format, being computed.
 struct Sealing(Sha256);
 
 impl Sealing {
@@ -253,7 +254,7 @@ impl Sealing {
     }
 }
 
-/// Takes part after part from the front.
+/// Reads a payload part by part.
 struct Parts {
     payload: Bytes,
     at: usize,
@@ -289,7 +290,7 @@ impl Parts {
     }
 }
 
-/// What a payload says.
+/// The decoded payload.
 #[derive(Default)]
 struct PayloadContents {
     writes: Vec<(Bytes, Option<Bytes>)>,
@@ -297,7 +298,7 @@ struct PayloadContents {
 }
 
 impl PayloadContents {
-    /// Takes in writes one after the other, or what stands for erased ones.
+    /// Adds a sequence of writes, or of rows whose writes were erased.
     fn writes(&mut self, payload: Bytes) -> Option<()> {
         let mut parts = Parts { payload, at: 0 };
         while !parts.is_empty() {
@@ -321,7 +322,7 @@ fn groups(payload: Bytes) -> Option<Vec<Group>> {
     Some(found)
 }
 
-/// A record header, parsed.
+/// A parsed record header.
 struct RecordHeader {
     payload: usize,
     committed: Committed,
@@ -330,7 +331,7 @@ struct RecordHeader {
 }
 
 impl RecordHeader {
-    /// The header at the start of these bytes, if the whole record follows and its checksum is right.
+    /// Parses the header at the start of these bytes, if the record is complete and its checksum is right.
     fn parse(bytes: &[u8]) -> Option<Self> {
         let rest = bytes.strip_prefix(MAGIC)?;
         let (len, rest) = rest.split_first_chunk::<4>()?;
@@ -356,7 +357,7 @@ impl RecordHeader {
     }
 }
 
-/// Reads the records of a file one after the other and checks their seals.
+/// Reads the records of a file one after the other and verifies their seals.
 pub(super) struct Reader<'b> {
     pub(super) format: Format,
     pub(super) bytes: &'b [u8],
@@ -366,10 +367,10 @@ pub(super) struct Reader<'b> {
 }
 
 impl Reader<'_> {
-    /// The next record; `None` at the end, or where a record was never finished.
+    /// The next record; `None` at the end, or where the last commit was not written completely.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] naming the file, the byte and the commit.
+    /// [`StoreError::Corrupt`] with the file, the byte and the commit.
     pub(super) fn next(&mut self, path: &Path) -> Result<Option<Replayed>, StoreError> {
         let commit = self.next.0;
         let corrupt = |what: &str, at: usize| {
@@ -380,9 +381,9 @@ impl Reader<'_> {
             return Ok(None);
         }
         let Some(header) = RecordHeader::parse(rest) else {
-            // Torn only if nothing of a later group follows: the disk may hold a later part of a group whose sync was
-            // cut short without an earlier one, but a later group was begun only after this one was synced. Cutting
-            // anything else away would lose what came after.
+            // Commits that were synced together may reach the disk in any order, so after a crash a later one may be whole
+            // while this one is torn. The first commit of the next sync was written only after this one was durable: if one
+            // follows, this record is damaged. Cutting the file off here would then lose durable commits.
             let follows = (1..rest.len()).any(|at| {
                 let tail = rest.get(at..).unwrap_or_default();
                 tail.starts_with(MAGIC)
@@ -390,7 +391,7 @@ impl Reader<'_> {
             });
             return if follows { Err(corrupt("damaged record", self.at)) } else { Ok(None) };
         };
-        // A restored store begins to count where the backup ended.
+        // In a restored store the first sequence is that of the backup.
         let is_start = self.next == Sequence(1) && header.committed.sequence > self.next;
         if header.committed.sequence != self.next && !is_start {
             return Err(corrupt("record out of order", self.at));
@@ -414,7 +415,7 @@ impl Reader<'_> {
         }))
     }
 
-    /// What a record says, and the seal that it must have; none where that can no longer be told.
+    /// The contents of a record, and the seal that it must have; `None` if the seal can no longer be computed.
     fn read(&self, record: &[u8]) -> Option<(PayloadContents, Option<Seal>)> {
         let mut said = PayloadContents::default();
         let payload = Bytes::copy_from_slice(record.get(HEADER..)?);
@@ -438,8 +439,8 @@ impl Reader<'_> {
     }
 }
 
-/// The record (without its seal) that begins these bytes, without what it says of erased rows. The record has been read
-/// before, so it is whole.
+/// Removes the writes of erased rows from the record (without its seal) at the start of these bytes. The record must have
+/// been read before, so that it is known to be whole.
 pub(super) fn without(
     record: &[u8],
     format: Format,
@@ -501,7 +502,7 @@ mod tests {
         Batch { writes, ..Batch::default() }
     }
 
-    /// Two commits of the same.
+    /// Two commits with the same writes.
     fn encoded() -> Vec<u8> {
         let mut encoder = Encoder { seal: [0; SEAL], bytes: Vec::new(), group: Sequence(1) };
         for sequence in 1..=2 {
@@ -542,10 +543,10 @@ mod tests {
             records.iter().map(|record| (record.writes.len(), record.erased.clone())).collect();
         assert_eq!(counts, [(2, vec![5]), (4, vec![])]);
         assert!(records.iter().all(|record| record.is_proved));
-        // Done twice it is the same.
+        // Erasing twice gives the same record.
         let again = without(&erased[..erased.len() - SEAL], Format::Second, &|row| row == 5).unwrap();
         assert_eq!(again, erased[..erased.len() - SEAL]);
-        // What stands for the erased is sealed like everything else, its row too.
+        // The seal covers what replaces the erased writes, including the row.
         for at in HEADER..erased.len() - SEAL {
             let mut changed = whole.clone();
             changed[at] ^= 1;

@@ -1,5 +1,5 @@
-//! sled's directory written anew after an erasure: its files keep the bytes of pages that it has given up until it needs the
-//! room, so what was erased is gone for certain only with the old files.
+//! Rewrites sled's directory. sled keeps the bytes of freed pages in its files until it reuses the room, so erased data are
+//! certainly gone only when the old files are deleted.
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -10,21 +10,21 @@ use super::SledOptions;
 use super::disk::Disk;
 use super::manifest::Manifest;
 
-/// The copy in the making. It gets sled's place only once it is whole.
+/// The folder of the copy. It replaces sled's folder only when the copy is complete.
 fn fresh(data: &Path) -> PathBuf {
     data.join("sled-fresh")
 }
 
-/// What was in sled's place before.
+/// Where sled's old folder is moved before the copy replaces it.
 fn old(data: &Path) -> PathBuf {
     data.join("sled-old")
 }
 
-/// Takes up or takes back what a crash has left of a renewal.
+/// Completes or undoes a rewrite that a crash interrupted.
 pub(super) fn recover(data: &Path) -> Result<(), StoreError> {
     let (sled, fresh, old) = (data.join("sled"), fresh(data), old(data));
     if !sled.exists() && old.exists() && fresh.exists() {
-        // The old one gave up its place, so the copy was whole.
+        // The old folder had been moved away, so the copy is complete.
         fs::rename(&fresh, &sled)?;
     }
     for left in [fresh, old] {
@@ -35,7 +35,7 @@ pub(super) fn recover(data: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Copies what the open directory holds and puts the copy in its place.
+/// Copies the data of the open directory and replaces the directory by the copy.
 pub(super) fn renew(options: &SledOptions, disk: Disk, manifest: &Manifest) -> Result<(), StoreError> {
     let data = &options.path;
     make_private_folder(&fresh(data))?;
@@ -51,7 +51,7 @@ pub(super) fn renew(options: &SledOptions, disk: Disk, manifest: &Manifest) -> R
     Ok(fs::remove_dir_all(old(data))?)
 }
 
-/// Directories that were damaged and set aside.
+/// Damaged sled directories that were set aside.
 pub(super) fn set_aside(data: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let mut found = Vec::new();
     for entry in fs::read_dir(data)? {
@@ -94,15 +94,15 @@ mod tests {
             assert!(store.snapshot(At::Latest).unwrap().get(&[2, 1]).unwrap().is_some());
             assert!(!path("sled-old").exists() && !path("sled-fresh").exists());
         };
-        // While it was copied.
+        // Crash during the copy.
         fs::create_dir(path("sled-fresh")).unwrap();
         fs::write(path("sled-fresh/db"), b"half").unwrap();
         holds();
-        // Between the two renamings.
+        // Crash between the two renamings.
         fs::rename(path("sled"), path("sled-fresh")).unwrap();
         fs::create_dir(path("sled-old")).unwrap();
         holds();
-        // Before the old one was removed.
+        // Crash before the old folder was removed.
         fs::create_dir(path("sled-old")).unwrap();
         holds();
     }

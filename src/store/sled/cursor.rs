@@ -1,30 +1,30 @@
-//! Cursors over sorted sources, and the merge of several into what a snapshot shows.
+//! Cursors over sorted sources, and the merge of several cursors into what a snapshot shows.
 use bytes::Bytes;
 
 use crate::store::kv::{Direction, Flow, StoreError};
 
 use super::super::batch::{KeyRange, Sequence};
 
-/// A position in one sorted source. Versions of a key stand together, in any order.
+/// A position in one sorted source. Versions of one key are adjacent, in any order.
 pub(super) trait Cursor {
     /// The key and sequence at the position; `None` at the end.
     fn current(&self) -> Option<(&[u8], Sequence)>;
 
-    /// The value at the position; `None` for a removal.
+    /// The value at the position; `None` for a removal or at the end.
     fn value(&self) -> Result<Option<Bytes>, StoreError>;
 
     fn advance(&mut self) -> Result<(), StoreError>;
 
-    /// Moves on to the first key that is not before this one in the cursor's direction.
+    /// Moves to the first key that is not before this one in the cursor's direction.
     fn seek(&mut self, key: &[u8]) -> Result<(), StoreError>;
 }
 
-/// Cuts a range down to what a seek leaves of it.
+/// Cuts a range down to what a seek to this key leaves of it.
 pub(super) fn narrow(range: &mut KeyRange, direction: Direction, key: &[u8]) {
     match direction {
         Direction::Forward => range.start = key.to_vec().max(std::mem::take(&mut range.start)),
         Direction::Reverse => {
-            // The end is exclusive: the next possible key after this one.
+            // The end is exclusive, so it becomes the next possible key.
             let mut end = key.to_vec();
             end.push(0);
             range.end = end.min(std::mem::take(&mut range.end));
@@ -32,13 +32,13 @@ pub(super) fn narrow(range: &mut KeyRange, direction: Direction, key: &[u8]) {
     }
 }
 
-/// A version of a key that the merge of cursors came upon.
+/// One version of a key, as the merge reads it from a cursor.
 pub(super) struct Version {
     pub(super) sequence: Sequence,
     pub(super) value: Option<Bytes>,
 }
 
-/// Visits the newest visible version of every key, removals left out.
+/// Visits the newest version of every key that is not newer than `at`, except removals.
 pub(super) fn scan(
     cursors: &mut [Box<dyn Cursor + '_>],
     direction: Direction,

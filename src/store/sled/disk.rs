@@ -1,5 +1,5 @@
-//! sled itself: three trees (records, blocks, manifest), written in small batches, flushed and then synced by hand,
-//! because sled's own flush on Linux does not wait for the disk to have the data.
+//! The sled database: two trees (records and blocks) and the manifest, written in batches. After each flush the files are
+//! synced explicitly, because sled's own flush on Linux does not wait until the disk has the data.
 use std::fs::{self, File};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -13,33 +13,33 @@ use crate::store::kv::StoreError;
 
 use super::super::batch::KeyRange;
 
-/// What sled is given at once.
+/// The largest batch that sled is given at once, in bytes.
 const BATCH_BYTES_MAX: usize = 1024 * 1024;
-/// Values above this make sled write files of their own; they are cut into pieces.
+/// sled stores larger values in separate files, so larger values are cut into pieces of this size.
 const PIECE_BYTES_MAX: usize = 6 * 1024;
-/// After so many bytes sled is flushed: only then does it use the room again that pages have given up.
+/// sled is flushed after this many bytes, because only then does it reuse the room of freed pages.
 const FLUSH_BYTES: usize = 4 * 1024 * 1024;
-/// How long it is waited for a lock: a thread of sled's may still be at work for a directory that this process has just closed.
+/// How long opening waits for the directory's lock: a sled thread of a store that this process just closed may still hold it.
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 const MANIFEST: &[u8] = b"manifest";
-/// Of every so many keys that are written one is touched afterwards, so often ([`Disk::gather_and_flush`]). sled keeps 9 to 16 keys
-/// to a page and writes a page whole once it has been changed ten times.
+/// Of every `GATHER_EVERY` keys written, one is touched this often before a flush ([`Disk::gather_and_flush`]). sled keeps 9
+/// to 16 keys in a page, and rewrites a page as a whole after ten changes.
 const GATHER_EVERY: usize = 8;
 const GATHER_TOUCHES: u8 = 3;
 
 /// An open sled directory.
 pub(super) struct Disk {
     path: PathBuf,
-    /// There until this is dropped.
+    /// Always set until the drop.
     open: Option<Open>,
     sync: bool,
-    /// What sled was given since it was last flushed.
+    /// What was written since the last flush.
     unflushed: Mutex<Unflushed>,
-    /// Since when sled has been about the write at hand.
+    /// When the current write began, if one is running.
     writing_since: Mutex<Option<Instant>>,
 }
 
-/// sled with its trees.
+/// sled and its trees.
 struct Open {
     database: sled::Db,
     records: sled::Tree,
@@ -49,7 +49,7 @@ struct Open {
 impl Drop for Disk {
     fn drop(&mut self) {
         let open = self.open.take();
-        // sled syncs when it is let go, and panics where that fails. The journal has everything.
+        // sled syncs when it is dropped and panics if that fails. Nothing is lost, since the journal has everything.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(open)));
     }
 }
@@ -61,7 +61,7 @@ struct Unflushed {
     blocks: Vec<Vec<u8>>,
 }
 
-/// Writes gathered for sled.
+/// Writes that are gathered for one batch.
 #[derive(Default)]
 pub(super) struct SledBatch {
     records: Puts,
@@ -69,7 +69,7 @@ pub(super) struct SledBatch {
     bytes: usize,
 }
 
-/// What is put into one tree, and some of its keys.
+/// The puts of one tree, and some of their keys for [`Disk::gather_and_flush`].
 #[derive(Default)]
 struct Puts {
     batch: sled::Batch,
@@ -93,7 +93,7 @@ impl SledBatch {
         self.blocks.insert(block_key(b'b', run, number), stored);
     }
 
-    /// An index is cut into pieces like any large value.
+    /// Adds the index of a run, cut into pieces.
     pub(super) fn put_index(&mut self, run: u64, index: &[u8]) {
         for (piece, number) in index.chunks(PIECE_BYTES_MAX).zip(0_u32..) {
             self.bytes += piece.len();
@@ -101,7 +101,7 @@ impl SledBatch {
         }
     }
 
-    /// A record: its first piece begins with the length of the whole.
+    /// Adds a record, cut into pieces; the first piece begins with the length of the whole record.
     pub(super) fn put_record(&mut self, key: &[u8], value: &[u8]) {
         self.bytes += key.len() + value.len();
         let len = u32::try_from(value.len()).unwrap_or(u32::MAX).to_be_bytes();
@@ -120,14 +120,14 @@ fn block_key(what: u8, run: u64, number: u32) -> Vec<u8> {
     key
 }
 
-/// Records are keyed without their space byte, and with the number of the piece.
+/// The key of a piece of a record in sled: the store's key without its space byte, then the number of the piece.
 fn record_key(key: &[u8], piece: u32) -> Vec<u8> {
     let mut out = key.get(1..).unwrap_or_default().to_vec();
     out.extend_from_slice(&piece.to_be_bytes());
     out
 }
 
-/// sled reports some damage by panicking; here that is an error like any other.
+/// Runs a call of sled. sled reports some damage by panicking; here that becomes an error.
 fn guarded<T>(what: &str, act: impl FnOnce() -> Result<T, sled::Error>) -> Result<T, StoreError> {
     match catch_unwind(AssertUnwindSafe(act)) {
         Ok(Ok(done)) => Ok(done),
@@ -138,13 +138,13 @@ fn guarded<T>(what: &str, act: impl FnOnce() -> Result<T, sled::Error>) -> Resul
 }
 
 impl Disk {
-    /// Opens the directory, or makes it.
+    /// Opens the directory, or creates it.
     pub(super) fn open(path: &Path, cache_bytes: u64, sync: bool) -> Result<Self, StoreError> {
         let config = sled::Config::new().path(path).cache_capacity(cache_bytes).flush_every_ms(None);
         let since = Instant::now();
         let database = loop {
             match guarded("sled does not open", || config.open()) {
-                // sled has no code for it, only these words.
+                // sled has no error code for this, only this message.
                 Err(StoreError::Io(error)) if error.contains("acquire lock") => {
                     if since.elapsed() >= LOCK_PATIENCE {
                         return Err(StoreError::InUse);
@@ -165,8 +165,8 @@ impl Disk {
         })
     }
 
-    /// A call that writes, which sled may never return from: where a write or a sync of one of its own threads has failed, whoever waits
-    /// for it waits for ever.
+    /// Runs a call that writes, and measures how long it takes. If a sled thread has failed to write or sync, a call that waits
+    /// for that thread never returns.
     fn writing<T>(&self, what: &str, act: impl FnOnce() -> Result<T, sled::Error>) -> Result<T, StoreError> {
         let since = |since| *self.writing_since.lock().unwrap_or_else(PoisonError::into_inner) = since;
         since(Some(Instant::now()));
@@ -175,7 +175,7 @@ impl Disk {
         done
     }
 
-    /// How long sled has been about the write at hand.
+    /// How long the current write has been running.
     pub(super) fn writes_for(&self) -> Duration {
         let since = *self.writing_since.lock().unwrap_or_else(PoisonError::into_inner);
         since.map_or(Duration::ZERO, |since| since.elapsed())
@@ -208,10 +208,10 @@ impl Disk {
         if is_due { self.gather_and_flush() } else { Ok(()) }
     }
 
-    /// Makes sled write the pages whole, each in one place, that were changed since it was last flushed. What it has written
-    /// of a page key by key would else stay in its files as long as anything beside it is of use: measured, 1.7 to 1.8 times
-    /// the room of what is stored, and 1.3 times with this. A key that is put and taken away again comes after one that is
-    /// there, and its last bytes are no number of a first piece, so it is nothing to whoever meets it after a crash.
+    /// Makes sled rewrite the changed pages as a whole, each in one place, by touching some of their keys until sled does so.
+    /// Otherwise the fragments of a page would occupy room until all data beside them are obsolete: measured, 1.7 to 1.8 times
+    /// the size of the data, and 1.3 times with this. A touched key is put and removed again. Should a crash leave it behind, no
+    /// reader takes it for data: it follows an existing key, and its last four bytes are not the number of a first piece.
     fn gather_and_flush(&self) -> Result<(), StoreError> {
         let unflushed = std::mem::take(&mut *self.unflushed.lock().unwrap_or_else(PoisonError::into_inner));
         let key = |near: &[u8], number: u8| [near, &[0xff, number]].concat();
@@ -243,7 +243,7 @@ impl Disk {
             for entry in entries {
                 match File::open(entry?.path()) {
                     Ok(file) => file.sync_all()?,
-                    // sled has let go of it since the folder was read, so nothing needs it.
+                    // sled removed the file since the folder was listed, so nothing needs it.
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                     Err(error) => return Err(error.into()),
                 }
@@ -272,7 +272,7 @@ impl Disk {
         })
     }
 
-    /// The value of a record key (with its space byte).
+    /// The value of a record; the key includes the space byte.
     pub(super) fn read_record(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         let first = guarded("sled does not read", || self.opened()?.records.get(record_key(key, 0)))?;
         first.map(|first| self.whole_record(key, &first)).transpose()
@@ -292,10 +292,10 @@ impl Disk {
         if value.len() == len { Ok(value.into()) } else { Err(corrupt()) }
     }
 
-    /// The keys (without their space byte) and pieces of the records of a range, in order.
+    /// All pieces of the records of a range, in order; their keys are without the space byte.
     pub(super) fn records(&self, range: &KeyRange) -> Result<sled::Iter, StoreError> {
         let space = Space::Record.byte();
-        // Rows and sequences are 8 bytes each: nothing is after this.
+        // Greater than every key, since row, sequence and piece number together have 20 bytes.
         let last = vec![0xff; 24];
         let within = |key: &[u8], after: Vec<u8>| match key.split_first() {
             Some((first, rest)) if *first == space => rest.to_vec(),
@@ -306,7 +306,7 @@ impl Disk {
         Ok(self.trees()?.records.range(start.clone()..end.max(start)))
     }
 
-    /// Reads a record whose key and first piece an iteration has come upon. `None` for a later piece.
+    /// Reads the whole record if an iteration has reached its first piece; `None` for a later piece.
     pub(super) fn record_of(&self, key: &[u8], first: &[u8]) -> Result<Option<(Vec<u8>, Bytes)>, StoreError> {
         match key.split_last_chunk::<4>() {
             Some((plain, [0, 0, 0, 0])) => {
@@ -327,7 +327,7 @@ impl Disk {
         self.writing("sled does not write", || self.opened()?.records.apply_batch(batch))
     }
 
-    /// Writes every record and block into another directory.
+    /// Copies every record and block into another directory.
     pub(super) fn copy_into(&self, other: &Self) -> Result<(), StoreError> {
         let mut batch = SledBatch::default();
         for pair in self.trees()?.records.iter() {
@@ -356,7 +356,7 @@ impl Disk {
         self.flush()
     }
 
-    /// Removes the blocks and the index of a run that no manifest names.
+    /// Removes the blocks and the index of a run that the manifest does not name.
     pub(super) fn remove_run(&self, run: u64) -> Result<(), StoreError> {
         for what in [b'b', b'i'] {
             let prefix = block_key(what, run, 0);
@@ -377,7 +377,7 @@ impl Disk {
         Ok(())
     }
 
-    /// The numbers of all runs that have blocks.
+    /// The numbers of all runs that have an index.
     pub(super) fn runs(&self) -> Result<Vec<u64>, StoreError> {
         let mut found: Vec<u64> = Vec::new();
         let mut from = vec![b'i'];

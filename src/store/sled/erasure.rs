@@ -1,6 +1,6 @@
-//! What an erasure leaves the background to do. A commit has removed every key of some rows, so nobody reads them any more;
-//! here the bytes go: records, the runs' postings, and what the closed files of the journal say. Every step can be done
-//! twice, and the manifest says that it is to be done until all are, so a crash at any moment only means doing it again.
+//! The background part of an erasure. The erasing commit has removed every key of some rows, so nobody can read them any
+//! more; here their bytes are removed from records, runs and closed journal files. Each step can be repeated, and the
+//! manifest marks the erasure as incomplete until all steps are done, so a crash at any moment only repeats steps.
 use std::collections::BTreeMap;
 use std::fs;
 
@@ -14,7 +14,7 @@ use super::journal;
 use super::state::State;
 
 impl State {
-    /// The rows that the newest state says were erased, and the commits that did.
+    /// The rows that the newest state marks as erased, each with the commit that erased it.
     pub(super) fn erased_rows(self: &std::sync::Arc<Self>) -> Result<BTreeMap<u64, Sequence>, StoreError> {
         let snapshot = self.pin(None)?;
         let mut rows = Vec::new();
@@ -31,8 +31,7 @@ impl State {
 }
 
 impl Background {
-    /// Goes on with what erasures have left to do, as far as nobody waits for something else and nobody reads a state from
-    /// before them.
+    /// Continues incomplete erasures, unless the writer waits for the background or a snapshot of an earlier state is open.
     pub(super) fn erase(&mut self) -> Result<(), StoreError> {
         let until = Sequence(self.manifest.erasing);
         if until == Sequence(0)
@@ -51,7 +50,7 @@ impl Background {
         }
         self.remove_obsolete()?;
         if !self.obsolete.is_empty() {
-            // Somebody still reads a run from before.
+            // A reader still uses a run that contains erased rows.
             return Ok(());
         }
         if !self.erase_journal(&rows)? {
@@ -62,7 +61,7 @@ impl Background {
         (manifest.erasing, manifest.renew) = (0, true);
         manifest.write(&self.state.disk)?;
         self.manifest = manifest;
-        // Later erasures, which the manifest does not know yet, stay.
+        // Erasures that came later, which the manifest does not include yet, stay.
         self.state.replace(|sources| {
             std::sync::Arc::make_mut(&mut sources.erased).retain(|_, by| *by > until);
         });
@@ -86,7 +85,7 @@ impl Background {
         Ok(())
     }
 
-    /// Merges all runs into one, which drops what was removed and what is older. `false` if it was given up.
+    /// Merges all runs into one, which drops removed keys and old versions. `false` if the merge was given up.
     fn merge_all(&mut self, until: Sequence) -> Result<bool, StoreError> {
         if self.merged >= until.0 {
             return Ok(true);
@@ -101,9 +100,9 @@ impl Background {
         Ok(true)
     }
 
-    /// Takes the rows out of the closed files, the oldest first: so that no replay, at whatever moment, finds a version
-    /// without the removal after it. `false` if something else is waited for, or a file is damaged: what it says cannot be told,
-    /// and the store goes on without it.
+    /// Removes the rows from the closed journal files, the oldest first, so that a replay at any moment finds no version without
+    /// the removal after it. `false` if the writer waits for the background, or if a file is damaged: then it is unknown what the
+    /// file contains, and the store goes on without completing the erasure.
     fn erase_journal(&mut self, rows: &BTreeMap<u64, Sequence>) -> Result<bool, StoreError> {
         let open = self.queue.journal_first();
         for (first, path) in journal::files_with_records(&self.journal_folder)? {
@@ -163,7 +162,7 @@ mod tests {
         store.commit(Batch { writes, ..Batch::default() }).wait().unwrap();
     }
 
-    /// Many files of a journal, the first of which says something of row 7.
+    /// A store with many journal files, the first of which contains row 7.
     fn filled(folder: &Path) -> Sled {
         let store = open(folder);
         for row in 7..400 {
@@ -195,7 +194,7 @@ mod tests {
         };
         loop {
             let files = super::journal::files(&folder.join("journal")).unwrap();
-            // The background may pack a file between its being found and its being read; it has another name then.
+            // The background may compress and so rename a file between listing and reading. Then list again.
             if let Some(files) = files.into_iter().map(read).collect() {
                 return files;
             }
@@ -203,7 +202,7 @@ mod tests {
     }
 
     fn finds(bytes: &[u8]) -> bool {
-        // Every row has the needle in a posting: only the record of row 7 has it twice.
+        // The posting keys of all rows contain the needle, so a key of row 7 must be found too.
         let found = bytes.windows(NEEDLE.len()).filter(|window| *window == NEEDLE).count();
         let first = keys(7);
         found > 0 && first.iter().any(|key| bytes.windows(key.len()).any(|window| window == key.as_slice()))
@@ -221,7 +220,7 @@ mod tests {
         assert_eq!(verify_chain(folder.path()), Ok(394));
         assert_eq!(store.figures().runs, 1);
         drop(store);
-        // Opened from the journal alone, all the others are there.
+        // Rebuilt from the journal alone, the store has all other rows.
         std::fs::remove_dir_all(folder.path().join("sled")).unwrap();
         let store = open(folder.path());
         let snapshot = store.snapshot(At::Latest).unwrap();

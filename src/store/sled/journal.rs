@@ -1,8 +1,8 @@
-//! The journal: what alone makes a write durable. Append-only files of committed batches, each record sealed with a
-//! hash that takes in the hash of the record before, so that neither loss nor change nor reordering goes unseen.
+//! The journal (write-ahead log), which alone makes writes durable: append-only files of commits. Each record's seal is a
+//! hash that covers the seal of the record before, so that lost, changed or reordered records are detected.
 //!
-//! A file is `journal/<first sequence, 20 digits>.journal`, or `.journal.zst` once it is closed and packed: the magic of its
-//! format (8), its first sequence (8), the seal of the record before the first (32), and records
+//! A file is `journal/<first sequence, 20 digits>.journal`, or `.journal.zst` once it is closed and compressed: the magic of
+//! its format (8), its first sequence (8), the seal of the record before its first (32), and records
 //! ([`super::commit_record`]).
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -17,13 +17,13 @@ use super::commit_record::{self, Format, Reader, Replayed, Seal};
 pub(super) const FILE_HEADER: usize = 8 + 8 + 32;
 const FILE_HEADER_LEN: u64 = 48;
 
-/// The seal before the very first record.
+/// Takes the place of the previous seal for the very first record.
 pub(super) const FIRST_SEAL: Seal = [0; 32];
 
-/// The file that records are appended to.
+/// The open file, to which records are appended.
 pub(super) struct Journal {
     folder: PathBuf,
-    /// The sequence that names the file.
+    /// The first sequence, which names the file.
     first: Sequence,
     file: File,
     len: u64,
@@ -39,7 +39,7 @@ fn file_path(folder: &Path, first: Sequence) -> PathBuf {
 }
 
 impl Journal {
-    /// Begins a new file, whose first record will have this sequence.
+    /// Creates a file whose first record will have the sequence `first`.
     pub(super) fn create(
         folder: &Path,
         first: Sequence,
@@ -61,7 +61,7 @@ impl Journal {
         Ok(Self { folder: folder.to_owned(), first, file, len: FILE_HEADER_LEN, sync })
     }
 
-    /// Goes on with an existing file, which has been replayed and is `len` bytes long up to its last whole record.
+    /// Opens an existing file for appending, after it was replayed; bytes after `len`, the end of its last whole record, are cut.
     pub(super) fn resume(path: &Path, len: u64, sync: bool) -> Result<Self, StoreError> {
         let mut file = OpenOptions::new().read(true).write(true).open(path)?;
         file.set_len(len)?;
@@ -74,14 +74,14 @@ impl Journal {
         Ok(Self { folder, first, file, len, sync })
     }
 
-    /// Appends records and waits for the disk.
+    /// Appends records and waits until the disk has them.
     ///
     /// # Errors
-    /// The failure of the operating system. If it came before the sync, the file has been cut back to what it was, and
-    /// [`AppendError::NothingWritten`] says that the store may go on.
+    /// The failure of the operating system. With [`AppendError::NothingWritten`] the file is as before, and the store may
+    /// continue; with [`AppendError::Unknown`] it is unknown what the disk holds.
     pub(super) fn append(&mut self, bytes: &[u8]) -> Result<(), AppendError> {
         if let Err(error) = self.file.write_all(bytes) {
-            // A disk that is read-only has taken nothing, and would not let itself be cut back either.
+            // A read-only disk has written nothing, and would refuse to truncate the file too.
             let is_longer = self.file.metadata().map_or(true, |file| file.len() != self.len);
             let cut = if is_longer { self.file.set_len(self.len) } else { Ok(()) };
             let restored = cut.and_then(|()| self.file.seek(SeekFrom::Start(self.len)));
@@ -91,25 +91,25 @@ impl Journal {
             });
         }
         if self.sync {
-            // After a failed sync nobody can know what the disk holds.
+            // After a failed sync it is unknown what the disk holds.
             self.file.sync_data().map_err(AppendError::Unknown)?;
         }
         self.len += u64::try_from(bytes.len()).unwrap_or(0);
         Ok(())
     }
 
-    /// Closes this file and begins the next.
+    /// Closes this file and begins the next one.
     pub(super) fn rotate(&mut self, next: Sequence, seal: &Seal) -> Result<(), StoreError> {
         *self = Self::create(&self.folder, next, seal, self.sync)?;
         Ok(())
     }
 
-    /// The sequence that names the file.
+    /// The first sequence, which names the file.
     pub(super) fn first(&self) -> Sequence {
         self.first
     }
 
-    /// The bytes of the file so far.
+    /// The length of the file in bytes.
     pub(super) fn len(&self) -> u64 {
         self.len
     }
@@ -120,39 +120,39 @@ impl Journal {
 pub(super) enum AppendError {
     /// The file is as it was before.
     NothingWritten(std::io::Error),
-    /// What the disk holds is not known.
+    /// It is unknown what the disk holds.
     Unknown(std::io::Error),
 }
 
-/// Why a journal is read.
+/// The purpose of a replay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
-    /// To go on with it: files that were begun and never used are removed.
+    /// To open the store: files without records are removed.
     ToOpen,
-    /// To look at it: nothing is changed.
+    /// To inspect the journal: nothing is changed.
     ToInspect,
 }
 
-/// What a replay came to.
+/// The result of a replay.
 pub(super) struct Replay {
     pub(super) last: Committed,
     pub(super) seal: Seal,
-    /// The newest file, and how long it is up to its last whole record.
+    /// The newest file, and its length up to the last whole record.
     pub(super) open: Option<(PathBuf, u64)>,
-    /// The format of the newest file: records of today's are appended to no other.
+    /// The format of the newest file. New records are appended only to a file of the current format.
     pub(super) format: Format,
-    /// Bytes of a record that was never finished, cut off.
+    /// The bytes of an incomplete record at the end of the newest file.
     pub(super) torn_bytes: u64,
 }
 
-/// The sequence that names a file of the journal; `None` of any other file.
+/// The first sequence in a journal file's name; `None` for other files.
 fn first_of(path: &Path) -> Option<Sequence> {
     let name = path.file_name()?.to_str()?;
     let stem = name.strip_suffix(".journal").or_else(|| name.strip_suffix(".journal.zst"))?;
     stem.parse().ok().map(Sequence)
 }
 
-/// The files of a folder by their first sequence.
+/// The journal files of a folder, ordered by their first sequence.
 pub(super) fn files(folder: &Path) -> Result<Vec<(Sequence, PathBuf)>, StoreError> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -162,13 +162,13 @@ pub(super) fn files(folder: &Path) -> Result<Vec<(Sequence, PathBuf)>, StoreErro
         }
     }
     found.sort();
-    // A crash between writing the compressed form and removing the plain one leaves both; either is whole.
+    // A crash after compressing a file and before removing the original leaves both; each is complete.
     found.dedup_by_key(|(first, _)| *first);
     Ok(found)
 }
 
-/// The files that hold records. One without says nothing: it was begun and never used, because the machine stopped or
-/// because the store went on with the file before it.
+/// The journal files that hold records. A file without records was never used: a crash came first, or the store continued
+/// with the file before it.
 pub(super) fn files_with_records(folder: &Path) -> Result<Vec<(Sequence, PathBuf)>, StoreError> {
     let mut used = Vec::new();
     for (first, path) in files(folder)? {
@@ -179,7 +179,7 @@ pub(super) fn files_with_records(folder: &Path) -> Result<Vec<(Sequence, PathBuf
     Ok(used)
 }
 
-/// Reads every record in order, checking the chain from the first file to the end, and hands those after `applied` on.
+/// Reads the records in order, verifies the chain of seals up to the end, and visits the records after `applied`.
 ///
 /// # Errors
 /// [`StoreError::Corrupt`] for a gap, a broken seal, or damage before the end of the last file.
@@ -199,7 +199,7 @@ pub(super) fn replay(
     let mut state =
         Replay { last: applied, seal: FIRST_SEAL, open: None, format: Format::Second, torn_bytes: 0 };
     let mut expected: Option<(Sequence, Seal)> = None;
-    // Files that the checkpoint covers need not be read again; what follows must join without a gap.
+    // Files before the one with the first record to apply need not be read. From there on the files must follow without gaps.
     let from = files.iter().rposition(|(first, _)| first.0 <= applied.sequence.0 + 1).unwrap_or(0);
     let last_file = files.len().saturating_sub(1);
     for ((first, path), number) in files.iter().zip(0..).skip(from) {
@@ -253,7 +253,7 @@ pub(super) fn replay(
     Ok(state)
 }
 
-/// Whether a file of the journal is not packed.
+/// Whether a journal file is uncompressed.
 pub(super) fn is_plain(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "journal")
 }
@@ -273,7 +273,7 @@ pub(super) fn compress(path: &Path) -> Result<(), StoreError> {
     pack(path, &fs::read(path)?)
 }
 
-/// Puts a compressed file with these bytes in the place of a closed one, compressed or not.
+/// Writes these bytes compressed and replaces a closed file, compressed or not, by them.
 fn pack(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     const LEVEL: i32 = 3;
     let packed = zstd::encode_all(bytes, LEVEL)?;
@@ -289,8 +289,7 @@ fn pack(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     if is_plain(path) { Ok(fs::remove_file(path)?) } else { Ok(()) }
 }
 
-/// Takes what a closed file says of erased rows out of it, once its chain has proved whole. `false` if it says nothing of
-/// them.
+/// Removes the writes of erased rows from a closed file, after verifying its chain. `false` if the file has none.
 pub(super) fn erase(path: &Path, is_erased: &dyn Fn(u64) -> bool) -> Result<bool, StoreError> {
     let bytes = read_file(path)?;
     let corrupt = |what: &str| StoreError::Corrupt(format!("{} {what}", path.display()));
@@ -338,7 +337,7 @@ impl FileHeader {
         Some(Self { format, first: Sequence(u64::from_be_bytes(*first)), seal })
     }
 
-    /// Reads the records of the file that begins with the header.
+    /// A reader of the records after this header.
     pub(super) fn reader<'b>(&self, bytes: &'b [u8]) -> Reader<'b> {
         Reader { format: self.format, bytes, at: FILE_HEADER, next: self.first, seal: self.seal }
     }

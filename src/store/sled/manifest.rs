@@ -1,5 +1,5 @@
-//! The manifest: which runs there are and how far they go. It is written last, so that any crash leaves the old one or
-//! the new one.
+//! The manifest: which runs exist, and up to which commit sled has the data. It is written last, so that after a crash
+//! either the old or the new manifest is valid.
 use serde::{Deserialize, Serialize};
 
 use crate::store::kv::StoreError;
@@ -8,9 +8,9 @@ use super::super::batch::{Committed, Sequence};
 use super::disk::Disk;
 use super::run::RunFacts;
 
-/// The format of everything in the directory. Raised with a migration and a fixture.
+/// The format of the whole data directory. Raising it requires a migration and a test fixture.
 const FORMAT: u32 = 2;
-/// The format before, whose manifest lacks what erasures need and whose journal is read as it is.
+/// The previous format: its manifest lacks the fields for erasures, and its journal can be read as it is.
 const FORMAT_BEFORE: u32 = 1;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,19 +23,19 @@ pub(super) struct Manifest {
     pub(super) next_run: u64,
     /// From the oldest to the newest.
     pub(super) runs: Vec<RunFacts>,
-    /// The commit of the newest erasure that is not complete; 0 if there is none.
+    /// The last commit of an erasure that is not complete; 0 if all are.
     #[serde(default)]
     pub(super) erasing: u64,
-    /// The erasures up to this commit have had their records removed.
+    /// The records of rows that were erased up to this commit have been removed.
     #[serde(default)]
     pub(super) purged: u64,
-    /// Something was erased since sled's files were written anew.
+    /// Rows were erased since sled's directory was last rewritten, so it must be rewritten at the next start.
     #[serde(default)]
     pub(super) renew: bool,
 }
 
 impl Manifest {
-    /// The manifest of an empty directory.
+    /// The manifest of a new directory.
     pub(super) fn empty() -> Self {
         Self { format: FORMAT, next_row: 1, next_run: 1, ..Self::default() }
     }

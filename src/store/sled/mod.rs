@@ -1,4 +1,4 @@
-//! The sled backend: journal, memory tables, and in the background records and runs in sled.
+//! The sled backend: a journal, memory tables, and, written in the background, records and runs in sled.
 //!
 //! ```text
 //! commit --> queue --> writer: journal (one sync for a group) --> memory table --> answer
@@ -46,43 +46,43 @@ pub use point_in_time::{PointInTime, RolledForward};
 use state::State;
 use writer::Queue;
 
-/// What opening a directory came upon; for the log.
+/// What happened when a directory was opened; for the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OpenReport {
-    /// Commits that were replayed from the journal.
+    /// How many commits were replayed from the journal.
     pub replayed: u64,
-    /// Bytes of a record that was never finished, cut off.
+    /// How many bytes of an incomplete record were cut off.
     pub torn_bytes: u64,
     /// Why sled's directory was set aside and rebuilt from the journal, if it was.
     pub rebuilt: Option<String>,
-    /// Why sled's directory was not written anew after an erasure, if it should have been; the next opening tries again.
+    /// Why sled's directory was not rewritten after an erasure, if that failed; the next start tries again.
     pub not_renewed: Option<String>,
 }
 
-/// Is told a write of a commit: a key that was put (with a value) or removed (without).
+/// Called for every write of a commit: the sequence, the key, and its value, or `None` for a removal.
 type WriteListener<'t> = dyn FnMut(super::batch::Sequence, &[u8], Option<&[u8]>) + 't;
 
-/// What reading the journal from its first file to its last came upon.
+/// The result of reading the whole journal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Chain {
     pub commits: u64,
-    /// Bytes at the end that are no whole commit.
+    /// The bytes of an incomplete commit at the end.
     pub torn_bytes: u64,
-    /// Rows of resources that were erased, as their erasures say.
+    /// The rows that the journal's commits mark as erased.
     pub erased: BTreeSet<u64>,
-    /// How many commits lack what they said of erased rows.
+    /// How many commits lack writes of erased rows.
     pub commits_erased: u64,
-    /// How many of them are of the first format, whose seals can then only be taken as they stand.
+    /// How many of those are of the first format, whose seals can then not be verified.
     pub commits_unproved: u64,
-    /// Rows that something was taken away of although no erasure names them.
+    /// Rows whose writes are missing although no commit marks them as erased.
     pub unexplained: BTreeSet<u64>,
 }
 
-/// Reads the journal of a data directory, or a copy of it, from the first file to the last and checks every seal. Nothing
-/// is changed. Tells every write, with its commit.
+/// Reads the whole journal of a data directory, or of a copy of it, and verifies every seal. Calls `tell` for every write.
+/// Changes nothing.
 ///
 /// # Errors
-/// [`StoreError::Corrupt`] naming the file, the byte and the commit at which the chain breaks.
+/// [`StoreError::Corrupt`] with the file, the byte and the commit at which the chain breaks.
 pub fn read_chain(data: &std::path::Path, tell: &mut WriteListener<'_>) -> Result<Chain, StoreError> {
     let start = super::batch::Committed { sequence: super::batch::Sequence(0), time: 0, first_row: 1 };
     let mut chain = Chain::default();
@@ -103,10 +103,10 @@ pub fn read_chain(data: &std::path::Path, tell: &mut WriteListener<'_>) -> Resul
     Ok(chain)
 }
 
-/// As [`read_chain`], for who wants to know only whether the chain is whole; gives the number of commits.
+/// Like [`read_chain`], if only the validity of the chain matters. Returns the number of commits.
 ///
 /// # Errors
-/// Those of [`read_chain`], and [`StoreError::Corrupt`] if something is missing that no erasure explains.
+/// Those of [`read_chain`], and [`StoreError::Corrupt`] if writes are missing that no erasure explains.
 pub fn verify_chain(data: &std::path::Path) -> Result<u64, StoreError> {
     let chain = read_chain(data, &mut |_, _, _| {})?;
     match chain.unexplained.first() {
@@ -117,22 +117,22 @@ pub fn verify_chain(data: &std::path::Path) -> Result<u64, StoreError> {
     }
 }
 
-/// Figures about a store, for reports.
+/// Sizes of a store, for reports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SledFigures {
     pub sled_bytes: u64,
     pub journal_bytes: u64,
     pub runs: usize,
-    /// First keys and filters of runs, in bytes.
+    /// First keys and bloom filters of the runs, in bytes.
     pub index_bytes: usize,
     pub table_bytes: usize,
 }
 
-/// An open store. Dropped, it writes down what is in memory and closes.
+/// An open store. Dropping it writes the memory tables to sled and closes it.
 pub struct Sled {
     state: Arc<State>,
     queue: Arc<Queue>,
-    /// Where the one that follows this store is.
+    /// The position of the standby that follows this store.
     followed: Mutex<Option<replication_position::ReplicationPosition>>,
     writer: Mutex<Option<JoinHandle<()>>>,
     background: Mutex<Option<JoinHandle<Background>>>,
@@ -142,11 +142,11 @@ pub struct Sled {
 }
 
 impl Sled {
-    /// Writes sled's directory anew, so that it takes no more room than what is in it; until then there must be room for both.
-    /// It must not be open.
+    /// Rewrites sled's directory, so that it takes no more room than its data. Meanwhile there must be room for both copies. The
+    /// store must not be open.
     ///
     /// # Errors
-    /// [`StoreError`]; the directory is then as it was.
+    /// [`StoreError`]; the directory is then unchanged.
     pub fn compact(options: &SledOptions) -> Result<(), StoreError> {
         compaction::recover(&options.path)?;
         let open = || disk::Disk::open(&options.path.join("sled"), options.sled_cache_bytes, options.sync);
@@ -154,17 +154,17 @@ impl Sled {
         let manifest = manifest::Manifest::read(&disk)?;
         let renewed = compaction::renew(options, disk, &manifest);
         compaction::recover(&options.path)?;
-        // sled saves where its pages are only while it is opened; without that the next start looks through all of its files.
+        // sled saves its page table only when it opens; without this, the next start would scan all files.
         renewed.and_then(|()| open().map(drop))
     }
 
-    /// What opening the directory came upon.
+    /// What happened when the directory was opened.
     #[must_use]
     pub fn opened(&self) -> &OpenReport {
         &self.opened
     }
 
-    /// Whether writes are refused since one failed.
+    /// Whether the store refuses writes since one failed.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
         self.queue.is_stopped()
@@ -176,7 +176,7 @@ impl Sled {
         self.queue.failure()
     }
 
-    /// Whether something that was erased is still to be taken out of records, runs or journal; the background is about it.
+    /// Whether the background still has to remove bytes of erased rows from records, runs or journal.
     #[must_use]
     pub fn is_erasing(&self) -> bool {
         !self.state.sources().erased.is_empty()
@@ -197,10 +197,10 @@ impl Sled {
         }
     }
 
-    /// Finishes what was accepted, writes the memory tables down and closes.
+    /// Finishes the accepted commits, writes the memory tables to sled and closes the store.
     ///
     /// # Errors
-    /// [`StoreError`] if the disk fails; the journal has everything, and the next start replays it.
+    /// [`StoreError`] if the disk fails. Nothing is lost: the next start replays the journal.
     pub fn close(&self) -> Result<(), StoreError> {
         self.queue.close();
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -211,7 +211,7 @@ impl Sled {
             return Err(StoreError::Io("the writer failed".to_owned()));
         }
         let Some(background) = background else { return Ok(()) };
-        // In a thread of its own, because sled may not come back.
+        // In a separate thread, because a call of sled may never return.
         let (ended, end) = mpsc::channel();
         let queue = self.queue.clone();
         let finish = move || {
@@ -220,7 +220,7 @@ impl Sled {
                 .join()
                 .map_err(failed)
                 .and_then(|mut background| if queue.is_stopped() { Ok(()) } else { background.finish() });
-            // Whoever waited may have given up.
+            // The receiver may have given up waiting.
             let _ = ended.send(finished);
         };
         thread::Builder::new().name("store-end".to_owned()).spawn(finish)?;
@@ -236,7 +236,7 @@ impl Sled {
 
 impl Drop for Sled {
     fn drop(&mut self) {
-        // What could not be written down is in the journal.
+        // What could not be written to sled is in the journal.
         let _ = self.close();
     }
 }

@@ -1,5 +1,5 @@
-//! Opening a directory: sled, its manifest and runs; then what the journal has beyond them. Where sled's directory is
-//! damaged it is set aside and everything is made again from the journal.
+//! Opening a directory: sled with its manifest and runs, then the commits of the journal that sled does not have. A damaged
+//! sled directory is set aside and rebuilt from the journal.
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -25,11 +25,11 @@ use super::writer::{Queue, Writer};
 use super::{OpenReport, Sled, SledOptions};
 
 impl Sled {
-    /// Opens a directory, or makes it.
+    /// Opens a data directory, or creates it.
     ///
     /// # Errors
-    /// [`StoreError::InUse`] if another process has it open; [`StoreError::Io`] if the operating system refuses; [`StoreError::Corrupt`] if
-    /// the journal itself is damaged, in words that say where.
+    /// [`StoreError::InUse`] if another process has it open; [`StoreError::Io`] if the operating system refuses;
+    /// [`StoreError::Corrupt`] with the place if the journal itself is damaged.
     pub fn open(options: &SledOptions, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
         let mut opened = OpenReport::default();
         match Self::open_as_it_is(options, clock.clone(), &mut opened) {
@@ -116,8 +116,8 @@ impl Sled {
     }
 }
 
-/// The journal is rewritten only after an erasure is in what sled has on the disk. Where a commit that it was taken out of is still to
-/// be replayed, sled has forgotten something, and holds what was erased with nothing left to hide it.
+/// Erased rows are removed from the journal only when sled has the erasure on the disk. If such a journal record must be
+/// replayed, sled has lost flushed data: it may hold erased rows whose removals are lost, so it must be rebuilt.
 const WENT_BACK: &str = "sled has gone back to before an erasure";
 
 type OpenSled = (Arc<Disk>, Manifest, Vec<Arc<Run>>);
@@ -132,7 +132,7 @@ fn open_sled(
     let open = || Disk::open(&folder, options.sled_cache_bytes, options.sync);
     let mut disk = open()?;
     let mut manifest = Manifest::read(&disk)?;
-    // What was written before a crash and is named by no manifest is as if it had never been.
+    // A crash leaves runs that the manifest does not name: unfinished ones, or ones that were merged into another.
     for run in disk.runs()? {
         if !manifest.runs.iter().any(|facts| facts.id == run) {
             disk.remove_run(run)?;
@@ -140,7 +140,7 @@ fn open_sled(
     }
     if manifest.renew {
         match compaction::renew(options, disk, &manifest) {
-            // Without room for a copy the directory is as good as it was.
+            // The directory remains usable if there is no room for a copy.
             Err(StoreError::Io(reason)) => opened.not_renewed = Some(reason),
             other => other?,
         }
@@ -163,7 +163,7 @@ fn set_aside(path: &Path) -> Result<(), StoreError> {
     Ok(fs::rename(path.join("sled"), target)?)
 }
 
-/// What the writer goes on with.
+/// The journal and the last commit, with which the writer continues.
 struct OpenedWriter {
     journal: Journal,
     seal: Seal,
@@ -206,7 +206,7 @@ fn replay(
         _ => None,
     };
     let erases = holds_erasure(background);
-    // The file that an erasure is in is closed, so that it can be written anew.
+    // A file with commits up to an erasure is closed, so that the erased rows can be removed from it.
     let is_closed = |journal: &Journal| erases || journal.first().0 <= background.manifest.erasing;
     let goes_on = |journal: &Journal| replayed.format == Format::Second && !is_closed(journal);
     let journal = match resumed.filter(goes_on) {
@@ -214,14 +214,14 @@ fn replay(
         None => Journal::create(folder, next, &replayed.seal, options.sync)?,
     };
     if erases {
-        // What was written before an erasure leaves the memory table, as it has left the open file.
+        // Starts a new memory table too, so that erased rows leave the memory.
         background.state.replace(|sources| sources.tables.insert(0, Arc::new(Table::default())));
         background.work()?;
     }
     Ok(OpenedWriter { journal, seal: replayed.seal, last: replayed.last })
 }
 
-/// Whether the memory table has an erasure in it.
+/// Whether the memory table contains an erasing commit.
 fn holds_erasure(background: &Background) -> bool {
     let sources = background.state.sources();
     let holds = |(key, _, value): (bytes::Bytes, Sequence, Option<bytes::Bytes>)| {

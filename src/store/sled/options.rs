@@ -1,32 +1,32 @@
-//! The settings of the store.
+//! The settings of the sled backend.
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How a directory is opened.
+/// How a data directory is opened.
 #[derive(Clone, Debug)]
 pub struct SledOptions {
     pub path: PathBuf,
-    /// Whether a commit waits for the disk. Only a demo that leaves nothing behind goes without.
+    /// Whether a commit waits for the disk. Only a demo that keeps nothing turns this off.
     pub sync: bool,
-    /// A memory table is written down at this size, in bytes. There are at most two.
+    /// At this size, in bytes, a memory table is written to sled. There are at most two tables.
     pub table_bytes_max: usize,
-    /// A journal file is closed at this size, in bytes.
+    /// At this size, in bytes, a journal file is closed.
     pub journal_bytes_max: u64,
-    /// Decoded blocks kept in memory, in bytes.
+    /// The size of the cache of decoded blocks, in bytes.
     pub block_cache_bytes: u64,
-    /// sled's own cache, in bytes.
+    /// The size of sled's own cache, in bytes.
     pub sled_cache_bytes: u64,
-    /// When no table was written down for so long, runs are merged further than writing needs.
+    /// If no table was written for this long, runs are merged further than writing requires.
     pub settle_after: Duration,
-    /// How many tries, a second apart, the operating system has to take back that it refuses what the background writes. sled
-    /// remembers a failed write for as long as it is open, so what does not pass soon will not; then writes are refused.
+    /// How many attempts, a second apart, the background makes at a write that the operating system refuses. sled remembers a
+    /// failed write until it is reopened, so a failure that lasts longer is permanent; the store then refuses writes.
     pub failures_max: u32,
-    /// How long one write of sled may take before it is taken to be lost. Then writes are refused until a restart.
+    /// How long one write of sled may take. After that the store refuses writes until a restart.
     pub answer_max: Duration,
 }
 
 impl SledOptions {
-    /// The defaults for a directory.
+    /// The default settings for a directory.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         const MIB: u64 = 1024 * 1024;

@@ -1,4 +1,4 @@
-//! Commits made again: what a journal has after a backup is added to what was restored from it, up to a point in time.
+//! Point-in-time recovery: repeats the commits that a journal has after a backup on the restored store, up to a given time.
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -11,37 +11,37 @@ use super::super::batch::{Batch, Committed, Sequence, Write};
 use super::commit_record::Replayed;
 use super::journal;
 
-/// Which commits of a journal are made again.
+/// Which commits of a journal are repeated.
 pub struct PointInTime<'a> {
-    /// The data directory that the journal is in, or a copy of it.
+    /// The data directory with the journal, or a copy of it.
     pub data: &'a Path,
-    /// The last commit that the backup holds.
+    /// The last commit that the backup contains.
     pub after: Sequence,
-    /// Nothing that was committed later; all there is if there is none.
+    /// Commits after this time are left out; `None`: all are repeated.
     pub until: Option<Millis>,
     /// Rows that are left out because they were erased.
     pub erased: &'a BTreeSet<u64>,
 }
 
-/// What was made again.
+/// The result of a recovery.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RolledForward {
     pub commits: u64,
-    /// When the last of all that are in the store now was committed.
+    /// The time of the last commit that the store contains now.
     pub time: Millis,
 }
 
 impl PointInTime<'_> {
-    /// Commits into a store that was restored from the backup. The chain of the whole journal is checked on the way.
+    /// Repeats the commits on a store that was restored from the backup, and verifies the chain of the whole journal.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] if the chain is broken or does not follow from what the store holds;
-    /// [`StoreError::Expired`] if the backup is of a later time than is asked for.
+    /// [`StoreError::Corrupt`] if the chain is broken or does not continue the store's contents; [`StoreError::Expired`] if the
+    /// backup is newer than the requested time.
     pub fn commit_into(&self, kv: &dyn Kv) -> Result<RolledForward, StoreError> {
         let start = Committed { sequence: Sequence(0), time: 0, first_row: 1 };
         let mut made = RolledForward::default();
         let is_wanted = |time: Millis| self.until.is_none_or(|until| time <= until);
-        // The last commit of the backup has to be in the journal, and all after it.
+        // The journal must contain the last commit of the backup and every commit after it.
         let mut next = None;
         journal::replay(&self.data.join("journal"), start, journal::Reading::ToInspect, &mut |record| {
             let Committed { sequence, time, .. } = record.committed;
@@ -70,7 +70,7 @@ impl PointInTime<'_> {
 
     fn commit(&self, kv: &dyn Kv, record: Replayed) -> Result<(), StoreError> {
         let there = record.committed;
-        // That a row was erased is kept: it must not be given to others, nor come back by another backup.
+        // The keys that mark rows as erased are kept: such a row must not be assigned again, nor restored by another backup.
         let is_kept = |key: &[u8]| resource_row(key).is_none_or(|row| !self.erased.contains(&row));
         let writes = record.writes.into_iter().filter(|(key, _)| is_kept(key)).map(|(key, value)| Write {
             key: key.to_vec(),
@@ -79,7 +79,7 @@ impl PointInTime<'_> {
         });
         let batch = Batch { writes: writes.collect(), rows: record.rows, ..Batch::default() };
         let here = commit_patiently(kv, &batch)?;
-        // The numbers of rows stand in the keys; those of commits only have to rise.
+        // Row numbers are part of keys, so they must be the same. Sequences only have to increase.
         if here.first_row == there.first_row && here.sequence >= there.sequence {
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! A cursor over the records in sled, so that a scan sees them beside those still in the memory tables.
+//! A cursor over the records in sled, so that a scan merges them with those in the memory tables.
 use bytes::Bytes;
 
 use crate::store::key::number_at;
@@ -27,7 +27,7 @@ impl<'d> RecordsCursor<'d> {
 
 impl Cursor for RecordsCursor<'_> {
     fn current(&self) -> Option<(&[u8], Sequence)> {
-        // A record says in its key which commit wrote it.
+        // The key of a record contains the sequence of its commit.
         self.at.as_ref().map(|(key, _)| (key.as_slice(), Sequence(number_at(key, 9).unwrap_or(0))))
     }
 

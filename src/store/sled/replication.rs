@@ -1,5 +1,5 @@
-//! One store follows another: what one has committed after a commit is handed out as a file of the journal of its own, and
-//! the other checks its seals and commits the same again, with the same numbers.
+//! Replication to a standby: the primary hands out the commits after a given one in the form of a journal file; the standby
+//! verifies its seals and repeats the commits with the same numbers.
 use std::path::Path;
 use std::sync::PoisonError;
 
@@ -12,19 +12,19 @@ use super::Sled;
 use super::journal::{self, FileHeader};
 use super::replication_position::{READ_BYTES, ReplicationPosition, corrupt, place_after, read_from};
 
-/// How often a file is looked for again that was packed meanwhile.
+/// How often the file is searched again if the background has compressed it meanwhile.
 const RETRIES_MAX: usize = 3;
 
 impl Sled {
-    /// What was committed after a commit, oldest first, up to some bytes; `None` if there is nothing more yet. Nothing is
-    /// handed out that is not durable here.
+    /// The commits after `after`, oldest first, up to a limit of bytes; `None` if there are none yet. Only commits that are
+    /// durable here are handed out.
     ///
     /// # Errors
-    /// [`StoreError::Expired`] if the journal does not go back so far; [`StoreError`] if it cannot be read.
+    /// [`StoreError::Expired`] if the journal does not go back that far; [`StoreError`] if it cannot be read.
     pub fn committed_after(&self, after: Sequence) -> Result<Option<Vec<u8>>, StoreError> {
         for _ in 0..RETRIES_MAX {
             match self.look_after(after) {
-                // A closed file may be packed between being found and being opened; it has another name then.
+                // The background may compress and so rename a closed file between listing and opening.
                 Err(StoreError::Io(_)) => {
                     *self.followed.lock().unwrap_or_else(PoisonError::into_inner) = None;
                 }
@@ -49,7 +49,7 @@ impl Sled {
         let (whole, end) = loop {
             let bytes = read_from(&place, limit)?;
             if bytes.is_empty() {
-                // The file ended there; what comes after is in the next one.
+                // The file ended at this position; the next commit is in the next file.
                 let next = place_after(&self.journal_folder, after)?;
                 let is_same = next.path == place.path && next.at == place.at;
                 *lock() = (!is_same).then_some(next);
@@ -62,7 +62,7 @@ impl Sled {
                 FileHeader::parse(&whole).ok_or_else(|| corrupt(&place.path, "has no valid header"))?;
             let mut reader = parsed.reader(&whole);
             let mut end = (reader.at, after, reader.seal);
-            // What is half written now is whole the next time.
+            // A record that is only half written yet will be whole at the next call.
             while let Some(record) = reader.next(&place.path)? {
                 if record.committed.sequence > published {
                     break;
@@ -72,7 +72,7 @@ impl Sled {
             if end.1 > after || !is_cut {
                 break (whole, end);
             }
-            // One commit is larger than what was read.
+            // A single commit is larger than the limit.
             limit = limit.saturating_mul(4);
         };
         let (at, last, seal) = end;
@@ -84,10 +84,10 @@ impl Sled {
         Ok(Some(whole.get(..at).unwrap_or_default().to_vec()))
     }
 
-    /// Commits what another store has handed out, and gives the last commit. Everything is durable when it returns.
+    /// Repeats the commits that a primary has handed out, and returns the last one. All are durable when it returns.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] if a seal is broken, or if it does not follow from what is here.
+    /// [`StoreError::Corrupt`] if a seal is broken, or if the commits do not continue this store's contents.
     pub fn follow(&self, handed_out: &[u8]) -> Result<Sequence, StoreError> {
         let name = Path::new("what was handed out");
         let header = FileHeader::parse(handed_out).ok_or_else(|| corrupt(name, "has no valid header"))?;
@@ -126,7 +126,7 @@ impl Sled {
             };
             batches.push((record.committed, batch));
         }
-        // Nothing is committed of what did not come whole.
+        // Nothing is committed if the bytes did not arrive completely.
         if reader.at != handed_out.len() {
             return Err(corrupt(name, "ends in the middle of a record"));
         }
@@ -156,7 +156,7 @@ mod tests {
     use crate::store::{SledOptions, SystemClock};
 
     fn open(folder: &Path) -> Sled {
-        // Small enough that the journal has many files, most of them compressed.
+        // Small tables, so that the journal has many files, most of them compressed.
         let options = SledOptions { table_bytes_max: 20_000, sync: false, ..SledOptions::new(folder) };
         Sled::open(&options, Arc::new(SystemClock)).unwrap()
     }
@@ -203,21 +203,21 @@ mod tests {
                 }
             }
             if number == 300 {
-                // It goes on where it was after it was closed.
+                // The standby continues where it was before it was closed.
                 drop(second);
                 second = open(folders.1.path());
             }
         }
         assert!(handed_out >= 12);
         assert_eq!((last(&second), all(&second)), (last(&first), all(&first)));
-        // One that comes late goes through all files from the first.
+        // A standby that starts late reads all files from the first.
         let late = tempfile::tempdir().unwrap();
         let third = open(late.path());
         while let Some(bytes) = first.committed_after(last(&third)).unwrap() {
             third.follow(&bytes).unwrap();
         }
         assert_eq!(all(&third), all(&first));
-        // And counts on from there as the first would.
+        // All three then assign the same numbers.
         for store in [&first, &second, &third] {
             let (key, at) = crate::store::Key::new(crate::store::Space::Current).stamped();
             let stamp = crate::store::Stamp {
@@ -245,10 +245,10 @@ mod tests {
         assert!(second.follow(&bytes[..20]).is_err());
         assert!(second.follow(&bytes[..bytes.len() - 5]).is_err());
         assert_eq!(last(&second), Sequence(0));
-        // It goes on with what is right.
+        // The standby accepts the correct bytes afterwards.
         second.follow(&bytes).unwrap();
         assert_eq!(all(&second), all(&first));
-        // What does not follow from what is here is no use.
+        // Commits that do not continue the store's contents are refused.
         let bytes = first.committed_after(Sequence(3)).unwrap().unwrap();
         assert!(matches!(second.follow(&bytes), Err(StoreError::Corrupt(_))));
     }

@@ -1,4 +1,4 @@
-//! Where a follower stands in the journal.
+//! The position of a standby in the primary's journal.
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use super::super::batch::Sequence;
 use super::commit_record::{Format, Seal};
 use super::journal::{self, FileHeader};
 
-/// A place in the journal: what was handed out last ended there.
+/// A position in the journal: the end of what was handed out last.
 #[derive(Clone)]
 pub(super) struct ReplicationPosition {
     pub(super) after: Sequence,
@@ -18,18 +18,18 @@ pub(super) struct ReplicationPosition {
     pub(super) format: Format,
     pub(super) seal: Seal,
 }
-/// What is worth reading at once, in bytes.
+/// How many bytes are read at once.
 pub(super) const READ_BYTES: u64 = 16 * 1024 * 1024;
 
 pub(super) fn corrupt(path: &Path, what: &str) -> StoreError {
     StoreError::Corrupt(format!("{} {what}", path.display()))
 }
 
-/// Where the record after a commit begins.
+/// The position where the record after a commit begins.
 pub(super) fn place_after(folder: &Path, after: Sequence) -> Result<ReplicationPosition, StoreError> {
     let files = journal::files_with_records(folder)?;
     let found = files.iter().rposition(|(first, _)| first.0 <= after.0 + 1);
-    // A restored store begins to count where the backup ended.
+    // In a restored store the first sequence is that of the backup, so the first file may begin above 1.
     let found = found.or((after == Sequence(0)).then_some(0));
     let Some((_, path)) = found.and_then(|place| files.get(place)) else { return Err(StoreError::Expired) };
     let bytes = journal::read_file(path)?;
@@ -52,7 +52,7 @@ pub(super) fn place_after(folder: &Path, after: Sequence) -> Result<ReplicationP
     })
 }
 
-/// The bytes of a file from a place on; of a compressed one all of them.
+/// Reads a file from a position on, up to `limit` bytes. A compressed file is decompressed as a whole first.
 pub(super) fn read_from(place: &ReplicationPosition, limit: u64) -> Result<Vec<u8>, StoreError> {
     if place.path.extension().is_some_and(|extension| extension == "zst") {
         let whole = journal::read_file(&place.path)?;

@@ -1,5 +1,5 @@
-//! Runs: sorted entries in blocks, written once and never changed. The first key of every block and the bloom filter are
-//! in memory; blocks are read when asked for and kept in a bounded cache.
+//! Runs: sorted entries in blocks, written once and never changed. The first key of every block and the bloom filter stay in
+//! memory; blocks are read on demand and kept in a bounded cache.
 use std::cmp::Ordering;
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use super::bloom::{Bloom, hash};
 use super::cursor::{Cursor, narrow};
 use super::disk::{Disk, SledBatch};
 
-/// Blocks decoded lately, by run and number.
+/// The cache of decoded blocks, by run and block number.
 pub(super) type BlockCache = quick_cache::sync::Cache<(u64, u32), Arc<Block>, ByBytes>;
 
-/// Weighs a block by the memory that it takes.
+/// Weighs a cached block by the memory that it takes.
 #[derive(Clone)]
 pub(super) struct ByBytes;
 
@@ -28,11 +28,11 @@ impl quick_cache::Weighter<(u64, u32), Arc<Block>> for ByBytes {
     }
 }
 
-/// What the manifest keeps of a run.
+/// What the manifest stores about a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct RunFacts {
     pub(super) id: u64,
-    /// How many merges it has been through.
+    /// How many level merges produced the run; 0 for a memory table that was written to sled.
     pub(super) level: u32,
     pub(super) blocks: u32,
     pub(super) entries: u64,
@@ -41,7 +41,7 @@ pub(super) struct RunFacts {
     pub(super) index_checksum: u32,
 }
 
-/// A run that can be read.
+/// A run that is open for reading.
 pub(super) struct Run {
     pub(super) facts: RunFacts,
     first_keys: Vec<Box<[u8]>>,
@@ -70,7 +70,7 @@ impl Run {
         Ok(Self { facts, first_keys, bloom, disk, cache })
     }
 
-    /// The memory that the run takes while it is not read, in bytes.
+    /// The memory that the run takes besides cached blocks, in bytes.
     pub(super) fn resident_bytes(&self) -> usize {
         self.first_keys.iter().map(|key| key.len() + size_of::<Box<[u8]>>()).sum::<usize>()
             + self.bloom.bytes().len()
@@ -84,13 +84,13 @@ impl Run {
         })
     }
 
-    /// The block that may hold a key: the last whose first key is not after it. Versions of one key may begin in the
-    /// block before.
+    /// The first block that may hold a key: the last one whose first key is less than it. If versions of the key fill several
+    /// blocks, the following blocks hold it too.
     fn block_of(&self, key: &[u8]) -> usize {
         self.first_keys.partition_point(|first| &**first < key).saturating_sub(1)
     }
 
-    /// The newest version of a key that is not after `at`.
+    /// The newest version of a key that is not newer than `at`.
     pub(super) fn newest(
         &self,
         key: &[u8],
@@ -118,7 +118,7 @@ impl Run {
         Ok(None)
     }
 
-    /// Whether the run may hold a key of the range: certain only where the whole range is of one remembered part.
+    /// Whether the run may hold a key of the range. The bloom filter helps only if all keys of the range share one filter part.
     pub(super) fn may_hold(&self, range: &KeyRange) -> bool {
         let first = self.first_keys.first().is_none_or(|first| &**first < range.end.as_slice());
         if !first {
@@ -127,7 +127,7 @@ impl Run {
         shared_filter_part(&range.start, &range.end).is_none_or(|part| self.bloom.may_hold(hash(part)))
     }
 
-    /// About how many entries a range has, told from the first keys of blocks; exactly where one block has them all.
+    /// About how many entries a range has, estimated from the blocks' first keys; exact if one block contains the whole range.
     pub(super) fn estimate(&self, range: &KeyRange) -> Result<u64, StoreError> {
         if self.first_keys.is_empty() {
             return Ok(0);
@@ -138,7 +138,7 @@ impl Run {
             let inside = block.lower_bound(&range.end).saturating_sub(block.lower_bound(&range.start));
             return Ok(u64::try_from(inside).unwrap_or(0));
         }
-        // How many entries a block has differs with their length: one in the middle tells of the others.
+        // The number of entries in a block varies with their length, so a block in the middle serves as the sample.
         let each = self.block(first + (last - first).div_ceil(2))?.len();
         Ok(u64::try_from((last - first).saturating_mul(each.max(1))).unwrap_or(u64::MAX))
     }
@@ -159,7 +159,7 @@ pub(super) struct RunCursor {
     run: Arc<Run>,
     range: KeyRange,
     direction: Direction,
-    /// The block, its number, and the entry in it.
+    /// The block, its number, and the index of the entry in it.
     at: Option<(Arc<Block>, usize, usize)>,
 }
 
@@ -193,7 +193,7 @@ impl RunCursor {
         Ok(())
     }
 
-    /// Enters a block at its first (`Less`) or last entry.
+    /// Moves to the first (`Less`) or last entry of a block.
     fn enter(&mut self, number: usize, end: Ordering) -> Result<(), StoreError> {
         self.at = None;
         if number < self.run.first_keys.len() {
@@ -238,7 +238,7 @@ impl Cursor for RunCursor {
     }
 }
 
-/// Writes a run, entry by entry in order.
+/// Writes a run. Its entries must arrive in order.
 pub(super) struct RunWriter {
     facts: RunFacts,
     builder: BlockBuilder,
@@ -297,7 +297,7 @@ impl RunWriter {
         self.disk.write_when_large(&mut self.batch)
     }
 
-    /// Writes what is left; the run exists once a manifest names it. `None` if it has no entries.
+    /// Writes the last block and the index. The run exists once a manifest names it. `None` if it has no entries.
     pub(super) fn finish(mut self) -> Result<Option<RunFacts>, StoreError> {
         if !self.builder.is_empty() {
             self.close_block()?;

@@ -1,4 +1,4 @@
-//! What a reader sees at one moment: the memory tables, the runs, the records; and which old states are still read.
+//! What a reader sees at one moment (the memory tables, the runs, the records), and which earlier states are still in use.
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -16,21 +16,21 @@ use super::records::RecordsCursor;
 use super::run::Run;
 use super::table::Table;
 
-/// How long the state of a page's first request can be asked for, in milliseconds.
+/// How long an earlier state can be opened, in milliseconds. Later pages of a search open the state of the first page.
 pub(super) const RETAINED_MS: Millis = 15 * 60 * 1_000;
 
-/// The sources of all reads. Replaced as a whole, so that every reader has a consistent set.
+/// The sources of all reads. They are replaced as a whole, so that every reader has a consistent set.
 #[derive(Clone)]
 pub(super) struct Sources {
-    /// Newest first; the first is the one being written.
+    /// Newest first. The writer inserts into the first.
     pub(super) tables: Vec<Arc<Table>>,
     /// Oldest first, as in the manifest.
     pub(super) runs: Vec<Arc<Run>>,
-    /// Rows whose erasure is not complete, and the commits that erased them: records may still be there.
+    /// Rows whose erasure is not complete, each with the erasing commit. Sled may still hold their records.
     pub(super) erased: Arc<BTreeMap<u64, Sequence>>,
 }
 
-/// What readers and writers share.
+/// State that readers and writers share.
 pub(super) struct State {
     pub(super) disk: Arc<Disk>,
     sources: RwLock<Arc<Sources>>,
@@ -40,11 +40,11 @@ pub(super) struct State {
 
 #[derive(Default)]
 struct Pins {
-    /// Snapshots in use, by sequence.
+    /// How many snapshots are open, by sequence.
     used: BTreeMap<Sequence, usize>,
-    /// Times and sequences of commits, one a second, oldest first.
+    /// Times and sequences of commits, at most one per second, oldest first.
     recent: VecDeque<(Millis, Sequence)>,
-    /// States before this are gone.
+    /// The oldest state that can still be opened.
     horizon: Sequence,
 }
 
@@ -74,7 +74,7 @@ impl State {
         Sequence(self.published.load(Ordering::Acquire))
     }
 
-    /// Makes everything up to a commit readable.
+    /// Makes everything up to this commit readable.
     pub(super) fn publish(&self, sequence: Sequence, time: Millis) {
         self.published.store(sequence.0, Ordering::Release);
         let mut pins = self.pins();
@@ -83,12 +83,12 @@ impl State {
         }
     }
 
-    /// Remembers rows that were erased until nothing is left of them.
+    /// Hides the records of erased rows until the erasure is complete.
     pub(super) fn erase(&self, rows: &BTreeMap<u64, Sequence>) {
         self.replace(|sources| Arc::make_mut(&mut sources.erased).extend(rows));
     }
 
-    /// States before this one cannot be asked for: they were of an earlier life of the process, or show what was erased.
+    /// Makes earlier states unavailable: they belong to an earlier run of the process, or show erased rows.
     pub(super) fn forget_before(&self, sequence: Sequence) {
         let mut pins = self.pins();
         pins.horizon = pins.horizon.max(sequence);
@@ -98,7 +98,7 @@ impl State {
         self.pins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The oldest state that anybody may still ask for; what is older may be dropped. Moves with the time.
+    /// The oldest state that anybody can still read. Versions that only older states show may be dropped.
     pub(super) fn horizon(&self, now: Millis) -> Sequence {
         let published = self.published();
         let mut pins = self.pins();
@@ -111,7 +111,7 @@ impl State {
         pins.horizon.min(oldest_used)
     }
 
-    /// A snapshot, pinned so that merges keep what it shows.
+    /// Opens a snapshot and registers it, so that merges keep what it shows.
     pub(super) fn pin(self: &Arc<Self>, wanted: Option<Sequence>) -> Result<SledSnapshot, StoreError> {
         let mut pins = self.pins();
         let published = self.published();
@@ -124,7 +124,7 @@ impl State {
         Ok(SledSnapshot { state: self.clone(), sources: self.sources(), sequence })
     }
 
-    /// How many snapshots are in use.
+    /// How many snapshots are open.
     pub(super) fn snapshots(&self) -> usize {
         self.pins().used.values().sum()
     }
@@ -139,14 +139,14 @@ impl State {
         }
     }
 
-    /// The newest version of a key not after `at`, removals included.
+    /// The newest version of a key that is not newer than `at`, including removals.
     pub(super) fn newest(
         &self,
         sources: &Sources,
         key: &[u8],
         at: Sequence,
     ) -> Result<Option<(Sequence, Option<Bytes>)>, StoreError> {
-        // Tables and runs are ordered by time, so the first that has the key has its newest version.
+        // Tables and runs are searched from the newest to the oldest, so the first match is the newest version.
         for table in &sources.tables {
             if let Some(found) = table.newest(key, at) {
                 return Ok(Some(found));
@@ -170,7 +170,7 @@ impl State {
         Ok(None)
     }
 
-    /// Cursors over everything that may hold a key of the range.
+    /// Cursors over all sources that may hold a key of the range.
     pub(super) fn cursors<'s>(
         &'s self,
         sources: &'s Sources,
@@ -193,7 +193,7 @@ impl State {
     }
 }
 
-/// A pinned state.
+/// An open snapshot.
 pub(super) struct SledSnapshot {
     state: Arc<State>,
     sources: Arc<Sources>,

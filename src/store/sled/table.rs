@@ -1,4 +1,4 @@
-//! The memory table: the newest entries, sorted, until a checkpoint has them on the disk.
+//! The memory table: the newest entries, sorted, until they are written to sled.
 use std::cmp::Reverse;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,17 +13,17 @@ use crate::store::kv::{Direction, StoreError};
 use super::super::batch::{Committed, KeyRange, Sequence};
 use super::cursor::{Cursor, narrow};
 
-/// What an entry costs beside its bytes: the node of the skip list and two handles.
+/// The memory of an entry besides its bytes: the node of the skip list and two handles.
 const ENTRY_OVERHEAD: usize = 120;
 
 type VersionedKey = (Bytes, Reverse<Sequence>);
 
-/// Entries by key, the newest version of a key first.
+/// Entries by key; of each key the newest version comes first.
 #[derive(Default)]
 pub(super) struct Table {
     entries: SkipMap<VersionedKey, Option<Bytes>>,
     bytes: AtomicUsize,
-    /// The last commit in the table; `first_row` is the next free row after it.
+    /// The last commit in the table; its `first_row` is the next free row after it.
     last: Mutex<Option<Committed>>,
 }
 
@@ -50,7 +50,7 @@ impl Table {
         self.entries.is_empty()
     }
 
-    /// The newest version of a key that is not after `at`.
+    /// The newest version of a key that is not newer than `at`.
     pub(super) fn newest(&self, key: &[u8], at: Sequence) -> Option<(Sequence, Option<Bytes>)> {
         let from = (Bytes::copy_from_slice(key), Reverse(at));
         let entry = self.entries.lower_bound(Bound::Included(&from))?;
@@ -64,11 +64,11 @@ impl Table {
         cursor
     }
 
-    /// About how many entries a range has: counted up to a limit, and then taken to be many.
+    /// About how many entries a range has: counted up to a limit; above that, a fixed large number.
     pub(super) fn estimate(&self, range: &KeyRange) -> u64 {
         const COUNTED_MAX: u64 = 64;
         const MANY: u64 = 4_096;
-        // Held, it spares each step from asking all other threads how far they are.
+        // Pinning the epoch once makes the pins of the single steps cheap.
         let _pinned = crossbeam_epoch::pin();
         let mut cursor = self.cursor(range, Direction::Forward);
         let mut count = 0;
@@ -79,7 +79,7 @@ impl Table {
         if count < COUNTED_MAX { count } else { MANY }
     }
 
-    /// Every entry in order.
+    /// All entries in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Bytes, Sequence, Option<Bytes>)> + '_ {
         self.entries.iter().map(|entry| {
             let (key, Reverse(sequence)) = entry.key();

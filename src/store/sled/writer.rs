@@ -1,5 +1,5 @@
-//! The one writer: takes the commits that have gathered, checks what they expect, seals them into the journal with one
-//! sync for all, makes them readable, and answers.
+//! The writer thread: takes the pending commits, checks their expectations, appends them to the journal with one sync for
+//! all, makes them readable, and resolves their tickets.
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,45 +19,45 @@ use super::journal::{AppendError, Journal};
 use super::state::State;
 use super::table::Table;
 
-/// While the disk is full commits that nobody waits for wait for room, up to so many bytes; then the store says that it is not well, and what
-/// cannot be recorded is not let through any more.
+/// While the disk is full, commits that nobody waits for (access records) are held for later. Beyond this many bytes the
+/// store reports bad health, so that no access is allowed that cannot be recorded.
 const HELD_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// What is said where sled does not return from a write.
+/// The error message if a write of sled does not return.
 pub(super) const NO_ANSWER: &str =
     "sled does not come back from a write; everything is in the journal, and a restart reads it";
-/// How long the writer waits for room before it tries again.
+/// How long the writer waits before it tries again to write to a full disk.
 const ROOM_PAUSE: Duration = Duration::from_millis(200);
-/// So many bytes of such commits are written at once.
+/// Commits that nobody waits for are written without further delay once they have this many bytes.
 const SOON_BYTES_MAX: usize = 1024 * 1024;
 
-/// What the writer and those who hand it work share.
+/// The queue between the writer, the background and those who commit.
 #[derive(Default)]
 pub(super) struct Queue {
     inner: Mutex<Inner>,
-    /// For the writer: there is something to do.
+    /// Notifies the writer of work.
     work: Condvar,
-    /// For all others.
+    /// Notifies everybody else of changes.
     changed: Condvar,
 }
 
 #[derive(Default)]
 struct Inner {
     pending: VecDeque<Pending>,
-    /// How many of those that are pending somebody waits for, and the bytes of all.
+    /// How many pending commits somebody waits for, and the size of all pending commits.
     awaited: usize,
     bytes: usize,
-    /// How many are being written.
+    /// How many commits are being written.
     writing: usize,
     closing: bool,
-    /// Why nothing more is written.
+    /// Set when the store refuses all writes.
     stopped: Option<CommitError>,
     /// The last failure of the disk, in the words of the operating system.
     failure: Option<String>,
     /// The disk had no room for the last group.
     is_full: bool,
-    /// The journal grew a new file and the table before is to be written down.
+    /// A full table waits to be written to sled; the journal has begun a new file.
     frozen: bool,
-    /// The first sequence of the file that the writer appends to.
+    /// The first sequence of the open journal file.
     journal_first: Sequence,
     /// The writer has ended.
     ended: bool,
@@ -77,7 +77,7 @@ impl Queue {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands the writer a commit; without a resolver it may wait a moment for others.
+    /// Hands a commit to the writer. A commit without a resolver may be delayed a little so that it shares a sync.
     pub(super) fn push(&self, batch: Batch, resolver: Option<Resolver>) {
         let pending = Pending::new(batch, resolver);
         let mut inner = self.lock();
@@ -99,7 +99,7 @@ impl Queue {
         }
     }
 
-    /// Lets the writer finish what is queued and end.
+    /// Makes the writer finish what is pending and end.
     pub(super) fn close(&self) {
         self.lock().closing = true;
         self.work.notify_all();
@@ -111,7 +111,7 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// Waits until a table is to be written down, or for so long. `false` when the writer has ended.
+    /// Waits until a table must be written, at most for `patience`. `false` when the writer has ended.
     pub(super) fn wait_for_frozen(&self, patience: Duration) -> bool {
         let inner = self.lock();
         let (inner, _) = self
@@ -121,7 +121,7 @@ impl Queue {
         !inner.ended
     }
 
-    /// Whether the background is waited for: a table is to be written down, or the store closes.
+    /// Whether somebody waits for the background: a table must be written, or the store closes.
     pub(super) fn is_awaited(&self) -> bool {
         let inner = self.lock();
         inner.frozen || inner.closing || inner.ended
@@ -132,7 +132,7 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// Says which file the writer appends to: those before it are closed.
+    /// Sets which journal file is open; the files before it are closed.
     pub(super) fn set_journal(&self, first: Sequence) {
         self.lock().journal_first = first;
     }
@@ -141,7 +141,7 @@ impl Queue {
         self.lock().journal_first
     }
 
-    /// Refuses everything from now on.
+    /// Refuses all commits from now on, pending ones too.
     pub(super) fn stop(&self, failure: String) {
         let error = CommitError::Stopped;
         let mut inner = self.lock();
@@ -154,14 +154,14 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// Waits before a failed work is tried again; shorter if the writer ends.
+    /// Waits before failed work is tried again, shorter if the writer ends.
     pub(super) fn pause(&self, patience: Duration) {
         let waited = self.changed.wait_timeout_while(self.lock(), patience, |inner| !inner.ended);
         drop(waited);
     }
 
-    /// Takes back commits that nobody waits for and that the disk had no room for, to be written before all others. `false`
-    /// if the store closes.
+    /// Puts back commits that nobody waits for and that the disk had no room for; they come first in the next group. `false` if
+    /// the store closes.
     fn hold(&self, batches: Vec<Batch>) -> bool {
         let mut inner = self.lock();
         if inner.closing {
@@ -171,19 +171,19 @@ impl Queue {
             inner.bytes += batch.bytes();
             inner.pending.push_front(Pending::new(batch, None));
         }
-        // Who waits is told at once that there is no room; these can wait.
+        // Pauses, unless somebody waits for a commit: that one must be refused at once while the disk is full.
         let may_wait = |inner: &mut Inner| inner.awaited == 0 && !inner.closing;
         drop(self.work.wait_timeout_while(inner, ROOM_PAUSE, may_wait));
         true
     }
 
-    /// Whether so many commits wait for room that no more can.
+    /// Whether the held commits have reached their limit while the disk is full.
     pub(super) fn is_overfull(&self) -> bool {
         let inner = self.lock();
         inner.bytes >= HELD_BYTES_MAX && inner.is_full
     }
 
-    /// Whether the last commits were taken.
+    /// Whether the last group was written.
     pub(super) fn is_writable(&self) -> bool {
         let inner = self.lock();
         inner.stopped.is_none() && !inner.is_full
@@ -201,13 +201,13 @@ impl Queue {
         self.lock().failure.clone()
     }
 
-    /// Whether anything that was handed over is not readable yet.
+    /// Whether anything that was handed over cannot be read yet.
     pub(super) fn is_behind(&self) -> bool {
         let inner = self.lock();
         inner.writing > 0 || !inner.pending.is_empty()
     }
 
-    /// How many commits wait, and their bytes.
+    /// How many commits are pending, and their bytes.
     pub(super) fn pending(&self) -> (usize, usize) {
         let inner = self.lock();
         (inner.pending.len(), inner.bytes)
@@ -217,7 +217,7 @@ impl Queue {
         self.lock().stopped.is_some()
     }
 
-    /// The next group, or `None` when there is nothing left and the store is closing.
+    /// The next group of commits; `None` when the queue is closed and empty.
     fn take_group(&self) -> Option<Vec<Pending>> {
         let mut inner = self.lock();
         inner.writing = 0;
@@ -236,8 +236,8 @@ impl Queue {
         (!group.is_empty()).then_some(group)
     }
 
-    /// Waits until the background has written the older table down. `false` if writing has stopped meanwhile, or if the
-    /// background is stuck, which stops it.
+    /// Waits until the background has written the older table. `false` if writes have stopped, if the store closes after a
+    /// failure, or if sled does not return from a write, which stops the writes.
     fn wait_for_room(&self, is_stuck: &dyn Fn() -> bool) -> bool {
         let mut inner = self.lock();
         while inner.frozen && inner.stopped.is_none() && !(inner.closing && inner.failure.is_some()) {
@@ -258,24 +258,24 @@ impl Queue {
     }
 }
 
-/// The writer's own state.
+/// The state of the writer thread.
 pub(super) struct Writer {
     pub(super) state: Arc<State>,
     pub(super) queue: Arc<Queue>,
     pub(super) journal: Journal,
     pub(super) seal: Seal,
-    /// The last commit; `first_row` is the next free row.
+    /// The last commit; its `first_row` is the next free row.
     pub(super) last: Committed,
     pub(super) clock: Arc<dyn Clock>,
     /// How long one write of sled may take.
     pub(super) answer_max: Duration,
     pub(super) table_bytes_max: usize,
     pub(super) journal_bytes_max: u64,
-    /// Something was erased: what was written before is to leave the memory table and the open file.
+    /// Rows were erased: a new memory table and journal file must begin, so that the old ones can be purged of them.
     pub(super) is_erasing: bool,
 }
 
-/// What the commits of a group have written, which nobody else can see yet: of the keys that one of them expects something of.
+/// The group's own writes, which are not readable yet, of those keys that an expectation of the group names.
 #[derive(Default)]
 struct Overlay {
     written: BTreeMap<Vec<u8>, (Sequence, bool)>,
@@ -298,7 +298,7 @@ impl Overlay {
     }
 
     fn note(&mut self, committed: Committed, batch: &Batch) {
-        /// To ask more ranges than this takes longer than to note what nobody asks for.
+        /// With more ranges than this, recording every key is cheaper than checking the ranges for each key.
         const RANGES_MAX: usize = 8;
         let is_asked_for = |key: &Vec<u8>| {
             self.ranges.len() > RANGES_MAX
@@ -312,7 +312,7 @@ impl Overlay {
 }
 
 impl Writer {
-    /// Works until the queue is closed and empty.
+    /// Runs until the queue is closed and empty.
     pub(super) fn run(mut self) {
         while let Some(group) = self.queue.take_group() {
             if !self.write(group) || (self.is_table_full() && !self.freeze()) {
@@ -328,7 +328,7 @@ impl Writer {
         self.is_erasing || bytes >= self.table_bytes_max || self.journal.len() >= self.journal_bytes_max
     }
 
-    /// Begins a new table and a new journal file, once the table before is written down.
+    /// Begins a new table and a new journal file, after the background has written the table before.
     fn freeze(&mut self) -> bool {
         let is_stuck = || self.state.disk.writes_for() > self.answer_max;
         if !self.queue.wait_for_room(&is_stuck) {
@@ -336,12 +336,12 @@ impl Writer {
         }
         let next = Sequence(self.last.sequence.0 + 1);
         if self.journal.rotate(next, &self.seal).is_err() {
-            // The old file still takes records; the next group tries again.
+            // The old file still accepts records; the writer tries again after the next group.
             return true;
         }
         self.is_erasing = false;
         self.queue.set_journal(self.journal.first());
-        // Said before it is so: the background clears the flag only after it has written a table down.
+        // Set before the new table exists, since the background clears the flag whenever it has written a table.
         self.queue.set_frozen(true);
         self.state.replace(|sources| sources.tables.insert(0, Arc::new(Table::default())));
         true
@@ -385,8 +385,8 @@ impl Writer {
                     self.publish(written);
                 }
                 Err(AppendError::NothingWritten(error)) => {
-                    // CHOICE: whatever kept the operating system from taking the bytes, nothing of them was kept, so
-                    // the store is whole and says that it has no room.
+                    // CHOICE: whatever the reason of the failure, nothing was written. So the store is intact, and the commits
+                    // are refused as if the disk were full.
                     self.queue.note(error.to_string());
                     self.queue.set_full(true);
                     fail(answers, &CommitError::Full);
@@ -418,7 +418,7 @@ impl Writer {
         let sources = self.state.sources();
         let Some(table) = sources.tables.first() else { return };
         let mut erased = BTreeMap::new();
-        // Held, it spares each insertion from asking all other threads how far they are.
+        // Pinning the epoch once makes the pins of the single insertions cheap.
         let _pinned = crossbeam_epoch::pin();
         for (committed, batch) in written {
             for write in batch.writes {
@@ -483,7 +483,7 @@ impl Writer {
     }
 }
 
-/// What each commit of a group is told, where somebody waits.
+/// The results of a group's commits, with a resolver where somebody waits.
 type Answers = Vec<(Option<Resolver>, CommitResult)>;
 
 fn fail(answers: Answers, error: &CommitError) {

@@ -1,6 +1,6 @@
-//! The operating system refuses: every call of a scenario of the store fails once, one after the other; a disk that cannot be
-//! written, a sync that fails, a server that meets either. Calls are made to fail by a library that the dynamic linker
-//! loads before libc (`shim.rs`), so the code under test is that of every day, sled's with it.
+//! Faults of the operating system: every system call of a store's scenario fails once, in turn; then a disk that cannot be
+//! written, a failing sync, and a server under either. A library that the dynamic linker loads before libc (`shim.rs`) makes the
+//! calls fail, so the unmodified code is tested, sled's included.
 mod server;
 
 use std::collections::BTreeSet;
@@ -24,7 +24,7 @@ const EIO: &str = "5";
 const ENOSPC: &str = "28";
 const EROFS: &str = "30";
 
-/// The library, built once; `None` where the compiler or the linker will not.
+/// The library, built once; `None` if it cannot be compiled or linked.
 fn shim() -> Option<&'static Path> {
     static SHIM: OnceLock<Option<PathBuf>> = OnceLock::new();
     let build = || {
@@ -40,7 +40,7 @@ fn shim() -> Option<&'static Path> {
     SHIM.get_or_init(build).as_deref()
 }
 
-/// Where a sync costs nothing, if there is such a place.
+/// A folder in memory, where a sync costs nothing, if there is one.
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
@@ -76,13 +76,13 @@ fn commit(store: &Sled, writes: Vec<Write>) -> Result<Committed, String> {
     store.commit(Batch { writes, ..Batch::default() }).wait().map_err(|error| error.to_string())
 }
 
-/// A line of its own for the process that has started this one, whatever the harness has printed before.
+/// Prints a line for the parent process, at the start of a line whatever the harness has printed before.
 fn say(line: &str) {
     println!("\nsaid: {line}");
 }
 
-/// Everything that a store does in its life: it is made, written to until its tables and files have gone round, closed, opened
-/// again, one thing erased, dumped, closed and read.
+/// The scenario of a store: it is created, written to until its tables and files have been replaced, closed, opened again, one
+/// value is erased, and it is dumped, closed and read.
 fn life(path: &Path) -> Result<(), String> {
     let write = |store: &Sled, numbers: std::ops::Range<u64>| {
         for number in numbers {
@@ -124,8 +124,7 @@ fn life(path: &Path) -> Result<(), String> {
     store.close().map_err(|error| error.to_string())
 }
 
-/// The scenario in a process of its own: the harness runs it as a test that does nothing, the tests below run it with
-/// the shim.
+/// The scenario in a process of its own: in a normal run this test does nothing; the tests below run it with the shim.
 #[test]
 fn a_life() {
     let Some(path) = std::env::var_os("STORE_SCENARIO") else { return };
@@ -144,7 +143,7 @@ fn live(path: &Path, faults: &[(&str, &str)]) -> Output {
         .unwrap()
 }
 
-/// What must hold after a life, whatever happened in it. The disk is well again.
+/// Checks what must hold after a scenario, whatever happened in it. The disk works again.
 fn holds(path: &Path, output: &Output, faults: &[(&str, &str)]) {
     let said = String::from_utf8_lossy(&output.stdout);
     let mut told = String::new();
@@ -157,7 +156,7 @@ fn holds(path: &Path, output: &Output, faults: &[(&str, &str)]) {
     let store = loop {
         match open(path) {
             Ok(store) => break store,
-            // A process that another thread of the tests is about to start has the lock until it has begun.
+            // A process that another test thread is just starting holds the lock until it has begun.
             Err(error) if error.contains("lock") && since.elapsed() < Duration::from_secs(5) => {
                 std::thread::sleep(Duration::from_millis(20));
             }
@@ -180,7 +179,7 @@ fn holds(path: &Path, output: &Output, faults: &[(&str, &str)]) {
         }
     }
     drop(snapshot);
-    // It goes on, and what it has is whole.
+    // The store accepts writes again, and its data is consistent.
     commit(&store, vec![put(keys(200)[0].clone(), Some(value(200)))]).unwrap();
     store.close().unwrap();
     drop(store);
@@ -191,12 +190,12 @@ fn holds(path: &Path, output: &Output, faults: &[(&str, &str)]) {
     }
 }
 
-/// How many of the calls fail in turn; the long form of the tests lets each fail.
+/// Every how many calls one is made to fail; with `LONG_TESTS` each one.
 fn every() -> u64 {
     if std::env::var_os("LONG_TESTS").is_some() { 1 } else { 11 }
 }
 
-/// Lives with the first call failing, with another one, and so on, until a life ends before its call comes.
+/// Runs the scenario with the first call failing, then with a later one, and so on, until a run ends before its failing call.
 fn each_call_fails_in_turn(test: &str, kinds: &str, errno: &str, lasts: bool) {
     if !is_possible(test) {
         return;
@@ -205,7 +204,7 @@ fn each_call_fails_in_turn(test: &str, kinds: &str, errno: &str, lasts: bool) {
     let next = AtomicU64::new(0);
     let is_over = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
-        // Most of a life that meets a fault is waiting.
+        // A run with a fault mostly waits, so several run at once.
         for _ in 0..8 {
             scope.spawn(|| {
                 while !is_over.load(Ordering::Relaxed) {

@@ -1,4 +1,4 @@
-//! A server whose disk refuses: what it answers meanwhile, and that nothing acknowledged is lost.
+//! A server with a failing disk: what it answers meanwhile, and that nothing acknowledged is lost.
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -13,14 +13,14 @@ fn status(agent: &ureq::Agent, url: &str) -> u16 {
     agent.get(url).call().unwrap().status().as_u16()
 }
 
-/// A server whose calls of a kind on the files below a part of its data directory fail while the switch is there.
+/// A server whose calls of some kinds on the files below a part of its data directory fail while the switch file exists.
 struct Faulty {
     server: Process,
     switch: std::path::PathBuf,
 }
 
 impl Faulty {
-    /// One that has taken ten Patients before its disk broke; `None` where calls cannot be made to fail.
+    /// A server that stored ten Patients before its disk broke; `None` if calls cannot be made to fail.
     fn broken(test: &str, data: &Path, below: &str, kinds: &str, errno: &str) -> Option<Self> {
         if !is_possible(test) {
             return None;
@@ -86,7 +86,7 @@ fn after_a_sync_that_failed_nothing_is_acknowledged_until_a_restart() {
     let (refused, outcome) = put_patient(&agent, &base, 10);
     assert_eq!((refused, &outcome["resourceType"]), (503, &json!("OperationOutcome")), "{outcome}");
     faulty.mend_disk();
-    // Nobody can know what the disk has kept, so the sync after it proves nothing.
+    // Nobody knows what the disk kept, so a later successful sync proves nothing.
     assert_eq!(put_patient(&agent, &base, 11).0, 503);
     let health = base.replace("/fhir", "/health");
     assert_eq!(

@@ -1,14 +1,14 @@
-//! A library to be loaded before libc (`LD_PRELOAD`), which lets calls to the operating system fail: the n-th one on a file below a
-//! folder, or all from then on, or all while a file is there. What it does is told by its environment:
+//! A library loaded before libc (`LD_PRELOAD`) that makes system calls fail: the n-th one on a file below a folder, or all from
+//! then on, or all while a file exists. Environment variables control it:
 //!
 //! | variable | |
 //! |---|---|
-//! | `FAULT_BELOW` | only calls on files whose path begins so |
-//! | `FAULT_CALLS` | which: `read`, `write`, `sync`, `name` (open to write, rename, unlink, truncate); all of them if it is not set |
-//! | `FAULT_ERRNO` | the number of the error that they fail with |
+//! | `FAULT_BELOW` | only calls on files whose path begins with this |
+//! | `FAULT_CALLS` | kinds: `read`, `write`, `sync`, `name` (open to write, rename, unlink, truncate); all if not set |
+//! | `FAULT_ERRNO` | the error number that they fail with |
 //! | `FAULT_NTH` | the first call that fails, from 1 on |
 //! | `FAULT_LASTS` | all calls after it fail too |
-//! | `FAULT_WHILE` | all calls fail while this file is there |
+//! | `FAULT_WHILE` | all calls fail while this file exists |
 use std::ffi::{CStr, CString, c_char, c_int, c_long, c_uint, c_void};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -51,7 +51,7 @@ fn plan() -> Option<&'static Plan> {
     PLAN.get_or_init(read).as_ref()
 }
 
-/// Whether a call on a path fails; then the error is set.
+/// Whether a call on a path fails; if so, sets errno.
 fn fails(kind: &str, path: &[u8]) -> bool {
     let Some(plan) = plan() else { return false };
     if !path.starts_with(&plan.below) || plan.calls.as_ref().is_some_and(|calls| !calls.split(',').any(|one| one == kind)) {
@@ -88,7 +88,7 @@ fn fails_at(kind: &str, path: *const c_char) -> bool {
     !path.is_null() && fails(kind, unsafe { CStr::from_ptr(path) }.to_bytes())
 }
 
-/// The function of libc that one here stands before.
+/// The libc function that the one here replaces.
 macro_rules! next {
     ($name:literal as $type:ty) => {{
         static REAL: OnceLock<usize> = OnceLock::new();

@@ -1,5 +1,5 @@
-//! The data of the two servers: a hospital with some files, whose owners permit and deny; and the same without, or with
-//! other, things that a party does not see.
+//! The data of the two servers: a hospital with some files, whose patients permit and deny; and the same without, or with other,
+//! data that the party does not see.
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 use super::world::{Asked, SetClock, World};
 use crate::oracle::Random;
 
-/// 1 July 2026, after all that happens in what is generated.
+/// 1 July 2026, after all dates in the generated data.
 pub const START: i64 = 1_782_864_000_000;
 pub const STEP: i64 = 1_000;
 
-/// What is done to fill a server.
+/// A step that fills a server.
 #[derive(Clone, Debug)]
 pub enum Filling {
     Put(Value),
@@ -38,7 +38,7 @@ pub fn reference(resource: &Value) -> String {
     format!("{}/{}", resource["resourceType"].as_str().unwrap(), resource["id"].as_str().unwrap())
 }
 
-/// Everything there is.
+/// All data.
 pub fn all(seed: u64) -> Vec<Filling> {
     let mut all: Vec<Filling> =
         generated(6, seed).iter().map(|text| Filling::Put(serde_json::from_str(text).unwrap())).collect();
@@ -68,7 +68,7 @@ fn actor(reference: &str) -> Value {
     }])
 }
 
-/// Consents that decide something for one of the parties, and some (`of-nobody`) that decide nothing for any.
+/// Consents that decide something for one of the parties, and some (`of-nobody`) that decide nothing for any of them.
 fn consents() -> Vec<Value> {
     let type_of = |name: &str| json!({"system": "http://hl7.org/fhir/resource-types", "code": name});
     let treat = json!([{"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "TREAT"}]);
@@ -118,7 +118,7 @@ fn labelled(mut resource: Value, system: &str, code: &str) -> Value {
     resource
 }
 
-/// What every file has beside what was generated: labels, versions, deletions, things that name others.
+/// What every file has besides the generated data: labels, versions, deletions, references.
 fn of_patient(number: usize) -> Vec<Filling> {
     let patient = format!("Patient/p{number}");
     let other = format!("Patient/p{}", number % 6 + 1);
@@ -190,10 +190,10 @@ fn of_patient(number: usize) -> Vec<Filling> {
     ]
 }
 
-/// A step of the filling with the version that it made; `None` for a step that is not taken, but has its time.
+/// The steps of the filling; `None` for a skipped step, which still takes its time.
 pub type Taken = Vec<Option<Filling>>;
 
-/// Fills a server. The version ids are those that the steps have made.
+/// Fills a server; gives the version id that each step made.
 pub fn fill(world: &World, clock: &SetClock, steps: &Taken) -> Vec<Option<String>> {
     let own = Arc::new(Party::open("Organization/hospital"));
     let mut versions = Vec::new();
@@ -218,7 +218,7 @@ pub fn fill(world: &World, clock: &SetClock, steps: &Taken) -> Vec<Option<String
     versions
 }
 
-/// What of a server's data a party sees: which resources, and which steps made a version that it sees.
+/// What a party sees of a server's data: the visible resources, and for each step whether it made a visible version.
 pub struct Seen {
     pub shown: BTreeSet<String>,
     pub steps: Vec<bool>,
@@ -233,7 +233,7 @@ pub fn seen(world: &World, party: &Arc<Party>, steps: &Taken, versions: &[Option
             continue;
         };
         let reference = step.reference();
-        // What was deleted is told as gone to who would have seen it.
+        // A deleted resource is answered with 410 to those who would have seen it.
         if [200, 410].contains(&world.ask(party, &Asked::new(Verb::Get, reference.as_str())).status) {
             shown.insert(reference.clone());
         }
@@ -243,7 +243,7 @@ pub fn seen(world: &World, party: &Arc<Party>, steps: &Taken, versions: &[Option
     Seen { shown, steps: of_steps }
 }
 
-/// What two servers whose data differ in the hidden may tell apart, each with its reason. This list may only shrink.
+/// What may differ between two servers whose data differ only in hidden parts, with the reason. The list may only shrink.
 pub const EXCEPTIONS: [(&str, &str); 6] = [
     (
         "`AuditEvent/[id]/$audit-proof` tells its reader how many records there are",
@@ -270,7 +270,7 @@ pub const EXCEPTIONS: [(&str, &str); 6] = [
     ("$break-glass and $member-match by who has the right", "they are about files that are hidden"),
 ];
 
-/// The same data for a party: what it does not see is left out, or is something else, or stays as it is.
+/// The same data for a party: steps that it does not see are left out, changed, or kept.
 pub fn without_some(steps: &Taken, seen: &Seen, random: &mut Random) -> Taken {
     let mut files: BTreeMap<String, bool> = BTreeMap::new();
     let visible: BTreeSet<String> = steps
@@ -290,7 +290,7 @@ pub fn without_some(steps: &Taken, seen: &Seen, random: &mut Random) -> Taken {
         let reference = step.reference();
         let type_name = reference.split('/').next().unwrap();
         if seen.shown.contains(&reference) {
-            // A version that is hidden may as well have been another one, or not have been: but see EXCEPTIONS.
+            // A hidden version may be changed or left out, except the first one of a resource (see EXCEPTIONS).
             let is_first = begun.insert(reference);
             let fate = if *is_seen { 0 } else { random.below(3) };
             let fate = if is_first { fate * 2 } else { fate };
@@ -334,7 +334,7 @@ fn owners(step: &Filling) -> BTreeSet<String> {
     }
 }
 
-/// The resource with other values: whose it is and its labels stay.
+/// The resource with other values, but with the same patient and labels.
 fn changed(resource: &Value, random: &mut Random) -> Value {
     let mut other = resource.clone();
     let number = random.below(1_000);

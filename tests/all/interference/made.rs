@@ -1,4 +1,4 @@
-//! Resources that parties write, with references to what they see, to what is hidden from them and to what is nowhere.
+//! Resources that parties write, with references to visible, hidden and absent resources.
 use serde_json::{Value, json};
 
 use crate::oracle::Random;
@@ -19,7 +19,7 @@ const TYPES: [&str; 13] = [
     "CareTeam",
 ];
 
-/// What a resource refers to, drawn by whoever makes it.
+/// The targets of a resource's references, drawn by the caller.
 pub struct Links<'a> {
     /// `Patient/id`.
     pub patient: &'a dyn Fn(&mut Random) -> String,

@@ -1,5 +1,5 @@
-//! Non-interference: two servers whose data differ only in what is hidden from a party give it the same answers, whatever
-//! it asks and writes.
+//! Non-interference: two servers whose data differ only in what is hidden from a party give that party the same answers to all
+//! its reads and writes.
 
 mod data;
 mod made;

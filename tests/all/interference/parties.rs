@@ -1,4 +1,4 @@
-//! The parties that ask, each of another kind.
+//! The parties that send requests, each of a different kind.
 use std::sync::Arc;
 
 use chartward::auth::{Party, Role, Scopes};
@@ -34,13 +34,13 @@ pub fn representative() -> Arc<Party> {
     Arc::new(party(Role::Representative, None, Some("RelatedPerson/rep"), "PATRQT", "user/*.cruds"))
 }
 
-/// A clinician of the own hospital whom some patients deny their files.
+/// A clinician of the own hospital to whom some patients deny access.
 pub fn denied_clinician() -> Arc<Party> {
     let own = Some("Organization/hospital");
     Arc::new(party(Role::Clinician, own, Some("Practitioner/d1"), "TREAT", "user/*.cruds"))
 }
 
-/// A clinician of the own hospital whose scopes reach some resources of some types.
+/// A clinician of the own hospital whose scopes cover only some resources of some types.
 pub fn constrained_clinician() -> Arc<Party> {
     let scope = |name: &str| match name {
         "Observation" => "user/Observation.cruds?status=final".to_owned(),

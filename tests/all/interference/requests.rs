@@ -1,4 +1,4 @@
-//! Requests drawn at random: every interaction, on what a party sees, on what is hidden from it and on what is nowhere.
+//! Random requests: every interaction, on visible, hidden and absent resources.
 use std::collections::{BTreeMap, BTreeSet};
 
 use chartward::model::parse;
@@ -15,7 +15,7 @@ pub struct Requests {
     steps: i64,
     shown: Vec<String>,
     hidden: Vec<String>,
-    /// What was made by the requests, and the version ids that were told: resource, version.
+    /// The resources that the requests created, and the version ids that answers contained: resource, version.
     made: Vec<String>,
     versions: Vec<(String, String)>,
     hidden_versions: Vec<(String, String)>,
@@ -23,7 +23,7 @@ pub struct Requests {
     queries: Vec<(String, Vec<(String, String)>)>,
 }
 
-/// Operations that a party without the right asks for, with what they are given.
+/// Operations for which the party may lack the right, with their queries.
 const OPERATIONS: [(&str, &str); 9] = [
     ("$explain-access", ""),
     ("$consent-enforcement-status", ""),
@@ -36,8 +36,8 @@ const OPERATIONS: [(&str, &str); 9] = [
     ("$nothing-such", ""),
 ];
 
-/// What the patient is told about the own file is not looked at here: `$explain-access` counts what is on file, and
-/// `$who-saw` and `$accounting-of-disclosures` tell of accesses, which the requests of the test itself are.
+/// Operations on the patient's own file that are not compared: `$explain-access` counts what is on file, and `$who-saw` and
+/// `$accounting-of-disclosures` list accesses, which include the test's own requests.
 const TOLD_TO_THE_SUBJECT: [&str; 3] = ["$explain-access", "$who-saw", "$accounting-of-disclosures"];
 
 impl Requests {
@@ -68,7 +68,7 @@ impl Requests {
         }
     }
 
-    /// Notes what an answer has told.
+    /// Notes the ids in an answer for later requests.
     pub fn learn(&mut self, asked: &Asked, told: &Told) {
         let Some(version) = &told.version else { return };
         let located = told.location.as_deref().and_then(|location| {
@@ -88,7 +88,7 @@ impl Requests {
         &self.hidden
     }
 
-    /// Whatever there is, or is not.
+    /// A visible, hidden, created or absent resource.
     fn any(&mut self) -> String {
         let nowhere = format!("Observation/nowhere-{}", self.random.below(3));
         let pool = match self.random.below(100) {
@@ -194,7 +194,7 @@ impl Requests {
         Asked::new(Verb::Get, format!("{reference}/_history/{version}"))
     }
 
-    /// A moment of the time in which the server was filled.
+    /// A moment within the time in which the server was filled.
     fn moment(&mut self) -> String {
         let at = START
             + i64::try_from(self.random.below(usize::try_from(self.steps * 2).unwrap())).unwrap() * STEP;
@@ -303,7 +303,7 @@ impl Requests {
         self.preferred(Asked { if_none_exist, ..asked })
     }
 
-    /// The resource as it is, or another one, under its id.
+    /// The stored resource with a change, or another one, under the same id.
     fn body_for(&mut self, reference: &str) -> Value {
         let (name, id) = reference.split_once('/').unwrap();
         match self.texts.get(reference).cloned().filter(|_| self.random.chance(60)) {
@@ -361,7 +361,7 @@ impl Requests {
         self.preferred(asked)
     }
 
-    /// A batch or transaction of other requests, with references among its entries and conditional ones.
+    /// A batch or transaction of other requests, with references between entries and conditional references.
     fn bundle(&mut self) -> Asked {
         let mut entries = Vec::new();
         for number in 0..=self.random.below(4) {
@@ -400,7 +400,7 @@ impl Requests {
             }
             entries.push(entry);
         }
-        // The file of somebody who may be there comes with the one whom it is about.
+        // A patient who may exist, together with a resource about that patient.
         if self.random.chance(25) {
             let patient = self.of_type("Patient");
             let id = patient.split('/').nth(1).unwrap().to_owned();

@@ -1,4 +1,4 @@
-//! A revocation holds for the next request: read, search or next page; a Consent's period ends on its last instant.
+//! A revocation takes effect with the next request: read, search or next page; a Consent's period ends at its last instant.
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -31,10 +31,10 @@ pub fn observation(number: usize) -> Value {
 
 const OBSERVATIONS: usize = 6;
 const ROUNDS: usize = 40;
-/// How long a state lasts at most.
+/// The longest time to wait in one state.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What is asked for, again and again, and whether the answer shows data.
+/// The requests that are repeated; each answer either shows data or does not.
 const REQUESTS: [&str; 5] = [
     "Observation/o1",
     "Observation?subject=Patient/p&_count=2",
@@ -59,7 +59,7 @@ fn next_of(body: Option<&Value>) -> Option<String> {
     Some(next["url"].as_str()?.strip_prefix(BASE)?.trim_start_matches('/').to_owned())
 }
 
-/// Which write was begun or acknowledged last, of four in turn.
+/// The last write that was begun or acknowledged, counted in a cycle of four phases.
 const REVOKED: usize = 0;
 const PERMITTED: usize = 2;
 
@@ -116,7 +116,7 @@ fn nothing_is_shown_after_a_revocation_is_acknowledged() {
                 phase.fetch_add(1, Ordering::SeqCst);
                 put(&consent(status, &json!({"start": "2020-01-01"})));
                 phase.fetch_add(1, Ordering::SeqCst);
-                // A state lasts until a request has been answered within it, however busy the machine is.
+                // Each state lasts until one request has been answered in it, however busy the machine is.
                 let within = if status == "active" { &shown } else { &withheld };
                 let (before, began) = (within.load(Ordering::SeqCst), Instant::now());
                 std::thread::sleep(Duration::from_millis(15));
@@ -166,7 +166,7 @@ fn decisions_change_at_the_ends_of_a_period() {
         (TENTH - DAY / 2, true),
         (TENTH + DAY - 1, true),
         (TENTH + DAY, false),
-        // A clock that goes back is believed.
+        // A clock that goes backwards is accepted.
         (TENTH, true),
         (TENTH + 30 * DAY, false),
         (TENTH + DAY - 1, true),
@@ -174,7 +174,7 @@ fn decisions_change_at_the_ends_of_a_period() {
         clock.set(time);
         expect(is_shown);
     }
-    // A page that was begun within the period ends with it.
+    // A page sequence begun within the period ends with it.
     let next = next_of(Some(&page(search))).unwrap();
     assert!(shows_data(Some(&page(&next))));
     clock.advance(1);

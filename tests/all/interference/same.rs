@@ -1,4 +1,4 @@
-//! The property itself: request by request, page by page, and in the end the whole view.
+//! The non-interference property: compared request by request, page by page, and finally over everything visible.
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::requests::Requests;
 use super::world::{Asked, BASE, Sent, SetClock, World, align};
 use crate::oracle::Random;
 
-/// Two servers whose data differ only in what is hidden from a party.
+/// Two servers whose data differ only in what is hidden from the party.
 struct Pair {
     clock: Arc<SetClock>,
     whole: World,
@@ -34,7 +34,8 @@ impl Pair {
         let hidden = steps.iter().flatten().filter(|step| !view.shown.contains(&step.reference())).count();
         assert!(view.shown.len() > 20 && hidden > 20, "{} shown, {hidden} hidden", view.shown.len());
         let mut other = Self::other(seed, &clock, &party, &steps, &view);
-        // Filled in the order in which the files grew, which does not heed it.
+        // The data is filled in the order in which files grow, which does not respect referential integrity, so it is set
+        // afterwards.
         whole.engine.options.referential_integrity = referential_integrity;
         other.engine.options.referential_integrity = referential_integrity;
         let requests = Requests::new(seed, &steps, &view, &versions);
@@ -42,8 +43,8 @@ impl Pair {
         Self { clock, whole, other, party, requests, differences: Vec::new() }
     }
 
-    /// The second server. What would be seen in it and is hidden in the first (because of what else is missing in it) is left
-    /// out too.
+    /// The second server. Resources that become visible in it because of other omissions, but are hidden in the first one, are
+    /// left out too.
     fn other(seed: u64, clock: &Arc<SetClock>, party: &Arc<Party>, steps: &Taken, view: &Seen) -> World {
         let mut steps = without_some(steps, view, &mut Random::new(seed));
         for _ in 0..8 {
@@ -69,11 +70,11 @@ impl Pair {
         panic!("seed {seed}: the second server does not come to rest");
     }
 
-    /// Asks both, and for the next pages of both.
+    /// Sends the request to both servers and follows the next pages of both.
     fn ask(&mut self, asked: &Asked) {
         let mut asked = asked.clone();
         if self.is_own() {
-            // Whether a mask has left something out is told by these, too.
+            // These conditions would also reveal whether a mask removed something.
             (asked.if_none_match, asked.if_modified_since) = (None, None);
             if asked.verb == Verb::Patch && !self.is_alike(&asked.url) {
                 return;
@@ -112,14 +113,15 @@ impl Pair {
         }
     }
 
-    /// Whether the party is of the own organization: it can tell references to what is hidden from those to what is absent,
-    /// which is the one thing that is not compared.
+    /// Whether the party is of the own organization: it can distinguish references to hidden resources from those to absent
+    /// ones. Only this difference is not compared.
     fn is_own(&self) -> bool {
         self.party.organization.as_deref() == Some("Organization/hospital")
     }
 
-    /// Whether a write is about a patient who is hidden on one server and absent on the other. Clinicians of the own organization add
-    /// to any file: what they add to a hidden one is not shown to them, what they add about nobody is. See EXCEPTIONS.
+    /// Whether a write is about a patient who is hidden on one server and absent on the other. Clinicians of the own
+    /// organization may add to any file: they do not see what they added to a hidden one, but they see what they wrote about an
+    /// absent patient. See EXCEPTIONS.
     fn is_about_one_of_two(&self, asked: &Asked) -> bool {
         let Sent::Resource(text) = &asked.body else { return false };
         let everything = Arc::new(Party::open("Organization/hospital"));
@@ -133,7 +135,7 @@ impl Pair {
         is_one_of_two
     }
 
-    /// Whether a read of both gives the same, references included.
+    /// Whether both servers answer a read identically, references included.
     fn is_alike(&self, url: &str) -> bool {
         let read = Asked::new(Verb::Get, url);
         let (left, right) = (self.whole.ask(&self.party, &read), self.other.ask(&self.party, &read));
@@ -141,7 +143,7 @@ impl Pair {
         left == right
     }
 
-    /// Everything that can be seen.
+    /// Compares everything that the party can see.
     fn look_over(&mut self) {
         let hidden: Vec<String> = self.requests.hidden().to_vec();
         let types: BTreeSet<&str> = [
@@ -174,7 +176,7 @@ impl Pair {
     }
 }
 
-/// `INTERFERENCE_SEED=100 cargo test interference` looks at other data and asks for other things.
+/// `INTERFERENCE_SEED=100 cargo test interference` uses other data and other requests.
 fn check(seed: u64, count: usize, party: Arc<Party>, referential_integrity: bool) {
     let more = std::env::var("INTERFERENCE_SEED").ok().map_or(0, |seed| seed.parse().unwrap());
     let seed = seed + more;

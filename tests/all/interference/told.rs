@@ -1,5 +1,5 @@
-//! Single things that an answer does not tell: that there was a version before, how many accesses there were besides; and a
-//! chain of what decides about a resource that has no end.
+//! Single facts that an answer must not reveal: that there was an earlier version, or how many other accesses there were; and a
+//! cyclic chain of resources that decide about each other.
 use std::sync::Arc;
 
 use chartward::auth::Party;
@@ -35,11 +35,11 @@ fn what_was_hidden_first_was_made_when_it_is_first_seen() {
         entries.iter().map(told).collect()
     };
     let (put, post) = ("PUT Observation/o1 200".to_owned(), "POST Observation 201".to_owned());
-    // Only what is final is within the scopes.
+    // Only final Observations are within the scopes.
     let constrained = constrained_clinician();
     assert_eq!(methods(&constrained, ""), [put.clone(), post.clone()]);
     assert_eq!(methods(&own, ""), [put.clone(), put.clone(), post]);
-    // A part of a history says of each version what the whole says.
+    // A part of a history shows each version as the whole history does.
     let since = "?_since=2026-07-01T00:00:03Z";
     for party in [&constrained, &own] {
         assert_eq!(methods(party, since), std::slice::from_ref(&put));
@@ -57,7 +57,7 @@ fn ids_of_audit_events_tell_nothing_of_other_accesses() {
         let asked = Asked::new(Verb::Put, format!("Patient/{id}")).with(&patient);
         assert_eq!(world.ask(&own, &asked).status, 201);
     }
-    // An access to both files, and then to the one.
+    // One access to both files, then one to the single file.
     for url in ["Patient", "Patient/p2"] {
         assert_eq!(world.ask(&own, &Asked::new(Verb::Get, url)).status, 200);
     }
@@ -68,7 +68,7 @@ fn ids_of_audit_events_tell_nothing_of_other_accesses() {
     assert!(entries.len() >= 3, "{bundle}");
     for entry in entries {
         let id = entry["resource"]["id"].as_str().unwrap();
-        // Nothing but two opaque ids, and perhaps what kind of event it is.
+        // The id consists of two opaque parts, and perhaps the kind of event.
         let parts: Vec<&str> = id.split('-').collect();
         assert!(parts[..2].iter().all(|part| part.starts_with("~16.") && part.ends_with('~')), "{id}");
         let read = world.ask(&party, &Asked::new(Verb::Get, format!("AuditEvent/{id}")));

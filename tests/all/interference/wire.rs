@@ -1,4 +1,4 @@
-//! Over the wire: what is hidden and what never was are the same bytes, headers included, for every method.
+//! Over HTTP, answers about hidden and about never existing resources are identical bytes, headers included, for every method.
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -8,11 +8,11 @@ use chartward::model::parse;
 use chartward::operations::{Headers, Payload, Request, Verb};
 use serde_json::{Value, json};
 
-/// As long as each other.
+/// Ids of equal length.
 const HIDDEN: &str = "behind-the-wall";
 const ABSENT: &str = "never-was-there";
 
-/// Method, path and query with `ID` for the id, body, and a further header.
+/// Method, path and query with `ID` for the id, body, and one more header.
 const REQUESTS: [(&str, &str, &str, (&str, &str)); 24] = [
     ("GET", "Observation/ID", "", ("Accept", "*/*")),
     ("GET", "Observation/ID", "", ("Accept", "application/fhir+xml")),
@@ -51,7 +51,7 @@ fn data() -> Vec<Value> {
     ]
 }
 
-/// Status, headers but for the date, and body, in which the ids are the same word.
+/// Status, headers except the date, and body, with the ids replaced by the same word.
 type Told = (u16, BTreeMap<String, String>, String);
 
 fn ask(base: &str, token: &str, id: &str, version: &str, number: usize) -> Told {

@@ -1,5 +1,5 @@
-//! A server in memory with a clock that is set, asked as a party; its answers as texts in which the opaque ids have names, so
-//! that those of two servers can be compared.
+//! A server in memory with a clock set by the test. In its answers, opaque ids are replaced by names, so that the answers of two
+//! servers can be compared.
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use chartward::store::{Clock, Memory};
 
 pub const BASE: &str = "http://127.0.0.1/fhir";
 
-/// A clock that stands until it is set.
+/// A clock that stands still until it is set.
 #[derive(Default)]
 pub struct SetClock(AtomicI64);
 
@@ -45,7 +45,7 @@ pub enum Sent {
     Form(String),
 }
 
-/// A request whose opaque ids are named.
+/// A request; opaque ids in it are replaced by their names.
 #[derive(Clone, Debug)]
 pub struct Asked {
     pub verb: Verb,
@@ -80,15 +80,15 @@ impl Asked {
 }
 
 impl Told {
-    /// The answer without what tells whether the target of a reference is hidden: displays and identifiers of references,
-    /// narratives, and the tag of what was masked.
+    /// The answer without what reveals whether the target of a reference is hidden: displays and identifiers of references,
+    /// narratives, and the tag of masked resources.
     pub fn without_references(&self) -> Self {
         let Ok(mut json) = serde_json::from_str(&self.body) else { return self.clone() };
         strip(&mut json);
         Self { body: json.to_string(), ..self.clone() }
     }
 
-    /// Where another answer begins to differ, in words.
+    /// Describes where another answer begins to differ.
     pub fn difference(&self, other: &Self) -> String {
         if (self.status, self.body.is_empty()) != (other.status, other.body.is_empty())
             || self.body == other.body
@@ -129,13 +129,13 @@ fn strip(json: &mut serde_json::Value) {
     }
 }
 
-/// An answer whose opaque ids are named.
+/// An answer; opaque ids in it are replaced by their names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
     pub status: u16,
     pub version: Option<String>,
     pub location: Option<String>,
-    /// Milliseconds since 1970; the clocks of two servers that are compared are the same.
+    /// Milliseconds since 1970; the clocks of both servers are equal.
     pub modified: Option<i64>,
     pub body: String,
 }
@@ -170,7 +170,7 @@ impl World {
         Self { engine, names: RefCell::default() }
     }
 
-    /// Asks; a page link and whatever else is named in the request is this server's own.
+    /// Sends a request, with this server's own ids in place of the names.
     pub fn ask(&self, party: &Arc<Party>, asked: &Asked) -> Told {
         let own = |text: &str| self.names.borrow().own(text);
         let own_of = |text: &Option<String>| text.as_deref().map(own);
@@ -214,7 +214,7 @@ impl World {
 }
 
 impl World {
-    /// Gives a version id another name, which two servers can have in common.
+    /// Renames a version id, so that both servers use the same name for it.
     pub fn rename(&self, name: &str, new: &str) {
         let mut names = self.names.borrow_mut();
         let word = names.by_name.remove(name).unwrap();
@@ -223,14 +223,14 @@ impl World {
     }
 }
 
-/// Gives the next opaque ids of two servers the same names, even where one has told more of them than the other.
+/// Makes both servers use the same names for their next opaque ids, even if one has returned more of them than the other.
 pub fn align(left: &World, right: &World) {
     let (mut left, mut right) = (left.names.borrow_mut(), right.names.borrow_mut());
     let next = left.next.max(right.next);
     (left.next, right.next) = (next, next);
 }
 
-/// Version ids, ids that were drawn and cursors, by the order in which they were told: `~16.1~` is one of 16 digits.
+/// The names of version ids, random ids and cursors, in the order in which they appeared: `~16.1~` has 16 digits.
 #[derive(Default)]
 struct Names {
     next: usize,
@@ -238,11 +238,11 @@ struct Names {
     by_name: HashMap<String, String>,
 }
 
-/// The lengths of version ids and drawn ids; each kind has one, so that its length tells nothing.
+/// The lengths of version ids and random ids; each kind has a fixed length, so that the length reveals nothing.
 const LENGTHS: [usize; 2] = [16, 32];
 
-/// A cursor or a UUID at the beginning of a text: what stands before it, itself, and what comes after. The length of a cursor is
-/// part of its name: that of the same query is as long in both servers.
+/// A cursor or UUID at the beginning of a text: what precedes it, the id itself, and the rest. A cursor's name includes its
+/// length, which must be equal on both servers for the same query.
 fn marked(text: &str) -> Option<(&str, &str, &str)> {
     for (mark, len) in [("_cursor=", None), ("urn:uuid:", Some(36))] {
         let Some(rest) = text.strip_prefix(mark) else { continue };

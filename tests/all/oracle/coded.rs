@@ -1,4 +1,4 @@
-//! Turns codings, identifiers, references and their like into tokens and pointers.
+//! Turns codings, identifiers, references and similar values into tokens and pointers.
 use chartward::definitions::Kind;
 use chartward::fhirpath::Value;
 use chartward::model::{Node, Reference, ReferenceTarget, ResourceKey};
@@ -8,7 +8,7 @@ use super::elements::{primitive_string, typed};
 use super::occurrence::{Pointer, System, Token};
 use super::text::Written;
 
-/// The tokens in one value of an expression.
+/// The tokens in one result of an expression.
 pub fn tokens(value: &Value<'_>) -> Vec<Token> {
     if let Value::Boolean(truth) = value {
         return vec![bare(System::Implied, &truth.to_string())];
@@ -55,7 +55,7 @@ fn coding(node: Node<'_>) -> Token {
     }
 }
 
-/// Every coding, and the text as a token of its own that has no code.
+/// A token for every coding, and one without a code for the text.
 fn concept(node: Node<'_>) -> Vec<Token> {
     let text = node.str_at("text").map(|text| Token {
         system: System::None,
@@ -82,7 +82,7 @@ fn identifier(node: Node<'_>) -> Token {
     }
 }
 
-/// What a value of an expression points at.
+/// The target of one result of an expression.
 pub fn pointer(value: &Value<'_>) -> Option<Pointer> {
     let found = match typed(value) {
         Some(("Reference", node)) => reference(node),
@@ -102,7 +102,7 @@ fn is_resource(value: &Value<'_>) -> bool {
     matches!(value, Value::Element(element) if element.def.kind == Kind::Resource)
 }
 
-/// Contained resources and texts that name nothing cannot be asked for.
+/// The target of a Reference; texts that name nothing have none.
 fn reference(node: Node<'_>) -> Pointer {
     let text = node.str_at("reference").unwrap_or_default();
     let parsed = Reference::parse(text);
@@ -120,7 +120,7 @@ fn reference(node: Node<'_>) -> Pointer {
     }
 }
 
-/// A canonical may name a resource here as a reference does; it is found by its text in any case.
+/// A canonical may name a local resource like a reference; it is always found by its text, too.
 fn canonical(text: &str) -> Pointer {
     let unversioned = text.split('|').next().unwrap_or(text);
     let local = Reference::parse(unversioned).local(OWN_BASE).cloned();

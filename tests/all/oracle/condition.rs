@@ -1,4 +1,4 @@
-//! One parameter of one type with its modifier and its value.
+//! One search parameter of one type with its modifier and value.
 use chartward::definitions::{ParamType, SearchParamRow};
 
 use super::corpus::{Oracle, Set, param, resource_type};
@@ -16,7 +16,7 @@ use super::text::{AskedText, Manner, is_above};
 use super::token::{AskedIdentifier, AskedToken};
 use super::words::AskedWords;
 
-/// Whether one value of a resource is found.
+/// Whether one value of a resource matches.
 pub type Test<'o> = Box<dyn Fn(&Occurrence) -> bool + 'o>;
 
 pub fn boxed<'o>(test: impl Fn(&Occurrence) -> bool + 'o) -> Test<'o> {
@@ -39,23 +39,23 @@ fn on_uri<'o>(test: impl Fn(&str) -> bool + 'o) -> Test<'o> {
     boxed(move |found| matches!(found, Occurrence::Uri(uri) if test(uri)))
 }
 
-/// `true` or `false`.
+/// Parses `true` or `false`.
 pub fn truth(text: &str) -> Result<bool, String> {
     text.parse::<bool>().map_err(|_| format!("`{text}` is neither true nor false"))
 }
 
-/// The alternatives of a value, their escapes still in them.
+/// The alternatives of a value, still escaped.
 fn alternatives(value: &str) -> Vec<String> {
     split(value, ',').into_iter().filter(|part| !part.is_empty()).collect()
 }
 
-/// Whether the parameter is about the sound of names.
+/// Whether the parameter compares names by sound.
 pub fn is_phonetic(row: &SearchParamRow) -> bool {
     row.usage.as_deref() == Some("phonetic")
 }
 
 impl Oracle {
-    /// The resources of a type that a parameter finds. Without a modifier it is empty.
+    /// The resources of a type that a parameter finds; `modifier` is empty for none.
     pub fn condition(
         &self,
         type_name: &'static str,
@@ -87,7 +87,7 @@ impl Oracle {
         }))
     }
 
-    /// The resources with a text that begins so, or with one for each of the words asked for.
+    /// The resources with a text that begins with the value, or with a text for each of its words.
     fn texts(&self, type_name: &'static str, row: &'static SearchParamRow, value: &str) -> Set {
         let each_word = |text: &String| -> Vec<AskedText> {
             let asked = fold(&unescape(text));
@@ -143,7 +143,7 @@ impl Oracle {
         }
     }
 
-    /// The test of one alternative, its escapes still in it.
+    /// The test for one alternative, which is still escaped.
     pub fn test(&self, row: &'static SearchParamRow, modifier: &str, text: &str) -> Result<Test<'_>, String> {
         match (row.kind, modifier) {
             (ParamType::Number, "") => {
@@ -226,7 +226,7 @@ impl Oracle {
         })
     }
 
-    /// All parts must be true of the same occurrence.
+    /// All components must match in the same occurrence.
     fn composite_test(&self, row: &SearchParamRow, text: &str) -> Result<Test<'_>, String> {
         let parts = split(text, '$');
         if parts.len() != row.components.len() {

@@ -1,4 +1,4 @@
-//! The resources that are asked about, and what each parameter finds in them.
+//! The resources that are searched, and the values that each parameter finds in them.
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -10,23 +10,23 @@ use super::extract::Extractor;
 use super::occurrence::Occurrence;
 use super::words::Texts;
 
-/// The base under which the resources are taken to be served: an absolute URL under it is a local reference.
+/// The base URL of the resources: an absolute URL under it is a local reference.
 pub const OWN_BASE: &str = "http://127.0.0.1/fhir";
 
-/// Resources by their numbers, which are in the order of creation.
+/// Resources by their index, in the order of creation.
 pub type Set = BTreeSet<usize>;
 
-/// What one parameter finds in each resource of a type, in the order of creation.
+/// The values of one parameter in each resource of a type, in the order of creation.
 pub type Column = Vec<(usize, Vec<Occurrence>)>;
 
 /// A type and the URL of one of its parameters.
 type Place = (&'static str, &'static str);
 
-/// One resource with what is kept beside it.
+/// A resource with derived data.
 pub struct Resource {
     tree: Tree,
     pub key: ResourceKey,
-    /// What it is contained in: then it is found by links alone.
+    /// The resource that contains it, if any; then it is found through links only.
     pub container: Option<usize>,
     /// Milliseconds since 1970.
     pub updated: i64,
@@ -41,7 +41,7 @@ impl Resource {
         Self { tree, key, container: None, updated, texts: OnceLock::new() }
     }
 
-    /// What the resource of that number contains.
+    /// The contained resources of the resource with that index.
     fn contained(&self, number: usize) -> Vec<Self> {
         let parsed = |node: Node<'_>| {
             let mut text = String::new();
@@ -78,7 +78,7 @@ pub struct Oracle {
 }
 
 impl Oracle {
-    /// Resources in the order of their creation, each with its time of last update (milliseconds since 1970).
+    /// Creates an oracle for resources in the order of creation, each with its time of last update (milliseconds since 1970).
     pub fn new(resources: Vec<(Tree, i64)>, now: i64) -> Self {
         let resources: Vec<Resource> =
             resources.into_iter().map(|(tree, updated)| Resource::new(tree, updated)).collect();
@@ -108,7 +108,7 @@ impl Oracle {
         Self { resources, now, by_type, contained, by_fragment, by_key, by_url, columns }
     }
 
-    /// The types that there are resources of, by name.
+    /// The names of the types that have resources.
     pub fn types(&self) -> impl Iterator<Item = &'static str> + '_ {
         self.by_type.keys().copied()
     }
@@ -118,19 +118,19 @@ impl Oracle {
         self.by_type.get(type_name).map_or(&[], Vec::as_slice)
     }
 
-    /// The resources of a type and those that others contain, which links lead to.
+    /// The resources of a type, and the contained ones, which links lead to.
     pub fn all_and_contained(&self, type_name: &str) -> impl Iterator<Item = usize> + '_ {
         let contained = self.contained.get(type_name).map_or(&[][..], Vec::as_slice);
         self.all(type_name).iter().chain(contained).copied()
     }
 
-    /// What `#id` means in a resource, or in what it contains.
+    /// The resource that `#id` means in a resource or in one that it contains.
     pub fn within(&self, number: usize, id: &str) -> Option<usize> {
         let container = self.resources[number].container.unwrap_or(number);
         self.by_fragment.get(&(container, id.to_owned())).copied()
     }
 
-    /// The resource of that type and id.
+    /// The resource with that type and id.
     pub fn number(&self, key: &ResourceKey) -> Option<usize> {
         self.by_key.get(key).copied()
     }
@@ -140,7 +140,7 @@ impl Oracle {
         self.by_url.get(&(type_name, url.to_owned())).map_or(&[], Vec::as_slice)
     }
 
-    /// What a parameter finds in the resources of a type; computed once.
+    /// The values of a parameter in the resources of a type; computed once.
     pub fn column(&self, type_name: &'static str, row: &'static SearchParamRow) -> Arc<Column> {
         let place = (type_name, row.url.as_str());
         if let Some(column) = self.columns.lock().unwrap().get(&place) {
@@ -153,13 +153,13 @@ impl Oracle {
         column
     }
 
-    /// What a parameter finds in one resource.
+    /// The values of a parameter in one resource.
     pub fn found(&self, number: usize, row: &'static SearchParamRow) -> Vec<Occurrence> {
         let (column, at) = self.cell(number, row);
         column[at].1.clone()
     }
 
-    /// Whether a parameter finds anything in one resource.
+    /// Whether a parameter has any value in one resource.
     pub fn has(&self, number: usize, row: &'static SearchParamRow) -> bool {
         let (column, at) = self.cell(number, row);
         !column[at].1.is_empty()
@@ -177,7 +177,7 @@ pub fn resource_type(name: &str) -> Result<&'static str, String> {
     r4().resource(name).map(|def| &*def.name).ok_or_else(|| format!("there is no type `{name}`"))
 }
 
-/// The type and those that it is derived from.
+/// The type and its base types.
 fn lineage(type_name: &str) -> Vec<&'static str> {
     let mut names = Vec::new();
     let mut at = r4().find(type_name);
@@ -188,7 +188,7 @@ fn lineage(type_name: &str) -> Vec<&'static str> {
     names
 }
 
-/// A parameter without an expression is served only where its meaning needs none.
+/// A parameter without an expression is supported only if its meaning needs none.
 fn is_served(row: &SearchParamRow) -> bool {
     row.expression.is_some() || matches!(row.code.as_str(), "_text" | "_content")
 }
@@ -200,7 +200,7 @@ pub fn params(type_name: &str) -> Vec<&'static SearchParamRow> {
     r4().search_params().iter().filter(|row| is_served(row) && is_of(row)).collect()
 }
 
-/// The parameter of that code.
+/// The parameter with that code.
 pub fn param(type_name: &str, code: &str) -> Result<&'static SearchParamRow, String> {
     let bases = lineage(type_name);
     let is_of = |row: &SearchParamRow| row.base.iter().any(|base| bases.contains(&base.as_str()));

@@ -1,11 +1,11 @@
-//! Dates: intervals of the time line, compared as intervals.
+//! Dates: intervals, compared as intervals.
 use chartward::model::{NANOS_PER_MILLI, Nanos, Span, Temporal};
 
 use super::prefix::Prefix;
 
 const DAY: Nanos = 86_400_000_000_000;
 
-/// A date parameter as it was asked for.
+/// The condition of a date parameter.
 pub struct AskedDate {
     prefix: Prefix,
     interval: Span,
@@ -13,7 +13,7 @@ pub struct AskedDate {
 }
 
 impl AskedDate {
-    /// A value with its prefix.
+    /// Parses a value with its prefix.
     pub fn parse(text: &str, now: i64) -> Result<Self, String> {
         let (prefix, date) = Prefix::split(text);
         Self::new(prefix, date, now)
@@ -39,7 +39,7 @@ impl AskedDate {
         }
     }
 
-    /// Whether the value has a moment in common with the interval asked for.
+    /// Whether the value overlaps the interval of the condition.
     pub fn overlaps(&self, value: Span) -> bool {
         overlap(value, self.interval)
     }

@@ -1,4 +1,4 @@
-//! Turns what an expression selects into values of a parameter's type (R4 search.html, the tables of types).
+//! Turns what an expression selects into values for a parameter's type (R4 search.html, the tables of types).
 use chartward::definitions::{Kind, ParamType};
 use chartward::fhirpath::Value;
 use chartward::model::{JsonKind, Node, Span, Temporal};
@@ -15,7 +15,7 @@ const CURRENCIES: &str = "urn:iso:std:iso:4217";
 const NAME_PARTS: [&str; 5] = ["text", "family", "given", "prefix", "suffix"];
 const ADDRESS_PARTS: [&str; 7] = ["text", "line", "city", "district", "state", "postalCode", "country"];
 
-/// The searchable values in one value of an expression; of other types there are none.
+/// The searchable values in one result of an expression; none for types that cannot be searched.
 pub fn occurrences(kind: ParamType, value: &Value<'_>) -> Vec<Occurrence> {
     let one = |found: Option<Occurrence>| -> Vec<Occurrence> { found.into_iter().collect() };
     match kind {
@@ -39,7 +39,7 @@ pub fn typed<'t>(value: &Value<'t>) -> Option<(&'static str, Node<'t>)> {
     }
 }
 
-/// The text of a primitive that JSON writes as a string.
+/// The text of a primitive that is a string in JSON.
 pub fn primitive_string<'v>(value: &'v Value<'_>) -> Option<&'v str> {
     let found: Option<&str> = match value {
         Value::Element(element) if element.def.kind == Kind::Primitive => element.node.and_then(Node::as_str),
@@ -86,7 +86,7 @@ fn quantity(value: &Value<'_>) -> Option<Quantity> {
     }
 }
 
-/// A comparator makes a range of the number that it stands before.
+/// A quantity; a comparator turns its number into a range.
 fn with_comparator(node: Node<'_>) -> Option<Quantity> {
     let amount = amount(node)?;
     Some(match node.str_at("comparator") {
@@ -134,7 +134,7 @@ fn interval(node: Node<'_>) -> Option<Span> {
     node.as_str().and_then(Temporal::parse).map(|date| date.span())
 }
 
-/// A missing bound is unbounded; without both there is nothing to find.
+/// A missing bound is unbounded; a period without both bounds has no value.
 fn period(node: Node<'_>) -> Option<Span> {
     let start = node.get("start").and_then(interval);
     let end = node.get("end").and_then(interval);

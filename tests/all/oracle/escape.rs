@@ -1,8 +1,8 @@
-//! The separators of search values, and how a backslash takes their meaning away (R4 search.html#escaping).
+//! The separators of search values, and their escaping by a backslash (R4 search.html#escaping).
 
 const SPECIAL: [char; 4] = [',', '$', '|', '\\'];
 
-/// Splits at every separator that no backslash stands before; the parts keep their escapes.
+/// Splits at every unescaped separator; the parts keep their escapes.
 pub fn split(text: &str, separator: char) -> Vec<String> {
     let mut parts = vec![String::new()];
     let mut letters = text.chars();
@@ -20,7 +20,7 @@ pub fn split(text: &str, separator: char) -> Vec<String> {
     parts
 }
 
-/// The text that was meant; a backslash before anything else stands for itself.
+/// The unescaped text; a backslash before any other character stands for itself.
 pub fn unescape(text: &str) -> String {
     let mut plain = String::new();
     let mut letters = text.chars().peekable();
@@ -37,7 +37,7 @@ pub fn unescape(text: &str) -> String {
     plain
 }
 
-/// The text with a backslash before every character that separates.
+/// The text with a backslash before every special character.
 pub fn escape(text: &str) -> String {
     let mut escaped = String::new();
     for letter in text.chars() {
@@ -49,7 +49,7 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
-/// Whether the text can stand in a value as it is.
+/// Whether the text can be used in a value unescaped.
 pub fn is_plain(text: &str) -> bool {
     !text.contains(SPECIAL)
 }

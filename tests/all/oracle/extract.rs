@@ -1,4 +1,4 @@
-//! Evaluates the expression of a parameter on a resource.
+//! Evaluates a parameter's expression on a resource.
 use chartward::definitions::{ParamType, SearchParamRow, r4};
 use chartward::fhirpath::{Collection, Element, Environment, Expr, Expression, Operator, Value};
 use chartward::model::{NANOS_PER_MILLI, Nanos, Span, Temporal};
@@ -10,7 +10,7 @@ use super::fold::{fold, soundex};
 use super::occurrence::Occurrence;
 use super::text::Written;
 
-/// A parameter with its expressions compiled.
+/// A parameter with its compiled expressions.
 pub struct Extractor {
     row: &'static SearchParamRow,
     expression: Union,
@@ -32,7 +32,7 @@ impl Extractor {
         }
     }
 
-    /// What the parameter finds in the resource.
+    /// The values of the parameter in the resource.
     pub fn occurrences(&self, resource: &Resource) -> Vec<Occurrence> {
         if self.row.code == "_lastUpdated" {
             if resource.container.is_some() {
@@ -52,7 +52,7 @@ impl Extractor {
         }
     }
 
-    /// R4 search.html#string: the parts of a name are searched each for itself.
+    /// R4 search.html#string: each word of a part of a name is searched by itself.
     fn as_name(&self, one: Occurrence) -> Occurrence {
         match one {
             Occurrence::Text(parts) if matches!(self.row.code.as_str(), "family" | "given") => {
@@ -62,7 +62,7 @@ impl Extractor {
         }
     }
 
-    /// What no word sounds like, and what a resource contains that is of no type asked for, is not to be found.
+    /// Names without a sound, and entries of a Bundle that are not of a target type, cannot be found.
     fn is_searchable(&self, one: &Occurrence) -> bool {
         match one {
             Occurrence::Text(parts) if is_phonetic(self.row) => {
@@ -75,7 +75,7 @@ impl Extractor {
         }
     }
 
-    /// One occurrence of a composite, if every component has a value there.
+    /// One occurrence of a composite, if every component has a value in it.
     fn composite<'t>(&'t self, environment: &Environment<'t>, value: &Value<'t>) -> Option<Occurrence> {
         let Value::Element(focus) = value else { return None };
         let parts: Vec<Vec<Occurrence>> = self
@@ -84,7 +84,7 @@ impl Extractor {
             .map(|(kind, expression)| {
                 let values = expression.evaluate(environment, *focus);
                 let found = values.iter().flat_map(|value| occurrences(*kind, value));
-                // In a composite a token is asked for by its code alone.
+                // In a composite, a token is searched by its code only.
                 let is_asked =
                     |one: &Occurrence| !matches!(one, Occurrence::Token(token) if token.code.is_none());
                 found.filter(is_asked).collect()
@@ -94,27 +94,27 @@ impl Extractor {
     }
 }
 
-/// The parameter that a component of a composite is made of.
+/// The parameter that a component of a composite refers to.
 pub fn component_row(url: &str) -> &'static SearchParamRow {
     r4().search_param(url).unwrap()
 }
 
-/// The expressions of the components, with two errors of the standard put right.
+/// The expressions of the components, with two errors of the standard corrected.
 fn component_expressions(row: &SearchParamRow) -> Vec<String> {
     let mut expressions: Vec<String> = row
         .components
         .iter()
         .map(|component| component.expression.replace("as(DateTime)", "as(dateTime)"))
         .collect();
-    // The standard gives `relatesto` the code and `relation` the target.
+    // The standard swaps the expressions of the two components.
     if row.url.ends_with("/DocumentReference-relationship") {
         expressions.reverse();
     }
     expressions
 }
 
-/// The operands of a union. They are evaluated one by one: `|` drops values that FHIRPath holds equal and that a
-/// search tells apart, such as `5 mg` and `<5 mg`.
+/// The operands of a union. They are evaluated one by one, because `|` would drop values that FHIRPath considers equal but a
+/// search distinguishes, such as `5 mg` and `<5 mg`.
 struct Union(Vec<Expression>);
 
 impl Union {

@@ -1,4 +1,4 @@
-//! What a `_filter` finds.
+//! Evaluates `_filter`.
 use chartward::definitions::{ParamType, SearchParamRow};
 
 use super::condition::{Test, boxed, is_phonetic, on_text, truth};
@@ -12,7 +12,7 @@ use super::prefix::Prefix;
 use super::quantity::AskedQuantity;
 use super::text::{AskedText, Manner};
 
-/// The systems that a filter may call by a short name.
+/// Code systems that a filter may name by a short name.
 const SHORT_NAMES: [(&str, &str); 4] = [
     ("loinc", "http://loinc.org"),
     ("snomed", "http://snomed.info/sct"),
@@ -110,7 +110,7 @@ impl Oracle {
         }
     }
 
-    /// For what has an order, the operators mean the prefixes.
+    /// For ordered types, the operators have the meaning of the prefixes.
     fn ordered_test(&self, row: &SearchParamRow, prefix: Prefix, value: &str) -> Result<Test<'_>, String> {
         Ok(match row.kind {
             ParamType::Number => {
@@ -130,7 +130,7 @@ impl Oracle {
     }
 }
 
-/// `ni` is no member; `ne` negates where it is not a prefix.
+/// `ni` means not in the value set; `ne` negates where it is not a prefix.
 fn is_negation(kind: ParamType, operator: &str) -> bool {
     let has_prefixes = matches!(kind, ParamType::Number | ParamType::Quantity | ParamType::Date);
     operator == "ni" || (operator == "ne" && !has_prefixes)

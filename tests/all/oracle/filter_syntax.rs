@@ -8,7 +8,7 @@ pub enum Filter {
     Test { path: Path, operator: String, value: String },
 }
 
-/// A parameter, and what of its target is asked: the target's own filter and a path from there.
+/// A parameter; for a chain, a filter on its target and the path from there.
 pub struct Path {
     pub code: String,
     pub filter: Option<Box<Filter>>,
@@ -48,7 +48,7 @@ impl<'q> Parser<'q> {
         }
     }
 
-    /// Takes as many characters as fit.
+    /// Takes as many characters as match.
     fn take_while(&mut self, fits: impl Fn(char) -> bool) -> &'q str {
         let end = self.rest.find(|letter: char| !fits(letter)).unwrap_or(self.rest.len());
         let (taken, rest) = self.rest.split_at(end);
@@ -56,7 +56,7 @@ impl<'q> Parser<'q> {
         taken
     }
 
-    /// Goes past a keyword, if it is the next word.
+    /// Skips a keyword, if it is the next word.
     fn takes(&mut self, word: &str) -> bool {
         self.skip_space();
         let after = self.rest.strip_prefix(word);
@@ -128,7 +128,7 @@ impl<'q> Parser<'q> {
         if token.is_empty() { Err(self.fault("a value is missing")) } else { Ok(token.to_owned()) }
     }
 
-    /// A string of JSON.
+    /// Parses a JSON string.
     fn quoted(&mut self) -> Result<String, String> {
         let mut is_escaped = false;
         let mut end = None;

@@ -1,12 +1,12 @@
-//! How texts are made comparable: folded, split into words, and brought to their sound.
+//! Makes texts comparable: folds them, splits them into words, and computes their sound.
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 
-/// Signs that are read aloud; all other punctuation parts words or, if an apostrophe, nothing.
+/// Signs that are read aloud; other punctuation separates words, except apostrophes, which are dropped.
 const READ_ALOUD: &str = "&+%#@$<=>~^|";
 const APOSTROPHES: &str = "'`\u{b4}\u{2018}\u{2019}\u{2b9}\u{2bb}\u{2bc}\u{2032}";
 
-/// Lower case, without accents and punctuation, white space runs as one space, trimmed. What is punctuation alone stays.
+/// The text in lower case, without accents and punctuation, with single spaces, trimmed. A text of punctuation alone keeps it.
 pub fn fold(text: &str) -> String {
     let without: String = text.chars().filter(|letter| !APOSTROPHES.contains(*letter)).collect();
     let parts = |is_gap: fn(char) -> bool| {
@@ -24,7 +24,7 @@ fn is_gap(letter: char) -> bool {
         || [0x2000..0x2070, 0x2e00..0x2e80, 0x3000..0x3040].iter().any(|block| block.contains(&code))
 }
 
-/// Lower case without accents, and letters as keyboards without them write them.
+/// Lower case without accents, and special letters in their ASCII spelling.
 fn plain(text: &str) -> String {
     const WRITTEN: [(&str, &str); 12] = [
         ("ß", "ss"),
@@ -61,7 +61,7 @@ pub fn soundex(word: &str) -> Option<String> {
     let mut code = String::from(first);
     let mut last = digit(first);
     for letter in &letters[1..] {
-        // These two do not part equal sounds, as vowels do.
+        // `h` and `w` do not separate equal sounds, unlike vowels.
         if matches!(letter, 'h' | 'w') {
             continue;
         }

@@ -1,4 +1,4 @@
-//! The hierarchy of a code system: of a stored CodeSystem, or one that the standard's tables have.
+//! The hierarchy of a code system: of a stored CodeSystem, or of one in the standard's tables.
 use std::collections::{HashMap, HashSet};
 
 use chartward::definitions::r4;
@@ -8,7 +8,7 @@ use super::corpus::Oracle;
 use super::occurrence::Token;
 use super::token::AskedToken;
 
-/// The codes directly broader than each code of a system.
+/// The hierarchy of a system: for each code the codes directly above it.
 pub struct Hierarchy {
     system: String,
     stored: Option<HashMap<String, HashSet<String>>>,
@@ -33,19 +33,19 @@ impl Hierarchy {
         }
     }
 
-    /// Whether it comes from a CodeSystem among the resources.
+    /// Whether it comes from a stored CodeSystem.
     pub fn is_stored(&self) -> bool {
         self.stored.is_some()
     }
 
-    /// The codes of a stored CodeSystem, in their order.
+    /// The codes of a stored CodeSystem, sorted.
     pub fn codes(&self) -> Vec<String> {
         let mut codes: Vec<String> = self.stored.iter().flat_map(HashMap::keys).cloned().collect();
         codes.sort();
         codes
     }
 
-    /// The code itself and everything above it.
+    /// The code itself and all codes above it.
     pub fn ancestors(&self, code: &str) -> HashSet<String> {
         let mut found = HashSet::from([code.to_owned()]);
         let mut open = vec![code.to_owned()];
@@ -61,7 +61,7 @@ impl Hierarchy {
 }
 
 impl Oracle {
-    /// The hierarchy of a system; empty where nothing is known of it.
+    /// The hierarchy of a system; empty if the system is unknown.
     pub fn hierarchy(&self, system: &str) -> Hierarchy {
         let numbers = self.with_url("CodeSystem", system);
         let mut broader = HashMap::new();
@@ -89,7 +89,7 @@ fn read_concepts(holder: Node<'_>, above: Option<&str>, broader: &mut HashMap<St
     }
 }
 
-/// `:below` and `:above` as they were asked for.
+/// The condition of `:below` or `:above`.
 pub struct AskedKin {
     system: String,
     code: String,

@@ -1,10 +1,10 @@
-//! `_list`: the resources that a List names.
+//! `_list`: the entries of a List.
 use chartward::model::{Reference, ResourceKey};
 
 use super::corpus::{OWN_BASE, Oracle, Set};
 
 impl Oracle {
-    /// The entries of a List that are not deleted; none if there is no such List.
+    /// The resources of a List's entries that are not marked as deleted; none if the List does not exist.
     pub fn listed(&self, id: &str) -> Set {
         let Some(list) = ResourceKey::new("List", id).and_then(|key| self.number(&key)) else {
             return Set::new();

@@ -1,4 +1,4 @@
-//! A second opinion on search: every query is answered by looking at every resource, without any index.
+//! A search oracle: answers every query by examining every resource, without an index.
 
 mod coded;
 mod condition;

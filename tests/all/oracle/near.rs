@@ -1,9 +1,9 @@
-//! Places: how far a Location is from the one asked for.
+//! `near`: the distance of a Location from the given place.
 
 const EARTH_RADIUS_KM: f64 = 6_371.008_8;
 const MILE_KM: f64 = 1.609_344;
 
-/// Degrees, north and east positive.
+/// Degrees; north and east are positive.
 #[derive(Clone, Copy, Debug)]
 pub struct Position {
     pub latitude: f64,
@@ -11,7 +11,7 @@ pub struct Position {
 }
 
 impl Position {
-    /// The way along the great circle, by the haversine formula.
+    /// The great-circle distance, by the haversine formula.
     fn distance_km(self, other: Self) -> f64 {
         let (from, to) = (self.latitude.to_radians(), other.latitude.to_radians());
         let turn = (other.longitude - self.longitude).to_radians();
@@ -21,7 +21,7 @@ impl Position {
     }
 }
 
-/// `latitude|longitude|distance|units` as it was asked for.
+/// The condition `latitude|longitude|distance|units`.
 pub struct AskedPlace {
     centre: Position,
     distance_km: f64,

@@ -1,9 +1,9 @@
-//! Numbers: points and ranges in resources, and the range that a number asked for stands for.
+//! Numbers: points and ranges in resources, and the range that a number in a query stands for.
 use octofhir_ucum::Number;
 
 use super::prefix::Prefix;
 
-/// What a resource says of a number: from a low end to a high end, both included; a missing end is unbounded.
+/// A number or range in a resource, both ends included; a missing end is unbounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stretch {
     pub low: Option<Number>,
@@ -16,7 +16,7 @@ impl Stretch {
     }
 }
 
-/// The number asked for, with the range of its precision (the high end excluded) and the range near it.
+/// A number in a query, with the range of its precision (upper end excluded) and the range for `ap`.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     value: Number,
@@ -45,7 +45,7 @@ impl Bounds {
         })
     }
 
-    /// The same in another unit.
+    /// The same, converted to another unit.
     pub fn map(&self, convert: impl Fn(Number) -> Option<Number>) -> Option<Self> {
         Some(Self {
             value: convert(self.value)?,
@@ -56,7 +56,7 @@ impl Bounds {
         })
     }
 
-    /// Whether what a resource says is found.
+    /// Whether the value of a resource matches.
     pub fn finds(&self, prefix: Prefix, stretch: &Stretch) -> bool {
         let Stretch { low, high } = *stretch;
         match prefix {
@@ -79,7 +79,7 @@ impl Bounds {
     }
 }
 
-/// The power of ten of the last digit that is written. `1e2` counts as `1.0e2`.
+/// The power of ten of the last written digit. `1e2` counts as `1.0e2`.
 fn last_place(text: &str) -> Option<i32> {
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, Some(exponent.parse::<i32>().ok()?)),
@@ -105,7 +105,7 @@ fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// A number parameter as it was asked for.
+/// The condition of a number parameter.
 pub struct AskedNumber {
     prefix: Prefix,
     bounds: Bounds,
@@ -116,7 +116,7 @@ impl AskedNumber {
         Ok(Self { prefix, bounds: Bounds::parse(text)? })
     }
 
-    /// A value with its prefix.
+    /// Parses a value with its prefix.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (prefix, number) = Prefix::split(text);
         Self::new(prefix, number)

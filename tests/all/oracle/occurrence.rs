@@ -1,4 +1,4 @@
-//! One value that a parameter finds in a resource, in the form in which its type compares it.
+//! One value of a parameter in a resource, in the form in which its type is compared.
 use chartward::model::{ResourceKey, Span};
 
 use super::near::Position;
@@ -11,44 +11,44 @@ pub enum Occurrence {
     Number(Stretch),
     Quantity(Quantity),
     Date(Span),
-    /// A plain string is one part, a name or an address has several.
+    /// A plain string has one part, a name or an address several.
     Text(Vec<Written>),
     Token(Token),
     Reference(Pointer),
     Uri(String),
-    /// For each component the values that it has here.
+    /// The values of each component in this occurrence.
     Composite(Vec<Vec<Occurrence>>),
     Position(Position),
 }
 
-/// What a token says of its system.
+/// The system of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum System {
     None,
-    /// The element alone decides what its codes mean: it fits any system.
+    /// Implied by the element: it matches any system.
     Implied,
     Named(String),
 }
 
-/// A code with its system, and what else tokens are searched by.
+/// A code with its system, and the other properties that tokens are searched by.
 #[derive(Clone, Debug)]
 pub struct Token {
     pub system: System,
     pub code: Option<String>,
-    /// A string, or a way to reach somebody: case does not count.
+    /// Whether it is compared without case: a string, or a ContactPoint.
     pub is_caseless: bool,
     pub texts: Vec<Written>,
     /// The codings of an Identifier's type.
     pub types: Vec<(String, String)>,
 }
 
-/// A reference: to a resource here, by a URL, or by an identifier.
+/// A reference: to a local resource, by URL, or by identifier.
 #[derive(Clone, Debug)]
 pub struct Pointer {
     pub local: Option<ResourceKey>,
-    /// The text of a canonical, or of a reference to elsewhere.
+    /// The text of a canonical, or of a reference to another server.
     pub url: Option<String>,
     pub identifier: Option<Token>,
-    /// The id of what is contained in the same resource.
+    /// The id of a resource contained in the same one.
     pub fragment: Option<String>,
 }

@@ -1,14 +1,14 @@
-//! Where a parameter is asked: of the resource itself, of what it refers to, or of what refers to it.
+//! Resolves where a parameter is evaluated: on the resource itself, on those it refers to, or on those that refer to it.
 use chartward::definitions::{ParamType, SearchParamRow, r4};
 
 use super::corpus::{Oracle, Set, param, resource_type};
 use super::occurrence::{Occurrence, Pointer};
 
-/// How many links a chain may have.
+/// The maximum number of links in a chain.
 const LINKS_MAX: usize = 8;
 
 impl Oracle {
-    /// The resources of a type that fulfil one condition, given by the name and the value of a parameter.
+    /// The resources of a type that fulfil one condition, given as the name and value of a parameter.
     pub fn find(
         &self,
         type_name: &'static str,
@@ -32,7 +32,7 @@ impl Oracle {
         self.condition(type_name, code, modifier.unwrap_or_default(), value)
     }
 
-    /// `Type:reference:parameter`: the resources that such a resource refers to.
+    /// Evaluates `Type:reference:parameter`: the resources that matching resources refer to.
     fn reversed(
         &self,
         type_name: &'static str,
@@ -59,7 +59,7 @@ impl Oracle {
             .collect())
     }
 
-    /// The resources of a type that refer to one of those reached.
+    /// The resources of a type that refer to one of those in `reached`.
     pub fn referring(&self, type_name: &'static str, row: &'static SearchParamRow, reached: &Set) -> Set {
         let column = self.column(type_name, row);
         let refers = |from: usize, occurrence: &Occurrence| {
@@ -71,7 +71,7 @@ impl Oracle {
         referring.map(|(number, _)| *number).collect()
     }
 
-    /// The resource that a reference of one points at, if it is here.
+    /// The local resource that a reference points to, if it exists.
     pub fn target(&self, from: usize, occurrence: &Occurrence) -> Option<usize> {
         match occurrence {
             Occurrence::Reference(Pointer { fragment: Some(id), .. }) => self.within(from, id),
@@ -81,7 +81,7 @@ impl Oracle {
     }
 }
 
-/// Asks every type that a reference may lead to. One that cannot be asked is passed over, unless none can.
+/// Combines the results for every target type of a reference. Types without the parameter are skipped, unless all lack it.
 pub fn reach(
     row: &SearchParamRow,
     wanted: Option<&str>,
@@ -108,7 +108,7 @@ fn targets(row: &SearchParamRow, wanted: Option<&str>) -> Result<Vec<&'static st
     Ok(row.targets.iter().filter_map(|target| resource_type(target).ok()).collect())
 }
 
-/// A parameter that can be a link.
+/// The parameter, if it is a reference and can be a link.
 pub fn reference_param(type_name: &str, code: &str) -> Result<&'static SearchParamRow, String> {
     let row = param(type_name, code)?;
     if row.kind == ParamType::Reference { Ok(row) } else { Err(format!("`{code}` is no reference")) }

@@ -1,4 +1,4 @@
-//! The prefixes that ordered values are compared with (R4 search.html#prefix).
+//! The prefixes of ordered values (R4 search.html#prefix).
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Prefix {
@@ -14,7 +14,7 @@ pub enum Prefix {
 }
 
 impl Prefix {
-    /// The prefix of that spelling.
+    /// The prefix with that spelling.
     pub fn of(code: &str) -> Option<Self> {
         Some(match code {
             "eq" => Self::Eq,
@@ -30,7 +30,7 @@ impl Prefix {
         })
     }
 
-    /// The prefix and what it stands before; `eq` where none is written.
+    /// Splits off the prefix; `eq` if there is none.
     pub fn split(text: &str) -> (Self, &str) {
         let written = text.split_at_checked(2).and_then(|(code, rest)| Some((Self::of(code)?, rest)));
         written.unwrap_or((Self::Eq, text))

@@ -1,4 +1,4 @@
-//! Quantities: numbers that have units, converted where both units are UCUM's and of one dimension.
+//! Quantities: numbers with units, converted if both units are UCUM units of one dimension.
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex};
 
@@ -10,7 +10,7 @@ use super::prefix::Prefix;
 
 pub const UCUM: &str = "http://unitsofmeasure.org";
 
-/// A number with its unit as it stands in a resource.
+/// A number with its unit in a resource.
 #[derive(Clone, Debug)]
 pub struct Amount {
     pub number: Number,
@@ -28,14 +28,14 @@ impl Amount {
         self.code.as_deref() == Some(code) || self.unit.as_deref() == Some(code)
     }
 
-    /// The number in canonical units, if those are the wanted ones.
+    /// The number in canonical units, if they are the wanted ones.
     fn in_canonical(&self, wanted: &CanonicalUnit) -> Option<Number> {
         let own = canonical(self.system.as_deref()?, self.code.as_deref()?)?;
         if own.unit == wanted.unit { convert(self.number, &own) } else { None }
     }
 }
 
-/// The canonical form of a UCUM unit; `None` for other systems and for scales that are not linear.
+/// The canonical form of a UCUM unit; `None` for other systems, unknown units and non-linear scales.
 fn canonical(system: &str, code: &str) -> Option<CanonicalUnit> {
     static KNOWN: LazyLock<Mutex<HashMap<String, Option<CanonicalUnit>>>> =
         LazyLock::new(|| Mutex::new(HashMap::new()));
@@ -49,14 +49,14 @@ fn canonical(system: &str, code: &str) -> Option<CanonicalUnit> {
 fn convert(number: Number, unit: &CanonicalUnit) -> Option<Number> {
     let (digits, exponent) =
         number.checked_mul(unit.factor)?.checked_add(unit.offset)?.to_integer_and_exponent();
-    // Of a factor such as a sixtieth only so many digits are there: the last ones say nothing.
+    // Digits beyond the twentieth are noise from factors such as one sixtieth.
     let surplus = u32::try_from(digits.unsigned_abs().to_string().len().saturating_sub(20)).ok()?;
     let unit = 10_i128.pow(surplus);
     let rounded = (digits + digits.signum() * unit / 2) / unit;
     Number::parse(&format!("{rounded}e{}", exponent + i32::try_from(surplus).ok()?))
 }
 
-/// What a resource says of a quantity: a point is both ends, and a missing end is unbounded.
+/// A quantity in a resource: a point has equal ends, and a missing end is unbounded.
 #[derive(Clone, Debug)]
 pub struct Quantity {
     pub low: Option<Amount>,
@@ -68,7 +68,7 @@ impl Quantity {
         self.low.iter().chain(&self.high)
     }
 
-    /// The numbers as they are written.
+    /// The numbers as written.
     fn as_written(&self) -> Stretch {
         Stretch {
             low: self.low.as_ref().map(|amount| amount.number),
@@ -76,7 +76,7 @@ impl Quantity {
         }
     }
 
-    /// The numbers in canonical units; `None` if one end has another unit.
+    /// The numbers in canonical units; `None` if one end has a unit of another dimension.
     fn in_canonical(&self, unit: &CanonicalUnit) -> Option<Stretch> {
         let end = |amount: &Option<Amount>| match amount {
             Some(amount) => amount.in_canonical(unit).map(Some),
@@ -86,10 +86,10 @@ impl Quantity {
     }
 }
 
-/// The unit asked for.
+/// The unit in a query.
 enum Unit {
     Any,
-    /// `||code`: what is written so, as a code or as a unit.
+    /// `||code`: quantities with this code or this human-readable unit.
     Written(String),
     Coded {
         system: String,
@@ -97,7 +97,7 @@ enum Unit {
     },
 }
 
-/// A quantity parameter as it was asked for.
+/// The condition of a quantity parameter.
 pub struct AskedQuantity {
     prefix: Prefix,
     bounds: Bounds,
@@ -105,7 +105,7 @@ pub struct AskedQuantity {
 }
 
 impl AskedQuantity {
-    /// A value with its prefix, its escapes still in it.
+    /// Parses a value with its prefix, still escaped.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (prefix, rest) = Prefix::split(text);
         Self::new(prefix, rest)

@@ -1,4 +1,4 @@
-//! References: by id, by type and id, by URL, and along the hierarchy of what is part of what.
+//! References: by id, by type and id, by URL, and along part-of hierarchies.
 use std::collections::HashSet;
 
 use chartward::definitions::SearchParamRow;
@@ -9,7 +9,7 @@ use super::escape::unescape;
 use super::occurrence::{Occurrence, Pointer};
 
 impl Pointer {
-    /// The type of what is pointed at, as far as the text tells it.
+    /// The type of the target, if the text tells it.
     pub fn type_name(&self) -> Option<&'static str> {
         if let Some(key) = &self.local {
             return Some(key.type_name);
@@ -26,7 +26,7 @@ fn unversioned(url: &str) -> &str {
     url.split_once('|').map_or(url, |(url, _)| url)
 }
 
-/// A reference parameter as it was asked for.
+/// The condition of a reference parameter.
 pub struct AskedReference {
     text: String,
     is_id: bool,
@@ -35,7 +35,7 @@ pub struct AskedReference {
 }
 
 impl AskedReference {
-    /// A value with its escapes still in it, and the type that the modifier restricts it to.
+    /// Parses a value, still escaped; `type_name` is the type to which a modifier restricts it.
     pub fn new(text: &str, type_name: Option<&'static str>) -> Self {
         let text = unescape(text);
         let is_id = !text.contains(['/', ':', '|', '#']);
@@ -56,7 +56,7 @@ impl AskedReference {
 }
 
 impl Oracle {
-    /// The resources named, and all that are part of them (`:below`) or that they are part of (`:above`).
+    /// The named resources, and all that are part of them (`:below`) or that they are part of (`:above`).
     pub fn family(
         &self,
         row: &'static SearchParamRow,
@@ -95,7 +95,7 @@ impl Oracle {
         }
     }
 
-    /// Every resource of a type with what it is part of.
+    /// Each resource of a type that is part of another one, with that other one.
     fn links(
         &self,
         row: &'static SearchParamRow,

@@ -1,14 +1,14 @@
-//! A whole search: all conditions must hold, and the matches are put in order.
+//! A whole search: all conditions must hold, and the matches are sorted.
 use chartward::definitions::r4;
 
 use super::corpus::{Oracle, Set, resource_type};
 
-/// Parameters that say what an answer looks like, not what is found.
+/// Parameters that control the answer rather than filter the matches.
 const RESULT_PARAMETERS: [&str; 9] =
     ["_sort", "_count", "_total", "_summary", "_elements", "_include", "_revinclude", "_format", "_pretty"];
 
 impl Oracle {
-    /// `Type/id` of the matches in the order of the answer. Without a type, all types or those of `_type`.
+    /// `Type/id` of the matches in the order of the answer. Without a type, of all types or those of `_type`.
     ///
     /// # Errors
     /// If the query is malformed.

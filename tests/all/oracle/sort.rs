@@ -1,4 +1,4 @@
-//! `_sort`: by which value of a parameter a resource stands where.
+//! `_sort`: the sort keys of resources.
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use octofhir_ucum::Number;
 use super::corpus::{Oracle, Set, param};
 use super::occurrence::{Occurrence, System};
 
-/// What one value sorts by; a range without a low end stands before every number.
+/// The sort key of one value; a range without a low end sorts before every number.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Key {
     Number(Option<Number>),
@@ -18,7 +18,7 @@ enum Key {
     Text(String, String),
 }
 
-/// One parameter of a `_sort`, with the key of every resource that has one.
+/// One parameter of a `_sort`, with the keys of the resources that have a value.
 struct Criterion {
     descending: bool,
     keys: HashMap<usize, Key>,
@@ -70,7 +70,7 @@ impl Oracle {
                 return Err(format!("there is no order by `{code}`"));
             }
             if code == "_lastUpdated" {
-                // Commits of one millisecond have an order, too.
+                // Commits within one millisecond are ordered, too.
                 let commit = |number: usize| {
                     let version =
                         self.resources[number].root().get("meta").unwrap().str_at("versionId").unwrap();

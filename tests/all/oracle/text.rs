@@ -1,12 +1,12 @@
 //! Strings and URIs.
 use super::fold::{fold, soundex};
 
-/// A text as it was written and as it is compared.
+/// A text as written and as compared.
 #[derive(Clone, Debug)]
 pub struct Written {
     pub text: String,
     pub folded: String,
-    /// Whether each of its words is searched for itself.
+    /// Whether each of its words is searched by itself.
     pub is_name: bool,
 }
 
@@ -27,21 +27,21 @@ impl Written {
 /// How a string is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manner {
-    /// From the start, or of a name from the start of a word.
+    /// It begins with the text; for a name, a word of it does.
     Begins,
-    /// From the start.
+    /// It begins with the text.
     Starts,
     Contains,
     Ends,
-    /// The folded whole text.
+    /// The whole folded text is equal.
     Whole,
-    /// The text as it stands.
+    /// The text is equal as written.
     Exact,
-    /// A word with the same sound for each word asked for.
+    /// Every word of the query has the same sound as some word.
     Sound,
 }
 
-/// A string parameter as it was asked for.
+/// The condition of a string parameter.
 pub struct AskedText {
     manner: Manner,
     asked: Written,
@@ -54,7 +54,7 @@ impl AskedText {
         Self { manner, asked: Written::new(text), sounds }
     }
 
-    /// Whether one of the parts fits, or for sounds all of them together.
+    /// Whether one of the parts matches; for sounds, all parts together.
     pub fn finds(&self, parts: &[Written]) -> bool {
         let folded = self.asked.folded.as_str();
         match self.manner {
@@ -78,7 +78,7 @@ impl AskedText {
     }
 }
 
-/// Whether a URI begins with another one, up to a `/`.
+/// Whether a URI is a prefix of another one, up to a `/`.
 pub fn is_above(uri: &str, asked: &str) -> bool {
     match asked.strip_prefix(uri) {
         Some(rest) => rest.is_empty() || rest.starts_with('/') || uri.ends_with('/'),

@@ -2,7 +2,7 @@
 use super::escape::{split, unescape};
 use super::occurrence::{System, Token};
 
-/// A token parameter as it was asked for.
+/// The condition of a token parameter.
 #[derive(Clone, Debug)]
 pub enum AskedToken {
     Code(String),
@@ -17,7 +17,7 @@ pub enum AskedToken {
 }
 
 impl AskedToken {
-    /// A value with its escapes still in it.
+    /// Parses a value, still escaped.
     pub fn parse(text: &str) -> Result<Self, String> {
         let parts: Vec<String> = split(text, '|').iter().map(|part| unescape(part)).collect();
         match parts.as_slice() {
@@ -49,7 +49,7 @@ impl AskedToken {
 }
 
 impl System {
-    /// Whether it is the system asked for, or implied.
+    /// Whether it is the given system, or implied.
     pub fn fits(&self, asked: &str) -> bool {
         match self {
             Self::None => false,
@@ -59,7 +59,7 @@ impl System {
     }
 }
 
-/// `system|code|value` of `:of-type`.
+/// The condition `system|code|value` of `:of-type`.
 pub struct AskedIdentifier {
     of_type: (String, String),
     value: String,

@@ -1,4 +1,4 @@
-//! Value sets: stored ones and the standard's own, as a question that codes are put to.
+//! Value sets, stored ones and the standard's own, as membership tests for codes.
 use std::collections::{HashMap, HashSet};
 
 use chartward::definitions::{ValueSet, r4};
@@ -7,7 +7,7 @@ use chartward::model::{Node, Reference, ResourceKey};
 use super::corpus::{OWN_BASE, Oracle};
 use super::occurrence::{System, Token};
 
-/// How deep value sets may include each other.
+/// The maximum depth of value sets that include others.
 const NESTING_MAX: usize = 16;
 
 /// The codes of a value set.
@@ -21,7 +21,7 @@ pub enum Members {
     },
 }
 
-/// One `include` or `exclude`: codes of a system that are in all of the sets.
+/// One `include` or `exclude`: codes of a system that are also in all of the sets.
 pub struct Clause {
     codes: Option<(String, HashSet<String>)>,
     sets: Vec<Members>,
@@ -37,7 +37,7 @@ impl Clause {
 }
 
 impl Members {
-    /// Whether the code is a member; without a system it is compared alone.
+    /// Whether the code is a member; without a system, only the code is compared.
     fn contains(&self, system: Option<&str>, code: &str) -> bool {
         match self {
             Self::Standard(set) => set.contains(system, code),
@@ -91,7 +91,7 @@ impl Oracle {
         roots.find(|root| version.is_none() || root.str_at("version") == version)
     }
 
-    /// The composition; where it cannot be worked out, the expansion.
+    /// The members from `compose`, or from the expansion if `compose` cannot be evaluated.
     fn compile(&self, value_set: Node<'_>, depth: usize) -> Option<Members> {
         let composed = value_set.get("compose").and_then(|compose| {
             Some(Members::Composed {
@@ -106,7 +106,7 @@ impl Oracle {
         compose.items_at(name).map(|clause| self.clause(clause, depth)).collect()
     }
 
-    /// `None` if it has filters, or a whole system that is not known here.
+    /// `None` if the clause has filters, or includes a whole system that is not known.
     fn clause(&self, clause: Node<'_>, depth: usize) -> Option<Clause> {
         if clause.get("filter").is_some() {
             return None;
@@ -126,7 +126,7 @@ impl Oracle {
         (codes.is_some() || !sets.is_empty()).then_some(Clause { codes, sets })
     }
 
-    /// Every code of a stored CodeSystem that says it is complete.
+    /// Every code of a stored CodeSystem whose content is complete.
     fn whole_system(&self, system: &str) -> Option<HashSet<String>> {
         let numbers = self.with_url("CodeSystem", system);
         let mut roots = numbers.iter().map(|number| self.resources[*number].root());

@@ -1,4 +1,4 @@
-//! `_text` and `_content`: words of the narrative, or of all texts of a resource.
+//! `_text` and `_content`: the words of the narrative, or of all texts of a resource.
 use chartward::definitions::Kind;
 use chartward::fhirpath::Element;
 use chartward::model::Node;
@@ -41,7 +41,7 @@ fn collect(element: Element<'_>, found: &mut Vec<Vec<String>>) {
     }
 }
 
-/// The text of XHTML; a tag parts words.
+/// The text of XHTML; a tag separates words.
 fn without_tags(xhtml: &str) -> String {
     let mut text = String::new();
     let mut rest = xhtml;
@@ -94,11 +94,11 @@ fn entity(name: &str) -> Option<char> {
     }
 }
 
-/// What is asked of the words.
+/// The condition of `_text` or `_content`.
 pub enum AskedWords {
     Word(String),
     Beginning(String),
-    /// These words in a row in one text.
+    /// These words in sequence in one text.
     Row(Vec<String>),
     Not(Box<AskedWords>),
     All(Vec<AskedWords>),
@@ -168,7 +168,7 @@ impl Parser {
         self.lexemes.get(self.at)
     }
 
-    /// Goes past the word, if it is the next.
+    /// Skips the word, if it is the next one.
     fn takes(&mut self, word: &str) -> bool {
         let is_next = matches!(self.peek(), Some(Lexeme::Bare(next)) if next == word);
         self.at += usize::from(is_next);
@@ -224,7 +224,7 @@ impl Parser {
     }
 }
 
-/// One bare term: it is split as texts are, and a star at its end belongs to its last word.
+/// One bare term: it is split into words like texts, and a star at its end applies to its last word.
 fn term(text: &str) -> AskedWords {
     let mut parts: Vec<AskedWords> = words(text).into_iter().map(AskedWords::Word).collect();
     if text.ends_with('*')

@@ -1,4 +1,4 @@
-//! A dictionary ready for use, and zstd with one.
+//! A compression dictionary ready for use, and zstd with it.
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
@@ -7,10 +7,10 @@ use sha2::{Digest as _, Sha256};
 use zstd::dict::{DecoderDictionary, EncoderDictionary};
 use zstd::zstd_safe::{CCtx, CParameter, DCtx};
 
-/// With a dictionary this gains a twentieth over the lowest level.
+/// With a dictionary this saves five percent over the lowest level.
 const LEVEL: i32 = 3;
 
-/// What is packed: each sort has words of its own.
+/// The kind of data to compress; each kind has a zstd dictionary of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store::resource) enum Sort {
     Text,
@@ -29,25 +29,25 @@ impl Words {
     }
 }
 
-/// The words of texts and of entries. Stored as `length of the first (4) | the first | the second`.
+/// The zstd dictionaries for texts and for entries. Stored as `length of the first (4) | the first | the second`.
 pub(in crate::store::resource) struct Dictionary {
     pub(in crate::store::resource) number: u32,
     text: Words,
     entries: Words,
 }
 
-/// All that this process has met. There is one more of them each time a store has grown many times over, so they are never
-/// let go.
+/// All dictionaries that this process has loaded. They are never freed: a store makes another one only each time it has
+/// grown several times over.
 static KNOWN: RwLock<Option<HashMap<u32, &'static Dictionary>>> = RwLock::new(None);
 
 impl Dictionary {
-    /// How it is stored.
+    /// The stored form.
     pub(super) fn encode(text: &[u8], entries: &[u8]) -> Vec<u8> {
         let len = u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes();
         [&len[..], text, entries].concat()
     }
 
-    /// The number of what is stored: by its content, so that two stores never mean different words by the same number.
+    /// The number of a stored dictionary: a hash of its content, so that two stores never use one number for different ones.
     pub(super) fn number_of(stored: &[u8]) -> u32 {
         Sha256::digest(stored).first_chunk::<4>().map_or(0, |bytes| u32::from_be_bytes(*bytes))
     }
@@ -56,7 +56,7 @@ impl Dictionary {
         KNOWN.read().unwrap_or_else(PoisonError::into_inner).as_ref()?.get(&number).copied()
     }
 
-    /// Makes what is stored ready for use; `None` if it is not what its number says.
+    /// Loads a stored dictionary; `None` if its content does not match the number.
     pub(super) fn learn(number: u32, stored: &[u8]) -> Option<&'static Self> {
         if Self::number_of(stored) != number {
             return None;
@@ -102,12 +102,12 @@ impl Dictionary {
 }
 
 thread_local! {
-    // What zstd needs for its work is large, and takes longer to make than most texts to pack.
+    // A zstd context is large, and creating one takes longer than compressing most texts. So each thread keeps one.
     static PACKER: RefCell<Option<CCtx<'static>>> = RefCell::new(packer());
     static UNPACKER: RefCell<Option<DCtx<'static>>> = RefCell::new(DCtx::try_create());
 }
 
-/// Without what the record says already: the length, and which dictionary.
+/// A context that omits from its output what the record stores anyway: the length, and the dictionary's number.
 fn packer() -> Option<CCtx<'static>> {
     let mut packer = CCtx::try_create()?;
     packer.set_parameter(CParameter::ContentSizeFlag(false)).ok()?;

@@ -1,8 +1,8 @@
-//! How texts and index entries are made small: with a dictionary of what the store's own resources have in common.
+//! Compresses texts and index entries with a dictionary that is trained on the store's own resources.
 //!
-//! A dictionary stands under its number in the store, like any other value, so it goes with every backup; what was packed
-//! with an older one stays as it is. It holds nothing that is not of many patients ([`train`]), so nothing of a patient's
-//! is left in it after an erasure.
+//! Dictionaries are stored under their numbers like other values, so backups include them; data that an older dictionary
+//! compressed stay as they are. A dictionary contains only what many patients share ([`train`]), so it keeps nothing of a
+//! patient after an erasure.
 mod dictionary;
 pub(super) mod numbered;
 mod train;
@@ -18,12 +18,12 @@ use super::super::batch::{Batch, CommitError, Expectation, Sequence, Write};
 pub(super) use dictionary::{Dictionary, Sort};
 use numbered::{dictionary_numbered, missing};
 
-/// So many resources are there when the first dictionary is made: fewer patients share too little.
+/// The number of resources at which the first dictionary is made: in a smaller store, patients have too little in common.
 const ROWS_MIN: u64 = 8_192;
-/// How many times as many resources there are when the next one is made.
+/// The next dictionary is made when the store has this many times as many resources.
 const GROWTH: u64 = 4;
 
-/// A dictionary, and the commit that the store has it by: what is packed with it may only be committed while it is there.
+/// A dictionary and the commit that stored it. Data compressed with it may be committed only while it is still stored.
 #[derive(Clone, Copy)]
 pub(super) struct DictionaryInUse {
     pub(super) dictionary: &'static Dictionary,
@@ -37,21 +37,21 @@ impl DictionaryInUse {
     }
 }
 
-/// Which dictionary new versions are packed with.
+/// Chooses the dictionary for new versions.
 #[derive(Default)]
 pub struct Packing {
     chosen: RwLock<Option<DictionaryInUse>>,
-    /// The newest row that was seen, and the one at which a dictionary is due.
+    /// The newest row seen, and the row at which the next dictionary is due.
     newest_row: AtomicU64,
     due_row: AtomicU64,
     at_work: Mutex<()>,
 }
 
 impl Packing {
-    /// What a store has been packed with so far.
+    /// Loads the dictionary that the store uses.
     ///
     /// # Errors
-    /// [`StoreError`] if it cannot be read.
+    /// [`StoreError`] if the dictionary cannot be read.
     pub fn of(kv: &dyn Kv) -> Result<Self, StoreError> {
         let packing = Self::default();
         packing.due_row.store(ROWS_MIN, Ordering::Relaxed);
@@ -81,10 +81,10 @@ impl Packing {
         self.newest_row.fetch_max(row, Ordering::Relaxed);
     }
 
-    /// Makes a dictionary if one is due; whoever comes while one is being made need not wait. Tells whether it did.
+    /// Makes a dictionary if one is due, and tells whether it did. Does not wait for a call that is already making one.
     ///
     /// # Errors
-    /// [`StoreError`] if resources cannot be read or the dictionary cannot be written.
+    /// [`StoreError`] if resources cannot be read or the dictionary cannot be committed.
     pub fn tend(&self, kv: &Arc<dyn Kv>) -> Result<bool, StoreError> {
         let due = self.due_row.load(Ordering::Relaxed);
         let newest = self.newest_row.load(Ordering::Relaxed);
@@ -92,14 +92,14 @@ impl Packing {
             return Ok(false);
         }
         let Ok(_at_work) = self.at_work.try_lock() else { return Ok(false) };
-        // Whatever comes of it, it is not tried again at once.
+        // Set first, so that a failure or an unusable result is not tried again at once.
         self.due_row.store(newest.saturating_mul(2), Ordering::Relaxed);
         let snapshot = kv.snapshot(At::Latest)?;
         let before = Made::read_with_sequence(&*snapshot)?;
         if let Some((made, _)) = &before
             && newest < made.rows.saturating_mul(GROWTH)
         {
-            // Another server over the same store has made one.
+            // Another server on the same store has made one.
             self.take(&*snapshot, made)?;
             return Ok(false);
         }
@@ -119,7 +119,7 @@ impl Packing {
         };
         match kv.commit(batch).wait() {
             Ok(_) => self.take(&*kv.snapshot(At::Latest)?, &made)?,
-            // Another server was first; it is found when this one looks again.
+            // Another server was faster. The next call finds its dictionary.
             Err(CommitError::Conflict { .. }) => {
                 self.due_row.store(newest, Ordering::Relaxed);
                 return Ok(false);
@@ -130,7 +130,7 @@ impl Packing {
     }
 }
 
-/// Which dictionary is in use, and at how many rows it was made: `number (4) | rows (8)`.
+/// The dictionary in use, and how many rows the store had when it was made: `number (4) | rows (8)`.
 struct Made {
     dictionary: u32,
     rows: u64,

@@ -1,10 +1,10 @@
-//! The dictionaries of a store, by their numbers.
+//! Loads the dictionaries of a store by their numbers.
 use crate::store::key::packing_dictionary_key;
 use crate::store::kv::{Snapshot, StoreError};
 
 use super::dictionary::Dictionary;
 
-/// A dictionary by its number: one that this process knows, or else the store's.
+/// Returns a dictionary by its number: from this process's memory, or else from the store.
 pub(in super::super) fn dictionary_numbered(
     snapshot: &dyn Snapshot,
     number: u32,

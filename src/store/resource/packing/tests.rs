@@ -1,4 +1,4 @@
-//! What is packed comes back, and what a dictionary is made of.
+//! Tests: compressed data come back unchanged, and a dictionary contains only what many patients share.
 use std::sync::Arc;
 
 use crate::definitions::r4;
@@ -15,7 +15,7 @@ use super::{Made, Packing, ROWS_MIN};
 
 const PATIENTS: u64 = 40;
 
-/// A resource of one of the patients, with a word that all have and words that only one has.
+/// A resource of one of the patients, with words that all share, words that some share and words that only one has.
 fn text(number: u64) -> String {
     let patient = number % PATIENTS;
     let (shade, tone) = (patient % 6, patient / 6);
@@ -57,7 +57,7 @@ fn change(number: u64) -> Change {
     }
 }
 
-/// Writes resources; gives the bytes of their records and entries, and notes the newest row.
+/// Writes resources and notes the newest row. Returns the size of their records and entries in bytes.
 fn write(kv: &dyn Kv, packing: &Packing, numbers: std::ops::Range<u64>) -> usize {
     let mut bytes = 0;
     for start in numbers.clone().step_by(512) {
@@ -93,7 +93,7 @@ fn a_dictionary_is_made_when_enough_is_there_and_what_is_packed_with_it_comes_ba
     let with = write(&*kv, &packing, 10_000..11_000);
     assert!(with * 3 < without * 2, "{with} instead of {without} bytes");
 
-    // Another engine over the same store, such as after a restart, goes on with it.
+    // Another server on the same store, or this one after a restart, uses the same dictionary.
     let reopened = Packing::of(&*kv).unwrap();
     assert_eq!(reopened.chosen().map(|chosen| chosen.dictionary.number), Some(first));
     let snapshot = kv.snapshot(At::Latest).unwrap();
@@ -121,7 +121,7 @@ fn nothing_that_few_patients_have_is_in_a_dictionary() {
     for own in ["secret-of", "known-to-few", ".25", "value-"] {
         assert!(!contains(&words, own), "{own}");
     }
-    // Six or more have each shade and each tone, and one has both: they do not stand side by side.
+    // Several patients have each shade and each tone, but only one has both, so the two must not be adjacent.
     for shade in 0..6 {
         for tone in 0..7 {
             let both = format!("shade number {shade}\"}},{{\"text\":\"tone number {tone}");

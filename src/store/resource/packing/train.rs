@@ -1,10 +1,10 @@
-//! A dictionary made of a sample of the store's resources.
+//! Trains a dictionary on a sample of the store's resources.
 //!
-//! What stands in it must be nobody's: a name, a date, an identifier would outlive the erasure of whom it is of. So only what at least
-//! [`PATIENTS_MIN`] patients have the same goes into the making, and always as a whole: first every value that fewer have is taken out of
-//! the sampled texts, and so are references, identifiers and what is shown of them; then a text that is now the same with so many goes in
-//! as it is, and of any other the parts for which that holds. zstd puts pieces of what it is given side by side, so what is given is in
-//! an order that says nothing of whence it came.
+//! A dictionary must not identify anybody: a name, a date or an identifier in it would survive the patient's erasure. So only
+//! byte strings that at least [`PATIENTS_MIN`] sampled patients have in common are used, each as a whole. First, values that
+//! fewer patients have are blanked in the sampled texts, and so are references, identifiers and their display texts. A
+//! blanked text that enough patients have becomes a training sample; of any other text, those of its parts do that enough
+//! patients have. zstd puts pieces of the samples side by side, so they are put into a random order that hides their origin.
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 
@@ -15,21 +15,21 @@ use super::super::entries::{each_entry, entries_value, put_entry};
 use super::super::repository::Repository;
 use super::dictionary::Dictionary;
 
-/// With so many patients something must be the same to stand in a dictionary.
+/// How many patients must have a byte string in common before it may go into a dictionary.
 const PATIENTS_MIN: usize = 5;
-/// How many resources are looked at, at most.
+/// The maximum number of resources that are sampled.
 const SAMPLES: u64 = 6_000;
-/// Larger texts are left out: documents, images.
+/// Larger texts (documents, images) are left out.
 const TEXT_BYTES_MAX: usize = 16 * 1024;
 const WORDS_BYTES: usize = 110 * 1024;
-/// Index entries that stand side by side are taken together, so many or fewer.
+/// Adjacent index entries are sampled together, in runs of these lengths; the longest that is shared counts.
 const RUNS: [usize; 3] = [4, 2, 1];
-/// How entries of references to persons end, who may be somebody else than whom the resource is of.
+/// How entries that refer to persons end. They may name somebody other than the resource's patient.
 const PERSONS: [&[u8]; 3] = [b"\0\0Patient\0\0", b"\0\0RelatedPerson\0\0", b"\0\0Person\0\0"];
-/// A part of a text that is shorter is told by no dictionary in less.
+/// Shorter parts of a text are left out, because a dictionary would not make them any smaller.
 const PART_BYTES_MIN: usize = 12;
 
-/// The stored form of a dictionary made of the rows up to the newest; `None` where too little is shared.
+/// Trains a dictionary on the rows up to `newest` and returns its stored form; `None` if the resources share too little.
 pub(super) fn train(snapshot: &dyn Snapshot, newest: u64) -> Result<Option<Vec<u8>>, StoreError> {
     let samples = samples(snapshot, newest)?;
     let mut shared = Shared::default();
@@ -50,19 +50,19 @@ pub(super) fn train(snapshot: &dyn Snapshot, newest: u64) -> Result<Option<Vec<u
         let samples: Vec<Vec<u8>> = samples.into_iter().map(|(_, sample)| sample).collect();
         zstd::dict::from_samples(&samples, WORDS_BYTES).ok()
     };
-    // zstd refuses what has too little in common.
+    // zstd fails if the samples have too little in common.
     Ok(words(texts).zip(words(entries)).map(|(text, entries)| Dictionary::encode(&text, &entries)))
 }
 
-/// A resource of one patient.
+/// A sampled resource of one patient.
 struct Sample {
     patient: u64,
     text: String,
     entries: Vec<Vec<u8>>,
 }
 
-/// Resources from all over the store, each of one patient alone: what is of several may be the same with them because it is of one, and
-/// what is of nobody says nothing of patients.
+/// Samples resources from all over the store, each of exactly one patient. A resource of several patients would count one
+/// person's data as shared by all of them; resources of no patient cannot be counted by patient.
 fn samples(snapshot: &dyn Snapshot, newest: u64) -> Result<Vec<Sample>, StoreError> {
     let repository = Repository::new(snapshot);
     let hasher = RandomState::new();
@@ -94,7 +94,7 @@ fn samples(snapshot: &dyn Snapshot, newest: u64) -> Result<Vec<Sample>, StoreErr
 
 impl Sample {
     fn note_values(&self, shared: &mut Shared) {
-        // What is stored is JSON.
+        // Stored texts are JSON.
         if let Ok(tree) = parse(self.text.clone().into_bytes()) {
             each_value(tree.root(), &mut |value| shared.note(value.as_bytes(), self.patient));
         }
@@ -116,14 +116,14 @@ impl Sample {
         }
     }
 
-    /// The largest parts of the text that are shared as a whole.
+    /// Collects the largest parts of the text that are shared as a whole.
     fn parts(&self, shared: &Shared, out: &mut Vec<Vec<u8>>) {
         if let Ok(tree) = parse(self.text.clone().into_bytes()) {
             largest(tree.root(), shared, out);
         }
     }
 
-    /// Runs of entries that are shared as a whole, each as long as can be.
+    /// Collects runs of entries that are shared as a whole, each as long as possible.
     fn runs(&self, shared: &Shared, out: &mut Vec<Vec<u8>>) {
         let mut at = 0;
         while at < self.entries.len() {
@@ -145,7 +145,7 @@ fn largest(node: Node<'_>, shared: &Shared, out: &mut Vec<Vec<u8>>) {
         out.push(whole);
         return;
     }
-    // The names of its elements, in their order.
+    // Only the names of its elements, without any value.
     let mut names = Vec::new();
     blank(node, &|_| false, &mut names, &mut |_| {});
     if shared.has(&names) {
@@ -154,12 +154,12 @@ fn largest(node: Node<'_>, shared: &Shared, out: &mut Vec<Vec<u8>>) {
     node.children().for_each(|child| largest(child, shared, out));
 }
 
-/// Whether the values of an element name somebody: references and what is shown of them, identifiers.
+/// Whether the value of an element may identify somebody: references, identifiers, narrative, attached data.
 fn names_somebody(node: Node<'_>) -> bool {
     matches!(node.key(), "reference" | "identifier" | "subscriberId" | "id" | "div" | "data")
 }
 
-/// Writes a node as it is stored, of its values only those that are kept, and tells of every part of it.
+/// Writes a node as it is stored but only with those values that `is_kept` accepts, and calls `tell` with every part of it.
 fn blank(node: Node<'_>, is_kept: &dyn Fn(&[u8]) -> bool, out: &mut Vec<u8>, tell: &mut dyn FnMut(&[u8])) {
     let start = out.len();
     if !node.key().is_empty() {
@@ -200,7 +200,7 @@ fn blank(node: Node<'_>, is_kept: &dyn Fn(&[u8]) -> bool, out: &mut Vec<u8>, tel
     tell(out.get(start..).unwrap_or_default());
 }
 
-/// A value as it stands in the text, a string without its quotes.
+/// A value as it stands in the text; a string without its quotes.
 fn value_of(node: Node<'_>) -> &str {
     let raw = node.raw();
     raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"')).unwrap_or(raw)
@@ -213,7 +213,7 @@ fn each_value<'t>(node: Node<'t>, visit: &mut dyn FnMut(&'t str)) {
     }
 }
 
-/// With which patients something is the same, as far as that has to be known.
+/// Which patients have a byte string in common, counted up to [`PATIENTS_MIN`].
 #[derive(Default)]
 struct Shared {
     hasher: RandomState,

@@ -1,4 +1,4 @@
-//! Resources that contain something of a type (R4 search.html#contained).
+//! Finds resources by what they contain (R4 search.html#contained).
 use roaring::RoaringTreemap;
 
 use crate::definitions::{TypeDef, r4};
@@ -14,7 +14,7 @@ use super::ranges::{entry_prefix, matcher_range, number, value_of};
 use super::view::View;
 
 impl Repository<'_> {
-    /// The rows of whatever type that refer to a Binary.
+    /// The rows of any type that refer to a Binary.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -31,8 +31,8 @@ impl Repository<'_> {
 }
 
 impl View<'_> {
-    /// The rows of resources of whatever type that contain a resource of this one which may fulfil the conditions, and
-    /// that may be seen. Whether one contained resource fulfils them all has to be looked at.
+    /// The visible rows, of any type, that contain a resource of type `def` which may fulfil the conditions. The index cannot
+    /// tell whether a single contained resource fulfils all of them, so the caller has to look into the resources.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -46,7 +46,7 @@ impl View<'_> {
         Ok(shown)
     }
 
-    /// The same, whether they may be seen or not.
+    /// The same rows, whether they are visible or not.
     pub(super) fn container_rows(
         &self,
         def: &TypeDef,

@@ -1,4 +1,4 @@
-//! How many resources match, without reading any.
+//! Counts the matches of a search without reading their texts, unless visibility depends on them.
 use std::time::Instant;
 
 use roaring::RoaringTreemap;
@@ -14,7 +14,7 @@ use super::search::Search;
 use super::view::View;
 
 impl Search<'_> {
-    /// The number of matches that the mask shows.
+    /// The number of visible matches.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -41,13 +41,13 @@ impl Search<'_> {
     }
 }
 
-/// Rows further apart than this are gone to rather than read up to.
+/// If the next wanted row is further ahead than this, the scan seeks to it; otherwise it reads up to it.
 const GAP_MAX: u64 = 32;
-/// So many states of rows are held at once.
+/// How many row states are held in memory at once.
 const STATES_MAX: usize = 1_024;
 
 impl View<'_> {
-    /// How many of these rows may be seen. Their states stand in the order of rows and are read in one go.
+    /// How many of these rows are visible. Their states are read in row order, in large pieces.
     fn count_shown(&self, rows: &RoaringTreemap) -> Result<u64, StoreError> {
         let mut count = 0;
         let mut from = rows.min();
@@ -62,7 +62,7 @@ impl View<'_> {
         Ok(count)
     }
 
-    /// The states of the next of these rows.
+    /// The states of the next rows of the set, from `first` on.
     fn states(&self, rows: &RoaringTreemap, first: u64) -> Result<Vec<Current>, StoreError> {
         let at = |row: u64| Key::new(Space::Current).number(row).into_bytes();
         let range = KeyRange { start: at(first), end: vec![Space::Current.byte() + 1] };
@@ -75,7 +75,7 @@ impl View<'_> {
             let Some(row) = row_of(key) else { return Flow::Next };
             while wanted.next_if(|next| *next < row).is_some() {}
             if wanted.next_if_eq(&row).is_some() {
-                // Which commit wrote it is for writers.
+                // Only writers need the commit that wrote the state, so it is left out.
                 match current::decode(row, value, Sequence(0)) {
                     Ok(state) => states.push(state),
                     Err(error) => failed = Some(error),

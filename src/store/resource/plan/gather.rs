@@ -1,4 +1,4 @@
-//! All rows that fulfil a condition, as a compressed set.
+//! Gathers all rows that fulfil a condition in a compressed set.
 use roaring::RoaringTreemap;
 
 use crate::definitions::TypeDef;
@@ -13,7 +13,7 @@ use super::step::{Kind, PlanStep, TARGETS_STREAMED_MAX, Target};
 use super::view::View;
 
 impl View<'_> {
-    /// The rows of a type that fulfil a condition; `scanned` counts what was read.
+    /// The rows of a type that fulfil a condition. Adds to `scanned` how many keys or rows were read.
     pub(super) fn gather(
         &self,
         def: &'static TypeDef,
@@ -88,7 +88,7 @@ impl View<'_> {
         set: &mut RoaringTreemap,
     ) -> Result<u64, StoreError> {
         let mut scanned = 0;
-        // Postings of one value stand together: its check is made once.
+        // Postings of one value are adjacent, so the check is evaluated once per value.
         let mut last: (Vec<u8>, bool) = (Vec::new(), false);
         self.repository.snapshot().scan(range, Direction::Forward, &mut |key, _| {
             scanned += 1;
@@ -151,8 +151,8 @@ impl View<'_> {
         Ok(())
     }
 
-    /// The values, as prefixes of postings, whose rows are those of a step: where they can be read side by side, and for
-    /// who needs only some of the rows. Else `None`.
+    /// The index values, as prefixes of postings, whose rows together are those of the step. `None` if it has none or too many;
+    /// for a chain also if all its rows are needed.
     pub(super) fn values_of(
         &self,
         def: &'static TypeDef,
@@ -170,8 +170,8 @@ impl View<'_> {
         }
     }
 
-    /// The values by which what the links find and the mask shows is referred to. `None` if they are too many, or are
-    /// URLs, which have several versions.
+    /// The index values that refer to the visible targets of a chain. `None` if they are too many, or if they are canonical URLs,
+    /// which stand for several versions.
     fn values_of_chain(
         &self,
         def: &TypeDef,
@@ -205,7 +205,7 @@ impl View<'_> {
         Ok(Some(values))
     }
 
-    /// What refers to what the link finds and the mask shows.
+    /// Adds the rows that refer by `param` to visible rows that the target's step finds.
     fn gather_chain(
         &self,
         def: &'static TypeDef,
@@ -231,7 +231,7 @@ impl View<'_> {
         Ok(())
     }
 
-    /// What is referred to by what the link finds and the mask shows.
+    /// Adds the rows to which visible rows that the target's step finds refer by `param`.
     fn gather_has(
         &self,
         def: &'static TypeDef,
@@ -253,7 +253,7 @@ impl View<'_> {
         Ok(())
     }
 
-    /// The cheapest condition first; the others are gathered too, or asked row by row.
+    /// Gathers the cheapest condition first. Each of the others is gathered too, or checked row by row if that is cheaper.
     fn gather_all(
         &self,
         def: &'static TypeDef,

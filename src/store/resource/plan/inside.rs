@@ -1,5 +1,5 @@
-//! Links that begin or end in a contained resource (R4 search.html#contained). What is contained has no row: it is looked at in
-//! the resource that contains it, whose mask decides about it.
+//! Chains that begin or end in a contained resource (R4 search.html#contained). A contained resource has no row of its own: it
+//! is read within its container, and the visibility of the container decides.
 use roaring::RoaringTreemap;
 
 use crate::definitions::{TypeDef, r4};
@@ -12,22 +12,22 @@ use super::probe::RowView;
 use super::ranges::{matcher_range, number};
 use super::step::PlanStep;
 
-/// A container with what it contains.
+/// A parsed container and its row.
 struct Container<'c> {
     row: &'c RowView<'c>,
     root: Node<'c>,
 }
 
 impl RowView<'_> {
-    /// Whether the row refers by the parameter to something that it contains and that one of the links describes.
+    /// Whether the row refers by the parameter to a resource that it contains and that fulfils one of the links.
     pub(super) fn refers_within(&self, param: &Param, links: &[Link]) -> Result<bool, StoreError> {
         let Some(tree) = self.tree()? else { return Ok(false) };
         let container = Container { row: self, root: tree.root() };
         container.leads_to(&self.entries()?, param, links)
     }
 
-    /// The rows of a type that something refers to which this row contains and the link describes; nothing if this row may not be
-    /// seen.
+    /// The rows of type `def` to which a resource refers that this row contains and that fulfils the link; none if this row is
+    /// not visible.
     pub(super) fn referred_from_within(
         &self,
         param: &Param,
@@ -52,7 +52,7 @@ impl RowView<'_> {
         Ok(rows)
     }
 
-    /// Whether something refers to this row that one of these rows contains and the link describes.
+    /// Whether one of `rows` contains a resource that fulfils the link and refers to this row.
     pub(super) fn is_referred_from_within(
         &self,
         param: &Param,
@@ -83,8 +83,8 @@ impl<'c> Container<'c> {
         self.root.items_at("contained").filter(move |inner| inner.str_at("resourceType") == Some(&name))
     }
 
-    /// The entries of a contained resource. By parameters that SearchParameter resources add they are known where nothing else of
-    /// its type is contained.
+    /// The entries of a contained resource. Entries of parameters that SearchParameter resources define come from the index. It
+    /// does not tell contained resources of one type apart, so they are included only if no other one has the same type.
     fn entries_of(&self, inner: Node<'_>) -> Result<Vec<Entry>, StoreError> {
         let mut own = entries(search_params(), inner);
         let def = inner.str_at("resourceType").and_then(|name| r4().resource(name));
@@ -98,7 +98,7 @@ impl<'c> Container<'c> {
         Ok(own)
     }
 
-    /// Whether a contained resource fulfils a condition. It has no time of its own, and nothing outside refers to it.
+    /// Whether a contained resource fulfils a condition. It has no `lastUpdated`, and nothing outside its container refers to it.
     fn fulfils(&self, inner: Node<'_>, own: &[Entry], filter: &Filter) -> Result<bool, StoreError> {
         match filter {
             Filter::Entries(_) | Filter::Text(..) | Filter::Id(_) => {
@@ -126,11 +126,11 @@ impl<'c> Container<'c> {
         }
     }
 
-    /// Whether any of these entries of the parameter refers to what one of the links describes: within the container, or
-    /// elsewhere where it may be seen.
+    /// Whether an entry of the parameter refers to a resource that fulfils one of the links: within the container, or elsewhere
+    /// if that resource is visible.
     fn leads_to(&self, own: &[Entry], param: &Param, links: &[Link]) -> Result<bool, StoreError> {
         let view = self.row.view();
-        // A plan costs more than to ask one row by it.
+        // Planned only when needed, since planning costs more than checking one row.
         let mut steps: Vec<Option<PlanStep<'_>>> = links.iter().map(|_| None).collect();
         for entry in own.iter().filter(|entry| entry.param == param.id) {
             for (link, known) in links.iter().zip(&mut steps) {

@@ -1,8 +1,8 @@
-//! How a search is answered from the index: conditions as steps that know what they cost, a walk that begins with the
-//! cheapest of them and asks the others row by row, and a mask that everything passes.
+//! Answers searches from the index: conditions become steps with estimated costs; the cheapest step supplies rows, the other
+//! steps are checked for each row, and every row must pass the visibility check.
 //!
-//! Answers come in an order that depends on the query alone, never on the way that was taken: as resources were
-//! created, or as they are sorted. What is hidden may change the way, not the answer.
+//! The order of results depends on the query alone, never on the plan: the order of creation, or the requested sort order.
+//! Hidden resources may influence the plan, but not the result.
 
 mod contained;
 mod count;

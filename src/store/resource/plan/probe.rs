@@ -1,4 +1,4 @@
-//! One row asked whether it fulfils a condition: by its entries, by what it refers to, by what refers to it.
+//! Checks whether one row fulfils a condition: by its entries, by what it refers to, by what refers to it.
 use std::cell::OnceCell;
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use super::ranges::{matcher_range, number};
 use super::step::{Kind, PlanStep, Target};
 use super::view::View;
 
-/// A row, with what was read of it.
+/// A row with a cache of what was read of it.
 pub(super) struct RowView<'v> {
     pub(super) row: u64,
     view: &'v View<'v>,
@@ -31,11 +31,11 @@ impl<'v> RowView<'v> {
         Self { row, view, entries: OnceCell::new(), current: OnceCell::new() }
     }
 
-    /// What is true of the row; `None` if it is deleted.
+    /// The state of the row; `None` if it is deleted.
     pub(super) fn current(&self) -> Result<Option<&Current>, StoreError> {
         if self.current.get().is_none() {
             let found = self.view.repository.current_of_row(self.row)?.filter(|current| !current.deleted);
-            // It was empty.
+            // Cannot fail: the cell was empty.
             let _ = self.current.set(found);
         }
         Ok(self.current.get().and_then(Option::as_ref))
@@ -43,25 +43,25 @@ impl<'v> RowView<'v> {
 
     fn raw(&self) -> Result<&Bytes, StoreError> {
         if self.entries.get().is_none() {
-            // It was empty.
+            // Cannot fail: the cell was empty.
             let _ = self.entries.set(entries_value(self.view.repository.snapshot(), self.row)?);
         }
         Ok(self.entries.get_or_init(Bytes::new))
     }
 
-    /// All entries of the row itself, not those of what it contains.
+    /// The entries of the resource itself, without those of contained resources.
     pub(super) fn entries(&self) -> Result<Vec<Entry>, StoreError> {
         let mut entries = self.all_entries()?;
         entries.retain(|entry| entry.contained.is_none());
         Ok(entries)
     }
 
-    /// The entries of the row and of what it contains.
+    /// The entries of the resource and of its contained resources.
     pub(super) fn all_entries(&self) -> Result<Vec<Entry>, StoreError> {
         decode_entries(self.raw()?, self.row)
     }
 
-    /// The resource itself, read; `None` if it is deleted.
+    /// The parsed resource; `None` if it is deleted.
     pub(super) fn tree(&self) -> Result<Option<Tree>, StoreError> {
         let Some(current) = self.current()? else { return Ok(None) };
         let stored = self.view.repository.newest(current)?;
@@ -73,7 +73,7 @@ impl<'v> RowView<'v> {
         self.view
     }
 
-    /// Whether the row may be seen.
+    /// Whether the row is visible and not deleted.
     pub(super) fn is_shown(&self) -> Result<bool, StoreError> {
         match self.current()? {
             Some(current) => self.view.shows(current),
@@ -81,7 +81,7 @@ impl<'v> RowView<'v> {
         }
     }
 
-    /// Visits the entries of the row: parameter and value.
+    /// Visits parameter and value of the resource's own entries.
     pub(super) fn each_entry(&self, visit: &mut dyn FnMut(u32, &[u8])) -> Result<(), StoreError> {
         raw_entries(self.raw()?, visit);
         Ok(())
@@ -163,7 +163,7 @@ impl<'v> RowView<'v> {
         }
         for row in found {
             let other = RowView::new(self.view, row);
-            // What the row has to fulfil is asked first: it costs less.
+            // The condition is checked first, since it costs less than the visibility.
             if other.fulfils(&target.step)? && other.is_shown()? {
                 return Ok(true);
             }
@@ -173,7 +173,7 @@ impl<'v> RowView<'v> {
 }
 
 impl Repository<'_> {
-    /// The rows of a type that refer to a resource by a parameter, whether anybody may see them or not.
+    /// The rows of a type that refer to a resource by a parameter, whether they are visible or not.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -187,7 +187,7 @@ impl Repository<'_> {
         self.rows_with(def, &Filter::refers(param, type_name, id))
     }
 
-    /// The rows that have an entry that the condition names, in order.
+    /// The rows with an entry that the filter matches, in order. Ignores the checks of its matchers.
     fn rows_with(&self, def: &TypeDef, filter: &Filter) -> Result<Vec<u64>, StoreError> {
         let Filter::Entries(matchers) = filter else { return Ok(Vec::new()) };
         let mut rows = Vec::new();
@@ -205,7 +205,7 @@ impl Repository<'_> {
 }
 
 impl View<'_> {
-    /// The rows of a type that a reference leads to: one, or by a canonical URL several versions.
+    /// The rows of a type that a reference leads to: one row, or, for a canonical URL, one for each version.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -229,7 +229,7 @@ impl View<'_> {
         Ok(rows.into_iter().filter(|row| versions.contains(row)).collect())
     }
 
-    /// The rows of a type that refer to a resource by a parameter: by its id, or by its canonical URL.
+    /// The rows of a type that refer to a resource by a parameter, with its id or its canonical URL.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -244,7 +244,7 @@ impl View<'_> {
         Ok(rows)
     }
 
-    /// The conditions of which resources that refer to a row by a parameter fulfil one.
+    /// The filters for resources that refer to a row by a parameter; such a resource fulfils at least one of them.
     pub(super) fn referring_filters(
         &self,
         row: &RowView<'_>,
@@ -258,7 +258,7 @@ impl View<'_> {
         let Some(url) = entries.iter().find(|entry| entry.param == of_url.id).and_then(Entry::uri) else {
             return Ok(filters);
         };
-        // R4 references.html#canonical: a reference that names a version is to that one alone.
+        // R4 references.html#canonical: a reference that names a version refers to that version alone.
         let has_version = params
             .find(current.def, "version")
             .is_some_and(|of_version| entries.iter().any(|entry| entry.param == of_version.id));

@@ -1,4 +1,4 @@
-//! Where conditions stand in the key space.
+//! The key ranges of conditions.
 use crate::definitions::{TypeDef, r4};
 use crate::model::ResourceId;
 use crate::search::{Entry, Filter, Matcher};
@@ -8,10 +8,10 @@ use crate::store::resource::repository::Repository;
 use super::super::super::batch::KeyRange;
 use super::super::entries::every;
 
-/// Space, type and parameter come before the value of a posting.
+/// Space, type and parameter precede the value of a posting.
 pub(super) const BEFORE_VALUE: usize = 1 + 2 + 4;
 
-/// The value of a posting: what stands between its parameter and its row.
+/// The value of a posting: the bytes between its parameter and its row.
 pub(super) fn value_of(key: &[u8]) -> &[u8] {
     key.get(BEFORE_VALUE..key.len().saturating_sub(8)).unwrap_or_default()
 }
@@ -20,36 +20,36 @@ pub(super) fn number(def: &TypeDef) -> u16 {
     r4().resource_number(def.id).unwrap_or(u16::MAX)
 }
 
-/// The beginning of the postings of a parameter.
+/// The prefix of all postings of a parameter.
 pub(super) fn param_prefix(type_number: u16, param: u32) -> Vec<u8> {
     Key::new(Space::Posting).short(type_number).word(param).into_bytes()
 }
 
-/// The postings that a matcher may find.
+/// The range of postings that a matcher may accept.
 pub(super) fn matcher_range(type_number: u16, matcher: &Matcher) -> KeyRange {
     let prefix = param_prefix(type_number, matcher.param);
     let with = |value: &[u8]| [prefix.as_slice(), value].concat();
     KeyRange { start: with(&matcher.start), end: with(&matcher.end) }
 }
 
-/// The postings of one entry, up to their rows.
+/// The prefix of the postings of one entry; the rows follow it.
 pub(super) fn entry_prefix(type_number: u16, entry: &Entry) -> Vec<u8> {
     [param_prefix(type_number, entry.param).as_slice(), &entry.value].concat()
 }
 
-/// The postings of all resources of a type, up to their rows.
+/// The prefix of the postings that all resources of a type have; the rows follow it.
 pub(super) fn every_prefix(type_number: u16) -> Vec<u8> {
     entry_prefix(type_number, &every())
 }
 
-/// The keys of all versions of a type.
+/// The history keys of all versions of a type.
 pub(super) fn history_range(def: &TypeDef) -> KeyRange {
     KeyRange::prefix(Key::new(Space::History).short(number(def)).into_bytes())
 }
 
 impl Repository<'_> {
-    /// The ranges of keys that decide about a condition: if none of them changes, neither does what it finds. A
-    /// condition on other resources names all of their types' changes.
+    /// The key ranges that a condition's result depends on: while no key in them changes, the result stays the same. A condition
+    /// on other resources includes every change of their types.
     #[must_use]
     pub fn ranges_read(&self, def: &TypeDef, filter: &Filter) -> Vec<KeyRange> {
         match filter {
@@ -76,7 +76,7 @@ impl Repository<'_> {
     }
 }
 
-/// The key of an id.
+/// The range that contains the key of an id.
 fn id_range(def: &TypeDef, id: &ResourceId) -> KeyRange {
     KeyRange::prefix(Key::new(Space::Id).short(number(def)).text(id.as_str().as_bytes()).into_bytes())
 }

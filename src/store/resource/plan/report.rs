@@ -1,4 +1,4 @@
-//! What a search did, for who asks how its answer was found.
+//! Records what a search did, for those who ask how its result was found.
 use std::cell::RefCell;
 use std::time::Duration;
 
@@ -6,18 +6,18 @@ use crate::model::hex;
 
 use super::super::super::batch::KeyRange;
 
-/// One step of a plan.
+/// One step of the execution.
 #[derive(Clone, Debug, Default)]
 pub struct ReportStep {
     pub what: String,
-    /// The keys that were read, in hexadecimal: from, up to.
+    /// The key ranges that were read, in hexadecimal: start and end.
     pub ranges: Vec<(String, String)>,
     pub scanned: u64,
     pub returned: u64,
     pub time: Duration,
 }
 
-/// The steps of a search, in the order of their beginning.
+/// The steps of a search.
 #[derive(Default)]
 pub struct Report {
     steps: RefCell<Vec<ReportStep>>,
@@ -28,14 +28,14 @@ impl Report {
         self.steps.borrow_mut().push(step);
     }
 
-    /// The steps so far.
+    /// The steps recorded so far.
     #[must_use]
     pub fn steps(&self) -> Vec<ReportStep> {
         self.steps.borrow().clone()
     }
 }
 
-/// A range as people compare it with the table of keys.
+/// A range in hexadecimal, to be compared with the table of keys.
 pub(super) fn range_text(range: &KeyRange) -> (String, String) {
     let hex = |bytes: &[u8]| hex(bytes);
     (hex(&range.start), hex(&range.end))

@@ -1,4 +1,4 @@
-//! A search of one type: pages of rows in the order that was asked for.
+//! The search of one type: pages of rows in the requested order.
 use std::time::Instant;
 
 use roaring::RoaringTreemap;
@@ -15,7 +15,7 @@ use super::step::{ENTRIES_US, KEY_US, Kind, POSTING_US, PlanStep};
 use super::stream::Rows;
 use super::view::View;
 
-/// Which page: the one after a row, or the one before it.
+/// The direction of paging: the page after a row, or the page before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     Onward,
@@ -31,7 +31,7 @@ impl Way {
     }
 }
 
-/// A search, planned.
+/// A planned search.
 pub struct Search<'f> {
     pub(super) view: &'f View<'f>,
     pub(super) def: &'static TypeDef,
@@ -42,10 +42,10 @@ pub struct Search<'f> {
     pub(super) size: f64,
 }
 
-/// To look whether a row may be seen.
+/// The cost of a visibility check, in microseconds.
 const VISIBLE_US: f64 = KEY_US + 1.0;
 
-/// After so many times the rows that were expected, the others are gathered after all.
+/// A walk that has visited this many times the expected rows, plus `PATIENCE_ROWS`, gives up, and another plan continues.
 const PATIENCE: f64 = 4.0;
 const PATIENCE_ROWS: f64 = 1_000.0;
 
@@ -66,8 +66,8 @@ impl<'f> Search<'f> {
         Ok(Self { view, def, whole, sort, report, size })
     }
 
-    /// Up to `len` rows after (or, going back, before) a row in the order of the search; from its beginning without one.
-    /// In the order of the search either way.
+    /// Up to `len` rows after the row `from` or, going back, before it; without `from`, the first (or last) rows. The rows are
+    /// in the order of the search for both directions.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -95,7 +95,7 @@ impl<'f> Search<'f> {
         Ok(rows)
     }
 
-    /// What a row is sorted by, for merging the answers of several searches.
+    /// The sort values of a row, for merging the results of several searches.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -103,7 +103,7 @@ impl<'f> Search<'f> {
         Ok(self.placed(&RowView::new(self.view, row))?.values)
     }
 
-    /// Whether a row matches and may be seen.
+    /// Whether a row matches and is visible.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -118,7 +118,7 @@ impl<'f> Search<'f> {
         self.def
     }
 
-    /// The conditions that all hold.
+    /// The conditions, all of which must hold.
     pub(super) fn steps(&self) -> &[PlanStep<'f>] {
         match &self.whole.kind {
             Kind::All(steps) => steps,
@@ -126,7 +126,7 @@ impl<'f> Search<'f> {
         }
     }
 
-    /// Visits the rows that fulfil the steps and may be seen, in the order of rows, until the visitor has enough.
+    /// Visits the visible rows that fulfil the steps, in row order, until the visitor returns `false`.
     pub(super) fn walk(
         &self,
         steps: &[PlanStep<'f>],
@@ -139,7 +139,7 @@ impl<'f> Search<'f> {
         loop {
             match self.walk_once(steps, from, direction, need, visit)? {
                 Walked::ToTheEnd => return Ok(()),
-                // There are far fewer than the estimates promised: from here on everything is gathered that can be.
+                // Matches are much rarer than estimated: from here on, plan as if all of them were needed.
                 Walked::Until(row) => {
                     from = match direction {
                         Direction::Forward => row.checked_add(1),
@@ -198,7 +198,7 @@ impl<'f> Search<'f> {
         'rows: while let Some(row) = rows.next(self.view.repository.snapshot(), &mut report.scanned)? {
             candidates += 1.0;
             if patience.is_some_and(|patience| candidates > patience) && !asked.is_empty() {
-                // This row has not been looked at.
+                // This row has not been checked, so the next walk begins with it.
                 let before = match direction {
                     Direction::Forward => row.checked_sub(1),
                     Direction::Reverse => row.checked_add(1),
@@ -243,17 +243,17 @@ impl<'f> Search<'f> {
     }
 }
 
-/// How far a walk came.
+/// How a walk ended.
 enum Walked {
     ToTheEnd,
     /// It gave up after this row.
     Until(u64),
 }
 
-/// Which step gives the rows that the others are asked about; none of them: all rows of the type.
+/// Which step supplies the rows for which the others are checked; `None`: all rows of the type.
 struct Choice {
     base: Option<usize>,
-    /// About how many rows will be looked at.
+    /// About how many rows will be visited.
     candidates: f64,
 }
 
@@ -275,9 +275,9 @@ impl Choice {
     }
 }
 
-/// The cheapest way to find so many rows, or all.
+/// Chooses the cheapest plan to find `need` rows, or all.
 fn choose(steps: &[PlanStep<'_>], size: f64, need: Option<f64>) -> Choice {
-    // The part of all rows that fulfils a step.
+    // The share of the type's rows that fulfils a step.
     let part = |step: &PlanStep<'_>| (step.rows / size).clamp(1.0 / size, 1.0);
     let cost = |base: Option<usize>| {
         let others = || (0..).zip(steps).filter(move |(place, _)| base != Some(*place)).map(|(_, step)| step);
@@ -300,7 +300,7 @@ fn choose(steps: &[PlanStep<'_>], size: f64, need: Option<f64>) -> Choice {
     Choice { base: best.0, candidates: best.1.1 }
 }
 
-/// What it costs to sort so many rows: the entries of each are read.
+/// The cost of sorting this many rows, in microseconds: the entries of each are read.
 pub(super) fn sorting_us(rows: f64) -> f64 {
     rows * (ENTRIES_US + VISIBLE_US)
 }

@@ -1,5 +1,5 @@
-//! Sorted pages (R4 search.html#sort): along the index of the first key where matches are many, by gathering and sorting
-//! where they are few. Rows without a value come last; equals stay in the order of their creation.
+//! Sorted pages (R4 search.html#sort). With many matches the index of the sort key is followed; with few, the matches are
+//! gathered and sorted. Rows without a value come last; rows with equal values are in the order of their creation.
 use std::cmp::Ordering;
 use std::time::Instant;
 
@@ -16,15 +16,15 @@ use super::search::{Search, Way, sorting_us};
 use super::step::{ENTRIES_US, KEY_US};
 use super::stream::Rows;
 
-/// More rows with the same first value are sorted otherwise than along the index.
+/// If more rows than this share one value, the page is made by sorting instead of following the index.
 const EQUALS_MAX: usize = 4_096;
-/// Postings read at once along an index.
+/// The maximum number of postings that are read at once along the index.
 const PIECE_MAX: usize = 1_024;
 
-/// The values of a row to sort by; `None` where it has none.
+/// The sort values of a row; `None` for a key of which the row has no value.
 type Values = Vec<Option<Vec<u8>>>;
 
-/// A row among others.
+/// A row with its sort values.
 pub(super) struct SortedRow {
     pub(super) values: Values,
     row: u64,
@@ -34,7 +34,7 @@ fn compare(sort: &[Sort], a: &SortedRow, b: &SortedRow) -> Ordering {
     compare_values(sort, &a.values, &b.values).then(a.row.cmp(&b.row))
 }
 
-/// The order of two rows by their values alone.
+/// Compares two rows by their sort values alone.
 #[must_use]
 pub fn compare_values(sort: &[Sort], a: &[Option<Vec<u8>>], b: &[Option<Vec<u8>>]) -> Ordering {
     for ((left, right), key) in a.iter().zip(b).zip(sort) {
@@ -51,7 +51,7 @@ pub fn compare_values(sort: &[Sort], a: &[Option<Vec<u8>>], b: &[Option<Vec<u8>>
 }
 
 impl Search<'_> {
-    /// Rows in the order of a way: going back, the nearest first.
+    /// A page in the direction of `way`: going back, the row nearest to `from` comes first.
     pub(super) fn sorted_page(
         &self,
         from: Option<u64>,
@@ -66,13 +66,13 @@ impl Search<'_> {
         self.by_sorting(from, way, len)
     }
 
-    /// Whether the way along the index is expected to be the shorter one.
+    /// Whether following the index is expected to be cheaper than sorting.
     fn is_walked(&self, len: usize) -> Result<bool, StoreError> {
         let [first] = self.sort else { return Ok(false) };
         let has_order = match &first.key {
             SortKey::Id => false,
             SortKey::LastUpdated => true,
-            // Ranges of numbers stand elsewhere in the index than numbers.
+            // The index keeps ranges of numbers apart from single numbers, so it is not in sort order.
             SortKey::Param(param) => !matches!(param.kind, ParamType::Number | ParamType::Quantity),
         };
         let len = f64::from(u32::try_from(len).unwrap_or(u32::MAX));
@@ -91,7 +91,7 @@ impl Search<'_> {
             Some(row) => Some(self.placed(&RowView::new(self.view, row))?),
             None => None,
         };
-        // The best so far, in order; twice as many as asked for before it is cut down again.
+        // The best rows so far. Whenever there are twice as many as needed (at least 64), they are sorted and cut to `len`.
         let mut best: Vec<SortedRow> = Vec::new();
         let mut sorted = 0;
         self.walk(self.steps(), None, Direction::Forward, None, &mut |row| {
@@ -128,7 +128,7 @@ impl Search<'_> {
         Ok(SortedRow { values, row: row.row })
     }
 
-    /// Along the index of the only key; `None` if too many rows have one value.
+    /// Follows the index of the only sort key; `None` if too many rows share one value.
     fn along_index(&self, from: Option<u64>, way: Way, len: usize) -> Result<Option<Vec<u64>>, StoreError> {
         let [sort] = self.sort else { return Ok(None) };
         let mut rows = Vec::new();
@@ -139,7 +139,7 @@ impl Search<'_> {
                 None => without = Some(row),
             }
         }
-        // Rows without a value come after all others; every row has a time.
+        // Rows without a value come after all others. Every row has a time of last update.
         let may_lack = matches!(sort.key, SortKey::Param(_));
         if way == Way::Back && may_lack && after.is_none() {
             self.without_value(sort, without, way, len, &mut rows)?;
@@ -156,7 +156,7 @@ impl Search<'_> {
         Ok(Some(rows))
     }
 
-    /// Rows that have nothing to sort by, in the order of their creation.
+    /// Adds rows that have no value of the sort key, in the order of their creation.
     fn without_value(
         &self,
         sort: &Sort,
@@ -199,7 +199,7 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Reads on along the index from a place; `false` if too many rows have one value.
+    /// Adds rows along the index, after the row `start`. `false` if too many rows share one value.
     fn with_value(
         &self,
         sort: &Sort,
@@ -212,7 +212,7 @@ impl Search<'_> {
         let is_up = sort.descending == (way == Way::Back);
         let mut range = self.index_range(sort);
         if let Some((_, value)) = start {
-            // The rows with the same value are looked at again: some may come after.
+            // Rows with the same value are read again: some of them may come after the start row.
             let same = KeyRange::prefix(self.index_prefix(sort, value));
             if is_up { range.start = same.start } else { range.end = same.end }
         }
@@ -246,7 +246,7 @@ impl Search<'_> {
         Ok(true)
     }
 
-    /// The next places along the index; the range is cut down to what comes after them.
+    /// Reads the next values and rows along the index, and cuts the range down to what follows them.
     fn index_piece(
         &self,
         sort: &Sort,
@@ -272,7 +272,7 @@ impl Search<'_> {
         Ok(piece)
     }
 
-    /// Adds the rows of one value that are in their place there, fulfil all and may be seen.
+    /// Adds those rows of one value that come after the start, sort by this value, match and are visible.
     fn settle(&self, group: &mut Group<'_>, len: usize, rows: &mut Vec<u64>) -> Result<(), StoreError> {
         let mut equals = std::mem::take(&mut group.rows);
         equals.sort_unstable();
@@ -288,7 +288,7 @@ impl Search<'_> {
                 continue;
             }
             let row = RowView::new(self.view, row);
-            // Of several values one decides; the others are passed over.
+            // A row with several values counts only at the one that it sorts by.
             if value(&row, group.sort)?.as_ref() == Some(&group.value)
                 && row.fulfils(&self.whole)?
                 && row.is_shown()?
@@ -310,7 +310,7 @@ impl Search<'_> {
         }
     }
 
-    /// The beginning of the index keys of a value.
+    /// The prefix of the index keys of a value.
     fn index_prefix(&self, sort: &Sort, value: &[u8]) -> Vec<u8> {
         let before = match &sort.key {
             SortKey::Param(param) => param_prefix(number(self.def), param.id),
@@ -320,7 +320,7 @@ impl Search<'_> {
     }
 }
 
-/// Rows with one value, as they are come upon.
+/// The rows of one value, as the index yields them.
 struct Group<'g> {
     sort: &'g Sort,
     start: Option<&'g (u64, Vec<u8>)>,
@@ -329,7 +329,7 @@ struct Group<'g> {
     rows: Vec<u64>,
 }
 
-/// The value and row of a key of the index.
+/// The value and row of an index key.
 fn place_of(sort: &Sort, key: &[u8]) -> Option<(Vec<u8>, u64)> {
     match &sort.key {
         SortKey::Param(param) => Some((sort_value(param.kind, value_of(key))?, row_of(key)?)),
@@ -337,7 +337,7 @@ fn place_of(sort: &Sort, key: &[u8]) -> Option<(Vec<u8>, u64)> {
     }
 }
 
-/// R4 search.html#sort: of several values the lowest counts going up, the highest going down.
+/// R4 search.html#sort: of several values the lowest counts in ascending order, the highest in descending order.
 fn value(row: &RowView<'_>, sort: &Sort) -> Result<Option<Vec<u8>>, StoreError> {
     let current = || row.current();
     Ok(match &sort.key {

@@ -1,5 +1,5 @@
-//! Conditions as steps: what they find, how many rows that is about, and what it costs to gather them all or to ask for
-//! one row. Costs are estimates in microseconds; they choose the way, never the answer.
+//! Conditions as steps: how many rows a condition matches, and what it costs to gather them all or to check one row. Costs
+//! are estimates in microseconds; they choose the plan and never influence the result.
 use std::sync::Arc;
 
 use roaring::RoaringTreemap;
@@ -13,42 +13,42 @@ use super::ranges::{every_prefix, matcher_range, number, param_prefix, value_of}
 use super::updated::sequences;
 use super::view::View;
 
-/// To read on in postings; to read one key; to look at one row's entries; to read a resource.
+/// The costs of reading the next posting, a key, the entries of a row, and a resource.
 pub(super) const POSTING_US: f64 = 0.15;
 pub(super) const KEY_US: f64 = 2.0;
 pub(super) const ENTRIES_US: f64 = 3.0;
 const RESOURCE_US: f64 = 30.0;
-/// To read the first rows that refer to a resource which may be seen.
+/// The cost of reading the first rows that refer to a visible resource.
 const REFERRERS_US: f64 = 12.0;
-/// What refers to up to so many resources is read side by side in the order of its rows.
+/// The referrers of at most this many resources are merged in row order while they are read, without gathering them first.
 pub(super) const TARGETS_STREAMED_MAX: usize = 4_096;
-/// To follow a reference: the resource at its other end, whether it may be seen, and what it is referred to by.
+/// The cost of following a reference: reading the target, checking its visibility, and finding its referrers.
 const LINK_US: f64 = 60.0;
 
-/// Up to so many values are read side by side in the order of their rows.
+/// The rows of at most this many index values are merged in row order while they are read.
 const VALUES_STREAMED_MAX: usize = 64;
-/// So many different values of a range are looked at to find out whether they are few.
+/// How many distinct values of a range are examined to find out whether it has only few.
 const VALUES_LOOKED_AT_MAX: usize = 96;
-/// So many are looked at first; if all together are less than so small a part of the range, its values are many.
+/// This many values are examined first. If they cover less than 1 in `TRIED_SHARE` of the range, it has many values.
 const VALUES_TRIED: usize = 8;
 const TRIED_SHARE: f64 = 48.0;
-/// Where about so few rows match, they are gathered without further thought.
+/// Up to about this many rows, a range is gathered without looking for its distinct values.
 const ROWS_FEW: f64 = 4_000.0;
 
-/// What a condition is to the index.
+/// How the index evaluates a condition.
 pub(super) enum Kind<'f> {
-    /// The postings of these values, given up to their rows.
+    /// The rows of these values, given as prefixes of postings.
     Values(Vec<Vec<u8>>, &'f [Matcher]),
     Ranges(&'f [Matcher]),
     Rows(Vec<u64>),
-    /// The newest version came with one of these commits (from, up to).
+    /// Rows whose newest version was written by a commit from the first sequence (included) to the second (excluded).
     Updated(Sequence, Sequence),
     Text(&'f Arc<Param>, &'f TextCheck),
     Chain(&'f Param, Vec<Target<'f>>),
     Has(&'f Param, Box<Target<'f>>),
-    /// Some of these rows: they refer to what they contain.
+    /// Those of these rows that refer to a resource which they contain.
     Within(&'f Param, RoaringTreemap, &'f [Link]),
-    /// What is referred to by something that some of these rows contain.
+    /// Rows that a resource refers to which one of these rows contains.
     FromWithin(&'f Param, RoaringTreemap, &'f Link),
     All(Vec<PlanStep<'f>>),
     Any(Vec<PlanStep<'f>>),
@@ -71,7 +71,7 @@ pub(super) struct PlanStep<'f> {
 }
 
 impl PlanStep<'_> {
-    /// What it costs until its rows can be read in order without gathering them first; `None` if they cannot.
+    /// The cost until rows can be read in order without gathering them first; `None` if that is impossible.
     pub(super) fn stream_us(&self) -> Option<f64> {
         match &self.kind {
             Kind::Values(prefixes, _) => (prefixes.len() <= VALUES_STREAMED_MAX).then_some(KEY_US),
@@ -85,7 +85,7 @@ impl PlanStep<'_> {
         }
     }
 
-    /// Whether it is known that it finds nothing.
+    /// Whether the step certainly finds nothing.
     fn is_empty(&self) -> bool {
         match &self.kind {
             Kind::Values(prefixes, _) => prefixes.is_empty(),
@@ -95,7 +95,7 @@ impl PlanStep<'_> {
         }
     }
 
-    /// For reports: what sort of step it is.
+    /// A description for reports.
     pub(super) fn name(&self) -> String {
         match &self.kind {
             Kind::Values(prefixes, _) => format!("rows of {} values", prefixes.len()),
@@ -131,7 +131,7 @@ fn names(steps: &[PlanStep<'_>], between: &str) -> String {
     format!("({})", all.join(between))
 }
 
-/// A number of postings or rows as a cost is computed with it.
+/// Converts a number of postings or rows for the computation of costs.
 fn size(count: u64) -> f64 {
     f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
@@ -211,7 +211,7 @@ impl View<'_> {
                 let gather_us = all * POSTING_US + step.gather_us;
                 Ok(PlanStep { rows, gather_us, probe_us: step.probe_us, kind: Kind::Not(Box::new(step)) })
             }
-            // INVARIANT: looked up before. What was not finds nothing.
+            // INVARIANT: lookups have been replaced before planning. One that was not finds nothing.
             Filter::Lookup(_) => Ok(any(Vec::new())),
         }
     }
@@ -242,8 +242,8 @@ impl View<'_> {
         Ok(PlanStep { kind: Kind::Ranges(matchers), rows, gather_us, probe_us: ENTRIES_US })
     }
 
-    /// The different values that the matchers find, as prefixes of postings; `None` if they are many. Texts that are
-    /// looked for inside others are compared with every value there is: that costs as much as there are values.
+    /// The distinct values that the matchers accept, as prefixes of postings; `None` if there are many. A matcher for text within
+    /// or at the end of a value compares every value of its range, however many there are.
     fn values(&self, number: u16, matchers: &[Matcher]) -> Result<Option<Vec<Vec<u8>>>, StoreError> {
         let mut found: Vec<Vec<u8>> = Vec::new();
         for matcher in matchers {
@@ -282,7 +282,7 @@ impl View<'_> {
         Ok(Some(found))
     }
 
-    /// Whether the first values of a range take so much of it that all of them may be few.
+    /// Whether the first values of a range cover so much of it that it may have only few values.
     fn may_be_few(&self, range: &KeyRange) -> Result<bool, StoreError> {
         let snapshot = self.repository.snapshot();
         let (mut looked_at, mut last) = (0, Vec::new());
@@ -340,7 +340,7 @@ impl View<'_> {
 }
 
 impl View<'_> {
-    /// Rows that contain what they refer to, of which the link may say what it asks.
+    /// The rows that refer to a resource which they contain and which may fulfil one of the links.
     fn within_step<'f>(
         &self,
         def: &'static TypeDef,
@@ -363,7 +363,7 @@ impl View<'_> {
         Ok(looked_into(size(rows.len()), Kind::Within(param, rows, links)))
     }
 
-    /// Rows that contain what may refer to others as the link says.
+    /// The rows with a contained resource that may fulfil the link and so refer to other rows.
     fn referred_within_step<'f>(
         &self,
         param: &'f Arc<Param>,
@@ -374,7 +374,7 @@ impl View<'_> {
     }
 }
 
-/// The parts of a condition that all hold.
+/// The conditions of a filter, all of which must hold.
 fn conditions(filter: &Filter) -> &[Filter] {
     match filter {
         Filter::All(filters) => filters.as_slice(),
@@ -382,7 +382,7 @@ fn conditions(filter: &Filter) -> &[Filter] {
     }
 }
 
-/// A step for which resources are read.
+/// A step that has to read and parse each of its rows.
 fn looked_into(rows: f64, kind: Kind<'_>) -> PlanStep<'_> {
     PlanStep { rows, gather_us: rows * RESOURCE_US, probe_us: KEY_US + RESOURCE_US, kind }
 }

@@ -1,4 +1,4 @@
-//! Rows in order: of one or several values of the index, read in pieces, or of a set.
+//! Rows in order: of one or several index values, read in pieces, or of a set.
 use std::collections::{BinaryHeap, VecDeque};
 
 use roaring::RoaringTreemap;
@@ -8,18 +8,18 @@ use crate::store::kv::{Direction, Flow, Snapshot, StoreError};
 
 use super::super::super::batch::KeyRange;
 
-/// The first piece is small: most pages are filled by it. Of many values each has few rows on a page.
+/// The first piece is small, since most pages need no more. Of many values each contributes only few rows to a page.
 const PIECE_ROWS_MIN: usize = 32;
 const PIECE_ROWS_OF_MANY: usize = 4;
 const VALUES_MANY: usize = 32;
 const PIECE_ROWS_MAX: usize = 2_048;
 
-/// The rows of one value of the index, read ahead piece by piece.
+/// The rows of one index value, read ahead piece by piece.
 pub(super) struct ValueRows {
     prefix: Vec<u8>,
     rows: VecDeque<u64>,
     piece: usize,
-    /// Where the next piece begins; `None` at the end.
+    /// The row at which the next piece begins; `None` at the end.
     next: Option<u64>,
 }
 
@@ -48,17 +48,17 @@ impl ValueRows {
     }
 }
 
-/// The rows of several values, merged.
+/// The merged rows of several index values.
 pub(super) struct Values {
     values: Vec<ValueRows>,
-    /// The next row of every value that has one, as it is ordered, and the value's place; `None` before the first row.
+    /// The next row of each value, as the heap orders it, with the value's place; `None` before the first row.
     fronts: Option<BinaryHeap<(u64, usize)>>,
     direction: Direction,
     last: Option<u64>,
 }
 
 impl Values {
-    /// The nearest row is the greatest of a heap, so going forward rows are turned round.
+    /// A heap pops its greatest item first, so going forward row numbers are inverted.
     fn ordered(&self, row: u64) -> u64 {
         if self.direction == Direction::Forward { !row } else { row }
     }
@@ -81,7 +81,7 @@ impl Values {
         Ok(None)
     }
 
-    /// Puts the next row of a value among the fronts.
+    /// Puts the next row of a value on the heap.
     fn advance(
         &mut self,
         place: usize,
@@ -101,14 +101,14 @@ impl Values {
     }
 }
 
-/// Rows in the order of a direction, each once.
+/// Rows in the given direction, each once.
 pub(super) enum Rows {
     Values(Values),
     Set { set: RoaringTreemap, rows: VecDeque<u64>, next: Option<u64>, direction: Direction },
 }
 
 impl Rows {
-    /// The rows of values, given as prefixes of postings, from a row on (it included).
+    /// The rows of index values, given as prefixes of postings, from a row on (included).
     pub(super) fn of_values(prefixes: Vec<Vec<u8>>, from: Option<u64>, direction: Direction) -> Self {
         let next = Some(from.unwrap_or(first_of(direction)));
         let piece = if prefixes.len() > VALUES_MANY { PIECE_ROWS_OF_MANY } else { PIECE_ROWS_MIN };
@@ -117,13 +117,13 @@ impl Rows {
         Self::Values(Values { values, fronts: None, direction, last: None })
     }
 
-    /// The rows of a set, from a row on (it included).
+    /// The rows of a set, from a row on (included).
     pub(super) fn of_set(set: RoaringTreemap, from: Option<u64>, direction: Direction) -> Self {
         let next = Some(from.unwrap_or(first_of(direction)));
         Self::Set { set, rows: VecDeque::new(), next, direction }
     }
 
-    /// The next row; `scanned` counts what was read for it.
+    /// The next row. Adds to `scanned` how many keys or rows were read.
     pub(super) fn next(
         &mut self,
         snapshot: &dyn Snapshot,
@@ -142,7 +142,7 @@ impl Rows {
     }
 }
 
-/// Reads the next piece of a set; gives where the one after it begins.
+/// Reads the next piece of a set, and returns the row at which the piece after it begins.
 fn fill_from_set(
     set: &RoaringTreemap,
     rows: &mut VecDeque<u64>,

@@ -1,4 +1,4 @@
-//! Times of last update as commits: the history of a type is in the order of both.
+//! Translates `_lastUpdated` to commits: the history of a type is ordered by sequence, and so by time too.
 use crate::definitions::TypeDef;
 use crate::model::{Interval, Millis};
 use crate::search::Prefix;
@@ -9,7 +9,7 @@ use crate::store::resource::repository::Repository;
 use super::super::super::batch::{KeyRange, Sequence};
 use super::ranges::{history_range, number};
 
-/// The commits (from, up to) whose versions were written at the times asked for.
+/// The ranges of commits (first included, second excluded) that wrote their versions at the requested times.
 pub(super) fn sequences(
     repository: &Repository<'_>,
     def: &TypeDef,
@@ -19,9 +19,9 @@ pub(super) fn sequences(
     let first = Sequence(0);
     let last = Sequence(repository.snapshot().sequence().0 + 1);
     let at = |time: Millis| first_at(repository, def, time);
-    // The interval of a time of last update is one millisecond.
+    // `lastUpdated` of a version is one millisecond, so it lies entirely before, within or after the requested interval.
     Ok(match prefix {
-        // What is approximate was widened when the query was read.
+        // The query parser has already widened an approximate interval.
         Prefix::Eq | Prefix::Ap => vec![(at(asked.start)?, at(asked.end)?)],
         Prefix::Ne => vec![(first, at(asked.start)?), (at(asked.end)?, last)],
         Prefix::Gt | Prefix::Sa => vec![(at(asked.end)?, last)],
@@ -32,7 +32,7 @@ pub(super) fn sequences(
 }
 
 impl Repository<'_> {
-    /// The last commit that wrote a resource of a type; none if there is none.
+    /// The last commit that wrote a resource of a type; `None` if there is none.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -46,13 +46,13 @@ impl Repository<'_> {
     }
 }
 
-/// The first commit of the type's history at or after a time; past the last if there is none.
+/// The first commit in the type's history at or after a time; the one after the snapshot's last if there is none.
 fn first_at(repository: &Repository<'_>, def: &TypeDef, time: Millis) -> Result<Sequence, StoreError> {
     let end = repository.snapshot().sequence().0 + 1;
     let (mut low, mut high) = (0, end);
     while low < high {
         let middle = low + (high - low) / 2;
-        // The first version at or after the middle tells on which side of it the time is.
+        // The first version at or after the middle tells in which half the commit lies.
         match version_after(repository, def, middle)? {
             Some((sequence, written)) if written < time => low = sequence + 1,
             _ => high = middle,

@@ -1,5 +1,5 @@
-//! What a search may see: rows that the mask permits, by their facts at the snapshot and, on later pages, by their facts
-//! as they are now.
+//! What a search may see: rows that are visible by their facts in the snapshot and, on later pages, also by their current
+//! facts.
 use std::cell::RefCell;
 use std::collections::HashMap;
 
@@ -14,20 +14,20 @@ use crate::store::resource::repository::Repository;
 use super::super::super::batch::KeyRange;
 use super::ranges::{every_prefix, number, param_prefix, value_of};
 
-/// Decisions about so many rows are remembered within a request.
+/// For how many rows a request remembers the visibility decision.
 const REMEMBERED_MAX: usize = 16_384;
 
-/// A snapshot as a mask lets it be seen.
+/// A snapshot, reduced to what a party may see.
 pub struct View<'v> {
     pub(super) repository: &'v Repository<'v>,
-    /// The state of now, where the snapshot is an older one.
+    /// The current state, if the snapshot is older.
     now: Option<&'v Repository<'v>>,
     visibility: &'v dyn Visibility,
     decided: RefCell<HashMap<u64, bool>>,
 }
 
 impl<'v> View<'v> {
-    /// What the mask shows of a snapshot. With `now`, a row must be permitted by both states.
+    /// The visible part of a snapshot. With `now`, a row must be visible in both states.
     #[must_use]
     pub fn new(
         repository: &'v Repository<'v>,
@@ -38,13 +38,13 @@ impl<'v> View<'v> {
         Self { repository, now, visibility, decided: RefCell::default() }
     }
 
-    /// The snapshot that is looked at.
+    /// The snapshot's resources, without the visibility check.
     #[must_use]
     pub fn repository(&self) -> &'v Repository<'v> {
         self.repository
     }
 
-    /// What is true of a row that is there and may be seen.
+    /// The state of a row that is visible and not deleted.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -59,7 +59,7 @@ impl<'v> View<'v> {
         self.visibility.scope(def)
     }
 
-    /// Whether a row may be seen, for who asks once of each.
+    /// Whether a row is visible; does not remember the decision, for callers that ask once for each row.
     pub(super) fn shows_unremembered(&self, current: &Current) -> Result<bool, StoreError> {
         if !permits(self.repository, current, self.visibility)? {
             return Ok(false);
@@ -73,7 +73,7 @@ impl<'v> View<'v> {
         }
     }
 
-    /// Whether a row may be seen. Deletions are for who asks to know.
+    /// Whether a row is visible. Does not check whether it is deleted.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -96,7 +96,7 @@ impl<'v> View<'v> {
 }
 
 impl View<'_> {
-    /// The first values, in their order, of a parameter that some resource of a type has which may be seen.
+    /// The first `values_max` values of a parameter, in index order, that visible resources of a type have.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -135,7 +135,7 @@ impl View<'_> {
 }
 
 impl Repository<'_> {
-    /// Some rows of a type that are not deleted, from one on (it included).
+    /// Up to `len` rows of a type that are not deleted, starting at `from` (included).
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -161,7 +161,7 @@ impl Repository<'_> {
         self.snapshot.estimate(&KeyRange::prefix(every_prefix(number(def))))
     }
 
-    /// Whether there is or was any resource.
+    /// Whether the store has any resource, even a deleted one.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -175,7 +175,7 @@ impl Repository<'_> {
         Ok(found)
     }
 
-    /// Whether the mask lets the newest version of a row be seen.
+    /// Whether the newest version of a row is visible.
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
@@ -204,7 +204,7 @@ fn by_resource(
 ) -> Result<bool, StoreError> {
     let mut stored = repository.newest(current)?;
     if current.deleted {
-        // A deletion has no text: what it deleted decides.
+        // A deletion has no text, so the version before it decides.
         let before = repository.versions(current.row)?.into_iter().nth(1);
         let before = before.map(|sequence| repository.version(current.row, sequence)).transpose()?.flatten();
         let Some(before) = before else { return Ok(false) };

@@ -1,4 +1,4 @@
-//! Values of tokens and references, in all their spellings.
+//! Values for token and reference parameters, in all their spellings.
 use chartward::definitions::SearchParamRow;
 
 use super::generator::Generator;
@@ -9,7 +9,7 @@ use crate::oracle::escape::escape;
 use crate::oracle::occurrence::{Pointer, System, Token};
 use crate::oracle::reference::part_of;
 
-/// How the URLs of HL7 Version 3 begin: both stored CodeSystems and the standard's tables know such systems.
+/// The prefix of HL7 Version 3 URLs: such systems are both in stored CodeSystems and in the standard's tables.
 const VERSION_3: &str = "http://terminology.hl7.org/CodeSystem/v3-";
 
 /// `code`, `system|code`, `|code` or `system|`.
@@ -34,7 +34,7 @@ pub fn plain_token(random: &mut Random, token: &Token) -> Option<String> {
 }
 
 impl Generator<'_> {
-    /// A value of a token parameter.
+    /// A value for a token parameter.
     pub fn token(&mut self, modifier: &str, token: &Token) -> Option<String> {
         match modifier {
             "" | "not" => plain_token(&mut self.random, token),
@@ -53,7 +53,7 @@ impl Generator<'_> {
         }
     }
 
-    /// A value set that the token is in.
+    /// A value set that contains the token.
     pub fn set_with(&mut self, token: &Token) -> Option<String> {
         let with_it: Vec<usize> = (0..self.inventory.sets.len())
             .filter(|at| self.inventory.sets[*at].members.finds(token))
@@ -79,7 +79,7 @@ impl Generator<'_> {
         Some(format!("{}|{}", escape(system), escape(asked)))
     }
 
-    /// A value of a reference parameter.
+    /// A value for a reference parameter.
     pub fn reference(
         &mut self,
         row: &'static SearchParamRow,

@@ -1,4 +1,4 @@
-//! `_filter` expressions about a resource and what it refers to.
+//! `_filter` expressions on a resource and the resources that it refers to.
 use chartward::definitions::{ParamType, SearchParamRow};
 
 use super::generator::{Generator, Pair};
@@ -13,7 +13,7 @@ const OF_DATES: [&str; 10] = ["eq", "ne", "gt", "lt", "ge", "le", "sa", "eb", "a
 const OF_STRINGS: [&str; 5] = ["eq", "ne", "co", "sw", "ew"];
 const OF_TOKENS: [&str; 9] = ["eq", "eq", "eq", "ne", "ss", "sb", "in", "in", "ni"];
 
-/// A condition with the code of the parameter that it is about.
+/// A condition, and the code of its parameter.
 struct Condition {
     code: String,
     text: String,
@@ -49,7 +49,7 @@ impl Generator<'_> {
         Some(self.own_condition(number)?.text)
     }
 
-    /// A condition on what the resource refers to, sometimes with a filter in brackets.
+    /// A condition on a resource that this one refers to, sometimes with a filter in brackets.
     fn linked(&mut self, number: usize) -> Option<String> {
         let (row, target) = self.link(number)?;
         let end = self.own_condition(target)?;
@@ -115,11 +115,11 @@ impl Generator<'_> {
             Occurrence::Uri(uri) => (random.word(&["eq", "eq", "ne"]), uri.clone()),
             Occurrence::Composite(_) | Occurrence::Position(_) => return None,
         };
-        // How an escape would be read inside a filter is not said.
+        // The standard does not say how escapes are read inside a filter, so such values are not used.
         (!value.contains('\\')).then_some((operator, value))
     }
 
-    /// The value as a string of JSON, where it must be one or by chance.
+    /// The value as a JSON string, if it must be quoted or at random.
     fn quoted(&mut self, value: String) -> String {
         let must = value.contains(|letter: char| letter.is_whitespace() || "\"()[]".contains(letter));
         if must || self.random.chance(30) { serde_json::to_string(&value).unwrap() } else { value }

@@ -1,11 +1,11 @@
-//! The state of a run: the resources, what there is to ask for, and chance.
+//! The state of a generator run: the resources, the inventory of what can be searched, and the random numbers.
 use chartward::definitions::{ParamType, SearchParamRow};
 
 use super::inventory::Inventory;
 use super::random::Random;
 use crate::oracle::corpus::Oracle;
 
-/// A parameter with its modifiers or links, and a value.
+/// A parameter name with modifiers or links, and a value.
 pub type Pair = (String, String);
 
 pub struct Generator<'o> {
@@ -34,7 +34,7 @@ impl<'o> Generator<'o> {
         self.random.pick(self.oracle.all(type_name)).copied()
     }
 
-    /// The parameters that find something in a resource and are wanted.
+    /// The parameters that have values in a resource and are wanted.
     pub fn rows(
         &self,
         number: usize,
@@ -44,8 +44,8 @@ impl<'o> Generator<'o> {
         rows.iter().copied().filter(|&row| wanted(row) && self.oracle.has(number, row)).collect()
     }
 
-    /// A resource and a parameter of a kind that finds something in it. Half are chosen by the resource, so
-    /// that frequent types are frequent, half by the parameter, so that rare ones are not rare.
+    /// A resource and a parameter of a kind with a value in it. Half are chosen by resource, so that frequent types occur often,
+    /// half by parameter, so that rare parameters occur too.
     pub fn place_of(&mut self, kind: ParamType) -> Option<(usize, &'static SearchParamRow)> {
         if self.random.chance(50) {
             for _ in 0..20 {

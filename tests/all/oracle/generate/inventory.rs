@@ -1,4 +1,4 @@
-//! What there is to ask for: the parameters that find something, who refers to whom, and known value sets.
+//! The inventory of what can be searched: parameters with values, referring resources, and known value sets.
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chartward::definitions::{ParamType, SearchParamRow, r4};
@@ -10,20 +10,20 @@ use crate::oracle::value_set::Members;
 
 type Row = &'static SearchParamRow;
 
-/// A value set with the names that it can be asked for by.
+/// A value set with the names that it can be queried by.
 pub struct NamedSet {
     pub names: Vec<String>,
     pub members: Members,
 }
 
 pub struct Inventory {
-    /// The parameters of each type that find something in some resource.
+    /// The parameters of each type that have a value in some resource.
     pub rows: BTreeMap<&'static str, Vec<Row>>,
-    /// Those that it is clear how to sort by.
+    /// Those whose sort order is well defined.
     pub sortable: BTreeMap<&'static str, Vec<Row>>,
-    /// The same by the type of the parameter.
+    /// The same, by parameter type.
     pub places: HashMap<ParamType, Vec<(&'static str, Row)>>,
-    /// Who refers to each resource, by which parameter.
+    /// The resources that refer to each resource, with the parameter.
     pub referrers: HashMap<usize, Vec<(usize, Row)>>,
     pub sets: Vec<NamedSet>,
 }
@@ -66,7 +66,7 @@ impl Inventory {
     }
 }
 
-/// What a reference leads to. Canonicals are left out: it is not said whether they are links.
+/// The target of a reference. Canonicals are left out, because the standard does not say whether they are links.
 pub fn linked(oracle: &Oracle, from: usize, occurrence: &Occurrence) -> Option<usize> {
     match occurrence {
         Occurrence::Reference(Pointer { url: None, .. }) => oracle.target(from, occurrence),
@@ -74,7 +74,7 @@ pub fn linked(oracle: &Oracle, from: usize, occurrence: &Occurrence) -> Option<u
     }
 }
 
-/// Leaves out what the order of is not said: texts without a code, and references to elsewhere.
+/// Whether the sort order is defined: it is not for texts without a code and references to other servers.
 fn is_sortable(row: Row, column: &[(usize, Vec<Occurrence>)]) -> bool {
     let is_clear = |occurrence: &Occurrence| match occurrence {
         Occurrence::Token(token) => token.code.is_some(),
@@ -85,7 +85,7 @@ fn is_sortable(row: Row, column: &[(usize, Vec<Occurrence>)]) -> bool {
     !is_phonetic(row) && column.iter().all(|(_, found)| found.iter().all(is_clear))
 }
 
-/// A URL is a name only if it means one set alone.
+/// The stored value sets; a URL is a name only if it identifies a single set.
 fn stored_sets(oracle: &Oracle) -> Vec<NamedSet> {
     let mut sets = Vec::new();
     for number in oracle.all("ValueSet") {

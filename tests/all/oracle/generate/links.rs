@@ -1,4 +1,4 @@
-//! Chains and `_has`, built from references that the resources really have.
+//! Chains and `_has`, built from references that the resources contain.
 use chartward::definitions::{ParamType, SearchParamRow};
 
 use super::generator::{Generator, Pair};
@@ -6,11 +6,11 @@ use super::inventory::linked;
 use super::parameter::may_lead_to;
 use crate::oracle::corpus::param;
 
-/// How many links are made at most.
+/// The maximum number of generated links.
 const DEPTH_MAX: usize = 3;
 
 impl Generator<'_> {
-    /// A reference of the resource to another one that is here.
+    /// A reference from the resource to another local one.
     pub fn link(&mut self, number: usize) -> Option<(&'static SearchParamRow, usize)> {
         let rows = self.rows(number, |row| row.kind == ParamType::Reference);
         let row = *self.random.pick(&rows)?;
@@ -21,7 +21,7 @@ impl Generator<'_> {
         may_lead_to(row, self.type_of(target)).then_some((row, target))
     }
 
-    /// A condition on what the resource refers to.
+    /// A condition on a resource that this one refers to.
     pub fn chain(&mut self, number: usize, depth: usize) -> Option<Pair> {
         let (row, target) = self.link(number)?;
         let (name, value) = self.at_the_end(target, depth)?;
@@ -31,7 +31,7 @@ impl Generator<'_> {
         Some((format!("{head}.{name}"), value))
     }
 
-    /// A condition on what refers to the resource.
+    /// A condition on a resource that refers to this one.
     pub fn reversed(&mut self, number: usize, depth: usize) -> Option<Pair> {
         let referrers = self.inventory.referrers.get(&number)?;
         let (from, row) = *self.random.pick(referrers)?;
@@ -51,7 +51,7 @@ impl Generator<'_> {
     }
 }
 
-/// Whether the name means the same for every type that the reference may lead to and that has it.
+/// Whether the name has the same meaning for every possible target type that has it.
 pub fn is_clear(row: &SearchParamRow, name: &str) -> bool {
     if row.targets.len() == 1 {
         return true;

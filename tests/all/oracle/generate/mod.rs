@@ -1,4 +1,4 @@
-//! Random queries with values from the resources, so that most of them find something.
+//! Random queries with values taken from the resources, so that most of them find something.
 
 mod coded;
 mod filter;

@@ -1,4 +1,4 @@
-//! Values of what has an order: numbers, quantities, dates, and places.
+//! Values of ordered types: numbers, quantities and dates; and places.
 use chartward::model::{Precision, Span, Temporal};
 use octofhir_ucum::Number;
 
@@ -18,7 +18,7 @@ const PRECISIONS: [Precision; 6] = [
 ];
 const RADII: [&str; 8] = ["", "|1|km", "|10", "|100|km", "|5000|m", "|30|mi", "|2.5|km", "|12000|km"];
 
-/// Pairs of units of one dimension, and how many of the second one of the first is.
+/// Pairs of units of one dimension: one of the first equals so many of the second.
 const CONVERSIONS: [(&str, &str, &str); 28] = [
     ("g", "mg", "1000"),
     ("g", "kg", "0.001"),
@@ -54,7 +54,7 @@ pub fn prefix(random: &mut Random) -> &'static str {
     random.word(&PREFIXES)
 }
 
-/// The number as it is, with fewer or more digits, a little off, or with an exponent.
+/// The number unchanged, with fewer or more digits, slightly different, or with an exponent.
 pub fn number(random: &mut Random, number: Number) -> String {
     let text = number.to_string();
     if text.contains('e') || number.is_zero() {
@@ -75,7 +75,7 @@ pub fn number(random: &mut Random, number: Number) -> String {
     }
 }
 
-/// Some digits of the fraction, or none.
+/// The number with some of its fraction digits, or none.
 fn shortened(random: &mut Random, text: &str) -> String {
     let Some((whole, fraction)) = text.split_once('.') else { return text.to_owned() };
     match random.below(fraction.len()) {
@@ -85,7 +85,7 @@ fn shortened(random: &mut Random, text: &str) -> String {
     }
 }
 
-/// One more or less in the last place.
+/// The number plus or minus one in its last place.
 fn beside(random: &mut Random, number: Number, text: &str) -> Option<String> {
     let places = text.split_once('.').map_or(0, |(_, fraction)| fraction.len());
     let step = Number::power_of_ten(-i32::try_from(places).ok()?);
@@ -93,7 +93,7 @@ fn beside(random: &mut Random, number: Number, text: &str) -> Option<String> {
     Some(moved.to_string())
 }
 
-/// The number of one end with the unit in one of its spellings, or in another unit.
+/// The number of one end with its unit in one of its spellings, or converted to another unit.
 pub fn quantity(random: &mut Random, quantity: &Quantity) -> Option<String> {
     let ends: Vec<&Amount> = quantity.low.iter().chain(&quantity.high).collect();
     let amount = *random.pick(&ends)?;
@@ -125,7 +125,7 @@ fn converted(random: &mut Random, amount: &Amount) -> Option<String> {
     Some(format!("{}|{UCUM}|{to}", number(random, moved)))
 }
 
-/// A moment of the span or near it, as precisely as chance wants.
+/// A moment within the span or near it, with a random precision.
 pub fn date(random: &mut Random, span: Span) -> Option<String> {
     let mut bounds = Vec::new();
     if span.start != Span::ALWAYS.start {
@@ -144,7 +144,7 @@ pub fn date(random: &mut Random, span: Span) -> Option<String> {
     Some(Temporal { precision, offset, ..local }.to_text())
 }
 
-/// A place not far away, with a distance.
+/// A nearby place, with a distance.
 pub fn place(random: &mut Random, position: Position) -> String {
     let mut beside = |degrees: f64, most: f64| {
         let thousandths = f64::from(u32::try_from(random.below(1001)).unwrap());

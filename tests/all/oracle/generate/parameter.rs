@@ -1,4 +1,4 @@
-//! One parameter of a resource's own: its modifier and a value that it has.
+//! One parameter of a resource: a modifier and a value that the resource has.
 use chartward::definitions::{ParamType, SearchParamRow};
 
 use super::generator::{Generator, Pair};
@@ -15,7 +15,7 @@ const REFERENCE_MODIFIERS: [&str; 9] = ["", "", "", "", "identifier", "below", "
 const URI_MODIFIERS: [&str; 5] = ["", "", "", "below", "above"];
 
 impl Generator<'_> {
-    /// Any parameter that finds something in the resource.
+    /// Any parameter that has a value in the resource.
     pub fn plain(&mut self, number: usize) -> Option<Pair> {
         let rows = self.rows(number, |_| true);
         let row = *self.random.pick(&rows)?;
@@ -51,7 +51,7 @@ impl Generator<'_> {
         }
     }
 
-    /// A value that the occurrence is found by, if it has one for the modifier.
+    /// A value that finds the occurrence, if there is one for the modifier.
     fn value(
         &mut self,
         row: &'static SearchParamRow,
@@ -117,7 +117,7 @@ impl Generator<'_> {
         None
     }
 
-    /// `:missing` of a parameter that finds something, or of any.
+    /// `:missing` with a parameter that has a value, or with any.
     pub fn missing(&mut self, number: usize) -> Option<Pair> {
         let mut rows = params(self.type_of(number));
         rows.retain(|row| row.expression.is_some());
@@ -129,14 +129,14 @@ impl Generator<'_> {
         Some((format!("{}:missing", row.code), is_true.to_string()))
     }
 
-    /// A parameter of a kind, with the resource whose value it asks for.
+    /// A parameter of a kind, with the resource whose value it uses.
     pub fn of_kind(&mut self, kind: ParamType) -> Option<(usize, Pair)> {
         let (number, row) = self.place_of(kind)?;
         Some((number, self.parameter(number, row)?))
     }
 }
 
-/// Whether the standard says that the reference may lead to the type.
+/// Whether the standard permits the reference to point to the type.
 pub fn may_lead_to(row: &SearchParamRow, type_name: &str) -> bool {
     row.targets.is_empty() || row.targets.iter().any(|target| target == type_name)
 }

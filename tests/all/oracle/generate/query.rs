@@ -1,10 +1,10 @@
-//! Whole queries: a first parameter of some theme, further ones of the same resource, and an order.
+//! Whole queries: a first parameter by theme, further ones for the same resource, and a sort order.
 use chartward::definitions::ParamType;
 
 use super::generator::{Generator, Pair};
 use crate::oracle::corpus::Oracle;
 
-/// What the first parameter of a query is about.
+/// The theme of a query's first parameter.
 #[derive(Clone, Copy)]
 enum Theme {
     Kind(ParamType),
@@ -16,7 +16,7 @@ enum Theme {
     List,
 }
 
-/// The themes with their weights: what is rare among parameters is not rare among queries.
+/// The themes with their weights, so that queries also cover rare parameters often enough.
 const THEMES: [(Theme, usize); 15] = [
     (Theme::Kind(ParamType::String), 10),
     (Theme::Kind(ParamType::Token), 15),
@@ -35,11 +35,11 @@ const THEMES: [(Theme, usize); 15] = [
     (Theme::List, 1),
 ];
 
-/// Random queries of every kind, with values sampled from the resources, most of which find something.
+/// Random queries of every kind with values taken from the resources; most find something.
 pub fn queries(oracle: &Oracle, seed: u64, count: usize) -> Vec<(String, Vec<(String, String)>)> {
     let mut generator = Generator::new(oracle, seed);
     let mut made = Vec::new();
-    // Some attempts come to nothing: a resource without references has no chain.
+    // Some attempts fail: a resource without references has no chain.
     for _ in 0..count * 50 {
         if made.len() == count {
             break;
@@ -75,7 +75,7 @@ impl Generator<'_> {
         Theme::Missing
     }
 
-    /// A first parameter, with the resource that it is about.
+    /// A first parameter, and the resource that it is based on.
     fn themed(&mut self, theme: Theme) -> Option<(usize, Pair)> {
         match theme {
             Theme::Kind(kind) => return self.of_kind(kind),
@@ -93,7 +93,7 @@ impl Generator<'_> {
         Some((number, pair?))
     }
 
-    /// The id of a List, with a resource that is on it.
+    /// The id of a List, and a resource that is on it.
     fn list(&mut self) -> Option<(usize, Pair)> {
         let list = self.resource_of("List")?;
         let id = self.oracle.resources[list].key.id.to_string();
@@ -102,7 +102,7 @@ impl Generator<'_> {
         Some((number, ("_list".to_owned(), id)))
     }
 
-    /// Another parameter of the resource, or of another one of its type.
+    /// Another parameter, based on the resource or on another one of its type.
     fn further(&mut self, number: usize) -> Option<Pair> {
         let number = if self.random.chance(80) { number } else { self.resource_of(self.type_of(number))? };
         match self.random.below(24) {

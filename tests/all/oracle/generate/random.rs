@@ -1,4 +1,4 @@
-//! A small generator of numbers, the same for the same seed (splitmix64).
+//! A small random number generator (splitmix64) with the same sequence for the same seed.
 
 pub struct Random(u64);
 
@@ -15,7 +15,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below the limit, which is above zero.
+    /// A number below the limit, which must be positive.
     pub fn below(&mut self, limit: usize) -> usize {
         let limit = u64::try_from(limit).unwrap();
         usize::try_from(self.next() % limit).unwrap()

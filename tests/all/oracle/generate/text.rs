@@ -1,4 +1,4 @@
-//! Values of texts: beginnings and other parts of them, sounds, and words.
+//! Values for text parameters: beginnings and other parts of texts, sounds, and words.
 use super::generator::{Generator, Pair};
 use super::random::Random;
 use crate::oracle::escape::escape;
@@ -8,7 +8,7 @@ use crate::oracle::text::Written;
 const CUT_LETTERS_MAX: usize = 24;
 const TEXT_LETTERS_MAX: usize = 300;
 
-/// A part that something is left of when it is folded.
+/// The text, unless it folds to nothing.
 fn checked(letters: &[char]) -> Option<String> {
     let text: String = letters.iter().collect();
     if fold(&text).is_empty() { None } else { Some(text) }
@@ -39,7 +39,7 @@ pub fn whole(text: &str) -> Option<String> {
     if letters.len() > TEXT_LETTERS_MAX { None } else { checked(&letters) }
 }
 
-/// A value of a string parameter.
+/// A value for a string parameter.
 pub fn string(random: &mut Random, modifier: &str, parts: &[Written]) -> Option<String> {
     let text = &random.pick(parts)?.text;
     let cut = match modifier {
@@ -51,7 +51,7 @@ pub fn string(random: &mut Random, modifier: &str, parts: &[Written]) -> Option<
     Some(escape(&if shouted { cut.to_uppercase() } else { cut }))
 }
 
-/// One or two words of a name, some with other vowels.
+/// One or two words of a name, some with changed vowels.
 pub fn sound(random: &mut Random, parts: &[Written]) -> Option<String> {
     let all: Vec<String> = parts
         .iter()
@@ -68,7 +68,7 @@ pub fn sound(random: &mut Random, parts: &[Written]) -> Option<String> {
     Some(asked)
 }
 
-/// A value of a URI parameter.
+/// A value for a URI parameter.
 pub fn uri(random: &mut Random, modifier: &str, uri: &str) -> Option<String> {
     let letters: Vec<char> = uri.chars().collect();
     let asked: String = match modifier {
