@@ -2,13 +2,20 @@
 use serde_json::{Map, Value as Json};
 
 use crate::definitions::{Kind, TypeDef, r4};
-use crate::model::{Issue, IssueCode, JsonKind, Node, Outcome, PATCH_OPERATIONS_MAX, Temporal, Tree, parse};
+use crate::model::{
+    Issue, IssueCode, JsonKind, Node, Outcome, PATCH_OPERATIONS_MAX, Temporal, Tree, message_error, parse,
+};
 
 use super::ast::Expr;
 use super::element::Element;
 use super::evaluate::Expression;
 use super::evaluator::{Environment, STEPS_MAX};
 use super::value::Value;
+
+message_error! {
+    /// Why an operation of a FHIRPath Patch cannot be applied: a message for the client.
+    PatchError
+}
 
 /// How many bytes of JSON all operations of a patch may read; each operation reads the whole resource.
 const PATCHED_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -55,7 +62,7 @@ enum PathStep {
     Index(usize),
 }
 
-fn apply_one(text: &str, operation: Node<'_>, limits: (Temporal, u64)) -> Result<String, String> {
+fn apply_one(text: &str, operation: Node<'_>, limits: (Temporal, u64)) -> Result<String, PatchError> {
     let tree = parse(text.as_bytes().to_vec()).map_err(|error| error.to_string())?;
     let mut json: Json = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let part = |name: &str| operation.items_at("part").find(|part| part.str_at("name") == Some(name));
@@ -64,11 +71,11 @@ fn apply_one(text: &str, operation: Node<'_>, limits: (Temporal, u64)) -> Result
             part(name).and_then(|part| part.children().find(|child| child.key().starts_with("value")));
         value.and_then(Node::as_str)
     };
-    let integer = |name: &str| -> Result<usize, String> {
+    let integer = |name: &str| -> Result<usize, PatchError> {
         let value = part(name).and_then(|part| part.get("valueInteger"));
         value
             .and_then(|value| value.text().parse().ok())
-            .ok_or_else(|| format!("`{name}` is missing or no integer"))
+            .ok_or_else(|| format!("`{name}` is missing or no integer").into())
     };
     let path = string("path").ok_or("`path` is missing")?;
     let expression = Expression::compile(path).map_err(|error| format!("`path`: {error}"))?;
@@ -83,9 +90,9 @@ fn apply_one(text: &str, operation: Node<'_>, limits: (Temporal, u64)) -> Result
         "replace" => target.replace(&mut json, value()?)?,
         "delete" => target.delete(&mut json)?,
         "move" => target.reorder(&mut json, integer("source")?, integer("destination")?)?,
-        other => return Err(format!("there is no operation `{other}`")),
+        other => return Err(format!("there is no operation `{other}`").into()),
     }
-    serde_json::to_string(&json).map_err(|error| error.to_string())
+    Ok(serde_json::to_string(&json).map_err(|error| error.to_string())?)
 }
 
 /// The elements that a path selects, and the list that they are in.
@@ -101,10 +108,10 @@ impl<'t> Target<'t> {
         tree: &'t Tree,
         expression: &Expression,
         (now, steps_max): (Temporal, u64),
-    ) -> Result<Self, String> {
+    ) -> Result<Self, PatchError> {
         let root = Element::resource(tree.root()).ok_or("the document is no resource of R4")?;
         let environment = Environment { steps_max, ..Environment::of(root, now) };
-        let select = |expression: &Expression| -> Result<Vec<(Element<'t>, Vec<PathStep>)>, String> {
+        let select = |expression: &Expression| -> Result<Vec<(Element<'t>, Vec<PathStep>)>, PatchError> {
             let elements = expression.elements(&environment, root).map_err(|error| error.to_string())?;
             let placed = |element| Some((element, steps_to(tree, element)?));
             Ok(elements.into_iter().filter_map(placed).take(2).collect())
@@ -122,15 +129,15 @@ impl<'t> Target<'t> {
         Ok(Self { found, absent })
     }
 
-    fn single(&self) -> Result<&(Element<'t>, Vec<PathStep>), String> {
+    fn single(&self) -> Result<&(Element<'t>, Vec<PathStep>), PatchError> {
         match self.found.as_slice() {
             [one] => Ok(one),
-            [] => Err("the path selects nothing".to_owned()),
-            _ => Err("the path selects more than one element".to_owned()),
+            [] => Err("the path selects nothing".into()),
+            _ => Err("the path selects more than one element".into()),
         }
     }
 
-    fn add(&self, json: &mut Json, name: &str, value: Node<'_>) -> Result<(), String> {
+    fn add(&self, json: &mut Json, name: &str, value: Node<'_>) -> Result<(), PatchError> {
         let (parent, steps) = self.single()?;
         let (key, value, is_list) = built(parent.def, name, value)?;
         let object = at(json, steps)
@@ -138,37 +145,37 @@ impl<'t> Target<'t> {
             .ok_or("the path selects no element with children")?;
         if !is_list {
             if object.contains_key(&key) {
-                return Err(format!("`{name}` is there already and occurs at most once"));
+                return Err(format!("`{name}` is there already and occurs at most once").into());
             }
             object.insert(key, value);
             return Ok(());
         }
         match object.entry(key).or_insert_with(|| Json::Array(Vec::new())) {
             Json::Array(list) => list.push(value),
-            _ => return Err(format!("`{name}` is no list")),
+            _ => return Err(format!("`{name}` is no list").into()),
         }
         Ok(())
     }
 
     /// The list that the selected elements are in, or would be in: the steps to its parent, a type and its JSON name.
-    fn list(&self) -> Result<(Vec<PathStep>, &'static TypeDef, String), String> {
+    fn list(&self) -> Result<(Vec<PathStep>, &'static TypeDef, String), PatchError> {
         if let Some((parent, steps, name)) = &self.absent {
             return Ok((steps.clone(), parent.def, name.clone()));
         }
         let Some((element, steps)) = self.found.first() else {
-            return Err("the path selects nothing".to_owned());
+            return Err("the path selects nothing".into());
         };
         let mut steps = steps.clone();
         if !matches!(steps.pop(), Some(PathStep::Index(_))) {
-            return Err("the path selects no list".to_owned());
+            return Err("the path selects no list".into());
         }
         match steps.pop() {
             Some(PathStep::Key(key)) => Ok((steps, element.def, key)),
-            _ => Err("the path selects no list".to_owned()),
+            _ => Err("the path selects no list".into()),
         }
     }
 
-    fn insert(&self, json: &mut Json, index: usize, value: Node<'_>) -> Result<(), String> {
+    fn insert(&self, json: &mut Json, index: usize, value: Node<'_>) -> Result<(), PatchError> {
         let (steps, def, key) = self.list()?;
         let value = match &self.absent {
             Some((parent, ..)) => built(parent.def, &key, value)?.1,
@@ -178,13 +185,13 @@ impl<'t> Target<'t> {
         let list = object.entry(key).or_insert_with(|| Json::Array(Vec::new()));
         let list = list.as_array_mut().ok_or("the path selects no list")?;
         if index > list.len() {
-            return Err(format!("the list has {} items, so there is no place {index}", list.len()));
+            return Err(format!("the list has {} items, so there is no place {index}", list.len()).into());
         }
         list.insert(index, value);
         Ok(())
     }
 
-    fn replace(&self, json: &mut Json, value: Node<'_>) -> Result<(), String> {
+    fn replace(&self, json: &mut Json, value: Node<'_>) -> Result<(), PatchError> {
         let (element, steps) = self.single()?;
         let value = plain_value(element.def, value)?;
         if let Some(place) = at(json, steps) {
@@ -200,7 +207,7 @@ impl<'t> Target<'t> {
         Ok(())
     }
 
-    fn delete(&self, json: &mut Json) -> Result<(), String> {
+    fn delete(&self, json: &mut Json) -> Result<(), PatchError> {
         if self.found.is_empty() {
             return Ok(());
         }
@@ -209,12 +216,12 @@ impl<'t> Target<'t> {
         Ok(())
     }
 
-    fn reorder(&self, json: &mut Json, source: usize, destination: usize) -> Result<(), String> {
+    fn reorder(&self, json: &mut Json, source: usize, destination: usize) -> Result<(), PatchError> {
         let (mut steps, _, key) = self.list()?;
         steps.push(PathStep::Key(key));
         let list = at(json, &steps).and_then(Json::as_array_mut).ok_or("the path selects no list")?;
         if source >= list.len() || destination >= list.len() {
-            return Err(format!("the list has {} items", list.len()));
+            return Err(format!("the list has {} items", list.len()).into());
         }
         let item = list.remove(source);
         list.insert(destination, item);
@@ -277,7 +284,7 @@ fn remove(json: &mut Json, steps: &[PathStep]) {
 }
 
 /// The JSON name and the value of an element added as `name`, and whether the element is a list.
-fn built(parent: &TypeDef, name: &str, value: Node<'_>) -> Result<(String, Json, bool), String> {
+fn built(parent: &TypeDef, name: &str, value: Node<'_>) -> Result<(String, Json, bool), PatchError> {
     let unknown = || format!("{} has no element `{name}`", parent.name);
     let element = parent.element(name).ok_or_else(unknown)?;
     let key = if element.choice {
@@ -292,14 +299,14 @@ fn built(parent: &TypeDef, name: &str, value: Node<'_>) -> Result<(String, Json,
 }
 
 /// The value of a parameter: its `value[x]`, or for a backbone element an object built from its parts.
-fn plain_value(def: &TypeDef, value: Node<'_>) -> Result<Json, String> {
+fn plain_value(def: &TypeDef, value: Node<'_>) -> Result<Json, PatchError> {
     if let Some(given) = value.children().find(|child| child.key().starts_with("value")) {
         let mut text = String::new();
         crate::model::minify(given, &mut text);
-        return serde_json::from_str(&text).map_err(|error| error.to_string());
+        return Ok(serde_json::from_str(&text).map_err(|error| error.to_string())?);
     }
     if def.kind == Kind::Primitive {
-        return Err("the value is missing".to_owned());
+        return Err("the value is missing".into());
     }
     let mut object = Map::new();
     for part in value.items_at("part") {
@@ -309,7 +316,7 @@ fn plain_value(def: &TypeDef, value: Node<'_>) -> Result<Json, String> {
             (true, Some(Json::Array(list))) => list.push(value),
             (true, _) => drop(object.insert(key, Json::Array(vec![value]))),
             (false, None) => drop(object.insert(key, value)),
-            (false, Some(_)) => return Err(format!("`{name}` is given twice")),
+            (false, Some(_)) => return Err(format!("`{name}` is given twice").into()),
         }
     }
     Ok(Json::Object(object))

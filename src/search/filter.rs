@@ -7,6 +7,7 @@ use crate::model::{Interval, ResourceId, Span};
 
 use super::entry::{Encoded, Form, TEXT_BYTES_MAX, cut};
 use super::fold::fold;
+use super::invalid_value::InvalidValue;
 use super::matcher::{Ask, Check, Matcher};
 use super::param::{
     ValueContext, asks, media_types_below, modifiers, overlapping, sounds, to_contained, to_identifier,
@@ -268,19 +269,19 @@ pub(super) fn term(
     modifier: Option<&str>,
     values: &[String],
     asking: ValueContext<'_>,
-) -> Result<Filter, String> {
+) -> Result<Filter, InvalidValue> {
     let is_target = |name: &str| param.kind == ParamType::Reference && r4().resource(name).is_some();
     if let Some(name) = modifier
         && !is_target(name)
         && !modifiers(param.kind).any(|known| known == name)
     {
-        return Err(format!("the modifier `:{name}` is not served for `{}`", param.code));
+        return Err(format!("the modifier `:{name}` is not served for `{}`", param.code).into());
     }
     if modifier == Some("missing") {
         return match values {
             [value] if value == "true" => Ok(Filter::Not(Box::new(Filter::present(param.id)))),
             [value] if value == "false" => Ok(Filter::present(param.id)),
-            _ => Err("`:missing` takes true or false".to_owned()),
+            _ => Err("`:missing` takes true or false".into()),
         };
     }
     if param.kind == ParamType::Uri
@@ -288,7 +289,7 @@ pub(super) fn term(
         && let Some(urn) = values.iter().find(|value| value.to_ascii_lowercase().starts_with("urn:"))
     {
         // R4 search.html#modifiers: `:above` and `:below` are for URLs.
-        return Err(format!("`{urn}` is a URN; `:above` and `:below` are for URLs"));
+        return Err(format!("`{urn}` is a URN; `:above` and `:below` are for URLs").into());
     }
     if let Some(filter) = looked_up(param, modifier, values)? {
         return Ok(filter);
@@ -350,7 +351,7 @@ fn looked_up(
     param: &Arc<Param>,
     modifier: Option<&str>,
     values: &[String],
-) -> Result<Option<Filter>, String> {
+) -> Result<Option<Filter>, InvalidValue> {
     let way = match modifier {
         Some("above") => Way::Above,
         _ => Way::Below,
@@ -378,7 +379,7 @@ fn looked_up(
             _ => {
                 if part_param(param).is_empty() {
                     let message = "what `{}` refers to has no parts; `:below` takes a canonical URL, with or without a version";
-                    return Err(message.replace("{}", &param.code));
+                    return Err(InvalidValue::from(message.replace("{}", &param.code)));
                 }
                 Lookup::Parts(param.clone(), way, value.clone())
             }
@@ -392,7 +393,7 @@ fn looked_up(
     if !is_looked_up {
         return Ok(None);
     }
-    let filters: Result<Vec<Filter>, String> = values.iter().map(lookup).collect();
+    let filters: Result<Vec<Filter>, InvalidValue> = values.iter().map(lookup).collect();
     Ok(Some(Filter::any(filters?).negated_if(modifier == Some("not-in"))))
 }
 

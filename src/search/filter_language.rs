@@ -6,6 +6,7 @@ use crate::definitions::{ParamType, TypeDef};
 use super::entry::Form;
 use super::filter::{Filter, Link, Lookup, TextMatch, Way, text_filter};
 use super::fold::fold;
+use super::invalid_value::InvalidValue;
 use super::param::{ValueContext, date_span};
 use super::params::Param;
 use super::query::{Reading, chain_targets, id_of, last_updated};
@@ -23,12 +24,12 @@ pub(super) fn filter_language(
     reading: &Reading<'_>,
     def: &'static TypeDef,
     text: &str,
-) -> Result<Filter, String> {
+) -> Result<Filter, InvalidValue> {
     let mut parser = Parser { reading, tokens: tokens(text)?, at: 0, terms: 0 };
     let filter = parser.logical(def, 0)?;
     match parser.tokens.get(parser.at) {
         None => Ok(filter),
-        Some(token) => Err(format!("`{}` is not expected there", token.text())),
+        Some(token) => Err(format!("`{}` is not expected there", token.text()).into()),
     }
 }
 
@@ -49,7 +50,7 @@ impl Token {
     }
 }
 
-fn tokens(text: &str) -> Result<Vec<Token>, String> {
+fn tokens(text: &str) -> Result<Vec<Token>, InvalidValue> {
     let mut found = Vec::new();
     let mut letters = text.chars().peekable();
     while let Some(letter) = letters.next() {
@@ -99,26 +100,26 @@ impl Parser<'_> {
         self.tokens.get(self.at) == Some(&Token::Mark(mark))
     }
 
-    fn expect(&mut self, mark: char) -> Result<(), String> {
+    fn expect(&mut self, mark: char) -> Result<(), InvalidValue> {
         if !self.is_mark(mark) {
-            return Err(format!("`{mark}` is missing"));
+            return Err(format!("`{mark}` is missing").into());
         }
         self.at += 1;
         Ok(())
     }
 
-    fn word(&mut self, what: &str) -> Result<String, String> {
+    fn word(&mut self, what: &str) -> Result<String, InvalidValue> {
         let Some(Token::Word(word)) = self.tokens.get(self.at) else {
-            return Err(format!("{what} is missing"));
+            return Err(format!("{what} is missing").into());
         };
         self.at += 1;
         Ok(word.clone())
     }
 
     /// R4 search_filter.html: `and` and `or` associate from left to right; parentheses override this.
-    fn logical(&mut self, def: &'static TypeDef, depth: usize) -> Result<Filter, String> {
+    fn logical(&mut self, def: &'static TypeDef, depth: usize) -> Result<Filter, InvalidValue> {
         if depth > DEPTH_MAX {
-            return Err(format!("it is nested deeper than {DEPTH_MAX}"));
+            return Err(format!("it is nested deeper than {DEPTH_MAX}").into());
         }
         let mut left = self.single(def, depth)?;
         loop {
@@ -134,13 +135,13 @@ impl Parser<'_> {
         }
     }
 
-    fn single(&mut self, def: &'static TypeDef, depth: usize) -> Result<Filter, String> {
+    fn single(&mut self, def: &'static TypeDef, depth: usize) -> Result<Filter, InvalidValue> {
         if depth > DEPTH_MAX {
-            return Err(format!("it is nested deeper than {DEPTH_MAX}"));
+            return Err(format!("it is nested deeper than {DEPTH_MAX}").into());
         }
         self.terms += 1;
         if self.terms > TERMS_MAX {
-            return Err(format!("it has more than {TERMS_MAX} comparisons"));
+            return Err(format!("it has more than {TERMS_MAX} comparisons").into());
         }
         if self.is_word("not") {
             self.at += 1;
@@ -157,9 +158,9 @@ impl Parser<'_> {
     }
 
     /// `param`, `param.rest`, `param:Type.rest` or `param[filter].rest`, then the comparison.
-    fn path(&mut self, def: &'static TypeDef, path: &str, depth: usize) -> Result<Filter, String> {
+    fn path(&mut self, def: &'static TypeDef, path: &str, depth: usize) -> Result<Filter, InvalidValue> {
         if depth > DEPTH_MAX {
-            return Err(format!("it is nested deeper than {DEPTH_MAX}"));
+            return Err(format!("it is nested deeper than {DEPTH_MAX}").into());
         }
         let (head, rest) = match path.split_once('.') {
             Some((head, rest)) => (head, Some(rest.to_owned())),
@@ -171,7 +172,7 @@ impl Parser<'_> {
             return match (rest, code) {
                 (None, "_id") => self.compare_id(),
                 (None, "_lastUpdated") => self.compare_time(),
-                _ => Err(self.reading.unknown(def, code)),
+                _ => Err(self.reading.unknown(def, code).into()),
             };
         };
         let has_bracket = rest.is_none() && self.is_mark('[');
@@ -196,7 +197,7 @@ impl Parser<'_> {
         self.at = end;
         match (links.is_empty(), refusal) {
             (true, Some(refusal)) => Err(refusal),
-            (true, None) => Err(format!("`{code}` leads nowhere")),
+            (true, None) => Err(format!("`{code}` leads nowhere").into()),
             (false, _) => Ok(Filter::Chain(param, links)),
         }
     }
@@ -207,7 +208,7 @@ impl Parser<'_> {
         rest: Option<&str>,
         has_bracket: bool,
         depth: usize,
-    ) -> Result<Filter, String> {
+    ) -> Result<Filter, InvalidValue> {
         if !has_bracket {
             return self.path(target, rest.unwrap_or_default(), depth);
         }
@@ -219,18 +220,18 @@ impl Parser<'_> {
         Ok(Filter::all(vec![inside, self.path(target, &rest, depth)?]))
     }
 
-    fn operator_and_value(&mut self) -> Result<(String, String), String> {
+    fn operator_and_value(&mut self) -> Result<(String, String), InvalidValue> {
         let operator = self.word("a comparison")?;
         let value = match self.tokens.get(self.at) {
             // R4 search_filter.html: a quoted value may hold spaces and brackets and otherwise means the same.
             Some(Token::Word(text) | Token::Quoted(text)) => text.clone(),
-            _ => return Err(format!("a value after `{operator}` is missing")),
+            _ => return Err(format!("a value after `{operator}` is missing").into()),
         };
         self.at += 1;
         Ok((operator, value))
     }
 
-    fn compare_id(&mut self) -> Result<Filter, String> {
+    fn compare_id(&mut self) -> Result<Filter, InvalidValue> {
         let (operator, value) = self.operator_and_value()?;
         let ids = id_of(&value).into_iter().collect();
         match operator.as_str() {
@@ -241,7 +242,7 @@ impl Parser<'_> {
         }
     }
 
-    fn compare_time(&mut self) -> Result<Filter, String> {
+    fn compare_time(&mut self) -> Result<Filter, InvalidValue> {
         let (operator, value) = self.operator_and_value()?;
         match operator.as_str() {
             "pr" => always(&value),
@@ -253,14 +254,14 @@ impl Parser<'_> {
         }
     }
 
-    fn compare(&mut self, def: &'static TypeDef, param: &Arc<Param>) -> Result<Filter, String> {
+    fn compare(&mut self, def: &'static TypeDef, param: &Arc<Param>) -> Result<Filter, InvalidValue> {
         let (operator, value) = self.operator_and_value()?;
         let operator = operator.as_str();
         if operator == "pr" {
             return match value.as_str() {
                 "true" => Ok(Filter::present(param.id)),
                 "false" => Ok(Filter::Not(Box::new(Filter::present(param.id)))),
-                _ => Err("`pr` takes true or false".to_owned()),
+                _ => Err("`pr` takes true or false".into()),
             };
         }
         let asking = self.reading.asking;
@@ -285,30 +286,30 @@ impl Parser<'_> {
                 _ => Err(not_served(operator, &param.code)),
             },
             ParamType::Special => {
-                Err(format!("`{}` of {} cannot be compared in a filter", param.code, def.name))
+                Err(format!("`{}` of {} cannot be compared in a filter", param.code, def.name).into())
             }
         }
     }
 }
 
 /// `pr` on an element that every resource has.
-fn always(value: &str) -> Result<Filter, String> {
+fn always(value: &str) -> Result<Filter, InvalidValue> {
     match value {
         "true" => Ok(Filter::All(Vec::new())),
         "false" => Ok(Filter::never()),
-        _ => Err("`pr` takes true or false".to_owned()),
+        _ => Err("`pr` takes true or false".into()),
     }
 }
 
-fn not_served(operator: &str, code: &str) -> String {
-    format!("`{operator}` is not served for `{code}`")
+fn not_served(operator: &str, code: &str) -> InvalidValue {
+    format!("`{operator}` is not served for `{code}`").into()
 }
 
-fn plain(param: &Arc<Param>, value: &str, asking: ValueContext<'_>) -> Result<Filter, String> {
+fn plain(param: &Arc<Param>, value: &str, asking: ValueContext<'_>) -> Result<Filter, InvalidValue> {
     super::filter::term(param, None, &[value.to_owned()], asking)
 }
 
-fn by_text(param: &Arc<Param>, operator: &str, value: &str) -> Result<Filter, String> {
+fn by_text(param: &Arc<Param>, operator: &str, value: &str) -> Result<Filter, InvalidValue> {
     let how = match operator {
         "eq" | "ne" => TextMatch::Whole,
         "co" => TextMatch::Holds,
@@ -325,7 +326,7 @@ fn by_token(
     operator: &str,
     value: &str,
     asking: ValueContext<'_>,
-) -> Result<Filter, String> {
+) -> Result<Filter, InvalidValue> {
     let lookup = |lookup| Filter::Lookup(lookup);
     Ok(match operator {
         "eq" => plain(param, value, asking)?,
@@ -344,7 +345,7 @@ fn by_order(
     operator: &str,
     value: &str,
     asking: ValueContext<'_>,
-) -> Result<Filter, String> {
+) -> Result<Filter, InvalidValue> {
     match operator {
         "eq" | "ne" | "gt" | "lt" | "ge" | "le" | "sa" | "eb" | "ap" => {
             plain(param, &format!("{operator}{}", value), asking)

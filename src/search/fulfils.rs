@@ -3,6 +3,7 @@ use crate::model::{Millis, Node};
 
 use super::entry::Entry;
 use super::filter::Filter;
+use super::invalid_value::InvalidValue;
 use super::text::Prefix;
 
 /// Whether a resource with these entries, last updated at `time`, fulfils a condition.
@@ -14,8 +15,8 @@ pub fn fulfils(
     resource: Node<'_>,
     entries: &[Entry],
     time: Option<Millis>,
-) -> Result<bool, String> {
-    let each = |filters: &[Filter], stop_at: bool| -> Result<bool, String> {
+) -> Result<bool, InvalidValue> {
+    let each = |filters: &[Filter], stop_at: bool| -> Result<bool, InvalidValue> {
         for filter in filters {
             if fulfils(filter, resource, entries, time)? == stop_at {
                 return Ok(stop_at);
@@ -41,7 +42,7 @@ pub fn fulfils(
         Filter::Any(filters) => each(filters, true),
         Filter::Not(filter) => Ok(!fulfils(filter, resource, entries, time)?),
         Filter::Chain(..) | Filter::Has(..) | Filter::Lookup(_) => {
-            Err("chains, reverse chains and lists cannot be asked for here".to_owned())
+            Err("chains, reverse chains and lists cannot be asked for here".into())
         }
     }
 }

@@ -2,6 +2,7 @@
 use std::sync::Arc;
 
 use super::filter::Filter;
+use super::invalid_value::InvalidValue;
 use super::param::words;
 use super::params::Param;
 use super::whole_text::TextCheck;
@@ -13,11 +14,11 @@ const DEPTH_MAX: usize = 16;
 ///
 /// # Errors
 /// A message that says what is wrong with the value.
-pub(super) fn word_query(param: &Arc<Param>, text: &str) -> Result<Filter, String> {
+pub(super) fn word_query(param: &Arc<Param>, text: &str) -> Result<Filter, InvalidValue> {
     let mut reader = Reader { param, tokens: tokens(text)?, at: 0 };
     let filter = reader.alternatives(0)?;
     if reader.at < reader.tokens.len() {
-        return Err("a parenthesis is closed that was not opened".to_owned());
+        return Err("a parenthesis is closed that was not opened".into());
     }
     Ok(filter)
 }
@@ -33,7 +34,7 @@ enum Token {
     Phrase(String),
 }
 
-fn tokens(text: &str) -> Result<Vec<Token>, String> {
+fn tokens(text: &str) -> Result<Vec<Token>, InvalidValue> {
     let mut found = Vec::new();
     let mut rest = text.trim_start();
     while let Some(first) = rest.chars().next() {
@@ -77,9 +78,9 @@ impl Reader<'_> {
         self.tokens.get(self.at) == Some(token)
     }
 
-    fn alternatives(&mut self, depth: usize) -> Result<Filter, String> {
+    fn alternatives(&mut self, depth: usize) -> Result<Filter, InvalidValue> {
         if depth > DEPTH_MAX {
-            return Err(format!("parentheses are nested deeper than {DEPTH_MAX}"));
+            return Err(format!("parentheses are nested deeper than {DEPTH_MAX}").into());
         }
         let mut all = vec![self.conjunction(depth)?];
         while self.is_next(&Token::Or) {
@@ -89,7 +90,7 @@ impl Reader<'_> {
         Ok(Filter::any(all))
     }
 
-    fn conjunction(&mut self, depth: usize) -> Result<Filter, String> {
+    fn conjunction(&mut self, depth: usize) -> Result<Filter, InvalidValue> {
         let mut all = Vec::new();
         while self.at < self.tokens.len() && !self.is_next(&Token::Or) && !self.is_next(&Token::Close) {
             if self.is_next(&Token::And) {
@@ -98,12 +99,12 @@ impl Reader<'_> {
             }
             all.push(self.term(depth)?);
         }
-        if all.is_empty() { Err("a word is missing".to_owned()) } else { Ok(Filter::all(all)) }
+        if all.is_empty() { Err("a word is missing".into()) } else { Ok(Filter::all(all)) }
     }
 
-    fn term(&mut self, depth: usize) -> Result<Filter, String> {
+    fn term(&mut self, depth: usize) -> Result<Filter, InvalidValue> {
         if depth > DEPTH_MAX {
-            return Err(format!("words are nested deeper than {DEPTH_MAX}"));
+            return Err(format!("words are nested deeper than {DEPTH_MAX}").into());
         }
         let param = self.param;
         let token = self.tokens.get(self.at).ok_or("a word is missing")?;
@@ -113,7 +114,7 @@ impl Reader<'_> {
             Token::Open => {
                 let inside = self.alternatives(depth + 1)?;
                 if !self.is_next(&Token::Close) {
-                    return Err("a parenthesis is not closed".to_owned());
+                    return Err("a parenthesis is not closed".into());
                 }
                 self.at += 1;
                 inside
@@ -136,12 +137,12 @@ impl Reader<'_> {
                 }
                 Filter::all(all)
             }
-            Token::Or | Token::And | Token::Close => return Err("a word is missing".to_owned()),
+            Token::Or | Token::And | Token::Close => return Err("a word is missing".into()),
         })
     }
 }
 
-fn some_words(text: &str) -> Result<Vec<String>, String> {
+fn some_words(text: &str) -> Result<Vec<String>, InvalidValue> {
     let found = words(text);
-    if found.is_empty() { Err(format!("`{text}` has no word")) } else { Ok(found) }
+    if found.is_empty() { Err(format!("`{text}` has no word").into()) } else { Ok(found) }
 }

@@ -98,7 +98,7 @@ impl KeyCache {
         self.held.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Fetches the keys, unless that happened less than [`ASKING_MILLIS_MIN`] ago.
+    /// Fetches the keys, unless that happened less than [`KeyPolicy::asking_min`] ago.
     fn ask(&self, source: &dyn JwksSource, now: Millis) -> Result<(), String> {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         if asked.is_some_and(|asked| now < asked.saturating_add(self.policy.asking_min)) {

@@ -56,7 +56,7 @@ impl KeySet {
         Ok(Self { keys: keys.iter().filter_map(PublicKey::of).collect() })
     }
 
-    /// Reads the JWK set of a client: only keys with an id that are for [`CLIENT_ALGORITHMS`] are taken.
+    /// Reads the JWK set of a client: only keys with an id that are for `CLIENT_ALGORITHMS` are taken.
     ///
     /// # Errors
     /// If it is no key set, contains private keys, or has no key that can be used.

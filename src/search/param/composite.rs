@@ -5,6 +5,8 @@ use crate::search::matcher::{Ask, Check};
 use crate::search::params::Param;
 use crate::search::text::parts;
 
+use super::super::invalid_value::InvalidValue;
+
 /// Further combinations of the values of one element are not indexed.
 const COMBINATIONS_MAX: usize = 256;
 
@@ -25,13 +27,15 @@ pub(in crate::search) fn extract(of_parts: &[Vec<Encoded>], out: &mut Vec<Encode
 }
 
 /// Parses the value of a component by the component's own type.
-type PartAsks<'p> = dyn Fn(&Param, &str) -> Result<Vec<Ask>, String> + 'p;
+type PartAsks<'p> = dyn Fn(&Param, &str) -> Result<Vec<Ask>, InvalidValue> + 'p;
 
 /// Parses a composite value `part$part`.
-pub(super) fn asks(param: &Param, value: &str, part_asks: &PartAsks<'_>) -> Result<Vec<Ask>, String> {
+pub(super) fn asks(param: &Param, value: &str, part_asks: &PartAsks<'_>) -> Result<Vec<Ask>, InvalidValue> {
     let values = parts(value, '$');
     if values.len() != param.components.len() {
-        return Err(format!("`{value}` does not have {} parts separated by `$`", param.components.len()));
+        return Err(
+            format!("`{value}` does not have {} parts separated by `$`", param.components.len()).into()
+        );
     }
     let mut combined: Vec<Vec<(ParamType, Ask)>> = vec![Vec::new()];
     for (component, value) in param.components.iter().zip(values) {

@@ -5,6 +5,7 @@ use crate::search::entry::{Encoded, Form, push_time};
 use crate::search::matcher::{Ask, Check, Matcher};
 use crate::search::text::{Prefix, prefixed};
 
+use super::super::invalid_value::InvalidValue;
 use super::ValueContext;
 
 /// Longer intervals get an additional entry, so that a search for overlaps need only look this far back among the others.
@@ -48,10 +49,10 @@ fn period(node: Node<'_>) -> Option<Span> {
 ///
 /// # Errors
 /// If the value is not a date.
-pub fn date_span(value: &str) -> Result<Span, String> {
+pub fn date_span(value: &str) -> Result<Span, InvalidValue> {
     // An unencoded plus sign arrives as a space.
     let text = value.replace(' ', "+");
-    Temporal::parse(&text).map(|date| date.span()).ok_or_else(|| format!("`{value}` is no date"))
+    Temporal::parse(&text).map(|date| date.span()).ok_or_else(|| format!("`{value}` is no date").into())
 }
 
 /// The interval widened for `ap`: by a tenth of the distance from now to its nearest bound (R4 search.html#prefix), and by at
@@ -63,7 +64,7 @@ pub(in crate::search) fn about(asked: Span, now: Millis) -> Span {
     Span { start: asked.start - margin, end: asked.end + margin }
 }
 
-pub(super) fn asks(value: &str, asking: ValueContext<'_>) -> Result<Vec<Ask>, String> {
+pub(super) fn asks(value: &str, asking: ValueContext<'_>) -> Result<Vec<Ask>, InvalidValue> {
     let (prefix, text) = prefixed(value);
     let asked = date_span(text)?;
     let by = |form: Form, from: Nanos, to: Nanos, check: Check| {

@@ -21,6 +21,7 @@ use crate::definitions::ParamType;
 use crate::fhirpath::{Element, Value};
 
 use super::entry::Encoded;
+use super::invalid_value::InvalidValue;
 use super::matcher::Ask;
 use super::params::Param;
 
@@ -78,7 +79,7 @@ pub(super) fn asks(
     modifier: Option<&str>,
     value: &str,
     asking: ValueContext<'_>,
-) -> Result<Vec<Ask>, std::string::String> {
+) -> Result<Vec<Ask>, InvalidValue> {
     match param.kind {
         ParamType::Token => token::asks(modifier, value, param.may_be_string),
         ParamType::String => Ok(string::asks(modifier, value)),

@@ -6,6 +6,8 @@ use crate::search::entry::{Encoded, Form};
 use crate::search::matcher::{Ask, Check};
 use crate::search::text::{Prefix, prefixed};
 
+use super::super::invalid_value::InvalidValue;
+
 /// A number in a resource: a point, or a range with possibly open bounds.
 pub(super) enum Measured {
     Point(Finite),
@@ -57,7 +59,7 @@ pub(super) struct NumberAsk {
 }
 
 impl NumberAsk {
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str) -> Result<Self, InvalidValue> {
         let (prefix, text) = prefixed(text);
         let written = Written::parse(text).ok_or_else(|| format!("`{text}` is no number"))?;
         let pair = |(low, high)| (Amount::Finite(low), Amount::Finite(high));
@@ -130,6 +132,6 @@ impl NumberAsk {
     }
 }
 
-pub(super) fn asks(value: &str) -> Result<Vec<Ask>, String> {
+pub(super) fn asks(value: &str) -> Result<Vec<Ask>, InvalidValue> {
     Ok(NumberAsk::parse(value)?.asks(Form::Value, Form::Range, &[]))
 }

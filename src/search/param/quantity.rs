@@ -10,6 +10,7 @@ use crate::search::entry::{Encoded, Form, cut, push_text};
 use crate::search::matcher::Ask;
 use crate::search::text::{split_escaped, unescape};
 
+use super::super::invalid_value::InvalidValue;
 use super::number::{Measured, NumberAsk, bytes, encoded};
 
 const UCUM: &str = "http://unitsofmeasure.org";
@@ -118,7 +119,7 @@ fn convert(value: &Finite, unit: &CanonicalUnit) -> Option<Finite> {
 }
 
 /// R4 search.html#quantity: `number`, `number|system|code`, `number||code`.
-pub(super) fn asks(value: &str) -> Result<Vec<Ask>, String> {
+pub(super) fn asks(value: &str) -> Result<Vec<Ask>, InvalidValue> {
     let (number, rest) =
         split_escaped(value, '|').map_or((value, None), |(number, rest)| (number, Some(rest)));
     let asked = NumberAsk::parse(&unescape(number))?;
@@ -127,7 +128,7 @@ pub(super) fn asks(value: &str) -> Result<Vec<Ask>, String> {
     let (system, code) = split_escaped(rest, '|').ok_or_else(wrong)?;
     let (system, code) = (unescape(system), unescape(code));
     if code.is_empty() {
-        return Err(wrong());
+        return Err(wrong().into());
     }
     if system.is_empty() { Ok(by_code(&asked, &code)) } else { Ok(by_system(&asked, &system, &code)) }
 }

@@ -4,6 +4,7 @@ use crate::search::entry::{Encoded, Form};
 use crate::search::matcher::{Ask, Check};
 
 use super::super::geography::EARTH_M;
+use super::super::invalid_value::InvalidValue;
 
 /// The distance if the query gives none.
 const DISTANCE_M: f64 = 50_000.0;
@@ -27,23 +28,23 @@ fn push_degrees(degrees: f64, out: &mut Vec<u8>) {
 }
 
 /// Parses `latitude|longitude|distance|units`.
-pub(super) fn asks(value: &str) -> Result<Vec<Ask>, String> {
+pub(super) fn asks(value: &str) -> Result<Vec<Ask>, InvalidValue> {
     let wrong = || format!("`{value}` is not `latitude|longitude|distance|units`");
     let mut parts = value.split('|');
     let mut number = || parts.next().map(str::trim).filter(|part| !part.is_empty()).map(str::parse::<f64>);
     let (latitude, longitude) = (number(), number());
-    let (Some(Ok(latitude)), Some(Ok(longitude))) = (latitude, longitude) else { return Err(wrong()) };
+    let (Some(Ok(latitude)), Some(Ok(longitude))) = (latitude, longitude) else { return Err(wrong().into()) };
     let distance = number().transpose().map_err(|_| wrong())?;
     let metres_each = match parts.next().map(str::trim).unwrap_or_default() {
         "" | "km" => 1_000.0,
         "m" => 1.0,
         "mi" | "mi_us" | "[mi_i]" | "[mi_us]" => 1_609.344,
-        unit => return Err(format!("`{unit}` is no unit of distance; km, m and mi are")),
+        unit => return Err(format!("`{unit}` is no unit of distance; km, m and mi are").into()),
     };
     let is_on_earth = latitude.abs() <= 90.0 && longitude.abs() <= 180.0;
     let metres = distance.map_or(DISTANCE_M, |distance| distance * metres_each);
     if !is_on_earth || metres.is_nan() || metres < 0.0 || parts.next().is_some() {
-        return Err(wrong());
+        return Err(wrong().into());
     }
     // A degree of latitude has the same length everywhere; the addition allows for rounding.
     let degrees = (metres / EARTH_M).to_degrees() + 1e-9;

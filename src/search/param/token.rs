@@ -6,6 +6,8 @@ use crate::search::fold::fold;
 use crate::search::matcher::Ask;
 use crate::search::text::{split_escaped, unescape};
 
+use super::super::invalid_value::InvalidValue;
+
 pub(super) fn extract(def: &TypeDef, node: Node<'_>, out: &mut Vec<Encoded>) {
     match &*def.name {
         "Coding" => coding(node, out),
@@ -80,7 +82,11 @@ fn identifier(node: Node<'_>, out: &mut Vec<Encoded>) {
 }
 
 /// The conditions of a token value. If the parameter may select strings, the value is also searched in lower case.
-pub(super) fn asks(modifier: Option<&str>, value: &str, may_be_string: bool) -> Result<Vec<Ask>, String> {
+pub(super) fn asks(
+    modifier: Option<&str>,
+    value: &str,
+    may_be_string: bool,
+) -> Result<Vec<Ask>, InvalidValue> {
     match modifier {
         Some("text") => Ok(vec![Ask::text_from(Form::Text, &fold(&unescape(value)))]),
         Some("of-type") => of_type(value).map(|ask| vec![ask]),
@@ -90,7 +96,7 @@ pub(super) fn asks(modifier: Option<&str>, value: &str, may_be_string: bool) -> 
                 None => (None, unescape(value)),
             };
             if system.as_deref() == Some("") && code.is_empty() {
-                return Err(format!("`{value}` is neither a system nor a code"));
+                return Err(format!("`{value}` is neither a system nor a code").into());
             }
             let small = code.to_lowercase();
             let in_small = (may_be_string && small != code).then(|| ask(system.as_deref(), &small));
@@ -135,13 +141,13 @@ fn tails(system: &str) -> Vec<Vec<u8>> {
     tails
 }
 
-fn of_type(value: &str) -> Result<Ask, String> {
+fn of_type(value: &str) -> Result<Ask, InvalidValue> {
     let wrong = || "`:of-type` takes `system|code|value`".to_owned();
     let (system, rest) = split_escaped(value, '|').ok_or_else(wrong)?;
     let (code, value) = split_escaped(rest, '|').ok_or_else(wrong)?;
     let [system, code, value] = [system, code, value].map(unescape);
     if [&system, &code, &value].iter().any(|part| part.is_empty()) {
-        return Err(wrong());
+        return Err(wrong().into());
     }
     let key = Encoded::new(Form::OfType).text(cut(&value)).text(cut(&code)).text(cut(&system));
     Ok(Ask::key(key))

@@ -3,6 +3,7 @@ use crate::definitions::{ParamType, TypeDef, r4};
 use crate::search::control::Control;
 use crate::search::text::alternatives;
 
+use super::super::invalid_value::InvalidValue;
 use super::{Contained, Include, Query, Reading, Sort, SortKey, Summary, TotalMode};
 
 /// Parses one control parameter into a query.
@@ -15,14 +16,14 @@ pub(super) fn control_value(
     query: &mut Query,
     (control, modifier): (Control, Option<&str>),
     value: &str,
-) -> Result<(), String> {
+) -> Result<(), InvalidValue> {
     let bad = |what: &str| format!("`{value}` is not {what}");
     let is_include = matches!(control, Control::Include | Control::RevInclude);
     let iterate = match modifier {
         None => false,
         // R4 search.html#revinclude; clients still send the name of STU3, `recurse`.
         Some("iterate" | "recurse") if is_include => true,
-        Some(modifier) => return Err(format!("the modifier `:{modifier}` is not served for it")),
+        Some(modifier) => return Err(format!("the modifier `:{modifier}` is not served for it").into()),
     };
     match control {
         Control::Count => query.count = Some(value.parse().map_err(|_| bad("a number of matches"))?),
@@ -40,7 +41,7 @@ pub(super) fn control_value(
                 "text" => Summary::Text,
                 "data" => Summary::Data,
                 "count" => Summary::Count,
-                _ => return Err(bad("one of true, text, data, count, false")),
+                _ => return Err(bad("one of true, text, data, count, false").into()),
             };
         }
         Control::Elements => query.elements = alternatives(value),
@@ -49,7 +50,7 @@ pub(super) fn control_value(
                 "none" => TotalMode::None,
                 "estimate" => TotalMode::Estimate,
                 "accurate" => TotalMode::Accurate,
-                _ => return Err(bad("one of none, estimate, accurate")),
+                _ => return Err(bad("one of none, estimate, accurate").into()),
             });
         }
         Control::Contained => {
@@ -57,14 +58,14 @@ pub(super) fn control_value(
                 "false" => Contained::False,
                 "true" => Contained::True,
                 "both" => Contained::Both,
-                _ => return Err(bad("one of true, false, both")),
+                _ => return Err(bad("one of true, false, both").into()),
             };
         }
         Control::ContainedType => {
             query.gives_contained = match value {
                 "container" => false,
                 "contained" => true,
-                _ => return Err(bad("one of container, contained")),
+                _ => return Err(bad("one of container, contained").into()),
             };
         }
         Control::Type => {
@@ -79,7 +80,7 @@ pub(super) fn control_value(
             query.explain = match value {
                 "true" => true,
                 "false" => false,
-                _ => return Err(bad("one of true, false")),
+                _ => return Err(bad("one of true, false").into()),
             };
         }
         Control::Cursor => query.cursor = Some(value.to_owned()),
@@ -88,7 +89,7 @@ pub(super) fn control_value(
     Ok(())
 }
 
-fn sort(reading: &Reading<'_>, def: &'static TypeDef, key: &str) -> Result<Sort, String> {
+fn sort(reading: &Reading<'_>, def: &'static TypeDef, key: &str) -> Result<Sort, InvalidValue> {
     let (code, descending) = key.strip_prefix('-').map_or((key, false), |code| (code, true));
     let key = match code {
         "_id" => SortKey::Id,
@@ -97,7 +98,7 @@ fn sort(reading: &Reading<'_>, def: &'static TypeDef, key: &str) -> Result<Sort,
             let param =
                 reading.find(def, code).ok_or_else(|| format!("unknown parameter `{code}` to sort by"))?;
             if matches!(param.kind, ParamType::Composite | ParamType::Special) {
-                return Err(format!("`{code}` has no order to sort by"));
+                return Err(format!("`{code}` has no order to sort by").into());
             }
             SortKey::Param(param)
         }
@@ -110,7 +111,7 @@ fn include(
     own: &'static TypeDef,
     value: &str,
     iterate: bool,
-) -> Result<Include, String> {
+) -> Result<Include, InvalidValue> {
     if value == "*" {
         return Ok(Include { source: None, param: None, target: None, iterate });
     }
@@ -120,7 +121,7 @@ fn include(
     let code = parts.next().ok_or_else(|| "an include names a type and a parameter".to_owned())?;
     let target = parts.next().map(|name| resource(name).map(|def| &*def.name)).transpose()?;
     if parts.next().is_some() {
-        return Err(format!("`{value}` has more than three parts"));
+        return Err(format!("`{value}` has more than three parts").into());
     }
     let param = match code {
         "*" => None,

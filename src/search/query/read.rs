@@ -11,6 +11,7 @@ use crate::search::params::{Param, Source};
 use crate::search::text::{Prefix, alternatives, prefixed};
 use crate::search::word_query::word_query;
 
+use super::super::invalid_value::InvalidValue;
 use super::control_values::control_value;
 use super::reading::{Reading, chain_targets, id_of, last_updated};
 use super::suggest;
@@ -100,6 +101,12 @@ enum ParameterFault {
     Malformed(String),
 }
 
+impl From<InvalidValue> for ParameterFault {
+    fn from(error: InvalidValue) -> Self {
+        Self::Malformed(error.into())
+    }
+}
+
 impl From<String> for ParameterFault {
     fn from(message: String) -> Self {
         Self::Malformed(message)
@@ -170,7 +177,7 @@ fn named(
         return Err(ParameterFault::Unknown(suggest::unknown(reading.params, def, name, code)));
     };
     if !matches!(param.source, Source::Expressions(_)) && modifier.is_none() {
-        let each: Result<Vec<Filter>, String> =
+        let each: Result<Vec<Filter>, InvalidValue> =
             alternatives(value).iter().map(|text| word_query(&param, text)).collect();
         return Ok(Filter::any(each?));
     }
@@ -183,21 +190,25 @@ fn common(
     def: &'static TypeDef,
     code: &str,
     value: &str,
-) -> Result<Option<Filter>, String> {
+) -> Result<Option<Filter>, InvalidValue> {
     Ok(Some(match code {
         "_id" => Filter::Id(alternatives(value).iter().filter_map(|value| id_of(value)).collect()),
         "_lastUpdated" => {
             let each = |value: &String| last_updated(value, reading.asking.now);
-            let intervals: Result<Vec<Filter>, String> = alternatives(value).iter().map(each).collect();
+            let intervals: Result<Vec<Filter>, InvalidValue> = alternatives(value).iter().map(each).collect();
             Filter::any(intervals?)
         }
         "_list" => {
             let each = |value: &String| {
                 let id = value.strip_prefix("List/").unwrap_or(value);
-                let wrong = || format!("`{value}` is no id of a List; functional lists are not served");
+                let wrong = || {
+                    InvalidValue::from(format!(
+                        "`{value}` is no id of a List; functional lists are not served"
+                    ))
+                };
                 ResourceId::parse(id).map(|id| Filter::Lookup(Lookup::List(id))).ok_or_else(wrong)
             };
-            let lists: Result<Vec<Filter>, String> = alternatives(value).iter().map(each).collect();
+            let lists: Result<Vec<Filter>, InvalidValue> = alternatives(value).iter().map(each).collect();
             Filter::any(lists?)
         }
         "_filter" => filter_language(reading, def, value)?,

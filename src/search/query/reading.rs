@@ -8,6 +8,7 @@ use crate::search::param::{ValueContext, about, date_span};
 use crate::search::params::{Param, SearchParams};
 use crate::search::text::{Prefix, prefixed, split_escaped};
 
+use super::super::invalid_value::InvalidValue;
 use super::suggest;
 
 /// The context that a query is parsed in.
@@ -39,7 +40,7 @@ pub(in crate::search) fn id_of(value: &str) -> Option<ResourceId> {
 }
 
 /// The filter for a `_lastUpdated` value with a prefix.
-pub(in crate::search) fn last_updated(value: &str, now: Millis) -> Result<Filter, String> {
+pub(in crate::search) fn last_updated(value: &str, now: Millis) -> Result<Filter, InvalidValue> {
     let (prefix, text) = prefixed(value);
     let asked = date_span(text)?;
     Ok(match prefix {
@@ -53,14 +54,14 @@ pub(in crate::search) fn last_updated(value: &str, now: Millis) -> Result<Filter
 pub(in crate::search) fn chain_targets(
     param: &Param,
     named: Option<&str>,
-) -> Result<Vec<&'static TypeDef>, String> {
+) -> Result<Vec<&'static TypeDef>, InvalidValue> {
     if param.kind != ParamType::Reference {
-        return Err(format!("`{}` is no reference; a chain goes along references", param.code));
+        return Err(format!("`{}` is no reference; a chain goes along references", param.code).into());
     }
     match named {
         Some(name) => match param.targets.iter().find(|target| **target == name) {
             Some(target) => Ok(r4().resource(target).into_iter().collect()),
-            None => Err(format!("`{}` does not lead to {name}", param.code)),
+            None => Err(format!("`{}` does not lead to {name}", param.code).into()),
         },
         None => Ok(param.targets.iter().filter_map(|target| r4().resource(target)).collect()),
     }
