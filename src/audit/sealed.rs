@@ -224,7 +224,9 @@ pub fn seal(kv: &dyn Kv, signer: &Signer, now: Millis) -> Result<Option<SignedRo
                 let corrupt = |_| StoreError::Corrupt(format!("the signed root of {size} access records"));
                 return serde_json::from_slice(&value).map(Some).map_err(corrupt);
             }
-            let signed = signer.sign(size, &root(&tree, 0, size)?, now).map_err(StoreError::Io)?;
+            let signed = signer
+                .sign(size, &root(&tree, 0, size)?, now)
+                .map_err(|error| StoreError::Io(error.to_string()))?;
             put(vec![(key, serde_json::to_vec(&signed).unwrap_or_default())])
         } else {
             let first = u64::try_from(tree.segments.len()).unwrap_or(u64::MAX);

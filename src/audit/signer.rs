@@ -6,6 +6,7 @@ use ring::signature::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::auth::SigningKeyError;
 use crate::model::Millis;
 use crate::model::{decode_base64, encode_base64, hex};
 
@@ -54,7 +55,7 @@ impl Signer {
     ///
     /// # Errors
     /// If the document has no such key.
-    pub fn new(pkcs8: &[u8]) -> Result<Self, String> {
+    pub fn new(pkcs8: &[u8]) -> Result<Self, SigningKeyError> {
         let random = SystemRandom::new();
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8, &random)
             .map_err(|error| format!("the audit key cannot be read: {error}"))?;
@@ -71,7 +72,7 @@ impl Signer {
     ///
     /// # Errors
     /// If the machine has no randomness.
-    pub fn sign(&self, size: u64, root: &Hash, time: Millis) -> Result<SignedRoot, String> {
+    pub fn sign(&self, size: u64, root: &Hash, time: Millis) -> Result<SignedRoot, SigningKeyError> {
         let root = hex(root);
         let text = SignedRoot::signed_text(size, &root, time);
         let signature =

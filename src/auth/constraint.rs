@@ -1,10 +1,15 @@
 //! Search constraints of scopes (SMART App Launch 2, "Finer-grained resource constraints using search parameters"): the
 //! conditions under which a scope reaches a resource. Only the resource itself decides, however it is accessed.
 use crate::definitions::{ParamType, TypeDef, r4};
-use crate::model::{Node, decode_pairs};
+use crate::model::{Node, decode_pairs, message_error};
 use crate::search::{
     Control, Filter, Reading, ValueContext, entries_by, fulfils, parse_query, search_params,
 };
+
+message_error! {
+    /// Why the query part of a scope cannot be enforced: a message for whoever registers the scope.
+    pub InvalidConstraint
+}
 
 /// Conditions that must all hold. An empty constraint reaches everything.
 #[derive(Clone, Debug, Default)]
@@ -31,13 +36,13 @@ impl Constraint {
     ///
     /// # Errors
     /// Why the constraint cannot be enforced. Ignoring it would widen the scope.
-    pub fn parse(def: Option<&'static TypeDef>, text: &str) -> Result<Self, String> {
+    pub fn parse(def: Option<&'static TypeDef>, text: &str) -> Result<Self, InvalidConstraint> {
         let pairs = decode_pairs(text);
         let mut codes = Vec::new();
         // The shared parameters give the same index entries for every type, so any type serves to read them.
         let of = def.or_else(|| r4().resource("Basic")).ok_or("there is no such type")?;
         if pairs.is_empty() {
-            return Err("the constraint of a scope is empty".to_owned());
+            return Err("the constraint of a scope is empty".into());
         }
         for (name, value) in &pairs {
             let code = name.split(':').next().unwrap_or_default();
@@ -45,15 +50,15 @@ impl Constraint {
                 && Control::find(code).is_none()
                 && (def.is_some() || code.starts_with('_'));
             if !is_kept {
-                return Err(format!("`{code}` cannot constrain a scope"));
+                return Err(format!("`{code}` cannot constrain a scope").into());
             }
             if value.split(',').any(|value| value.trim().is_empty()) {
-                return Err(format!("`{code}` has no value"));
+                return Err(format!("`{code}` has no value").into());
             }
             let kind = search_params().find(of, code).map(|param| param.kind);
             let is_about_now = |value: &str| value.split([',', '$']).any(|value| value.starts_with("ap"));
             if matches!(kind, Some(ParamType::Date | ParamType::Composite)) && is_about_now(value) {
-                return Err(format!("`{code}` is compared with the time of asking"));
+                return Err(format!("`{code}` is compared with the time of asking").into());
             }
             codes.push(code.to_owned());
         }
@@ -61,7 +66,7 @@ impl Constraint {
         let reading = Reading { params: search_params(), asking, lenient: false };
         let query = parse_query(&reading, of, &pairs).map_err(|error| error.message)?;
         if !query.filters.iter().all(is_of_the_resource) {
-            return Err("the constraint asks for other resources".to_owned());
+            return Err("the constraint asks for other resources".into());
         }
         Ok(Self { text: text.to_owned(), filters: query.filters, codes })
     }

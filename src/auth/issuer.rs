@@ -1,5 +1,4 @@
 //! The embedded issuer: it signs access tokens as JWTs (RFC 9068) with its ES256 key, and verifies them.
-use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
@@ -17,6 +16,7 @@ use super::jwk::{base64_url, es256_jwk, es256_point};
 use super::party::{BreakGlass, Party};
 use super::role::Role;
 use super::scope::Scopes;
+use super::signing_key::SigningKeyError;
 
 /// How far the clocks of issuer and server may differ, in seconds.
 pub(super) const LEEWAY_SECONDS: u64 = 60;
@@ -92,28 +92,21 @@ impl Confirmation {
 }
 
 /// Why a token is refused. Clients see only the `Display` text; the details are for the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
+    #[error("the access token is malformed")]
     Malformed,
+    #[error("the access token has expired")]
     Expired,
     /// Signature, algorithm, issuer or audience is wrong, or the client or user is not registered.
+    #[error("the access token is not trusted")]
     Untrusted(String),
     /// The token is trusted, but asserts a purpose that its client or user may not have.
+    #[error("the access token asks for a purpose that is not allowed")]
     Forbidden(String),
     /// The issuer cannot be reached now.
+    #[error("the issuer of the access token cannot be asked")]
     Unavailable(String),
-}
-
-impl fmt::Display for TokenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Malformed => "the access token is malformed",
-            Self::Expired => "the access token has expired",
-            Self::Untrusted(_) => "the access token is not trusted",
-            Self::Forbidden(_) => "the access token asks for a purpose that is not allowed",
-            Self::Unavailable(_) => "the issuer of the access token cannot be asked",
-        })
-    }
 }
 
 /// The issuer with its keys and a cache of verified tokens.
@@ -132,7 +125,7 @@ struct Keys {
 }
 
 impl Keys {
-    fn new(pkcs8: &[u8], retired: &[Value]) -> Result<Self, String> {
+    fn new(pkcs8: &[u8], retired: &[Value]) -> Result<Self, SigningKeyError> {
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8, &SystemRandom::new())
             .map_err(|error| format!("the issuer's key cannot be read: {error}"))?;
         let public = pair.public_key().as_ref();
@@ -184,17 +177,17 @@ impl Issuer {
     ///
     /// # Errors
     /// If the system's random source fails.
-    pub fn generate_key() -> Result<Vec<u8>, String> {
+    pub fn generate_key() -> Result<Vec<u8>, SigningKeyError> {
         EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
             .map(|key| key.as_ref().to_vec())
-            .map_err(|_| "no key could be generated".to_owned())
+            .map_err(|_| SigningKeyError::from("no key could be generated"))
     }
 
     /// An issuer with one key. `url` is both `iss` and `aud` of its tokens.
     ///
     /// # Errors
     /// If the key cannot be read.
-    pub fn new(url: &str, pkcs8: &[u8]) -> Result<Self, String> {
+    pub fn new(url: &str, pkcs8: &[u8]) -> Result<Self, SigningKeyError> {
         Self::with_retired(url, pkcs8, &[])
     }
 
@@ -202,7 +195,7 @@ impl Issuer {
     ///
     /// # Errors
     /// If the key cannot be read.
-    pub fn with_retired(url: &str, pkcs8: &[u8], retired: &[Value]) -> Result<Self, String> {
+    pub fn with_retired(url: &str, pkcs8: &[u8], retired: &[Value]) -> Result<Self, SigningKeyError> {
         Ok(Self {
             url: url.to_owned(),
             keys: RwLock::new(Arc::new(Keys::new(pkcs8, retired)?)),
@@ -214,7 +207,7 @@ impl Issuer {
     ///
     /// # Errors
     /// If the key cannot be read; then the old keys stay.
-    pub fn change_keys(&self, pkcs8: &[u8], retired: &[Value]) -> Result<(), String> {
+    pub fn change_keys(&self, pkcs8: &[u8], retired: &[Value]) -> Result<(), SigningKeyError> {
         let keys = Arc::new(Keys::new(pkcs8, retired)?);
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
         // Cached tokens may be signed with a key that is no longer trusted.
@@ -242,7 +235,7 @@ impl Issuer {
     ///
     /// # Errors
     /// If signing fails.
-    pub fn sign(&self, token: &AccessToken) -> Result<String, String> {
+    pub fn sign(&self, token: &AccessToken) -> Result<String, SigningKeyError> {
         self.signed(token).map(|signed| signed.0)
     }
 
@@ -250,13 +243,13 @@ impl Issuer {
     ///
     /// # Errors
     /// If signing fails.
-    pub fn signed(&self, token: &AccessToken) -> Result<SignedToken, String> {
+    pub fn signed(&self, token: &AccessToken) -> Result<SignedToken, SigningKeyError> {
         let mut header = Header::new(Algorithm::ES256);
         header.typ = Some("at+jwt".to_owned());
         let keys = self.keys();
         header.kid = Some(keys.key_id.clone());
         let text = jsonwebtoken::encode(&header, token, &keys.encoding);
-        text.map(SignedToken).map_err(|error| error.to_string())
+        text.map(SignedToken).map_err(|error| error.to_string().into())
     }
 
     /// Verifies a token and returns its party.

@@ -14,12 +14,13 @@ mod registry;
 mod role;
 mod scope;
 mod sealer;
+mod signing_key;
 
 pub use constraint::Constraint;
 pub use external::{
-    ALGORITHMS, CertificateRegistration, ClientRegistration, ExternalIssuer, Fetched, ISSUER_KEYS,
-    IntrospectedAt, Introspection, JwksSource, KeyCache, KeyError, KeySet, KeysAt, Registrations, Trust,
-    UserRegistration,
+    ALGORITHMS, CertificateRegistration, ClientRegistration, ExternalIssuer, FetchError, Fetched,
+    ISSUER_KEYS, IntrospectedAt, Introspection, JwksSource, KeyCache, KeyError, KeySet, KeysAt,
+    Registrations, Trust, UserRegistration,
 };
 pub use issuer::{AccessToken, Confirmation, Issuer, SignedToken, TokenError};
 pub use jwk::base64_url;
@@ -29,7 +30,7 @@ pub use oauth::{
     OauthCode, OauthError, Register, Registered, describe, describe_purpose, described_parts,
 };
 pub use party::{BreakGlass, Party};
-pub use password::{PASSWORD_LEN_MIN, hash_password};
+pub use password::{PASSWORD_LEN_MIN, PasswordError, hash_password};
 pub use purpose::{PurposeError, asserted_purposes, narrowed_purposes};
 pub use registry::{
     Actor, Client, ClientAuthentication, GrantType, LaunchKind, Registration, RegistrationStatus, Registry,
@@ -38,3 +39,4 @@ pub use registry::{
 pub use role::{Recording, Role, RoleRow, Writes};
 pub use scope::{Level, Permission, Scope, Scopes};
 pub use sealer::Sealer;
+pub use signing_key::SigningKeyError;

@@ -7,6 +7,8 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+use crate::store::{NoRandomness, random_bytes};
+
 /// The cost of a hash: memory in KiB, passes, lanes (the minimum of OWASP's password storage cheat sheet).
 const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
@@ -22,24 +24,32 @@ const WAITING_MAX: usize = 16;
 /// How many verified client secrets are cached.
 const PROVEN_MAX: usize = 1_000;
 
+/// Why no hash of a password is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PasswordError {
+    #[error("a password has {PASSWORD_LEN_MIN} characters or more, and at most {PASSWORD_BYTES_MAX} bytes")]
+    Length,
+    #[error("{0}")]
+    Randomness(#[from] NoRandomness),
+    #[error("the machine has no memory for the hash")]
+    Memory,
+}
+
 /// The argon2id hash of a password, as a string in the PHC format.
 ///
 /// # Errors
-/// If the password is too short or too long, or the machine has no randomness or memory.
-pub fn hash_password(password: &str) -> Result<String, String> {
+/// [`PasswordError`].
+pub fn hash_password(password: &str) -> Result<String, PasswordError> {
     if password.chars().count() < PASSWORD_LEN_MIN || password.len() > PASSWORD_BYTES_MAX {
-        return Err(format!(
-            "a password has {PASSWORD_LEN_MIN} characters or more, and at most {PASSWORD_BYTES_MAX} bytes"
-        ));
+        return Err(PasswordError::Length);
     }
-    let mut salt = [0; SALT_LEN];
-    getrandom::fill(&mut salt).map_err(|error| error.to_string())?;
+    let salt = random_bytes::<SALT_LEN>()?;
     let hashed = || {
         let params = Params::new(MEMORY_KIB, PASSES, LANES, Some(HASH_LEN)).ok()?;
         let hash = digest(password, &salt, params.clone())?;
         Some(phc_string(&salt, &hash, &params)?.to_string())
     };
-    hashed().ok_or_else(|| "no hash could be made".to_owned())
+    hashed().ok_or(PasswordError::Memory)
 }
 
 /// The memory in which hashes are computed, one at a time. It is not given back after a hash, because the allocator would keep

@@ -1,6 +1,5 @@
 //! Purposes of use that a token or a client assertion states (UDAP Security `hl7-b2b`, IHE IUA). They can only narrow the
 //! registered purposes.
-use std::fmt;
 
 use serde_json::Value;
 
@@ -29,21 +28,14 @@ const EXCHANGE_TO_REASON: [(&str, &str); 7] = [
 const PURPOSES_MAX: usize = 16;
 
 /// Why the purposes of a token are refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PurposeError {
     /// A purpose cannot be read.
+    #[error("{0}")]
     Malformed(String),
     /// The purpose is not registered.
+    #[error("the purpose `{0}` is not allowed")]
     NotAllowed(String),
-}
-
-impl fmt::Display for PurposeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Malformed(what) => write!(f, "{what}"),
-            Self::NotAllowed(code) => write!(f, "the purpose `{code}` is not allowed"),
-        }
-    }
 }
 
 /// The stated purposes as codes of v3-ActReason, without duplicates; empty if there are none. They are read from

@@ -4,6 +4,8 @@ use std::fmt;
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 
+use crate::store::random_bytes;
+
 /// Bytes of a nonce.
 const NONCE_LEN: usize = 12;
 
@@ -20,8 +22,7 @@ impl Sealer {
     /// machine has no randomness.
     #[must_use]
     pub fn seal(&self, mut bytes: Vec<u8>, bound: &str) -> Option<Vec<u8>> {
-        let mut nonce = [0; NONCE_LEN];
-        getrandom::fill(&mut nonce).ok()?;
+        let nonce = random_bytes::<NONCE_LEN>().ok()?;
         let unique = Nonce::assume_unique_for_key(nonce);
         self.0.as_ref()?.seal_in_place_append_tag(unique, Aad::from(bound), &mut bytes).ok()?;
         Some(nonce.into_iter().chain(bytes).collect())

@@ -199,7 +199,7 @@ fn token_for(config: &Config, url: &str) -> Result<String, String> {
     "command line".clone_into(&mut token.sub);
     Role::Administrator.code().clone_into(&mut token.role);
     token.organization = Some(config.organization.clone());
-    Issuer::new(url, &key)?.sign(&token)
+    Ok(Issuer::new(url, &key)?.sign(&token)?)
 }
 
 fn by_server(config: &Config, file: &Path) -> Result<(), String> {

@@ -76,7 +76,7 @@ fn answer(case: &Value, defs: &Value) -> Value {
             let decided = case.decide();
             json!({"id": id, "decision": decided.decision, "basis": decided.basis, "rule": decided.rule})
         }
-        Err(error) => json!({"id": id, "error": error}),
+        Err(error) => json!({"id": id, "error": error.to_string()}),
     }
 }
 

@@ -7,6 +7,7 @@ use crate::audit::{self, Signer};
 use crate::auth::{AccessToken, Issuer, Party};
 use crate::model::hex;
 use crate::operations::{ContextParts, Engine, EngineOptions, Index, SearchIndex, version_cipher};
+use crate::store::random_bytes;
 use crate::store::{
     At, Batch, CommitError, Expectation, Findings, Key, Kv, Memory, Packing, Postgres, Repository, Sled,
     SledOptions, Space, StoreError, SystemClock, Write, make_private_folder,
@@ -139,7 +140,7 @@ impl House {
     /// # Errors
     /// If the issuer's key cannot be used.
     pub fn issuer(&self, base_url: &str) -> Result<Issuer, String> {
-        Issuer::with_retired(base_url, &self.issuer_key, &self.retired)
+        Ok(Issuer::with_retired(base_url, &self.issuer_key, &self.retired)?)
     }
 
     /// Checks that the store is intact.
@@ -264,8 +265,7 @@ pub(super) fn is_data(path: &std::path::Path) -> Result<(), String> {
 
 /// The claims that every token has; the caller fills in the party.
 pub fn claims(url: &str, lifetime_seconds: i64) -> Result<AccessToken, String> {
-    let mut id = [0; 16];
-    getrandom::fill(&mut id).map_err(|error| error.to_string())?;
+    let id = random_bytes::<16>().map_err(|error| error.to_string())?;
     let iat = now() / 1_000;
     Ok(AccessToken {
         iss: url.to_owned(),
@@ -292,8 +292,7 @@ fn secret(kv: &dyn Kv) -> Result<[u8; 32], String> {
         if let Some((value, _)) = snapshot.get(&key).map_err(|error| failed(&error))? {
             return value.first_chunk::<32>().copied().ok_or_else(|| failed(&"it has the wrong length"));
         }
-        let mut bytes = [0; 32];
-        getrandom::fill(&mut bytes).map_err(|error| failed(&error))?;
+        let bytes = random_bytes::<32>().map_err(|error| failed(&error))?;
         let batch = Batch {
             expectations: vec![Expectation::Key { key: key.clone(), sequence: None }],
             writes: vec![Write { key: key.clone(), value: Some(bytes.to_vec()), stamps: Vec::new() }],

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::auth::{IdentityKeys, Issuer};
+use crate::auth::{IdentityKeys, Issuer, SigningKeyError};
 use crate::http::Task;
 use crate::model::Millis;
 use crate::operations::Engine;
@@ -114,14 +114,20 @@ fn retire(folder: &Path, jwk: Option<Value>) -> Result<(), String> {
 pub(super) fn task(engine: Arc<Engine>, folder: PathBuf) -> Task {
     Arc::new(move || {
         rotate(&folder)?;
-        engine.issuer().change_keys(&issuer_key(&folder)?, &retired(&folder)?)?;
+        engine
+            .issuer()
+            .change_keys(&issuer_key(&folder)?, &retired(&folder)?)
+            .map_err(|error| error.to_string())?;
         engine.authorization.identity.forget();
         Ok(String::new())
     })
 }
 
 /// Reads a secret file that only its owner can read; makes it on first use.
-pub(super) fn owned_file(path: &Path, make: impl Fn() -> Result<Vec<u8>, String>) -> Result<Vec<u8>, String> {
+pub(super) fn owned_file(
+    path: &Path,
+    make: impl Fn() -> Result<Vec<u8>, SigningKeyError>,
+) -> Result<Vec<u8>, String> {
     match fs::read(path) {
         Ok(bytes) => return Ok(bytes),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}

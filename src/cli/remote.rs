@@ -8,7 +8,7 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
-use crate::auth::{Fetched, IntrospectedAt, JwksSource, KeysAt};
+use crate::auth::{FetchError, Fetched, IntrospectedAt, JwksSource, KeysAt};
 use crate::model::encode;
 
 /// The longest time for an answer.
@@ -47,7 +47,7 @@ impl Reach {
 }
 
 impl JwksSource for Remote {
-    fn jwks(&self, at: &KeysAt) -> Result<Fetched, String> {
+    fn jwks(&self, at: &KeysAt) -> Result<Fetched, FetchError> {
         match at {
             KeysAt::File(path) => {
                 let body = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -62,7 +62,7 @@ impl JwksSource for Remote {
         }
     }
 
-    fn introspect(&self, at: &IntrospectedAt, token: &str) -> Result<Vec<u8>, String> {
+    fn introspect(&self, at: &IntrospectedAt, token: &str) -> Result<Vec<u8>, FetchError> {
         // RFC 6749 section 2.3.1: both are form-encoded first, so that the only colon is the one between them.
         let encoded = |text: &str| encode(text).replace(':', "%3A");
         let pair = format!("{}:{}", encoded(&at.client_id), encoded(&at.client_secret));
@@ -77,11 +77,14 @@ impl JwksSource for Remote {
     }
 }
 
-fn read(url: &str, answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Fetched, String> {
+fn read(
+    url: &str,
+    answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+) -> Result<Fetched, FetchError> {
     let failed = |error: ureq::Error| format!("{url}: {error}");
     let mut answer = answer.map_err(failed)?;
     if answer.status().as_u16() != 200 {
-        return Err(format!("{url}: status {}", answer.status().as_u16()));
+        return Err(format!("{url}: status {}", answer.status().as_u16()).into());
     }
     let control = answer.headers().get("cache-control").and_then(|value| value.to_str().ok());
     let max_age_seconds = control.and_then(max_age);
@@ -208,10 +211,10 @@ mod tests {
         for url in ["https://127.0.0.1:1/keys", "https://localhost:1/keys", "https://[::1]:1/keys"] {
             let at = KeysAt::Url { url: url.to_owned(), insecure: false };
             let error = Remote.jwks(&at).unwrap_err();
-            assert!(error.contains("own network"), "{error}");
+            assert!(error.to_string().contains("own network"), "{error}");
         }
         let at = KeysAt::Url { url: "http://8.8.8.8/keys".to_owned(), insecure: false };
-        assert!(Remote.jwks(&at).unwrap_err().contains("http"));
+        assert!(Remote.jwks(&at).unwrap_err().to_string().contains("http"));
     }
 
     #[test]

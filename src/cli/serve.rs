@@ -102,11 +102,11 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
 fn tls(arguments: &Arguments) -> Result<Option<Arc<rustls::ServerConfig>>, String> {
     let read = |path: &PathBuf| std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()));
     if arguments.tls_self_signed {
-        return tls_self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).map(Some);
+        return Ok(Some(tls_self_signed(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])?));
     }
     let (Some(certificate), Some(key)) = (&arguments.tls_cert, &arguments.tls_key) else { return Ok(None) };
     let authority = arguments.tls_client_ca.as_ref().map(read).transpose()?;
-    tls_from_files(&read(certificate)?, &read(key)?, authority.as_deref()).map(Some)
+    Ok(Some(tls_from_files(&read(certificate)?, &read(key)?, authority.as_deref())?))
 }
 
 /// Writes the ready file, completely or not at all: the base URL, the process id, and tokens below the given member names.

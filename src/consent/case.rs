@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
 
-use crate::model::{Interval, Temporal, parse};
+use crate::model::{Interval, Temporal, message_error, parse};
 use crate::search::plain;
 
 use super::codes::{Code, CodeSystem};
@@ -14,6 +14,11 @@ use super::decide::decide;
 use super::decision::{Basis, Decision};
 use super::policy::{BreakGlassMode, Combining, DefaultPolicy, Settings};
 use super::requester::{Counting, Requester};
+
+message_error! {
+    /// Why a published decision case cannot be read.
+    pub InvalidCase
+}
 
 /// A parsed case.
 pub struct Case {
@@ -40,7 +45,7 @@ impl Case {
     ///
     /// # Errors
     /// A message that names what cannot be read.
-    pub fn read(case: &Json, defs: &Json) -> Result<Self, String> {
+    pub fn read(case: &Json, defs: &Json) -> Result<Self, InvalidCase> {
         let resolve = |json: &Json| match json {
             Json::String(name) => {
                 defs.get(name).cloned().ok_or_else(|| format!("there is no definition `{name}`"))
@@ -139,7 +144,7 @@ fn settings(json: &Json) -> Settings {
 }
 
 /// The facts of a resource. Those that the case gives in `facts` replace the computed ones.
-fn data(resource: &Json, given: Option<&Json>) -> Result<DataFacts, String> {
+fn data(resource: &Json, given: Option<&Json>) -> Result<DataFacts, InvalidCase> {
     let tree = parse(resource.to_string().into_bytes()).map_err(|error| error.to_string())?;
     let mut facts = DataFacts::of(tree.root());
     for (key, value) in given.and_then(Json::as_object).into_iter().flatten() {
@@ -154,7 +159,7 @@ fn data(resource: &Json, given: Option<&Json>) -> Result<DataFacts, String> {
             "mime" => facts.mime_types = set,
             "profiles" => facts.profiles = set,
             "when" => facts.when = interval(value),
-            other => return Err(format!("the fact `{other}` is not known")),
+            other => return Err(format!("the fact `{other}` is not known").into()),
         }
     }
     Ok(facts)
@@ -170,7 +175,7 @@ fn interval(value: &Json) -> Option<Interval> {
 const ACTIONS: [&str; 5] = ["access", "use", "disclose", "correct", "collect"];
 const READS: [&str; 7] = ["read", "vread", "search", "history", "everything", "export", "subscription"];
 
-fn requester(case: &Json, own: &BTreeSet<String>) -> Result<Requester, String> {
+fn requester(case: &Json, own: &BTreeSet<String>) -> Result<Requester, InvalidCase> {
     let context = case.get("context").unwrap_or(&Json::Null);
     let actors: BTreeSet<String> = texts(context, "actors").iter().map(|actor| plain(actor)).collect();
     let interaction = context.get("interaction").and_then(Json::as_str).unwrap_or("read");

@@ -1,5 +1,4 @@
 //! The state of an evaluation: its environment, the scope of the current function, the remaining steps, and its errors.
-use std::fmt;
 
 use crate::model::Temporal;
 
@@ -11,21 +10,14 @@ use super::value::{Collection, Value};
 pub const STEPS_MAX: u64 = 1_000_000;
 
 /// Why an evaluation stopped.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EvaluationError {
     /// The limit of steps, or the size limit of a text or collection, is exceeded.
+    #[error("the expression takes more steps than the limit")]
     TooCostly,
     /// The language does not allow the operation on these values.
+    #[error("{0}")]
     Invalid(String),
-}
-
-impl fmt::Display for EvaluationError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooCostly => f.write_str("the expression takes more steps than the limit"),
-            Self::Invalid(message) => f.write_str(message),
-        }
-    }
 }
 
 impl From<&str> for EvaluationError {

@@ -1,5 +1,4 @@
 //! Builds a syntax tree from tokens: a precedence climbing parser with the operator table of the FHIRPath specification.
-use std::fmt;
 
 use rust_decimal::Decimal;
 
@@ -14,16 +13,11 @@ const DEPTH_MAX: usize = 64;
 const HEIGHT_MAX: usize = 128;
 
 /// A syntax error. `offset` is the byte offset of the first text that is no FHIRPath.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message} at byte {offset}")]
 pub struct ParseError {
     pub offset: usize,
     pub message: String,
-}
-
-impl fmt::Display for ParseError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at character {}", self.message, self.offset)
-    }
 }
 
 /// Parses a whole expression.

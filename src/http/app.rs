@@ -4,14 +4,20 @@ use std::sync::Arc;
 use axum::extract::FromRef;
 use tokio::sync::Semaphore;
 
+use crate::model::message_error;
 use crate::operations::Engine;
 use crate::store::{Sequence, StoreError};
 
 use super::listen::Patience;
 use super::observe::Observed;
 
+message_error! {
+    /// Why a task of an administrator failed: a message for the log.
+    pub TaskError
+}
+
 /// A task that an administrator starts. Returns a text for the answer, such as the backup's path, or why it failed.
-pub type Task = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
+pub type Task = Arc<dyn Fn() -> Result<String, TaskError> + Send + Sync>;
 
 /// Returns the commits after a sequence as a journal file that another store can apply; `None` if there are none yet.
 ///

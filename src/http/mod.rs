@@ -22,9 +22,9 @@ mod welcome;
 
 pub use administration::FOLLOW_SCOPE;
 pub use app::Limits;
-pub use app::{CommittedAfter, Task, Tasks};
+pub use app::{CommittedAfter, Task, TaskError, Tasks};
 pub use bare::{Bare, PreparedResponse, bare};
 pub use listen::{Listener, Patience, serve};
 pub use observe::{Figures, Observed, SPANS};
 pub use service::{router, watching};
-pub use tls::{tls_from_files, tls_self_signed};
+pub use tls::{TlsError, tls_from_files, tls_self_signed};

@@ -6,6 +6,13 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 
+use crate::model::message_error;
+
+message_error! {
+    /// Why certificates and keys cannot be used for TLS.
+    pub TlsError
+}
+
 /// The TLS configuration from PEM texts. `client_ca` contains the authorities that sign client certificates.
 ///
 /// # Errors
@@ -14,7 +21,7 @@ pub fn tls_from_files(
     certificate: &[u8],
     key: &[u8],
     client_ca: Option<&[u8]>,
-) -> Result<Arc<ServerConfig>, String> {
+) -> Result<Arc<ServerConfig>, TlsError> {
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(certificate)
         .collect::<Result<_, _>>()
         .map_err(|error| format!("the certificate cannot be read: {error}"))?;
@@ -33,7 +40,7 @@ pub fn tls_from_files(
 ///
 /// # Errors
 /// If the certificate cannot be generated.
-pub fn tls_self_signed(names: Vec<String>) -> Result<Arc<ServerConfig>, String> {
+pub fn tls_self_signed(names: Vec<String>) -> Result<Arc<ServerConfig>, TlsError> {
     let signed = rcgen::generate_simple_self_signed(names).map_err(|error| error.to_string())?;
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(signed.signing_key.serialize_der()));
     config(vec![signed.cert.der().clone()], key, RootCertStore::empty())
@@ -43,7 +50,7 @@ fn config(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
     roots: RootCertStore,
-) -> Result<Arc<ServerConfig>, String> {
+) -> Result<Arc<ServerConfig>, TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()

@@ -1,7 +1,6 @@
 //! Parses JSON in one pass over the bytes into the arena of a [`Tree`]. No parser crate keeps the digits of decimals, the order
 //! of members and the position of every value at once.
 use std::collections::HashSet;
-use std::fmt;
 
 use super::tree::{JsonKind, Slot, Span, Tree, position};
 
@@ -10,17 +9,12 @@ use super::tree::{JsonKind, Slot, Span, Tree, position};
 pub const JSON_DEPTH_MAX: usize = 120;
 
 /// Why a text is not JSON, and where; line and column count from 1.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message} at line {line} column {column}")]
 pub struct SyntaxError {
     pub message: &'static str,
     pub line: usize,
     pub column: usize,
-}
-
-impl fmt::Display for SyntaxError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at line {} column {}", self.message, self.line, self.column)
-    }
 }
 
 /// Parses one JSON document (RFC 8259). A byte order mark before it is accepted.

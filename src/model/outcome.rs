@@ -1,5 +1,7 @@
 //! OperationOutcome: errors and remarks on a request. `diagnostics` goes to the client, `internal` to the log; neither contains
 //! personal data.
+use std::fmt;
+
 use super::normalize::quote;
 
 /// The severity of an issue (R4 valueset-issue-severity.html).
@@ -133,7 +135,7 @@ impl Findings {
 }
 
 /// A list of issues: the answer to a failed request, or remarks on a successful one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
 pub struct Outcome {
     pub issues: Vec<Issue>,
     /// For the log only: the underlying failure.
@@ -172,6 +174,17 @@ impl Outcome {
         }
         out.push_str("]}");
         out
+    }
+}
+
+impl fmt::Display for Outcome {
+    /// The diagnostics of the issues, for the log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (issue, number) in self.issues.iter().zip(0_usize..) {
+            let separator = if number > 0 { "; " } else { "" };
+            write!(f, "{separator}{}", issue.diagnostics)?;
+        }
+        Ok(())
     }
 }
 

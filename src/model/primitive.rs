@@ -5,13 +5,17 @@ use super::instant::{Precision, Temporal};
 use super::tree::JsonKind;
 
 /// Why a value does not fit its primitive type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PrimitiveFault {
     /// The JSON value is of the wrong kind, such as a number instead of a string; names the required kind.
+    #[error("the value is not {0}")]
     Kind(&'static str),
     /// The text does not follow the grammar of the type.
+    #[error("the value does not follow the grammar of its type")]
     Grammar,
+    #[error("the value is empty")]
     Empty,
+    #[error("the value is too long")]
     TooLong,
 }
 

@@ -185,7 +185,8 @@ impl RefusalKind {
 }
 
 /// A refusal: its kind, and the outcome with the reason.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{outcome}")]
 pub struct Refusal {
     pub kind: RefusalKind,
     pub outcome: Outcome,

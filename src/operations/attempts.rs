@@ -2,6 +2,8 @@
 //! request is decided again on the newest snapshot, until its commit succeeds or the wait is over.
 use std::time::{Duration, Instant};
 
+use crate::store::random_bytes;
+
 use super::answer::Refusal;
 
 /// A request is attempted at least this many times, however long one attempt takes.
@@ -37,7 +39,7 @@ pub(super) fn attempted<T>(
 
 fn pause(longest: Duration) {
     // Without randomness the pause has its full length.
-    let share = getrandom::u32().unwrap_or(u32::MAX);
+    let share = random_bytes().map_or(u32::MAX, u32::from_be_bytes);
     std::thread::sleep(longest.mul_f64(f64::from(share) / f64::from(u32::MAX)));
 }
 

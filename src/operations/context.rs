@@ -8,6 +8,7 @@ use crate::auth::{
 };
 use crate::consent::{ConsentCache, Settings};
 use crate::model::{Issue, IssueCode, Millis, ResourceId, hex};
+use crate::store::random_bytes;
 use crate::store::{Clock, Kv, Packing, VersionCipher};
 
 use super::answer::{Refusal, RefusalKind};
@@ -196,10 +197,9 @@ impl Context {
 
     /// A fresh id: 32 hexadecimal digits of randomness.
     pub(super) fn fresh_id(&self) -> Result<ResourceId, Refusal> {
-        let mut bytes = [0; 16];
         let failed =
             || Refusal::new(RefusalKind::Internal, Issue::error(IssueCode::Exception, "no randomness"));
-        getrandom::fill(&mut bytes).map_err(|_| failed())?;
+        let bytes = random_bytes::<16>().map_err(|_| failed())?;
         ResourceId::parse(&hex(&bytes)).ok_or_else(failed)
     }
 }

@@ -21,9 +21,7 @@ pub fn named(verb: Verb, path: &[String]) -> Option<(&'static str, &'static str)
 /// 404 for an unknown path, 405 for a method that the path does not have.
 pub fn route(verb: Verb, path: &[String]) -> Result<(&'static Interaction, Place), Refusal> {
     let verb = if verb == Verb::Head { Verb::Get } else { verb };
-    let unknown =
-        |message: String| Refusal::new(RefusalKind::NotFound, Issue::error(IssueCode::NotFound, message));
-    let (level, place, tail) = place(path).map_err(unknown)?;
+    let (level, place, tail) = place(path)?;
     let fits = |row: &&Interaction| {
         row.level == level
             && row.tail.len() == tail.len()
@@ -61,13 +59,17 @@ pub fn allowed(path: &[String]) -> Vec<&'static str> {
     verbs.into_iter().filter(|verb| route(*verb, path).is_ok()).map(Verb::name).collect()
 }
 
-fn place(path: &[String]) -> Result<(Level, Place, &[String]), String> {
+fn unknown(message: String) -> Refusal {
+    Refusal::new(RefusalKind::NotFound, Issue::error(IssueCode::NotFound, message))
+}
+
+fn place(path: &[String]) -> Result<(Level, Place, &[String]), Refusal> {
     let is_operation = |segment: &String| segment.starts_with(['_', '$']) || segment == "metadata";
     let Some((first, rest)) = path.split_first() else { return Ok((Level::System, Place::System, path)) };
     if is_operation(first) {
         return Ok((Level::System, Place::System, path));
     }
-    let def = r4().resource(first).ok_or_else(|| format!("there is no resource type `{first}`"))?;
+    let def = r4().resource(first).ok_or_else(|| unknown(format!("there is no resource type `{first}`")))?;
     match rest.split_first() {
         None => Ok((Level::Type, Place::Type(def), rest)),
         Some((second, _)) if is_operation(second) => Ok((Level::Type, Place::Type(def), rest)),
@@ -75,7 +77,7 @@ fn place(path: &[String]) -> Result<(Level, Place, &[String]), String> {
             Some(id) => {
                 Ok(compartment(def, &id, tail).unwrap_or((Level::Instance, Place::Instance(def, id), tail)))
             }
-            None => Err("there is no such resource".to_owned()),
+            None => Err(Refusal::not_found()),
         },
     }
 }

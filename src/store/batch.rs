@@ -1,5 +1,4 @@
 //! Batches: writes that are committed together, the expectations that must hold for that, and the result of a commit.
-use std::fmt;
 
 use crate::model::Millis;
 
@@ -158,25 +157,18 @@ impl Committed {
 }
 
 /// Why a batch was not applied.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CommitError {
     /// An expectation did not hold. The caller may try again once a snapshot includes this sequence.
+    #[error("what the write was based on has changed")]
     Conflict { readable_at: Sequence },
     /// The store cannot keep up; the caller may try again later.
+    #[error("the store is busy")]
     Busy,
     /// The disk has no room; reads still work.
+    #[error("the disk is full")]
     Full,
     /// A write to the disk failed, or the store is closed. The store accepts no writes until it is opened again.
+    #[error("the store accepts no more writes since one failed")]
     Stopped,
-}
-
-impl fmt::Display for CommitError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Conflict { .. } => "what the write was based on has changed",
-            Self::Busy => "the store is busy",
-            Self::Full => "the disk is full",
-            Self::Stopped => "the store accepts no more writes since one failed",
-        })
-    }
 }

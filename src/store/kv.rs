@@ -1,11 +1,16 @@
 //! The interface of a storage backend: an ordered map of bytes whose keys are versioned by the sequence of the commit that
 //! wrote them. A backend implements [`Kv`] and nothing else; it receives only plain data.
-use std::fmt;
-
 use bytes::Bytes;
+
+use crate::model::message_error;
 
 use super::batch::{Batch, KeyRange, Sequence};
 use super::ticket::Ticket;
+
+message_error! {
+    /// Why a store accepts no writes: a message for the log.
+    pub NotWritable
+}
 
 /// Which state of the store a snapshot shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,27 +37,20 @@ pub enum Flow {
 }
 
 /// Why a read failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// The requested state is older than the oldest one that the store keeps.
+    #[error("the state asked for is no longer kept")]
     Expired,
     /// The bytes read differ from the bytes written.
+    #[error("corrupt: {0}")]
     Corrupt(String),
     /// The operating system reported an error, or the backend could not serve the request.
+    #[error("{0}")]
     Io(String),
     /// Another process has the directory open.
+    #[error("another process has the directory open")]
     InUse,
-}
-
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Expired => f.write_str("the state asked for is no longer kept"),
-            Self::Corrupt(what) => write!(f, "corrupt: {what}"),
-            Self::Io(what) => f.write_str(what),
-            Self::InUse => f.write_str("another process has the directory open"),
-        }
-    }
 }
 
 impl From<std::io::Error> for StoreError {
@@ -121,7 +119,7 @@ pub trait Kv: Send + Sync {
     ///
     /// # Errors
     /// The reason why it does not, for the log.
-    fn health(&self) -> Result<(), String> {
+    fn health(&self) -> Result<(), NotWritable> {
         Ok(())
     }
 

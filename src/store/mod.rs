@@ -11,6 +11,7 @@ mod pack;
 mod pending;
 mod postgres;
 mod private;
+mod random;
 mod resource;
 mod sled;
 #[cfg(test)]
@@ -29,10 +30,11 @@ pub use key::{
     Key, Space, consents_key, definitions_key, governing_key, indexed_key, number_at, page_queries,
     persons_key, registrations_key, row_of, text_prefix,
 };
-pub use kv::{At, Direction, Figure, Flow, Kv, Snapshot, StoreError};
+pub use kv::{At, Direction, Figure, Flow, Kv, NotWritable, Snapshot, StoreError};
 pub use memory::Memory;
 pub use postgres::{ConnectionError, Postgres, PostgresOptions};
 pub use private::{make_private_file, make_private_folder};
+pub use random::{NoRandomness, fill_random, random_bytes};
 pub use resource::{
     Change, Current, Derive, Derived, Draft, File, Findings, Fingerprint, HistoryEntry, HistoryPlace,
     HistoryRange, HistoryScope, Method, Packing, Report, ReportStep, Repository, Search, Stored,

@@ -21,12 +21,16 @@ const FLOORS: [&str; 12] = [
 const SECOND_FACE: &str = "ui";
 const FILE_LINES_MAX: usize = 600;
 /// Crates and modules with effects outside the process, and the folders that may use them.
-const KEPT_APART: [(&str, &[&str]); 5] = [
+const KEPT_APART: [(&str, &[&str]); 7] = [
     ("axum::", &["src/http", "src/ui"]),
     ("tokio::", &["src/http", "src/ui", "src/cli"]),
     ("use sled", &["src/store/sled"]),
     ("postgres::", &["src/store/postgres", "src/store/mod.rs"]),
     ("std::fs", &["src/store", "src/cli"]),
+    // RSA keys take a source of randomness as a parameter.
+    ("getrandom", &["src/store/random.rs", "src/auth/oauth/identity.rs"]),
+    // The time of day comes from the store's clock; figures state when the process began.
+    ("SystemTime::now", &["src/store/clock.rs", "src/http/observe.rs", "src/cli"]),
 ];
 
 fn floor_of(path: &str) -> Option<&str> {
@@ -81,6 +85,37 @@ fn what_becomes_public_is_of_few_types() {
         .collect();
     homes.sort();
     assert_eq!(homes, HOLD_NOBODY);
+}
+
+/// Whether a text has a `Result` whose error is a `String`.
+fn has_text_as_error(text: &str) -> bool {
+    text.match_indices("Result<").any(|(place, begin)| {
+        let mut depth = 1_usize;
+        let inner = &text[place + begin.len()..];
+        let end = inner.char_indices().find(|(at, letter)| {
+            match letter {
+                '<' => depth += 1,
+                '>' if !inner[..*at].ends_with('-') => depth -= 1,
+                _ => {}
+            }
+            depth == 0
+        });
+        let arguments = end.map_or(inner, |(end, _)| &inner[..end]);
+        arguments.trim_end().trim_end_matches(',').ends_with(", String")
+    })
+}
+
+#[test]
+fn errors_are_types_below_the_command_line() {
+    assert!(
+        has_text_as_error("Result<Vec<u8>, String>") && !has_text_as_error("Result<(String, String), E>")
+    );
+    for (path, text) in sources().iter().filter(|(path, _)| path.starts_with("src/")) {
+        assert!(
+            path.starts_with("src/cli/") || !has_text_as_error(text),
+            "{path}: a text is returned as error"
+        );
+    }
 }
 
 #[test]

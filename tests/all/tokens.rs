@@ -2,8 +2,9 @@
 use std::sync::{Arc, Mutex};
 
 use chartward::auth::{
-    ALGORITHMS, ClientRegistration, ExternalIssuer, Fetched, ISSUER_KEYS, IntrospectedAt, Introspection,
-    JwksSource, KeyCache, KeysAt, Party, Registrations, Role, Scopes, TokenError, Trust, UserRegistration,
+    ALGORITHMS, ClientRegistration, ExternalIssuer, FetchError, Fetched, ISSUER_KEYS, IntrospectedAt,
+    Introspection, JwksSource, KeyCache, KeysAt, Party, Registrations, Role, Scopes, TokenError, Trust,
+    UserRegistration,
 };
 use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::{Value, json};
@@ -22,14 +23,14 @@ struct Source {
 }
 
 impl JwksSource for Source {
-    fn jwks(&self, at: &KeysAt) -> Result<Fetched, String> {
-        let KeysAt::Url { url, .. } = at else { return Err("no file".to_owned()) };
+    fn jwks(&self, at: &KeysAt) -> Result<Fetched, FetchError> {
+        let KeysAt::Url { url, .. } = at else { return Err("no file".to_owned().into()) };
         let found = self.sets.iter().find(|(known, _)| known == url);
         let (_, set) = found.ok_or_else(|| format!("{url} was asked, which nobody has configured"))?;
         Ok(Fetched { body: set.clone().into_bytes(), max_age_seconds: None })
     }
 
-    fn introspect(&self, _: &IntrospectedAt, token: &str) -> Result<Vec<u8>, String> {
+    fn introspect(&self, _: &IntrospectedAt, token: &str) -> Result<Vec<u8>, FetchError> {
         *self.asked.lock().unwrap() += 1;
         let tokens = self.tokens.lock().unwrap();
         let found = tokens.iter().find(|(known, _)| *known == token);

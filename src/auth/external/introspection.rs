@@ -56,7 +56,8 @@ impl Introspection {
         if self.refused.get(&digest).is_some_and(|until| now < until) {
             return Err(inactive());
         }
-        let answer = source.introspect(&self.at, token).map_err(TokenError::Unavailable)?;
+        let answer =
+            source.introspect(&self.at, token).map_err(|error| TokenError::Unavailable(error.to_string()))?;
         let unreadable = || TokenError::Unavailable("the answer about the token cannot be read".to_owned());
         let claims = unambiguous(&answer).ok_or_else(unreadable)?;
         if claims.get("active") != Some(&Value::Bool(true)) {

@@ -7,15 +7,15 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use crate::auth::issuer::TokenError;
 use crate::model::Millis;
 
-use super::key_set::{KeyError, KeySet};
-use super::source::{JwksSource, KeysAt};
+use super::key_set::{KeyError, KeySet, KeySetError};
+use super::source::{FetchError, JwksSource, KeysAt};
 use super::unverified_jwt::unambiguous;
 
 /// How a key set is read, and how long it is used, in milliseconds.
 #[derive(Clone, Copy)]
 pub struct KeyPolicy {
     /// Reads the body that an address answers with.
-    pub read: fn(&[u8]) -> Result<KeySet, String>,
+    pub read: fn(&[u8]) -> Result<KeySet, KeySetError>,
     /// How long keys are fresh if the answer does not say so.
     pub fresh_default: Millis,
     /// The shortest and the longest time that an answer can ask for.
@@ -39,7 +39,7 @@ pub const ISSUER_KEYS: KeyPolicy = KeyPolicy {
 
 /// Keys of a client: one that the client withdraws is refused after five minutes, whatever its answer says.
 pub const CLIENT_KEYS: KeyPolicy = KeyPolicy {
-    read: |body| KeySet::of_client(&unambiguous(body).ok_or("the key set is no JSON object")?),
+    read: |body| KeySet::of_client(&unambiguous(body).ok_or(KeySetError::NotAnObject)?),
     fresh_default: 300_000,
     fresh_min: 300_000,
     fresh_max: 300_000,
@@ -90,7 +90,9 @@ impl KeyCache {
         let usable = self.held().filter(|held| now < held.fresh_until.saturating_add(self.policy.stale_max));
         match usable {
             Some(held) => held.keys.find(id, algorithm).cloned().map_err(untrusted),
-            None => Err(TokenError::Unavailable(failure.unwrap_or_else(|| "there are no keys".to_owned()))),
+            None => {
+                Err(TokenError::Unavailable(failure.map_or("there are no keys".to_owned(), String::from)))
+            }
         }
     }
 
@@ -99,14 +101,14 @@ impl KeyCache {
     }
 
     /// Fetches the keys, unless that happened less than [`KeyPolicy::asking_min`] ago.
-    fn ask(&self, source: &dyn JwksSource, now: Millis) -> Result<(), String> {
+    fn ask(&self, source: &dyn JwksSource, now: Millis) -> Result<(), FetchError> {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         if asked.is_some_and(|asked| now < asked.saturating_add(self.policy.asking_min)) {
             return Ok(());
         }
         *asked = Some(now);
         let fetched = source.jwks(&self.at)?;
-        let keys = Arc::new((self.policy.read)(&fetched.body)?);
+        let keys = Arc::new((self.policy.read)(&fetched.body).map_err(|error| error.to_string())?);
         let KeyPolicy { fresh_default, fresh_min, fresh_max, .. } = self.policy;
         let millis = |seconds| Millis::try_from(seconds).unwrap_or(fresh_max).saturating_mul(1_000);
         let age = fetched.max_age_seconds.map_or(fresh_default, millis).clamp(fresh_min, fresh_max);
@@ -119,7 +121,7 @@ impl KeyCache {
 #[cfg(test)]
 mod tests {
     use super::{CLIENT_KEYS, ISSUER_KEYS, KeyCache, KeyPolicy};
-    use crate::auth::external::source::{Fetched, IntrospectedAt, JwksSource, KeysAt};
+    use crate::auth::external::source::{FetchError, Fetched, IntrospectedAt, JwksSource, KeysAt};
     use crate::auth::jwk::base64_url;
     use jsonwebtoken::Algorithm;
     use std::sync::Mutex;
@@ -129,11 +131,11 @@ mod tests {
     struct Fake(Mutex<(usize, Vec<&'static str>, Option<u64>)>);
 
     impl JwksSource for Fake {
-        fn jwks(&self, _: &KeysAt) -> Result<Fetched, String> {
+        fn jwks(&self, _: &KeysAt) -> Result<Fetched, FetchError> {
             let mut state = self.0.lock().unwrap();
             state.0 += 1;
             if state.1.is_empty() {
-                return Err("down".to_owned());
+                return Err("down".into());
             }
             let key = |id: &&str| serde_json::json!({"kty": "RSA", "kid": id, "n": base64_url(&[200; 256]), "e": "AQAB"});
             let keys: Vec<_> = state.1.iter().map(key).collect();
@@ -141,8 +143,8 @@ mod tests {
             Ok(Fetched { body, max_age_seconds: state.2 })
         }
 
-        fn introspect(&self, _: &IntrospectedAt, _: &str) -> Result<Vec<u8>, String> {
-            Err("not asked for".to_owned())
+        fn introspect(&self, _: &IntrospectedAt, _: &str) -> Result<Vec<u8>, FetchError> {
+            Err("not asked for".into())
         }
     }
 
@@ -151,7 +153,7 @@ mod tests {
     struct Turning(AtomicUsize);
 
     impl JwksSource for Turning {
-        fn jwks(&self, _: &KeysAt) -> Result<Fetched, String> {
+        fn jwks(&self, _: &KeysAt) -> Result<Fetched, FetchError> {
             let number = self.0.fetch_add(1, Ordering::Relaxed);
             let part = base64_url(&[7; 48]);
             let key = serde_json::json!({
@@ -161,8 +163,8 @@ mod tests {
             Ok(Fetched { body, max_age_seconds: Some(3_600) })
         }
 
-        fn introspect(&self, _: &IntrospectedAt, _: &str) -> Result<Vec<u8>, String> {
-            Err("not asked for".to_owned())
+        fn introspect(&self, _: &IntrospectedAt, _: &str) -> Result<Vec<u8>, FetchError> {
+            Err("not asked for".into())
         }
     }
 

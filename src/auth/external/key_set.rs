@@ -29,14 +29,32 @@ struct PublicKey {
 }
 
 /// Why a set has no key for a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// No key has the id; a newer set may have it.
+    #[error("no key has the id")]
     Unknown,
     /// The key with that id is not for the token's algorithm.
+    #[error("the key is for another algorithm")]
     Mismatch,
     /// Several keys fit.
+    #[error("several keys fit")]
     Ambiguous,
+}
+
+/// Why a JWK set cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeySetError {
+    #[error("the key set is no JSON object")]
+    NotAnObject,
+    #[error("the key set has no keys")]
+    NoKeys,
+    #[error("the key set has more than {KEYS_MAX} keys")]
+    TooManyKeys,
+    #[error("the key set has a private key")]
+    PrivateKey,
+    #[error("the key set has no key with a kid for RS384 (RSA of 2048 bits or more) or ES384 (P-384)")]
+    NoClientKey,
 }
 
 impl KeySet {
@@ -44,14 +62,14 @@ impl KeySet {
     ///
     /// # Errors
     /// Why the text is no JWK set.
-    pub fn parse(json: &[u8]) -> Result<Self, String> {
-        Self::of(&unambiguous(json).ok_or("the key set is no JSON object")?)
+    pub fn parse(json: &[u8]) -> Result<Self, KeySetError> {
+        Self::of(&unambiguous(json).ok_or(KeySetError::NotAnObject)?)
     }
 
-    fn of(set: &Value) -> Result<Self, String> {
-        let keys = set.get("keys").and_then(Value::as_array).ok_or("the key set has no keys")?;
+    fn of(set: &Value) -> Result<Self, KeySetError> {
+        let keys = set.get("keys").and_then(Value::as_array).ok_or(KeySetError::NoKeys)?;
         if keys.len() > KEYS_MAX {
-            return Err(format!("the key set has more than {KEYS_MAX} keys"));
+            return Err(KeySetError::TooManyKeys);
         }
         Ok(Self { keys: keys.iter().filter_map(PublicKey::of).collect() })
     }
@@ -60,10 +78,10 @@ impl KeySet {
     ///
     /// # Errors
     /// If it is no key set, contains private keys, or has no key that can be used.
-    pub fn of_client(jwks: &Value) -> Result<Self, String> {
+    pub fn of_client(jwks: &Value) -> Result<Self, KeySetError> {
         let keys = jwks.get("keys").and_then(Value::as_array).into_iter().flatten();
         if keys.into_iter().any(|key| key.get("d").is_some() || key.get("k").is_some()) {
-            return Err("the key set has a private key".to_owned());
+            return Err(KeySetError::PrivateKey);
         }
         let mut set = Self::of(jwks)?;
         for key in &mut set.keys {
@@ -72,8 +90,7 @@ impl KeySet {
         set.keys
             .retain(|key| key.id.as_deref().is_some_and(|id| !id.is_empty()) && !key.algorithms.is_empty());
         if set.keys.is_empty() {
-            let usable = "a kid for RS384 (RSA of 2048 bits or more) or ES384 (P-384)";
-            return Err(format!("the key set has no key with {usable}"));
+            return Err(KeySetError::NoClientKey);
         }
         Ok(set)
     }

@@ -14,5 +14,5 @@ pub use issuer::{ALGORITHMS, ExternalIssuer};
 pub use key_cache::{CLIENT_KEYS, ISSUER_KEYS, KeyCache};
 pub use key_set::{CLIENT_ALGORITHMS, KeyError, KeySet};
 pub use registration::{ClientRegistration, Registrations, UserRegistration};
-pub use source::{Fetched, IntrospectedAt, JwksSource, KeysAt};
+pub use source::{FetchError, Fetched, IntrospectedAt, JwksSource, KeysAt};
 pub use trust::{CertificateRegistration, Trust};

@@ -1,6 +1,13 @@
 //! Requests to other servers. This module only defines them: `cli` implements the trait and passes it in.
 use std::path::PathBuf;
 
+use crate::model::message_error;
+
+message_error! {
+    /// Why another server has not answered, or not as the standard asks: a message for the log.
+    pub FetchError
+}
+
 /// Where an issuer publishes its public keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeysAt {
@@ -36,11 +43,11 @@ pub trait JwksSource: Send + Sync {
     ///
     /// # Errors
     /// Why there is none, for the log.
-    fn jwks(&self, at: &KeysAt) -> Result<Fetched, String>;
+    fn jwks(&self, at: &KeysAt) -> Result<Fetched, FetchError>;
 
     /// The issuer's answer about an opaque token, as the JSON of RFC 7662 section 2.2.
     ///
     /// # Errors
     /// Why there is no answer, for the log.
-    fn introspect(&self, at: &IntrospectedAt, token: &str) -> Result<Vec<u8>, String>;
+    fn introspect(&self, at: &IntrospectedAt, token: &str) -> Result<Vec<u8>, FetchError>;
 }

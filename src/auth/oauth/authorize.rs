@@ -23,11 +23,13 @@ pub(super) struct AuthorizationRequest {
 }
 
 /// Why the authorization request is refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthorizationRefusal {
     /// A message for the user, because the client or its redirect URI is not known for certain.
+    #[error("{0}")]
     Page(String),
     /// An error for the client: the address to which the browser is redirected.
+    #[error("the client is told by a redirect to {0}")]
     Redirect(String),
 }
 

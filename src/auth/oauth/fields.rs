@@ -1,5 +1,4 @@
 //! The parameters of OAuth requests, and error responses (RFC 6749 sections 4.1.2.1 and 5.2).
-use std::fmt;
 
 use super::super::registry::RegistryError;
 
@@ -40,7 +39,8 @@ impl OauthCode {
 }
 
 /// An error response: a code, and a description without personal data.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {description}", code.text())]
 pub struct OauthError {
     pub code: OauthCode,
     pub description: String,
@@ -71,12 +71,6 @@ impl OauthError {
 
     pub(super) fn failed() -> Self {
         Self::new(OauthCode::ServerError, "the server cannot answer at the moment")
-    }
-}
-
-impl fmt::Display for OauthError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.code.text(), self.description)
     }
 }
 

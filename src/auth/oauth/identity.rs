@@ -10,12 +10,13 @@ use serde_json::Value;
 
 use super::super::issuer::id_of;
 use super::super::jwk::rs256_jwk;
+use super::super::signing_key::SigningKeyError;
 
 /// The length of an RSA key, in bits.
 const KEY_BITS: usize = 2048;
 
 /// Returns the private key as PKCS#1, and the retired public keys as JSON Web Keys.
-pub type IdentitySource = Box<dyn Fn() -> Result<(Vec<u8>, Vec<Value>), String> + Send + Sync>;
+pub type IdentitySource = Box<dyn Fn() -> Result<(Vec<u8>, Vec<Value>), SigningKeyError> + Send + Sync>;
 
 /// The keys of id tokens, cached after the first use.
 pub struct IdentityKeys {
@@ -40,7 +41,7 @@ impl IdentityKeys {
     ///
     /// # Errors
     /// If key generation fails.
-    pub fn generate_key() -> Result<Vec<u8>, String> {
+    pub fn generate_key() -> Result<Vec<u8>, SigningKeyError> {
         use getrandom::SysRng;
         use getrandom::rand_core::UnwrapErr;
         let key =
@@ -54,7 +55,7 @@ impl IdentityKeys {
         *self.read.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    fn read(&self) -> Result<Arc<Read>, String> {
+    fn read(&self) -> Result<Arc<Read>, SigningKeyError> {
         let mut kept = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(read) = &*kept {
             return Ok(read.clone());
@@ -76,18 +77,18 @@ impl IdentityKeys {
     ///
     /// # Errors
     /// If there is no key; the text is for the log.
-    pub fn sign(&self, claims: &impl Serialize) -> Result<String, String> {
+    pub fn sign(&self, claims: &impl Serialize) -> Result<String, SigningKeyError> {
         let read = self.read()?;
         let mut header = Header::new(Algorithm::RS256);
         header.kid = Some(read.key_id.clone());
-        jsonwebtoken::encode(&header, claims, &read.encoding).map_err(|error| error.to_string())
+        jsonwebtoken::encode(&header, claims, &read.encoding).map_err(|error| error.to_string().into())
     }
 
     /// The public keys as JSON Web Keys, the signing key first.
     ///
     /// # Errors
     /// If there is no key; the text is for the log.
-    pub fn jwks(&self) -> Result<Vec<Value>, String> {
+    pub fn jwks(&self) -> Result<Vec<Value>, SigningKeyError> {
         Ok(self.read()?.jwks.clone())
     }
 }

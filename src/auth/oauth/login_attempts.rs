@@ -10,14 +10,18 @@ pub(super) const NAMES_MAX: usize = 10_000;
 pub(super) const NAME_BYTES_MAX: usize = 64;
 
 /// Why a sign-in failed. It does not tell which of name and password was wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LoginError {
+    #[error("user name or password is wrong")]
     Wrong,
     /// Too many attempts with this name have failed; a later one is accepted again.
+    #[error("too many sign-ins with this user name have failed")]
     TooOften,
     /// Too many sign-ins are being checked at the moment.
+    #[error("too many sign-ins are being checked")]
     Busy,
     /// The registry cannot be read.
+    #[error("the registry cannot be read")]
     Failed,
 }
 

@@ -70,7 +70,7 @@ fn new_secret<T: Registration>(given: &mut Map<String, Value>) -> Result<Option<
         None => Ok(None),
         Some(Value::Bool(true)) => {
             let secret = secret_text().map_err(|error| RegistryError::Store(error.to_string()))?;
-            let hash = hash_password(&secret).map_err(RegistryError::Invalid)?;
+            let hash = hash_password(&secret).map_err(|error| RegistryError::Invalid(error.to_string()))?;
             given.insert(T::HASH.to_owned(), json!(hash));
             Ok(Some(secret))
         }
@@ -126,7 +126,7 @@ impl Registry {
             None => None,
         };
         if let Some((secret, _)) = &secret {
-            let hash = hash_password(secret).map_err(RegistryError::Invalid)?;
+            let hash = hash_password(secret).map_err(|error| RegistryError::Invalid(error.to_string()))?;
             members.insert("secret_hash".to_owned(), json!(hash));
         }
         let client: Client = serde_json::from_value(Value::Object(members))
@@ -172,7 +172,7 @@ impl Registry {
         self.change(id, &|record: &mut T| {
             *record = serde_json::from_value(merged(record, &given)?)
                 .map_err(|error| RegistryError::Invalid(error.to_string()))?;
-            record.check().map_err(RegistryError::Invalid)?;
+            record.check().map_err(|error| RegistryError::Invalid(error.to_string()))?;
             record.end_what_was(now);
             Ok(())
         })?;
@@ -195,7 +195,7 @@ impl Registry {
         let mut members = members(text, "password_hash")?;
         let password = taken(&mut members, "password")?;
         let password = password.ok_or_else(|| RegistryError::Invalid("a password is needed".to_owned()))?;
-        let hash = hash_password(&password).map_err(RegistryError::Invalid)?;
+        let hash = hash_password(&password).map_err(|error| RegistryError::Invalid(error.to_string()))?;
         // Whoever knew the old password may have granted access with it.
         self.change(name, &|user: &mut User| {
             hash.clone_into(&mut user.password_hash);
@@ -216,8 +216,9 @@ impl Registry {
         let mut user: User = serde_json::from_value(Value::Object(members))
             .map_err(|error| RegistryError::Invalid(error.to_string()))?;
         // Hashing is slow and needs much memory, so invalid registrations are refused first.
-        user.check().map_err(RegistryError::Invalid)?;
-        user.password_hash = hash_password(&password).map_err(RegistryError::Invalid)?;
+        user.check().map_err(|error| RegistryError::Invalid(error.to_string()))?;
+        user.password_hash =
+            hash_password(&password).map_err(|error| RegistryError::Invalid(error.to_string()))?;
         self.add(&user)?;
         let mut shown = user.shown();
         self.remark(&mut shown, user.fhir_user.as_deref())?;

@@ -3,6 +3,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::model::{from_hex, hex};
+use crate::store::random_bytes;
 
 use super::super::sealer::Sealer;
 use super::fields::OauthError;
@@ -35,8 +36,7 @@ impl TextSealer {
 
 /// 32 random bytes in hexadecimal digits, as a secret that cannot be guessed.
 pub(super) fn secret_text() -> Result<String, OauthError> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(|_| OauthError::failed())?;
+    let bytes = random_bytes::<32>().map_err(|_| OauthError::failed())?;
     Ok(hex(&bytes))
 }
 

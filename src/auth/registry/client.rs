@@ -9,6 +9,7 @@ use super::super::external::KeySet;
 use super::super::granted::{SCOPE_BYTES_MAX, is_served};
 use super::super::role::Role;
 use super::super::scope::{Permission, Scopes};
+use super::invalid_registration::InvalidRegistration;
 
 const ACT_REASON: &str = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
 /// The longest client id or user name, in bytes.
@@ -127,26 +128,26 @@ impl Client {
     ///
     /// # Errors
     /// Why the registration is invalid.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), InvalidRegistration> {
         check_id("client_id", &self.client_id)?;
         check_text("client_name", &self.client_name)?;
         if self.grant_types.is_empty() {
-            return Err("grant_types are needed".to_owned());
+            return Err("grant_types are needed".into());
         }
         self.check_keys()?;
         if self.may(GrantType::ClientCredentials) {
             if self.token_endpoint_auth_method == ClientAuthentication::None {
-                return Err("client_credentials are not for public clients".to_owned());
+                return Err("client_credentials are not for public clients".into());
             }
             if self.role.is_none() {
-                return Err("a client that asks for itself needs a role".to_owned());
+                return Err("a client that asks for itself needs a role".into());
             }
         }
         if self.may(GrantType::AuthorizationCode) && self.redirect_uris.is_empty() {
-            return Err("authorization_code needs redirect_uris".to_owned());
+            return Err("authorization_code needs redirect_uris".into());
         }
         if self.may(GrantType::RefreshToken) && !self.may(GrantType::AuthorizationCode) {
-            return Err("refresh_token comes with authorization_code".to_owned());
+            return Err("refresh_token comes with authorization_code".into());
         }
         self.redirect_uris.iter().try_for_each(|uri| check_redirect(uri))?;
         check_scope(&self.scope)?;
@@ -163,21 +164,19 @@ impl Client {
         self.check_filing()?;
         match &self.default_purpose {
             Some(purpose) if !self.purposes.contains(purpose) => {
-                Err("default_purpose must be one of purposes".to_owned())
+                Err("default_purpose must be one of purposes".into())
             }
             _ => Ok(()),
         }
     }
 
     /// A client that hands in Consents needs a role, an organization and the scopes; otherwise every attempt would fail.
-    fn check_filing(&self) -> Result<(), String> {
+    fn check_filing(&self) -> Result<(), InvalidRegistration> {
         if !self.files_consent {
             return Ok(());
         }
         if self.role.is_none() || self.organization.is_none() {
-            return Err(
-                "files_consent needs a role, and the organization that the Consents permit".to_owned()
-            );
+            return Err("files_consent needs a role, and the organization that the Consents permit".into());
         }
         let scopes = Scopes::parse(&self.scope);
         if !scopes.permit(Permission::Create, Some("Consent"))
@@ -185,29 +184,30 @@ impl Client {
         {
             return Err("files_consent needs scopes to create Consents and to search for Patients, such as \
                         system/Consent.c and system/Patient.rs"
-                .to_owned());
+                .to_owned()
+                .into());
         }
         Ok(())
     }
 
-    fn check_keys(&self) -> Result<(), String> {
+    fn check_keys(&self) -> Result<(), InvalidRegistration> {
         let (secret, keys) = (self.secret_hash.is_some(), (self.jwks.is_some(), self.jwks_uri.is_some()));
         match (self.token_endpoint_auth_method, secret, keys) {
             (ClientAuthentication::ClientSecretBasic, true, (false, false))
             | (ClientAuthentication::None, false, (false, false))
             | (ClientAuthentication::PrivateKeyJwt, false, (true, false) | (false, true)) => {}
             (ClientAuthentication::ClientSecretBasic, ..) => {
-                return Err("client_secret_basic has a secret and no keys".to_owned());
+                return Err("client_secret_basic has a secret and no keys".into());
             }
             (ClientAuthentication::None, ..) => {
-                return Err("a public client has neither secret nor keys".to_owned());
+                return Err("a public client has neither secret nor keys".into());
             }
             (ClientAuthentication::PrivateKeyJwt, ..) => {
-                return Err("private_key_jwt has either jwks or jwks_uri, and no secret".to_owned());
+                return Err("private_key_jwt has either jwks or jwks_uri, and no secret".into());
             }
         }
         if let Some(jwks) = &self.jwks {
-            KeySet::of_client(jwks)?;
+            KeySet::of_client(jwks).map_err(|error| error.to_string())?;
         }
         match &self.jwks_uri {
             Some(uri) => check_web_address("jwks_uri", uri),
@@ -240,21 +240,21 @@ pub(in crate::auth) fn is_unreserved(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~'))
 }
 
-pub(super) fn check_id(name: &str, id: &str) -> Result<(), String> {
+pub(super) fn check_id(name: &str, id: &str) -> Result<(), InvalidRegistration> {
     if id.len() <= ID_LEN_MAX && is_unreserved(id) {
         Ok(())
     } else {
-        Err(format!("{name} has 1 to {ID_LEN_MAX} letters, digits or any of -._~"))
+        Err(format!("{name} has 1 to {ID_LEN_MAX} letters, digits or any of -._~").into())
     }
 }
 
-fn check_text(name: &str, text: &str) -> Result<(), String> {
+fn check_text(name: &str, text: &str) -> Result<(), InvalidRegistration> {
     let is_good = !text.trim().is_empty() && text.len() <= TEXT_LEN_MAX && !text.contains(char::is_control);
-    if is_good { Ok(()) } else { Err(format!("{name} is empty, too long or has control characters")) }
+    if is_good { Ok(()) } else { Err(format!("{name} is empty, too long or has control characters").into()) }
 }
 
-pub(super) fn role_of(code: &str) -> Result<Role, String> {
-    Role::parse(code).ok_or_else(|| format!("there is no role `{code}`"))
+pub(super) fn role_of(code: &str) -> Result<Role, InvalidRegistration> {
+    Role::parse(code).ok_or_else(|| format!("there is no role `{code}`").into())
 }
 
 /// A client, a user, or the bearer of a minted token. The same checks apply to all.
@@ -274,7 +274,7 @@ impl Actor<'_> {
     ///
     /// # Errors
     /// Why they do not.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), InvalidRegistration> {
         check_actor(self.organization, self.fhir_user, self.patient)?;
         check_purposes(self.purposes, self.role)?;
         let Some(role) = self.role else { return Ok(()) };
@@ -283,34 +283,33 @@ impl Actor<'_> {
             return Err(format!(
                 "the role {} acts for an organization: organization is needed, as Organization/id",
                 role.code()
-            ));
+            )
+            .into());
         }
         if self.may_break_glass && !role.row().breaks_glass {
-            return Err(format!("the role {} does not break the glass", role.code()));
+            return Err(format!("the role {} does not break the glass", role.code()).into());
         }
         let is_patient = self.fhir_user.is_some_and(|user| user.starts_with("Patient/"));
         if role == Role::Patient && !is_patient {
-            return Err("a patient needs its Patient as fhir_user".to_owned());
+            return Err("a patient needs its Patient as fhir_user".into());
         }
         Ok(())
     }
 }
 
 /// Checks that the role may assert all purposes, or broader ones. Without a role, any role's purposes are allowed.
-fn check_purposes(purposes: &[String], role: Option<Role>) -> Result<(), String> {
+fn check_purposes(purposes: &[String], role: Option<Role>) -> Result<(), InvalidRegistration> {
     for purpose in purposes {
         if purpose == "BTG" {
-            return Err(
-                "breaking the glass is asked for case by case, it is no purpose of a token".to_owned()
-            );
+            return Err("breaking the glass is asked for case by case, it is no purpose of a token".into());
         }
         let is_code = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
         if purpose.is_empty() || purpose.len() > ID_LEN_MAX || !purpose.bytes().all(is_code) {
-            return Err(format!("`{purpose}` is no code of v3-ActReason"));
+            return Err(format!("`{purpose}` is no code of v3-ActReason").into());
         }
         let Some(role) = role else {
             if !Role::ALL.iter().any(|role| is_within(purpose, role.row().purposes)) {
-                return Err(format!("no role asks for the purpose `{purpose}`"));
+                return Err(format!("no role asks for the purpose `{purpose}`").into());
             }
             continue;
         };
@@ -319,7 +318,8 @@ fn check_purposes(purposes: &[String], role: Option<Role>) -> Result<(), String>
                 "the role {} does not ask for the purpose `{purpose}`, but for {}",
                 role.code(),
                 role.row().purposes.join(", ")
-            ));
+            )
+            .into());
         }
     }
     Ok(())
@@ -345,7 +345,7 @@ fn check_actor(
     organization: Option<&str>,
     fhir_user: Option<&str>,
     patient: Option<&str>,
-) -> Result<(), String> {
+) -> Result<(), InvalidRegistration> {
     const USERS: [&str; 6] =
         ["Practitioner", "PractitionerRole", "Patient", "RelatedPerson", "Person", "Device"];
     let is_of = |reference: &str, types: &[&str]| {
@@ -354,13 +354,13 @@ fn check_actor(
             .is_some_and(|(name, id)| types.contains(&name) && ResourceId::parse(id).is_some())
     };
     if organization.is_some_and(|reference| !is_of(reference, &["Organization"])) {
-        return Err("organization is written as Organization/id".to_owned());
+        return Err("organization is written as Organization/id".into());
     }
     if fhir_user.is_some_and(|reference| !is_of(reference, &USERS)) {
-        return Err(format!("fhir_user is a {} with an id", USERS.join(", ")));
+        return Err(format!("fhir_user is a {} with an id", USERS.join(", ")).into());
     }
     if patient.is_some_and(|id| ResourceId::parse(id).is_none()) {
-        return Err("patient is the id of a Patient".to_owned());
+        return Err("patient is the id of a Patient".into());
     }
     Ok(())
 }
@@ -369,21 +369,21 @@ fn check_actor(
 ///
 /// # Errors
 /// Which scope is not supported.
-pub fn check_scope(scope: &str) -> Result<(), String> {
+pub fn check_scope(scope: &str) -> Result<(), InvalidRegistration> {
     if scope.len() > SCOPE_BYTES_MAX {
-        return Err(format!("scope has more than {SCOPE_BYTES_MAX} bytes"));
+        return Err(format!("scope has more than {SCOPE_BYTES_MAX} bytes").into());
     }
     if scope.split_whitespace().next().is_none() {
-        return Err("scope is needed".to_owned());
+        return Err("scope is needed".into());
     }
     match scope.split_whitespace().find(|scope| !is_served(scope)) {
-        Some(unknown) => Err(format!("`{unknown}` is no scope that is served")),
+        Some(unknown) => Err(format!("`{unknown}` is no scope that is served").into()),
         None => Ok(()),
     }
 }
 
 /// Checks that an address is `https`, or `http` to the loopback interface.
-fn check_web_address(name: &str, address: &str) -> Result<(), String> {
+fn check_web_address(name: &str, address: &str) -> Result<(), InvalidRegistration> {
     let local = ["http://localhost", "http://127.0.0.1", "http://[::1]"];
     let is_local = local.iter().any(|start| {
         address.strip_prefix(start).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/', '?']))
@@ -392,21 +392,21 @@ fn check_web_address(name: &str, address: &str) -> Result<(), String> {
         .strip_prefix("https://")
         .is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['/', ':', '?']));
     if !has_host && !is_local {
-        return Err(format!("{name} is an https address, or an http address of the own machine"));
+        return Err(format!("{name} is an https address, or an http address of the own machine").into());
     }
     check_address(name, address)
 }
 
-fn check_address(name: &str, address: &str) -> Result<(), String> {
+fn check_address(name: &str, address: &str) -> Result<(), InvalidRegistration> {
     let is_plain = address.bytes().all(|byte| byte.is_ascii_graphic());
     if !is_plain || address.len() > TEXT_LEN_MAX || address.contains('#') || address.contains('@') {
-        return Err(format!("{name} is an address without blanks, user and fragment"));
+        return Err(format!("{name} is an address without blanks, user and fragment").into());
     }
     Ok(())
 }
 
 /// Checks a redirect URI: a web address, or a native app's scheme named after a domain (RFC 8252 section 7.1).
-fn check_redirect(uri: &str) -> Result<(), String> {
+fn check_redirect(uri: &str) -> Result<(), InvalidRegistration> {
     match uri.split_once(':') {
         Some((scheme, rest)) if scheme.contains('.') && is_unreserved(scheme) && !rest.is_empty() => {
             check_address("redirect_uri", uri)
@@ -417,7 +417,7 @@ fn check_redirect(uri: &str) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::Client;
+    use super::{Client, InvalidRegistration};
     use serde_json::{Value, json};
 
     fn backend() -> Value {
@@ -436,7 +436,7 @@ mod tests {
         })
     }
 
-    fn check(mut client: Value, change: &Value) -> Result<(), String> {
+    fn check(mut client: Value, change: &Value) -> Result<(), InvalidRegistration> {
         for (name, value) in change.as_object().unwrap() {
             client[name] = value.clone();
         }

@@ -3,6 +3,7 @@
 mod client;
 mod expiring_records;
 mod grant;
+mod invalid_registration;
 mod records;
 mod registration;
 mod token_status;

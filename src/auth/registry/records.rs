@@ -1,5 +1,4 @@
 //! The stored registrations of clients and users. Each is read and written as a whole, by id.
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -21,27 +20,20 @@ use super::user::User;
 const RETRIES_MAX: usize = 8;
 
 /// Why a registry operation failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RegistryError {
     /// A registration with that id exists, or has existed and was removed.
+    #[error("there is, or was, a registration of that id: choose another one")]
     Exists,
     /// There is no registration with that id.
+    #[error("there is no registration of that id")]
     Absent,
     /// The registration is invalid, with the reason.
+    #[error("{0}")]
     Invalid(String),
     /// The store could not be read or written. The text is for the log.
+    #[error("the registry cannot be read or written at the moment")]
     Store(String),
-}
-
-impl fmt::Display for RegistryError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exists => f.write_str("there is, or was, a registration of that id: choose another one"),
-            Self::Absent => f.write_str("there is no registration of that id"),
-            Self::Invalid(reason) => f.write_str(reason),
-            Self::Store(_) => f.write_str("the registry cannot be read or written at the moment"),
-        }
-    }
 }
 
 impl From<StoreError> for RegistryError {
@@ -122,7 +114,7 @@ impl Registry {
     /// # Errors
     /// [`RegistryError`] if the id is taken or the registration is invalid.
     pub fn add<T: Registration>(&self, record: &T) -> Result<(), RegistryError> {
-        record.check().map_err(RegistryError::Invalid)?;
+        record.check().map_err(|error| RegistryError::Invalid(error.to_string()))?;
         let key = key(T::KIND, record.id());
         let batch = Batch {
             expectations: vec![Expectation::Key { key: key.clone(), sequence: None }],

@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use crate::model::Millis;
 
 use super::client::Client;
+use super::invalid_registration::InvalidRegistration;
 use super::user::User;
 
 /// A registration of a client or a user.
@@ -26,7 +27,7 @@ pub trait Registration: Serialize + DeserializeOwned {
     ///
     /// # Errors
     /// Why the registration is invalid.
-    fn check(&self) -> Result<(), String>;
+    fn check(&self) -> Result<(), InvalidRegistration>;
 
     /// The registration without its secret or password.
     fn shown(&self) -> serde_json::Value;
@@ -63,7 +64,7 @@ macro_rules! registration {
                 &self.$id
             }
 
-            fn check(&self) -> Result<(), String> {
+            fn check(&self) -> Result<(), InvalidRegistration> {
                 self.check()
             }
 

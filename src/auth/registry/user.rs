@@ -5,6 +5,7 @@ use crate::model::Millis;
 
 use super::super::role::Role;
 use super::client::{Actor, check_id, is_unset, role_of};
+use super::invalid_registration::InvalidRegistration;
 
 /// A registered user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +46,7 @@ impl User {
     ///
     /// # Errors
     /// Why the registration is invalid.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), InvalidRegistration> {
         check_id("name", &self.name)?;
         let role = role_of(&self.role)?;
         let actor = Actor {

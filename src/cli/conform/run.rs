@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::fhirpath::{Element, Environment, Expression, Value};
 use crate::model::{Temporal, Tree, from_xml, hex, parse};
+use crate::store::random_bytes;
 
 use super::super::clock::now;
 use super::super::response::ReceivedResponse;
@@ -140,9 +141,7 @@ impl Target {
     }
 
     fn run_one(&self, scenario: &Scenario) -> Result<(), String> {
-        let mut random = [0; 6];
-        getrandom::fill(&mut random).map_err(|error| error.to_string())?;
-        let run = hex(&random);
+        let run = hex(&random_bytes::<6>().map_err(|error| error.to_string())?);
         let mut variables =
             BTreeMap::from([("run".to_owned(), run), ("base".to_owned(), self.base_url.clone())]);
         let mut bodies: Vec<Vec<u8>> = Vec::new();

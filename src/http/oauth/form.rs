@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, HeaderName};
 use crate::auth::{Fields, OauthCode, OauthError};
 use crate::model::hex;
 use crate::operations::decode_pairs;
+use crate::store::random_bytes;
 
 /// The largest body of a request to the authorization server, in bytes.
 const BODY_BYTES_MAX: usize = 128 * 1024;
@@ -64,7 +65,5 @@ pub(super) fn set_cookie(cookie: &str, base_url: &str) -> String {
 
 /// A random cookie for a browser that has none.
 pub(super) fn fresh_cookie() -> Option<String> {
-    let mut bytes = [0; COOKIE_LEN / 2];
-    getrandom::fill(&mut bytes).ok()?;
-    Some(hex(&bytes))
+    random_bytes::<{ COOKIE_LEN / 2 }>().ok().map(|bytes| hex(&bytes))
 }

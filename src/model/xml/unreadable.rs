@@ -7,7 +7,8 @@ use crate::model::outcome::Outcome;
 pub(super) type R4Element = Element<{ FhirReleases::R4 }>;
 
 /// Why an XML document is not a resource.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{outcome}")]
 pub struct Unreadable {
     /// All findings of the scan (syntax errors with line and column, unknown elements and attributes with their path), or the
     /// error that fhirbolt reports after it.

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use crate::definitions::TypeDef;
-use crate::model::parse;
+use crate::model::{message_error, parse};
 use crate::search::SearchParams;
 use crate::store::{
     At, Batch, CommitError, Derive as _, Draft, Expectation, Kv, Packing, Repository, Snapshot, StoreError,
@@ -15,6 +15,11 @@ use super::super::derive::SearchIndex;
 use super::indexed::Indexed;
 use super::progress::Progress;
 use super::{Index, definitions};
+
+message_error! {
+    /// Why indexing cannot begin.
+    pub IndexingError
+}
 
 /// How many resources one commit indexes.
 const BATCH_ROWS: usize = 512;
@@ -47,7 +52,7 @@ impl Index {
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn begin(&self, kv: &dyn Kv) -> Result<(), String> {
+    pub fn begin(&self, kv: &dyn Kv) -> Result<(), IndexingError> {
         let failed = |error: &dyn std::fmt::Display| format!("what is indexed: {error}");
         let snapshot = kv.snapshot(At::Latest).map_err(|error| failed(&error))?;
         let has_any = Repository::new(&*snapshot).has_resources().map_err(|error| failed(&error))?;
@@ -55,7 +60,7 @@ impl Index {
             return Ok(());
         }
         let batch = Batch { writes: vec![Indexed::of_nothing().write()], ..Batch::default() };
-        kv.commit(batch).wait().map(drop).map_err(|error| failed(&error))
+        kv.commit(batch).wait().map(drop).map_err(|error| failed(&error).into())
     }
 
     /// Indexes what is not indexed as the search parameters say; with `all`, everything. Returns how many resources it looked at.

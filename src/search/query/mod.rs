@@ -95,7 +95,8 @@ pub enum Contained {
 }
 
 /// What is wrong with a query. `parameter` is the name as the client wrote it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{parameter}`: {message}")]
 pub struct QueryError {
     pub parameter: String,
     pub message: String,

@@ -21,7 +21,7 @@ use std::thread::JoinHandle;
 
 use super::batch::Batch;
 use super::clock::Clock;
-use super::kv::{At, Figure, Kv, Snapshot, StoreError};
+use super::kv::{At, Figure, Kv, NotWritable, Snapshot, StoreError};
 use super::ticket::Ticket;
 use pool::Pool;
 use snapshot::PostgresSnapshot;
@@ -84,7 +84,7 @@ impl Kv for Postgres {
         Ok(Box::new(PostgresSnapshot::begin(&self.shared, at)?))
     }
 
-    fn health(&self) -> Result<(), String> {
+    fn health(&self) -> Result<(), NotWritable> {
         self.queue.health()
     }
 

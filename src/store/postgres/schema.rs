@@ -1,5 +1,4 @@
 //! Creates the tables, and checks that the database is suitable.
-use std::fmt;
 
 use postgres::Client;
 
@@ -9,7 +8,8 @@ const FORMAT: i32 = 1;
 const LOCK: i64 = 0x6368_6172_7477_6172;
 
 /// Why a database cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the database: {0}")]
 pub struct ConnectionError(pub String);
 
 impl ConnectionError {
@@ -22,12 +22,6 @@ impl ConnectionError {
             source = cause.source();
         }
         Self(text)
-    }
-}
-
-impl fmt::Display for ConnectionError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "the database: {}", self.0)
     }
 }
 

@@ -10,7 +10,9 @@ use postgres::{Client, Row, Transaction};
 use crate::model::hex;
 use crate::store::clock::Clock;
 use crate::store::key::{Space, erased_row};
+use crate::store::kv::NotWritable;
 use crate::store::pending::{Pending, WAIT_MAX, group, patience};
+use crate::store::random::random_bytes;
 use crate::store::ticket::{CommitResult, Resolver};
 
 use super::super::batch::{Batch, CommitError, Committed, Expectation, Sequence};
@@ -72,8 +74,8 @@ impl Queue {
     }
 
     /// The database's last error, if it has not answered since.
-    pub(super) fn health(&self) -> Result<(), String> {
-        self.lock().failure.clone().map_or(Ok(()), Err)
+    pub(super) fn health(&self) -> Result<(), NotWritable> {
+        self.lock().failure.clone().map_or(Ok(()), |failure| Err(failure.into()))
     }
 
     /// Whether anything that was handed over cannot be read yet.
@@ -306,10 +308,8 @@ impl Writer {
 type Id = [u8; 16];
 
 fn unique() -> Id {
-    let mut id = [0; 16];
     // Without randomness ids are equal, and a group whose connection broke could be mistaken for another one.
-    let _ = getrandom::fill(&mut id);
-    id
+    random_bytes().unwrap_or_default()
 }
 
 fn text(id: &Id) -> String {

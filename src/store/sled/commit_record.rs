@@ -27,6 +27,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::store::key::resource_row;
 use crate::store::kv::StoreError;
+use crate::store::random::fill_random;
 
 use super::super::batch::{Batch, Committed, Sequence};
 use super::block::{put_number, take_number};
@@ -110,7 +111,7 @@ impl Encoder {
             put_write(group, &write.key, write.value.as_deref());
         }
         let mut salts = vec![0; groups.keys().flatten().count() * SALT];
-        getrandom::fill(&mut salts).map_err(|_| StoreError::Io("no randomness".to_owned()))?;
+        fill_random(&mut salts).map_err(|error| StoreError::Io(error.to_string()))?;
         let mut salts = salts.chunks_exact(SALT).map(|salt| salt.first_chunk().copied().unwrap_or_default());
         let time = u64::try_from(committed.time).unwrap_or(0);
         let numbers = [committed.sequence.0, time, committed.first_row, batch.rows, self.group.0];

@@ -116,11 +116,13 @@ impl Journal {
 }
 
 /// How an append failed.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(super) enum AppendError {
     /// The file is as it was before.
+    #[error("{0}")]
     NothingWritten(std::io::Error),
     /// It is unknown what the disk holds.
+    #[error("{0}")]
     Unknown(std::io::Error),
 }
 

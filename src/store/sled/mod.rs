@@ -37,7 +37,7 @@ use std::time::Duration;
 
 use super::batch::Batch;
 use super::key::erased_row;
-use super::kv::{At, Figure, Kv, Snapshot, StoreError};
+use super::kv::{At, Figure, Kv, NotWritable, Snapshot, StoreError};
 use super::ticket::Ticket;
 use background::Background;
 
@@ -250,9 +250,9 @@ impl Kv for Sled {
         Ok(Box::new(self.state.pin(wanted)?))
     }
 
-    fn health(&self) -> Result<(), String> {
+    fn health(&self) -> Result<(), NotWritable> {
         let is_well = !self.queue.is_stopped() && !self.queue.is_overfull();
-        if is_well { Ok(()) } else { Err(self.queue.failure().unwrap_or_default()) }
+        if is_well { Ok(()) } else { Err(self.queue.failure().unwrap_or_default().into()) }
     }
 
     fn figures(&self) -> Vec<Figure> {
