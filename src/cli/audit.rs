@@ -146,12 +146,6 @@ fn say_erasures(
             chain.commits_erased
         ))?;
     }
-    if chain.commits_unproved > 0 {
-        say(format!(
-            "{} of these commits are of the first format: their seals are taken as they stand",
-            chain.commits_unproved
-        ))?;
-    }
     Ok(())
 }
 

@@ -255,7 +255,7 @@ impl From<StoreError> for Refusal {
             StoreError::Expired => {
                 Self::new(RefusalKind::Gone, Issue::error(IssueCode::Expired, "the page link has expired"))
             }
-            StoreError::Corrupt(_) | StoreError::Io(_) | StoreError::InUse => {
+            StoreError::Corrupt(_) | StoreError::Io(_) | StoreError::InUse | StoreError::Format(_) => {
                 let outcome =
                     Outcome::error(IssueCode::Exception, "the store failed").because(error.to_string());
                 Self::new(RefusalKind::Internal, outcome)

@@ -51,6 +51,9 @@ pub enum StoreError {
     /// Another process has the directory open.
     #[error("another process has the directory open")]
     InUse,
+    /// The directory is in a format that this release does not read. The text names the commands that convert it.
+    #[error("{0}")]
+    Format(String),
 }
 
 impl From<std::io::Error> for StoreError {

@@ -9,7 +9,7 @@ use chartward::auth::{Issuer, Party, Role, Scopes};
 use chartward::cli::{Config, House, claims};
 use chartward::model::parse;
 use chartward::operations::{Answer, Engine, Headers, Payload, Refusal, Request, Verb, decode_pairs};
-use chartward::store::{At, Batch, Kv, Memory, SystemClock, read_chain, read_dump, verify_chain, write_dump};
+use chartward::store::{At, Batch, Kv, Memory, SystemClock, read_dump, verify_chain, write_dump};
 use serde_json::{Value, json};
 
 use crate::in_process::Server;
@@ -363,35 +363,17 @@ fn an_older_backup_is_restored_without_what_was_erased_since() {
 }
 
 #[test]
-fn a_journal_of_the_first_format_is_read_and_erased_from() {
+fn a_directory_in_a_dropped_format_is_refused_with_the_commands_that_convert_it() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     std::fs::create_dir_all(data.join("journal")).unwrap();
-    let name = "00000000000000000001.journal";
-    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/all/journal-1").join(name);
-    std::fs::copy(fixture, data.join("journal").join(name)).unwrap();
-    let commits = verify_chain(&data).unwrap();
-    let (config, house) = open(&data);
-    assert_eq!(house.sled.as_ref().unwrap().opened().replayed, commits);
-    let engine = house.engine(&config, "http://127.0.0.1/fhir", false).unwrap();
-    let ehr = Arc::new(Party::open(HOSPITAL));
-    assert_eq!(get(&engine, &ehr, "Patient/first")["name"][0]["given"][0], "Ada");
-    let url = "Patient/first/$erase?reason=wish";
-    assert_eq!(status(&engine, &party(Role::Administrator), Verb::Post, url, None), 200);
-    completed(&house);
-    assert_eq!(found_in(&data.join("journal")), Vec::<String>::new());
-    drop(engine);
-    close(house);
-    let chain = read_chain(&data, &mut |_, _, _| {}).unwrap();
-    assert!(chain.commits > commits && chain.unexplained.is_empty(), "{chain:?}");
-    assert_eq!((chain.erased.len(), chain.commits_erased, chain.commits_unproved), (2, 4, 3), "{chain:?}");
-    std::fs::remove_dir_all(data.join("sled")).unwrap();
-    let (config, house) = open(&data);
-    let engine = house.engine(&config, "http://127.0.0.1/fhir", false).unwrap();
-    assert_eq!(get(&engine, &ehr, "Patient/second")["name"][0]["family"], "Kept");
-    for id in ["Patient/first", "Observation/first-o"] {
-        assert_eq!(status(&engine, &ehr, Verb::Get, id, None), 404, "{id}");
-    }
+    let file = data.join("journal/00000000000000000001.journal");
+    std::fs::write(&file, [b"CWJOURN1", &1_u64.to_be_bytes()[..], &[0; 32], b"records"].concat()).unwrap();
+    let ran = Command::new(crate::shipped::binary()).arg("verify").arg("--data").arg(&data).output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(1), "{said}");
+    assert!(said.contains("`chartward backup FILE`") && said.contains("`chartward restore FILE`"), "{said}");
+    assert!(file.exists() && !data.join("sled.damaged").exists(), "the directory stays as it is");
 }
 
 /// An administrator's token, signed with the key in the directory.

@@ -1,5 +1,5 @@
 //! Blocks: about 4 kB of sorted entries, prefix-compressed, then zstd-compressed, with a checksum. Stored form:
-//! `length (4, little-endian, highest bit set) | compressed | CRC-32 (4)`; without that bit the block is lz4. An entry is
+//! `length (4, little-endian, highest bit set) | compressed | CRC-32 (4)`; without that bit the block is stored as it is. An entry is
 //! `shared key bytes, own key bytes, sequence, value length + 1 (0 for a removal)` as variable-length numbers, then the own
 //! bytes of the key and the value. Shared bytes are those that the key has in common with the key before.
 use bytes::Bytes;
@@ -57,9 +57,10 @@ impl BlockBuilder {
 const IS_ZSTD: u32 = 1 << 31;
 
 fn squeeze(bytes: &[u8]) -> Vec<u8> {
-    match (pack(bytes), u32::try_from(bytes.len())) {
-        (Some(packed), Ok(len)) if len < IS_ZSTD => [&(len | IS_ZSTD).to_le_bytes()[..], &packed].concat(),
-        _ => lz4_flex::block::compress_prepend_size(bytes),
+    let len = short(bytes.len());
+    match pack(bytes) {
+        Some(packed) => [&(len | IS_ZSTD).to_le_bytes()[..], &packed].concat(),
+        None => [&len.to_le_bytes()[..], bytes].concat(),
     }
 }
 
@@ -67,7 +68,7 @@ fn expand(stored: &[u8]) -> Option<Vec<u8>> {
     let (len, packed) = stored.split_first_chunk::<4>()?;
     let len = u32::from_le_bytes(*len);
     if len & IS_ZSTD == 0 {
-        return lz4_flex::block::decompress_size_prepended(stored).ok();
+        return (packed.len() == usize::try_from(len).ok()?).then(|| packed.to_vec());
     }
     unpack(packed, usize::try_from(len & !IS_ZSTD).ok()?)
 }

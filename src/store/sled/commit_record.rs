@@ -15,10 +15,6 @@
 //!
 //! A write is `1` put or `0` remove, key length, key, and for a put value length, value; lengths are variable-length numbers.
 //! An erasure removes the salt too, so that nobody can test guesses of the erased writes against the digest.
-//!
-//! In the first format (`CWJOURN1`) the payload is the writes one after the other, and the seal is SHA-256 of the seal of the
-//! record before, header and payload. If rows were erased from such a file (`CWJOURNR`), `2`, row (8) replaces their writes;
-//! the seals of the records concerned can then no longer be verified and are accepted as stored.
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -45,32 +41,6 @@ const ERASED: u8 = 2;
 /// A SHA-256 digest: the seal of a record or the digest of a write group.
 pub(super) type Seal = [u8; SEAL];
 
-/// The format of a journal file's records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
-    First,
-    /// The first format, with rows erased.
-    FirstErased,
-    Second,
-}
-
-impl Format {
-    /// The first bytes of a file of this format.
-    pub(super) fn magic(self) -> &'static [u8; 8] {
-        match self {
-            Self::First => b"CWJOURN1",
-            Self::FirstErased => b"CWJOURNR",
-            Self::Second => b"CWJOURN2",
-        }
-    }
-
-    /// Detects the format of a file, and returns the bytes after the magic.
-    pub(super) fn of(bytes: &[u8]) -> Option<(Self, &[u8])> {
-        let all = [Self::First, Self::FirstErased, Self::Second];
-        all.into_iter().find_map(|format| Some((format, bytes.strip_prefix(format.magic())?)))
-    }
-}
-
 /// A commit as read back from the journal.
 pub(super) struct Replayed {
     pub(super) committed: Committed,
@@ -78,8 +48,6 @@ pub(super) struct Replayed {
     pub(super) writes: Vec<(Bytes, Option<Bytes>)>,
     /// Rows whose writes in this commit were erased.
     pub(super) erased: Vec<u64>,
-    /// Whether the seal could be verified.
-    pub(super) is_proved: bool,
 }
 
 /// Encodes records one after the other; each seal covers the one before.
@@ -238,7 +206,7 @@ impl Group {
     }
 }
 
-/// The seal of a record of the second format, being computed.
+/// The seal of a record, being computed.
 struct Sealing(Sha256);
 
 impl Sealing {
@@ -299,14 +267,13 @@ struct PayloadContents {
 }
 
 impl PayloadContents {
-    /// Adds a sequence of writes, or of rows whose writes were erased.
+    /// Adds a sequence of writes.
     fn writes(&mut self, payload: Bytes) -> Option<()> {
         let mut parts = Parts { payload, at: 0 };
         while !parts.is_empty() {
             match parts.byte()? {
                 0 => self.writes.push((parts.bytes()?, None)),
                 1 => self.writes.push((parts.bytes()?, Some(parts.bytes()?))),
-                ERASED => self.erased.push(parts.row()?),
                 _ => return None,
             }
         }
@@ -360,7 +327,6 @@ impl RecordHeader {
 
 /// Reads the records of a file one after the other and verifies their seals.
 pub(super) struct Reader<'b> {
-    pub(super) format: Format,
     pub(super) bytes: &'b [u8],
     pub(super) at: usize,
     pub(super) next: Sequence,
@@ -401,7 +367,7 @@ impl Reader<'_> {
         let record = rest.get(..end).unwrap_or_default();
         let seal = rest.get(end..).and_then(|rest| rest.first_chunk::<SEAL>()).copied().unwrap_or_default();
         let (said, computed) = self.read(record).ok_or_else(|| corrupt("unreadable record", self.at))?;
-        if computed.is_some_and(|computed| computed != seal) {
+        if computed != seal {
             return Err(corrupt("broken seal", self.at));
         }
         self.at += end + SEAL;
@@ -412,22 +378,13 @@ impl Reader<'_> {
             rows: header.rows,
             writes: said.writes,
             erased: said.erased,
-            is_proved: computed.is_some(),
         }))
     }
 
-    /// The contents of a record, and the seal that it must have; `None` if the seal can no longer be computed.
-    fn read(&self, record: &[u8]) -> Option<(PayloadContents, Option<Seal>)> {
+    /// The contents of a record, and the seal that it must have.
+    fn read(&self, record: &[u8]) -> Option<(PayloadContents, Seal)> {
         let mut said = PayloadContents::default();
         let payload = Bytes::copy_from_slice(record.get(HEADER..)?);
-        if self.format != Format::Second {
-            said.writes(payload)?;
-            let is_whole = said.erased.is_empty();
-            if !is_whole && self.format == Format::First {
-                return None;
-            }
-            return Some((said, is_whole.then(|| sha256(&[&self.seal, record]))));
-        }
         let mut sealing = Sealing::new(&self.seal, record.get(NUMBERS)?);
         for group in groups(payload)? {
             sealing.group(&group);
@@ -436,40 +393,19 @@ impl Reader<'_> {
                 Group::Erased { row, .. } => said.erased.push(row),
             }
         }
-        Some((said, Some(sealing.finish())))
+        Some((said, sealing.finish()))
     }
 }
 
 /// Removes the writes of erased rows from the record (without its seal) at the start of these bytes. The record must have
 /// been read before, so that it is known to be whole.
-pub(super) fn without(
-    record: &[u8],
-    format: Format,
-    is_erased: &dyn Fn(u64) -> bool,
-) -> Result<Vec<u8>, StoreError> {
+pub(super) fn without(record: &[u8], is_erased: &dyn Fn(u64) -> bool) -> Result<Vec<u8>, StoreError> {
     let unreadable = || StoreError::Corrupt("an unreadable record of the journal".to_owned());
     let mut out = Vec::with_capacity(record.len());
     begin(&mut out, record.get(NUMBERS).ok_or_else(unreadable)?);
     let payload = Bytes::copy_from_slice(record.get(HEADER..).ok_or_else(unreadable)?);
-    if format == Format::Second {
-        for group in groups(payload).ok_or_else(unreadable)? {
-            group.without(is_erased).put(&mut out);
-        }
-    } else {
-        let mut said = PayloadContents::default();
-        said.writes(payload).ok_or_else(unreadable)?;
-        for (key, value) in &said.writes {
-            match resource_row(key).filter(|row| is_erased(*row)) {
-                Some(row) => said.erased.push(row),
-                None => put_write(&mut out, key, value.as_deref()),
-            }
-        }
-        said.erased.sort_unstable();
-        said.erased.dedup();
-        for row in said.erased {
-            out.push(ERASED);
-            out.extend_from_slice(&row.to_be_bytes());
-        }
+    for group in groups(payload).ok_or_else(unreadable)? {
+        group.without(is_erased).put(&mut out);
     }
     end(&mut out, 0)?;
     Ok(out)
@@ -483,7 +419,7 @@ mod tests {
     use crate::store::batch::Write;
     use std::path::Path;
 
-    use super::{Encoder, Format, HEADER, Reader, Replayed, SEAL, Seal, without};
+    use super::{Encoder, HEADER, Reader, Replayed, SEAL, Seal, without};
     use crate::store::key::{Key, Space};
     use crate::store::kv::StoreError;
 
@@ -514,8 +450,7 @@ mod tests {
     }
 
     fn read(bytes: &[u8]) -> Result<(Vec<Replayed>, Vec<usize>), StoreError> {
-        let format = Format::Second;
-        let mut reader = Reader { format, bytes, at: 0, next: Sequence(1), seal: Seal::default() };
+        let mut reader = Reader { bytes, at: 0, next: Sequence(1), seal: Seal::default() };
         let (mut records, mut ends) = (Vec::new(), Vec::new());
         while let Some(record) = reader.next(Path::new("test"))? {
             records.push(record);
@@ -534,7 +469,7 @@ mod tests {
         let (records, ends) = read(&bytes).unwrap();
         assert!(records.iter().all(|record| record.writes.len() == 4 && record.erased.is_empty()));
         let (first, rest) = bytes.split_at(ends[0]);
-        let mut erased = without(&first[..first.len() - SEAL], Format::Second, &|row| row == 5).unwrap();
+        let mut erased = without(&first[..first.len() - SEAL], &|row| row == 5).unwrap();
         erased.extend_from_slice(&first[first.len() - SEAL..]);
         assert!(holds(first, b"secret") && !holds(&erased, b"secret"));
         assert!(holds(&erased, b"seen") && holds(&erased, b"other"));
@@ -543,9 +478,8 @@ mod tests {
         let counts: Vec<_> =
             records.iter().map(|record| (record.writes.len(), record.erased.clone())).collect();
         assert_eq!(counts, [(2, vec![5]), (4, vec![])]);
-        assert!(records.iter().all(|record| record.is_proved));
         // Erasing twice gives the same record.
-        let again = without(&erased[..erased.len() - SEAL], Format::Second, &|row| row == 5).unwrap();
+        let again = without(&erased[..erased.len() - SEAL], &|row| row == 5).unwrap();
         assert_eq!(again, erased[..erased.len() - SEAL]);
         // The seal covers what replaces the erased writes, including the row.
         for at in HEADER..erased.len() - SEAL {

@@ -12,7 +12,8 @@ use crate::store::key::resource_row;
 use crate::store::kv::StoreError;
 
 use super::super::batch::{Committed, Sequence};
-use super::commit_record::{self, Format, Reader, Replayed, Seal};
+use super::commit_record::{self, Reader, Replayed, Seal};
+use super::format;
 
 pub(super) const FILE_HEADER: usize = 8 + 8 + 32;
 const FILE_HEADER_LEN: u64 = 48;
@@ -30,8 +31,8 @@ pub(super) struct Journal {
     sync: bool,
 }
 
-pub(super) fn file_header(format: Format, first: Sequence, seal: &Seal) -> Vec<u8> {
-    [format.magic(), &first.0.to_be_bytes()[..], seal].concat()
+pub(super) fn file_header(first: Sequence, seal: &Seal) -> Vec<u8> {
+    [&format::JOURNAL_MAGIC[..], &first.0.to_be_bytes()[..], seal].concat()
 }
 
 fn file_path(folder: &Path, first: Sequence) -> PathBuf {
@@ -46,7 +47,7 @@ impl Journal {
         seal: &Seal,
         sync: bool,
     ) -> Result<Self, StoreError> {
-        let header = file_header(Format::Second, first, seal);
+        let header = file_header(first, seal);
         let mut file = OpenOptions::new()
             .create(true)
             .truncate(true)
@@ -141,8 +142,6 @@ pub(super) struct Replay {
     pub(super) seal: Seal,
     /// The newest file, and its length up to the last whole record.
     pub(super) open: Option<(PathBuf, u64)>,
-    /// The format of the newest file. New records are appended only to a file of the current format.
-    pub(super) format: Format,
     /// The bytes of an incomplete record at the end of the newest file.
     pub(super) torn_bytes: u64,
 }
@@ -198,8 +197,7 @@ pub(super) fn replay(
             fs::remove_file(path)?;
         }
     }
-    let mut state =
-        Replay { last: applied, seal: FIRST_SEAL, open: None, format: Format::Second, torn_bytes: 0 };
+    let mut state = Replay { last: applied, seal: FIRST_SEAL, open: None, torn_bytes: 0 };
     let mut expected: Option<(Sequence, Seal)> = None;
     // Files before the one with the first record to apply need not be read. From there on the files must follow without gaps.
     let from = files.iter().rposition(|(first, _)| first.0 <= applied.sequence.0 + 1).unwrap_or(0);
@@ -207,10 +205,10 @@ pub(super) fn replay(
     for ((first, path), number) in files.iter().zip(0..).skip(from) {
         let name = path.display();
         let bytes = read_file(path)?;
-        let header = FileHeader::parse(&bytes);
-        let Some(header) = header.filter(|header| header.first == *first) else {
+        let header = FileHeader::parse(path, &bytes)?;
+        if header.first != *first {
             return Err(StoreError::Corrupt(format!("{name} has no valid header")));
-        };
+        }
         match expected {
             Some((next, _)) if next != header.first => {
                 return Err(StoreError::Corrupt(format!(
@@ -242,7 +240,7 @@ pub(super) fn replay(
             return Err(StoreError::Corrupt(format!("{name} ends in the middle of a record")));
         }
         state.torn_bytes = u64::try_from(torn).unwrap_or(0);
-        (state.seal, state.format) = (reader.seal, reader.format);
+        state.seal = reader.seal;
         state.open = Some((path.clone(), u64::try_from(reader.at).unwrap_or(0)));
         expected = Some((reader.next, reader.seal));
     }
@@ -295,13 +293,9 @@ fn pack(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
 pub(super) fn erase(path: &Path, is_erased: &dyn Fn(u64) -> bool) -> Result<bool, StoreError> {
     let bytes = read_file(path)?;
     let corrupt = |what: &str| StoreError::Corrupt(format!("{} {what}", path.display()));
-    let header = FileHeader::parse(&bytes).ok_or_else(|| corrupt("has no valid header"))?;
+    let header = FileHeader::parse(path, &bytes)?;
     let mut reader = header.reader(&bytes);
-    let format = match header.format {
-        Format::First | Format::FirstErased => Format::FirstErased,
-        Format::Second => Format::Second,
-    };
-    let mut out = file_header(format, header.first, &header.seal);
+    let mut out = file_header(header.first, &header.seal);
     let mut found = false;
     let mut start = reader.at;
     while let Some(record) = reader.next(path)? {
@@ -310,7 +304,7 @@ pub(super) fn erase(path: &Path, is_erased: &dyn Fn(u64) -> bool) -> Result<bool
         if record.writes.iter().any(|(key, _)| resource_row(key).is_some_and(is_erased)) {
             found = true;
             let body = whole.get(..whole.len().saturating_sub(reader.seal.len())).unwrap_or_default();
-            out.extend(commit_record::without(body, header.format, is_erased)?);
+            out.extend(commit_record::without(body, is_erased)?);
             out.extend_from_slice(&reader.seal);
         } else {
             out.extend_from_slice(whole);
@@ -326,21 +320,23 @@ pub(super) fn erase(path: &Path, is_erased: &dyn Fn(u64) -> bool) -> Result<bool
 }
 
 pub(super) struct FileHeader {
-    pub(super) format: Format,
     pub(super) first: Sequence,
     seal: Seal,
 }
 
 impl FileHeader {
-    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
-        let (format, rest) = Format::of(bytes)?;
-        let (first, rest) = rest.split_first_chunk::<8>()?;
-        let seal = *rest.first_chunk::<32>()?;
-        Some(Self { format, first: Sequence(u64::from_be_bytes(*first)), seal })
+    /// # Errors
+    /// [`StoreError::Format`] for a file that an earlier release wrote, [`StoreError::Corrupt`] for anything else.
+    pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Self, StoreError> {
+        let invalid = || StoreError::Corrupt(format!("{} has no valid header", path.display()));
+        let rest = format::after_magic(path, bytes)?;
+        let (first, rest) = rest.split_first_chunk::<8>().ok_or_else(invalid)?;
+        let seal = *rest.first_chunk::<32>().ok_or_else(invalid)?;
+        Ok(Self { first: Sequence(u64::from_be_bytes(*first)), seal })
     }
 
     /// A reader of the records after this header.
     pub(super) fn reader<'b>(&self, bytes: &'b [u8]) -> Reader<'b> {
-        Reader { format: self.format, bytes, at: FILE_HEADER, next: self.first, seal: self.seal }
+        Reader { bytes, at: FILE_HEADER, next: self.first, seal: self.seal }
     }
 }

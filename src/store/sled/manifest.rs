@@ -6,12 +6,8 @@ use crate::store::kv::StoreError;
 
 use super::super::batch::{Committed, Sequence};
 use super::disk::Disk;
+use super::format::{self, DIRECTORY_FORMAT};
 use super::run::RunFacts;
-
-/// The format of the whole data directory. Raising it requires a migration and a test fixture.
-const FORMAT: u32 = 2;
-/// The previous format: its manifest lacks the fields for erasures, and its journal can be read as it is.
-const FORMAT_BEFORE: u32 = 1;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Manifest {
@@ -24,20 +20,17 @@ pub(super) struct Manifest {
     /// From the oldest to the newest.
     pub(super) runs: Vec<RunFacts>,
     /// The last commit of an erasure that is not complete; 0 if all are.
-    #[serde(default)]
     pub(super) erasing: u64,
     /// The records of rows that were erased up to this commit have been removed.
-    #[serde(default)]
     pub(super) purged: u64,
     /// Rows were erased since sled's directory was last rewritten, so it must be rewritten at the next start.
-    #[serde(default)]
     pub(super) renew: bool,
 }
 
 impl Manifest {
     /// The manifest of a new directory.
     pub(super) fn empty() -> Self {
-        Self { format: FORMAT, next_row: 1, next_run: 1, ..Self::default() }
+        Self { format: DIRECTORY_FORMAT, next_row: 1, next_run: 1, ..Self::default() }
     }
 
     pub(super) fn applied(&self) -> Committed {
@@ -51,15 +44,9 @@ impl Manifest {
         if crc32fast::hash(json) != u32::from_be_bytes(*checksum) {
             return Err(corrupt());
         }
-        let mut manifest: Self = serde_json::from_slice(json).map_err(|_| corrupt())?;
-        if manifest.format == FORMAT_BEFORE {
-            manifest.format = FORMAT;
-        }
-        if manifest.format != FORMAT {
-            return Err(StoreError::Io(format!(
-                "the directory has format {}, this is {FORMAT}",
-                manifest.format
-            )));
+        let manifest: Self = serde_json::from_slice(json).map_err(|_| corrupt())?;
+        if manifest.format != DIRECTORY_FORMAT {
+            return Err(format::other(&format!("the data directory (format {})", manifest.format)));
         }
         Ok(manifest)
     }

@@ -15,6 +15,7 @@ mod compaction;
 mod cursor;
 mod disk;
 mod erasure;
+mod format;
 mod journal;
 mod manifest;
 mod open;
@@ -72,8 +73,6 @@ pub struct Chain {
     pub erased: BTreeSet<u64>,
     /// How many commits lack writes of erased rows.
     pub commits_erased: u64,
-    /// How many of those are of the first format, whose seals can then not be verified.
-    pub commits_unproved: u64,
     /// Rows whose writes are missing although no commit marks them as erased.
     pub unexplained: BTreeSet<u64>,
 }
@@ -90,7 +89,6 @@ pub fn read_chain(data: &std::path::Path, tell: &mut WriteListener<'_>) -> Resul
     let replayed = journal::replay(&folder, start, journal::Reading::ToInspect, &mut |record| {
         chain.commits += 1;
         chain.commits_erased += u64::from(!record.erased.is_empty());
-        chain.commits_unproved += u64::from(!record.is_proved);
         chain.unexplained.extend(record.erased);
         for (key, value) in &record.writes {
             chain.erased.extend(erased_row(key).filter(|_| value.is_some()));

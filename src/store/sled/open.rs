@@ -13,7 +13,7 @@ use crate::store::private::make_private_folder;
 
 use super::super::batch::{Committed, Sequence};
 use super::background::Background;
-use super::commit_record::{Format, Replayed, Seal};
+use super::commit_record::{Replayed, Seal};
 use super::compaction;
 use super::disk::Disk;
 use super::journal::{self, Journal};
@@ -208,8 +208,7 @@ fn replay(
     let erases = holds_erasure(background);
     // A file with commits up to an erasure is closed, so that the erased rows can be removed from it.
     let is_closed = |journal: &Journal| erases || journal.first().0 <= background.manifest.erasing;
-    let goes_on = |journal: &Journal| replayed.format == Format::Second && !is_closed(journal);
-    let journal = match resumed.filter(goes_on) {
+    let journal = match resumed.filter(|journal| !is_closed(journal)) {
         Some(journal) => journal,
         None => Journal::create(folder, next, &replayed.seal, options.sync)?,
     };

@@ -56,10 +56,9 @@ impl Sled {
                 return if is_same { Ok(None) } else { self.look_after(after) };
             }
             let is_cut = u64::try_from(bytes.len()).unwrap_or(0) >= limit;
-            let header = journal::file_header(place.format, Sequence(after.0 + 1), &place.seal);
+            let header = journal::file_header(Sequence(after.0 + 1), &place.seal);
             let whole = [header, bytes].concat();
-            let parsed =
-                FileHeader::parse(&whole).ok_or_else(|| corrupt(&place.path, "has no valid header"))?;
+            let parsed = FileHeader::parse(&place.path, &whole)?;
             let mut reader = parsed.reader(&whole);
             let mut end = (reader.at, after, reader.seal);
             // A record that is only half written yet will be whole at the next call.
@@ -90,7 +89,7 @@ impl Sled {
     /// [`StoreError::Corrupt`] if a seal is broken, or if the commits do not continue this store's contents.
     pub fn follow(&self, handed_out: &[u8]) -> Result<Sequence, StoreError> {
         let name = Path::new("what was handed out");
-        let header = FileHeader::parse(handed_out).ok_or_else(|| corrupt(name, "has no valid header"))?;
+        let header = FileHeader::parse(name, handed_out)?;
         let mut last = self.state.published();
         if header.first.0 != last.0 + 1 {
             return Err(corrupt(

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::store::kv::StoreError;
 
 use super::super::batch::Sequence;
-use super::commit_record::{Format, Seal};
+use super::commit_record::Seal;
 use super::journal::{self, FileHeader};
 
 /// A position in the journal: the end of what was handed out last.
@@ -15,7 +15,6 @@ pub(super) struct ReplicationPosition {
     pub(super) after: Sequence,
     pub(super) path: PathBuf,
     pub(super) at: u64,
-    pub(super) format: Format,
     pub(super) seal: Seal,
 }
 /// How many bytes are read at once.
@@ -33,7 +32,7 @@ pub(super) fn place_after(folder: &Path, after: Sequence) -> Result<ReplicationP
     let found = found.or((after == Sequence(0)).then_some(0));
     let Some((_, path)) = found.and_then(|place| files.get(place)) else { return Err(StoreError::Expired) };
     let bytes = journal::read_file(path)?;
-    let header = FileHeader::parse(&bytes).ok_or_else(|| corrupt(path, "has no valid header"))?;
+    let header = FileHeader::parse(path, &bytes)?;
     let mut reader = header.reader(&bytes);
     let mut end = (reader.at, reader.seal);
     while reader.next.0 <= after.0 {
@@ -43,13 +42,7 @@ pub(super) fn place_after(folder: &Path, after: Sequence) -> Result<ReplicationP
         end = (reader.at, reader.seal);
     }
     let (at, seal) = end;
-    Ok(ReplicationPosition {
-        after,
-        path: path.clone(),
-        at: u64::try_from(at).unwrap_or(0),
-        format: header.format,
-        seal,
-    })
+    Ok(ReplicationPosition { after, path: path.clone(), at: u64::try_from(at).unwrap_or(0), seal })
 }
 
 /// Reads a file from a position on, up to `limit` bytes. A compressed file is decompressed as a whole first.
