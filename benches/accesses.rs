@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use chartward::audit::{Access, Action, Ground, Item, RequesterKind, writes};
 use chartward::auth::{Party, Role, Scopes};
 use chartward::cli::{Config, House};
-use chartward::operations::{Engine, Headers, Payload, Request, Verb, decode_pairs};
+use chartward::operations::{Engine, Request, Verb, decode_pairs};
 use chartward::store::{Batch, CommitError};
 
 const RECORDS_PER_COMMIT: u64 = 500;
@@ -88,13 +88,7 @@ fn resident_mb() -> u64 {
 }
 
 fn ask(engine: &Engine, officer: &Arc<Party>, query: &str) -> (u64, usize) {
-    let request = Request {
-        verb: Verb::Get,
-        path: vec!["AuditEvent".to_owned()],
-        query: decode_pairs(query),
-        headers: Headers::default(),
-        payload: Payload::None,
-    };
+    let request = Request::new(Verb::Get, vec!["AuditEvent".to_owned()], decode_pairs(query));
     let answer = engine.handle(officer, request).unwrap();
     let body: serde_json::Value = serde_json::from_str(answer.body.json().unwrap()).unwrap();
     (body["total"].as_u64().unwrap_or(0), body["entry"].as_array().map_or(0, Vec::len))

@@ -15,7 +15,7 @@ use chartward::cli::{Config, House, now};
 use chartward::consent::{ConsentCache, Lens, Settings};
 use chartward::definitions::r4;
 use chartward::model::{Interval, parse};
-use chartward::operations::{Headers, Payload, Request, Verb};
+use chartward::operations::{Payload, Request, Verb};
 use chartward::search::{Facts, Keep, Visibility};
 use chartward::store::At;
 use serde_json::{Value, json};
@@ -86,13 +86,7 @@ fn fill(house: &House) {
                 .collect();
             let bundle = json!({"resourceType": "Bundle", "type": "transaction", "entry": entries});
             let payload = Payload::Resource(parse(bundle.to_string().into_bytes()).unwrap());
-            let request = Request {
-                verb: Verb::Post,
-                path: Vec::new(),
-                query: Vec::new(),
-                headers: Headers::default(),
-                payload,
-            };
+            let request = Request { payload, ..Request::new(Verb::Post, Vec::new(), Vec::new()) };
             engine.handle(&party, request).unwrap();
         }
     }

@@ -164,13 +164,7 @@ impl Store {
             return self.count_unmasked(url);
         }
         let (path, query) = url.split_once('?').unwrap();
-        let request = Request {
-            verb: Verb::Get,
-            path: vec![path.to_owned()],
-            query: decode_pairs(query),
-            headers: Headers::default(),
-            payload: Payload::None,
-        };
+        let request = Request::new(Verb::Get, vec![path.to_owned()], decode_pairs(query));
         let begun = Instant::now();
         let answer = self.send(request);
         let time = begun.elapsed().as_secs_f64() * 1e6;
@@ -209,7 +203,7 @@ impl Store {
             let bundle = json!({"resourceType": "Bundle", "type": "transaction", "entry": entries});
             let payload = Payload::Resource(parse(bundle.to_string().into_bytes()).unwrap());
             let (query, headers) = (Vec::new(), Headers::default());
-            self.send(Request { verb: Verb::Post, path: Vec::new(), query, headers, payload });
+            self.send(Request { headers, payload, ..Request::new(Verb::Post, Vec::new(), query) });
             written.fetch_add(LOAD_LEN, Ordering::Relaxed);
             if ends.load(Ordering::Relaxed) {
                 return;

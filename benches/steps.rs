@@ -7,7 +7,7 @@ use chartward::cli::{Config, House, now};
 use chartward::consent::{ConsentCache, Lens, Settings};
 use chartward::definitions::{TypeDef, r4};
 use chartward::model::{Tree, minify, normalize, parse, to_xml};
-use chartward::operations::{Headers, Payload, Request, Verb};
+use chartward::operations::{Payload, Request, Verb};
 use chartward::search::{
     Everything, Filter, Query, Reading, ValueContext, entries, parse_query, search_params,
 };
@@ -124,11 +124,8 @@ static HOUSE: LazyLock<House> = LazyLock::new(|| {
     let party = Arc::new(Party::open(&config.organization));
     let send = |kind: &str, id: String, resource: String| {
         let request = Request {
-            verb: Verb::Put,
-            path: vec![kind.to_owned(), id],
-            query: Vec::new(),
-            headers: Headers::default(),
             payload: Payload::Resource(tree(&resource)),
+            ..Request::new(Verb::Put, vec![kind.to_owned(), id], Vec::new())
         };
         engine.handle(&party, request).unwrap();
     };

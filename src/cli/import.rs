@@ -79,14 +79,16 @@ impl Sink {
         match self {
             Self::Engine(engine, party) => {
                 let request = Request {
-                    verb,
-                    path: path.iter().map(|segment| (*segment).to_owned()).collect(),
-                    query: Vec::new(),
                     headers: crate::operations::Headers {
                         preference: crate::operations::Preference::Minimal,
                         ..crate::operations::Headers::default()
                     },
                     payload: Payload::Resource(tree),
+                    ..Request::new(
+                        verb,
+                        path.iter().map(|segment| (*segment).to_owned()).collect(),
+                        Vec::new(),
+                    )
                 };
                 engine.handle(party, request).map(drop).map_err(|refusal| {
                     let issues = refusal.outcome.issues.iter().take(3);

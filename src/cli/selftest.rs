@@ -10,7 +10,7 @@ use crate::auth::{Party, Role, Scopes};
 use crate::consent::Case;
 use crate::fhirpath::{Element, Environment, Expression};
 use crate::model::{Temporal, parse};
-use crate::operations::{Answer, Engine, Headers, Payload, Refusal, Request, Verb, decode_pairs};
+use crate::operations::{Answer, Engine, Payload, Refusal, Request, Verb, decode_pairs};
 
 use super::config::Config;
 use super::house::House;
@@ -173,11 +173,8 @@ fn send(
     let (path, query) = url.split_once('?').unwrap_or((url, ""));
     let tree = body.and_then(|body| parse(body.to_string().into_bytes()).ok());
     let request = Request {
-        verb,
-        path: path.split('/').map(str::to_owned).collect(),
-        query: decode_pairs(query),
-        headers: Headers::default(),
         payload: tree.map_or(Payload::None, Payload::Resource),
+        ..Request::new(verb, path.split('/').map(str::to_owned).collect(), decode_pairs(query))
     };
     engine.handle(party, request)
 }

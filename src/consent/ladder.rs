@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::{Arc, PoisonError};
 
 use crate::auth::Writes;
+use crate::definitions::r4;
 use crate::model::Millis;
 use crate::store::StoreError;
 
@@ -70,7 +71,8 @@ impl Lens<'_> {
             Known::Resource(data) => (*data, true),
         };
         let name = data.type_name.as_str();
-        if name == "AuditEvent" && !self.may_audit() {
+        let is_access_record = r4().resource(name).is_some_and(|def| def.rules.is_access_record);
+        if is_access_record && !self.may_audit() {
             return Ok(LadderOutcome::refused());
         }
         // Only the resource tells the subjects of these types, and whether a Task is internal work.
@@ -97,7 +99,7 @@ impl Lens<'_> {
         }
         // An unknown patient may have denied anybody. Only roles that keep the record, and can find the patient, see the
         // resource.
-        if data.of_unknown && name != "AuditEvent" && !self.keeps_record() {
+        if data.of_unknown && !is_access_record && !self.keeps_record() {
             return Ok(LadderOutcome::refused());
         }
         if data.owners.is_empty() {

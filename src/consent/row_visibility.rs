@@ -24,7 +24,7 @@ fn keep(decision: Option<&Decision>) -> Keep {
 
 impl Visibility for Lens<'_> {
     fn scope(&self, def: &TypeDef) -> Scope {
-        if &*def.name == "AuditEvent" && !self.may_audit() {
+        if def.rules.is_access_record && !self.may_audit() {
             return Scope::Nothing;
         }
         if !self.reach.has_scopes(&def.name) {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
 use crate::auth::Permission;
+use crate::definitions::r4;
 use crate::model::{Millis, Node, parse};
 use crate::search::Keep;
 use crate::store::{Current, StoreError, Stored};
@@ -166,7 +167,8 @@ impl Lens<'_> {
         let tree = parse(text.clone().into_bytes()).ok()?;
         let name = tree.root().str_at("resourceType").unwrap_or_default();
         // Only AuditEvents have scopes of their own; other derived content is no resource of the store.
-        let is_reached = name != "AuditEvent" || self.is_reached(self.reach.letters(name), tree.root());
+        let is_access_record = r4().resource(name).is_some_and(|def| def.rules.is_access_record);
+        let is_reached = !is_access_record || self.is_reached(self.reach.letters(name), tree.root());
         ((self.may_audit() || is_own) && is_reached)
             .then(|| Disclosed::gathered(text, time, patients, Vec::new()))
     }

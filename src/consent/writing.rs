@@ -1,5 +1,6 @@
 //! Who may write what: by role, by data subject, and by the Consents of the subjects.
 use crate::auth::{Recording, Role, Writes};
+use crate::definitions::r4;
 use crate::model::Node;
 use crate::store::StoreError;
 
@@ -47,7 +48,7 @@ impl Lens<'_> {
         if data.is_work() {
             return Ok(self.is_own() && row.does_work);
         }
-        if name == "AuditEvent" {
+        if r4().resource(name).is_some_and(|def| def.rules.is_access_record) {
             // Other systems of the own organization feed AuditEvents (IHE ATNA ITI-20).
             return Ok(self.is_own() && self.party.role == Role::System && writing == Writing::New);
         }

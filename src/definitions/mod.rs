@@ -5,6 +5,7 @@ mod embedded;
 mod extract;
 mod registry;
 mod tables;
+mod type_rules;
 
 pub use embedded::r4;
 pub use extract::{Package, Tables};
@@ -13,3 +14,4 @@ pub use tables::{
     BindingRow, CodeHierarchyRow, CompartmentRow, ComponentRow, ElementRow, ElementTypeRow, InvariantRow,
     Kind, ParamType, SearchParamRow, Strength, TypeRow, ValueSetRow,
 };
+pub use type_rules::TypeRules;

@@ -6,6 +6,7 @@ use super::extract::Tables;
 use super::tables::{
     CompartmentRow, ElementRow, InvariantRow, Kind, ParamType, SearchParamRow, Strength, SubjectRow, TypeRow,
 };
+use super::type_rules::{TypeRules, rules_of};
 
 /// The number of a type in the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -65,6 +66,7 @@ pub struct TypeDef {
     pub invariants: Box<[InvariantRow]>,
     /// Whether the type, or the type of one of its elements, has an element that names data subjects or holds a resource.
     pub has_subjects: bool,
+    pub rules: TypeRules,
     properties: HashMap<Box<str>, Property>,
 }
 
@@ -331,6 +333,7 @@ fn resolve_type(row: TypeRow, id: TypeId, by_name: &HashMap<Box<str>, TypeId>) -
     TypeDef {
         id,
         base: row.base.as_deref().and_then(|base| by_name.get(base)).copied(),
+        rules: rules_of(&row.name),
         name: row.name.into(),
         kind: row.kind,
         is_abstract: row.is_abstract,

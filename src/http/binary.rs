@@ -2,30 +2,26 @@
 //! another content type are wrapped in a Binary resource.
 use axum::body::{Body as WireBody, Bytes};
 use axum::http::header::{ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use futures_util::stream;
 
 use crate::model::{IssueCode, Tree, parse, quote, xml_root};
 use crate::model::{decode_base64, encode_base64};
-use crate::operations::{Answer, Payload, Refusal, RefusalKind};
+use crate::operations::{Answer, Code, Payload, Refusal, RefusalKind, Route};
 
 use super::negotiate::{self, Content, Format};
 
 /// Whether a request reads a Binary as bytes: neither `Accept` nor `_format` names a FHIR format.
-pub(super) fn is_raw_read(method: &Method, path: &[String], headers: &HeaderMap, has_format: bool) -> bool {
-    let is_read = matches!(*method, Method::GET | Method::HEAD)
-        && (path.len() == 2 || (path.len() == 4 && path.get(2).is_some_and(|segment| segment == "_history")));
-    let is_binary = path.first().is_some_and(|segment| segment == "Binary");
+pub(super) fn is_raw_read(route: &Route, headers: &HeaderMap, has_format: bool) -> bool {
+    let is_read = matches!(route.row.code, Code::Read | Code::Vread) && route.type_name() == "Binary";
     let accept = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    is_read && is_binary && !has_format && !accept.into_iter().any(|value| value.contains("fhir"))
+    is_read && !has_format && !accept.into_iter().any(|value| value.contains("fhir"))
 }
 
 /// Whether a request writes a Binary, either as a Binary resource or as content of any other type.
-pub(super) fn is_write(method: &Method, path: &[String]) -> bool {
-    matches!(*method, Method::POST | Method::PUT)
-        && path.len() <= 2
-        && path.get(1).is_none_or(|segment| !segment.starts_with(['_', '$']))
-        && path.first().is_some_and(|segment| segment == "Binary")
+pub(super) fn is_write(route: &Route) -> bool {
+    matches!(route.row.code, Code::Create | Code::Update | Code::ConditionalUpdate)
+        && route.type_name() == "Binary"
 }
 
 /// Reads the body of a write to Binary (R4 binary.html#rest): a Binary resource as it is, any other content wrapped in one.

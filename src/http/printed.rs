@@ -1,11 +1,11 @@
 //! Accounts of accesses as HTML pages: `$who-saw` and `$accounting-of-disclosures` for clients that prefer `text/html`.
 use axum::body::Body as WireBody;
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderValue, Method, Response};
+use axum::http::{HeaderMap, HeaderValue, Response};
 
 use crate::model::decode_base64;
 use crate::model::parse;
-use crate::operations::Answer;
+use crate::operations::{Answer, Route, Verb};
 
 use super::negotiate::prefers_html;
 
@@ -14,9 +14,9 @@ const OPERATIONS: [&str; 2] = ["$who-saw", "$accounting-of-disclosures"];
 pub(super) const PARAMETER: &str = "page";
 
 /// Whether a request asks for a page: it prefers HTML to FHIR formats and has no `_format`.
-pub(super) fn is_asked_for(method: &Method, path: &[String], headers: &HeaderMap, has_format: bool) -> bool {
-    matches!(*method, Method::GET | Method::HEAD)
-        && path.last().is_some_and(|last| OPERATIONS.contains(&last.as_str()))
+pub(super) fn is_asked_for(route: &Route, headers: &HeaderMap, has_format: bool) -> bool {
+    OPERATIONS.contains(&route.row.name)
+        && route.row.verb == Verb::Get
         && !has_format
         && prefers_html(headers)
 }

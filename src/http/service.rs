@@ -18,8 +18,8 @@ use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutError, TimeoutLayer};
 use crate::auth::Party;
 use crate::model::IssueCode;
 use crate::operations::{
-    Answer, Engine, Headers, Payload, Preference, Refusal, RefusalKind, Request, Verb, allowed, decode,
-    decode_pairs, named, query_text, until_the_grid,
+    Answer, Code, Engine, Headers, Payload, Preference, Refusal, RefusalKind, Request, Route, Verb, allowed,
+    decode, decode_pairs, query_text, until_the_grid,
 };
 
 use super::administration;
@@ -125,27 +125,13 @@ async fn answer(
     manner: &mut ResponseFormat,
 ) -> Result<Response<WireBody>, Refusal> {
     let (parts, body) = request.into_parts();
-    let mut query = decode_pairs(parts.uri.query().unwrap_or_default());
+    let query = decode_pairs(parts.uri.query().unwrap_or_default());
     let format = query.iter().find(|(name, _)| name == "_format").map(|(_, value)| value.as_str());
     let negotiated = negotiate::answer(&parts.headers, format.filter(|value| !value.is_empty()));
     manner.format = negotiated.unwrap_or_default();
     manner.pretty = query.iter().any(|(name, value)| name == "_pretty" && value == "true");
-    let is_raw = |path: &[String]| binary::is_raw_read(&parts.method, path, &parts.headers, format.is_some());
-    let path = path(parts.uri.path());
-    let is_raw_read = path.as_ref().is_ok_and(|path| is_raw(path));
     let has_format = format.is_some();
-    let is_page = path
-        .as_ref()
-        .is_ok_and(|path| printed::is_asked_for(&parts.method, path, &parts.headers, has_format));
-    if is_page && !query.iter().any(|(name, _)| name == printed::PARAMETER) {
-        query.push((printed::PARAMETER.to_owned(), "true".to_owned()));
-    }
-    let verb = Verb::parse(parts.method.as_str());
-    if let (Some(verb), Ok(path)) = (verb, &path)
-        && let Some((interaction, kind)) = named(verb, path)
-    {
-        manner.label = Label { interaction, kind };
-    }
+    let path = path(parts.uri.path());
     if let (&Method::OPTIONS, Ok(path)) = (&parts.method, &path) {
         let mut methods = allowed(path);
         if methods.contains(&"GET") {
@@ -154,26 +140,47 @@ async fn answer(
         methods.push("OPTIONS");
         return Ok(respond::options(&methods, manner));
     }
-    let is_read = matches!(verb, Some(Verb::Get | Verb::Head));
-    let is_public = is_read && path.as_ref().is_ok_and(|path| path.as_slice() == ["metadata"]);
+    let is_of_api = path.is_ok();
+    let mut request = match (path, Verb::parse(parts.method.as_str())) {
+        (Ok(path), Some(verb)) => Ok(Request::new(verb, path, query)),
+        (Ok(path), None) => {
+            let message = "the method is not of FHIR";
+            Err((refuse(RefusalKind::MethodNotAllowed, IssueCode::NotSupported, message), path))
+        }
+        (Err(refusal), _) => Err((refusal, Vec::new())),
+    };
+    let route = request.as_ref().ok().and_then(|request| request.route.clone().ok());
+    let is_routed_to = |test: &dyn Fn(&Route) -> bool| route.as_ref().is_some_and(test);
+    if let Some(route) = &route {
+        manner.label = Label { interaction: route.row.name, kind: route.type_name() };
+    }
+    let is_raw_read = is_routed_to(&|route| binary::is_raw_read(route, &parts.headers, has_format));
+    let is_page = is_routed_to(&|route| printed::is_asked_for(route, &parts.headers, has_format));
+    if let Ok(request) = &mut request
+        && is_page
+        && !request.query.iter().any(|(name, _)| name == printed::PARAMETER)
+    {
+        request.query.push((printed::PARAMETER.to_owned(), "true".to_owned()));
+    }
+    let is_public = is_routed_to(&|route| route.row.code == Code::Capabilities);
     let mut is_known = true;
-    let party = match (party(&app.engine, &parts.headers, shown(&parts.extensions)).await, &path) {
+    let party = match (party(&app.engine, &parts.headers, shown(&parts.extensions)).await, &request) {
         (Err(_), _) if is_public => {
             is_known = false;
             Arc::new(Party::nobody())
         }
         // A path outside the API is reported as such even without authentication.
-        (Err(_), Err(refusal)) => return Err(refusal.clone()),
+        (Err(_), Err((refusal, _))) if !is_of_api => return Err(refusal.clone()),
         (party, _) => party?,
     };
     let peer = address(&parts.extensions);
-    let read = match path {
-        Ok(path) if negotiated.is_none() && !is_raw_read && !is_page && verb.is_some() => Err((
+    let read = match request {
+        Ok(request) if negotiated.is_none() && !is_raw_read && !is_page => Err((
             refuse(RefusalKind::NotAcceptable, IssueCode::NotSupported, "answers are JSON or XML"),
-            path,
+            request.path,
         )),
-        Ok(path) => read_request(app, (verb, path, query), &parts.method, &parts.headers, body).await,
-        Err(refusal) => Err((refusal, Vec::new())),
+        Ok(request) => read_request(app, request, &parts.headers, body).await,
+        Err(refused) => Err(refused),
     };
     let mut request = match read {
         Ok(request) => request,
@@ -292,33 +299,31 @@ fn line(method: &Method, uri: &Uri) -> String {
     format!("{method} {}{separator}{query}", decode(&below.replace('+', "%2B")))
 }
 
-/// Reads the body and the conditional headers. A refusal comes with the path, for the `Allow` header.
+/// Adds the body and the conditional headers to a request. A refusal comes with the path, for the `Allow` header.
 async fn read_request(
     app: &App,
-    (verb, path, query): (Option<Verb>, Vec<String>, Vec<(String, String)>),
-    method: &Method,
+    mut request: Request,
     headers: &HeaderMap,
     body: WireBody,
 ) -> Result<Request, (Refusal, Vec<String>)> {
     let read = async {
-        few_enough(&query)?;
+        few_enough(&request.query)?;
         packed::codings(headers)?;
-        let Some(verb) = verb else {
-            let message = "the method is not of FHIR";
-            return Err(refuse(RefusalKind::MethodNotAllowed, IssueCode::NotSupported, message));
-        };
-        let payload = if binary::is_write(method, &path) {
+        let payload = if request.route.as_ref().is_ok_and(binary::is_write) {
             let bytes = bytes(app, headers, body).await?;
-            let (path, headers) = (path.clone(), headers.clone());
+            let (path, headers) = (request.path.clone(), headers.clone());
             in_a_thread(bytes.len(), move || binary::read(&path, &headers, &bytes)).await?
         } else {
-            payload(app, verb, &path, headers, body).await?
+            payload(app, request.verb, &request.path, headers, body).await?
         };
-        Ok((verb, payload, conditions(headers)?))
+        Ok((payload, conditions(headers)?))
     };
     match read.await {
-        Ok((verb, payload, headers)) => Ok(Request { verb, path, query, headers, payload }),
-        Err(refusal) => Err((refusal, path)),
+        Ok((payload, headers)) => {
+            (request.payload, request.headers) = (payload, headers);
+            Ok(request)
+        }
+        Err(refusal) => Err((refusal, request.path)),
     }
 }
 

@@ -12,7 +12,8 @@ use super::bundle_entry::Entry;
 use super::bundle_references::{BundleReferences, ReferenceMeaning, ReferenceSite, rewritten};
 use super::context::Context;
 use super::own_base::OwnBase;
-use super::request::{Headers, Preference, Request, Verb};
+use super::request::{Headers, Preference, Request};
+use super::verb::Verb;
 
 /// Answers a batch; `handle` answers the request of one entry.
 pub(super) fn batch(

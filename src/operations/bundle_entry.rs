@@ -2,7 +2,9 @@
 use crate::model::{IssueCode, Node, Tree, parse};
 
 use super::answer::Refusal;
-use super::request::{Headers, Payload, Request, Verb, decode, decode_pairs};
+use super::place::Route;
+use super::request::{Headers, Payload, Request, decode, decode_pairs};
+use super::verb::Verb;
 
 /// An entry as it was sent.
 pub(super) struct Entry<'t> {
@@ -13,6 +15,7 @@ pub(super) struct Entry<'t> {
     pub(super) query: Vec<(String, String)>,
     pub(super) headers: Headers,
     pub(super) resource: Option<Node<'t>>,
+    pub(super) route: Result<Route, Refusal>,
 }
 
 impl<'t> Entry<'t> {
@@ -29,11 +32,14 @@ impl<'t> Entry<'t> {
         let url = url.strip_prefix(base).unwrap_or(url).trim_start_matches('/');
         let (path, query) = url.split_once('?').unwrap_or((url, ""));
         let header = |name: &str| request.str_at(name).map(str::to_owned);
+        let path = path.split('/').filter(|segment| !segment.is_empty()).map(decode).collect();
+        let Request { verb, path, query, route, .. } = Request::new(verb, path, decode_pairs(query));
         Ok(Self {
             full_url: entry.str_at("fullUrl"),
             verb,
-            path: path.split('/').filter(|segment| !segment.is_empty()).map(decode).collect(),
-            query: decode_pairs(query),
+            path,
+            query,
+            route,
             headers: Headers {
                 if_match: header("ifMatch"),
                 if_none_match: header("ifNoneMatch"),
@@ -54,6 +60,7 @@ impl<'t> Entry<'t> {
             path: self.path.clone(),
             query: self.query.clone(),
             headers: self.headers.clone(),
+            route: self.route.clone(),
             payload: match tree {
                 Some(tree) if self.verb == Verb::Patch => patch_payload(tree)?,
                 Some(tree) => Payload::Resource(tree),

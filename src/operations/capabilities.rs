@@ -237,7 +237,7 @@ fn reduced(
 
 /// The resource types that can be stored: all but Parameters, which is for operations only.
 fn served() -> impl Iterator<Item = &'static TypeDef> {
-    r4().resources().filter(|def| &*def.name != "Parameters")
+    r4().resources().filter(|def| !def.rules.is_never_stored)
 }
 
 /// How clients get access (SMART App Launch 2.2, "Conformance": the older form beside the well-known one).
@@ -322,7 +322,7 @@ fn resource(about: &About<'_>, def: &'static TypeDef) -> Value {
         )
         .collect();
     // Events in the record of accesses never change.
-    let is_read_only = &*def.name == "AuditEvent";
+    let is_read_only = def.rules.is_access_record;
     let reads = ["read", "search-type", "create"];
     let interactions: Vec<Value> = codes(|level| level != Level::System)
         .into_iter()

@@ -10,9 +10,9 @@ use super::answer::{Answer, Refusal, RefusalKind};
 use super::attempts::attempted;
 use super::context::{Context, ContextParts};
 use super::interactions::answer_read;
+use super::place::Route;
 use super::place::{Place, permit};
 use super::request::{Payload, Request};
-use super::route::route;
 use super::session::Session;
 use super::table::{Code, Interaction};
 use super::write::write;
@@ -51,8 +51,8 @@ impl Engine {
     /// The refusal with its outcome.
     pub fn handle(&self, party: &Arc<Party>, request: Request) -> Result<Answer, Refusal> {
         self.record_refusals_due();
-        let (row, place) = match route(request.verb, &request.path) {
-            Ok(routed) => routed,
+        let Route { row, place } = match request.route.clone() {
+            Ok(route) => route,
             Err(refusal) => {
                 self.record_refusal(party, request.asked(), &refusal)?;
                 return Err(refusal);
@@ -107,12 +107,11 @@ impl Engine {
     /// not wait for their record to be durable.
     #[must_use]
     pub fn answers_at_once(&self, party: &Party, request: &Request) -> bool {
-        let is_small = |place: &Place| {
-            place.def().is_some_and(|def| !matches!(&*def.name, "AuditEvent" | "Binary" | "Bundle"))
-        };
-        let read = route(request.verb, &request.path);
-        let is_read =
-            read.is_ok_and(|(row, place)| matches!(row.code, Code::Read | Code::Vread) && is_small(&place));
+        let is_small =
+            |place: &Place| place.def().is_some_and(|def| !def.rules.is_large && !def.rules.is_access_record);
+        let is_read = request.route.as_ref().is_ok_and(|Route { row, place }| {
+            matches!(row.code, Code::Read | Code::Vread) && is_small(place)
+        });
         is_read && self.kv.is_local() && party.break_glass.is_none() && self.releases_at_once(party)
     }
 

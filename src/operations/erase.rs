@@ -76,7 +76,7 @@ impl Plan {
             let is_alone =
                 patients.len() == 1 && plan.owners(session, &current)?.iter().all(|of| *of == reference);
             // AuditEvents from other systems are part of the record of accesses, which stays.
-            if current.row != row && &*current.def.name != "AuditEvent" {
+            if current.row != row && !current.def.rules.is_access_record {
                 plan.add(current, is_alone);
             }
         }

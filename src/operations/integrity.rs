@@ -116,7 +116,7 @@ pub(super) fn check_referrers(
 pub(super) fn referrers(session: &Session<'_>, def: &TypeDef, id: &ResourceId) -> Result<usize, Refusal> {
     let knows_all = session.context.options.referential_integrity && session.lens.keeps_record();
     let mut count = 0;
-    for source in r4().resources().filter(|source| &*source.name != "AuditEvent") {
+    for source in r4().resources().filter(|source| !source.rules.is_access_record) {
         let mut rows = Vec::new();
         let references = session.params.of(source).iter().filter(|param| param.kind == ParamType::Reference);
         for param in references.filter(|param| param.targets.contains(&&*def.name)) {

@@ -44,13 +44,13 @@ pub(super) fn prepare_write(
     place: &Place,
     input: &Input,
 ) -> Result<Prepared, Refusal> {
-    if place.def().is_some_and(|def| &*def.name == "AuditEvent") && row.code != Code::Create {
+    if place.def().is_some_and(|def| def.rules.is_access_record) && row.code != Code::Create {
         // Before any data is looked at: no such event can be changed or deleted by anybody.
         let message = "the record of accesses is never changed; events of other systems are added by POST";
         let issue = Issue::error(IssueCode::NotSupported, message);
         return Err(Refusal::new(RefusalKind::MethodNotAllowed, issue));
     }
-    if place.def().is_some_and(|def| &*def.name == "Parameters") {
+    if place.def().is_some_and(|def| def.rules.is_never_stored) {
         let issue =
             Issue::error(IssueCode::NotSupported, "Parameters are for operations; they are not stored");
         return Err(Refusal::new(RefusalKind::MethodNotAllowed, issue));

@@ -48,7 +48,7 @@ pub(super) fn meta(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Ref
     let mut found = Vec::new();
     for (part, code) in PARTS {
         let mut values = BTreeSet::new();
-        for def in types.iter().filter(|def| &*def.name != "AuditEvent") {
+        for def in types.iter().filter(|def| !def.rules.is_access_record) {
             let Some(param) = session.params.find(def, code) else { continue };
             let sight = session.lens.finding(SearchPart::Visible);
             let view = View::new(session.repository(), None, &sight);

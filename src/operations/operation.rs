@@ -17,9 +17,9 @@ use super::meta::{meta, meta_add, meta_delete};
 use super::parameters::{Call, Takes};
 use super::place::Place;
 use super::remove_subject::remove_subject;
-use super::request::Verb;
 use super::session::Session;
 use super::table::{Code, Interaction, Level};
+use super::verb::Verb;
 
 /// Carries out an operation.
 type Act = for<'s> fn(&Session<'s>, &Call<'_>) -> Result<Answer, Refusal>;

@@ -80,7 +80,7 @@ mod tests {
     use crate::definitions::r4;
     use crate::model::parse;
     use crate::operations::operation::{Definition, OPERATIONS};
-    use crate::operations::request::Verb;
+    use crate::operations::verb::Verb;
     use crate::validate::{Incoming, Rules, Valid};
 
     #[test]

@@ -29,6 +29,21 @@ impl Place {
     }
 }
 
+/// The interaction that a request asks for, and what its path names.
+#[derive(Clone, Debug)]
+pub struct Route {
+    pub row: &'static Interaction,
+    pub place: Place,
+}
+
+impl Route {
+    /// The name of the resource type; empty for all types.
+    #[must_use]
+    pub fn type_name(&self) -> &'static str {
+        self.place.def().map_or("", |def| &*def.name)
+    }
+}
+
 /// Checks that the token's scopes permit the interaction. This happens before any data is read, so that the answer reveals
 /// nothing about data.
 pub(super) fn permit(party: &Party, row: &Interaction, place: &Place) -> Result<(), Refusal> {

@@ -142,7 +142,7 @@ pub(super) fn put(
         let tree = parse(text.into_bytes()).map_err(unreadable)?;
         body = normalize(tree.root(), id.as_str());
     }
-    if &*def.name == "AuditEvent"
+    if def.rules.is_access_record
         && let Some(text) = super::audit::from_outside(&body.text, session.lens.party())
     {
         let tree = parse(text.into_bytes()).map_err(unreadable)?;

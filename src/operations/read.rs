@@ -14,7 +14,7 @@ pub(super) fn read(
     id: &ResourceId,
     request: &Request,
 ) -> Result<Answer, Refusal> {
-    if &*def.name == "AuditEvent" {
+    if def.rules.is_access_record {
         return super::search::audit_event(session, id.as_str());
     }
     match session.look(def, id)? {

@@ -3,44 +3,9 @@ use crate::model::{ResourceId, Tree};
 
 pub use crate::model::{decode, decode_pairs, encode};
 
-/// The HTTP method.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verb {
-    Get,
-    Head,
-    Post,
-    Put,
-    Patch,
-    Delete,
-}
-
-impl Verb {
-    /// The verb of that name; `None` for methods that FHIR does not use.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        Some(match name {
-            "GET" => Self::Get,
-            "HEAD" => Self::Head,
-            "POST" => Self::Post,
-            "PUT" => Self::Put,
-            "PATCH" => Self::Patch,
-            "DELETE" => Self::Delete,
-            _ => return None,
-        })
-    }
-
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Head => "HEAD",
-            Self::Post => "POST",
-            Self::Put => "PUT",
-            Self::Patch => "PATCH",
-            Self::Delete => "DELETE",
-        }
-    }
-}
+use super::answer::Refusal;
+use super::place::Route;
+use super::verb::Verb;
 
 /// What the sender of a write wants back (R4 http.html#ops).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,6 +56,8 @@ pub struct Request {
     pub query: Vec<(String, String)>,
     pub headers: Headers,
     pub payload: Payload,
+    /// The interaction and place that method and path name, or the refusal of a request that names none.
+    pub route: Result<Route, Refusal>,
 }
 
 impl Request {
@@ -115,13 +82,9 @@ impl Request {
     pub(super) fn of_line(line: &str) -> Option<Self> {
         let (target, query) = line.split_once('?').unwrap_or((line, ""));
         let (verb, path) = target.split_once(' ')?;
-        Some(Self {
-            verb: Verb::parse(verb)?,
-            path: path.split('/').filter(|segment| !segment.is_empty()).map(str::to_owned).collect(),
-            query: decode_pairs(query),
-            headers: Headers { lenient: true, ..Headers::default() },
-            payload: Payload::None,
-        })
+        let path = path.split('/').filter(|segment| !segment.is_empty()).map(str::to_owned).collect();
+        let headers = Headers { lenient: true, ..Headers::default() };
+        Some(Self { headers, ..Self::new(Verb::parse(verb)?, path, decode_pairs(query)) })
     }
 }
 
@@ -211,7 +174,7 @@ impl Request {
 
 #[cfg(test)]
 mod tests {
-    use super::{Headers, Payload, Request, Verb};
+    use super::{Payload, Request, Verb};
 
     #[test]
     fn a_line_of_the_record_is_read_back_as_the_search_that_it_is_of() {
@@ -224,9 +187,8 @@ mod tests {
             pair("code", "http://loinc.org|1-2,x\ny"),
         ];
         let path = vec!["Patient".to_owned(), "_search".to_owned()];
-        let (headers, payload) = (Headers::default(), Payload::Form(query[2..].to_vec()));
-        let request =
-            Request { verb: Verb::Post, path: path.clone(), query: query[..2].to_vec(), headers, payload };
+        let payload = Payload::Form(query[2..].to_vec());
+        let request = Request { payload, ..Request::new(Verb::Post, path.clone(), query[..2].to_vec()) };
         let read = Request::of_line(&request.line()).unwrap();
         assert_eq!((read.verb, &read.path, &read.query), (Verb::Post, &path, &query));
         assert!(

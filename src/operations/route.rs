@@ -4,23 +4,46 @@ use crate::model::{Issue, IssueCode, ResourceId, VersionId};
 
 use super::answer::{Refusal, RefusalKind};
 use super::operation::{Operation, operations_of, operations_of_system};
-use super::place::Place;
-use super::request::Verb;
+use super::place::{Place, Route};
+use super::request::{Headers, Payload, Request};
 use super::table::{INTERACTIONS, Interaction, Level};
+use super::verb::Verb;
 
-/// The name of the interaction and its resource type (empty for none or all), for those who count requests.
-#[must_use]
-pub fn named(verb: Verb, path: &[String]) -> Option<(&'static str, &'static str)> {
-    let (row, place) = route(verb, path).ok()?;
-    Some((row.name, place.def().map_or("", |def| &*def.name)))
+impl Route {
+    /// The route of a method and a path. HEAD is routed like GET.
+    ///
+    /// # Errors
+    /// 404 for an unknown path, 405 for a method that the path does not have.
+    fn find(verb: Verb, path: &[String]) -> Result<Self, Refusal> {
+        let verb = if verb == Verb::Head { Verb::Get } else { verb };
+        let (place, rows) = rows_of(path)?;
+        let row = rows.into_iter().find(|row| row.verb == verb).ok_or_else(|| {
+            let issue = Issue::error(IssueCode::NotSupported, format!("{} is not allowed here", verb.name()));
+            Refusal::new(RefusalKind::MethodNotAllowed, issue)
+        })?;
+        Ok(Self { row, place })
+    }
 }
 
-/// The row that answers a request. HEAD is routed like GET.
-///
-/// # Errors
-/// 404 for an unknown path, 405 for a method that the path does not have.
-pub fn route(verb: Verb, path: &[String]) -> Result<(&'static Interaction, Place), Refusal> {
-    let verb = if verb == Verb::Head { Verb::Get } else { verb };
+impl Request {
+    /// A request without headers and body. It is routed here, once.
+    #[must_use]
+    pub fn new(verb: Verb, path: Vec<String>, query: Vec<(String, String)>) -> Self {
+        let route = Route::find(verb, &path);
+        Self { verb, path, query, headers: Headers::default(), payload: Payload::None, route }
+    }
+}
+
+/// The methods that a path has.
+#[must_use]
+pub fn allowed(path: &[String]) -> Vec<&'static str> {
+    let rows = rows_of(path).map_or_else(|_| Vec::new(), |(_, rows)| rows);
+    let verbs = [Verb::Get, Verb::Post, Verb::Put, Verb::Patch, Verb::Delete];
+    verbs.into_iter().filter(|verb| rows.iter().any(|row| row.verb == *verb)).map(Verb::name).collect()
+}
+
+/// What a path names, and the rows of the table that have it.
+fn rows_of(path: &[String]) -> Result<(Place, Vec<&'static Interaction>), Refusal> {
     let (level, place, tail) = place(path)?;
     let fits = |row: &&Interaction| {
         row.level == level
@@ -35,28 +58,13 @@ pub fn route(verb: Verb, path: &[String]) -> Result<(&'static Interaction, Place
     if rows.is_empty() {
         return Err(unknown(format!("there is nothing at `{}`", path.join("/"))));
     }
-    let Some(row) = rows.into_iter().find(|row| row.verb == verb) else {
-        let message = format!("{} is not allowed here", verb.name());
-        return Err(Refusal::new(
-            RefusalKind::MethodNotAllowed,
-            Issue::error(IssueCode::NotSupported, message),
-        ));
-    };
-    let place = match (place, tail) {
+    match (place, tail) {
         (Place::Instance(def, id), [_, version]) => {
             let version = VersionId::parse(version).ok_or_else(Refusal::not_found)?;
-            Place::Version(def, id, version)
+            Ok((Place::Version(def, id, version), rows))
         }
-        (place, _) => place,
-    };
-    Ok((row, place))
-}
-
-/// The methods that a path has.
-#[must_use]
-pub fn allowed(path: &[String]) -> Vec<&'static str> {
-    let verbs = [Verb::Get, Verb::Post, Verb::Put, Verb::Patch, Verb::Delete];
-    verbs.into_iter().filter(|verb| route(*verb, path).is_ok()).map(Verb::name).collect()
+        (place, _) => Ok((place, rows)),
+    }
 }
 
 fn unknown(message: String) -> Refusal {

@@ -6,7 +6,7 @@ use crate::auth::{Party, Recording};
 
 use super::answer::{Answer, Body, Refusal};
 use super::context::Context;
-use super::request::Verb;
+use super::verb::Verb;
 
 impl Context {
     /// The grid step of an answer; `None` if it is sent at once. Answers that show no patient data (refusals, searches without

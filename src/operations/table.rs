@@ -3,7 +3,7 @@
 use crate::audit::Action;
 use crate::auth::Permission;
 
-use super::request::Verb;
+use super::verb::Verb;
 
 /// What an interaction acts on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,13 +21,14 @@ use super::context::Context;
 use super::interactions::{answer_read, prepare_write};
 use super::operation::{Operation, operation_at};
 use super::own_base::OwnBase;
+use super::place::Route;
 use super::place::{Place, permit};
 use super::prepared::{Input, InputBody, Planned, Prepared};
 use super::provenance_header;
-use super::request::{Headers, Request, RequestForRecord, Verb, decode_pairs, query_text};
-use super::route::route;
+use super::request::{Headers, Request, RequestForRecord, decode_pairs, query_text};
 use super::session::{Session, Writable};
 use super::table::{Code, Interaction};
+use super::verb::Verb;
 
 /// An entry with the row of the table that answers it.
 struct Routed<'t> {
@@ -52,7 +53,7 @@ pub(super) fn transaction(
     for (node, index) in root.items_at("entry").zip(0_usize..) {
         let entry =
             Entry::parse(node, &context.options.base_url).map_err(|refusal| at_entry(refusal, index))?;
-        let (row, place) = route(entry.verb, &entry.path).map_err(|refusal| at_entry(refusal, index))?;
+        let Route { row, place } = entry.route.clone().map_err(|refusal| at_entry(refusal, index))?;
         if row.code == Code::Bundle {
             let refusal =
                 Refusal::bad_request(IssueCode::Invalid, "a Bundle holds no other batch or transaction");

@@ -325,8 +325,8 @@ fn what_cannot_be_recorded_is_not_released() {
         let read = |party: &Arc<Party>| {
             let path = ["Observation", "of-a"].map(str::to_owned).to_vec();
             let (headers, payload) = (Headers::default(), Payload::None);
-            let answer =
-                engine.handle(party, Request { verb: Verb::Get, path, query: Vec::new(), headers, payload });
+            let answer = engine
+                .handle(party, Request { headers, payload, ..Request::new(Verb::Get, path, Vec::new()) });
             answer.map_or_else(|refusal| refusal.kind.status(), |answer| answer.kind.status())
         };
         assert_eq!((read(&doctor()), read(&patient("a"))), (200, 200));

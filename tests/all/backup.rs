@@ -16,7 +16,7 @@ fn send(engine: &Engine, verb: Verb, path: &str, headers: Headers, body: Option<
     let path = path.split('/').map(str::to_owned).collect();
     let payload =
         body.map_or(Payload::None, |body| Payload::Resource(parse(body.to_string().into_bytes()).unwrap()));
-    engine.handle(&party, Request { verb, path, query: Vec::new(), headers, payload }).unwrap()
+    engine.handle(&party, Request { headers, payload, ..Request::new(verb, path, Vec::new()) }).unwrap()
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn a_backup_and_the_journal_after_it_give_any_point_in_time() {
     let path = ["Patient", "n3", "$erase"].map(str::to_owned).to_vec();
     let payload = Payload::Resource(parse(reason.to_string().into_bytes()).unwrap());
     let (query, headers) = (Vec::new(), Headers::default());
-    let request = Request { verb: Verb::Post, path, query, headers, payload };
+    let request = Request { headers, payload, ..Request::new(Verb::Post, path, query) };
     engine.handle(&party(Role::Administrator), request).unwrap();
     drop(engine);
     drop(house);
@@ -188,7 +188,7 @@ fn a_backup_and_the_journal_after_it_give_any_point_in_time() {
             let party = Arc::new(Party::open("Organization/hospital"));
             let path = vec!["Patient".to_owned(), format!("n{id}")];
             let (query, headers, payload) = (Vec::new(), Headers::default(), Payload::None);
-            let request = Request { verb: Verb::Get, path, query, headers, payload };
+            let request = Request { headers, payload, ..Request::new(Verb::Get, path, query) };
             let answer = engine.handle(&party, request).ok()?;
             let patient: Value = serde_json::from_str(answer.body.json()?).ok()?;
             patient["multipleBirthInteger"].as_u64()

@@ -38,7 +38,7 @@ fn ask(
     let payload =
         body.map_or(Payload::None, |body| Payload::Resource(parse(body.to_string().into_bytes()).unwrap()));
     let (query, headers) = (decode_pairs(query), Headers::default());
-    engine.handle(party, Request { verb, path, query, headers, payload })
+    engine.handle(party, Request { headers, payload, ..Request::new(verb, path, query) })
 }
 
 fn status(engine: &Engine, party: &Arc<Party>, verb: Verb, url: &str, body: Option<&Value>) -> u16 {

@@ -18,7 +18,7 @@ fn asked(server: &Server, party: &Arc<Party>, verb: Verb, url: &str, body: Optio
     let payload =
         body.map_or(Payload::None, |body| Payload::Resource(parse(body.to_string().into_bytes()).unwrap()));
     let query = decode_pairs(query);
-    let request = Request { verb, path: path.clone(), query, headers: Headers::default(), payload };
+    let request = Request { payload, ..Request::new(verb, path.clone(), query) };
     let handled = server.engine.handle(party, request);
     let status = match &handled {
         Ok(answer) => answer.kind.status(),

@@ -61,7 +61,8 @@ impl Server {
     ) -> Result<Answer, Refusal> {
         let (path, query) = url.split_once('?').unwrap_or((url, ""));
         let path = path.split('/').filter(|segment| !segment.is_empty()).map(str::to_owned).collect();
-        self.engine.handle(party, Request { verb, path, query: decode_pairs(query), headers, payload })
+        self.engine
+            .handle(party, Request { headers, payload, ..Request::new(verb, path, decode_pairs(query)) })
     }
 
     pub fn get(&self, url: &str) -> Value {

@@ -58,7 +58,7 @@ fn references_are_kept_whole_where_that_is_asked_for() {
         let path = path.iter().map(|segment| (*segment).to_owned()).collect();
         let payload = body
             .map_or(Payload::None, |body| Payload::Resource(parse(body.to_string().into_bytes()).unwrap()));
-        let request = Request { verb, path, query: Vec::new(), headers: Headers::default(), payload };
+        let request = Request { payload, ..Request::new(verb, path, Vec::new()) };
         match engine.handle(&party, request) {
             Ok(answer) => answer.kind.status(),
             Err(refusal) => refusal.kind.status(),

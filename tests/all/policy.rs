@@ -4,7 +4,7 @@ use std::sync::Arc;
 use chartward::auth::Party;
 use chartward::cli::{Config, ConsentConfig};
 use chartward::model::parse;
-use chartward::operations::{Headers, Payload, Request, Verb};
+use chartward::operations::{Payload, Request, Verb};
 use serde_json::{Value, json};
 
 /// The status of writing an ambiguous Consent.
@@ -16,11 +16,8 @@ fn writing_ambiguous(consent: ConsentConfig) -> u16 {
     let put = |resource: Value| {
         let segment = |name: &str| resource[name].as_str().unwrap().to_owned();
         let request = Request {
-            verb: Verb::Put,
-            path: vec![segment("resourceType"), segment("id")],
-            query: Vec::new(),
-            headers: Headers::default(),
             payload: Payload::Resource(parse(resource.to_string().into_bytes()).unwrap()),
+            ..Request::new(Verb::Put, vec![segment("resourceType"), segment("id")], Vec::new())
         };
         engine
             .handle(&party, request)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chartward::auth::Party;
 use chartward::cli::Config;
 use chartward::model::parse;
-use chartward::operations::{Headers, Payload, Request, Verb};
+use chartward::operations::{Payload, Request, Verb};
 use serde_json::Value;
 
 use crate::shared;
@@ -57,7 +57,7 @@ fn check_set(folder: &str) {
     let send = |verb: Verb, path: &[&str], body: Option<String>| {
         let path = path.iter().map(|segment| (*segment).to_owned()).collect();
         let payload = body.map_or(Payload::None, |body| Payload::Resource(parse(body.into_bytes()).unwrap()));
-        let request = Request { verb, path, query: Vec::new(), headers: Headers::default(), payload };
+        let request = Request { payload, ..Request::new(verb, path, Vec::new()) };
         let answer = engine.handle(&party, request).unwrap_or_else(|refusal| panic!("{refusal:?}"));
         serde_json::from_str::<Value>(answer.body.json().unwrap()).unwrap()
     };

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::auth::Party;
 use crate::model::ResourceId;
-use crate::operations::{Engine, Headers, Payload, Request, Verb};
+use crate::operations::{Engine, Request, Verb};
 
 /// The most entries of a list.
 pub(super) const LISTED_MAX: usize = 20;
@@ -39,9 +39,7 @@ pub(super) fn ask(
     path: Vec<String>,
     query: Vec<(String, String)>,
 ) -> Option<Value> {
-    let request =
-        Request { verb: Verb::Get, path, query, headers: Headers::default(), payload: Payload::None };
-    let answer = engine.handle(party, request).ok()?;
+    let answer = engine.handle(party, Request::new(Verb::Get, path, query)).ok()?;
     serde_json::from_str(answer.body.json()?).ok()
 }
 

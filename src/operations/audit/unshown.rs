@@ -14,8 +14,8 @@ use crate::store::{At, Batch, CommitError, Sequence, Snapshot};
 use super::super::answer::{Refusal, RefusalKind};
 use super::super::context::Context;
 use super::super::place::Place;
+use super::super::place::Route;
 use super::super::request::{Request, decode_pairs};
-use super::super::route::route;
 use super::super::search::patients_found;
 use super::super::session::Session;
 use super::super::table::{Code, Interaction};
@@ -47,7 +47,7 @@ impl Context {
     /// Before accesses are read: waits until earlier ones are recorded, and for a few seconds until the look-ups for them are
     /// done.
     pub(in super::super) fn settle_accesses(&self, row: &Interaction, place: &Place) -> Result<(), Refusal> {
-        let is_of_accesses = place.def().is_some_and(|def| &*def.name == "AuditEvent")
+        let is_of_accesses = place.def().is_some_and(|def| def.rules.is_access_record)
             || matches!(row.name, "$who-saw" | "$accounting-of-disclosures");
         if !is_of_accesses {
             return Ok(());
@@ -265,7 +265,7 @@ fn likeness(access: &Access, due: &Due) -> String {
 /// The search that a record is about, if it is about one.
 fn search_of(access: &Access) -> Option<(&'static Interaction, Place, Request)> {
     let mut request = Request::of_line(&access.request)?;
-    let (row, place) = route(request.verb, &request.path).ok()?;
+    let Route { row, place } = request.route.clone().ok()?;
     // A page is counted like the whole search.
     request.query.retain(|(name, _)| !matches!(name.as_str(), "_cursor" | "_count" | "_total"));
     matches!(row.code, Code::Search | Code::SearchByPost).then_some((row, place, request))

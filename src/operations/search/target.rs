@@ -58,7 +58,7 @@ fn search_type<T>(
         let message = "`_type` is for a search of the whole server or of a compartment";
         return Err(Refusal::bad_request(IssueCode::Invalid, message));
     }
-    if &*def.name == "AuditEvent" {
+    if def.rules.is_access_record {
         let (path, filters) = (&*def.name, query.filters.as_slice());
         let search = AuditSearch { session, def, path, filters, compartment: None, query: &query };
         return then(PreparedSearch::Accesses(search));
@@ -95,7 +95,7 @@ fn search_compartment<T>(
         let message = format!("the compartment of a {} has no {}", of.name, def.name);
         return Err(Refusal::not_supported(message));
     };
-    if &*def.name == "AuditEvent" {
+    if def.rules.is_access_record {
         let compartment = Some(id).filter(|_| &*of.name == "Patient");
         let (path, filters) = (path.as_str(), part.filters.as_slice());
         let search = AuditSearch { session, def, path, filters, compartment, query: &query };
@@ -125,7 +125,7 @@ fn several<T>(
     let is_asked = |def: &&'static TypeDef| {
         let is_named = types.is_empty() || types.iter().any(|named| named.id == def.id);
         // AuditEvents are searched separately, because they are made when they are asked for.
-        is_named && is_meant(def) && &*def.name != "AuditEvent"
+        is_named && is_meant(def) && !def.rules.is_access_record
     };
     let asked: Vec<&'static TypeDef> = r4().resources().filter(is_asked).collect();
     let permitted = |def: &&'static TypeDef| scopes.permit(Permission::Search, Some(&def.name));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chartward::auth::AccessToken;
 use chartward::cli::{Config, claims, start};
 use chartward::model::parse;
-use chartward::operations::{Headers, Payload, Request, Verb};
+use chartward::operations::{Payload, Request, Verb};
 use serde_json::{Value, json};
 
 /// Ids of equal length.
@@ -100,8 +100,7 @@ fn hidden_and_absent_are_the_same_bytes() {
     for resource in data() {
         let path = vec![resource["resourceType"].as_str().unwrap().to_owned(), HIDDEN.to_owned()];
         let payload = Payload::Resource(parse(resource.to_string().into_bytes()).unwrap());
-        let request =
-            Request { verb: Verb::Put, path, query: Vec::new(), headers: Headers::default(), payload };
+        let request = Request { payload, ..Request::new(Verb::Put, path, Vec::new()) };
         let answer = engine.handle(&Arc::clone(&own), request).unwrap();
         if resource["resourceType"] == "Observation" {
             version = answer.version_id.unwrap();

@@ -192,7 +192,7 @@ impl World {
             lenient: asked.lenient,
             ..Headers::default()
         };
-        let request = Request { verb: asked.verb, path, query: decode_pairs(query), headers, payload };
+        let request = Request { headers, payload, ..Request::new(asked.verb, path, decode_pairs(query)) };
         let named = |text: &str| self.names.borrow_mut().named(text);
         match self.engine.handle(party, request) {
             Ok(answer) => Told {
