@@ -6,7 +6,7 @@ use chartward::auth::{Party, Role, Scopes};
 use chartward::cli::{Config, House, now};
 use chartward::consent::{ConsentCache, Lens, Settings};
 use chartward::definitions::{TypeDef, r4};
-use chartward::model::{Tree, minify, normalize, parse, to_xml};
+use chartward::model::{Amendments, Tree, minify, parse, stored_form, to_xml};
 use chartward::operations::{Payload, Request, Verb};
 use chartward::search::{
     Everything, Filter, Query, Reading, ValueContext, entries, parse_query, search_params,
@@ -71,7 +71,9 @@ fn extract(bencher: Bencher, resource: Resource) {
 
 #[divan::bench(args = RESOURCES.map(Resource))]
 fn encode_normal_form(bencher: Bencher, resource: Resource) {
-    each_tree(bencher, resource.0, |tree| drop(black_box(normalize(tree.root(), "id"))));
+    each_tree(bencher, resource.0, |tree| {
+        drop(black_box(stored_form(tree.root(), "id", &Amendments::default())))
+    });
 }
 
 #[divan::bench(args = RESOURCES.map(Resource))]
@@ -85,7 +87,7 @@ fn encode_minified(bencher: Bencher, resource: Resource) {
 
 #[divan::bench(args = RESOURCES.map(Resource))]
 fn encode_answer(bencher: Bencher, resource: Resource) {
-    let body = normalize(tree(resource.0).root(), "id");
+    let body = stored_form(tree(resource.0).root(), "id", &Amendments::default()).normalized();
     let stored = Stored {
         row: 1,
         sequence: Sequence(1),

@@ -12,6 +12,7 @@ mod outcome;
 mod percent;
 mod primitive;
 mod reference;
+mod stored_form;
 mod tree;
 mod xml;
 
@@ -24,10 +25,11 @@ pub use instant::{Interval, Millis, NANOS_PER_MILLI, Nanos, Precision, Span, Tem
 pub use json::{JSON_DEPTH_MAX, SyntaxError, parse};
 pub use json_patch::{PATCH_COPIED_BYTES_MAX, PATCH_OPERATIONS_MAX, apply as apply_json_patch};
 pub(crate) use message_error::message_error;
-pub use normalize::{Normalized, minify, normalize, prettify, quote};
+pub use normalize::{Normalized, minify, prettify, quote};
 pub use outcome::{FINDINGS_KEPT_MAX, Findings, Issue, IssueCode, Outcome, Severity};
 pub use percent::{decode, decode_pairs, encode};
 pub use primitive::{PrimitiveFault, check_primitive, is_xml_char};
 pub use reference::{Reference, ReferenceTarget};
+pub use stored_form::{Amendments, StoredForm, stored_form};
 pub use tree::{JsonKind, Node, Tree};
 pub use xml::{Unreadable, from_xml, to_xml, xml_root};

@@ -1,41 +1,13 @@
-//! Writes JSON: the minified text of a node, and the normal form in which resources are stored.
+//! Writes JSON: the minified or pretty text of a node, and quoted strings.
 use super::tree::{JsonKind, Node};
 
-/// A resource in its stored form: `resourceType`, `id` and `meta` first, then the other members in their original order.
-/// `meta.versionId` and `meta.lastUpdated` are left out, because they belong to the version; reading inserts them at `meta_at`.
+/// The text of a resource in its stored form ([`StoredForm`](super::StoredForm)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Normalized {
     pub text: String,
     /// The byte offset after `"meta":{`.
     pub meta_at: usize,
 }
-
-/// The normal form of a resource under the given id. `resource` must be the root of a valid resource.
-#[must_use]
-pub fn normalize(resource: Node<'_>, id: &str) -> Normalized {
-    let mut text = String::with_capacity(resource.raw().len() + 64);
-    text.push_str("{\"resourceType\":\"");
-    text.push_str(resource.str_at("resourceType").unwrap_or_default());
-    text.push_str("\",\"id\":\"");
-    text.push_str(id);
-    text.push_str("\",\"meta\":{");
-    let meta_at = text.len();
-    let meta = resource.get("meta");
-    let kept = meta.into_iter().flat_map(Node::children).filter(|child| !STAMPED.contains(&child.key()));
-    members(kept, &mut text);
-    text.push('}');
-    for child in resource.children() {
-        if !matches!(child.key(), "resourceType" | "id" | "meta") {
-            text.push(',');
-            member(child, &mut text);
-        }
-    }
-    text.push('}');
-    Normalized { text, meta_at }
-}
-
-/// The members of `meta` that the server sets on every version (R4 resource.html#Meta), and their primitive extensions.
-const STAMPED: [&str; 4] = ["versionId", "lastUpdated", "_versionId", "_lastUpdated"];
 
 /// Appends the node without insignificant white space.
 pub fn minify(node: Node<'_>, out: &mut String) {
@@ -136,27 +108,8 @@ pub fn quote(text: &str, out: &mut String) {
 
 #[cfg(test)]
 mod tests {
-    use super::{normalize, quote};
+    use super::quote;
     use crate::model::parse;
-
-    fn check(input: &str, expected: &str) {
-        let tree = parse(input.as_bytes().to_vec()).unwrap();
-        let normal = normalize(tree.root(), "7");
-        assert_eq!(normal.text, expected);
-        assert!(normal.text[..normal.meta_at].ends_with("\"meta\":{"));
-    }
-
-    #[test]
-    fn normal_form_puts_identity_first_and_drops_stamps() {
-        check(
-            r#"{ "name": [ {"family": "B\u00e9"} ], "resourceType":"Patient", "x": 1.00 }"#,
-            r#"{"resourceType":"Patient","id":"7","meta":{},"name":[{"family":"B\u00e9"}],"x":1.00}"#,
-        );
-        check(
-            r#"{"resourceType":"Patient","id":"9","meta":{"versionId":"3","profile":["p"],"lastUpdated":"2020"}}"#,
-            r#"{"resourceType":"Patient","id":"7","meta":{"profile":["p"]}}"#,
-        );
-    }
 
     #[test]
     fn pretty_text_is_the_same_value() {

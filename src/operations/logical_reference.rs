@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::consent::{DataFacts, WORK_SYSTEM};
 use crate::definitions::r4;
-use crate::model::{Issue, IssueCode, Node, Reference, ReferenceTarget, minify};
+use crate::model::{Amendments, Issue, IssueCode, Node, Reference, ReferenceTarget, minify};
 use crate::search::Filter;
 use crate::store::{Change, Current};
 
@@ -17,36 +17,33 @@ use super::tasks::{StaffTask, remade, task};
 /// Elements that name the data subject of a resource.
 const SUBJECTS: [&str; 5] = ["subject", "patient", "beneficiary", "for", "individual"];
 
-/// The text with references added where hospital staff names a patient by an identifier that exactly one Patient here has. For
-/// other parties nothing is resolved: the result would reveal whose identifier it is.
+/// Adds references where hospital staff names a patient by an identifier that exactly one Patient here has. For other parties
+/// nothing is resolved: the result would reveal whose identifier it is.
 ///
 /// # Errors
 /// If the store fails.
-pub(super) fn resolved(session: &Session<'_>, text: &str) -> Result<Option<String>, Refusal> {
-    if !session.lens.is_own() || !text.contains("\"identifier\"") {
-        return Ok(None);
+pub(super) fn resolve(
+    session: &Session<'_>,
+    resource: Node<'_>,
+    amendments: &mut Amendments<'_>,
+) -> Result<(), Refusal> {
+    if !session.lens.is_own() {
+        return Ok(());
     }
-    let Ok(mut json) = serde_json::from_str::<Value>(text) else { return Ok(None) };
-    let mut changed = false;
-    for name in SUBJECTS {
-        let Some(subject) = json.get_mut(name).and_then(Value::as_object_mut) else { continue };
-        if subject.contains_key("reference") {
-            continue;
-        }
-        let Some(identifier) = subject.get("identifier") else { continue };
-        if let Some(patient) = patient_of(session, identifier)? {
-            subject.insert("reference".to_owned(), json!(format!("Patient/{patient}")));
-            changed = true;
+    for subject in SUBJECTS.iter().filter_map(|name| resource.get(name)) {
+        let identifier = subject.get("identifier").filter(|_| subject.get("reference").is_none());
+        let Some(known) = identifier.and_then(of_node) else { continue };
+        if let Some(patient) = patient_of(session, &known)? {
+            amendments.members.insert(subject.index(), ("reference", format!("Patient/{patient}")));
         }
     }
-    Ok(changed.then(|| json.to_string()))
+    Ok(())
 }
 
 /// The id of the only Patient that has the identifier, stored or in the same transaction, whether or not the party may see it.
-fn patient_of(session: &Session<'_>, identifier: &Value) -> Result<Option<String>, Refusal> {
-    let Some(known) = parts(identifier) else { return Ok(None) };
-    let mut found = patients_with(session, &known)?;
-    found.extend(session.coming_identifiers.get(&known).into_iter().flatten().cloned());
+fn patient_of(session: &Session<'_>, known: &(String, String)) -> Result<Option<String>, Refusal> {
+    let mut found = patients_with(session, known)?;
+    found.extend(session.coming_identifiers.get(known).into_iter().flatten().cloned());
     found.sort();
     found.dedup();
     match found.as_slice() {
@@ -56,7 +53,12 @@ fn patient_of(session: &Session<'_>, identifier: &Value) -> Result<Option<String
 }
 
 /// System and value of an identifier that has both.
-pub(super) fn parts(identifier: &Value) -> Option<(String, String)> {
+fn of_node(identifier: Node<'_>) -> Option<(String, String)> {
+    Some((identifier.str_at("system")?.to_owned(), identifier.str_at("value")?.to_owned()))
+}
+
+/// The same of an identifier as JSON.
+fn parts(identifier: &Value) -> Option<(String, String)> {
     let text = |name: &str| identifier.get(name).and_then(Value::as_str).map(str::to_owned);
     Some((text("system")?, text("value")?))
 }

@@ -106,7 +106,11 @@ pub(super) fn meta_delete(session: &Session<'_>, call: &Call<'_>) -> Result<Answ
             return Err(Refusal::may_not_write());
         }
         // An update would keep the labels, so this is planned as a change by the server.
-        remade(session, (*target.current).clone(), &resource).map(|change| Planned::of(change, Kind::Ok))
+        remade(session, (*target.current).clone(), &resource).map(|change| {
+            let text = change.body.as_ref().map(|body| body.text.clone());
+            let tree = text.and_then(|text| parse(text.into_bytes()).ok());
+            Planned { tree, ..Planned::of(change, Kind::Ok) }
+        })
     };
     changed(session, call, "$meta-delete", &take_off)
 }

@@ -5,11 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::auth::Permission;
 use crate::consent::{DataFacts, Disclosed, FILES_MAX, Writing};
 use crate::definitions::{TypeDef, r4};
-use crate::model::{Issue, IssueCode, JsonKind, Node, Outcome, ResourceId, SyntaxError, normalize, parse};
+use crate::model::{
+    Amendments, Issue, IssueCode, JsonKind, Node, Outcome, ResourceId, SyntaxError, Tree, parse, stored_form,
+};
 use crate::store::{Change, Current, Derive as _, Expectation, Method, Stored};
 use crate::validate::{Incoming, Rules, Valid};
 
 use super::answer::{Answer, Body, Kind, Public, Refusal, RefusalKind};
+use super::audit::{mark_sender, sender_tag};
 use super::derive::SearchIndex;
 use super::own_base::OwnBase;
 use super::request::{Headers, Payload, Preference, Request};
@@ -76,6 +79,8 @@ pub(super) struct Planned {
     pub(super) beside: Vec<Change>,
     /// Whether it deletes a resource that its writer may not read.
     pub(super) is_unread: bool,
+    /// The resource as it will be stored; `None` for a deletion.
+    pub(super) tree: Option<Tree>,
 }
 
 impl Planned {
@@ -89,6 +94,7 @@ impl Planned {
             also: Vec::new(),
             beside: Vec::new(),
             is_unread: false,
+            tree: None,
         }
     }
 
@@ -131,27 +137,13 @@ pub(super) fn put(
     };
     let writing =
         if prior.as_ref().is_none_or(|prior| prior.deleted) { Writing::New } else { Writing::Change };
-    let mut body = normalize(valid.root(), id.as_str());
-    if let Some(text) =
-        amended(valid, &body.text, before.as_ref().map(|before| before.text.as_str()), session)
-    {
-        let tree = parse(text.into_bytes()).map_err(unreadable)?;
-        body = normalize(tree.root(), id.as_str());
-    }
-    if let Some(text) = super::logical_reference::resolved(session, &body.text)? {
-        let tree = parse(text.into_bytes()).map_err(unreadable)?;
-        body = normalize(tree.root(), id.as_str());
-    }
-    if def.rules.is_access_record
-        && let Some(text) = super::audit::from_outside(&body.text, session.lens.party())
-    {
-        let tree = parse(text.into_bytes()).map_err(unreadable)?;
-        body = normalize(tree.root(), id.as_str());
-    }
-    let tree = parse(body.text.clone().into_bytes()).map_err(unreadable)?;
-    let mut may_write = session.lens.may_write(tree.root(), writing)?;
     let before_tree = before.as_ref().map(|before| parse(before.text.clone().into_bytes()));
     let before_tree = before_tree.transpose().map_err(unreadable)?;
+    let tag = if def.rules.is_access_record { Some(sender_tag(session.lens.party())?) } else { None };
+    let amendments = amendments(session, valid, before_tree.as_ref().map(Tree::root), tag.as_ref())?;
+    let form = stored_form(valid.root(), id.as_str(), &amendments);
+    let (body, tree) = (form.normalized(), form.tree);
+    let mut may_write = session.lens.may_write(tree.root(), writing)?;
     let mut expectations = Vec::new();
     if let Some(old) = &before_tree {
         may_write = may_write && session.lens.may_write(old.root(), writing)?;
@@ -161,7 +153,7 @@ pub(super) fn put(
             expectations = super::hold::not_held(session, from.difference(&to))?;
         }
     }
-    let known = before_tree.as_ref().map(crate::model::Tree::root);
+    let known = before_tree.as_ref().map(Tree::root);
     may_write =
         may_write && super::integrity::is_about_what_is_there(session, (known, writing), tree.root())?;
     let is_about_new = before.is_none() && is_about_new(session, &DataFacts::of(tree.root()).owners)?;
@@ -209,7 +201,7 @@ pub(super) fn put(
     let (remarks, changes) = super::logical_reference::held(session, tree.root(), known)?;
     warnings.extend(remarks);
     also.extend(changes);
-    Ok(Planned { expectations, warnings, also, ..Planned::of(change, kind) })
+    Ok(Planned { expectations, warnings, also, tree: Some(tree), ..Planned::of(change, kind) })
 }
 
 /// Decides about a planned change of an existing resource: nothing is written if the content is the same and the writer sees all
@@ -223,7 +215,7 @@ pub(super) fn settled(
     let (def, id) = (planned.change.def, &planned.change.id);
     let is_same = !session.context.options.version_unchanged
         && planned.also.is_empty()
-        && planned.change.body.as_ref().is_some_and(|body| is_same_resource(&body.text, &stored.text));
+        && planned.tree.as_ref().is_some_and(|tree| is_same_resource(tree, &stored.text));
     // Only a party that sees the whole resource may be told that nothing changed.
     if is_same
         && let Seen::Resource { disclosed, .. } = session.look(def, id)?
@@ -240,11 +232,10 @@ pub(super) fn settled(
     Ok(Prepared::Change(Box::new(planned)))
 }
 
-/// Whether two texts are the same resource, whatever the order of their members.
-fn is_same_resource(one: &str, other: &str) -> bool {
-    let tree = |text: &str| parse(text.as_bytes().to_vec());
-    one == other
-        || matches!((tree(one), tree(other)), (Ok(one), Ok(other)) if is_same(one.root(), other.root()))
+/// Whether a stored text is the same resource, whatever the order of its members.
+fn is_same_resource(tree: &Tree, stored: &str) -> bool {
+    tree.text() == stored
+        || parse(stored.as_bytes().to_vec()).is_ok_and(|stored| is_same(tree.root(), stored.root()))
 }
 
 fn is_same(one: Node<'_>, other: Node<'_>) -> bool {
@@ -285,7 +276,7 @@ pub(super) fn check_scope(
     row: &Interaction,
     planned: &Planned,
 ) -> Result<(), Refusal> {
-    let Some(body) = &planned.change.body else { return Ok(()) };
+    let Some(tree) = &planned.tree else { return Ok(()) };
     let is_new = planned.kind == Kind::Created;
     let letter = match row.code {
         // A plain update creates only for parties that may choose ids; SMART's `u` covers that.
@@ -295,8 +286,6 @@ pub(super) fn check_scope(
     if session.lens.reaches_all(letter.as_slice(), planned.change.def) {
         return Ok(());
     }
-    let unreadable = |error: SyntaxError| Refusal::bad_request(IssueCode::Structure, error.to_string());
-    let tree = parse(body.text.clone().into_bytes()).map_err(unreadable)?;
     if session.lens.is_reached(letter.as_slice(), tree.root()) {
         Ok(())
     } else {
@@ -304,94 +293,83 @@ pub(super) fn check_scope(
     }
 }
 
-/// The text with the server's amendments: references below its own base URL become relative, and security labels of the previous
-/// version stay, since only `$meta-delete` removes labels. `None` if nothing changes.
-fn amended(valid: &Valid, text: &str, before: Option<&str>, session: &Session<'_>) -> Option<String> {
+/// The server's changes to a received resource: references below its own base URL become relative, security labels of the
+/// previous version stay (only `$meta-delete` removes labels), a patient who is named by an identifier gets a reference, and an
+/// AuditEvent is tagged with its sender.
+fn amendments<'t>(
+    session: &Session<'_>,
+    valid: &'t Valid,
+    before: Option<Node<'t>>,
+    tag: Option<&'t Tree>,
+) -> Result<Amendments<'t>, Refusal> {
+    let mut amendments = Amendments::default();
     let own = OwnBase::of(&session.context.options.base_url);
-    let has_labels = before.is_some_and(|before| before.contains("\"security\""));
-    // Compares decoded texts: in the JSON the slashes of a reference may be escaped.
-    let names_own =
-        |node: Node<'_>| matches!(node.key(), "reference" | "url") && own.below(node.text()).is_some();
-    if !has_labels && !valid.root().subtree().any(names_own) {
-        return None;
-    }
-    let mut json: serde_json::Value = serde_json::from_str(text).ok()?;
-    relative(&mut json, &own);
-    let before: serde_json::Value =
-        before.and_then(|before| serde_json::from_str(before).ok()).unwrap_or_default();
-    let mut kept =
-        json.pointer("/meta/security").and_then(serde_json::Value::as_array).cloned().unwrap_or_default();
-    let repeated = labels_of(&json);
-    for ((place, label), whole) in labels_of(&before) {
-        let is_there = kept.iter().any(|other| label_key(other) == label);
-        if !is_there && !repeated.contains_key(&(place, label)) {
-            kept.push(whole);
+    for node in valid.root().subtree() {
+        // Of `url` elements only those that name a Binary are references.
+        let below = match node.key() {
+            "reference" => node.as_str().and_then(|text| own.below(text)),
+            "url" => {
+                node.as_str().and_then(|text| own.below(text)).filter(|rest| rest.starts_with("Binary/"))
+            }
+            _ => None,
+        };
+        if let Some(below) = below {
+            amendments.strings.insert(node.index(), below.to_owned());
         }
     }
-    if !kept.is_empty()
-        && let Some(meta) = json.pointer_mut("/meta").and_then(serde_json::Value::as_object_mut)
-    {
-        meta.insert("security".to_owned(), kept.into());
+    if let Some(before) = before {
+        let mut labels: Vec<Node<'t>> =
+            valid.root().get("meta").into_iter().flat_map(|meta| meta.items_at("security")).collect();
+        let own_labels = labels.len();
+        let repeated = labels_of(valid.root());
+        for ((place, label), whole) in labels_of(before) {
+            let is_there = labels.iter().any(|other| label_key(*other) == label);
+            if !is_there && !repeated.contains_key(&(place, label)) {
+                labels.push(whole);
+            }
+        }
+        if labels.len() > own_labels {
+            amendments.meta_lists.insert("security", labels);
+        }
     }
-    Some(json.to_string())
+    super::logical_reference::resolve(session, valid.root(), &mut amendments)?;
+    if let Some(tag) = tag {
+        mark_sender(valid.root(), tag, &mut amendments);
+    }
+    Ok(amendments)
 }
 
 /// System and code of a label.
-type LabelKey = (Option<String>, Option<String>);
+type LabelKey<'t> = (Option<&'t str>, Option<&'t str>);
 
-fn label_key(label: &serde_json::Value) -> LabelKey {
-    let text = |name: &str| label.get(name).and_then(serde_json::Value::as_str).map(str::to_owned);
-    (text("system"), text("code"))
+fn label_key(label: Node<'_>) -> LabelKey<'_> {
+    (label.str_at("system"), label.str_at("code"))
 }
 
 /// The labels of a resource and of the resources within it, by path and label: a label on one part does not repeat the same label
 /// on another part.
-fn labels_of(json: &serde_json::Value) -> BTreeMap<(String, LabelKey), serde_json::Value> {
+fn labels_of(root: Node<'_>) -> BTreeMap<(String, LabelKey<'_>), Node<'_>> {
     let mut found = BTreeMap::new();
-    let mut open = vec![(String::new(), json)];
+    let mut open = vec![(String::new(), root)];
     while let Some((place, value)) = open.pop() {
-        match value {
-            serde_json::Value::Object(members) => {
-                let security = members.get("meta").and_then(|meta| meta.get("security"));
-                for label in security.and_then(serde_json::Value::as_array).into_iter().flatten() {
-                    found.insert((place.clone(), label_key(label)), label.clone());
+        match value.kind() {
+            JsonKind::Object => {
+                for label in value.get("meta").into_iter().flat_map(|meta| meta.items_at("security")) {
+                    found.insert((place.clone(), label_key(label)), label);
                 }
-                open.extend(members.iter().map(|(name, member)| (format!("{place}.{name}"), member)));
+                open.extend(value.children().map(|member| (format!("{place}.{}", member.key()), member)));
             }
-            serde_json::Value::Array(items) => {
-                for (item, number) in items.iter().zip(0_usize..) {
+            JsonKind::Array => {
+                for (item, number) in value.children().zip(0_usize..) {
                     // An item with an id keeps its key when its position in the list changes.
-                    let id = item.get("id").and_then(serde_json::Value::as_str);
-                    let name = id.map_or_else(|| number.to_string(), |id| format!("#{id}"));
+                    let name = item.str_at("id").map_or_else(|| number.to_string(), |id| format!("#{id}"));
                     open.push((format!("{place}[{name}]"), item));
                 }
             }
-            _ => {}
+            JsonKind::String | JsonKind::Number | JsonKind::Bool | JsonKind::Null => {}
         }
     }
     found
-}
-
-fn relative(json: &mut serde_json::Value, own: &OwnBase<'_>) {
-    match json {
-        serde_json::Value::Object(members) => {
-            for (name, member) in members.iter_mut() {
-                match member {
-                    // Of `url` elements only those that name a Binary are references.
-                    serde_json::Value::String(text) if matches!(name.as_str(), "reference" | "url") => {
-                        let below =
-                            own.below(text).filter(|rest| name == "reference" || rest.starts_with("Binary/"));
-                        if let Some(rest) = below.map(str::to_owned) {
-                            *text = rest;
-                        }
-                    }
-                    other => relative(other, own),
-                }
-            }
-        }
-        serde_json::Value::Array(items) => items.iter_mut().for_each(|item| relative(item, own)),
-        _ => {}
-    }
 }
 
 fn carries_tag(valid: &Valid, codes: &[&str]) -> bool {

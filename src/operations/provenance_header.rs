@@ -3,8 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::definitions::{TypeDef, r4};
-use crate::model::{IssueCode, SyntaxError, parse};
-use crate::store::Change;
+use crate::model::{IssueCode, SyntaxError, Tree, parse};
 use crate::validate::{Incoming, Rules, Valid};
 
 use super::answer::{Refusal, RefusalKind};
@@ -56,13 +55,13 @@ pub(super) fn refuse(headers: &Headers) -> Result<(), Refusal> {
 pub(super) fn plan(
     session: &mut Session<'_>,
     provenance: &Value,
-    written: &[&Change],
+    written: &[&Planned],
 ) -> Result<Planned, Refusal> {
     let mut targets = Vec::new();
-    for change in written {
+    for Planned { change, tree, .. } in written {
         let reference = format!("{}/{}", change.def.name, change.id);
         targets.push(json!({"reference": reference}));
-        session.expect(reference, change.body.as_ref())?;
+        session.expect(reference, tree.as_ref().map(Tree::root));
     }
     let mut provenance = provenance.clone();
     if let Some(members) = provenance.as_object_mut() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::auth::{Party, Permission};
 use crate::consent::{Disclosed, HighWaterMark, Lens, depends_on_others};
 use crate::definitions::{TypeDef, r4};
-use crate::model::{IssueCode, Millis, Normalized, ResourceId, ResourceKey, parse};
+use crate::model::{Millis, Node, ResourceId, ResourceKey, parse};
 use crate::search::{Everything, Filter, Reading, SearchParams, ValueContext};
 use crate::store::{
     Current, HistoryPlace, Report, Repository, Search, Sequence, Snapshot, StoreError, Stored, View, Way,
@@ -54,17 +54,11 @@ impl<'s> Session<'s> {
     }
 
     /// Treats a resource that the same commit writes as existing.
-    ///
-    /// # Errors
-    /// 400 if it cannot be read.
-    pub(super) fn expect(&mut self, reference: String, body: Option<&Normalized>) -> Result<(), Refusal> {
-        if let Some(body) = body {
-            let tree = parse(body.text.clone().into_bytes())
-                .map_err(|error| Refusal::bad_request(IssueCode::Structure, error.to_string()))?;
-            self.lens.expect(reference.clone(), tree.root());
+    pub(super) fn expect(&mut self, reference: String, resource: Option<Node<'_>>) {
+        if let Some(resource) = resource {
+            self.lens.expect(reference.clone(), resource);
         }
         self.coming.insert(reference);
-        Ok(())
     }
 
     /// Notes criteria that were searched by, for the record of accesses.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::consent::WORK_SYSTEM;
 use crate::definitions::{TypeDef, r4};
-use crate::model::{Issue, IssueCode, Node, ResourceId, Temporal, normalize, parse};
+use crate::model::{Amendments, Issue, IssueCode, Node, ResourceId, Temporal, parse, stored_form};
 use crate::search::Filter;
 use crate::store::{Change, Current, Derive as _, Method};
 use crate::validate::{Incoming, Rules, Valid};
@@ -114,8 +114,8 @@ fn as_server(
     text: String,
 ) -> Result<Change, Refusal> {
     let tree = parse(text.into_bytes()).map_err(|error| failed(error.to_string()))?;
-    let body = normalize(tree.root(), id.as_str());
-    let tree = parse(body.text.clone().into_bytes()).map_err(|error| failed(error.to_string()))?;
+    let form = stored_form(tree.root(), id.as_str(), &Amendments::default());
+    let (body, tree) = (form.normalized(), form.tree);
     let derived = SearchIndex { params: session.params.clone() }.derive(def, tree.root());
     let written = |prior: &Current| session.repository().writer(prior.row, prior.sequence);
     let writer = prior.as_ref().map(written).transpose()?.flatten();

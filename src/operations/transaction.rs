@@ -7,7 +7,7 @@ use crate::audit::Action;
 use crate::auth::{Party, Permission};
 use crate::consent::{BundleEntry, BundleKind};
 use crate::model::{Issue, IssueCode, Node, Outcome, ResourceId, Severity};
-use crate::store::{At, Change, Draft, Expectation};
+use crate::store::{At, Draft, Expectation};
 
 use super::answer::{Answer, Refusal, RefusalKind};
 use super::attempts::attempted;
@@ -21,8 +21,7 @@ use super::context::Context;
 use super::interactions::{answer_read, prepare_write};
 use super::operation::{Operation, operation_at};
 use super::own_base::OwnBase;
-use super::place::Route;
-use super::place::{Place, permit};
+use super::place::{Place, Route, permit};
 use super::prepared::{Input, InputBody, Planned, Prepared};
 use super::provenance_header;
 use super::request::{Headers, Request, RequestForRecord, decode_pairs, query_text};
@@ -190,9 +189,8 @@ fn attempt(
     }
     // Planned after all entries, so that it does not shift their rows in the batch.
     if let Some(provenance) = provenance {
-        let is_written = |change: &&Change| change.body.is_some();
-        let written: Vec<&Change> =
-            planned.iter().map(|(_, _, plan, _)| &plan.change).filter(is_written).collect();
+        let plans = planned.iter().map(|(_, _, plan, _)| &**plan);
+        let written: Vec<&Planned> = plans.filter(|plan| plan.tree.is_some()).collect();
         if !written.is_empty() {
             let mut with_it = provenance_header::plan(session, provenance, &written)?;
             with_it.expectations.drain(..).for_each(|expectation| draft.expect(expectation));

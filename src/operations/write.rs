@@ -30,7 +30,7 @@ pub(super) fn write(
     committed(context, party, (row.name, row.action), (asked, input.headers.preference), &|session| {
         let mut prepared = prepare_write(session, row, place, &input)?;
         if let (Some(provenance), Prepared::Change(planned)) = (&provenance, &mut prepared) {
-            planned.bring(provenance_header::plan(session, provenance, &[&planned.change])?);
+            planned.bring(provenance_header::plan(session, provenance, &[&**planned])?);
         }
         Ok(prepared)
     })

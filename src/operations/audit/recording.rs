@@ -2,7 +2,7 @@
 use crate::audit::{Access, Action, Due, Ground, RequesterKind, writes};
 use crate::auth::{Party, Role};
 use crate::consent::is_own;
-use crate::model::{IssueCode, Outcome};
+use crate::model::{Amendments, IssueCode, Node, Outcome, Tree, parse};
 use crate::store::{At, Batch, Change, Sequence, Write};
 
 use super::super::answer::{Answer, Body, Refusal, RefusalKind};
@@ -176,15 +176,20 @@ impl Refusal {
 /// The tag of AuditEvents that other systems have handed in: they are no part of the server's own record.
 const FROM_OUTSIDE: (&str, &str) = ("urn:chartward:audit", "from-outside");
 
-/// The text of an AuditEvent from another system, tagged with its sender.
-pub(in super::super) fn from_outside(text: &str, party: &Party) -> Option<String> {
-    let mut json: serde_json::Value = serde_json::from_str(text).ok()?;
+/// The tag of an AuditEvent from another system: who has sent it.
+pub(in super::super) fn sender_tag(party: &Party) -> Result<Tree, Refusal> {
     let (system, code) = FROM_OUTSIDE;
-    let tags = json.get_mut("meta")?.as_object_mut()?.entry("tag").or_insert_with(|| serde_json::json!([]));
-    let tags = tags.as_array_mut()?;
-    tags.retain(|tag| tag.get("system").and_then(serde_json::Value::as_str) != Some(system));
-    tags.push(serde_json::json!({"system": system, "code": code, "display": format!("handed in by {}", party.client)}));
-    Some(json.to_string())
+    let tag = serde_json::json!({"system": system, "code": code, "display": format!("handed in by {}", party.client)});
+    parse(tag.to_string().into_bytes())
+        .map_err(|error| Refusal::bad_request(IssueCode::Structure, error.to_string()))
+}
+
+/// Puts the tag in the place of one that the sender may have sent.
+pub(in super::super) fn mark_sender<'t>(event: Node<'t>, tag: &'t Tree, amendments: &mut Amendments<'t>) {
+    let (system, _) = FROM_OUTSIDE;
+    let sent = event.get("meta").into_iter().flat_map(|meta| meta.items_at("tag"));
+    let others = sent.filter(|tag| tag.str_at("system") != Some(system));
+    amendments.meta_lists.insert("tag", others.chain([tag.root()]).collect());
 }
 
 /// Adds a change to the access record of its commit.

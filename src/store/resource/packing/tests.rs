@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use crate::definitions::r4;
-use crate::model::{ResourceId, normalize, parse};
+use crate::model::{Amendments, ResourceId, parse, stored_form};
 use crate::search::{Entry, Facts};
 use crate::store::key::packing_dictionary_key;
 use crate::store::kv::{At, Kv, StoreError};
@@ -42,7 +42,7 @@ fn change(number: u64) -> Change {
     let def = r4().find("Observation").unwrap();
     let id = ResourceId::parse(&format!("o{number}")).unwrap();
     let tree = parse(text(number).into_bytes()).unwrap();
-    let body = normalize(tree.root(), id.as_str());
+    let body = stored_form(tree.root(), id.as_str(), &Amendments::default()).normalized();
     let patients = vec![format!("secret-of-{}-only", number % PATIENTS)];
     let derived = Derived { entries: entries(number), facts: Facts { patients, ..Facts::default() } };
     Change {
