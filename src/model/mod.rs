@@ -30,6 +30,6 @@ pub use outcome::{FINDINGS_KEPT_MAX, Findings, Issue, IssueCode, Outcome, Severi
 pub use percent::{decode, decode_pairs, encode};
 pub use primitive::{PrimitiveFault, check_primitive, is_xml_char};
 pub use reference::{Reference, ReferenceTarget};
-pub use stored_form::{Amendments, StoredForm, stored_form};
+pub use stored_form::{Amendments, StoredForm, copied, stored_form};
 pub use tree::{JsonKind, Node, Tree};
 pub use xml::{Unreadable, from_xml, to_xml, xml_root};

@@ -39,12 +39,7 @@ const STAMPED: [&str; 4] = ["versionId", "lastUpdated", "_versionId", "_lastUpda
 /// The stored form of a resource under the given id. `resource` must be the root of a valid resource.
 #[must_use]
 pub fn stored_form(resource: Node<'_>, id: &str, amendments: &Amendments<'_>) -> StoredForm {
-    let mut writer = Writer {
-        text: String::with_capacity(resource.raw().len() + 64),
-        slots: Vec::with_capacity(resource.subtree_len() + 4),
-        unescaped: Vec::new(),
-        amendments,
-    };
+    let mut writer = Writer::new(resource, amendments);
     let root = writer.open(JsonKind::Object, Name::default());
     writer.string("resourceType", resource.str_at("resourceType").unwrap_or_default());
     writer.string("id", id);
@@ -74,8 +69,16 @@ pub fn stored_form(resource: Node<'_>, id: &str, amendments: &Amendments<'_>) ->
         }
     }
     writer.close(root);
-    let Writer { text, slots, unescaped, .. } = writer;
-    StoredForm { tree: Tree { input: text, slots, unescaped }, meta_at }
+    StoredForm { tree: writer.tree(), meta_at }
+}
+
+/// A copy of a node as a tree of its own, with new texts for the strings of these indices.
+#[must_use]
+pub fn copied(node: Node<'_>, strings: BTreeMap<u32, String>) -> Tree {
+    let amendments = Amendments { strings, ..Amendments::default() };
+    let mut writer = Writer::new(node, &amendments);
+    writer.value(node, Name::default(), true);
+    writer.tree()
 }
 
 /// The name of a member: its span in the text, and its unescaped form if it has escapes.
@@ -93,7 +96,16 @@ struct Writer<'a> {
     amendments: &'a Amendments<'a>,
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
+    fn new(node: Node<'_>, amendments: &'a Amendments<'a>) -> Self {
+        let text = String::with_capacity(node.raw().len() + 64);
+        Self { text, slots: Vec::with_capacity(node.subtree_len() + 4), unescaped: Vec::new(), amendments }
+    }
+
+    fn tree(self) -> Tree {
+        Tree { input: self.text, slots: self.slots, unescaped: self.unescaped }
+    }
+
     fn span(&self, start: usize) -> Span {
         Span { start: short(start), len: short(self.text.len() - start) }
     }

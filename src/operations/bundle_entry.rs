@@ -1,5 +1,5 @@
 //! The entries of a batch or transaction, each read as the request that it would be alone.
-use crate::model::{IssueCode, Node, Tree, parse};
+use crate::model::{IssueCode, Node, Tree};
 
 use super::answer::Refusal;
 use super::place::Route;
@@ -51,10 +51,8 @@ impl<'t> Entry<'t> {
         })
     }
 
-    /// The entry as a request, with `text` as its resource.
-    pub(super) fn request(&self, text: Option<String>) -> Result<Request, Refusal> {
-        let tree = text.map(|text| parse(text.into_bytes())).transpose();
-        let tree = tree.map_err(|error| Refusal::bad_request(IssueCode::Structure, error.to_string()))?;
+    /// The entry as a request, with this resource.
+    pub(super) fn request(&self, tree: Option<Tree>) -> Result<Request, Refusal> {
         Ok(Request {
             verb: self.verb,
             path: self.path.clone(),

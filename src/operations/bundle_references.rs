@@ -1,10 +1,10 @@
 //! What references in a Bundle's entries mean (R4 bundle.html#references, http.html#trules): another entry, a resource of this
 //! server, or one of another server. A reference is resolved against the fullUrl of its entry: `Patient/7` in an entry of
 //! `http://vendor/fhir` is that server's Patient, never the Patient with that id here.
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::definitions::{TypeDef, r4};
-use crate::model::{JsonKind, Node, Reference, ReferenceTarget, minify, quote};
+use crate::model::{JsonKind, Node, Reference, ReferenceTarget, Tree, copied};
 
 use super::own_base::OwnBase;
 
@@ -97,44 +97,35 @@ pub(super) enum ReferenceSite {
 /// Called with the kind of element, its text and its path; returns the new text, or `None` to keep it.
 pub(super) type Replace<'r> = dyn FnMut(ReferenceSite, &str, &str) -> Option<String> + 'r;
 
-/// Writes a resource as JSON, with texts that refer to other entries replaced.
-pub(super) fn rewritten(resource: Node<'_>, replace: &mut Replace<'_>) -> String {
+/// A copy of a resource, with texts that refer to other entries replaced.
+pub(super) fn rewritten(resource: Node<'_>, replace: &mut Replace<'_>) -> Tree {
     let def = resource.str_at("resourceType").and_then(|name| r4().resource(name));
     let path = def.map(|def| def.name.to_string()).unwrap_or_default();
-    let mut rewriting = Rewriting { replace, path, out: String::new() };
+    let mut rewriting = Rewriting { replace, path, strings: BTreeMap::new() };
     rewriting.element(resource, None, def);
-    rewriting.out
+    copied(resource, rewriting.strings)
 }
 
-/// A resource that is being written.
+/// The search for texts to replace.
 struct Rewriting<'w, 'r> {
     replace: &'w mut Replace<'r>,
     /// The path of the current element.
     path: String,
-    out: String,
+    /// New texts by the index of their node.
+    strings: BTreeMap<u32, String>,
 }
 
 impl Rewriting<'_, '_> {
-    /// Writes the value of an element; `within` is the type that declares the element, `of` the element's own type.
+    /// Visits the value of an element; `within` is the type that declares the element, `of` the element's own type.
     fn element(&mut self, node: Node<'_>, within: Option<&'static TypeDef>, of: Option<&'static TypeDef>) {
-        let is_object = node.kind() == JsonKind::Object;
-        match node.kind() {
-            JsonKind::Object | JsonKind::Array => {}
-            JsonKind::String => return self.text(node, within, of),
-            JsonKind::Null | JsonKind::Bool | JsonKind::Number => return minify(node, &mut self.out),
+        if node.kind() == JsonKind::String {
+            return self.text(node, within, of);
         }
         // Contained resources and resources in Bundles state their own type.
         let inner = node.str_at("resourceType").and_then(|name| r4().resource(name)).or(of);
-        self.out.push(if is_object { '{' } else { '[' });
         for (child, number) in node.children().zip(0_usize..) {
-            if number > 0 {
-                self.out.push(',');
-            }
             let path_len = self.path.len();
-            if is_object {
-                self.out.push('"');
-                self.out.push_str(child.raw_key());
-                self.out.push_str("\":");
+            if node.kind() == JsonKind::Object {
                 self.path.push('.');
                 self.path.push_str(child.key());
                 let property = inner.and_then(|def| def.property(child.key()));
@@ -145,7 +136,6 @@ impl Rewriting<'_, '_> {
             }
             self.path.truncate(path_len);
         }
-        self.out.push(if is_object { '}' } else { ']' });
     }
 
     fn text(&mut self, node: Node<'_>, within: Option<&'static TypeDef>, of: Option<&'static TypeDef>) {
@@ -160,10 +150,7 @@ impl Rewriting<'_, '_> {
             (_, Some("xhtml")) => links_replaced(text, &self.path, self.replace),
             _ => None,
         };
-        match replaced {
-            Some(text) => quote(&text, &mut self.out),
-            None => minify(node, &mut self.out),
-        }
+        self.strings.extend(replaced.map(|text| (node.index(), text)));
     }
 }
 
@@ -281,7 +268,7 @@ mod tests {
         )
         .unwrap();
         let mut paths = Vec::new();
-        let text = rewritten(resource.root(), &mut |_, text, path| {
+        let tree = rewritten(resource.root(), &mut |_, text, path| {
             (text == "x").then(|| {
                 paths.push(path.to_owned());
                 "NEW".to_owned()
@@ -299,6 +286,7 @@ mod tests {
                 "Observation.extension[0].valueUuid",
             ]
         );
+        let text = tree.text();
         assert!(
             text.contains(r#"<div>x <a href=\"NEW\">x</a> <img alt='x' src = 'NEW'/> href=\"x\"</div>"#),
             "{text}"

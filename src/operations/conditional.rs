@@ -8,6 +8,7 @@ use crate::search::{Filter, PersonalValue, parse_query, sought};
 use crate::store::{Expectation, Report, Search, View, Way};
 
 use super::answer::{Answer, Body, Kind, Refusal, RefusalKind};
+use super::matches::Matches;
 use super::prepared::{Input, Prepared};
 use super::request::query_text;
 use super::search::finding;
@@ -15,15 +16,23 @@ use super::session::Session;
 use super::terminology::looked_up;
 use super::{delete, patch, update};
 
-/// What the criteria of a conditional interaction match.
-pub(super) enum Matches {
-    None { expectations: Vec<Expectation> },
-    One { id: ResourceId, expectations: Vec<Expectation> },
-    Several,
+/// The resources that match the criteria of a conditional interaction. A transaction asks several times; its session, which is of
+/// one snapshot, searches once.
+pub(super) fn matches(
+    session: &Session<'_>,
+    def: &'static TypeDef,
+    criteria: &[(String, String)],
+) -> Result<Matches, Refusal> {
+    let key = (def.id, criteria.to_vec());
+    if let Some(known) = session.matched.borrow().get(&key) {
+        return Ok(known.clone());
+    }
+    let found = searched(session, def, criteria)?;
+    session.matched.borrow_mut().insert(key, found.clone());
+    Ok(found)
 }
 
-/// Searches for the resources that match the criteria of a conditional interaction.
-pub(super) fn matches(
+fn searched(
     session: &Session<'_>,
     def: &'static TypeDef,
     criteria: &[(String, String)],

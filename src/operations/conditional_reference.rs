@@ -8,7 +8,8 @@ use crate::search::{entries, fulfils, parse_query};
 use crate::store::Expectation;
 
 use super::answer::{Refusal, RefusalKind};
-use super::conditional::{Matches, matches};
+use super::conditional::matches;
+use super::matches::Matches;
 use super::request::decode_pairs;
 use super::session::Session;
 

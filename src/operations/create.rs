@@ -2,7 +2,8 @@
 use crate::definitions::TypeDef;
 
 use super::answer::Refusal;
-use super::conditional::{Matches, matches};
+use super::conditional::matches;
+use super::matches::Matches;
 use super::prepared::{Input, Prepared, existing, existing_unread, put};
 use super::request::decode_pairs;
 use super::session::{Seen, Session};

@@ -29,6 +29,7 @@ mod index;
 mod integrity;
 mod interactions;
 mod logical_reference;
+mod matches;
 mod member_match;
 mod member_match_cache;
 mod meta;

@@ -14,6 +14,7 @@ use crate::store::{
 
 use super::answer::{Answer, Body, Kind, Refusal};
 use super::context::Context;
+use super::matches::KnownMatches;
 use super::place::Place;
 use super::table::{Code, Interaction};
 
@@ -33,6 +34,7 @@ pub(super) struct Session<'s> {
     pub(super) coming_identifiers: BTreeMap<(String, String), Vec<String>>,
     /// The criteria of conditional interactions and references (`Type?criteria`), for the record of accesses.
     criteria: RefCell<BTreeSet<String>>,
+    pub(super) matched: KnownMatches,
 }
 
 impl<'s> Session<'s> {
@@ -50,6 +52,7 @@ impl<'s> Session<'s> {
             going: BTreeSet::new(),
             coming_identifiers: BTreeMap::new(),
             criteria: RefCell::default(),
+            matched: KnownMatches::default(),
         })
     }
 
