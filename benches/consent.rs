@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use chartward::auth::{Party, Role, Scopes};
 use chartward::cli::{Config, House, now};
-use chartward::consent::{ConsentCache, Lens, Settings};
+use chartward::consent::{ConsentCache, Lens, LensParts, Settings};
 use chartward::definitions::r4;
 use chartward::model::{Interval, parse};
 use chartward::operations::{Payload, Request, Verb};
@@ -143,9 +143,16 @@ fn main() {
         ("insurer that none names", party(Role::Insurer, "Organization/nobody", "HPAYMT")),
     ] {
         let settings = Arc::new(Settings::of(["Organization/hospital".to_owned()].into()));
-        let programs = ConsentCache::default();
+        let consents = ConsentCache::default();
         let pass = || {
-            let lens = Lens::new(&*snapshot, party.clone(), (settings.clone(), &programs), now()).unwrap();
+            let lens = Lens::new(LensParts {
+                snapshot: &*snapshot,
+                party: party.clone(),
+                settings: settings.clone(),
+                consents: &consents,
+                now: now(),
+            })
+            .unwrap();
             let begun = Instant::now();
             let kept = rows.iter().filter(|facts| lens.keep(observation, facts) == Keep::Keep).count();
             (kept, ROWS as f64 / begun.elapsed().as_secs_f64())
@@ -154,7 +161,14 @@ fn main() {
         let (kept, first) = pass();
         let (_, again) = pass();
         // The cost of showing one resource: reading its facts from its text, and the decision.
-        let lens = Lens::new(&*snapshot, party.clone(), (settings.clone(), &programs), now()).unwrap();
+        let lens = Lens::new(LensParts {
+            snapshot: &*snapshot,
+            party: party.clone(),
+            settings: settings.clone(),
+            consents: &consents,
+            now: now(),
+        })
+        .unwrap();
         let begun = Instant::now();
         let trees: Vec<_> =
             (0..SHOWN).map(|number| parse(observation_text(number).into_bytes()).unwrap()).collect();

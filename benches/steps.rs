@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use chartward::auth::{Party, Role, Scopes};
 use chartward::cli::{Config, House, now};
-use chartward::consent::{ConsentCache, Lens, Settings};
+use chartward::consent::{ConsentCache, Lens, LensParts, Settings};
 use chartward::definitions::{TypeDef, r4};
 use chartward::model::{Amendments, Tree, minify, parse, stored_form, to_xml};
 use chartward::operations::{Payload, Request, Verb};
@@ -199,8 +199,10 @@ fn decide(bencher: Bencher, who: &str) {
     });
     let snapshot = HOUSE.kv().snapshot(At::Latest).unwrap();
     let settings = Arc::new(Settings::of(["Organization/hospital".to_owned()].into()));
-    let programs = ConsentCache::default();
-    let lens = Lens::new(&*snapshot, party, (settings, &programs), now()).unwrap();
+    let consents = ConsentCache::default();
+    let lens =
+        Lens::new(LensParts { snapshot: &*snapshot, party, settings, consents: &consents, now: now() })
+            .unwrap();
     let tree = tree(RESOURCES[1]);
     bencher.bench_local(|| lens.decision(black_box(&tree).root()).unwrap());
 }

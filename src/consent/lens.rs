@@ -48,17 +48,23 @@ pub struct Lens<'s> {
     withheld: Mutex<Vec<Withheld>>,
 }
 
+/// What a lens is made of: the state of the store, who looks at it, and by which rules and Consents.
+pub struct LensParts<'s, 'c> {
+    pub snapshot: &'s dyn Snapshot,
+    pub party: Arc<Party>,
+    pub settings: Arc<Settings>,
+    pub consents: &'c ConsentCache,
+    /// The time at which Consents are in force or not, in milliseconds since 1970.
+    pub now: Millis,
+}
+
 impl<'s> Lens<'s> {
     /// The lens of a party at a moment.
     ///
     /// # Errors
     /// [`StoreError`] if the party's organization cannot be read.
-    pub fn new(
-        snapshot: &'s dyn Snapshot,
-        party: Arc<Party>,
-        (settings, consents): (Arc<Settings>, &ConsentCache),
-        now: Millis,
-    ) -> Result<Self, StoreError> {
+    pub fn new(parts: LensParts<'s, '_>) -> Result<Self, StoreError> {
+        let LensParts { snapshot, party, settings, consents, now } = parts;
         let repository = Repository::new(snapshot);
         let of_state = consents.of(snapshot)?;
         let mut requester = requester(&repository, &of_state, &party, now)?;

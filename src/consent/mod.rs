@@ -48,7 +48,7 @@ pub use compiled_consent::{Actor, CompiledConsent, Criterion, Rule, Status, comp
 pub use consent_cache::ConsentCache;
 pub use disclosed::Disclosed;
 pub use high_water_mark::HighWaterMark;
-pub use lens::Lens;
+pub use lens::{Lens, LensParts};
 pub use lint::lint;
 pub use naming::depends_on_others;
 pub use obligations::{Obligation, obligations};

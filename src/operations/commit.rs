@@ -14,12 +14,20 @@ use super::prepared::{Planned, Prepared, body, existing_unread};
 use super::request::{Preference, RequestForRecord};
 use super::session::Session;
 
+/// What the access record of a commit says of its request, and the body that the sender prefers.
+pub(super) struct CommitRecord {
+    /// The name of the interaction.
+    pub(super) name: &'static str,
+    pub(super) action: Action,
+    pub(super) asked: RequestForRecord,
+    pub(super) preference: Preference,
+}
+
 /// Prepares and commits a change, and starts over while the writes of others come first.
 pub(super) fn committed(
     context: &Context,
     party: &Arc<Party>,
-    (name, action): (&'static str, Action),
-    (asked, preference): (RequestForRecord, Preference),
+    recorded: CommitRecord,
     prepare: &dyn Fn(&mut Session<'_>) -> Result<Prepared, Refusal>,
 ) -> Result<Answer, Refusal> {
     attempted(context.options.overtaken_for, || {
@@ -40,13 +48,14 @@ pub(super) fn committed(
         for change in planned.others() {
             draft.push(&*snapshot, change)?;
         }
-        let mut access = context.begin_record(party, (name, action), asked.clone())?;
+        let mut access =
+            context.begin_record(party, (recorded.name, recorded.action), recorded.asked.clone())?;
         access.status = planned.kind.status();
         planned.on_record().for_each(|change| super::audit::add_change(&mut access, change));
         access.criteria = session.take_criteria();
         draft.batch.writes.extend(context.record_writes(&access, None, Some(snapshot.sequence())));
         let committed = context.kv.commit(draft.batch).wait()?;
-        finish(&session, *planned, committed, 0, preference)
+        finish(&session, *planned, committed, 0, recorded.preference)
     })
 }
 

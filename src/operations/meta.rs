@@ -15,7 +15,7 @@ use crate::store::{Current, Stored, View};
 use crate::validate::{Incoming, Rules, Valid};
 
 use super::answer::{Answer, Body, Kind, Refusal, RefusalKind};
-use super::commit::committed;
+use super::commit::{CommitRecord, committed};
 use super::parameters::Call;
 use super::place::Place;
 use super::prepared::{Planned, put, settled};
@@ -146,8 +146,9 @@ fn changed(
     let (def, id) = call.instance()?;
     let headers = Headers { preference: Preference::Representation, ..call.request.headers.clone() };
     let party = Arc::new(session.lens.party().clone());
-    let asked = (call.request.asked(), headers.preference);
-    let mut answer = committed(session.context, &party, (name, Action::Update), asked, &|session| {
+    let (asked, preference) = (call.request.asked(), headers.preference);
+    let recorded = CommitRecord { name, action: Action::Update, asked, preference };
+    let mut answer = committed(session.context, &party, recorded, &|session| {
         let Writable::Resource { current, stored, is_whole, .. } =
             session.look_to_write(&[Permission::Update], def, id)?
         else {

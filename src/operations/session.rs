@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::auth::{Party, Permission};
-use crate::consent::{Disclosed, HighWaterMark, Lens, depends_on_others};
+use crate::consent::{Disclosed, HighWaterMark, Lens, LensParts, depends_on_others};
 use crate::definitions::{TypeDef, r4};
 use crate::model::{Millis, Node, ResourceId, ResourceKey, parse};
 use crate::search::{Everything, Filter, Reading, SearchParams, ValueContext};
@@ -37,13 +37,18 @@ pub(super) struct Session<'s> {
     pub(super) matched: KnownMatches,
 }
 
+fn lens_parts<'s>(context: &'s Context, party: Arc<Party>, snapshot: &'s dyn Snapshot) -> LensParts<'s, 's> {
+    let (settings, consents) = (context.settings.clone(), &context.consents);
+    LensParts { snapshot, party, settings, consents, now: context.now() }
+}
+
 impl<'s> Session<'s> {
     pub(super) fn new(
         context: &'s Context,
         party: Arc<Party>,
         snapshot: &'s dyn Snapshot,
     ) -> Result<Self, Refusal> {
-        let lens = Lens::new(snapshot, party, (context.settings.clone(), &context.consents), context.now())?;
+        let lens = Lens::new(lens_parts(context, party, snapshot))?;
         Ok(Self {
             context,
             lens,
@@ -76,9 +81,7 @@ impl<'s> Session<'s> {
 
     /// The lens of another party on the same snapshot, for explanations.
     pub(super) fn lens_of(&self, party: Arc<Party>) -> Result<Lens<'s>, Refusal> {
-        let context = self.context;
-        let consents = (context.settings.clone(), &context.consents);
-        Ok(Lens::new(self.snapshot(), party, consents, context.now())?)
+        Ok(Lens::new(lens_parts(self.context, party, self.snapshot()))?)
     }
 
     /// An answer made from decisions or accesses about these patients, if the party may have it; otherwise 404.

@@ -37,6 +37,13 @@ struct Routed<'t> {
     place: Place,
 }
 
+/// All entries, and the ids of what they write.
+#[derive(Clone, Copy)]
+struct Entries<'e, 't> {
+    routed: &'e [Routed<'t>],
+    ids: &'e EntryIds,
+}
+
 /// A write of the transaction.
 struct PlannedWrite {
     index: usize,
@@ -207,7 +214,8 @@ fn attempt(
         let message = "the match of this entry is deleted by another entry of the transaction";
         return Err(at_entry(Refusal::bad_request(IssueCode::Conflict, message), *index));
     }
-    reads_succeed(session, (routed, &ids), &deleted)?;
+    let all = Entries { routed, ids: &ids };
+    reads_succeed(session, all, &deleted)?;
     let on_record = planned.iter().flat_map(|(_, _, plan, _)| plan.on_record());
     on_record.for_each(|change| super::audit::add_change(&mut access, change));
     answers.values().for_each(|answer| add_to_record(&mut access, answer));
@@ -218,7 +226,7 @@ fn attempt(
     for (index, number, plan, headers) in planned {
         answers.insert(index, finish(session, *plan, committed, number, headers.preference)?);
     }
-    let entries = respond(context, party, (routed, &ids), answers, headers)?;
+    let entries = respond(context, party, all, answers, headers)?;
     let mut answer = answer(context, BundleKind::TransactionResponse, entries)?;
     answer.recorded = true;
     Ok(answer)
@@ -228,7 +236,7 @@ fn attempt(
 /// the state before the commit; what the transaction writes counts as existing, what it deletes as gone.
 fn reads_succeed(
     session: &Session<'_>,
-    (routed, ids): (&[Routed<'_>], &EntryIds),
+    Entries { routed, ids }: Entries<'_, '_>,
     deleted: &HashSet<String>,
 ) -> Result<(), Refusal> {
     for (Routed { entry, row, place }, index) in routed.iter().zip(0_usize..) {
@@ -264,7 +272,7 @@ fn reads_succeed(
 fn respond(
     context: &Context,
     party: &Arc<Party>,
-    (routed, ids): (&[Routed<'_>], &EntryIds),
+    Entries { routed, ids }: Entries<'_, '_>,
     mut answers: HashMap<usize, Answer>,
     headers: &Headers,
 ) -> Result<Vec<BundleEntry>, Refusal> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use crate::auth::Party;
 
 use super::answer::{Answer, Refusal};
-use super::commit::committed;
+use super::commit::{CommitRecord, committed};
 use super::context::Context;
 use super::interactions::prepare_write;
 use super::place::Place;
@@ -27,7 +27,9 @@ pub(super) fn write(
     }
     let provenance = provenance_header::read(&request.headers)?;
     let input = Input::new(request)?;
-    committed(context, party, (row.name, row.action), (asked, input.headers.preference), &|session| {
+    let preference = input.headers.preference;
+    let recorded = CommitRecord { name: row.name, action: row.action, asked, preference };
+    committed(context, party, recorded, &|session| {
         let mut prepared = prepare_write(session, row, place, &input)?;
         if let (Some(provenance), Prepared::Change(planned)) = (&provenance, &mut prepared) {
             planned.bring(provenance_header::plan(session, provenance, &[&**planned])?);

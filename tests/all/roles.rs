@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chartward::auth::{Party, Role, Scopes};
 use chartward::cli::now;
-use chartward::consent::{ConsentCache, Lens, Settings, Writing};
+use chartward::consent::{ConsentCache, Lens, LensParts, Settings, Writing};
 use chartward::model::parse;
 use chartward::store::At;
 use serde_json::{Value, json};
@@ -87,7 +87,7 @@ fn roles_see_and_write_what_the_golden_file_says() {
     let house = crate::shared::house();
     let snapshot = house.kv().snapshot(At::Latest).unwrap();
     let settings = Arc::new(Settings::of(["Organization/hospital".to_owned()].into()));
-    let programs = ConsentCache::default();
+    let consents = ConsentCache::default();
     let resources = resources();
     let mut table = String::from(
         "What a role sees and writes without any Consent, under the default policy own-tpo.\n\
@@ -102,7 +102,14 @@ fn roles_see_and_write_what_the_golden_file_says() {
         for (is_own, whose) in [(true, "own"), (false, "other")] {
             for purpose in PURPOSES {
                 let party = party(*role, is_own, purpose);
-                let lens = Lens::new(&*snapshot, party, (settings.clone(), &programs), now()).unwrap();
+                let lens = Lens::new(LensParts {
+                    snapshot: &*snapshot,
+                    party,
+                    settings: settings.clone(),
+                    consents: &consents,
+                    now: now(),
+                })
+                .unwrap();
                 write!(table, "{:32}", format!("{}, {whose}, {purpose}", role.code())).unwrap();
                 for (_, resource) in &resources {
                     write!(table, " {:>18}", cell(&lens, resource)).unwrap();

@@ -92,14 +92,15 @@ async fn measured(arguments: &Arguments) -> Result<Report, String> {
             };
             for (suffix, token) in askers {
                 let name = format!("{}{suffix}", shape.name);
-                let line = one(arguments, (&address, token), &shape, (name, *connections)).await?;
+                let line =
+                    one(arguments, Target { address: &address, token }, &shape, name, *connections).await?;
                 crate::cli::stderr::report(&line.row());
                 report.lines.push(line);
             }
         }
     }
     if arguments.bare {
-        beside(arguments, (&address, token), &samples, &mut report).await?;
+        beside(arguments, Target { address: &address, token }, &samples, &mut report).await?;
     }
     report.compare();
     Ok(report)
@@ -118,11 +119,20 @@ fn wanted(arguments: &Arguments, samples: &Samples) -> Result<Vec<Shape>, String
     Ok(found)
 }
 
+/// The server that is measured, and the token that requests carry.
+#[derive(Clone, Copy)]
+struct Target<'t> {
+    address: &'t Address,
+    token: Option<&'t str>,
+}
+
+/// Measures a shape with so many connections; the line of the report has that name.
 async fn one(
     arguments: &Arguments,
-    (address, token): (&Address, Option<&str>),
+    Target { address, token }: Target<'_>,
     shape: &Shape,
-    (name, connections): (String, u16),
+    name: String,
+    connections: u16,
 ) -> Result<Line, String> {
     let pace = Pace {
         warm_up: Duration::from_secs(arguments.warm_up),
@@ -140,7 +150,7 @@ async fn one(
 /// Measures the same read on a local handler that returns one stored answer.
 async fn beside(
     arguments: &Arguments,
-    (address, token): (&Address, Option<&str>),
+    Target { address, token }: Target<'_>,
     samples: &Samples,
     report: &mut Report,
 ) -> Result<(), String> {
@@ -153,7 +163,7 @@ async fn beside(
     let shape = Shape::new("bare handler", Group::Read, Arc::new(shapes::Cycle::of(calls)));
     for connections in &arguments.connections {
         let name = shape.name.to_owned();
-        let line = one(arguments, (&address, token), &shape, (name, *connections)).await?;
+        let line = one(arguments, Target { address: &address, token }, &shape, name, *connections).await?;
         super::stderr::report(&line.row());
         report.lines.push(line);
     }

@@ -12,10 +12,12 @@ use crate::model::{Millis, Temporal};
 use crate::operations::Engine;
 
 use super::markup::{alert, page};
-use super::sign_in::{self, failed, with_cookie};
+use super::sign_in::{self, FormPost, SealedField, failed, with_cookie};
 
 const TITLE: &str = "Which apps have access?";
 const EXPIRED: &str = "This page has expired, or was not made for this browser. Open it again.";
+/// The field of the forms on these pages.
+const VISIT: SealedField = SealedField { name: "visit", expired: EXPIRED };
 
 /// Shows the sign-in page.
 pub(super) async fn open(State(engine): State<Arc<Engine>>, headers: HeaderMap) -> Response<WireBody> {
@@ -81,7 +83,7 @@ async fn with_visit(
     let open = |authorization: &AuthorizationContext<'_>, sealed: &str, cookie: &str| {
         authorization.open_visit(sealed, cookie)
     };
-    sign_in::go_on((engine, headers, body), ("visit", EXPIRED), open, deal).await
+    sign_in::go_on(FormPost { engine, headers, body }, VISIT, open, deal).await
 }
 
 fn form_to(
@@ -91,7 +93,7 @@ fn form_to(
     inner: &Markup,
 ) -> Option<Markup> {
     let sealed = authorization.seal_visit(visit).ok()?;
-    Some(sign_in::form_to(action, ("visit", &sealed), inner))
+    Some(sign_in::form_to(action, (VISIT.name, &sealed), inner))
 }
 
 fn sign_in_page(

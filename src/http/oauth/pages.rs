@@ -18,10 +18,12 @@ use super::encounters::{is_of, latest};
 use super::form;
 use super::markup::{STYLE, alert, page, sent_to, told};
 use super::patients::{Listed, PatientMatches, find, seen};
-use super::sign_in::{self, failed, with_cookie};
+use super::sign_in::{self, FormPost, SealedField, failed, with_cookie};
 
 const EXPIRED: &str =
     "This page has expired, or was not made for this browser. Go back to the app and begin again.";
+/// The field of the forms of a dialogue.
+const DIALOGUE: SealedField = SealedField { name: "dialogue", expired: EXPIRED };
 
 pub(super) async fn style() -> Response<WireBody> {
     let mut response = Response::new(WireBody::from(STYLE));
@@ -70,7 +72,7 @@ async fn go_on(
     let open = |authorization: &AuthorizationContext<'_>, sealed: &str, cookie: &str| {
         authorization.open_dialogue(sealed, cookie)
     };
-    sign_in::go_on((engine, headers, body), ("dialogue", EXPIRED), open, deal).await
+    sign_in::go_on(FormPost { engine, headers, body }, DIALOGUE, open, deal).await
 }
 
 fn refused(refusal: &AuthorizationRefusal) -> Response<WireBody> {
@@ -99,7 +101,7 @@ fn form_to(
     action: &str,
     inner: &Markup,
 ) -> Result<Markup, OauthError> {
-    Ok(sign_in::form_to(action, ("dialogue", &authorization.seal_dialogue(dialogue)?), inner))
+    Ok(sign_in::form_to(action, (DIALOGUE.name, &authorization.seal_dialogue(dialogue)?), inner))
 }
 
 fn name_of_client(

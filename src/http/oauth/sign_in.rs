@@ -53,10 +53,24 @@ pub(super) fn refused(
     response
 }
 
+/// A form that a browser posts.
+pub(super) struct FormPost {
+    pub(super) engine: Arc<Engine>,
+    pub(super) headers: HeaderMap,
+    pub(super) body: WireBody,
+}
+
+/// The hidden field in which a form carries its sealed state, and what is said if the state is not good any more.
+#[derive(Clone, Copy)]
+pub(super) struct SealedField {
+    pub(super) name: &'static str,
+    pub(super) expired: &'static str,
+}
+
 /// Reads a form whose field carries sealed state and passes it to `deal`. Forms of other pages or browsers are refused.
 pub(super) async fn go_on<T: 'static>(
-    (engine, headers, body): (Arc<Engine>, HeaderMap, WireBody),
-    (field, expired): (&'static str, &'static str),
+    FormPost { engine, headers, body }: FormPost,
+    SealedField { name, expired }: SealedField,
     open: fn(&AuthorizationContext<'_>, &str, &str) -> Option<T>,
     deal: fn(&Arc<Engine>, T, &Fields) -> Response<WireBody>,
 ) -> Response<WireBody> {
@@ -66,7 +80,7 @@ pub(super) async fn go_on<T: 'static>(
     };
     let cookie = form::cookie(&headers);
     on_a_thread(move || {
-        let sealed = fields.one(field).ok().flatten();
+        let sealed = fields.one(name).ok().flatten();
         let opened =
             sealed.zip(cookie).and_then(|(sealed, cookie)| open(&engine.authorization(), sealed, &cookie));
         match opened {

@@ -19,13 +19,23 @@ pub(super) struct Included {
     pub(super) goes_on_at: Option<usize>,
 }
 
+/// The matches of a page, whose includes are sought.
+pub(super) struct PageOfMatches<'m> {
+    /// The rows of the matches.
+    pub(super) matches: &'m [u64],
+    /// How many includes of the first match were on the page before.
+    pub(super) skipped: usize,
+    /// The direction in which pages are read.
+    pub(super) way: Way,
+}
+
 /// The rows that are included with these matches, in the order in which they are found, each once and no match among them; for as
 /// many matches as fit on a page. If those of one match are too many, they begin after the first `skipped`.
 pub(super) fn included(
     session: &Session<'_>,
     query: &Query,
     view: &View<'_>,
-    (matches, skipped, way): (&[u64], usize, Way),
+    PageOfMatches { matches, skipped, way }: PageOfMatches<'_>,
 ) -> Result<Included, Refusal> {
     if query.includes.is_empty() && query.rev_includes.is_empty() {
         return Ok(Included { matches: matches.len(), ..Included::default() });

@@ -13,7 +13,7 @@ use super::super::cursor::Cursor;
 use super::super::session::Session;
 use super::super::terminology::looked_up;
 use super::explain::explanation;
-use super::include::included;
+use super::include::{PageOfMatches, included};
 use super::part::{Part, finding, self_text, unshown};
 use super::reduce::reduce_by;
 
@@ -126,7 +126,8 @@ impl<'p, 's> Page<'p, 's> {
         let way = self.cursor.as_ref().map_or(Way::Onward, |cursor| cursor.way);
         let skipped = self.cursor.as_ref().map_or(0, |cursor| cursor.included);
         let rows: Vec<u64> = found.hits.iter().map(|hit| hit.row).collect();
-        let included = included(self.session, &self.query, &view, (&rows, skipped, way))?;
+        let included =
+            included(self.session, &self.query, &view, PageOfMatches { matches: &rows, skipped, way })?;
         let is_cut = included.matches < rows.len() || included.goes_on_at.is_some();
         let goes_on = included.goes_on_at.map(|at| (self.before(&found, way), at));
         found.keep(included.matches, way);
