@@ -1,12 +1,12 @@
-# The recipes of the house; CI runs the same.
+# The recipes of the project. Those of checks are in tests/recipes, which CI runs, too.
 
 # Everything that must hold before a commit.
 check:
-    cargo fmt --check
-    cargo clippy --all-targets -- -D warnings
-    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --lib
-    cargo deny check bans licenses sources
-    cargo test --release
+    tests/recipes check
+
+# Some of the checks: lints, documentation, dependencies, advisories, oldest_compiler, fuzz_targets, tests, assertions, long.
+recipes *NAMES:
+    tests/recipes {{NAMES}}
 
 # Run the conformance scenarios against a server.
 conform URL *ARGS:
@@ -18,7 +18,7 @@ symbols:
 
 # The long forms of tests.
 long:
-    LONG_TESTS=1 cargo test --release -- --nocapture
+    LONG_SECONDS=86400 tests/recipes long
 
 # Make the tables of profiles/ from unpacked official packages.
 profiles *PACKAGES:

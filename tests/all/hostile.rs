@@ -68,12 +68,16 @@ fn heads_have_their_limits() {
     for (request, expected) in [
         (head("/fhir/metadata", &long), "HTTP/1.1 431 Request Header Fields Too Large"),
         (head("/fhir/metadata", &many), "HTTP/1.1 431 Request Header Fields Too Large"),
-        (head(&format!("/fhir/Patient?name={}", "x".repeat(100_000)), ""), "HTTP/1.1 414 URI Too Long"),
+        // The limit of the whole head is reached before that of the URI.
+        (
+            head(&format!("/fhir/Patient?name={}", "x".repeat(100_000)), ""),
+            "HTTP/1.1 431 Request Header Fields Too Large",
+        ),
         (b"nonsense\r\n\r\n".to_vec(), "HTTP/1.1 400 Bad Request"),
         (head("/fhir/metadata", "Content-Length: 1\r\nContent-Length: 2\r\n"), "HTTP/1.1 400 Bad Request"),
     ] {
         let line = sent(&address, &request);
-        assert!(line == expected || line == "HTTP/1.1 431 Request Header Fields Too Large", "{line}");
+        assert_eq!(line, expected);
         is_served(&address);
     }
 }

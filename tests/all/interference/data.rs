@@ -243,33 +243,6 @@ pub fn seen(world: &World, party: &Arc<Party>, steps: &Taken, versions: &[Option
     Seen { shown, steps: of_steps }
 }
 
-/// What may differ between two servers whose data differ only in hidden parts, with the reason. The list may only shrink.
-pub const EXCEPTIONS: [(&str, &str); 6] = [
-    (
-        "`AuditEvent/[id]/$audit-proof` tells its reader how many records there are",
-        "a proof is a path in the tree over all records; without their number nobody can check it",
-    ),
-    (
-        "the place, in an order that nothing sorts, of what has a hidden first version and others that are not",
-        "rows are given once, when a resource is made",
-    ),
-    (
-        "the own organization tells a reference to what is hidden, which is masked, from one to what is absent; and finds by \
-         `_content`, `_text`, `:text` and `:identifier` what is masked in a resource that it is shown; and what its clinicians write about \
-         a hidden patient they are not shown, what they write about an absent one they are",
-        "records come back as they were written, whatever they refer to; and a denial does not stop clinicians from adding to a record",
-    ),
-    (
-        "accesses to what is withheld from its subject",
-        "the subject is told of every access to the own file (45 CFR 164.528)",
-    ),
-    (
-        "a PUT with an id that is taken by who may choose ids",
-        "the standard has no other answer than to refuse",
-    ),
-    ("$break-glass and $member-match by who has the right", "they are about files that are hidden"),
-];
-
 /// The same data for a party: steps that it does not see are left out, changed, or kept.
 pub fn without_some(steps: &Taken, seen: &Seen, random: &mut Random) -> Taken {
     let mut files: BTreeMap<String, bool> = BTreeMap::new();
@@ -290,7 +263,8 @@ pub fn without_some(steps: &Taken, seen: &Seen, random: &mut Random) -> Taken {
         let reference = step.reference();
         let type_name = reference.split('/').next().unwrap();
         if seen.shown.contains(&reference) {
-            // A hidden version may be changed or left out, except the first one of a resource (see EXCEPTIONS).
+            // A hidden version may be changed or left out, except the first one of a resource (see the exceptions in
+            // `mod.rs`).
             let is_first = begun.insert(reference);
             let fate = if *is_seen { 0 } else { random.below(3) };
             let fate = if is_first { fate * 2 } else { fate };
