@@ -66,15 +66,19 @@ impl RestoreArguments {
         if later.secret.is_some() && later.secret != secret_of(store)? {
             return Err("the directory of what came later is of another store".to_owned());
         }
-        let mut said = format!("{} keys as of commit {}", dumped.keys, dumped.sequence.0);
+        let mut said = format!("restored {}", counted(&dumped));
+        let mut time = dumped.time;
         if let Some(data) = &self.journal {
             let again = PointInTime { data, after: dumped.sequence, until: self.until, erased: &later.rows };
             let made = again.commit_into(store).map_err(|error| match error {
                 StoreError::Expired => "the backup is of a later moment; restore an older one".to_owned(),
                 error => format!("{}: {error}", data.display()),
             })?;
-            let time = Temporal::from_millis(made.time).to_text();
-            said.push_str(&format!(" and {} commits after it, the last of {time},", made.commits));
+            said.push_str(&format!(" and {} later commits", made.commits));
+            time = made.time;
+        }
+        if time > 0 {
+            said.push_str(&format!(", state of {}", Temporal::from_millis(time).to_text()));
         }
         Ok(said)
     }
@@ -101,12 +105,7 @@ pub fn backup(arguments: &BackupArguments) -> Result<(), String> {
         }
     };
     let dumped = write(&*store, &arguments.file)?;
-    say(&format!(
-        "{} keys as of commit {} are in {}",
-        dumped.keys,
-        dumped.sequence.0,
-        arguments.file.display()
-    ))
+    say(&format!("wrote {} to {}", counted(&dumped), arguments.file.display()))
 }
 
 /// Writes a backup completely or not at all: until it is complete the file has the extension `part`.
@@ -287,14 +286,25 @@ fn into_database(arguments: &RestoreArguments, config: &Config) -> Result<(), St
     }
 }
 
+/// The contents of a backup, such as `12,855 resources (12,961 versions)`.
+fn counted(dumped: &Dumped) -> String {
+    format!("{} resources ({} versions)", with_commas(dumped.resources), with_commas(dumped.versions))
+}
+
+fn with_commas(number: u64) -> String {
+    let digits = number.to_string();
+    let groups = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy);
+    groups.collect::<Vec<_>>().join(",")
+}
+
 /// The summary of a restore, and what remains to be done.
 fn restored_into(said: &str, place: &str, data: &Path) -> String {
     let keys = data.join("keys");
     let keys = keys.display();
     format!(
-        "{said} are in {place}: every resource with all its versions, the record of accesses, the registrations of clients and users\n\
-         The keys are in no backup. Copy the `keys` directory that belongs to it to {keys} before the server is started: with new keys, tokens that were \
-         issued are refused, and signatures over the record of accesses are those of an unknown key"
+        "{said}, into {place}, with the record of accesses and the registrations of clients and users\n\
+         Now copy the `keys` directory that belongs to the backup to {keys}. Do so before the server is started: with new keys it \
+         refuses all issued tokens, and cannot check the signatures over the record of accesses"
     )
 }
 

@@ -11,9 +11,12 @@ use std::io::{self, Read, Write as _};
 
 use sha2::{Digest as _, Sha256};
 
+use crate::model::Millis;
+
 use super::batch::{Batch, CommitError, Committed, KeyRange, Sequence, Start, Write};
 use super::key::{Space, erased_key, erased_prefix, erased_row, resource_row, row_of};
 use super::kv::{At, Direction, Flow, Kv, Snapshot, StoreError};
+use super::resource::is_deleted;
 
 const MAGIC: &[u8; 8] = b"CWDUMP01";
 const LEVEL: i32 = 3;
@@ -22,11 +25,33 @@ const COMMIT_BYTES: usize = 4 * 1024 * 1024;
 /// A key or value cannot be larger; a greater length in the stream means damage.
 const PART_BYTES_MAX: u32 = 1024 * 1024 * 1024;
 
-/// The last commit and the number of keys in a dump that was written or read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The contents of a dump that was written or read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dumped {
+    /// The last commit.
     pub sequence: Sequence,
+    /// The time of the last commit that wrote a resource, in milliseconds since 1970; 0 without resources.
+    pub time: Millis,
     pub keys: u64,
+    /// Resources that are not deleted.
+    pub resources: u64,
+    /// Versions of all resources, deletions included.
+    pub versions: u64,
+}
+
+impl Dumped {
+    fn count(&mut self, key: &[u8], value: &[u8]) {
+        self.keys += 1;
+        match key.first().copied() {
+            Some(space) if space == Space::Record.byte() => self.versions += 1,
+            Some(space) if space == Space::Current.byte() => self.resources += u64::from(!is_deleted(value)),
+            Some(space) if space == Space::History.byte() => {
+                let time = value.first_chunk::<8>().map_or(0, |bytes| Millis::from_be_bytes(*bytes));
+                self.time = self.time.max(time);
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Writes all keys and values that a snapshot shows.
@@ -37,7 +62,7 @@ pub fn write_dump(snapshot: &dyn Snapshot, out: &mut dyn io::Write) -> Result<Du
     out.write_all(MAGIC)?;
     let mut packed = zstd::Encoder::new(out, LEVEL)?;
     let mut hasher = Sha256::new();
-    let mut keys = 0_u64;
+    let mut dumped = Dumped { sequence: snapshot.sequence(), ..Dumped::default() };
     let mut next_row = 1;
     // An erased row has no other key left, but its number must not be assigned again.
     for prefix in [vec![Space::Current.byte()], erased_prefix()] {
@@ -57,7 +82,7 @@ pub fn write_dump(snapshot: &dyn Snapshot, out: &mut dyn io::Write) -> Result<Du
         let len = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes();
         let written = put(&[1]).and_then(|()| put(&len(key))).and_then(|()| put(key));
         let written = written.and_then(|()| put(&len(value))).and_then(|()| put(value));
-        keys += 1;
+        dumped.count(key, value);
         match written {
             Ok(()) => Flow::Next,
             Err(error) => {
@@ -70,11 +95,11 @@ pub fn write_dump(snapshot: &dyn Snapshot, out: &mut dyn io::Write) -> Result<Du
         return Err(error.into());
     }
     put(&[0])?;
-    put(&keys.to_be_bytes())?;
+    put(&dumped.keys.to_be_bytes())?;
     let digest = hasher.finalize();
     packed.write_all(&digest)?;
     packed.finish()?.flush()?;
-    Ok(Dumped { sequence: snapshot.sequence(), keys })
+    Ok(dumped)
 }
 
 /// Restores a dump into an empty store.
@@ -112,17 +137,19 @@ pub fn read_dump_without(
     let mut start = Some(Start { sequence, row });
     let mut writes = Vec::new();
     let mut bytes = 0;
-    let mut keys = 0_u64;
+    let mut dumped = Dumped { sequence, ..Dumped::default() };
+    let mut left_out = 0;
     let mut commit = |writes: &mut Vec<Write>| -> Result<(), StoreError> {
         let batch = Batch { writes: std::mem::take(writes), start: start.take(), ..Batch::default() };
         commit_patiently(kv, &batch).map(drop)
     };
     while stream.byte()? == 1 {
         let (key, value) = (stream.part()?, stream.part()?);
-        keys += 1;
         if resource_row(&key).or_else(|| erased_row(&key)).is_some_and(|row| erased.contains(&row)) {
+            left_out += 1;
             continue;
         }
+        dumped.count(&key, &value);
         bytes += key.len() + value.len();
         writes.push(Write { key, value: Some(value), stamps: Vec::new() });
         if bytes >= COMMIT_BYTES {
@@ -134,7 +161,7 @@ pub fn read_dump_without(
     let digest = stream.hasher.clone().finalize();
     let mut expected = [0; 32];
     stream.input.read_exact(&mut expected)?;
-    if counted != keys || *digest != expected {
+    if counted != dumped.keys + left_out || *digest != expected {
         return Err(corrupt("it was damaged; what was restored from it is not to be used"));
     }
     let mut rest = stream.input.finish();
@@ -145,7 +172,7 @@ pub fn read_dump_without(
     let since = erased.range(..row).map(|row| erased_key(*row));
     writes.extend(since.map(|key| Write { key, value: Some(Vec::new()), stamps: Vec::new() }));
     commit(&mut writes)?;
-    Ok(Dumped { sequence, keys })
+    Ok(dumped)
 }
 
 /// Commits a batch, and tries again as long as the store is busy.

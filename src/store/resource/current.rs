@@ -37,6 +37,11 @@ const SYSTEMS: [&str; 3] = [
     "http://terminology.hl7.org/CodeSystem/v3-ObservationValue",
 ];
 
+/// Whether an encoded state is that of a deleted resource.
+pub(in crate::store) fn is_deleted(value: &[u8]) -> bool {
+    value.get(SEQUENCE_OFFSET + 8).is_some_and(|flags| flags & DELETED != 0)
+}
+
 pub(super) fn encode(deleted: bool, def: &TypeDef, id: &ResourceId, facts: &Facts) -> Vec<u8> {
     let mut out = vec![0; 8];
     let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };

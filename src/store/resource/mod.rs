@@ -16,6 +16,7 @@ mod writer;
 
 pub use change::{Change, Derive, Derived, Draft};
 pub use current::Current;
+pub(super) use current::is_deleted;
 pub use erasure::File;
 pub use history::{HistoryEntry, HistoryPlace, HistoryRange, HistoryScope};
 pub use packing::Packing;
