@@ -92,7 +92,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     }
     tracing::info!(base_url, "serving");
     if arguments.open {
-        tracing::warn!("open: everybody on this machine reads and writes everything, without a token");
+        tracing::warn!("open: every request without a token is treated as the hospital's own system");
     }
     running.until_told()?;
     tracing::info!("what was accepted is finished; closing the store");
