@@ -62,7 +62,7 @@ fn access(number: u64, count: u64, state: &mut u64) -> Access {
     let request = format!("GET /Observation?patient={patient}&code=8867-4");
     let mut access = Access::of(&party, interaction, action, request, time + below(state, 2_000) as i64);
     access.issuer = "https://hospital.example/fhir".to_owned();
-    access.standing = Some(if is_insurer { RequesterKind::Outside } else { RequesterKind::Own });
+    access.requester_kind = Some(if is_insurer { RequesterKind::Outside } else { RequesterKind::Own });
     access.peer = Some(format!("10.0.{}.{}", user % 16, user % 250));
     access.request_id = Some(format!("{number:032x}"));
     access.patients.push(patient);

@@ -75,7 +75,7 @@ impl<'a> Accounting<'a> {
         }
         let is_within = self.period.start <= access.time && access.time < self.period.end;
         let is_release = matches!(access.action, Action::Read | Action::Execute) && !access.has_failed();
-        if !is_within || !is_release || access.standing != Some(RequesterKind::Outside) {
+        if !is_within || !is_release || access.requester_kind != Some(RequesterKind::Outside) {
             return;
         }
         let Some(number) = access.patients.iter().position(|patient| patient == self.patient) else { return };
@@ -226,7 +226,7 @@ mod tests {
             ..Party::nobody()
         };
         let mut access = Access::of(&party, "read", Action::Read, "GET /".to_owned(), time);
-        access.standing = Some(RequesterKind::Outside);
+        access.requester_kind = Some(RequesterKind::Outside);
         access.patients = vec!["Patient/a".to_owned()];
         let what = "Observation/1/_history/x".to_owned();
         access.released = vec![Item { what, about: Some(vec![0]), ground, ..Item::default() }];
@@ -258,8 +258,10 @@ mod tests {
         check(access(NOW - DAY_MS, "HRESCH", consent()), 0);
         check(access(NOW - ACCOUNTED_MS - 1, "PUBHLTH", Ground::Policy), 0);
         check(access(NOW - ACCOUNTED_MS, "PUBHLTH", Ground::Policy), 1);
-        let own =
-            Access { standing: Some(RequesterKind::Own), ..access(NOW - DAY_MS, "PUBHLTH", Ground::Policy) };
+        let own = Access {
+            requester_kind: Some(RequesterKind::Own),
+            ..access(NOW - DAY_MS, "PUBHLTH", Ground::Policy)
+        };
         check(own, 0);
         let failed = Access { status: 404, ..access(NOW - DAY_MS, "PUBHLTH", Ground::Policy) };
         check(failed, 0);

@@ -82,7 +82,7 @@ pub fn audit_events(place: RecordPlace, access: &Access, making: &Making<'_>) ->
 
 /// Whether data of patients went to somebody outside.
 fn is_disclosure(access: &Access) -> bool {
-    access.standing == Some(RequesterKind::Outside)
+    access.requester_kind == Some(RequesterKind::Outside)
         && !access.has_failed()
         && matches!(access.action, Action::Read | Action::Execute)
 }
@@ -205,7 +205,7 @@ fn purposes(part: &Part<'_>, items: &[&Item]) -> Value {
 fn decision_event(part: &Part<'_>) -> Option<Value> {
     let access = part.access;
     let withheld = part.of(&access.withheld);
-    let is_outside = access.standing == Some(RequesterKind::Outside);
+    let is_outside = access.requester_kind == Some(RequesterKind::Outside);
     let permitted: Vec<&Item> = part
         .of(&access.released)
         .into_iter()

@@ -28,7 +28,7 @@ fn insurer() -> Party {
 fn access(interaction: &str, action: Action, request: &str) -> Access {
     let mut access = Access::of(&insurer(), interaction, action, request.to_owned(), 1_700_000_000_123);
     access.issuer = "https://us.example/fhir".to_owned();
-    access.standing = Some(RequesterKind::Outside);
+    access.requester_kind = Some(RequesterKind::Outside);
     access.request_id = Some("r1".to_owned());
     access.peer = Some("10.0.0.1".to_owned());
     access
@@ -90,7 +90,7 @@ fn every_interaction_has_its_pattern() {
     for (interaction, action, name) in cases {
         for patient in [None, Some("Patient/p".to_owned())] {
             let mut access = access(interaction, action, "GET /Observation?code=1");
-            access.standing = Some(RequesterKind::Own);
+            access.requester_kind = Some(RequesterKind::Own);
             let done = (action != Action::Read && action != Action::Execute).then_some(action);
             access.patients.extend(patient.clone());
             let about: Vec<usize> = (0..access.patients.len()).collect();
@@ -191,7 +191,7 @@ fn what_was_withheld_is_a_denial_with_its_reason() {
 #[test]
 fn break_glass_is_an_alert() {
     let mut access = access("read", Action::Read, "GET /Observation/o");
-    access.standing = Some(RequesterKind::Own);
+    access.requester_kind = Some(RequesterKind::Own);
     access.patients = vec!["Patient/a".to_owned()];
     access.released = vec![item("Observation/o/_history/1", &[0], Ground::BreakGlass)];
     let made = events(&access, Reader::Auditor);
@@ -203,7 +203,7 @@ fn break_glass_is_an_alert() {
 #[test]
 fn breaking_the_glass_is_an_event_with_its_reason() {
     let mut access = access("$break-glass", Action::Execute, "POST /Patient/a/$break-glass");
-    access.standing = Some(RequesterKind::Own);
+    access.requester_kind = Some(RequesterKind::Own);
     access.purposes = vec!["BTG".to_owned()];
     access.patients = vec!["Patient/a".to_owned()];
     access.reason = Some("unconscious in the emergency room".to_owned());
@@ -217,7 +217,7 @@ fn breaking_the_glass_is_an_event_with_its_reason() {
 #[test]
 fn every_entry_of_a_transaction_is_an_event() {
     let mut access = access("transaction", Action::Execute, "POST /");
-    access.standing = Some(RequesterKind::Own);
+    access.requester_kind = Some(RequesterKind::Own);
     access.write("Patient/a".to_owned(), [&"Patient/a".to_owned()], Vec::new(), Action::Create);
     access.write("Observation/o".to_owned(), [&"Patient/a".to_owned()], Vec::new(), Action::Delete);
     let made = events(&access, Reader::Auditor);

@@ -173,8 +173,8 @@ pub struct Access {
     /// Who issued the token.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub issuer: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub standing: Option<RequesterKind>,
+    #[serde(default, rename = "standing", skip_serializing_if = "Option::is_none")]
+    pub requester_kind: Option<RequesterKind>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub organization: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -230,7 +230,7 @@ impl Access {
             client: party.client.clone(),
             role: party.role.code().to_owned(),
             issuer: String::new(),
-            standing: None,
+            requester_kind: None,
             organization: party.organization.clone(),
             fhir_user: party.fhir_user.clone(),
             purposes: party.purposes.clone(),

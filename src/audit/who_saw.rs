@@ -50,7 +50,7 @@ pub struct Viewing {
     pub client: String,
     pub organization: Option<String>,
     pub role: String,
-    pub standing: Option<RequesterKind>,
+    pub requester_kind: Option<RequesterKind>,
     pub deed: AccessKind,
     /// Types of resources.
     pub kinds: BTreeSet<String>,
@@ -150,7 +150,7 @@ impl Viewings {
             client: access.client.clone(),
             organization: access.organization.clone(),
             role: access.role.clone(),
-            standing: access.standing,
+            requester_kind: access.requester_kind,
             deed,
             kinds,
             purposes: access.purposes.clone(),
@@ -315,7 +315,7 @@ mod tests {
         };
         let request = "GET /Observation?patient=Patient/z".to_owned();
         let mut access = Access::of(&party, "read", Action::Read, request, NOON + minute * 60_000);
-        access.standing = Some(RequesterKind::Own);
+        access.requester_kind = Some(RequesterKind::Own);
         access.patients = vec!["Patient/z".to_owned(), "Patient/a".to_owned()];
         access.released = vec![
             Item { what: what.to_owned(), about: Some(vec![1]), ground, ..Item::default() },

@@ -33,9 +33,9 @@ pub struct Lens<'s> {
     pub(super) telling: Arc<TellingReferences>,
     /// A hypothetical Consent, which counts as if it were stored.
     pub(super) supposed: Option<CompiledConsent>,
-    /// `standing` has decisions that later requests with the same key may reuse, `passing` those of this request alone.
-    pub(super) standing: OnceLock<Arc<Decisions>>,
-    pub(super) passing: Decisions,
+    /// `reusable` has decisions that later requests with the same key may reuse, `own_decisions` those of this request alone.
+    pub(super) reusable: OnceLock<Arc<Decisions>>,
+    pub(super) own_decisions: Decisions,
     /// The references of the resources that Consents name as `related`, cached.
     pub(super) references: Mutex<HashMap<String, Arc<BTreeSet<String>>>>,
     /// The party's membership of the teams that Consents of a patient name, by team and patient, cached.
@@ -89,8 +89,8 @@ impl<'s> Lens<'s> {
             cache: of_state,
             telling: consents.telling.clone(),
             supposed: None,
-            standing: OnceLock::new(),
-            passing: Decisions::default(),
+            reusable: OnceLock::new(),
+            own_decisions: Decisions::default(),
             references: Mutex::default(),
             memberships: Mutex::default(),
             coming: HashMap::new(),
@@ -121,17 +121,17 @@ impl<'s> Lens<'s> {
     #[must_use]
     pub fn supposing(self, consent: CompiledConsent) -> Self {
         // Decisions under a hypothetical Consent must not reach the cache that other lenses share.
-        let standing = OnceLock::from(Arc::default());
-        let passing = Decisions::default();
-        Self { supposed: Some(consent), standing, passing, targets: Mutex::default(), ..self }
+        let reusable = OnceLock::from(Arc::default());
+        let own_decisions = Decisions::default();
+        Self { supposed: Some(consent), reusable, own_decisions, targets: Mutex::default(), ..self }
     }
 
     /// The lens of an interaction that needs this permission on a type, or on all types if `None`.
     #[must_use]
     pub fn for_reading(self, permission: Permission, def: Option<&'static TypeDef>) -> Self {
-        let standing = if self.supposed.is_some() { self.standing } else { OnceLock::new() };
-        let passing = Decisions::default();
-        Self { reach: self.reach.asked(permission, def), standing, passing, ..self }
+        let reusable = if self.supposed.is_some() { self.reusable } else { OnceLock::new() };
+        let own_decisions = Decisions::default();
+        Self { reach: self.reach.asked(permission, def), reusable, own_decisions, ..self }
     }
 
     /// The resources of the snapshot.

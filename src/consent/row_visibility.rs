@@ -146,12 +146,12 @@ impl Lens<'_> {
             _ => return take(self.by_facts(def, facts).decision.as_ref()),
         };
         let now = self.requester.now;
-        let standing = self.standing();
+        let reusable = self.reusable();
         let known = |known: &SharedDecision| match known {
             SharedDecision::All(decision) => Some(take(decision.as_ref())),
             SharedDecision::ByFacts => None,
         };
-        for decisions in [standing, &self.passing] {
+        for decisions in [reusable, &self.own_decisions] {
             match decisions.get((def.id, patient), now, known) {
                 Some(Some(taken)) => return taken,
                 // The cache says that the facts are needed.
@@ -163,13 +163,13 @@ impl Lens<'_> {
         let taken = take(decision.as_ref());
         let alike =
             if needs == Needs::Facts { SharedDecision::ByFacts } else { SharedDecision::All(decision) };
-        let kept = if stands { standing } else { &self.passing };
+        let kept = if stands { reusable } else { &self.own_decisions };
         kept.insert((def.id, patient), (alike, Span { from: now, until }));
         taken
     }
 
-    fn standing(&self) -> &Decisions {
-        self.standing.get_or_init(|| {
+    fn reusable(&self) -> &Decisions {
+        self.reusable.get_or_init(|| {
             let (party, asked) = (self.party.clone(), self.reach.of_interaction());
             self.cache.decisions.of(RequesterKey { party, asked, requester: self.requester.clone() })
         })

@@ -58,7 +58,7 @@ fn access(lot: &mut Pseudorandom, number: i64) -> Access {
     let jitter = i64::try_from(lot.below(3_000)).unwrap();
     let mut access =
         Access::of(&party, interaction, action, "GET /Patient".to_owned(), START + number * 1_000 + jitter);
-    access.standing = Some(if user == "clerk" { RequesterKind::Outside } else { RequesterKind::Own });
+    access.requester_kind = Some(if user == "clerk" { RequesterKind::Outside } else { RequesterKind::Own });
     access.status = if lot.below(9) == 0 { 403 } else { 200 };
     access.peer = Some(lot.of(&["10.0.0.1", "10.0.0.2"]).to_owned());
     for at in 0..lot.below(4) {

@@ -30,7 +30,7 @@ impl Context {
             }
             _ => self.issuer().url().clone_into(&mut access.issuer),
         }
-        access.standing = Some(self.standing(party)?);
+        access.requester_kind = Some(self.requester_kind(party)?);
         access.request_id = asked.request_id;
         access.peer = asked.peer;
         Ok(access)
@@ -54,7 +54,7 @@ impl Context {
     }
 
     /// How the party is related to the hospital.
-    pub(in super::super) fn standing(&self, party: &Party) -> Result<RequesterKind, Refusal> {
+    pub(in super::super) fn requester_kind(&self, party: &Party) -> Result<RequesterKind, Refusal> {
         if matches!(party.role, Role::Patient | Role::Representative) {
             return Ok(RequesterKind::Subject);
         }

@@ -66,7 +66,7 @@ impl Order {
 }
 
 /// An AuditEvent that matches.
-struct Found {
+struct MatchingEvent {
     /// The record from which it is made, and its index among the events of that record.
     place: (RecordPlace, usize),
     id: String,
@@ -79,7 +79,7 @@ struct Found {
     values: Vec<Option<Vec<u8>>>,
 }
 
-impl Found {
+impl MatchingEvent {
     /// An event that is counted and not shown, so its text is not made.
     fn unmade(place: (RecordPlace, usize), time: Millis) -> Self {
         let (id, text) = (String::new(), String::new());
@@ -107,7 +107,7 @@ impl Reading<'_> {
 
 /// A page of events.
 struct PageOfEvents {
-    events: Vec<Found>,
+    events: Vec<MatchingEvent>,
     /// How many matches precede the page, if they were counted.
     offset: usize,
     has_next: bool,
@@ -155,7 +155,7 @@ impl AuditSearch<'_, '_> {
         Ok(answer)
     }
 
-    fn entry(&self, found: Found) -> Option<BundleEntry> {
+    fn entry(&self, found: MatchingEvent) -> Option<BundleEntry> {
         let shown =
             self.session.lens.show_derived(found.text, found.patient.into_iter().collect(), found.time)?;
         Some(BundleEntry {
@@ -185,7 +185,7 @@ impl AuditSearch<'_, '_> {
         then: &dyn Snapshot,
         (from, texts): (Option<(RecordPlace, usize)>, usize),
         way: Way,
-        visit: &mut dyn FnMut(Found) -> bool,
+        visit: &mut dyn FnMut(MatchingEvent) -> bool,
     ) -> Result<(), Refusal> {
         let direction = Order::of(self.query).direction(way);
         let bounds = Bounds { direction, from: from.map(|(place, _)| place), until: then.sequence() };
@@ -197,9 +197,10 @@ impl AuditSearch<'_, '_> {
                 // An event that is only counted is not made, if the index says that it matches and the party may see all events.
                 let known = candidate.matching.as_ref().filter(|_| visited >= texts && sees_all);
                 let mut events = match known {
-                    Some(matching) => {
-                        matching.iter().map(|number| Found::unmade((place, *number), access.time)).collect()
-                    }
+                    Some(matching) => matching
+                        .iter()
+                        .map(|number| MatchingEvent::unmade((place, *number), access.time))
+                        .collect(),
                     None => self.of_record(&candidate, &access)?,
                 };
                 if let Some((_, at)) = from.filter(|(record, _)| *record == place) {
@@ -248,7 +249,7 @@ impl AuditSearch<'_, '_> {
     }
 
     /// The events of a record that the party may see and that match.
-    fn of_record(&self, candidate: &Candidate, access: &Access) -> Result<Vec<Found>, Refusal> {
+    fn of_record(&self, candidate: &Candidate, access: &Access) -> Result<Vec<MatchingEvent>, Refusal> {
         let place = candidate.place;
         // To sort, the event itself is needed, not only whether it matches.
         let known = candidate.matching.as_ref().filter(|_| Order::of(self.query) != Order::Sorted);
@@ -269,7 +270,7 @@ impl AuditSearch<'_, '_> {
             if let Some(values) = values.filter(|_| is_shown()) {
                 let (id, patient, text) = (event.id, event.patient, event.text);
                 let part = access.row_of_part();
-                found.push(Found {
+                found.push(MatchingEvent {
                     place: (place, number),
                     id,
                     patient,
@@ -373,12 +374,12 @@ impl AuditSearch<'_, '_> {
         let mut found = Vec::new();
         self.walk(then, (None, usize::MAX), Way::Onward, &mut |event| {
             // The texts of the events on the page are made again.
-            found.push(Found { text: String::new(), ..event });
+            found.push(MatchingEvent { text: String::new(), ..event });
             true
         })?;
         found.sort_by(|a, b| compare_values(&self.query.sort, &a.values, &b.values));
         let (offset, total) = (cursor.map_or(0, |cursor| cursor.offset), found.len());
-        let mut events: Vec<Found> = found.into_iter().skip(offset).take(len).collect();
+        let mut events: Vec<MatchingEvent> = found.into_iter().skip(offset).take(len).collect();
         for event in &mut events {
             let mut access = record(then, event.place.0)?.ok_or_else(Refusal::not_found)?;
             if let Some(row) = event.part {
@@ -406,7 +407,7 @@ impl AuditSearch<'_, '_> {
         let is_sorted = Order::of(self.query) == Order::Sorted;
         let made = context.now();
         let first_asked = cursor.map_or(made, |cursor| cursor.first_asked);
-        let mut page_at = |relation, way, at: Option<&Found>, offset: usize| -> Result<(), Refusal> {
+        let mut page_at = |relation, way, at: Option<&MatchingEvent>, offset: usize| -> Result<(), Refusal> {
             let (row, packed) = at.map_or((0, 0), |found| packed(found.place));
             let (row, offset) = if is_sorted { (0, offset) } else { (row, packed) };
             let cursor = Cursor {

@@ -6,10 +6,15 @@ use crate::search::{Contained, Filter, TotalMode};
 use crate::store::{Report, Search, View, Way, compare_values};
 
 use super::super::answer::Refusal;
-use super::page::{Found, Hit, Page};
+use super::page::{Hit, Page, PageContents};
 
 impl Page<'_, '_> {
-    pub(super) fn listed(&self, view: &View<'_>, report: &Report, is_count: bool) -> Result<Found, Refusal> {
+    pub(super) fn listed(
+        &self,
+        view: &View<'_>,
+        report: &Report,
+        is_count: bool,
+    ) -> Result<PageContents, Refusal> {
         let (start, page_end) = match &self.cursor {
             Some(cursor) if cursor.way == Way::Back => {
                 (cursor.offset.saturating_sub(self.len), cursor.offset)
@@ -31,9 +36,9 @@ impl Page<'_, '_> {
         let has_next = all.len() > page_end;
         let total = is_whole.then_some(all.len());
         if is_count {
-            return Ok(Found { total, ..Found::nothing() });
+            return Ok(PageContents { total, ..PageContents::nothing() });
         }
-        Ok(Found {
+        Ok(PageContents {
             hits: all.into_iter().take(page_end).skip(start).collect(),
             has_next,
             has_previous: start > 0,

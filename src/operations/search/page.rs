@@ -38,7 +38,7 @@ pub(super) struct Page<'p, 's> {
 }
 
 /// The matches of a page.
-pub(super) struct Found {
+pub(super) struct PageContents {
     /// The matches, in order.
     pub(super) hits: Vec<Hit>,
     pub(super) has_next: bool,
@@ -216,7 +216,7 @@ impl<'p, 's> Page<'p, 's> {
         }
     }
 
-    fn find(&self, view: &View<'_>, report: &Report, is_count: bool) -> Result<Found, Refusal> {
+    fn find(&self, view: &View<'_>, report: &Report, is_count: bool) -> Result<PageContents, Refusal> {
         if self.query.contained != Contained::False || (self.parts.len() > 1 && !self.query.sort.is_empty()) {
             return self.listed(view, report, is_count);
         }
@@ -225,7 +225,7 @@ impl<'p, 's> Page<'p, 's> {
             let filter = part.filters.first().unwrap_or(&ALL);
             searches.push(Search::new(view, part.def, filter, &part.sort, report)?);
         }
-        let mut found = if is_count { Found::nothing() } else { self.rows(view, &searches)? };
+        let mut found = if is_count { PageContents::nothing() } else { self.rows(view, &searches)? };
         let wants_total = matches!(self.query.total, Some(TotalMode::Accurate | TotalMode::Estimate));
         if is_count || (wants_total && found.total.is_none()) {
             found.total = Some(total_of(&searches)?);
@@ -237,7 +237,7 @@ impl<'p, 's> Page<'p, 's> {
     }
 
     /// The rows of the page, one type after the other.
-    fn rows(&self, view: &View<'_>, searches: &[Search<'_>]) -> Result<Found, Refusal> {
+    fn rows(&self, view: &View<'_>, searches: &[Search<'_>]) -> Result<PageContents, Refusal> {
         let way = self.cursor.as_ref().map_or(Way::Onward, |cursor| cursor.way);
         let from = self.cursor.as_ref().and_then(Cursor::from);
         // The type of the cursor's row; the types before it (going back: after it) are done.
@@ -285,7 +285,7 @@ impl<'p, 's> Page<'p, 's> {
             Some(cursor) if cursor.total.is_some() => Some(total_of(searches)?),
             Some(_) => None,
         };
-        Ok(Found {
+        Ok(PageContents {
             has_next: if way == Way::Onward { is_cut } else { true },
             has_previous: if way == Way::Onward {
                 self.cursor.as_ref().and_then(Cursor::from).is_some()
@@ -299,7 +299,7 @@ impl<'p, 's> Page<'p, 's> {
     }
 
     /// The row before the match whose includes continue: that is the page's first match, or going back its last.
-    fn before(&self, found: &Found, way: Way) -> Option<u64> {
+    fn before(&self, found: &PageContents, way: Way) -> Option<u64> {
         match way {
             Way::Onward => self.cursor.as_ref().and_then(Cursor::from),
             Way::Back => {
@@ -313,7 +313,7 @@ impl<'p, 's> Page<'p, 's> {
     fn links(
         &self,
         sequence: Sequence,
-        found: &Found,
+        found: &PageContents,
         goes_on: Option<(Option<u64>, usize)>,
     ) -> Result<Vec<(&'static str, String)>, Refusal> {
         let base = format!("{}/{}", self.session.context.options.base_url, self.path);
@@ -485,7 +485,7 @@ fn total_of(searches: &[Search<'_>]) -> Result<usize, Refusal> {
 /// No condition.
 static ALL: Filter = Filter::All(Vec::new());
 
-impl Found {
+impl PageContents {
     /// Keeps `count` matches: the first ones, or going back the last ones.
     fn keep(&mut self, count: usize, way: Way) {
         if count >= self.hits.len() {
