@@ -51,14 +51,14 @@ pub struct Viewing {
     pub organization: Option<String>,
     pub role: String,
     pub requester_kind: Option<RequesterKind>,
-    pub deed: AccessKind,
+    pub kind: AccessKind,
     /// Types of resources.
     pub kinds: BTreeSet<String>,
     pub purposes: Vec<String>,
     pub ground: Ground,
 }
 
-/// The key by which accesses are grouped: day, user, client, organization, role, deed, purposes, ground.
+/// The key by which accesses are grouped: day, user, client, organization, role, kind, purposes, ground.
 type ViewingKey = (Millis, Option<String>, String, Option<String>, String, AccessKind, Vec<String>, String);
 
 /// Groups the accesses to a patient's file.
@@ -81,12 +81,12 @@ impl Viewings {
             return;
         };
         if let Some(addition) = &access.addition {
-            let deed = match addition.concern {
+            let kind = match addition.concern {
                 Concern::Counted => AccessKind::Counted,
                 Concern::Sought => AccessKind::Sought,
             };
             let times = (addition.first, addition.last, addition.times);
-            return self.group(access, deed, &[], times);
+            return self.group(access, kind, &[], times);
         }
         let once = (access.time, access.time, 1);
         let items = |list: &'_ [Item]| -> Vec<Item> {
@@ -95,21 +95,21 @@ impl Viewings {
         let (released, withheld) = (items(&access.released), items(&access.withheld));
         let (written, read): (Vec<Item>, Vec<Item>) =
             released.into_iter().partition(|item| item.done.is_some());
-        let deeds =
+        let kinds =
             [(AccessKind::Refused, withheld), (AccessKind::Changed, written), (AccessKind::Read, read)];
-        let is_without_items = deeds.iter().all(|(_, items)| items.is_empty());
-        for (deed, items) in deeds {
+        let is_without_items = kinds.iter().all(|(_, items)| items.is_empty());
+        for (kind, items) in kinds {
             if !items.is_empty() {
-                self.group(access, deed, &items, once);
+                self.group(access, kind, &items, once);
             }
         }
         if is_without_items {
-            let deed = match (access.has_failed(), access.action) {
+            let kind = match (access.has_failed(), access.action) {
                 (true, _) => AccessKind::Refused,
                 (false, Action::Read | Action::Execute) => AccessKind::Read,
                 (false, Action::Create | Action::Update | Action::Delete) => AccessKind::Changed,
             };
-            self.group(access, deed, &[], once);
+            self.group(access, kind, &[], once);
         }
     }
 
@@ -117,7 +117,7 @@ impl Viewings {
     fn group(
         &mut self,
         access: &Access,
-        deed: AccessKind,
+        kind: AccessKind,
         items: &[Item],
         (first, last, times): (Millis, Millis, usize),
     ) {
@@ -128,7 +128,7 @@ impl Viewings {
             access.client.clone(),
             access.organization.clone(),
             access.role.clone(),
-            deed,
+            kind,
             access.purposes.clone(),
             ground_in_words(&ground),
         );
@@ -151,7 +151,7 @@ impl Viewings {
             organization: access.organization.clone(),
             role: access.role.clone(),
             requester_kind: access.requester_kind,
-            deed,
+            kind,
             kinds,
             purposes: access.purposes.clone(),
             ground,
@@ -258,7 +258,7 @@ impl Viewing {
     pub fn what(&self) -> String {
         let kinds = self.kinds_in_words();
         let what = if kinds.is_empty() { "the file".to_owned() } else { listed(&kinds) };
-        let mut done = match self.deed {
+        let mut done = match self.kind {
             AccessKind::Read => format!("saw {what}"),
             AccessKind::Changed => format!("wrote {what}"),
             AccessKind::Refused => format!("asked for {what} and was refused"),
@@ -275,7 +275,7 @@ impl Viewing {
     #[must_use]
     pub fn why(&self) -> String {
         let mut reasons = self.purposes_in_words();
-        if self.deed == AccessKind::Read {
+        if self.kind == AccessKind::Read {
             reasons.push(format!("it rested on {}", ground_in_words(&self.ground)));
         }
         reasons.join("; ")
@@ -289,7 +289,7 @@ impl Viewing {
         if !purposes.is_empty() {
             sentence.push_str(&format!(", for {}", listed(&purposes)));
         }
-        if self.deed == AccessKind::Read {
+        if self.kind == AccessKind::Read {
             sentence.push_str(&format!(". It rested on {}", ground_in_words(&self.ground)));
         }
         sentence
@@ -385,7 +385,7 @@ mod tests {
         assert!(told[2].contains(": you saw who saw the file"), "{told:?}");
         let mut viewings = Viewings::of("Patient/a");
         viewings.add(&refused);
-        assert_eq!(viewings.finish()[0].deed, AccessKind::Refused);
+        assert_eq!(viewings.finish()[0].kind, AccessKind::Refused);
         let mut nobody = Viewings::of("Patient/n");
         nobody.add(&refused);
         assert!(nobody.is_empty());

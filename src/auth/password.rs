@@ -86,8 +86,7 @@ fn is_right(password: &str, hash: &str) -> bool {
         let hash = PasswordHash::new(hash).ok()?;
         let is_ours =
             hash.algorithm == Algorithm::Argon2id.ident() && hash.version == Some(Version::V0x13.into());
-        let params =
-            Params::try_from(&hash).ok().filter(|_| is_ours && password.len() <= PASSWORD_BYTES_MAX)?;
+        let params = Params::try_from(&hash).ok().filter(|_| is_ours)?;
         let (salt, expected) = hash.salt.zip(hash.hash)?;
         Some(digest(password, &salt, params)?.as_bytes().ct_eq(expected.as_bytes()).into())
     };
@@ -131,6 +130,10 @@ impl Passwords {
 impl PasswordSlot<'_> {
     /// Whether a password matches a hash. Without a hash the answer is no, after the same time.
     pub(super) fn check(&self, password: &str, hash: Option<&str>) -> bool {
+        // Refused after the same time whether or not the user exists.
+        if password.len() > PASSWORD_BYTES_MAX {
+            return false;
+        }
         let Some(hash) = hash else {
             // A user who does not exist is refused after the same time as one who does.
             let _ = Params::new(MEMORY_KIB, PASSES, LANES, Some(HASH_LEN))

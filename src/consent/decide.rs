@@ -246,7 +246,7 @@ pub(super) fn may_be_denied(
     in_force.any(|compiled| compiled.readings.iter().flatten().any(is_meant))
 }
 
-/// Active, of an enforced scope, and in its period.
+/// Whether the Consent is active, of an enforced scope, and in its period.
 fn is_in_force(compiled: &CompiledConsent, requester: &Requester, settings: &Settings) -> bool {
     let governed =
         compiled.scopes.is_empty() || compiled.scopes.iter().any(|scope| settings.scopes.contains(scope));

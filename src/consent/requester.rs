@@ -54,7 +54,7 @@ pub struct Requester {
     pub represents: BTreeSet<String>,
     /// The Groups and CareTeams of which the requester may or may not be a member.
     pub unresolved: BTreeSet<String>,
-    /// The patient (`Patient/id`) for whom the requester breaks the glass, and may.
+    /// The patient (`Patient/id`) for whom the requester breaks the glass, if it has the right to.
     pub break_glass: Option<String>,
     /// Whether the requester is a treating clinician of the own organization.
     pub treats_here: bool,

@@ -48,7 +48,8 @@ const HEAVY_MAX: usize = 32;
 
 /// The server's router. The FHIR API is below `/fhir`.
 pub fn router(engine: Arc<Engine>, limits: Limits, tasks: Tasks, observed: Arc<Observed>) -> Router {
-    let (pages, endpoints) = (oauth::page_routes(engine.clone()), oauth::endpoint_routes(engine.clone()));
+    let own = oauth::page_routes(engine.clone()).merge(oauth::registration_routes(engine.clone()));
+    let endpoints = oauth::endpoint_routes(engine.clone());
     let (guarded, is_open) = (engine.clone(), engine.is_open());
     let timeout = Duration::from_secs(limits.request_seconds_max);
     let patience = limits.patience.body;
@@ -60,15 +61,16 @@ pub fn router(engine: Arc<Engine>, limits: Limits, tasks: Tasks, observed: Arc<O
             .layer(CatchPanicLayer::new())
     };
     let app = App { engine, tasks, limits, observed: observed.clone(), heavy: heavy() };
-    let api = Router::new()
+    let api = Router::new().fallback(handle).with_state(app.clone()).merge(endpoints);
+    let api = if is_open { bounded(api) } else { cors::for_all_origins(bounded(api)) };
+    // What only the hospital's own people and systems use is for no page of another origin.
+    let own = Router::new()
         .route("/health/live", get(|| async { "ok" }))
         .route("/health/ready", get(ready))
         .merge(administration::routes())
-        .fallback(handle)
         .with_state(app)
-        .merge(endpoints);
-    let api = if is_open { bounded(api) } else { cors::for_all_origins(bounded(api)) };
-    api.merge(bounded(pages))
+        .merge(own);
+    api.merge(bounded(own))
         .layer(from_fn_with_state(guarded.clone(), guard))
         .layer(from_fn_with_state(guarded, unknown::count))
         .layer(from_fn_with_state(observed, observe))
@@ -175,6 +177,8 @@ async fn answer(
     };
     let peer = address(&parts.extensions);
     let read = match request {
+        // Path and method come before media types.
+        Ok(Request { route: Err(refusal), path, .. }) => Err((refusal, path)),
         Ok(request) if negotiated.is_none() && !is_raw_read && !is_page => Err((
             refuse(RefusalKind::NotAcceptable, IssueCode::NotSupported, "answers are JSON or XML"),
             request.path,

@@ -56,7 +56,7 @@ pub fn stored_form(resource: Node<'_>, id: &str, amendments: &Amendments<'_>) ->
                 lists.retain(|name| *name != child.key());
                 writer.list(child.key(), items);
             }
-            None => writer.member(child, true),
+            None => writer.member(child),
         }
     }
     for name in lists {
@@ -65,7 +65,7 @@ pub fn stored_form(resource: Node<'_>, id: &str, amendments: &Amendments<'_>) ->
     writer.close(meta);
     for child in resource.children() {
         if !matches!(child.key(), "resourceType" | "id" | "meta") {
-            writer.member(child, true);
+            writer.member(child);
         }
     }
     writer.close(root);
@@ -77,7 +77,7 @@ pub fn stored_form(resource: Node<'_>, id: &str, amendments: &Amendments<'_>) ->
 pub fn copied(node: Node<'_>, strings: BTreeMap<u32, String>) -> Tree {
     let amendments = Amendments { strings, ..Amendments::default() };
     let mut writer = Writer::new(node, &amendments);
-    writer.value(node, Name::default(), true);
+    writer.value(node, Name::default());
     writer.tree()
 }
 
@@ -94,12 +94,20 @@ struct Writer<'a> {
     slots: Vec<Slot>,
     unescaped: Vec<Box<str>>,
     amendments: &'a Amendments<'a>,
+    /// The tree whose nodes the amendments name.
+    amended: *const Tree,
 }
 
 impl<'a> Writer<'a> {
     fn new(node: Node<'_>, amendments: &'a Amendments<'a>) -> Self {
         let text = String::with_capacity(node.raw().len() + 64);
-        Self { text, slots: Vec::with_capacity(node.subtree_len() + 4), unescaped: Vec::new(), amendments }
+        Self {
+            text,
+            slots: Vec::with_capacity(node.subtree_len() + 4),
+            unescaped: Vec::new(),
+            amendments,
+            amended: node.tree(),
+        }
     }
 
     fn tree(self) -> Tree {
@@ -183,22 +191,23 @@ impl<'a> Writer<'a> {
         let opened = self.open(JsonKind::Array, name);
         for item in items {
             self.comma();
-            // The items may be of another tree, whose nodes have the same indices.
-            self.value(*item, Name::default(), false);
+            self.value(*item, Name::default());
         }
         self.close(opened);
     }
 
-    fn member(&mut self, child: Node<'_>, is_amended: bool) {
+    fn member(&mut self, child: Node<'_>) {
         let name = self.name(child.raw_key(), child.key());
-        self.value(child, name, is_amended);
+        self.value(child, name);
     }
 
-    fn value(&mut self, node: Node<'_>, name: Name, is_amended: bool) {
+    fn value(&mut self, node: Node<'_>, name: Name) {
+        // Items of lists may be of another tree, whose nodes have the same indices.
+        let is_amended = std::ptr::eq(node.tree(), self.amended);
         match node.kind() {
             JsonKind::Object => {
                 let opened = self.open(JsonKind::Object, name);
-                node.children().for_each(|child| self.member(child, is_amended));
+                node.children().for_each(|child| self.member(child));
                 let added = self.amendments.members.get(&node.index()).filter(|_| is_amended);
                 if let Some((name, text)) = added {
                     self.string(name, text);
@@ -209,7 +218,7 @@ impl<'a> Writer<'a> {
                 let opened = self.open(JsonKind::Array, name);
                 for item in node.children() {
                     self.comma();
-                    self.value(item, Name::default(), is_amended);
+                    self.value(item, Name::default());
                 }
                 self.close(opened);
             }
@@ -256,8 +265,7 @@ mod tests {
         tree.root().subtree().map(node).collect()
     }
 
-    fn check(input: &str, amendments: &Amendments<'_>, expected: &str) {
-        let tree = parse(input.as_bytes().to_vec()).unwrap();
+    fn check(tree: &Tree, amendments: &Amendments<'_>, expected: &str) {
         let form = stored_form(tree.root(), "7", amendments);
         assert_eq!(form.tree.text(), expected);
         assert_eq!(told(&form.tree), told(&parse(expected.as_bytes().to_vec()).unwrap()));
@@ -267,23 +275,29 @@ mod tests {
     #[test]
     fn the_written_tree_is_the_one_that_its_text_would_be_parsed_to() {
         let none = Amendments::default();
+        let check = |input: &str, expected: &str| {
+            check(&parse(input.as_bytes().to_vec()).unwrap(), &none, expected);
+        };
         check(
             r#"{"id":"x","a\u0062":[1.00,{"b":{}},[],"\n\u00e9",true,null],"meta":{"versionId":"1","tag":[{"code":"t"}]},"resourceType":"Basic"}"#,
-            &none,
             r#"{"resourceType":"Basic","id":"7","meta":{"tag":[{"code":"t"}]},"a\u0062":[1.00,{"b":{}},[],"\n\u00e9",true,null]}"#,
         );
-        check(r#" { "resourceType" : "Basic" } "#, &none, r#"{"resourceType":"Basic","id":"7","meta":{}}"#);
+        check(r#" { "resourceType" : "Basic" } "#, r#"{"resourceType":"Basic","id":"7","meta":{}}"#);
     }
 
     #[test]
     fn amendments_change_what_they_name_and_nothing_else() {
-        let input = r#"{"resourceType":"Basic","meta":{"security":[{"code":"a"}],"source":"s"},"subject":{"identifier":{"value":"1"}},"url":"http://us/Binary/1"}"#;
+        let input = r#"{"resourceType":"Basic","meta":{"security":[{"code":"a","display":"http://us/a"}],"source":"s"},"subject":{"identifier":{"value":"1"}},"url":"http://us/Binary/1"}"#;
         let tree = parse(input.as_bytes().to_vec()).unwrap();
         let root = tree.root();
+        let display = root.subtree().find(|node| node.key() == "display").unwrap();
         let other = parse(br#"[{"code":"R"},{"code":"say \"V\""}]"#.to_vec()).unwrap();
         let labels = root.get("meta").unwrap().items_at("security").chain(other.root().children()).collect();
         let amendments = Amendments {
-            strings: BTreeMap::from([(root.get("url").unwrap().index(), "Binary/1\"".to_owned())]),
+            strings: BTreeMap::from([
+                (root.get("url").unwrap().index(), "Binary/1\"".to_owned()),
+                (display.index(), "a".to_owned()),
+            ]),
             members: BTreeMap::from([(
                 root.get("subject").unwrap().index(),
                 ("reference", "Patient/1".to_owned()),
@@ -294,9 +308,9 @@ mod tests {
             ]),
         };
         check(
-            input,
+            &tree,
             &amendments,
-            r#"{"resourceType":"Basic","id":"7","meta":{"security":[{"code":"a"},{"code":"R"},{"code":"say \"V\""}],"source":"s","tag":[{"code":"R"}]},"subject":{"identifier":{"value":"1"},"reference":"Patient/1"},"url":"Binary/1\""}"#,
+            r#"{"resourceType":"Basic","id":"7","meta":{"security":[{"code":"a","display":"a"},{"code":"R"},{"code":"say \"V\""}],"source":"s","tag":[{"code":"R"}]},"subject":{"identifier":{"value":"1"},"reference":"Patient/1"},"url":"Binary/1\""}"#,
         );
     }
 }

@@ -242,15 +242,17 @@ fn served() -> impl Iterator<Item = &'static TypeDef> {
 
 /// How clients get access (SMART App Launch 2.2, "Conformance": the older form beside the well-known one).
 fn security(context: &Context) -> Value {
-    let desk = context.authorization();
+    let authorization = context.authorization();
     let uris = [
         ("token", "/auth/token"),
         ("authorize", "/auth/authorize"),
         ("introspect", "/auth/introspect"),
         ("revoke", "/auth/revoke"),
     ];
-    let uris: Vec<Value> =
-        uris.iter().map(|(name, path)| json!({"url": name, "valueUri": desk.address(path)})).collect();
+    let uris: Vec<Value> = uris
+        .iter()
+        .map(|(name, path)| json!({"url": name, "valueUri": authorization.address(path)}))
+        .collect();
     json!({
         "extension": [{
             "url": "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris", "extension": uris

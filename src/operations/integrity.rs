@@ -33,9 +33,9 @@ pub(super) fn check_references(session: &Session<'_>, resource: Node<'_>) -> Res
     Ok(())
 }
 
-/// Whether everything exists that a resource is newly about, and whether the party sees what it names: these give it subjects and
-/// labels. Writes about hidden resources are refused, so writes about absent ones must be refused, too. Parties that may choose
-/// ids can tell the two apart anyway, and load files in any order.
+/// Whether everything exists that a resource is newly about, and whether the party sees what the resource names, because that
+/// gives it subjects and labels. Writes about hidden resources are refused, so writes about absent ones must be refused, too.
+/// Parties that may choose ids can tell the two apart anyway, and load files in any order.
 pub(super) fn is_about_what_is_there(
     session: &Session<'_>,
     (before, writing): (Option<Node<'_>>, Writing),

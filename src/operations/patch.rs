@@ -26,7 +26,7 @@ pub(super) fn prepare(
         };
     precondition::check(&input.headers, Some((&version_id, stored.time)))?;
     if !is_whole && !session.lens.keeps_record() {
-        // Refused before the patch is evaluated: its tests would read masked parts, and its result would store the mask.
+        // Refused before the patch is evaluated, because its tests would read the parts that are masked for the party.
         let message = "a part of the resource is not shown to the party: it is not patched";
         return Err(Refusal::new(RefusalKind::Conflict, Issue::error(IssueCode::Conflict, message)));
     }

@@ -90,7 +90,7 @@ impl Filter {
         }
     }
 
-    /// Whether the filter, in any of its links too, tests content that a mask may remove from an answer: full text, identifiers
+    /// Whether the filter, in any of its links too, tests content that masking may remove from an answer: full text, identifiers
     /// of references, or a parameter that `is_masked` names.
     #[must_use]
     pub fn asks_for_texts(&self, is_masked: &dyn Fn(u32) -> bool) -> bool {

@@ -29,8 +29,8 @@ pub enum Check {
     /// The end of a date's interval is not after this.
     SecondTimeAtMost(Nanos),
     SecondTimeAfter(Nanos),
-    /// The encoded numbers of a range `[low_min, low_max, high_min, high_max]`: low_min <= low < low_max and high_min <= high <
-    /// high_max.
+    /// Bounds `[low_min, low_max, high_min, high_max]` for the two ends of a range of numbers, all encoded:
+    /// `low_min <= low < low_max` and `high_min <= high < high_max`.
     Numbers([Vec<u8>; 4]),
     /// The first text contains this anywhere.
     Holds(Vec<u8>),

@@ -59,7 +59,7 @@ pub struct Component {
 #[derive(Debug)]
 pub struct SearchParams {
     by_type: HashMap<TypeId, Vec<Arc<Param>>>,
-    /// The parameters of stored SearchParameters whose values a mask may remove from an answer.
+    /// The parameters of stored SearchParameters whose values masking may remove from an answer.
     masked: HashSet<u32>,
 }
 
@@ -128,7 +128,7 @@ impl SearchParams {
         Self { by_type, masked }
     }
 
-    /// Whether the parameter's values may be content that a mask removes from an answer: displays and identifiers of references,
+    /// Whether the parameter's values may be content that masking removes from an answer: displays and identifiers of references,
     /// texts of narratives.
     #[must_use]
     pub fn is_masked(&self, id: u32) -> bool {
@@ -149,7 +149,7 @@ impl SearchParams {
     }
 }
 
-/// Whether an expression may select content that a mask removes, judged by the element names in it.
+/// Whether an expression may select content that masking removes, judged by the element names in it.
 fn may_tell(row: &SearchParamRow) -> bool {
     const WORDS: [&str; 8] =
         ["display", "identifier", "text", "div", "descendants", "children", "repeat", "extension"];

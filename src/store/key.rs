@@ -26,7 +26,7 @@
 //! correction has since taken the patient off. `writer`, kept where references may be masked for the party that wrote the
 //! version: the party's fingerprint (16); 01 if it may see every Binary that the version refers to, else 00; for a Binary
 //! that only one organization may see, the fingerprint of that organization (16). Audit by patient: under the id `*` stand
-//! the access records of many patients, which list them by row.
+//! the access records that concern many patients; such a record lists its patients by their rows.
 //!
 //! A row is the number that the store gives a resource. Rows and sequences are 8 bytes. All numbers are big-endian, so that
 //! keys sort as their numbers do. In texts, zero bytes are escaped as `00 ff`; a text ends with `00 00`, so that it sorts

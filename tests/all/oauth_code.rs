@@ -545,6 +545,7 @@ fn a_person_sees_which_apps_have_access_and_takes_it_from_them() {
         "{}",
         page.text
     );
+    assert!(page.text.contains("<dt>Since</dt><dd><time datetime=\"20"), "{}", page.text);
     let app = page.field("app");
     // Another user or another browser cannot revoke the access.
     let stranger = browser.open("/auth/apps");

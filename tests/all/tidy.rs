@@ -17,7 +17,8 @@ const FLOORS: [&str; 12] = [
     "http",
     "cli",
 ];
-/// The folder `ui` stands beside `http`: it may use every layer up to `operations`, and only `cli` may use it.
+/// A folder of this name, if there is one, stands beside `http`: it may use every layer up to `operations`, and only `cli` may
+/// use it.
 const SECOND_FACE: &str = "ui";
 const FILE_LINES_MAX: usize = 600;
 /// Crates and modules with effects outside the process, and the folders that may use them.

@@ -78,6 +78,18 @@ fn answers_are_packed_pretty_and_open_to_other_origins_as_asked() {
     let before = agent().run(request.body(()).unwrap()).unwrap();
     assert!(before.headers()["access-control-allow-methods"].to_str().unwrap().contains("PUT"));
     assert!(before.headers()["access-control-allow-headers"].to_str().unwrap().contains("if-match"));
+    // What only the hospital's own people and systems use is for no page of another origin.
+    for path in
+        ["/admin/clients", "/admin/reindex", "/metrics", "/health/ready", "/auth/launch", "/auth/apps"]
+    {
+        let request = ureq::http::Request::builder()
+            .method("OPTIONS")
+            .uri(running.base_url.replace("/fhir", path))
+            .header("Origin", "https://app.example")
+            .header("Access-Control-Request-Method", "POST");
+        let before = agent().run(request.body(()).unwrap()).unwrap();
+        assert!(before.headers().get("access-control-allow-origin").is_none(), "{path}");
+    }
 }
 
 #[test]

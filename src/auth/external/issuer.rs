@@ -42,12 +42,12 @@ impl ExternalIssuer {
     pub(super) fn party(
         &self,
         token: &str,
-        apart: &UnverifiedJwt,
+        jwt: &UnverifiedJwt,
         (source, now): (&dyn JwksSource, Millis),
     ) -> Result<Party, TokenError> {
-        let algorithm = self.algorithm(apart)?;
-        check_header(apart)?;
-        let key = self.keys.key(apart.header("kid"), algorithm, (source, now))?;
+        let algorithm = self.algorithm(jwt)?;
+        check_header(jwt)?;
+        let key = self.keys.key(jwt.header("kid"), algorithm, (source, now))?;
         let mut rules = Validation::new(algorithm);
         rules.set_audience(&[&self.audience]);
         rules.set_issuer(&[&self.url]);
@@ -57,15 +57,15 @@ impl ExternalIssuer {
         rules.validate_exp = false;
         jsonwebtoken::decode::<Value>(token, &key, &rules)
             .map_err(|error| TokenError::Untrusted(error.to_string()))?;
-        // INVARIANT: `apart.claims` was parsed from the bytes whose signature has just been verified.
-        let claims = &apart.claims;
+        // INVARIANT: `jwt.claims` was parsed from the bytes whose signature has just been verified.
+        let claims = &jwt.claims;
         let expires = check_claims(claims, now)?;
         self.registrations.party(&self.url, claims, (token, expires))
     }
 
     /// The algorithm in the header, if this issuer is configured for it.
-    fn algorithm(&self, apart: &UnverifiedJwt) -> Result<Algorithm, TokenError> {
-        let named = apart.header("alg");
+    fn algorithm(&self, jwt: &UnverifiedJwt) -> Result<Algorithm, TokenError> {
+        let named = jwt.header("alg");
         let known = ALGORITHMS.iter().find(|(name, _)| Some(*name) == named).map(|(_, algorithm)| *algorithm);
         known
             .filter(|algorithm| self.algorithms.contains(algorithm))
@@ -74,21 +74,21 @@ impl ExternalIssuer {
 }
 
 /// Checks `crit`, `kid` and `typ`. Keys in the header (`jwk`, `jku`, `x5u`, `x5c`) are never used.
-fn check_header(apart: &UnverifiedJwt) -> Result<(), TokenError> {
+fn check_header(jwt: &UnverifiedJwt) -> Result<(), TokenError> {
     let untrusted = |what: &str| Err(TokenError::Untrusted(what.to_owned()));
     // RFC 7515 section 4.1.11: critical headers must be understood, and this server understands none.
-    if apart.header.get("crit").is_some() {
+    if jwt.header.get("crit").is_some() {
         return untrusted("it has critical headers");
     }
     let is_id = |id: &Value| id.as_str().is_some_and(|id| !id.is_empty() && id.len() <= KEY_ID_BYTES_MAX);
-    if !apart.header.get("kid").is_none_or(is_id) {
+    if !jwt.header.get("kid").is_none_or(is_id) {
         return untrusted("its key id is none");
     }
-    match apart.header.get("typ").map(|is| is.as_str().unwrap_or_default().to_ascii_lowercase()).as_deref() {
+    match jwt.header.get("typ").map(|is| is.as_str().unwrap_or_default().to_ascii_lowercase()).as_deref() {
         Some("at+jwt" | "application/at+jwt") => Ok(()),
         // Many issuers do not follow RFC 9068; then the claims must tell an access token from an id token.
         None | Some("jwt") => {
-            let has = |name: &str| apart.claims.get(name).is_some();
+            let has = |name: &str| jwt.claims.get(name).is_some();
             let is_access = has("scope") && !ID_TOKEN_CLAIMS.iter().any(|name| has(name));
             if is_access { Ok(()) } else { untrusted("it is no access token") }
         }

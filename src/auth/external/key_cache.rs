@@ -59,6 +59,7 @@ pub struct KeyCache {
 #[derive(Clone)]
 struct CachedKeys {
     keys: Arc<KeySet>,
+    fetched: Millis,
     fresh_until: Millis,
 }
 
@@ -79,12 +80,10 @@ impl KeyCache {
         (source, now): (&dyn JwksSource, Millis),
     ) -> Result<DecodingKey, TokenError> {
         let untrusted = |error: KeyError| TokenError::Untrusted(format!("the key: {error:?}"));
-        if let Some(held) = self.held().filter(|held| now < held.fresh_until) {
-            match held.keys.find(id, algorithm) {
-                Ok(key) => return Ok(key.clone()),
-                Err(KeyError::Unknown) => {}
-                Err(error) => return Err(untrusted(error)),
-            }
+        // Keys are not fresh if the clock has been set back to before they were fetched.
+        let fresh = self.held().filter(|held| (held.fetched..held.fresh_until).contains(&now));
+        if let Some(key) = fresh.as_ref().and_then(|held| held.keys.find(id, algorithm).ok()) {
+            return Ok(key.clone());
         }
         let failure = self.ask(source, now).err();
         let usable = self.held().filter(|held| now < held.fresh_until.saturating_add(self.policy.stale_max));
@@ -103,7 +102,7 @@ impl KeyCache {
     /// Fetches the keys, unless that happened less than [`KeyPolicy::asking_min`] ago.
     fn ask(&self, source: &dyn JwksSource, now: Millis) -> Result<(), FetchError> {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        if asked.is_some_and(|asked| now < asked.saturating_add(self.policy.asking_min)) {
+        if asked.is_some_and(|asked| (asked..asked.saturating_add(self.policy.asking_min)).contains(&now)) {
             return Ok(());
         }
         *asked = Some(now);
@@ -112,7 +111,7 @@ impl KeyCache {
         let KeyPolicy { fresh_default, fresh_min, fresh_max, .. } = self.policy;
         let millis = |seconds| Millis::try_from(seconds).unwrap_or(fresh_max).saturating_mul(1_000);
         let age = fetched.max_age_seconds.map_or(fresh_default, millis).clamp(fresh_min, fresh_max);
-        let fresh = CachedKeys { keys, fresh_until: now.saturating_add(age) };
+        let fresh = CachedKeys { keys, fetched: now, fresh_until: now.saturating_add(age) };
         *self.held.write().unwrap_or_else(PoisonError::into_inner) = Some(fresh);
         Ok(())
     }
@@ -219,5 +218,7 @@ mod tests {
         check("k2", 215_000, true, 3);
         check("k3", 216_000, false, 3);
         check("k3", 600_000, true, 4);
+        // The clock was set back: what was fetched "later" is fetched again.
+        check("k4", 1_000, true, 5);
     }
 }

@@ -82,11 +82,11 @@ impl Trust {
             return Ok(party);
         }
         let (party, kept) = if is_signed(token) {
-            let apart = UnverifiedJwt::of(token)?;
-            let issuer = apart.claims.get("iss").and_then(Value::as_str);
+            let jwt = UnverifiedJwt::of(token)?;
+            let issuer = jwt.claims.get("iss").and_then(Value::as_str);
             let issuer = self.issuers.iter().find(|known| Some(known.url.as_str()) == issuer);
             let issuer = issuer.ok_or_else(|| TokenError::Untrusted("the issuer is not known".to_owned()))?;
-            (issuer.party(token, &apart, (&*self.source, now))?, VERIFIED_MILLIS_MAX)
+            (issuer.party(token, &jwt, (&*self.source, now))?, VERIFIED_MILLIS_MAX)
         } else {
             let introspection = self.introspection.as_ref().ok_or(TokenError::Malformed)?;
             (introspection.party((token, digest), &*self.source, now)?, ANSWER_MILLIS_MAX)

@@ -1,4 +1,4 @@
-//! The chart of a patient while it is generated, and helpers that all generators share.
+//! The chart of a patient while it is generated, and functions that all generators share.
 use serde_json::{Value, json};
 
 use super::random::Random;

@@ -149,12 +149,8 @@ fn of_app(authorization: &AuthorizationContext<'_>, visit: &AppsSession, app: &G
     })
 }
 
-/// A time for people to read, in UTC, as HTML.
-fn moment(time: Millis) -> String {
-    format!(
-        "<time datetime=\"{}\">{}, {} UTC</time>",
-        Temporal::from_millis(time).to_text(),
-        day_in_words(time),
-        clock_in_words(time)
-    )
+/// A time for people to read, in UTC.
+fn moment(time: Millis) -> Markup {
+    let text = Temporal::from_millis(time).to_text();
+    html! { time datetime=(text) { (day_in_words(time)) ", " (clock_in_words(time)) " UTC" } }
 }

@@ -14,4 +14,4 @@ mod routes;
 mod sign_in;
 
 pub(super) use markup::page;
-pub(super) use routes::{endpoint_routes, page_routes};
+pub(super) use routes::{endpoint_routes, page_routes, registration_routes};

@@ -24,15 +24,14 @@ pub(in crate::http) fn page_routes(engine: Arc<Engine>) -> Router {
         .with_state(engine)
 }
 
-/// The endpoints for clients, and the registrations of clients and users.
+/// The endpoints for clients.
 pub(in crate::http) fn endpoint_routes(engine: Arc<Engine>) -> Router {
     let mut router = Router::new()
         .route("/auth/token", post(endpoints::token))
         .route("/auth/introspect", post(endpoints::introspect))
         .route("/auth/revoke", post(endpoints::revoke))
         .route("/auth/jwks", get(endpoints::jwks))
-        .route("/auth/smart-style.json", get(endpoints::smart_style))
-        .route("/auth/launch", post(launch::register));
+        .route("/auth/smart-style.json", get(endpoints::smart_style));
     // Clients look for the documents below the API's base URL (SMART App Launch) or at the origin (RFC 8615).
     for base in ["", "/fhir"] {
         let smart = get(endpoints::smart_configuration);
@@ -41,7 +40,16 @@ pub(in crate::http) fn endpoint_routes(engine: Arc<Engine>) -> Router {
             .route(&format!("{base}/.well-known/smart-configuration"), smart)
             .route(&format!("{base}/.well-known/openid-configuration"), openid);
     }
-    router.merge(of_registrations::<Client>()).merge(of_registrations::<User>()).with_state(engine)
+    router.with_state(engine)
+}
+
+/// The registrations of clients and users, for administrators, and those of launches, for the own EHR.
+pub(in crate::http) fn registration_routes(engine: Arc<Engine>) -> Router {
+    Router::new()
+        .route("/auth/launch", post(launch::register))
+        .merge(of_registrations::<Client>())
+        .merge(of_registrations::<User>())
+        .with_state(engine)
 }
 
 /// The routes on which administrators manage the registrations of a kind.

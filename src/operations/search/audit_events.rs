@@ -442,7 +442,7 @@ impl PageOfEvents {
 /// The lower bits of a cursor's offset are the event's index in its record; the upper ones the record's number in its commit.
 const EVENT_BITS: u32 = 32;
 
-/// A place as row and offset of a cursor.
+/// The place of a record and the index of its event, packed into the row and the offset of a cursor.
 fn packed(((Sequence(sequence), number), event): (RecordPlace, usize)) -> (u64, usize) {
     let event = u64::try_from(event).unwrap_or(u64::MAX) & (u64::from(u32::MAX));
     (sequence, usize::try_from(u64::from(number) << EVENT_BITS | event).unwrap_or(usize::MAX))

@@ -206,7 +206,7 @@ impl<'p, 's> Page<'p, 's> {
         Ok(whose.patients)
     }
 
-    /// Which resources the search finds: only those shown whole, if a part asks for something that a mask may leave out.
+    /// Which resources the search finds: only those shown whole, if a part asks for something that masking may leave out.
     fn finding(&self, parts: &[Part]) -> SearchPart {
         let asks = |part: &Part| finding(&self.session.params, &part.filters, &part.sort);
         if parts.iter().any(|part| asks(part) == SearchPart::Whole) {

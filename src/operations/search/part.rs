@@ -15,7 +15,7 @@ pub(super) struct Part {
     pub(super) sort: Vec<Sort>,
 }
 
-/// Which resources a query finds: only those shown whole, if it asks for something that a mask may leave out of an answer.
+/// Which resources a query finds: only those shown whole, if it asks for something that masking may leave out of an answer.
 pub(in super::super) fn finding(params: &SearchParams, filters: &[Filter], sort: &[Sort]) -> SearchPart {
     let is_masked = |id: u32| params.is_masked(id);
     let sorts_by = |sort: &Sort| matches!(&sort.key, SortKey::Param(param) if params.is_masked(param.id));

@@ -1,4 +1,4 @@
-//! The context that a query is parsed in, and helpers for parsing parts of it.
+//! The context that a query is parsed in, and functions that parse parts of it.
 use std::sync::Arc;
 
 use crate::definitions::{ParamType, TypeDef, r4};

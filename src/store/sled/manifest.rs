@@ -44,16 +44,51 @@ impl Manifest {
         if crc32fast::hash(json) != u32::from_be_bytes(*checksum) {
             return Err(corrupt());
         }
-        let manifest: Self = serde_json::from_slice(json).map_err(|_| corrupt())?;
-        if manifest.format != DIRECTORY_FORMAT {
-            return Err(format::other(&format!("the data directory (format {})", manifest.format)));
+        Self::parse(json)
+    }
+
+    fn parse(json: &[u8]) -> Result<Self, StoreError> {
+        /// The part of a manifest that all formats have.
+        #[derive(Deserialize)]
+        struct AnyFormat {
+            format: u32,
         }
-        Ok(manifest)
+        let corrupt = |_| StoreError::Corrupt("the manifest".to_owned());
+        let AnyFormat { format } = serde_json::from_slice(json).map_err(corrupt)?;
+        if format != DIRECTORY_FORMAT {
+            return Err(format::other(&format!("the data directory (format {format})")));
+        }
+        serde_json::from_slice(json).map_err(corrupt)
     }
 
     pub(super) fn write(&self, disk: &Disk) -> Result<(), StoreError> {
         let mut json = serde_json::to_vec(self).map_err(|error| StoreError::Io(error.to_string()))?;
         json.extend_from_slice(&crc32fast::hash(&json).to_be_bytes());
         disk.write_manifest(json)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Manifest;
+    use crate::store::kv::StoreError;
+
+    #[test]
+    fn another_format_is_refused_and_not_taken_for_damage() {
+        // The first format had no fields for erasures; a later one may have others.
+        for json in [
+            r#"{"format":1,"sequence":9,"time":1,"next_row":2,"next_run":1,"runs":[]}"#,
+            r#"{"format":2}"#,
+            r#"{"format":4,"else":true}"#,
+        ] {
+            let refused = Manifest::parse(json.as_bytes());
+            assert!(
+                matches!(&refused, Err(StoreError::Format(said)) if said.contains("backup")),
+                "{refused:?}"
+            );
+        }
+        assert!(matches!(Manifest::parse(b"{"), Err(StoreError::Corrupt(_))));
+        let own = serde_json::to_vec(&Manifest::empty()).unwrap();
+        assert_eq!(Manifest::parse(&own).unwrap(), Manifest::empty());
     }
 }

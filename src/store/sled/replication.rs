@@ -12,7 +12,7 @@ use super::Sled;
 use super::journal::{self, FileHeader};
 use super::replication_position::{READ_BYTES, ReplicationPosition, corrupt, place_after, read_from};
 
-/// How often the file is searched again if the background has compressed it meanwhile.
+/// How often the next journal file is looked for again, if the background has compressed, and so renamed, it meanwhile.
 const RETRIES_MAX: usize = 3;
 
 impl Sled {

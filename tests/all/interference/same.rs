@@ -74,7 +74,7 @@ impl Pair {
     fn ask(&mut self, asked: &Asked) {
         let mut asked = asked.clone();
         if self.is_own() {
-            // These conditions would also reveal whether a mask removed something.
+            // These conditions would also reveal whether masking removed something.
             (asked.if_none_match, asked.if_modified_since) = (None, None);
             if asked.verb == Verb::Patch && !self.is_alike(&asked.url) {
                 return;
