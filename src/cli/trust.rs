@@ -9,7 +9,7 @@ use crate::auth::{
     ALGORITHMS, CertificateRegistration, ClientRegistration, ExternalIssuer, ISSUER_KEYS, IntrospectedAt,
     Introspection, KeyCache, KeysAt, Registrations, Role, Scope, Scopes, Trust, UserRegistration,
 };
-use crate::model::{ResourceId, ResourceKey};
+use crate::model::{ResourceId, ResourceKey, from_hex};
 
 use super::remote::Remote;
 
@@ -195,9 +195,7 @@ fn introspected(section: &IntrospectionSection, base_url: &str) -> Result<Intros
 }
 
 fn certificate(section: &CertificateSection) -> Result<CertificateRegistration, String> {
-    let digits: Vec<char> = section.sha256.chars().filter(|letter| *letter != ':').collect();
-    let bytes: Option<Vec<u8>> =
-        digits.chunks(2).map(|pair| u8::from_str_radix(&pair.iter().collect::<String>(), 16).ok()).collect();
+    let bytes = from_hex(&section.sha256.replace(':', ""));
     let sha256 = bytes.and_then(|bytes| bytes.try_into().ok()).ok_or("sha256 is no digest")?;
     Ok(CertificateRegistration { sha256, client: client(&section.client)? })
 }

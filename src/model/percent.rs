@@ -1,4 +1,5 @@
 //! Percent-encoding (RFC 3986 section 2.1) of query strings and forms.
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 /// Splits a query string or form into decoded pairs.
 #[must_use]
@@ -15,38 +16,23 @@ pub fn decode_pairs(text: &str) -> Vec<(String, String)> {
 /// Decodes percent-encoding, and plus signs as spaces.
 #[must_use]
 pub fn decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
-        let hex = bytes.get(at + 1..at + 3).and_then(|hex| std::str::from_utf8(hex).ok());
-        match (byte, hex.and_then(|hex| u8::from_str_radix(hex, 16).ok())) {
-            (b'%', Some(decoded)) => {
-                out.push(decoded);
-                at += 3;
-                continue;
-            }
-            (b'+', _) => out.push(b' '),
-            (byte, _) => out.push(*byte),
-        }
-        at += 1;
-    }
-    String::from_utf8_lossy(&out).into_owned()
+    percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
 }
+
+/// The characters of a query parameter that are encoded: all but those that never have a meaning in it.
+const ENCODED: AsciiSet = NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b':')
+    .remove(b',')
+    .remove(b'/');
 
 /// Percent-encodes the name or value of a query parameter.
 #[must_use]
 pub fn encode(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' | b',' | b'/' => {
-                out.push(char::from(byte));
-            }
-            byte => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
+    utf8_percent_encode(text, &ENCODED).to_string()
 }
 
 #[cfg(test)]
@@ -58,6 +44,11 @@ mod tests {
         for text in ["a b+c", "http://x|y&z=1", "50%", "\u{e4}"] {
             assert_eq!(decode(&encode(text)), text);
         }
+        // A sign is no hexadecimal digit, and what is no encoding stays as it is.
+        assert_eq!(
+            (decode("%+1"), decode("%4"), decode("%zz")),
+            ("% 1".to_owned(), "%4".to_owned(), "%zz".to_owned())
+        );
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(decode_pairs("a=1%7C2&b&&c=x+y"), [pair("a", "1|2"), pair("b", ""), pair("c", "x y")]);
     }
