@@ -17,8 +17,9 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     let findings = House::open(&config)?.verify()?;
     let mut out = std::io::stdout().lock();
     let summary = format!(
-        "{} resources, {} versions, {} index entries, {} faults",
+        "{} resources, {} deleted ones, {} versions, {} index entries, {} faults",
         findings.resources,
+        findings.deleted,
         findings.versions,
         findings.postings,
         findings.faults.len()

@@ -16,7 +16,9 @@ use super::repository::Repository;
 /// The result of a verification. Texts of faults name rows, never contents.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
+    /// Resources that are not deleted.
     pub resources: u64,
+    pub deleted: u64,
     pub versions: u64,
     pub postings: u64,
     pub faults: Vec<String>,
@@ -116,7 +118,7 @@ impl Repository<'_> {
         if self.current(current.def, &current.id)?.is_none_or(|found| found.row != row) {
             findings.fault(format!("the id of row {row} leads elsewhere"));
         }
-        findings.resources += 1;
+        *if current.deleted { &mut findings.deleted } else { &mut findings.resources } += 1;
         findings.versions += u64::try_from(self.versions(row)?.len()).unwrap_or(0);
         let Ok(stored) = self.newest(&current) else {
             findings.fault(format!("the newest version of row {row} cannot be read"));
