@@ -89,7 +89,7 @@ fn told(viewing: &Viewing, patient: &str, names: crate::audit::Names<'_>) -> Par
         .string("who", &viewing.who(patient, names))
         .string("role", role_in_words(&viewing.role))
         .string("organization", &viewing.organization_name(names).unwrap_or_default())
-        .code("kind", viewing.kind.code());
+        .code("deed", viewing.kind.code());
     for kind in viewing.kinds_in_words() {
         parts = parts.string("kind", &kind);
     }
