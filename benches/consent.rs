@@ -144,15 +144,13 @@ fn main() {
     ] {
         let settings = Arc::new(Settings::of(["Organization/hospital".to_owned()].into()));
         let consents = ConsentCache::default();
+        let lens = || {
+            let (party, settings) = (party.clone(), settings.clone());
+            Lens::new(LensParts { snapshot: &*snapshot, party, settings, consents: &consents, now: now() })
+                .unwrap()
+        };
         let pass = || {
-            let lens = Lens::new(LensParts {
-                snapshot: &*snapshot,
-                party: party.clone(),
-                settings: settings.clone(),
-                consents: &consents,
-                now: now(),
-            })
-            .unwrap();
+            let lens = lens();
             let begun = Instant::now();
             let kept = rows.iter().filter(|facts| lens.keep(observation, facts) == Keep::Keep).count();
             (kept, ROWS as f64 / begun.elapsed().as_secs_f64())
@@ -161,14 +159,7 @@ fn main() {
         let (kept, first) = pass();
         let (_, again) = pass();
         // The cost of showing one resource: reading its facts from its text, and the decision.
-        let lens = Lens::new(LensParts {
-            snapshot: &*snapshot,
-            party: party.clone(),
-            settings: settings.clone(),
-            consents: &consents,
-            now: now(),
-        })
-        .unwrap();
+        let lens = lens();
         let begun = Instant::now();
         let trees: Vec<_> =
             (0..SHOWN).map(|number| parse(observation_text(number).into_bytes()).unwrap()).collect();

@@ -228,7 +228,8 @@ impl Store {
     }
 }
 
-/// The query with its placeholders filled from a resource; `None` if the resource lacks such a value.
+/// The query with each `{/json/pointer}`, or its first letters `{/json/pointer#3}`, replaced by the value there in a resource; `None`
+/// if the resource lacks such a value.
 fn filled(query: &str, resource: &Value) -> Option<String> {
     let mut out = String::new();
     let mut rest = query;

@@ -221,4 +221,34 @@ mod tests {
         // The clock was set back: what was fetched "later" is fetched again.
         check("k4", 1_000, true, 5);
     }
+
+    /// Answers first with an RSA key, then with an EC key of the same id.
+    #[derive(Default)]
+    struct Replaced(AtomicUsize);
+
+    impl JwksSource for Replaced {
+        fn jwks(&self, _: &KeysAt) -> Result<Fetched, FetchError> {
+            let part = base64_url(&[7; 48]);
+            let key = match self.0.fetch_add(1, Ordering::Relaxed) {
+                0 => serde_json::json!({"kty": "RSA", "kid": "k", "n": base64_url(&[200; 256]), "e": "AQAB"}),
+                _ => serde_json::json!({"kty": "EC", "crv": "P-384", "kid": "k", "x": part, "y": part}),
+            };
+            let body = serde_json::json!({"keys": [key]}).to_string().into_bytes();
+            Ok(Fetched { body, max_age_seconds: None })
+        }
+
+        fn introspect(&self, _: &IntrospectedAt, _: &str) -> Result<Vec<u8>, FetchError> {
+            Err("not asked for".into())
+        }
+    }
+
+    #[test]
+    fn a_key_of_another_type_under_the_same_id_is_fetched() {
+        let source = Replaced::default();
+        let cache = KeyCache::new(KeysAt::File("x".into()), CLIENT_KEYS);
+        let has = |algorithm, now| cache.key(Some("k"), algorithm, (&source, now)).is_ok();
+        assert!(has(Algorithm::RS384, 0) && !has(Algorithm::ES384, 1_000), "not more often than allowed");
+        assert!(has(Algorithm::ES384, 20_000), "the client has replaced its key");
+        assert!(!has(Algorithm::RS384, 21_000), "the old key is gone with it");
+    }
 }

@@ -199,7 +199,7 @@ impl Search {
     }
 }
 
-/// The query with its placeholders filled from a resource; `None` if the resource lacks one of the values.
+/// The query with each `{/json/pointer}` replaced by the value there in a resource; `None` if the resource lacks one of the values.
 fn filled(query: &str, resource: &Value) -> Option<String> {
     let mut out = String::new();
     let mut rest = query;

@@ -39,7 +39,7 @@ pub fn from_xml(input: &[u8]) -> Result<Tree, Unreadable> {
     parse(json).map_err(|error| of_structure(error.to_string()))
 }
 
-/// Replaces the placeholders by the narratives.
+/// Puts the narratives in the places of their stand-ins.
 fn restore(element: &mut R4Element, divs: &[String]) {
     for (name, value) in element.iter_mut() {
         match value {

@@ -358,7 +358,7 @@ impl Scan<'_> {
             && self.open.last().is_some_and(|open| open.def.is_some_and(|def| &*def.name == "Narrative"))
     }
 
-    /// Takes a narrative out and writes a placeholder in its place.
+    /// Takes a narrative out and writes its stand-in.
     fn lift(&mut self, div: String) {
         self.out.text.push_str(&stand_in(self.out.divs.len()));
         self.out.divs.push(div);

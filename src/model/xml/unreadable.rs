@@ -1,4 +1,4 @@
-//! Why an XML document is not a resource, and the placeholder for a narrative while fhirbolt converts the rest.
+//! Why an XML document is not a resource, and the short text that stands for a narrative while fhirbolt converts the rest.
 use fhirbolt::FhirReleases;
 use fhirbolt::element::Element;
 
@@ -26,7 +26,7 @@ impl Unreadable {
 pub(super) const DIV_OPEN: &str = "<div xmlns=\"http://www.w3.org/1999/xhtml\">";
 pub(super) const DIV_CLOSE: &str = "</div>";
 
-/// The placeholder for the n-th narrative.
+/// The short text that stands for the n-th narrative. fhirbolt would parse a narrative and write it in another form.
 pub(super) fn stand_in(number: usize) -> String {
     format!("{DIV_OPEN}narrative-{number}{DIV_CLOSE}")
 }

@@ -39,7 +39,7 @@ fn escape_white_space(xml: &str) -> String {
     out
 }
 
-/// Writes the JSON form with `resourceType` first in every object, as fhirbolt requires, and placeholders for narratives.
+/// Writes the JSON form with `resourceType` first in every object, as fhirbolt requires, and a [`stand_in`] for each narrative.
 fn resource_first<'t>(node: Node<'t>, out: &mut String, divs: &mut Vec<&'t str>) {
     let (open, close) = match node.kind() {
         JsonKind::Object => ('{', '}'),
@@ -70,7 +70,7 @@ fn resource_first<'t>(node: Node<'t>, out: &mut String, divs: &mut Vec<&'t str>)
     out.push(close);
 }
 
-/// Puts the narratives back. No text of a resource can look like a placeholder here: in XML its `<` is escaped.
+/// Puts the narratives back. No text of a resource can look like a stand-in here: in XML its `<` is escaped.
 fn restore(xml: &str, divs: &[&str]) -> String {
     let mut out = String::with_capacity(xml.len() + divs.iter().map(|div| div.len()).sum::<usize>());
     let mut rest = xml;
