@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use crate::http::{
-    CommittedAfter, Limits, Listener, Observed, Patience, Tasks, router, serve, tls_from_files,
+    CommittedAfter, Limits, Listener, Observed, Patience, Tasks, Workers, router, serve, tls_from_files,
     tls_self_signed, watching,
 };
 use crate::operations::Engine;
@@ -139,6 +139,7 @@ pub struct Running {
     /// records.
     recording: Vec<Background>,
     runtime: Option<Arc<Runtime>>,
+    workers: Option<Workers>,
 }
 
 /// The longest time, at the end of the server, for work whose client waits no longer.
@@ -174,6 +175,9 @@ impl Running {
         if let Some(runtime) = self.runtime.take().and_then(Arc::into_inner) {
             runtime.shutdown_timeout(ABANDONED_MAX);
         }
+        if let Some(workers) = self.workers.take() {
+            workers.stop(ABANDONED_MAX);
+        }
         ended
     }
 }
@@ -184,6 +188,9 @@ impl Drop for Running {
         let _ = self.stop();
     }
 }
+
+/// How many threads may wait at once for what is rare: sign-ins, other servers, tasks of administrators.
+const WAITING_MAX: usize = 32;
 
 /// Starts a server.
 ///
@@ -199,9 +206,11 @@ pub fn start(
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("wire")
+        .max_blocking_threads(WAITING_MAX)
         .build()
         .map_err(|error| error.to_string())?;
     let runtime = Arc::new(runtime);
+    let workers = Workers::start(house.kv().is_local()).map_err(|error| error.to_string())?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let listening = runtime
         .block_on(Listener::bind(&config.listen, tls))
@@ -242,25 +251,26 @@ pub fn start(
         let listening = runtime.block_on(Listener::bind(address, None));
         let listening = listening.map_err(|error| format!("log.metrics_listen {address}: {error}"))?;
         // This server ends with the runtime.
-        let router = watching(engine.clone(), observed.clone());
+        let router = watching(engine.clone(), workers.entrance(), observed.clone());
         runtime.spawn(serve(listening, router, patience, std::future::pending()));
     }
     let mut recording = vec![index_accesses(engine.clone())?, look_up_concerned(engine.clone())?];
     let (on, ending) = (runtime.clone(), engine.clone());
+    let given = (tasks, workers.entrance());
     let thread = std::thread::Builder::new().name("server".to_owned()).spawn(move || {
         let until = async {
             // A dropped sender means the same as a message.
             let _ = ended.await;
         };
-        on.block_on(serve(listening, router(engine, limits, tasks, observed), patience, until));
+        on.block_on(serve(listening, router(engine, limits, given, observed), patience, until));
         ending.record_refusals();
     });
     let thread = thread.map_err(|error| error.to_string())?;
     let indexing = Some(index_changes(house)?);
     let anchor = Anchor { data: is_kept.then(|| config.data.clone()), file: config.audit.anchor.clone() };
     recording.push(seal_accesses(house, Duration::from_secs(config.audit.seal_seconds.max(1)), anchor)?);
-    let (end, thread, runtime) = (Some(end), Some(thread), Some(runtime));
-    Ok(Running { base_url, end, thread, indexing, recording, runtime })
+    let (end, thread, runtime, workers) = (Some(end), Some(thread), Some(runtime), Some(workers));
+    Ok(Running { base_url, end, thread, indexing, recording, runtime, workers })
 }
 
 /// The metrics of the store, the indexing job and the process.

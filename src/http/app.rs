@@ -2,7 +2,6 @@
 use std::sync::Arc;
 
 use axum::extract::FromRef;
-use tokio::sync::Semaphore;
 
 use crate::model::message_error;
 use crate::operations::Engine;
@@ -10,6 +9,7 @@ use crate::store::{Sequence, StoreError};
 
 use super::listen::Patience;
 use super::observe::Observed;
+use super::workers::Entrance;
 
 message_error! {
     /// Why a task of an administrator failed: a message for the log.
@@ -45,7 +45,7 @@ pub(super) struct App {
     pub(super) tasks: Tasks,
     pub(super) limits: Limits,
     pub(super) observed: Arc<Observed>,
-    pub(super) heavy: Arc<Semaphore>,
+    pub(super) workers: Entrance,
 }
 
 /// The limits of the HTTP server, each with its default.

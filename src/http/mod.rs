@@ -19,6 +19,7 @@ mod service;
 mod tls;
 mod unknown;
 mod welcome;
+mod workers;
 
 pub use administration::FOLLOW_SCOPE;
 pub use app::Limits;
@@ -28,3 +29,4 @@ pub use listen::{Listener, Patience, serve};
 pub use observe::{Figures, Observed, SPANS};
 pub use service::{router, watching};
 pub use tls::{TlsError, tls_from_files, tls_self_signed};
+pub use workers::{Entrance, Workers};

@@ -8,6 +8,8 @@ use axum::http::header::CONTENT_ENCODING;
 use crate::model::{Issue, IssueCode};
 use crate::operations::{Refusal, RefusalKind};
 
+use super::workers::Entrance;
+
 /// A supported content coding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Coding {
@@ -46,6 +48,7 @@ pub(super) fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, Refusal> {
 /// # Errors
 /// 415 for an unknown coding, 400 for a body that cannot be decompressed.
 pub(super) async fn unpacked(
+    workers: &Entrance,
     headers: &HeaderMap,
     body: Bytes,
     bytes_max: usize,
@@ -64,12 +67,11 @@ pub(super) async fn unpacked(
         }
         Ok(Some(body))
     };
-    let unpacked: std::io::Result<Option<Bytes>> =
-        tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
-    unpacked.map_err(|_| {
+    let unreadable = |_: std::io::Error| {
         let message = "the body cannot be unpacked as its content encoding says";
         Refusal::new(RefusalKind::BadRequest, Issue::error(IssueCode::Structure, message))
-    })
+    };
+    workers.write(async move { work().map_err(unreadable) }).await
 }
 
 fn unpack(coding: Coding, body: &[u8], bytes_max: usize) -> std::io::Result<Option<Vec<u8>>> {

@@ -9,8 +9,8 @@ use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, Method, Response, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
+use futures_timer::Delay;
 use http_body_util::BodyExt as _;
-use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::timeout::{RequestBodyTimeoutLayer, TimeoutError, TimeoutLayer};
@@ -36,18 +36,21 @@ use super::respond::{self, ResponseFormat};
 use super::same_origin::guard;
 use super::unknown::{self, on_record};
 use super::welcome;
+use super::workers::Entrance;
 use super::{binary, printed};
 
 /// Bodies up to this size are parsed on the async thread: a hand-over to another thread would take longer.
 const READ_INLINE_BYTES_MAX: usize = 16 * 1024;
-/// Larger responses are converted to XML, or pretty-printed, on a blocking thread.
+/// Larger responses are converted to XML, or pretty-printed, by another thread.
 const CONVERT_INLINE_BYTES_MAX: usize = 32 * 1024;
-/// How many reads and searches of the own organization's staff run at once; others wait. Requests of other parties mostly
-/// wait for the disk and are not limited.
-const HEAVY_MAX: usize = 32;
 
 /// The server's router. The FHIR API is below `/fhir`.
-pub fn router(engine: Arc<Engine>, limits: Limits, tasks: Tasks, observed: Arc<Observed>) -> Router {
+pub fn router(
+    engine: Arc<Engine>,
+    limits: Limits,
+    (tasks, workers): (Tasks, Entrance),
+    observed: Arc<Observed>,
+) -> Router {
     let own = oauth::page_routes(engine.clone()).merge(oauth::registration_routes(engine.clone()));
     let endpoints = oauth::endpoint_routes(engine.clone());
     let (guarded, is_open) = (engine.clone(), engine.is_open());
@@ -60,7 +63,7 @@ pub fn router(engine: Arc<Engine>, limits: Limits, tasks: Tasks, observed: Arc<O
             .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, timeout))
             .layer(CatchPanicLayer::new())
     };
-    let app = App { engine, tasks, limits, observed: observed.clone(), heavy: heavy() };
+    let app = App { engine, tasks, limits, observed: observed.clone(), workers };
     let api = Router::new().fallback(handle).with_state(app.clone()).merge(endpoints);
     let api = if is_open { bounded(api) } else { cors::for_all_origins(bounded(api)) };
     // What only the hospital's own people and systems use is for no page of another origin.
@@ -77,18 +80,14 @@ pub fn router(engine: Arc<Engine>, limits: Limits, tasks: Tasks, observed: Arc<O
 }
 
 /// The router of the monitoring address: health and metrics without a token.
-pub fn watching(engine: Arc<Engine>, observed: Arc<Observed>) -> Router {
-    let app = App { engine, tasks: Tasks::default(), limits: Limits::default(), observed, heavy: heavy() };
+pub fn watching(engine: Arc<Engine>, workers: Entrance, observed: Arc<Observed>) -> Router {
+    let app = App { engine, tasks: Tasks::default(), limits: Limits::default(), observed, workers };
     let page = |State(app): State<App>| async move { app.observed.page() };
     Router::new()
         .route("/health/live", get(|| async { "ok" }))
         .route("/health/ready", get(ready))
         .route("/metrics", get(page))
         .with_state(app)
-}
-
-fn heavy() -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(HEAVY_MAX))
 }
 
 async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
@@ -194,11 +193,12 @@ async fn answer(
             let line = line(&parts.method, &parts.uri);
             let (engine, known) = (app.engine.clone(), party.clone());
             let wire = (Some(manner.request_id.clone()), peer);
-            let refusal = tokio::task::spawn_blocking(move || {
-                engine.record_unrouted(&known, line, wire, &refusal).err().unwrap_or(refusal)
+            let recorded = app.workers.write(async move {
+                engine.record_unrouted(&known, line, wire, &refusal).await?;
+                Err::<(), _>(refusal)
             });
-            let failed = |_| refuse(RefusalKind::Internal, IssueCode::Exception, "the request failed");
-            return Ok(refused(&refusal.await.unwrap_or_else(failed), &path, manner));
+            let refusal = recorded.await.err().unwrap_or_else(Refusal::not_found);
+            return Ok(refused(&refusal, &path, manner));
         }
     };
     request.headers.request_id = Some(manner.request_id.clone());
@@ -207,26 +207,15 @@ async fn answer(
     let entries = entries_of(&request);
     let (engine, begun) = (app.engine.clone(), Instant::now());
     let handled = if engine.answers_at_once(&party, &request) {
-        engine.handle(&party, request)
+        engine.answer(&party, request).await
     } else {
-        // Slow work, and work that waits for a sync, runs on a blocking thread. It never starts if the client hangs up
-        // before a permit is free.
-        let is_heavy = matches!(verb, Verb::Get | Verb::Head)
-            || request.path.last().is_some_and(|last| last == "_search");
-        let permit = match is_heavy && engine.releases_at_once(&party) {
-            true => app.heavy.clone().acquire_owned().await.ok(),
-            false => None,
-        };
+        let is_search = request.path.last().is_some_and(|last| last == "_search");
         let of = party.clone();
-        let handled = tokio::task::spawn_blocking(move || {
-            let handled = engine.handle(&of, request);
-            drop(permit);
-            handled
-        })
-        .await;
-        handled.unwrap_or_else(|_| {
-            Err(refuse(RefusalKind::Internal, IssueCode::Exception, "the request failed"))
-        })
+        let work = async move { engine.answer(&of, request).await };
+        match matches!(verb, Verb::Get | Verb::Head) || is_search {
+            true => app.workers.read(work).await,
+            false => app.workers.write(work).await,
+        }
     };
     if let Some(grid) = app.engine.grid(&party, (verb, &path), &handled) {
         // Waiting for the grid hides whether a resource is hidden or absent. Every such entry of a Bundle adds a step.
@@ -243,10 +232,7 @@ async fn answer(
         }
         Ok(answer) if is_converted(&answer, manner) => {
             let manner = manner.clone();
-            let converted = tokio::task::spawn_blocking(move || respond::answer(&answer, &manner)).await;
-            converted.map_err(|_| {
-                refuse(RefusalKind::Internal, IssueCode::Exception, "the answer could not be written")
-            })
+            app.workers.read(async move { Ok(respond::answer(&answer, &manner)) }).await
         }
         Ok(answer) => Ok(respond::answer(&answer, manner)),
         Err(refusal) => Ok(refused(&refusal, &path, manner)),
@@ -263,19 +249,10 @@ fn entries_of(request: &Request) -> u32 {
     }
 }
 
-/// Waits until the next multiple of `grid`. A thread sleeps the last milliseconds: the runtime's timer counts whole
-/// milliseconds from when it is set, so the response would show how long the work had taken.
+/// Waits until the next multiple of `grid`. The runtime's own timer counts whole milliseconds from when it is set, so the
+/// response would show how long the work had taken.
 async fn wait_for_the_grid(begun: Instant, grid: Duration) {
-    const END: Duration = Duration::from_millis(20);
-    // Computed once: recomputed after a sleep that ended a little late, it would be one whole step of the grid later.
-    let moment = Instant::now() + until_the_grid(grid, begun.elapsed());
-    let left = move || moment.saturating_duration_since(Instant::now());
-    if left() > END {
-        tokio::time::sleep(left().saturating_sub(END)).await;
-    }
-    let wait = move || std::thread::sleep(left());
-    // If the thread could not sleep, the response is sent all the same.
-    let _ = tokio::task::spawn_blocking(wait).await;
+    Delay::new(until_the_grid(grid, begun.elapsed())).await;
 }
 
 /// The response to a known party whose refusal has been recorded.
@@ -316,7 +293,7 @@ async fn read_request(
         let payload = if request.route.as_ref().is_ok_and(binary::is_write) {
             let bytes = bytes(app, headers, body).await?;
             let (path, headers) = (request.path.clone(), headers.clone());
-            in_a_thread(bytes.len(), move || binary::read(&path, &headers, &bytes)).await?
+            parsed(app, bytes.len(), move || binary::read(&path, &headers, &bytes)).await?
         } else {
             payload(app, request.verb, &request.path, headers, body).await?
         };
@@ -415,20 +392,19 @@ async fn payload(
         let message = "the content type is not one that is taken here: resources are FHIR 4.0 in JSON or XML";
         return Err(refuse(RefusalKind::UnsupportedMediaType, IssueCode::NotSupported, message));
     }
-    in_a_thread(bytes.len(), move || read(content, bytes.to_vec())).await
+    parsed(app, bytes.len(), move || read(content, bytes.to_vec())).await
 }
 
-/// Parses a body, a large one on a blocking thread.
-async fn in_a_thread(
+/// Parses a body; a large one by another thread.
+async fn parsed(
+    app: &App,
     len: usize,
     read: impl FnOnce() -> Result<Payload, Refusal> + Send + 'static,
 ) -> Result<Payload, Refusal> {
     if len <= READ_INLINE_BYTES_MAX {
         return read();
     }
-    tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| {
-        Err(refuse(RefusalKind::Internal, IssueCode::Exception, "the body could not be read"))
-    })
+    app.workers.write(async move { read() }).await
 }
 
 /// The whole body, decompressed, up to the size limit.
@@ -454,5 +430,7 @@ async fn bytes(app: &App, headers: &HeaderMap, body: WireBody) -> Result<axum::b
             refuse(RefusalKind::BadRequest, IssueCode::Structure, "the body was not sent whole")
         }
     })?;
-    packed::unpacked(headers, collected.to_bytes(), app.limits.body_bytes_max).await?.ok_or_else(too_large)
+    packed::unpacked(&app.workers, headers, collected.to_bytes(), app.limits.body_bytes_max)
+        .await?
+        .ok_or_else(too_large)
 }

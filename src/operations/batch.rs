@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
+
 use crate::auth::Party;
 use crate::consent::{Bundle, BundleEntry, BundleKind, EntryResponse};
 use crate::model::{IssueCode, Node};
@@ -15,12 +17,15 @@ use super::own_base::OwnBase;
 use super::request::{Headers, Preference, Request};
 use super::verb::Verb;
 
-/// Answers a batch; `handle` answers the request of one entry.
-pub(super) fn batch(
+/// Answers the request of one entry.
+pub(super) type HandleEntry<'h> = dyn Fn(Request) -> BoxFuture<'h, Result<Answer, Refusal>> + Sync + 'h;
+
+/// Answers a batch.
+pub(super) async fn batch(
     context: &Context,
     party: &Arc<Party>,
     (root, headers): (Node<'_>, &Headers),
-    handle: &dyn Fn(Request) -> Result<Answer, Refusal>,
+    handle: &HandleEntry<'_>,
 ) -> Result<Answer, Refusal> {
     let parsed: Vec<Result<Entry<'_>, Refusal>> =
         root.items_at("entry").map(|node| Entry::parse(node, &context.options.base_url)).collect();
@@ -36,17 +41,22 @@ pub(super) fn batch(
     let unreadable = requests.iter().filter_map(|request| request.as_ref().err());
     if let (count, Some(refusal)) = (unreadable.clone().count(), unreadable.clone().next()) {
         let line = format!("POST / entries that cannot be read: {count}");
-        context.record_unrouted(party, line, (headers.request_id.clone(), headers.peer.clone()), refusal)?;
+        context
+            .record_unrouted(party, line, (headers.request_id.clone(), headers.peer.clone()), refusal)
+            .await?;
     }
     let mut entries = Vec::new();
     let mut on_the_grid = 0;
     for request in requests {
-        let answer = request.and_then(|request| {
-            let (verb, path) = (request.verb, request.path.clone());
-            let answer = handle(request);
-            on_the_grid += u32::from(context.grid(party, (verb, &path), &answer).is_some());
-            answer
-        });
+        let answer = match request {
+            Ok(request) => {
+                let (verb, path) = (request.verb, request.path.clone());
+                let answer = handle(request).await;
+                on_the_grid += u32::from(context.grid(party, (verb, &path), &answer).is_some());
+                answer
+            }
+            Err(refusal) => Err(refusal),
+        };
         entries.push(response_entry(answer, headers.preference));
     }
     let mut answer = answer(context, BundleKind::BatchResponse, entries)?;

@@ -1,4 +1,5 @@
 //! Commits a change together with its access record, retries if another write comes first, and makes the answer.
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::audit::{Access, Action};
@@ -7,7 +8,7 @@ use crate::model::Normalized;
 use crate::store::{At, Committed, Draft, Stored};
 
 use super::answer::{Answer, Body, Kind, Refusal};
-use super::attempts::attempted;
+use super::attempts::Attempts;
 use super::audit::fill;
 use super::context::Context;
 use super::prepared::{Planned, Prepared, body, existing_unread};
@@ -23,40 +24,56 @@ pub(super) struct CommitRecord {
     pub(super) preference: Preference,
 }
 
+/// Prepares a write on the snapshot of a session.
+pub(super) type Prepare<'p> = dyn Fn(&mut Session<'_>) -> Result<Prepared, Refusal> + Sync + 'p;
+
 /// Prepares and commits a change, and starts over while the writes of others come first.
-pub(super) fn committed(
+pub(super) async fn committed(
     context: &Context,
     party: &Arc<Party>,
     recorded: CommitRecord,
-    prepare: &dyn Fn(&mut Session<'_>) -> Result<Prepared, Refusal>,
+    prepare: &Prepare<'_>,
 ) -> Result<Answer, Refusal> {
-    attempted(context.options.overtaken_for, || {
-        let snapshot = context.kv.snapshot(At::Latest)?;
-        let mut session = Session::new(context, party.clone(), &*snapshot)?;
-        let prepared = prepare(&mut session);
-        let mut planned = match prepared.map_err(|refusal| refusal.withholding(&session))? {
-            Prepared::Nothing(mut answer, _) => {
-                answer.withheld = session.lens.take_withheld();
-                answer.criteria = session.take_criteria();
-                return Ok(*answer);
-            }
-            Prepared::Change(planned) => planned,
-        };
-        let mut draft = Draft::packed(&context.packing);
-        planned.expectations.iter().for_each(|expectation| draft.expect(expectation.clone()));
-        draft.push(&*snapshot, &mut planned.change)?;
-        for change in planned.others() {
-            draft.push(&*snapshot, change)?;
+    let mut attempts = Attempts::within(context.options.overtaken_for);
+    loop {
+        let attempt = attempt(context, party, &recorded, prepare).await;
+        if let ControlFlow::Break(settled) = attempts.settled(attempt).await {
+            return settled;
         }
-        let mut access =
-            context.begin_record(party, (recorded.name, recorded.action), recorded.asked.clone())?;
-        access.status = planned.kind.status();
-        planned.on_record().for_each(|change| super::audit::add_change(&mut access, change));
-        access.criteria = session.take_criteria();
-        draft.batch.writes.extend(context.record_writes(&access, None, Some(snapshot.sequence())));
-        let committed = context.kv.commit(draft.batch).wait()?;
-        finish(&session, *planned, committed, 0, recorded.preference)
-    })
+    }
+}
+
+/// Prepares and commits a change on the newest snapshot.
+async fn attempt(
+    context: &Context,
+    party: &Arc<Party>,
+    recorded: &CommitRecord,
+    prepare: &Prepare<'_>,
+) -> Result<Answer, Refusal> {
+    let snapshot = context.kv.snapshot(At::Latest)?;
+    let mut session = Session::new(context, party.clone(), &*snapshot)?;
+    let prepared = prepare(&mut session);
+    let mut planned = match prepared.map_err(|refusal| refusal.withholding(&session))? {
+        Prepared::Nothing(mut answer, _) => {
+            answer.withheld = session.lens.take_withheld();
+            answer.criteria = session.take_criteria();
+            return Ok(*answer);
+        }
+        Prepared::Change(planned) => planned,
+    };
+    let mut draft = Draft::packed(&context.packing);
+    planned.expectations.iter().for_each(|expectation| draft.expect(expectation.clone()));
+    draft.push(&*snapshot, &mut planned.change)?;
+    for change in planned.others() {
+        draft.push(&*snapshot, change)?;
+    }
+    let mut access = context.begin_record(party, (recorded.name, recorded.action), recorded.asked.clone())?;
+    access.status = planned.kind.status();
+    planned.on_record().for_each(|change| super::audit::add_change(&mut access, change));
+    access.criteria = session.take_criteria();
+    draft.batch.writes.extend(context.record_writes(&access, None, Some(snapshot.sequence())));
+    let committed = context.kv.commit(draft.batch).await?;
+    finish(&session, *planned, committed, 0, recorded.preference)
 }
 
 /// The answer to a committed change; `number` is the index of its row among the new rows of the batch.

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use pollster::block_on;
 use serde_json::{Value, json};
 
 use crate::audit::Action;
@@ -15,7 +16,7 @@ use crate::store::{Current, Stored, View};
 use crate::validate::{Incoming, Rules, Valid};
 
 use super::answer::{Answer, Body, Kind, Refusal, RefusalKind};
-use super::commit::{CommitRecord, committed};
+use super::commit::{CommitRecord, Prepare, committed};
 use super::parameters::Call;
 use super::place::Place;
 use super::prepared::{Planned, put, settled};
@@ -141,14 +142,14 @@ fn changed(
     session: &Session<'_>,
     call: &Call<'_>,
     name: &'static str,
-    plan: &dyn Fn(&Session<'_>, &Target) -> Result<Planned, Refusal>,
+    plan: &(dyn Fn(&Session<'_>, &Target) -> Result<Planned, Refusal> + Sync),
 ) -> Result<Answer, Refusal> {
     let (def, id) = call.instance()?;
     let headers = Headers { preference: Preference::Representation, ..call.request.headers.clone() };
     let party = Arc::new(session.lens.party().clone());
     let (asked, preference) = (call.request.asked(), headers.preference);
     let recorded = CommitRecord { name, action: Action::Update, asked, preference };
-    let mut answer = committed(session.context, &party, recorded, &|session| {
+    let prepare: &Prepare<'_> = &|session| {
         let Writable::Resource { current, stored, is_whole, .. } =
             session.look_to_write(&[Permission::Update], def, id)?
         else {
@@ -160,7 +161,8 @@ fn changed(
         let target = Target { current, stored };
         let planned = plan(session, &target)?;
         settled(session, planned, (&target.current, &target.stored), &headers)
-    })?;
+    };
+    let mut answer = block_on(committed(session.context, &party, recorded, prepare))?;
     if let Body::Disclosed(disclosed) = &answer.body {
         answer.body = Body::Disclosed(disclosed.meta());
     }

@@ -1,6 +1,7 @@
 //! transaction (R4 http.html#transaction): all entries in one commit, or none. First ids are chosen, then references rewritten,
 //! then everything is checked, then one batch is committed; reads among the entries see its result.
 use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::audit::Action;
@@ -10,7 +11,7 @@ use crate::model::{Issue, IssueCode, Node, Outcome, ResourceId, Severity};
 use crate::store::{At, Draft, Expectation};
 
 use super::answer::{Answer, Refusal, RefusalKind};
-use super::attempts::attempted;
+use super::attempts::Attempts;
 use super::batch::{answer, response_entry};
 use super::bundle_entry::Entry;
 use super::bundle_references::{BundleReferences, ReferenceMeaning, ReferenceSite, rewritten};
@@ -50,7 +51,7 @@ struct PlannedWrite {
     input: Input,
 }
 
-pub(super) fn transaction(
+pub(super) async fn transaction(
     context: &Context,
     party: &Arc<Party>,
     root: Node<'_>,
@@ -75,12 +76,26 @@ pub(super) fn transaction(
         routed.push(Routed { entry, row, place });
     }
     let provenance = provenance_header::read(headers)?;
-    attempted(context.options.overtaken_for, || {
-        let snapshot = context.kv.snapshot(At::Latest)?;
-        let mut session = Session::new(context, party.clone(), &*snapshot)?;
-        let answer = attempt(&mut session, &routed, (headers, provenance.as_ref()));
-        answer.map_err(|refusal| refusal.withholding(&session))
-    })
+    let mut attempts = Attempts::within(context.options.overtaken_for);
+    loop {
+        let attempt = on_newest(context, party, &routed, (headers, provenance.as_ref())).await;
+        if let ControlFlow::Break(settled) = attempts.settled(attempt).await {
+            return settled;
+        }
+    }
+}
+
+/// Carries out the entries on the newest snapshot.
+async fn on_newest(
+    context: &Context,
+    party: &Arc<Party>,
+    routed: &[Routed<'_>],
+    headers: (&Headers, Option<&serde_json::Value>),
+) -> Result<Answer, Refusal> {
+    let snapshot = context.kv.snapshot(At::Latest)?;
+    let mut session = Session::new(context, party.clone(), &*snapshot)?;
+    let answer = attempt(&mut session, routed, headers).await;
+    answer.map_err(|refusal| refusal.withholding(&session))
 }
 
 /// Adds to a refusal which entry it is about.
@@ -98,7 +113,7 @@ fn at_entry(mut refusal: Refusal, index: usize) -> Refusal {
 }
 
 /// Carries out the entries on one snapshot.
-fn attempt(
+async fn attempt(
     session: &mut Session<'_>,
     routed: &[Routed<'_>],
     (headers, provenance): (&Headers, Option<&serde_json::Value>),
@@ -222,11 +237,11 @@ fn attempt(
     access.withhold(&session.lens.take_withheld());
     access.criteria = session.take_criteria();
     draft.batch.writes.extend(context.record_writes(&access, None, Some(snapshot.sequence())));
-    let committed = context.kv.commit(draft.batch).wait()?;
+    let committed = context.kv.commit(draft.batch).await?;
     for (index, number, plan, headers) in planned {
         answers.insert(index, finish(session, *plan, committed, number, headers.preference)?);
     }
-    let entries = respond(context, party, all, answers, headers)?;
+    let entries = respond(context, party, all, answers, headers).await?;
     let mut answer = answer(context, BundleKind::TransactionResponse, entries)?;
     answer.recorded = true;
     Ok(answer)
@@ -269,7 +284,7 @@ fn reads_succeed(
 }
 
 /// Makes the response entries. Reads come last and see the state after the commit.
-fn respond(
+async fn respond(
     context: &Context,
     party: &Arc<Party>,
     Entries { routed, ids }: Entries<'_, '_>,
@@ -291,7 +306,11 @@ fn respond(
                 let session = Session::new(context, party.clone(), &*snapshot)?.for_reading(row, place);
                 let mut request = ids.request(&context.options.base_url, index, entry)?;
                 context.resume(party, &mut request)?;
-                read(&session, row, place, request, headers)
+                let (asked, answer) = read(&session, row, place, request, headers);
+                drop(session);
+                // It is recorded before it is released.
+                context.record(party, row, asked, &answer).await?;
+                answer
             }
         };
         entries.push(response_entry(answer, headers.preference));
@@ -299,21 +318,20 @@ fn respond(
     Ok(entries)
 }
 
-/// A read among the entries. It is recorded before it is released.
+/// A read among the entries, and what the access record says of its request.
 fn read(
     session: &Session<'_>,
     row: &Interaction,
     place: &Place,
     mut request: Request,
     headers: &Headers,
-) -> Result<Answer, Refusal> {
+) -> (RequestForRecord, Result<Answer, Refusal>) {
     request.headers.request_id.clone_from(&headers.request_id);
     request.headers.peer.clone_from(&headers.peer);
     let answer = answer_read(session, row, place, &request).map_err(|refusal| refusal.withholding(session));
     // What a successful answer left out is not recorded as withheld, neither here nor with the next entry.
     drop(session.lens.take_withheld());
-    session.context.record(session.lens.party(), row, request.asked(), &answer)?;
-    answer
+    (request.asked(), answer)
 }
 
 /// The ids of what entries write, chosen before anything is written; by fullUrl as `Type/id`.

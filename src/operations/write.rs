@@ -14,7 +14,7 @@ use super::request::Request;
 use super::table::{Code, Interaction};
 
 /// Answers a write.
-pub(super) fn write(
+pub(super) async fn write(
     context: &Context,
     party: &Arc<Party>,
     row: &Interaction,
@@ -36,4 +36,5 @@ pub(super) fn write(
         }
         Ok(prepared)
     })
+    .await
 }

@@ -1,4 +1,6 @@
 //! Writes access records: what they keep of every request, and whether its answer waits until they are durable.
+use pollster::block_on;
+
 use crate::audit::{Access, Action, Due, Ground, RequesterKind, writes};
 use crate::auth::{Party, Role};
 use crate::consent::is_own;
@@ -69,7 +71,7 @@ impl Context {
 
     /// Records who saw what. Reads by hospital staff are released at once, and their record becomes durable with the next sync;
     /// reads by others are released when their record is durable.
-    pub(in super::super) fn record(
+    pub(in super::super) async fn record(
         &self,
         party: &Party,
         row: &Interaction,
@@ -100,24 +102,25 @@ impl Context {
                 access.criteria.clone_from(&refusal.criteria);
             }
         }
-        self.store_record(party, &access, due)
+        self.store_record(party, &access, due).await
     }
 
     /// Records a party's request that reached no interaction; `line` is its method, path and query.
     ///
     /// # Errors
     /// 503, if it cannot be recorded.
-    pub fn record_unrouted(
+    pub async fn record_unrouted(
         &self,
         party: &Party,
         line: String,
         (request_id, peer): (Option<String>, Option<String>),
         refusal: &Refusal,
     ) -> Result<(), Refusal> {
-        self.record_refusal(party, RequestForRecord { line, named: Vec::new(), request_id, peer }, refusal)
+        let asked = RequestForRecord { line, named: Vec::new(), request_id, peer };
+        self.record_refusal(party, asked, refusal).await
     }
 
-    pub(in super::super) fn record_refusal(
+    pub(in super::super) async fn record_refusal(
         &self,
         party: &Party,
         asked: RequestForRecord,
@@ -128,17 +131,17 @@ impl Context {
         let asked = RequestForRecord { line, ..asked };
         let mut access = self.begin_record(party, ("operation", Action::Execute), asked)?;
         access.status = refusal.kind.status();
-        self.store_record(party, &access, None)
+        self.store_record(party, &access, None).await
     }
 
-    /// Records what somebody did outside the FHIR API, such as registering, signing in or granting access.
+    /// Records what somebody did outside the FHIR API, such as registering, signing in or granting access; the thread waits.
     ///
     /// # Errors
     /// 503, if it cannot be recorded.
     pub fn record_beside(&self, party: &Party, line: String, status: u16) -> Result<(), Refusal> {
         let mut access = Access::of(party, "operation", Action::Execute, line, self.now());
         access.status = status;
-        self.store_record(party, &access, None)
+        block_on(self.store_record(party, &access, None))
     }
 
     /// Whether a party's reads are released before their record is durable, as those of the hospital's own staff are.
@@ -149,14 +152,14 @@ impl Context {
     }
 
     /// Stores the record of an answer that is about to be released.
-    fn store_record(&self, party: &Party, access: &Access, due: Option<Due>) -> Result<(), Refusal> {
+    async fn store_record(&self, party: &Party, access: &Access, due: Option<Due>) -> Result<(), Refusal> {
         let batch = Batch { writes: self.record_writes(access, due, None), ..Batch::default() };
         let is_emergency = access.released.iter().any(|item| item.ground == Ground::BreakGlass);
         if self.releases_at_once(party) && !is_emergency {
             self.kv.commit_soon(batch);
             return Ok(());
         }
-        self.kv.commit(batch).wait().map(drop).map_err(|error| {
+        self.kv.commit(batch).await.map(drop).map_err(|error| {
             let outcome = Outcome::error(IssueCode::NoStore, "the access cannot be recorded")
                 .because(error.to_string());
             Refusal::new(RefusalKind::Busy, outcome)

@@ -23,6 +23,14 @@ pub enum Way {
 }
 
 impl Way {
+    /// The next row in this direction.
+    pub(super) fn beyond(self, row: u64) -> u64 {
+        match self {
+            Self::Onward => row.saturating_add(1),
+            Self::Back => row.saturating_sub(1),
+        }
+    }
+
     pub(super) fn direction(self) -> Direction {
         match self {
             Self::Onward => Direction::Forward,
@@ -76,10 +84,7 @@ impl<'f> Search<'f> {
             return Ok(Vec::new());
         }
         let mut rows = if self.sort.is_empty() {
-            let from = from.map(|row| match way {
-                Way::Onward => row.saturating_add(1),
-                Way::Back => row.saturating_sub(1),
-            });
+            let from = from.map(|row| way.beyond(row));
             let mut rows = Vec::new();
             self.walk(self.steps(), from, way.direction(), Some(len), &mut |row| {
                 rows.push(row.row);

@@ -3,6 +3,8 @@
 use std::cmp::Ordering;
 use std::time::Instant;
 
+use roaring::RoaringTreemap;
+
 use crate::definitions::ParamType;
 use crate::search::{Form, Sort, SortKey, sort_value};
 use crate::store::key::{number_at, row_of};
@@ -10,14 +12,20 @@ use crate::store::kv::{Direction, Flow, StoreError};
 
 use super::super::super::batch::KeyRange;
 use super::probe::RowView;
-use super::ranges::{history_range, number, param_prefix, value_of};
+use super::ranges::{every_prefix, history_range, number, param_prefix, value_of};
 use super::report::{ReportStep, range_text};
 use super::search::{Search, Way, sorting_us};
-use super::step::{ENTRIES_US, KEY_US};
+use super::step::{ENTRIES_US, KEY_US, past, size};
 use super::stream::Rows;
 
-/// If more rows than this share one value, the page is made by sorting instead of following the index.
-const EQUALS_MAX: usize = 4_096;
+/// The rows of one value are collected and sorted. If there are more than this, they are read in their order instead, only as far
+/// as the page needs.
+const EQUALS_COLLECTED_MAX: usize = 256;
+/// If the rows of one value are spread over more values of the index than this (dates that begin at the same time and end at
+/// different ones), the page is made by sorting.
+const SPREAD_MAX: usize = 4_096;
+/// If at most this share of a type has a value to sort by, rows without one are looked for row by row.
+const WITH_VALUE_MAX: f64 = 0.9;
 /// The maximum number of postings that are read at once along the index.
 const PIECE_MAX: usize = 1_024;
 
@@ -128,7 +136,7 @@ impl Search<'_> {
         Ok(SortedRow { values, row: row.row })
     }
 
-    /// Follows the index of the only sort key; `None` if too many rows share one value.
+    /// Follows the index of the only sort key; `None` if the page must be made by sorting.
     fn along_index(&self, from: Option<u64>, way: Way, len: usize) -> Result<Option<Vec<u64>>, StoreError> {
         let [sort] = self.sort else { return Ok(None) };
         let mut rows = Vec::new();
@@ -168,28 +176,20 @@ impl Search<'_> {
         let begun = Instant::now();
         let mut report =
             ReportStep { what: "rows without a value to sort by".to_owned(), ..ReportStep::default() };
-        let mut missing = self.view.gather_every(self.def, &mut report.scanned)?;
-        self.view.repository.snapshot().scan(
-            &self.index_range(sort),
-            Direction::Forward,
-            &mut |key, _| {
-                report.scanned += 1;
-                if let Some(row) = row_of(key) {
-                    missing.remove(row);
-                }
-                Flow::Next
-            },
-        )?;
-        let from = from.map(|row| match way {
-            Way::Onward => row.saturating_add(1),
-            Way::Back => row.saturating_sub(1),
-        });
-        let mut stream = Rows::of_set(missing, from, way.direction());
+        let with_value = size(self.view.repository.snapshot().estimate(&self.index_range(sort))?);
+        let is_common = with_value <= self.size * WITH_VALUE_MAX;
+        let from = from.map(|row| way.beyond(row));
+        let mut stream = if is_common {
+            Rows::of_values(vec![every_prefix(number(self.def))], from, way.direction())
+        } else {
+            Rows::of_set(self.rows_without_value(sort, &mut report.scanned)?, from, way.direction())
+        };
         while rows.len() < len
             && let Some(row) = stream.next(self.view.repository.snapshot(), &mut report.scanned)?
         {
             let row = RowView::new(self.view, row);
-            if row.fulfils(&self.whole)? && row.is_shown()? {
+            let lacks = !is_common || value(&row, sort)?.is_none();
+            if lacks && row.fulfils(&self.whole)? && row.is_shown()? {
                 report.returned += 1;
                 rows.push(row.row);
             }
@@ -199,7 +199,23 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Adds rows along the index, after the row `start`. `false` if too many rows share one value.
+    fn rows_without_value(&self, sort: &Sort, scanned: &mut u64) -> Result<RoaringTreemap, StoreError> {
+        let mut missing = self.view.gather_every(self.def, scanned)?;
+        self.view.repository.snapshot().scan(
+            &self.index_range(sort),
+            Direction::Forward,
+            &mut |key, _| {
+                *scanned += 1;
+                if let Some(row) = row_of(key) {
+                    missing.remove(row);
+                }
+                Flow::Next
+            },
+        )?;
+        Ok(missing)
+    }
+
+    /// Adds rows along the index, after the row `start`. `false` if the rows of one value are spread over too many index values.
     fn with_value(
         &self,
         sort: &Sort,
@@ -224,7 +240,7 @@ impl Search<'_> {
         let mut group = Group { sort, start, way, value: Vec::new(), rows: Vec::new() };
         let piece_len = len.saturating_mul(4).clamp(16, PIECE_MAX);
         let mut ended = false;
-        while !ended && rows.len() < len {
+        'pieces: while !ended && rows.len() < len {
             let piece = self.index_piece(sort, &mut range, is_up, piece_len)?;
             ended = piece.len() < piece_len;
             report.scanned += u64::try_from(piece.len()).unwrap_or(0);
@@ -234,8 +250,17 @@ impl Search<'_> {
                     group.value = value;
                 }
                 group.rows.push(row);
-                if group.rows.len() > EQUALS_MAX {
-                    return Ok(false);
+                if group.rows.len() > EQUALS_COLLECTED_MAX {
+                    let Some(spread) = self.spread_of(&group)? else { return Ok(false) };
+                    // The index goes on behind the values of this group.
+                    match (spread.first(), spread.last()) {
+                        (Some(_), Some(last)) if is_up => range.start = past(last),
+                        (Some(first), Some(_)) => range.end.clone_from(first),
+                        _ => return Ok(false),
+                    }
+                    self.settle_in_order(&mut group, spread, len, (rows, &mut report.scanned))?;
+                    ended = false;
+                    continue 'pieces;
                 }
             }
         }
@@ -287,14 +312,56 @@ impl Search<'_> {
             if is_past || rows.len() >= len {
                 continue;
             }
-            let row = RowView::new(self.view, row);
-            // A row with several values counts only at the one that it sorts by.
-            if value(&row, group.sort)?.as_ref() == Some(&group.value)
-                && row.fulfils(&self.whole)?
-                && row.is_shown()?
-            {
-                rows.push(row.row);
+            self.add_of_group(group, row, rows)?;
+        }
+        Ok(())
+    }
+
+    /// The values of the index, as prefixes of its keys in their order, that sort like the group; `None` if they are too many.
+    fn spread_of(&self, group: &Group<'_>) -> Result<Option<Vec<Vec<u8>>>, StoreError> {
+        let mut spread: Vec<Vec<u8>> = Vec::new();
+        let range = KeyRange::prefix(self.index_prefix(group.sort, &group.value));
+        self.view.repository.snapshot().scan(&range, Direction::Forward, &mut |key, _| {
+            if place_of(group.sort, key).is_none_or(|(value, _)| value != group.value) {
+                return Flow::Next;
             }
+            let prefix = key.get(..key.len().saturating_sub(8)).unwrap_or_default().to_vec();
+            let next = past(&prefix);
+            spread.push(prefix);
+            if spread.len() > SPREAD_MAX { Flow::Stop } else { Flow::Seek(next) }
+        })?;
+        Ok((spread.len() <= SPREAD_MAX).then_some(spread))
+    }
+
+    /// Like `settle`, for a value with many rows: they are read in their order until the page is full.
+    fn settle_in_order(
+        &self,
+        group: &mut Group<'_>,
+        spread: Vec<Vec<u8>>,
+        len: usize,
+        (rows, scanned): (&mut Vec<u64>, &mut u64),
+    ) -> Result<(), StoreError> {
+        group.rows.clear();
+        let start = group.start.filter(|(_, value)| *value == group.value);
+        let from = start.map(|(last, _)| group.way.beyond(*last));
+        let mut stream = Rows::of_values(spread, from, group.way.direction());
+        while rows.len() < len
+            && let Some(row) = stream.next(self.view.repository.snapshot(), scanned)?
+        {
+            self.add_of_group(group, row, rows)?;
+        }
+        Ok(())
+    }
+
+    /// Adds a row if it sorts by the value of the group, matches and is visible.
+    fn add_of_group(&self, group: &Group<'_>, row: u64, rows: &mut Vec<u64>) -> Result<(), StoreError> {
+        let row = RowView::new(self.view, row);
+        // A row with several values counts only at the one that it sorts by.
+        if value(&row, group.sort)?.as_ref() == Some(&group.value)
+            && row.fulfils(&self.whole)?
+            && row.is_shown()?
+        {
+            rows.push(row.row);
         }
         Ok(())
     }

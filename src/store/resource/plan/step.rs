@@ -132,7 +132,7 @@ fn names(steps: &[PlanStep<'_>], between: &str) -> String {
 }
 
 /// Converts a number of postings or rows for the computation of costs.
-fn size(count: u64) -> f64 {
+pub(super) fn size(count: u64) -> f64 {
     f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
@@ -413,6 +413,6 @@ fn conjunction(steps: Vec<PlanStep<'_>>, all: f64) -> PlanStep<'_> {
 }
 
 /// The first key after all postings of a value.
-fn past(prefix: &[u8]) -> Vec<u8> {
+pub(super) fn past(prefix: &[u8]) -> Vec<u8> {
     [prefix, &[0xff; 9]].concat()
 }
