@@ -139,7 +139,6 @@ pub struct Running {
     /// records.
     recording: Vec<Background>,
     runtime: Option<Arc<Runtime>>,
-    workers: Option<Workers>,
 }
 
 /// The longest time, at the end of the server, for work whose client waits no longer.
@@ -174,9 +173,6 @@ impl Running {
         // Dropping the runtime would wait without limit for work whose clients have gone.
         if let Some(runtime) = self.runtime.take().and_then(Arc::into_inner) {
             runtime.shutdown_timeout(ABANDONED_MAX);
-        }
-        if let Some(workers) = self.workers.take() {
-            workers.stop(ABANDONED_MAX);
         }
         ended
     }
@@ -251,12 +247,12 @@ pub fn start(
         let listening = runtime.block_on(Listener::bind(address, None));
         let listening = listening.map_err(|error| format!("log.metrics_listen {address}: {error}"))?;
         // This server ends with the runtime.
-        let router = watching(engine.clone(), workers.entrance(), observed.clone());
+        let router = watching(engine.clone(), workers.clone(), observed.clone());
         runtime.spawn(serve(listening, router, patience, std::future::pending()));
     }
     let mut recording = vec![index_accesses(engine.clone())?, look_up_concerned(engine.clone())?];
     let (on, ending) = (runtime.clone(), engine.clone());
-    let given = (tasks, workers.entrance());
+    let given = (tasks, workers);
     let thread = std::thread::Builder::new().name("server".to_owned()).spawn(move || {
         let until = async {
             // A dropped sender means the same as a message.
@@ -269,8 +265,8 @@ pub fn start(
     let indexing = Some(index_changes(house)?);
     let anchor = Anchor { data: is_kept.then(|| config.data.clone()), file: config.audit.anchor.clone() };
     recording.push(seal_accesses(house, Duration::from_secs(config.audit.seal_seconds.max(1)), anchor)?);
-    let (end, thread, runtime, workers) = (Some(end), Some(thread), Some(runtime), Some(workers));
-    Ok(Running { base_url, end, thread, indexing, recording, runtime, workers })
+    let (end, thread, runtime) = (Some(end), Some(thread), Some(runtime));
+    Ok(Running { base_url, end, thread, indexing, recording, runtime })
 }
 
 /// The metrics of the store, the indexing job and the process.

@@ -35,6 +35,8 @@ pub(super) struct CachedState {
     /// The organization-wide policies: Consents that name no patient.
     policies: OnceLock<Arc<Vec<CompiledConsent>>>,
     organizations: Mutex<HashMap<String, Arc<Actors>>>,
+    /// The patients about whom decisions may differ from those about others; `None` if they are too many.
+    governed: OnceLock<Option<Arc<BTreeSet<String>>>>,
 }
 
 /// An actor, and for an organization also its parents: references, and identifiers as system and value.
@@ -76,6 +78,19 @@ impl CachedState {
         }
         let found = Arc::new(find()?);
         Ok(self.policies.get_or_init(|| found).clone())
+    }
+
+    /// The ids of the patients whom Consents name, and of those whose files are joined with others; `None` if they are too many. If
+    /// they are not cached, `find` reads them.
+    pub(super) fn governed(
+        &self,
+        find: impl FnOnce() -> Result<Option<BTreeSet<String>>, StoreError>,
+    ) -> Result<Option<Arc<BTreeSet<String>>>, StoreError> {
+        if let Some(known) = self.governed.get() {
+            return Ok(known.clone());
+        }
+        let found = find()?.map(Arc::new);
+        Ok(self.governed.get_or_init(|| found).clone())
     }
 
     /// The references and identifiers of an organization or practitioner. If they are not cached, `find` reads them.

@@ -15,6 +15,9 @@ use super::stored::{load, reference_at};
 /// are followed without limit.
 pub const FILES_MAX: usize = 64;
 
+/// If Consents, or Patients with links, are more than this, decisions are made for each patient when a row of theirs is met.
+const GOVERNED_MAX: usize = 50_000;
+
 /// The number of organization-wide policies that are read.
 const POLICIES_MAX: usize = 10_000;
 
@@ -57,6 +60,37 @@ impl Lens<'_> {
         let consents = Arc::new(consents);
         self.cache.insert(owner, files, &consents);
         Ok(consents)
+    }
+
+    /// The ids of the patients about whom decisions may differ from those about others: whom a Consent names, and whose files are
+    /// joined with others. `None` if they are too many.
+    pub(super) fn governed_patients(&self) -> Result<Option<Arc<BTreeSet<String>>>, StoreError> {
+        self.cache.governed(|| {
+            let mut found = BTreeSet::new();
+            for (type_name, code) in [("Consent", "patient"), ("Patient", "link")] {
+                let Some(def) = r4().resource(type_name) else { return Ok(None) };
+                let Some(param) = search_params().find(def, code) else { return Ok(None) };
+                let filter = Filter::present(param.id);
+                let (view, report) = (View::new(&self.repository, None, &Everything), Report::default());
+                let search = Search::new(&view, def, &filter, &[], &report)?;
+                let rows = search.page(None, Way::Onward, GOVERNED_MAX + 1)?;
+                if rows.len() > GOVERNED_MAX {
+                    return Ok(None);
+                }
+                for row in rows {
+                    let Some(current) = self.repository.current_of_row(row)? else { continue };
+                    if type_name == "Patient" {
+                        let tree = self.tree(&self.repository.newest(&current)?)?;
+                        let ids = merged_with(tree.root());
+                        found.extend(
+                            ids.filter_map(|other| other.strip_prefix("Patient/").map(str::to_owned)),
+                        );
+                    }
+                    found.extend(current.facts.patients);
+                }
+            }
+            Ok(Some(found))
+        })
     }
 
     /// The organization-wide policies: Consents that name no patient, written by administrators.

@@ -41,6 +41,26 @@ impl Visibility for Lens<'_> {
         // A failing store makes the following read fail too; until then nothing is shown.
         self.may_see(resource).is_ok_and(|permit| permit)
     }
+
+    fn keeps_all(&self, def: &TypeDef) -> Option<bool> {
+        // The party's own file, and those of whom it represents, are decided about otherwise than others.
+        let has_files = self.requester.self_patient.is_some() || !self.requester.represents.is_empty();
+        if !self.treats_alike(def) || has_files || self.supposed.is_some() {
+            return None;
+        }
+        let of_nobody = self.shared_decision(def, None)?;
+        // Consents cannot name this one, because it is no id.
+        let of_somebody = self.shared_decision(def, Some("*"))?;
+        // A failed read means that nothing is known.
+        let governed = self.governed_patients().ok()??;
+        let is_same = of_nobody == of_somebody
+            && governed.iter().all(|patient| self.shared_decision(def, Some(patient)) == Some(of_somebody));
+        is_same.then_some(of_somebody)
+    }
+
+    fn keeps_all_of(&self, def: &TypeDef, patient: Option<&str>) -> Option<bool> {
+        self.shared_decision(def, patient)
+    }
 }
 
 /// Which resources a search can find.
@@ -94,6 +114,22 @@ impl Visibility for SearchLens<'_, '_> {
             SearchPart::Stored => self.lens.reaches_resource(resource),
             SearchPart::Visible => self.lens.keep_resource(def, resource),
             SearchPart::Whole => self.lens.keep_resource(def, resource) && is_whole(),
+        }
+    }
+
+    fn keeps_all(&self, def: &TypeDef) -> Option<bool> {
+        match self.finding {
+            SearchPart::Stored => self.lens.treats_alike(def).then_some(true),
+            SearchPart::Visible => self.lens.keeps_all(def),
+            SearchPart::Whole => self.lens.keeps_all(def).filter(|keeps| !keeps),
+        }
+    }
+
+    fn keeps_all_of(&self, def: &TypeDef, patient: Option<&str>) -> Option<bool> {
+        match self.finding {
+            SearchPart::Stored => self.lens.treats_alike(def).then_some(true),
+            SearchPart::Visible => self.lens.keeps_all_of(def, patient),
+            SearchPart::Whole => self.lens.keeps_all_of(def, patient).filter(|keeps| !keeps),
         }
     }
 }
@@ -166,6 +202,29 @@ impl Lens<'_> {
         let kept = if stands { reusable } else { &self.own_decisions };
         kept.insert((def.id, patient), (alike, Span { from: now, until }));
         taken
+    }
+
+    /// Whether scopes and confinement make no difference between the resources of a type, and their rows tell their subjects.
+    fn treats_alike(&self, def: &TypeDef) -> bool {
+        !def.rules.is_access_record
+            && !depends_on_others(&def.name)
+            && self.reach.is_whole(self.reach.letters(&def.name), &def.name)
+            && !self.reach.is_confined()
+    }
+
+    /// The decision on all resources of a type that are about this patient alone, or nobody, and that their facts do not set
+    /// apart; `None` if they must be looked at.
+    fn shared_decision(&self, def: &TypeDef, patient: Option<&str>) -> Option<bool> {
+        let facts = Facts { patients: patient.map(str::to_owned).into_iter().collect(), ..Facts::default() };
+        // Puts the decision into the cache.
+        self.with_facts(def, &facts, &|_| ());
+        let place = (def.id, patient.unwrap_or_default());
+        let permit = |known: &SharedDecision| match known {
+            SharedDecision::All(decision) => decision.as_ref().map(|decision| decision.permit),
+            SharedDecision::ByFacts => None,
+        };
+        let known = [self.reusable(), &self.own_decisions];
+        known.into_iter().find_map(|decisions| decisions.get(place, self.requester.now, permit)).flatten()
     }
 
     fn reusable(&self) -> &Decisions {

@@ -9,7 +9,7 @@ use crate::store::{Sequence, StoreError};
 
 use super::listen::Patience;
 use super::observe::Observed;
-use super::workers::Entrance;
+use super::workers::Workers;
 
 message_error! {
     /// Why a task of an administrator failed: a message for the log.
@@ -45,7 +45,7 @@ pub(super) struct App {
     pub(super) tasks: Tasks,
     pub(super) limits: Limits,
     pub(super) observed: Arc<Observed>,
-    pub(super) workers: Entrance,
+    pub(super) workers: Workers,
 }
 
 /// The limits of the HTTP server, each with its default.

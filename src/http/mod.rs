@@ -29,4 +29,4 @@ pub use listen::{Listener, Patience, serve};
 pub use observe::{Figures, Observed, SPANS};
 pub use service::{router, watching};
 pub use tls::{TlsError, tls_from_files, tls_self_signed};
-pub use workers::{Entrance, Workers};
+pub use workers::Workers;

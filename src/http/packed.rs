@@ -8,7 +8,7 @@ use axum::http::header::CONTENT_ENCODING;
 use crate::model::{Issue, IssueCode};
 use crate::operations::{Refusal, RefusalKind};
 
-use super::workers::Entrance;
+use super::workers::Workers;
 
 /// A supported content coding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub(super) fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, Refusal> {
 /// # Errors
 /// 415 for an unknown coding, 400 for a body that cannot be decompressed.
 pub(super) async fn unpacked(
-    workers: &Entrance,
+    workers: &Workers,
     headers: &HeaderMap,
     body: Bytes,
     bytes_max: usize,

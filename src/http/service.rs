@@ -36,7 +36,7 @@ use super::respond::{self, ResponseFormat};
 use super::same_origin::guard;
 use super::unknown::{self, on_record};
 use super::welcome;
-use super::workers::Entrance;
+use super::workers::Workers;
 use super::{binary, printed};
 
 /// Bodies up to this size are parsed on the async thread: a hand-over to another thread would take longer.
@@ -48,7 +48,7 @@ const CONVERT_INLINE_BYTES_MAX: usize = 32 * 1024;
 pub fn router(
     engine: Arc<Engine>,
     limits: Limits,
-    (tasks, workers): (Tasks, Entrance),
+    (tasks, workers): (Tasks, Workers),
     observed: Arc<Observed>,
 ) -> Router {
     let own = oauth::page_routes(engine.clone()).merge(oauth::registration_routes(engine.clone()));
@@ -80,7 +80,7 @@ pub fn router(
 }
 
 /// The router of the monitoring address: health and metrics without a token.
-pub fn watching(engine: Arc<Engine>, workers: Entrance, observed: Arc<Observed>) -> Router {
+pub fn watching(engine: Arc<Engine>, workers: Workers, observed: Arc<Observed>) -> Router {
     let app = App { engine, tasks: Tasks::default(), limits: Limits::default(), observed, workers };
     let page = |State(app): State<App>| async move { app.observed.page() };
     Router::new()

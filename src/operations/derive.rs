@@ -3,7 +3,7 @@ use crate::definitions::TypeDef;
 use crate::model::Node;
 use std::sync::Arc;
 
-use crate::search::{Facts, SearchParams, all_entries};
+use crate::search::{APART, Entry, Facts, SearchParams, all_entries};
 use crate::store::{Derive, Derived};
 
 /// Derives index entries by these search parameters.
@@ -14,6 +14,8 @@ pub struct SearchIndex {
 
 impl Derive for SearchIndex {
     fn derive(&self, def: &TypeDef, resource: Node<'_>) -> Derived {
-        Derived { entries: all_entries(&self.params, resource), facts: Facts::of(def, resource) }
+        let (mut entries, facts) = (all_entries(&self.params, resource), Facts::of(def, resource));
+        entries.extend(facts.sets_apart().then(|| Entry::present(APART)));
+        Derived { entries, facts }
     }
 }

@@ -51,6 +51,10 @@ pub fn of_binary(id: &str) -> Entry {
 /// The parameter of the entry that every resource that is not deleted has; it finds all resources of a type.
 pub const EVERY: u32 = 0;
 
+/// The parameter of the entry of resources that their facts set apart ([`Facts::sets_apart`](super::facts::Facts::sets_apart)):
+/// counts decide about them one by one.
+pub const APART: u32 = 2;
+
 /// The entries of a resource itself, sorted, without duplicates. An expression that fails on the resource yields none.
 #[must_use]
 pub fn entries(params: &SearchParams, resource: Node<'_>) -> Vec<Entry> {

@@ -92,6 +92,13 @@ impl Facts {
         facts.when = DATE_ELEMENTS.iter().find_map(|name| interval(resource.get(name)?));
         facts
     }
+
+    /// Whether the resource may be decided about otherwise than others of its type about the same patients: it has labels, or
+    /// names a patient whom this server does not know.
+    #[must_use]
+    pub fn sets_apart(&self) -> bool {
+        self.of_unknown || !self.labels.is_empty()
+    }
 }
 
 /// The targets of all references below a node.

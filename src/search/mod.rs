@@ -25,7 +25,7 @@ mod word_query;
 
 pub use control::{COMMON_FILTERS, CONTROLS, Control};
 pub use entry::{Entry, Form};
-pub use extract::{EVERY, all_entries, entries, entries_by, entries_of_text, of_binary};
+pub use extract::{APART, EVERY, all_entries, entries, entries_by, entries_of_text, of_binary};
 pub use facts::{Facts, plain};
 pub use filter::{Filter, Link, Lookup, Way, compartment, part_param};
 pub use fold::fold;

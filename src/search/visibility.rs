@@ -33,6 +33,17 @@ pub trait Visibility: Send + Sync {
 
     /// Decides by the resource itself.
     fn keep_resource(&self, def: &TypeDef, resource: Node<'_>) -> bool;
+
+    /// The decision on all resources of a type that their facts do not set apart ([`Facts::sets_apart`]), whomever they are about;
+    /// `None` if it is not known to be the same for all of them.
+    fn keeps_all(&self, _: &TypeDef) -> Option<bool> {
+        None
+    }
+
+    /// The decision on those of them that are about this patient alone, or about no patient; `None` if each must be looked at.
+    fn keeps_all_of(&self, _: &TypeDef, _patient: Option<&str>) -> Option<bool> {
+        None
+    }
 }
 
 /// Sees everything: for the store's own work, such as its verification.

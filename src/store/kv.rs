@@ -84,6 +84,44 @@ pub trait Snapshot: Send + Sync {
         visit: &mut dyn FnMut(&[u8], &[u8]) -> Flow,
     ) -> Result<(), StoreError>;
 
+    /// The values of several keys, in the order of the keys, and the sequences of the commits that wrote them.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    fn get_each(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<(Bytes, Sequence)>>, StoreError> {
+        keys.iter().map(|key| self.get(key)).collect()
+    }
+
+    /// Announces that these keys will be read, so that a store for which each read is a round trip can read them together.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    fn announce(&self, _keys: &mut dyn Iterator<Item = Vec<u8>>) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Visits the first `most` keys of each of these ranges in the given direction, with the place of the range.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    fn first_of_each(
+        &self,
+        ranges: &[KeyRange],
+        direction: Direction,
+        most: usize,
+        visit: &mut dyn FnMut(usize, &[u8]),
+    ) -> Result<(), StoreError> {
+        for (place, range) in ranges.iter().enumerate() {
+            let mut left = most;
+            self.scan(range, direction, &mut |key, _| {
+                visit(place, key);
+                left = left.saturating_sub(1);
+                if left == 0 { Flow::Stop } else { Flow::Next }
+            })?;
+        }
+        Ok(())
+    }
+
     /// A quick estimate of the number of keys in a range. It may choose an access path, never decide an answer.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use crate::search::{Param, SearchParams, search_params};
 use crate::store::{Snapshot, StoreError, Write, indexed_key};
 
 /// Raised when entries are made in another way, so that what an earlier release has indexed is indexed again.
-const INDEX_VERSION: u64 = 6;
+const INDEX_VERSION: u64 = 7;
 
 /// What is completely indexed, by type.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,5 +1,6 @@
 //! A page of a search: the matches on it, what they include, and the links to the pages beside it.
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::audit::Patients;
@@ -31,7 +32,7 @@ pub(super) struct Page<'p, 's> {
     text: String,
     pub(super) len: usize,
     /// The snapshot that the first page read.
-    then: Box<dyn Snapshot>,
+    then: Arc<dyn Snapshot>,
     /// The position of the page, if it is not the first.
     pub(super) cursor: Option<Cursor>,
     first_asked: Millis,
@@ -76,7 +77,7 @@ impl<'p, 's> Page<'p, 's> {
         let sequence =
             cursor.as_ref().map_or(session.snapshot().sequence(), |cursor| Sequence(cursor.sequence));
         // The data are those of the first page's snapshot; consent is evaluated now.
-        let then = session.context.kv.snapshot(At::Sequence(sequence))?;
+        let then = Arc::from(session.context.kv.snapshot(At::Sequence(sequence))?);
         let first_asked = cursor.as_ref().map_or(session.context.now(), |cursor| cursor.first_asked);
         Ok(Self { session, parts, query, path, text, len, then, cursor, first_asked })
     }
@@ -109,7 +110,7 @@ impl<'p, 's> Page<'p, 's> {
     }
 
     fn answered(mut self, report: &Report) -> Result<Answer, Refusal> {
-        let then = std::mem::replace(&mut self.then, self.session.context.kv.snapshot(At::Latest)?);
+        let then = self.then.clone();
         let repository = Repository::new(&*then);
         let parts = std::mem::take(&mut self.parts);
         let sight = self.session.lens.finding(self.finding(&parts));
@@ -140,6 +141,8 @@ impl<'p, 's> Page<'p, 's> {
             entries: Vec::new(),
         };
         if !is_count {
+            repository.announce(&rows)?;
+            repository.announce(&included.rows)?;
             // A page that continues a match's includes does not repeat the match.
             for hit in found.hits.iter().filter(|_| skipped == 0) {
                 bundle.entries.extend(self.entry(&repository, hit, SearchMode::Match)?);
@@ -170,7 +173,7 @@ impl<'p, 's> Page<'p, 's> {
 
     /// The patients whom all matches are about, on all pages.
     pub(super) fn patients(mut self) -> Result<Patients, Refusal> {
-        let then = std::mem::replace(&mut self.then, self.session.context.kv.snapshot(At::Latest)?);
+        let then = self.then.clone();
         let repository = Repository::new(&*then);
         let parts = std::mem::take(&mut self.parts);
         let sight = self.session.lens.finding(self.finding(&parts));

@@ -8,6 +8,7 @@
 //! | head | the last sequence and time, the next row, the oldest state that can still be opened, the table format |
 //! | commits | the last sequence of each group of commits, its time, and a random id by which its writer recognises it |
 //! | outdated | keys that a commit wrote again or removed: their older versions are dropped once nobody can read them |
+mod kept;
 mod numbers;
 mod options;
 mod pool;
@@ -23,6 +24,7 @@ use super::batch::Batch;
 use super::clock::Clock;
 use super::kv::{At, Figure, Kv, NotWritable, Snapshot, StoreError};
 use super::ticket::Ticket;
+use kept::Kept;
 use pool::Pool;
 use snapshot::PostgresSnapshot;
 use writer::{Queue, Writer};
@@ -46,7 +48,7 @@ impl Postgres {
     pub fn open(options: &PostgresOptions, clock: Arc<dyn Clock>) -> Result<Self, ConnectionError> {
         let pool = Pool::new(options)?;
         schema::prepare(&mut *pool.connect()?, &options.schema)?;
-        let shared = Arc::new(Shared { pool, used: Mutex::default() });
+        let shared = Arc::new(Shared { pool, kept: Kept::new(options.kept_bytes), used: Mutex::default() });
         let queue = Arc::new(Queue::default());
         let writer = Writer::new(shared.clone(), queue.clone(), clock, options);
         let thread = std::thread::Builder::new()

@@ -13,6 +13,8 @@ pub struct PostgresOptions {
     pub authorities: Option<Vec<u8>>,
     /// How many connections the pool opens at most. The writer has one more.
     pub connections_max: usize,
+    /// How many bytes of what was read are kept in memory.
+    pub kept_bytes: u64,
     /// How long a state can be opened after a newer one has replaced it.
     pub retained: Duration,
     /// How long a request of any server may read the snapshot that it began with.
@@ -27,6 +29,7 @@ impl PostgresOptions {
             schema: "chartward".to_owned(),
             authorities: None,
             connections_max: 16,
+            kept_bytes: 64 * 1024 * 1024,
             retained: Duration::from_secs(15 * 60),
             reading: Duration::from_secs(10 * 60),
         }

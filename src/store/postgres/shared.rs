@@ -4,11 +4,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::store::batch::Sequence;
 
+use super::kept::Kept;
 use super::pool::Pool;
 
 /// The connections, and the snapshots in use.
 pub(super) struct Shared {
     pub(super) pool: Pool,
+    /// What was read of the database before.
+    pub(super) kept: Kept,
     /// How many snapshots this process has open, by sequence.
     pub(super) used: Mutex<BTreeMap<Sequence, usize>>,
 }

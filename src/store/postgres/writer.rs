@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use postgres::types::{ToSql, Type};
-use postgres::{Client, Row, Transaction};
+use postgres::{Client, Row, SimpleQueryMessage, Transaction};
 
 use crate::model::hex;
 use crate::store::clock::Clock;
@@ -388,14 +388,62 @@ impl From<ConnectionError> for Broken {
     }
 }
 
+/// A transaction that holds the lock of all writers. Dropped before its commit, it is rolled back.
+struct Locked<'c> {
+    client: &'c mut Client,
+    is_open: bool,
+}
+
+impl<'c> Locked<'c> {
+    /// Begins the transaction and reads the head row with the lock, in one round trip.
+    fn begin(client: &'c mut Client) -> Result<(Self, Head), ConnectionError> {
+        const STATEMENTS: &str = "BEGIN; SELECT sequence, time, next_row FROM head FOR UPDATE";
+        let transaction = Self { client, is_open: true };
+        let answered = transaction.client.simple_query(STATEMENTS).map_err(ConnectionError::of)?;
+        let row = answered.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        let row = row.ok_or_else(|| ConnectionError("the table head is empty".to_owned()))?;
+        let column = |column: usize| {
+            let number = row.get(column).and_then(|text| text.parse::<i64>().ok());
+            number.ok_or_else(|| ConnectionError("the table head holds no numbers".to_owned()))
+        };
+        let first_row = u64::try_from(column(2)?).unwrap_or(1);
+        let last = Committed { sequence: sequence(column(0)?), time: column(1)?, first_row };
+        Ok((transaction, Head { last }))
+    }
+
+    fn ask(
+        &mut self,
+        statement: &str,
+        params: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>, ConnectionError> {
+        self.client.query_typed(statement, params).map_err(ConnectionError::of)
+    }
+
+    fn commit(mut self) -> Result<(), ConnectionError> {
+        self.is_open = false;
+        self.client.batch_execute("COMMIT").map_err(ConnectionError::of)
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        if self.is_open {
+            // If the connection is broken, the database rolls back by itself.
+            let _ = self.client.batch_execute("ROLLBACK");
+        }
+    }
+}
+
 /// Checks the expectations of a group and writes it in one transaction.
 fn commit_group(
     client: &mut Client,
     (batches, id): (&[&Batch], &Id),
     now: i64,
 ) -> Result<Vec<CommitResult>, Broken> {
-    let mut transaction = client.transaction().map_err(ConnectionError::of)?;
-    let mut last = head(&mut transaction)?.last;
+    let (mut transaction, Head { mut last }) = Locked::begin(client)?;
     let known = newest(&mut transaction, batches)?;
     let mut written = Written::default();
     let mut answers = Vec::new();
@@ -412,49 +460,39 @@ fn commit_group(
         answers.push(Ok(committed));
     }
     if written.keys.is_empty() && !answers.iter().any(Result::is_ok) {
-        transaction.rollback().map_err(ConnectionError::of)?;
         return Ok(answers);
     }
-    asked(
-        &mut transaction,
-        "INSERT INTO entries (key, sequence, value) SELECT * FROM unnest($1, $2, $3)",
+    let (keys, since): (Vec<Vec<u8>>, Vec<i64>) = written.outdated.into_iter().unzip();
+    let next_row = i64::try_from(last.first_row).unwrap_or(i64::MAX);
+    // One statement is one round trip.
+    let statement = "WITH written AS (INSERT INTO entries (key, sequence, value) SELECT * FROM unnest($1, $2, $3)), \
+         old AS (INSERT INTO outdated (sequence, key, since) SELECT since, key, since FROM unnest($4, $5) AS new (key, since)), \
+         group_of AS (INSERT INTO commits (sequence, time, id) VALUES ($6, $7, $10::text::uuid)) \
+         UPDATE head SET sequence = $6, time = $7, next_row = $8, horizon = GREATEST(horizon, $9)";
+    transaction.ask(
+        statement,
         &[
             (&written.keys, Type::BYTEA_ARRAY),
             (&written.sequences, Type::INT8_ARRAY),
             (&written.values, Type::BYTEA_ARRAY),
-        ],
-    )?;
-    let (keys, since): (Vec<Vec<u8>>, Vec<i64>) = written.outdated.into_iter().unzip();
-    asked(
-        &mut transaction,
-        "INSERT INTO outdated (sequence, key, since) SELECT since, key, since FROM unnest($1, $2) AS new (key, since)",
-        &[(&keys, Type::BYTEA_ARRAY), (&since, Type::INT8_ARRAY)],
-    )?;
-    let next_row = i64::try_from(last.first_row).unwrap_or(i64::MAX);
-    asked(
-        &mut transaction,
-        "UPDATE head SET sequence = $1, time = $2, next_row = $3, horizon = GREATEST(horizon, $4)",
-        &[
+            (&keys, Type::BYTEA_ARRAY),
+            (&since, Type::INT8_ARRAY),
             (&number(last.sequence), Type::INT8),
             (&last.time, Type::INT8),
             (&next_row, Type::INT8),
             (&written.erased.unwrap_or(0), Type::INT8),
+            (&text(id), Type::TEXT),
         ],
-    )?;
-    asked(
-        &mut transaction,
-        "INSERT INTO commits (sequence, time, id) VALUES ($1, $2, $3::text::uuid)",
-        &[(&number(last.sequence), Type::INT8), (&last.time, Type::INT8), (&text(id), Type::TEXT)],
     )?;
     match transaction.commit() {
         Ok(()) => Ok(answers),
-        Err(error) => Err(Broken { error: ConnectionError::of(error), answers: Some(answers) }),
+        Err(error) => Err(Broken { error, answers: Some(answers) }),
     }
 }
 
 /// The sequence of the newest version of every key that the group's expectations name; absent keys are missing.
 fn newest(
-    transaction: &mut Transaction<'_>,
+    transaction: &mut Locked<'_>,
     batches: &[&Batch],
 ) -> Result<BTreeMap<Vec<u8>, Sequence>, ConnectionError> {
     let expectations = batches.iter().flat_map(|batch| &batch.expectations);
@@ -471,13 +509,13 @@ fn newest(
     let statement = "SELECT wanted.key, newest.sequence FROM unnest($1) AS wanted (key), LATERAL \
          (SELECT sequence, value FROM entries WHERE entries.key = wanted.key ORDER BY sequence DESC LIMIT 1) AS newest \
          WHERE newest.value IS NOT NULL";
-    let rows = asked(transaction, statement, &[(&keys, Type::BYTEA_ARRAY)])?;
+    let rows = transaction.ask(statement, &[(&keys, Type::BYTEA_ARRAY)])?;
     Ok(rows.iter().map(|row| (row.get(0), sequence(row.get(1)))).collect())
 }
 
 /// Whether the expectations of a commit hold after the commits before it in its group.
 fn holds(
-    transaction: &mut Transaction<'_>,
+    transaction: &mut Locked<'_>,
     batch: &Batch,
     (known, overlay): (&BTreeMap<Vec<u8>, Sequence>, &Overlay),
 ) -> Result<bool, ConnectionError> {
@@ -501,7 +539,7 @@ fn holds(
                             (&range.end, Type::BYTEA),
                             (&number(*since), Type::INT8),
                         ];
-                        let rows = asked(transaction, statement, &params)?;
+                        let rows = transaction.ask(statement, &params)?;
                         !rows.first().is_some_and(|row| row.get(0))
                     }
             }

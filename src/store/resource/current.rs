@@ -146,6 +146,27 @@ impl<'v> Parts<'v> {
     }
 }
 
+/// The patient whom a state is about, if it is about at most one, is not deleted, and its facts do not set it apart
+/// ([`Facts::sets_apart`]). Reads no more of the state than it needs.
+pub(super) fn patient_alone(value: &[u8]) -> Option<Option<&str>> {
+    let (flags, rest) = value.get(SEQUENCE_OFFSET + 8..)?.split_first()?;
+    if flags & (DELETED | OF_UNKNOWN) != 0 {
+        return None;
+    }
+    let mut rest = Parts(rest.get(2..)?);
+    rest.text()?;
+    if flags & HAS_DATE != 0 {
+        rest.time()?;
+        rest.time()?;
+    }
+    let patient = match rest.length()? {
+        0 => None,
+        1 => Some(rest.text()?),
+        _ => return None,
+    };
+    (rest.length()? == 0).then_some(patient)
+}
+
 fn parts(row: u64, value: &[u8], written: Sequence) -> Option<Current> {
     let (sequence, rest) = value.split_first_chunk::<8>()?;
     let (flags, rest) = rest.split_first()?;

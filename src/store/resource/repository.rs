@@ -57,6 +57,23 @@ impl<'s> Repository<'s> {
         found.map(|(value, written)| current::decode(row, &value, written)).transpose()
     }
 
+    /// The states of several rows, in their order; rows that are not there are left out.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn current_of_rows(&self, rows: impl Iterator<Item = u64>) -> Result<Vec<Current>, StoreError> {
+        let rows: Vec<u64> = rows.collect();
+        let keys: Vec<Vec<u8>> =
+            rows.iter().map(|row| Key::new(Space::Current).number(*row).into_bytes()).collect();
+        let mut found = Vec::with_capacity(rows.len());
+        for (row, state) in rows.into_iter().zip(self.snapshot.get_each(&keys)?) {
+            if let Some((value, written)) = state {
+                found.push(current::decode(row, &value, written)?);
+            }
+        }
+        Ok(found)
+    }
+
     /// A version of a row.
     ///
     /// # Errors
@@ -68,6 +85,21 @@ impl<'s> Repository<'s> {
         let key = Key::new(Space::Record).number(row).number(sequence.0).into_bytes();
         let found = self.snapshot.get(&key)?;
         found.map(|(value, _)| record::decode(self.snapshot, row, sequence, &value)).transpose()
+    }
+
+    /// Announces that the newest versions of these rows will be read.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn announce(&self, rows: &[u64]) -> Result<(), StoreError> {
+        self.snapshot
+            .announce(&mut rows.iter().map(|row| Key::new(Space::Current).number(*row).into_bytes()))?;
+        // Made only if the store asks for it.
+        let mut versions = rows.iter().filter_map(|row| {
+            let current = self.current_of_row(*row).ok()??;
+            Some(Key::new(Space::Record).number(*row).number(current.sequence.0).into_bytes())
+        });
+        self.snapshot.announce(&mut versions)
     }
 
     /// Who wrote a version. Stored only if references in the version may be masked for that party.

@@ -12,6 +12,14 @@ use super::ranges::{every_prefix, matcher_range, number, param_prefix, value_of}
 use super::step::{Kind, PlanStep, TARGETS_STREAMED_MAX, Target};
 use super::view::View;
 
+/// Rows that are read in their order while the page is made.
+pub(super) enum Streamed {
+    /// Those of these values, given as prefixes of postings.
+    Values(Vec<Vec<u8>>),
+    /// Those of values that each stand for a resource, given by its row, as far as the party sees that resource.
+    Referrers(Vec<(Vec<u8>, u64)>),
+}
+
 impl View<'_> {
     /// The rows of a type that fulfil a condition. Adds to `scanned` how many keys or rows were read.
     pub(super) fn gather(
@@ -81,7 +89,7 @@ impl View<'_> {
         Ok(set)
     }
 
-    fn gather_range(
+    pub(super) fn gather_range(
         &self,
         range: &KeyRange,
         matcher: Option<&Matcher>,
@@ -159,36 +167,36 @@ impl View<'_> {
         step: &PlanStep<'_>,
         need: Option<f64>,
         scanned: &mut u64,
-    ) -> Result<Option<Vec<Vec<u8>>>, StoreError> {
+    ) -> Result<Option<Streamed>, StoreError> {
         match &step.kind {
             _ if step.stream_us().is_none() => Ok(None),
-            Kind::Values(prefixes, _) => Ok(Some(prefixes.clone())),
+            Kind::Values(prefixes, _) => Ok(Some(Streamed::Values(prefixes.clone()))),
             Kind::Chain(param, targets) if need.is_some() => {
-                self.values_of_chain(def, param, targets, scanned)
+                Ok(self.values_of_chain(def, param, targets, scanned)?.map(Streamed::Referrers))
             }
             _ => Ok(None),
         }
     }
 
-    /// The index values that refer to the visible targets of a chain. `None` if they are too many, or if they are canonical URLs,
-    /// which stand for several versions.
+    /// The index values that refer to the targets of a chain, each with the row of its target, which may be hidden. `None` if
+    /// they are too many, or if they are canonical URLs, which stand for several versions.
     fn values_of_chain(
         &self,
         def: &TypeDef,
         param: &Param,
         targets: &[Target<'_>],
         scanned: &mut u64,
-    ) -> Result<Option<Vec<Vec<u8>>>, StoreError> {
+    ) -> Result<Option<Vec<(Vec<u8>, u64)>>, StoreError> {
         let prefix = param_prefix(number(def), param.id);
         let mut values = Vec::new();
         for target in targets {
-            for row in self.gather(target.def, &target.step, scanned)? {
-                let other = RowView::new(self, row);
-                if !other.is_shown()? {
+            let rows = self.gather(target.def, &target.step, scanned)?;
+            for current in self.repository.current_of_rows(rows.iter())? {
+                if current.deleted {
                     continue;
                 }
-                let Some(current) = other.current()? else { continue };
-                for filter in self.referring_filters(&other, current, param)? {
+                let other = RowView::new(self, current.row);
+                for filter in self.referring_filters(&other, &current, param)? {
                     let Filter::Entries(matchers) = filter else { return Ok(None) };
                     for matcher in matchers {
                         if !matcher.is_whole_key
@@ -197,7 +205,7 @@ impl View<'_> {
                         {
                             return Ok(None);
                         }
-                        values.push([prefix.as_slice(), &matcher.start].concat());
+                        values.push(([prefix.as_slice(), &matcher.start].concat(), current.row));
                     }
                 }
             }

@@ -1,7 +1,7 @@
 //! The key ranges of conditions.
 use crate::definitions::{TypeDef, r4};
 use crate::model::ResourceId;
-use crate::search::{Entry, Filter, Matcher};
+use crate::search::{APART, Entry, Filter, Matcher};
 use crate::store::key::{Key, Space};
 use crate::store::resource::repository::Repository;
 
@@ -40,6 +40,11 @@ pub(super) fn entry_prefix(type_number: u16, entry: &Entry) -> Vec<u8> {
 /// The prefix of the postings that all resources of a type have; the rows follow it.
 pub(super) fn every_prefix(type_number: u16) -> Vec<u8> {
     entry_prefix(type_number, &every())
+}
+
+/// The prefix of the postings of the resources of a type that their facts set apart.
+pub(super) fn apart_prefix(type_number: u16) -> Vec<u8> {
+    entry_prefix(type_number, &Entry::present(APART))
 }
 
 /// The history keys of all versions of a type.

@@ -8,6 +8,7 @@ use crate::search::{Filter, Matcher, Scope, Sort};
 use crate::store::kv::{Direction, StoreError};
 
 use super::super::super::batch::KeyRange;
+use super::gather::Streamed;
 use super::probe::RowView;
 use super::ranges::{every_prefix, matcher_range, number};
 use super::report::{Report, ReportStep, range_text};
@@ -173,7 +174,8 @@ impl<'f> Search<'f> {
         let base = choice.base.and_then(|place| steps.get(place));
         let mut rows = match base {
             Some(step) => match self.view.values_of(self.def, step, need, &mut report.scanned)? {
-                Some(prefixes) => Rows::of_values(prefixes, from, direction),
+                Some(Streamed::Values(prefixes)) => Rows::of_values(prefixes, from, direction),
+                Some(Streamed::Referrers(values)) => Rows::of_referrers(values, from, direction),
                 None => {
                     let set = self.view.gather(self.def, step, &mut report.scanned)?;
                     choice.candidates =
@@ -200,7 +202,9 @@ impl<'f> Search<'f> {
         asked.sort_by(|a, b| a.probe_us.total_cmp(&b.probe_us));
         let patience = need.map(|_| (choice.candidates * PATIENCE + PATIENCE_ROWS).min(u32::MAX.into()));
         let (mut candidates, mut ended) = (0.0, Walked::ToTheEnd);
-        'rows: while let Some(row) = rows.next(self.view.repository.snapshot(), &mut report.scanned)? {
+        let shows = |row: u64| RowView::new(self.view, row).is_shown();
+        let snapshot = self.view.repository.snapshot();
+        'rows: while let Some(row) = rows.next(snapshot, &mut report.scanned, &shows)? {
             candidates += 1.0;
             if patience.is_some_and(|patience| candidates > patience) && !asked.is_empty() {
                 // This row has not been checked, so the next walk begins with it.

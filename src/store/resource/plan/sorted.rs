@@ -185,7 +185,8 @@ impl Search<'_> {
             Rows::of_set(self.rows_without_value(sort, &mut report.scanned)?, from, way.direction())
         };
         while rows.len() < len
-            && let Some(row) = stream.next(self.view.repository.snapshot(), &mut report.scanned)?
+            && let Some(row) =
+                stream.next(self.view.repository.snapshot(), &mut report.scanned, &|_| Ok(true))?
         {
             let row = RowView::new(self.view, row);
             let lacks = !is_common || value(&row, sort)?.is_none();
@@ -346,7 +347,7 @@ impl Search<'_> {
         let from = start.map(|(last, _)| group.way.beyond(*last));
         let mut stream = Rows::of_values(spread, from, group.way.direction());
         while rows.len() < len
-            && let Some(row) = stream.next(self.view.repository.snapshot(), scanned)?
+            && let Some(row) = stream.next(self.view.repository.snapshot(), scanned, &|_| Ok(true))?
         {
             self.add_of_group(group, row, rows)?;
         }

@@ -18,8 +18,8 @@ pub(super) const POSTING_US: f64 = 0.15;
 pub(super) const KEY_US: f64 = 2.0;
 pub(super) const ENTRIES_US: f64 = 3.0;
 const RESOURCE_US: f64 = 30.0;
-/// The cost of reading the first rows that refer to a visible resource.
-const REFERRERS_US: f64 = 12.0;
+/// The cost of reading the first rows that refer to a resource.
+const REFERRERS_US: f64 = 8.0;
 /// The referrers of at most this many resources are merged in row order while they are read, without gathering them first.
 pub(super) const TARGETS_STREAMED_MAX: usize = 4_096;
 /// The cost of following a reference: reading the target, checking its visibility, and finding its referrers.

@@ -59,6 +59,11 @@ impl<'v> View<'v> {
         self.visibility.scope(def)
     }
 
+    /// By which decisions rows are shown that are alike. `None` on later pages, where a row must be visible in two states.
+    pub(super) fn decisions(&self) -> Option<&'v dyn Visibility> {
+        self.now.is_none().then_some(self.visibility)
+    }
+
     /// Whether a row is visible; does not remember the decision, for callers that ask once for each row.
     pub(super) fn shows_unremembered(&self, current: &Current) -> Result<bool, StoreError> {
         if !permits(self.repository, current, self.visibility)? {
