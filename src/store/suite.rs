@@ -10,7 +10,7 @@ use crate::model::Millis;
 use super::batch::{Batch, CommitError, Expectation, KeyRange, Sequence, Stamp, StampPlace, Stamped, Write};
 use super::clock::{Clock, SystemClock};
 use super::key::{Key, Space, erased_key};
-use super::kv::{At, Direction, Flow, Kv, StoreError};
+use super::kv::{At, Direction, Flow, Kv, Snapshot, StoreError};
 use super::{Memory, Postgres, PostgresOptions, Sled, SledOptions};
 
 /// A clock that tests can move forward and backward.
@@ -294,6 +294,48 @@ fn a_random_walk_reads_as_a_plain_map_does(subject: &mut dyn Subject) {
         }
         for (key, value) in &model {
             assert_eq!(snapshot.get(key).unwrap().unwrap().0, value, "seed {seed}");
+        }
+        reads_of_several_are_single_reads(&*snapshot, &model, &mut numbers);
+    }
+}
+
+/// Several keys or ranges read at once give what they give one by one, also if they were announced or read before.
+fn reads_of_several_are_single_reads(
+    snapshot: &dyn Snapshot,
+    model: &BTreeMap<Vec<u8>, Vec<u8>>,
+    numbers: &mut Numbers,
+) {
+    let any = |numbers: &mut Numbers| {
+        let space = 2 + u8::try_from(numbers.below(5)).unwrap();
+        [vec![space], format!("{:03}", numbers.below(400)).into_bytes()].concat()
+    };
+    let keys: Vec<Vec<u8>> = (0..60).map(|_| any(numbers)).collect();
+    snapshot.announce(&mut keys.iter().take(30).cloned()).unwrap();
+    for _ in 0..2 {
+        for (key, found) in keys.iter().zip(snapshot.get_each(&keys).unwrap()) {
+            assert_eq!(found.map(|(value, _)| value.to_vec()), model.get(key).cloned());
+        }
+        let ranges: Vec<KeyRange> = (0..20)
+            .map(|_| {
+                let (a, b) = (any(numbers), any(numbers));
+                KeyRange { start: a.clone().min(b.clone()), end: a.max(b) }
+            })
+            .collect();
+        for (direction, most) in [(Direction::Forward, 3), (Direction::Forward, 40), (Direction::Reverse, 3)]
+        {
+            let mut found: Vec<Vec<Vec<u8>>> = vec![Vec::new(); ranges.len()];
+            snapshot
+                .first_of_each(&ranges, direction, most, &mut |place, key| found[place].push(key.to_vec()))
+                .unwrap();
+            for (range, found) in ranges.iter().zip(found) {
+                let mut all: Vec<Vec<u8>> =
+                    model.range(range.start.clone()..range.end.clone()).map(|(key, _)| key.clone()).collect();
+                if direction == Direction::Reverse {
+                    all.reverse();
+                }
+                all.truncate(most);
+                assert_eq!(found, all, "{range:?} {direction:?} {most}");
+            }
         }
     }
 }

@@ -65,6 +65,7 @@ mod store_faults;
 mod subjects;
 mod synthea;
 mod tidy;
+mod ties_and_counts;
 mod tokens;
 mod tour;
 mod watched;

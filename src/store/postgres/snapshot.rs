@@ -269,6 +269,11 @@ impl Snapshot for PostgresSnapshot {
         const MANY: u64 = 100_000;
         const STATEMENT: &str =
             "SELECT count(*) FROM (SELECT 1 FROM entries WHERE key >= $1 AND key < $2 LIMIT $3) AS counted";
+        // The first page of a scan, which mostly follows, tells the size of a small range.
+        let first = self.rows(range, Direction::Forward, ROWS_MIN)?;
+        if i64::try_from(first.len()).is_ok_and(|len| len < ROWS_MIN) {
+            return Ok(u64::try_from(first.len()).unwrap_or(0));
+        }
         let read = || {
             let params: [(&(dyn ToSql + Sync), Type); 3] =
                 [(&range.start, Type::BYTEA), (&range.end, Type::BYTEA), (&COUNTED_MAX, Type::INT8)];
@@ -330,6 +335,8 @@ impl Snapshot for PostgresSnapshot {
                             if is_all {
                                 return Ok(());
                             }
+                            // Who seeks reads little at a time.
+                            limit = ROWS_MIN;
                             continue 'pages;
                         }
                     }

@@ -61,14 +61,13 @@ impl<'s> Repository<'s> {
     ///
     /// # Errors
     /// [`StoreError`] if the disk fails.
-    pub fn current_of_rows(&self, rows: impl Iterator<Item = u64>) -> Result<Vec<Current>, StoreError> {
-        let rows: Vec<u64> = rows.collect();
+    pub fn current_of_rows(&self, rows: &[u64]) -> Result<Vec<Current>, StoreError> {
         let keys: Vec<Vec<u8>> =
             rows.iter().map(|row| Key::new(Space::Current).number(*row).into_bytes()).collect();
         let mut found = Vec::with_capacity(rows.len());
-        for (row, state) in rows.into_iter().zip(self.snapshot.get_each(&keys)?) {
+        for (row, state) in rows.iter().zip(self.snapshot.get_each(&keys)?) {
             if let Some((value, written)) = state {
-                found.push(current::decode(row, &value, written)?);
+                found.push(current::decode(*row, &value, written)?);
             }
         }
         Ok(found)

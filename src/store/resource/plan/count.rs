@@ -46,6 +46,14 @@ impl Search<'_> {
 
 /// If the next wanted row is further ahead than this, the scan seeks to it; otherwise it reads up to it.
 const GAP_MAX: u64 = 32;
+/// If a set has fewer rows than one in so many of those between its first and its last, they are read one by one.
+const DENSE_SHARE: u64 = 8;
+
+fn is_dense(rows: &RoaringTreemap) -> bool {
+    let between = rows.max().unwrap_or(0).saturating_sub(rows.min().unwrap_or(0));
+    rows.len().saturating_mul(DENSE_SHARE) > between
+}
+
 /// How many row states are held in memory at once.
 const STATES_MAX: usize = 1_024;
 /// For how many patients the decision on their resources is remembered while rows are counted.
@@ -77,7 +85,11 @@ impl View<'_> {
         let (mut count, mut by_patient) = (0, ByPatient::new());
         let mut from = rows.min();
         while let Some(first) = from {
-            let (states, goes_on_at) = self.states(rows, first, (&by_patient, &mut count))?;
+            let (states, goes_on_at) = if is_dense(rows) {
+                self.states(rows, first, (&by_patient, &mut count))?
+            } else {
+                self.states_of_few(rows, first)?
+            };
             from = goes_on_at;
             for state in &states {
                 if state.deleted {
@@ -100,6 +112,18 @@ impl View<'_> {
             }
         }
         Ok(count)
+    }
+
+    /// The states of the next rows of a set with large gaps.
+    fn states_of_few(
+        &self,
+        rows: &RoaringTreemap,
+        first: u64,
+    ) -> Result<(Vec<Current>, Option<u64>), StoreError> {
+        let mut wanted = rows.iter();
+        wanted.advance_to(first);
+        let piece: Vec<u64> = wanted.by_ref().take(STATES_MAX).collect();
+        Ok((self.repository.current_of_rows(&piece)?, wanted.next()))
     }
 
     /// The states of the next rows of the set, from `first` on, and the row at which to go on. Rows that `by_patient` decides are

@@ -7,10 +7,13 @@ use crate::store::key::{Key, Space, number_at, row_of};
 use crate::store::kv::{Direction, Flow, StoreError};
 
 use super::super::super::batch::{KeyRange, Sequence};
-use super::probe::RowView;
+use super::probe::{Read, RowView};
 use super::ranges::{every_prefix, matcher_range, number, param_prefix, value_of};
 use super::step::{Kind, PlanStep, TARGETS_STREAMED_MAX, Target};
 use super::view::View;
+
+/// So many rows are announced, and their referrers looked up, at once.
+const PIECE_LEN: usize = 512;
 
 /// Rows that are read in their order while the page is made.
 pub(super) enum Streamed {
@@ -191,7 +194,8 @@ impl View<'_> {
         let mut values = Vec::new();
         for target in targets {
             let rows = self.gather(target.def, &target.step, scanned)?;
-            for current in self.repository.current_of_rows(rows.iter())? {
+            let rows: Vec<u64> = rows.into_iter().collect();
+            for current in self.repository.current_of_rows(&rows)? {
                 if current.deleted {
                     continue;
                 }
@@ -222,18 +226,32 @@ impl View<'_> {
         set: &mut RoaringTreemap,
         scanned: &mut u64,
     ) -> Result<(), StoreError> {
-        for row in self.gather(target.def, &target.step, scanned)? {
-            let other = RowView::new(self, row);
-            let Some(current) = other.current()?.filter(|current| current.def.id == target.def.id) else {
-                continue;
-            };
-            if !self.shows(current)? {
-                continue;
+        let rows: Vec<u64> = self.gather(target.def, &target.step, scanned)?.into_iter().collect();
+        for piece in rows.chunks(PIECE_LEN) {
+            self.announce_rows(piece, Read::States)?;
+            let mut ranges = Vec::new();
+            let mut checked = Vec::new();
+            for row in piece {
+                let other = RowView::new(self, *row);
+                let Some(current) = other.current()?.filter(|current| current.def.id == target.def.id) else {
+                    continue;
+                };
+                if !self.shows(current)? {
+                    continue;
+                }
+                for filter in self.referring_filters(&other, current, param)? {
+                    *scanned += 1;
+                    match filter {
+                        Filter::Entries(matchers) => {
+                            ranges.extend(matchers.iter().map(|matcher| matcher_range(number(def), matcher)))
+                        }
+                        filter => checked.push(filter),
+                    }
+                }
             }
-            for filter in self.referring_filters(&other, current, param)? {
-                let rows = self.rows_of(def, &filter)?;
-                *scanned += 1;
-                set.extend(rows);
+            self.repository.rows_within(&ranges, set)?;
+            for filter in checked {
+                set.extend(self.rows_of(def, &filter)?);
             }
         }
         Ok(())
@@ -248,14 +266,20 @@ impl View<'_> {
         set: &mut RoaringTreemap,
         scanned: &mut u64,
     ) -> Result<(), StoreError> {
-        for row in self.gather(target.def, &target.step, scanned)? {
-            let other = RowView::new(self, row);
-            if !other.is_shown()? {
-                continue;
+        let rows: Vec<u64> = self.gather(target.def, &target.step, scanned)?.into_iter().collect();
+        for piece in rows.chunks(PIECE_LEN) {
+            self.announce_rows(piece, Read::StatesAndEntries)?;
+            let mut referring = Vec::new();
+            for row in piece {
+                let other = RowView::new(self, *row);
+                if other.is_shown()? {
+                    referring.extend(other.entries()?.into_iter().filter(|entry| entry.param == param.id));
+                }
             }
-            for entry in other.entries()?.iter().filter(|entry| entry.param == param.id) {
+            self.announce_targets(&referring, def)?;
+            for entry in referring {
                 *scanned += 1;
-                set.extend(self.targets(entry, def)?);
+                set.extend(self.targets(&entry, def)?);
             }
         }
         Ok(())

@@ -3,11 +3,12 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use roaring::RoaringTreemap;
 
 use crate::definitions::TypeDef;
 use crate::model::{ResourceId, Tree, parse};
 use crate::search::{Entry, Filter, Matcher, Param, TextCheck, search_params};
-use crate::store::key::row_of;
+use crate::store::key::{Key, Space, number_at, row_of};
 use crate::store::kv::{Direction, Flow, StoreError};
 use crate::store::resource::current::Current;
 use crate::store::resource::repository::Repository;
@@ -17,6 +18,13 @@ use super::super::entries::{decode_entries, entries_value, raw_entries};
 use super::ranges::{matcher_range, number};
 use super::step::{Kind, PlanStep, Target};
 use super::view::View;
+
+/// What is read of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Read {
+    States,
+    StatesAndEntries,
+}
 
 /// A row with a cache of what was read of it.
 pub(super) struct RowView<'v> {
@@ -187,6 +195,29 @@ impl Repository<'_> {
         self.rows_with(def, &Filter::refers(param, type_name, id))
     }
 
+    /// Adds the rows of all postings within these ranges. Most ranges are expected to be short.
+    pub(super) fn rows_within(
+        &self,
+        ranges: &[KeyRange],
+        rows: &mut RoaringTreemap,
+    ) -> Result<(), StoreError> {
+        const SHORT: usize = 32;
+        let mut counts = vec![0_usize; ranges.len()];
+        self.snapshot.first_of_each(ranges, Direction::Forward, SHORT, &mut |place, key| {
+            rows.extend(row_of(key));
+            if let Some(count) = counts.get_mut(place) {
+                *count += 1;
+            }
+        })?;
+        for (range, _) in ranges.iter().zip(counts).filter(|(_, count)| *count >= SHORT) {
+            self.snapshot.scan(range, Direction::Forward, &mut |key, _| {
+                rows.extend(row_of(key));
+                Flow::Next
+            })?;
+        }
+        Ok(())
+    }
+
     /// The rows with an entry that the filter matches, in order. Ignores the checks of its matchers.
     fn rows_with(&self, def: &TypeDef, filter: &Filter) -> Result<Vec<u64>, StoreError> {
         let Filter::Entries(matchers) = filter else { return Ok(Vec::new()) };
@@ -272,6 +303,32 @@ impl View<'_> {
             None => Filter::refers_to_version(param, &url, ""),
         });
         Ok(filters)
+    }
+
+    /// Announces what will be read of these rows.
+    pub(super) fn announce_rows(&self, rows: &[u64], read: Read) -> Result<(), StoreError> {
+        let key = |space: Space, row: &u64| Key::new(space).number(*row).into_bytes();
+        let states = rows.iter().map(|row| key(Space::Current, row));
+        let entries = rows.iter().filter(|_| read == Read::StatesAndEntries);
+        let entries = entries.map(|row| key(Space::Entries, row));
+        self.repository.snapshot().announce(&mut states.chain(entries))
+    }
+
+    /// Announces that the resources to which these entries refer will be read.
+    pub(super) fn announce_targets(&self, entries: &[Entry], def: &TypeDef) -> Result<(), StoreError> {
+        let snapshot = self.repository.snapshot();
+        let id_keys = || {
+            let named = entries.iter().filter_map(Entry::reference);
+            let of_type = named.filter(|(type_name, _)| *type_name == *def.name);
+            of_type.map(|(_, id)| Key::new(Space::Id).short(number(def)).text(id.as_bytes()).into_bytes())
+        };
+        snapshot.announce(&mut id_keys())?;
+        // Made only if the store asks for them.
+        let mut states = id_keys().filter_map(|key| {
+            let (value, _) = snapshot.get(&key).ok()??;
+            Some(Key::new(Space::Current).number(number_at(&value, 0)?).into_bytes())
+        });
+        snapshot.announce(&mut states)
     }
 
     pub(super) fn rows_of(&self, def: &TypeDef, filter: &Filter) -> Result<Vec<u64>, StoreError> {

@@ -199,6 +199,9 @@ impl<'f> Search<'f> {
                 asked.push(step);
             }
         }
+        if !asked.is_empty() {
+            rows.with_entries();
+        }
         asked.sort_by(|a, b| a.probe_us.total_cmp(&b.probe_us));
         let patience = need.map(|_| (choice.candidates * PATIENCE + PATIENCE_ROWS).min(u32::MAX.into()));
         let (mut candidates, mut ended) = (0.0, Walked::ToTheEnd);

@@ -16,12 +16,20 @@ const PIECE_ROWS_MAX: usize = 2_048;
 
 /// Of so many values most rows of the first pieces are soon asked for.
 const VALUES_FEW: usize = 4;
+/// What is read of rows.
+const STATES: [Space; 1] = [Space::Current];
+const STATES_AND_ENTRIES: [Space; 2] = [Space::Current, Space::Entries];
 /// How many rows of a set are announced at once.
 const ANNOUNCED_MAX: usize = 64;
 
-/// Announces that the states of these rows will be read.
-fn announce(snapshot: &dyn Snapshot, rows: impl Iterator<Item = u64>) -> Result<(), StoreError> {
-    snapshot.announce(&mut rows.map(|row| Key::new(Space::Current).number(row).into_bytes()))
+/// Announces that the states of these rows will be read, and their entries if `spaces` names them.
+fn announce(
+    snapshot: &dyn Snapshot,
+    spaces: &[Space],
+    rows: impl Iterator<Item = u64>,
+) -> Result<(), StoreError> {
+    let keys = |row: u64| spaces.iter().map(move |space| Key::new(*space).number(row).into_bytes());
+    snapshot.announce(&mut rows.flat_map(keys))
 }
 
 /// The rows of one index value, read ahead piece by piece.
@@ -44,7 +52,12 @@ impl ValueRows {
         })
     }
 
-    fn fill(&mut self, snapshot: &dyn Snapshot, direction: Direction) -> Result<u64, StoreError> {
+    fn fill(
+        &mut self,
+        snapshot: &dyn Snapshot,
+        direction: Direction,
+        spaces: &[Space],
+    ) -> Result<u64, StoreError> {
         let Some(range) = self.range(direction) else { return Ok(0) };
         let (rows, piece) = (&mut self.rows, self.piece);
         let mut read = 0;
@@ -53,7 +66,7 @@ impl ValueRows {
             read += 1;
             if rows.len() < piece { Flow::Next } else { Flow::Stop }
         })?;
-        announce(snapshot, self.rows.iter().copied())?;
+        announce(snapshot, spaces, self.rows.iter().copied())?;
         self.filled(direction);
         Ok(read)
     }
@@ -87,6 +100,8 @@ pub(super) struct Values {
     fronts: Option<BinaryHeap<(u64, usize)>>,
     direction: Direction,
     last: Option<u64>,
+    /// What is announced of the rows.
+    spaces: &'static [Space],
 }
 
 impl Values {
@@ -140,7 +155,8 @@ impl Values {
             }
         })?;
         if self.values.len() <= VALUES_FEW {
-            announce(snapshot, self.values.iter().flat_map(|value| value.rows.iter().copied()))?;
+            let rows = self.values.iter().flat_map(|value| value.rows.iter().copied());
+            announce(snapshot, self.spaces, rows)?;
         }
         self.values.iter_mut().for_each(|value| value.filled(direction));
         Ok(())
@@ -156,7 +172,7 @@ impl Values {
         let direction = self.direction;
         let Some(value) = self.values.get_mut(place) else { return Ok(()) };
         if value.rows.is_empty() {
-            *scanned += value.fill(snapshot, direction)?;
+            *scanned += value.fill(snapshot, direction, self.spaces)?;
         }
         if let Some(row) = value.rows.pop_front() {
             let ordered = self.ordered(row);
@@ -169,7 +185,13 @@ impl Values {
 /// Rows in the given direction, each once.
 pub(super) enum Rows {
     Values(Values),
-    Set { set: RoaringTreemap, rows: VecDeque<u64>, next: Option<u64>, direction: Direction },
+    Set {
+        set: RoaringTreemap,
+        rows: VecDeque<u64>,
+        next: Option<u64>,
+        direction: Direction,
+        spaces: &'static [Space],
+    },
 }
 
 impl Rows {
@@ -195,13 +217,21 @@ impl Rows {
         let piece = if prefixes.len() > VALUES_MANY { PIECE_ROWS_OF_MANY } else { PIECE_ROWS_MIN };
         let value = |prefix| ValueRows { prefix, rows: VecDeque::new(), piece, next };
         let values = prefixes.into_iter().map(value).collect();
-        Self::Values(Values { values, referred, fronts: None, direction, last: None })
+        Self::Values(Values { values, referred, fronts: None, direction, last: None, spaces: &STATES })
     }
 
     /// The rows of a set, from a row on (included).
     pub(super) fn of_set(set: RoaringTreemap, from: Option<u64>, direction: Direction) -> Self {
         let next = Some(from.unwrap_or(first_of(direction)));
-        Self::Set { set, rows: VecDeque::new(), next, direction }
+        Self::Set { set, rows: VecDeque::new(), next, direction, spaces: &STATES }
+    }
+
+    /// The entries of the rows will be read too.
+    pub(super) fn with_entries(&mut self) {
+        match self {
+            Self::Values(values) => values.spaces = &STATES_AND_ENTRIES,
+            Self::Set { spaces, .. } => *spaces = &STATES_AND_ENTRIES,
+        }
     }
 
     /// The next row. Adds to `scanned` how many keys or rows were read; asks `shows` about the resources that rows refer to.
@@ -213,10 +243,10 @@ impl Rows {
     ) -> Result<Option<u64>, StoreError> {
         match self {
             Self::Values(values) => values.next(snapshot, scanned, shows),
-            Self::Set { set, rows, next, direction } => {
+            Self::Set { set, rows, next, direction, spaces } => {
                 if let (true, Some(from)) = (rows.is_empty(), *next) {
                     *next = fill_from_set(set, rows, from, *direction);
-                    announce(snapshot, rows.iter().copied().take(ANNOUNCED_MAX))?;
+                    announce(snapshot, spaces, rows.iter().copied().take(ANNOUNCED_MAX))?;
                 }
                 *scanned += 1;
                 Ok(rows.pop_front())
