@@ -1,6 +1,7 @@
 //! Cache of compiled Consents, which requests share. It reflects one state of all Consents: after a Consent is written its
 //! patients' entries are dropped, so that a revocation holds from the next request on.
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::definitions::r4;
@@ -37,7 +38,12 @@ pub(super) struct CachedState {
     organizations: Mutex<HashMap<String, Arc<Actors>>>,
     /// The patients about whom decisions may differ from those about others; `None` if they are too many.
     governed: OnceLock<Option<Arc<BTreeSet<String>>>>,
+    /// For how many patients the Consents had to be read.
+    read: AtomicUsize,
 }
+
+/// Once the Consents of more patients than this had to be read, it is found out which patients have any.
+const READ_SINGLY_MAX: usize = 64;
 
 /// An actor, and for an organization also its parents: references, and identifiers as system and value.
 #[derive(Default)]
@@ -93,6 +99,12 @@ impl CachedState {
         Ok(self.governed.get_or_init(|| found).clone())
     }
 
+    /// Notes that the Consents of one more patient are needed. `true` if there were so many that it pays to find out which patients
+    /// have any.
+    pub(super) fn needs_one_more(&self) -> bool {
+        self.governed.get().is_some() || self.read.fetch_add(1, Ordering::Relaxed) >= READ_SINGLY_MAX
+    }
+
     /// The references and identifiers of an organization or practitioner. If they are not cached, `find` reads them.
     pub(super) fn organization(
         &self,
@@ -119,7 +131,17 @@ impl CachedState {
         };
         let kept = known.iter().filter(|(patient, of_patient)| is_kept(patient, of_patient));
         let kept = kept.map(|(patient, of_patient)| (patient.clone(), of_patient.clone())).collect();
-        Self { of_patients: Mutex::new(kept), policies: self.policies.clone(), ..Self::default() }
+        // Who is named no more may stay among the governed: then its Consents are read, and there are none.
+        let governed = self.governed.get().cloned().flatten().map(|before| {
+            let ids = changed.iter().filter_map(|patient| patient.strip_prefix("Patient/"));
+            Some(Arc::new(before.iter().map(String::as_str).chain(ids).map(str::to_owned).collect()))
+        });
+        Self {
+            of_patients: Mutex::new(kept),
+            policies: self.policies.clone(),
+            governed: governed.map_or_else(OnceLock::new, OnceLock::from),
+            ..Self::default()
+        }
     }
 }
 

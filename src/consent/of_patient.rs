@@ -46,6 +46,12 @@ impl Lens<'_> {
         if let Some(known) = self.cache.get(owner) {
             return Ok(known);
         }
+        if self.cache.needs_one_more()
+            && let Some(governed) = self.governed_patients()?
+            && owner.strip_prefix("Patient/").is_some_and(|id| !governed.contains(id))
+        {
+            return self.policies();
+        }
         let mut consents = Vec::new();
         let files = self.files_of_person(owner)?;
         for patient in &files {

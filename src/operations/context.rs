@@ -1,4 +1,5 @@
 //! What every interaction receives: the store and its caches, the settings, the keys, and checks of who may run the server.
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -121,6 +122,8 @@ pub struct Context {
     pub(super) audit_index: AuditIndex,
     /// Locked by the thread that looks up whom answered requests concerned.
     pub(super) looking_up: Mutex<()>,
+    /// All look-ups for records of commits before this one are done.
+    pub(super) looked_up_before: AtomicU64,
     /// The party of requests without a token, if the server is open.
     pub(super) open: Option<Arc<Party>>,
 }
@@ -148,6 +151,7 @@ impl Context {
             refusals: Refusals::default(),
             audit_index: AuditIndex::default(),
             looking_up: Mutex::default(),
+            looked_up_before: AtomicU64::default(),
             open: parts.open.map(Arc::new),
         }
     }

@@ -1,6 +1,7 @@
 //! Finds the patients whom an answered request concerned but did not show: those whose data it counted, and those whom one of its
 //! values identifies alone. It runs after the answer; only readers of the record of accesses, which it adds to, wait for it.
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -70,10 +71,18 @@ impl Context {
     pub fn look_up_unshown(&self, up_to: Sequence, until: Option<Instant>) -> Result<usize, Refusal> {
         let Some(_one_at_a_time) = self.only_one(until) else { return Ok(0) };
         let (mut looked_up, mut failed) = (0, None);
-        let mut after = None;
+        // Done look-ups leave removed keys behind, so what is known to be done is not read again.
+        let before = self.looked_up_before.load(Ordering::Acquire);
+        let mut after = before.checked_sub(1).map(|last| (Sequence(last), u32::MAX));
+        let mut is_first = true;
         loop {
             let snapshot = self.kv.snapshot(At::Latest)?;
             let mut found = due(&*snapshot, after, LOOKED_UP_MAX)?;
+            if std::mem::take(&mut is_first) {
+                // A note of a later commit has a later place.
+                let next = found.first().map_or(snapshot.sequence().0 + 1, |(place, _)| place.0.0);
+                self.looked_up_before.fetch_max(next, Ordering::AcqRel);
+            }
             found.retain(|(place, _)| place.0 <= up_to);
             let Some((last, _)) = found.last() else { return failed.map_or(Ok(looked_up), Err) };
             after = Some(*last);

@@ -3,7 +3,7 @@
 //! before; so a write of any server, such as the revocation of a Consent, holds from the next request on.
 //!
 //! Every commit lists in the table `outdated` the keys that may have had an older version. Not listed are new keys of versions,
-//! of the history and of the record of accesses; so of these only versions that are there are kept, since they never change.
+//! of the history and of the record of accesses; so of these only what never changes is kept: versions and records that are there.
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -253,8 +253,14 @@ fn is_noticed(asked: &Asked, answer: &Answer) -> bool {
     };
     match asked {
         Asked::Value(key) => {
-            let is_version = Space::of(key) == Some(Space::Record);
-            is_listed(key) || (is_version && matches!(answer, Answer::Value(Some(_))))
+            let is_final = matches!(Space::of(key), Some(Space::Record | Space::Audit));
+            is_listed(key) || (is_final && matches!(answer, Answer::Value(Some(_))))
+        }
+        // Access records are only added behind all others, so a page before the last one stays as it is.
+        Asked::Page(start, end, true, limit) if Space::of(start) == Some(Space::Audit) => {
+            let is_full = |rows: &Arc<Vec<Row>>| i64::try_from(rows.len()).is_ok_and(|len| len >= *limit);
+            end.as_slice() <= [Space::Audit.byte() + 1].as_slice()
+                && matches!(answer, Answer::Rows(rows) if is_full(rows))
         }
         Asked::Page(start, end, ..) | Asked::First(start, end, _) => {
             let is_one_space = start.first().zip(end.split_first()).is_some_and(|(space, (last, rest))| {

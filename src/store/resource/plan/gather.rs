@@ -47,6 +47,10 @@ impl View<'_> {
             Kind::Rows(rows) => set.extend(rows.iter().copied()),
             Kind::Updated(from, to) => self.gather_updated(def, (*from, *to), &mut set, scanned)?,
             Kind::Text(..) => self.gather_probed(def, step, &mut set, scanned)?,
+            // Few resources are checked one by one sooner than many targets are followed.
+            Kind::Chain(..) | Kind::Has(..) if self.size_of(def)? * step.probe_us < step.gather_us => {
+                self.gather_probed(def, step, &mut set, scanned)?;
+            }
             Kind::Chain(param, targets) => {
                 for target in targets {
                     self.gather_chain(def, param, target, &mut set, scanned)?;
@@ -154,9 +158,13 @@ impl View<'_> {
         set: &mut RoaringTreemap,
         scanned: &mut u64,
     ) -> Result<(), StoreError> {
-        for row in self.gather_every(def, scanned)? {
-            if RowView::new(self, row).fulfils(step)? {
-                set.insert(row);
+        let rows: Vec<u64> = self.gather_every(def, scanned)?.into_iter().collect();
+        for piece in rows.chunks(PIECE_LEN) {
+            self.announce_rows(piece, Read::StatesAndEntries)?;
+            for row in piece {
+                if RowView::new(self, *row).fulfils(step)? {
+                    set.insert(*row);
+                }
             }
         }
         Ok(())
