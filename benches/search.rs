@@ -2,7 +2,8 @@
 //! `chartward generate` and `chartward import` make them. Values are sampled from the data; every shape is run with each value
 //! first cold, then warm. Prints medians in microseconds, the ratio of the largest to the smallest directory, the peak memory of
 //! a request, and with `--load` the median in the largest while resources are written to it. `--only=NAME` runs one shape. With
-//! `--insurer` the own staff and an insurer that some Consents name run the same searches on the last directory.
+//! `--insurer` the own staff and an insurer that some Consents name run the same searches on the last directory; with `--flat` the
+//! kinds of searches that must cost the same however much is stored run on every directory, with their median and their worst.
 #![allow(
     clippy::unwrap_used,
     clippy::as_conversions,
@@ -97,6 +98,36 @@ const SHAPES: [(&str, &str, &str); 37] = [
     ("code:text", "Condition", "Condition?code:text={/code/coding/0/display#8}"),
 ];
 
+/// One of each kind of request, to see whether its cost grows with the store. `page 100 of` follows the links first.
+const KINDS: [(&str, &str, &str); 18] = [
+    ("read", "Patient", "Patient/{/id}?"),
+    ("token", "Patient", "Patient?identifier={/identifier/0/system}|{/identifier/0/value}"),
+    ("string", "Patient", "Patient?family={/name/0/family#5}"),
+    ("reference", "Observation", "Observation?subject={/subject/reference}"),
+    ("date", "Encounter", "Encounter?date=ge{/period/start#10}&date=lt{/period/start#7}-28"),
+    (
+        "patient and code",
+        "Observation",
+        "Observation?patient={/subject/reference}&code={/code/coding/0/code}",
+    ),
+    ("code", "Condition", "Condition?code={/code/coding/0/system}|{/code/coding/0/code}"),
+    ("chain", "Patient", "Observation?patient.family={/name/0/family}"),
+    ("_has", "Condition", "Patient?_has:Condition:patient:code={/code/coding/0/code}"),
+    (
+        "include",
+        "Encounter",
+        "Encounter?patient={/subject/reference}&_include=Encounter:patient&_revinclude=Condition:encounter",
+    ),
+    ("contains", "Patient", "Patient?name:contains={/name/0/family#4}"),
+    ("_sort=-date", "Observation", "Observation?_sort=-date"),
+    ("_sort=status, all alike", "Observation", "Observation?_sort=status"),
+    ("_sort=status, page 100", "Observation", "page 100 of Observation?_sort=status"),
+    ("code, _sort=-onset-date", "Condition", "Condition?code={/code/coding/0/code}&_sort=-onset-date"),
+    ("count of a code", "Condition", "Condition?code={/code/coding/0/code}&_summary=count"),
+    ("count of a type", "Observation", "Observation?_summary=count"),
+    ("count of Patients", "Patient", "Patient?_summary=count"),
+];
+
 /// The searches of an insurer; values come from the Consents that permit it to see something.
 const INSURERS: [(&str, &str); 10] = [
     ("Claim count", "Claim?use=claim&_summary=count"),
@@ -164,7 +195,8 @@ impl Store {
             return self.count_unmasked(url);
         }
         let (path, query) = url.split_once('?').unwrap();
-        let request = Request::new(Verb::Get, vec![path.to_owned()], decode_pairs(query));
+        let path = path.split('/').map(str::to_owned).collect();
+        let request = Request::new(Verb::Get, path, decode_pairs(query));
         let begun = Instant::now();
         let answer = self.send(request);
         let time = begun.elapsed().as_secs_f64() * 1e6;
@@ -179,6 +211,20 @@ impl Store {
             println!("{line}: {}", refusal.outcome.to_json());
             std::process::exit(1)
         })
+    }
+
+    /// The link to the page with this number of a search.
+    fn page(&self, url: &str, number: usize) -> Option<String> {
+        let mut url = url.to_owned();
+        for _ in 1..number {
+            let (path, query) = url.split_once('?').unwrap();
+            let answer = self.send(Request::new(Verb::Get, vec![path.to_owned()], decode_pairs(query)));
+            let bundle: Value = serde_json::from_str(answer.body.json().unwrap()).unwrap();
+            let mut links = bundle["link"].as_array().unwrap().iter();
+            let next = links.find(|link| link["relation"] == "next")?["url"].as_str().unwrap();
+            url = next[next.find("/fhir/").unwrap() + 6..].to_owned();
+        }
+        Some(url)
     }
 
     /// The peak memory of a request, in bytes.
@@ -271,6 +317,10 @@ fn main() {
         return;
     }
     let sizes: Vec<String> = stores.iter().map(|store| store.resources.to_string()).collect();
+    if is_given("--flat") {
+        println!("about {} resources; median and worst in us; largest / smallest", sizes.join(", "));
+        return flat(&stores);
+    }
     println!(
         "about {} resources; medians in us: cold, warm, matches on the page; largest / smallest; peak in kB",
         sizes.join(", ")
@@ -316,6 +366,46 @@ fn main() {
         && is_given("--load")
     {
         under_load(store, &samples["Observation"], &asked);
+    }
+}
+
+/// The median and the worst of each kind of request on every store, each query three times, the first not counted.
+fn flat(stores: &[Store]) {
+    for (name, of, query) in KINDS {
+        let mut line = format!("| {name} |");
+        let mut medians = Vec::new();
+        for store in stores {
+            let resources = store.samples(of);
+            let filled = resources.iter().filter_map(|resource| filled(query, resource));
+            let urls = filled.map(|url| {
+                let ends = if url.contains("_summary") || url.ends_with('?') { "" } else { "&_count=10" };
+                url + ends
+            });
+            let mut urls: Vec<String> = urls.collect();
+            urls.dedup();
+            urls.truncate(SAMPLES);
+            let urls: Vec<String> = urls
+                .into_iter()
+                .filter_map(|url| match url.strip_prefix("page 100 of ") {
+                    Some(url) => store.page(url, 100),
+                    None => Some(url),
+                })
+                .collect();
+            if urls.is_empty() {
+                line.push_str("  |");
+                continue;
+            }
+            for url in &urls {
+                store.ask(url);
+            }
+            let times: Vec<f64> =
+                urls.iter().cycle().take(urls.len() * 3).map(|url| store.ask(url).0).collect();
+            let worst = times.iter().copied().fold(0.0, f64::max);
+            medians.push(median(times));
+            line.push_str(&format!(" {:.0}, {worst:.0} |", medians[medians.len() - 1]));
+        }
+        let ratio = medians.last().unwrap_or(&0.0) / medians.first().unwrap_or(&1.0);
+        println!("{line} {ratio:.1} |");
     }
 }
 

@@ -27,7 +27,7 @@ fn resource(number: u64, state: &mut u64, batch: &mut Batch) {
     let (key, sequence_at) = key.stamped();
     let stamp = |offset, what| Stamp { place: StampPlace::Key, offset, what };
     let stamps = vec![stamp(row_at, row), stamp(sequence_at, Stamped::Sequence)];
-    batch.writes.push(Write { key: key.into_bytes(), value: Some(body), stamps });
+    batch.writes.push(Write { key: key.into_bytes(), value: Some(body), stamps: stamps.into() });
     for param in 0..ENTRIES {
         // Some values occur in few resources, some in many.
         let value = if param < 10 { number.to_string() } else { (random(state) % 1_000).to_string() };
@@ -35,7 +35,7 @@ fn resource(number: u64, state: &mut u64, batch: &mut Batch) {
         batch.writes.push(Write {
             key: key.into_bytes(),
             value: Some(Vec::new()),
-            stamps: vec![stamp(row_at, row)],
+            stamps: [stamp(row_at, row)].into(),
         });
     }
 }

@@ -127,7 +127,7 @@ impl Due {
         let stamp = Stamp { place: StampPlace::Key, offset, what: Stamped::Sequence };
         // INVARIANT: a struct of texts and numbers always has a JSON form.
         let value = serde_json::to_vec(self).unwrap_or_default();
-        Write { key: key.word(number).into_bytes(), value: Some(value), stamps: vec![stamp] }
+        Write { key: key.word(number).into_bytes(), value: Some(value), stamps: [stamp].into() }
     }
 }
 
@@ -158,6 +158,8 @@ pub fn due(
         found.extend(place_of(key).map(|place| (place, serde_json::from_slice(value).unwrap_or_default())));
         if found.len() >= len { Flow::Stop } else { Flow::Next }
     })?;
+    // Each is read again when it is marked as done.
+    snapshot.announce(&mut found.iter().map(|(place, _)| due_key(*place)))?;
     Ok(found)
 }
 

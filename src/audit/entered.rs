@@ -128,5 +128,5 @@ impl Entered {
 pub fn corrected((Sequence(sequence), number): RecordPlace) -> (Write, Expectation) {
     let key = Key::new(Space::Meta).text(b"disclosure-corrected").number(sequence).word(number).into_bytes();
     let expectation = Expectation::Key { key: key.clone(), sequence: None };
-    (Write { key, value: Some(Vec::new()), stamps: Vec::new() }, expectation)
+    (Write { key, value: Some(Vec::new()), ..Write::default() }, expectation)
 }

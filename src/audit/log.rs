@@ -27,11 +27,11 @@ pub fn writes(access: &Access, number: u32) -> Vec<Write> {
     let key = key.word(number).into_bytes();
     // INVARIANT: a struct of texts and numbers always has a JSON form.
     let value = serde_json::to_vec(access).unwrap_or_default();
-    let mut writes = vec![Write { key, value: Some(value), stamps: vec![sequence_stamp(sequence_at)] }];
+    let mut writes = vec![Write { key, value: Some(value), stamps: [sequence_stamp(sequence_at)].into() }];
     for patient in concerned(access) {
         let (key, sequence_at) = Key::new(Space::AuditPatient).text(patient.as_bytes()).stamped();
         let key = key.word(number).into_bytes();
-        writes.push(Write { key, value: Some(Vec::new()), stamps: vec![sequence_stamp(sequence_at)] });
+        writes.push(Write { key, value: Some(Vec::new()), stamps: [sequence_stamp(sequence_at)].into() });
     }
     writes
 }
@@ -241,7 +241,7 @@ pub fn index_patients(kv: &dyn Kv) -> Result<(), StoreError> {
     while let Some(((Sequence(sequence), number), access)) = records.read()? {
         for patient in concerned(&access) {
             let key = Key::new(Space::AuditPatient).text(patient.as_bytes()).number(sequence).word(number);
-            batch.writes.push(Write { key: key.into_bytes(), value: Some(Vec::new()), stamps: Vec::new() });
+            batch.writes.push(Write { key: key.into_bytes(), value: Some(Vec::new()), ..Write::default() });
         }
         gathered += 1;
         if gathered % RECORDS_INDEXED == 0 {
@@ -249,7 +249,7 @@ pub fn index_patients(kv: &dyn Kv) -> Result<(), StoreError> {
         }
     }
     batch.expectations.push(Expectation::Key { key: done.clone(), sequence: None });
-    batch.writes.push(Write { key: done, value: Some(Vec::new()), stamps: Vec::new() });
+    batch.writes.push(Write { key: done, value: Some(Vec::new()), ..Write::default() });
     match kv.commit(batch).wait() {
         Ok(_) | Err(crate::store::CommitError::Conflict { .. }) => Ok(()),
         Err(error) => Err(failed(error)),

@@ -247,7 +247,7 @@ fn put(pairs: Vec<(Vec<u8>, Vec<u8>)>) -> Batch {
     let mut batch = Batch::default();
     for (key, value) in pairs {
         batch.expectations.push(Expectation::Key { key: key.clone(), sequence: None });
-        batch.writes.push(Write { key, value: Some(value), stamps: Vec::new() });
+        batch.writes.push(Write { key, value: Some(value), ..Write::default() });
     }
     batch
 }

@@ -31,7 +31,7 @@ impl Suspension {
         let key = Key::new(Space::Meta).text(b"audit-suspension").text(patient.as_bytes());
         let key = key.text(self.agency.as_bytes()).into_bytes();
         // INVARIANT: a struct of texts and numbers always has a JSON form.
-        Write { key, value: Some(serde_json::to_vec(self).unwrap_or_default()), stamps: Vec::new() }
+        Write { key, value: Some(serde_json::to_vec(self).unwrap_or_default()), ..Write::default() }
     }
 }
 

@@ -90,7 +90,7 @@ impl Anchor {
         let by = by.unwrap_or_else(|_| "an account without a name".to_owned());
         let restored = Restored { from, to, time: now(), by };
         let value = serde_json::to_vec(&restored).map_err(|error| error.to_string())?;
-        let write = Write { key: restored_key(), value: Some(value), stamps: Vec::new() };
+        let write = Write { key: restored_key(), value: Some(value), ..Write::default() };
         let batch = Batch { writes: vec![write], ..Batch::default() };
         store.commit(batch).wait().map_err(|error| error.to_string())?;
         Ok(restored)

@@ -295,7 +295,7 @@ fn secret(kv: &dyn Kv) -> Result<[u8; 32], String> {
         let bytes = random_bytes::<32>().map_err(|error| failed(&error))?;
         let batch = Batch {
             expectations: vec![Expectation::Key { key: key.clone(), sequence: None }],
-            writes: vec![Write { key: key.clone(), value: Some(bytes.to_vec()), stamps: Vec::new() }],
+            writes: vec![Write { key: key.clone(), value: Some(bytes.to_vec()), ..Write::default() }],
             ..Batch::default()
         };
         match kv.commit(batch).wait() {

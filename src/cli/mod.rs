@@ -18,6 +18,7 @@ mod examples;
 mod fhirpath;
 mod generate;
 mod house;
+mod huge_pages;
 mod import;
 mod keys;
 mod load;

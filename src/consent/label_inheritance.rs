@@ -137,7 +137,7 @@ impl Lens<'_> {
     /// # Errors
     /// [`StoreError`] if the disk fails or something cannot be read.
     pub fn made_subject_by(&self, resource: Node<'_>, patient: &str) -> Result<Vec<String>, StoreError> {
-        let data = DataFacts::of(resource);
+        let data = self.facts_of(resource);
         let mut around =
             if data.type_name == "Binary" { self.referring_to_binary(&data)? } else { Vec::new() };
         for reference in data.outgoing.iter().chain(&data.named) {
@@ -199,7 +199,7 @@ impl Lens<'_> {
         resource: Node<'_>,
         writer: Option<&Writer>,
     ) -> Result<Vec<(String, String)>, StoreError> {
-        let data = DataFacts::of(resource);
+        let data = self.facts_of(resource);
         let binaries = binaries_named(resource);
         let is_dependent = depends_on_others(&data.type_name);
         if !is_dependent && binaries.is_empty() {

@@ -44,6 +44,8 @@ pub struct Lens<'s> {
     pub(super) coming: HashMap<String, DataFacts>,
     /// Whether the targets of references are shown to the party, cached.
     pub(super) targets: Mutex<HashMap<NamedTarget, Target>>,
+    /// The facts of the resources that were looked at last, by their text.
+    facts: Mutex<Vec<(String, Arc<DataFacts>)>>,
     /// The resources that were asked for and not shown, for the access record.
     withheld: Mutex<Vec<Withheld>>,
 }
@@ -95,6 +97,7 @@ impl<'s> Lens<'s> {
             memberships: Mutex::default(),
             coming: HashMap::new(),
             targets: Mutex::default(),
+            facts: Mutex::default(),
             withheld: Mutex::default(),
         })
     }
@@ -132,6 +135,24 @@ impl<'s> Lens<'s> {
         let reusable = if self.supposed.is_some() { self.reusable } else { OnceLock::new() };
         let own_decisions = Decisions::default();
         Self { reach: self.reach.asked(permission, def), reusable, own_decisions, ..self }
+    }
+
+    /// The facts of a resource. The steps of a write ask for those of the same one or two resources many times.
+    #[must_use]
+    pub fn facts_of(&self, resource: Node<'_>) -> Arc<DataFacts> {
+        /// The version before and the version after.
+        const KEPT: usize = 2;
+        let text = resource.raw();
+        let mut known = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, facts)) = known.iter().find(|(of, _)| of == text) {
+            return facts.clone();
+        }
+        let facts = Arc::new(DataFacts::of(resource));
+        if known.len() >= KEPT {
+            known.remove(0);
+        }
+        known.push((text.to_owned(), facts.clone()));
+        facts
     }
 
     /// The resources of the snapshot.
@@ -192,7 +213,7 @@ impl<'s> Lens<'s> {
     pub fn is_reached(&self, letters: &[Permission], resource: Node<'_>) -> bool {
         let reach = |data: DataFacts| self.reach.of(letters, &data.type_name, &data.owners, Some(resource));
         // A failing store makes the following reads fail too; until then nothing is reached.
-        self.with_what_it_names(&DataFacts::of(resource)).is_ok_and(|data| reach(data) == Keep::Keep)
+        self.with_what_it_names(&self.facts_of(resource)).is_ok_and(|data| reach(data) == Keep::Keep)
     }
 
     pub(super) fn data(&self, stored: &Stored) -> Result<DataFacts, StoreError> {

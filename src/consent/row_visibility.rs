@@ -162,7 +162,7 @@ impl Lens<'_> {
     /// # Errors
     /// [`StoreError`] if the disk fails.
     pub fn is_within_reach(&self, letters: &[Permission], resource: Node<'_>) -> Result<bool, StoreError> {
-        let data = self.with_what_it_names(&DataFacts::of(resource))?;
+        let data = self.with_what_it_names(&self.facts_of(resource))?;
         let reach = self.reach.of(letters, &data.type_name, &data.owners, Some(resource));
         Ok(reach == Keep::Keep && !self.reach.is_outside_confinement(&data.owners))
     }

@@ -186,7 +186,7 @@ impl Lens<'_> {
     /// # Errors
     /// [`StoreError`] if the disk fails.
     pub fn subjects_of(&self, resource: Node<'_>) -> Result<BTreeSet<String>, StoreError> {
-        Ok(self.with_what_it_names(&DataFacts::of(resource))?.owners)
+        Ok(self.with_what_it_names(&self.facts_of(resource))?.owners)
     }
 
     /// The decision about a resource, with its basis, for explanations. Nothing is released.
@@ -194,7 +194,7 @@ impl Lens<'_> {
     /// # Errors
     /// [`StoreError`] if the disk fails.
     pub fn decision(&self, resource: Node<'_>) -> Result<Decision, StoreError> {
-        self.decide(&DataFacts::of(resource))
+        self.decide(&self.facts_of(resource))
     }
 
     /// Whether the party may see a resource, stored or not, by scopes and Consents.
@@ -202,7 +202,7 @@ impl Lens<'_> {
     /// # Errors
     /// [`StoreError`] if the disk fails.
     pub fn may_see(&self, resource: Node<'_>) -> Result<bool, StoreError> {
-        let data = self.with_what_it_names(&DataFacts::of(resource))?;
+        let data = self.with_what_it_names(&self.facts_of(resource))?;
         let letters = self.reach.letters(&data.type_name);
         let reach = self.reach.of(letters, &data.type_name, &data.owners, Some(resource));
         Ok(reach == Keep::Keep && self.decide(&data)?.permit)

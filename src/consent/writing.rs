@@ -34,7 +34,7 @@ impl Lens<'_> {
     /// # Errors
     /// [`StoreError`] if the disk fails.
     pub fn may_write(&self, resource: Node<'_>, writing: Writing) -> Result<bool, StoreError> {
-        let data = DataFacts::of(resource);
+        let data = self.facts_of(resource);
         let name = data.type_name.as_str();
         let row = self.party.role.row();
         // A party confined to one patient, as by an emergency, writes about no other.
@@ -197,7 +197,7 @@ impl Lens<'_> {
     /// patient.
     #[must_use]
     pub fn may_write_about_new(&self, resource: Node<'_>) -> bool {
-        let data = DataFacts::of(resource);
+        let data = self.facts_of(resource);
         let name = data.type_name.as_str();
         self.party.role == Role::System
             && !self.requester.purposes.is_empty()

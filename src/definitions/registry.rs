@@ -2,6 +2,8 @@
 //! by number afterwards.
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use foldhash::fast::FixedState;
+
 use super::extract::Tables;
 use super::tables::{
     CompartmentRow, ElementRow, InvariantRow, Kind, ParamType, SearchParamRow, Strength, SubjectRow, TypeRow,
@@ -67,7 +69,8 @@ pub struct TypeDef {
     /// Whether the type, or the type of one of its elements, has an element that names data subjects or holds a resource.
     pub has_subjects: bool,
     pub rules: TypeRules,
-    properties: HashMap<Box<str>, Property>,
+    /// Looked up for every element of every resource; its names are the standard's own, so the hash needs no key.
+    properties: HashMap<Box<str>, Property, FixedState>,
 }
 
 impl TypeDef {
@@ -317,7 +320,7 @@ impl Registry {
 }
 
 fn resolve_type(row: TypeRow, id: TypeId, by_name: &HashMap<Box<str>, TypeId>) -> TypeDef {
-    let mut properties = HashMap::new();
+    let mut properties = HashMap::default();
     let elements: Box<[ElementDef]> =
         row.elements.into_iter().map(|element| resolve(element, by_name)).collect();
     for (element, number) in elements.iter().zip(0..) {

@@ -56,12 +56,14 @@ pub fn router(
     let (guarded, is_open) = (engine.clone(), engine.is_open());
     let timeout = Duration::from_secs(limits.request_seconds_max);
     let patience = limits.patience.body;
+    // Layers that are added together, the outermost first, cost one allocation for a request; added singly, one each.
     let bounded = |router: Router| {
-        router
-            .layer(CompressionLayer::new())
-            .layer(RequestBodyTimeoutLayer::new(patience))
-            .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, timeout))
-            .layer(CatchPanicLayer::new())
+        router.layer((
+            CatchPanicLayer::new(),
+            TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, timeout),
+            RequestBodyTimeoutLayer::new(patience),
+            CompressionLayer::new(),
+        ))
     };
     let app = App { engine, tasks, limits, observed: observed.clone(), workers };
     let api = Router::new().fallback(handle).with_state(app.clone()).merge(endpoints);
@@ -73,10 +75,11 @@ pub fn router(
         .merge(administration::routes())
         .with_state(app)
         .merge(own);
-    api.merge(bounded(own))
-        .layer(from_fn_with_state(guarded.clone(), guard))
-        .layer(from_fn_with_state(guarded, unknown::count))
-        .layer(from_fn_with_state(observed, observe))
+    api.merge(bounded(own)).layer((
+        from_fn_with_state(observed, observe),
+        from_fn_with_state(guarded.clone(), unknown::count),
+        from_fn_with_state(guarded, guard),
+    ))
 }
 
 /// The router of the monitoring address: health and metrics without a token.

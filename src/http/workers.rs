@@ -19,7 +19,7 @@ use super::payload::refuse;
 const READING_PER_CORE: usize = 4;
 const WRITING_PER_CORE: usize = 2;
 /// How many threads read, and write, where every look-up waits for a database.
-const REMOTE: usize = 16;
+const REMOTE: usize = 12;
 
 /// The threads that work on requests. They end when the last copy of this value is dropped and their work is done.
 #[derive(Clone)]

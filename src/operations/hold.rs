@@ -109,7 +109,7 @@ fn set(
     if let Some(work) = work {
         draft.push(session.snapshot(), work)?;
     }
-    draft.batch.writes.push(Write { key, value, stamps: Vec::new() });
+    draft.batch.writes.push(Write { key, value, ..Write::default() });
     session.context.kv.commit(draft.batch).wait()?;
     let out = Parameters::default().boolean("held", is_held);
     session.about(out.json(), BTreeSet::from([format!("Patient/{id}")]))

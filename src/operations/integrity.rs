@@ -47,7 +47,7 @@ pub(super) fn is_about_what_is_there(
     if party.assign_ids || (records && session.lens.keeps_record()) {
         return Ok(true);
     }
-    let data = DataFacts::of(resource);
+    let data = session.lens.facts_of(resource);
     let before = before.map(DataFacts::of).unwrap_or_default();
     let own = |reference: &String| *reference == data.reference;
     for owner in data.owners.difference(&before.owners).filter(|owner| !own(owner)) {

@@ -85,7 +85,7 @@ pub(super) fn held(
     before: Option<Node<'_>>,
 ) -> Result<(Vec<Issue>, Vec<Change>), Refusal> {
     let (mut remarks, mut changes) = (Vec::new(), Vec::new());
-    let data = DataFacts::of(resource);
+    let data = session.lens.facts_of(resource);
     if data.type_name == "Patient" {
         return Ok((remarks, waited_for(session, resource)?));
     }

@@ -54,12 +54,12 @@ impl Context {
             }
             count -= 1;
             bytes = bytes.saturating_sub(len);
-            room.push(Write { key, value: None, stamps: Vec::new() });
+            room.push(Write { key, value: None, ..Write::default() });
         }
         let sealed = self.sealer.seal(packed.to_vec(), BOUND).ok_or_else(unmade)?;
         let mut writes = over(&*snapshot, when)?;
         writes.extend(room);
-        writes.push(Write { key, value: Some(sealed), stamps: Vec::new() });
+        writes.push(Write { key, value: Some(sealed), ..Write::default() });
         self.kv.commit(Batch { writes, ..Batch::default() }).wait()?;
         Ok(hash)
     }
@@ -102,7 +102,7 @@ fn over(snapshot: &dyn Snapshot, when: u64) -> Result<Vec<Write>, Refusal> {
     let range = KeyRange { start: at(0), end: at(when.saturating_sub(1)) };
     let mut removals = Vec::new();
     snapshot.scan(&range, Direction::Forward, &mut |key, _| {
-        removals.push(Write { key: key.to_vec(), value: None, stamps: Vec::new() });
+        removals.push(Write { key: key.to_vec(), value: None, ..Write::default() });
         if removals.len() < SWEPT_MAX { Flow::Next } else { Flow::Stop }
     })?;
     Ok(removals)

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::auth::Permission;
-use crate::consent::{DataFacts, Disclosed, FILES_MAX, Writing};
+use crate::consent::{Disclosed, FILES_MAX, Writing};
 use crate::definitions::{TypeDef, r4};
 use crate::model::{
     Amendments, Issue, IssueCode, JsonKind, Node, Outcome, ResourceId, SyntaxError, Tree, parse, stored_form,
@@ -156,7 +156,7 @@ pub(super) fn put(
     let known = before_tree.as_ref().map(Tree::root);
     may_write =
         may_write && super::integrity::is_about_what_is_there(session, (known, writing), tree.root())?;
-    let is_about_new = before.is_none() && is_about_new(session, &DataFacts::of(tree.root()).owners)?;
+    let is_about_new = before.is_none() && is_about_new(session, &session.lens.facts_of(tree.root()).owners)?;
     may_write = may_write || (is_about_new && session.lens.may_write_about_new(tree.root()));
     if !may_write {
         session.lens.refuse_to_write(format!("{}/{id}", def.name), tree.root());

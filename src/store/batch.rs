@@ -1,5 +1,7 @@
 //! Batches: writes that are committed together, the expectations that must hold for that, and the result of a commit.
 
+use smallvec::SmallVec;
+
 use crate::model::Millis;
 
 /// The number of a commit; the first commit is 1.
@@ -63,12 +65,15 @@ pub struct Stamp {
     pub what: Stamped,
 }
 
+/// Most writes have one stamp, which needs no memory of its own.
+pub type Stamps = SmallVec<[Stamp; 1]>;
+
 /// One key to put (with a value) or to remove (without one).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Write {
     pub key: Vec<u8>,
     pub value: Option<Vec<u8>>,
-    pub stamps: Vec<Stamp>,
+    pub stamps: Stamps,
 }
 
 /// A condition for applying a batch.

@@ -151,7 +151,7 @@ pub fn read_dump_without(
         }
         dumped.count(&key, &value);
         bytes += key.len() + value.len();
-        writes.push(Write { key, value: Some(value), stamps: Vec::new() });
+        writes.push(Write { key, value: Some(value), ..Write::default() });
         if bytes >= COMMIT_BYTES {
             commit(&mut writes)?;
             bytes = 0;
@@ -170,7 +170,7 @@ pub fn read_dump_without(
     }
     // Rows from the dump's next row on do not exist in this store; their numbers will be assigned to other resources.
     let since = erased.range(..row).map(|row| erased_key(*row));
-    writes.extend(since.map(|key| Write { key, value: Some(Vec::new()), stamps: Vec::new() }));
+    writes.extend(since.map(|key| Write { key, value: Some(Vec::new()), ..Write::default() }));
     commit(&mut writes)?;
     Ok(dumped)
 }

@@ -92,6 +92,11 @@ pub trait Snapshot: Send + Sync {
         keys.iter().map(|key| self.get(key)).collect()
     }
 
+    /// What a single read costs beyond its work, in microseconds, for the choice of a plan: the round trip to a database.
+    fn round_trip_us(&self) -> f64 {
+        0.0
+    }
+
     /// Announces that these keys will be read, so that a store for which each read is a round trip can read them together.
     ///
     /// # Errors

@@ -90,11 +90,11 @@ impl Subject for InSled {
 }
 
 fn put(key: &[u8], value: &[u8]) -> Write {
-    Write { key: key.to_vec(), value: Some(value.to_vec()), stamps: Vec::new() }
+    Write { key: key.to_vec(), value: Some(value.to_vec()), ..Write::default() }
 }
 
 fn remove(key: &[u8]) -> Write {
-    Write { key: key.to_vec(), value: None, stamps: Vec::new() }
+    Write { key: key.to_vec(), value: None, ..Write::default() }
 }
 
 fn commit(kv: &dyn Kv, writes: Vec<Write>) -> Sequence {
@@ -215,7 +215,8 @@ fn stamps_are_filled_in_and_rows_rise(subject: &mut dyn Subject) {
         stamps: vec![
             Stamp { place: StampPlace::Key, offset: 2, what },
             Stamp { place: StampPlace::Value, offset: 1, what: Stamped::Sequence },
-        ],
+        ]
+        .into(),
     };
     let mut next = None;
     for _ in 0..3 {

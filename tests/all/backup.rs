@@ -113,7 +113,11 @@ fn a_running_server_is_backed_up_without_stopping() {
 #[test]
 fn a_damaged_backup_is_noticed() {
     let memory = Memory::new(Arc::new(SystemClock));
-    let write = chartward::store::Write { key: vec![8, 1], value: Some(vec![7; 5_000]), stamps: Vec::new() };
+    let write = chartward::store::Write {
+        key: vec![8, 1],
+        value: Some(vec![7; 5_000]),
+        ..chartward::store::Write::default()
+    };
     memory.commit(chartward::store::Batch { writes: vec![write], ..Default::default() }).wait().unwrap();
     let mut dump = Vec::new();
     write_dump(&*memory.snapshot(At::Latest).unwrap(), &mut dump).unwrap();

@@ -136,7 +136,7 @@ fn an_index_of_another_release_is_made_anew() {
     use chartward::store::{Batch, Write, indexed_key};
     let server = Server::new();
     (0..5).for_each(|number| put(&server, &patient(number)));
-    let write = Write { key: indexed_key(), value: Some(b"{\"types\":{}}".to_vec()), stamps: Vec::new() };
+    let write = Write { key: indexed_key(), value: Some(b"{\"types\":{}}".to_vec()), ..Write::default() };
     server.house.kv().commit(Batch { writes: vec![write], ..Batch::default() }).wait().unwrap();
     let index = server.house.index();
     assert!(index.is_of_another_release(&**server.house.kv()).unwrap());

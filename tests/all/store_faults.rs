@@ -25,7 +25,7 @@ fn key(number: usize) -> Vec<u8> {
 fn fill(path: &Path, count: usize) {
     let store = open(path).unwrap();
     for number in 0..count {
-        let write = Write { key: key(number), value: Some(vec![7; 300]), stamps: Vec::new() };
+        let write = Write { key: key(number), value: Some(vec![7; 300]), ..Write::default() };
         store.commit(Batch { writes: vec![write], ..Batch::default() }).wait().unwrap();
     }
     store.close().unwrap();
@@ -172,7 +172,7 @@ fn sled_from_before_an_erasure_is_rebuilt_so_that_nothing_comes_back() {
     let store = open(folder.path()).unwrap();
     let row = 7_u64;
     let posting = [&[5][..], &[0; 6], b"x\0\0", &row.to_be_bytes()].concat();
-    let put = |key, value| Write { key, value, stamps: Vec::new() };
+    let put = |key, value| Write { key, value, ..Write::default() };
     let commit = |writes| store.commit(Batch { writes, ..Batch::default() }).wait().unwrap();
     commit(vec![put(posting.clone(), Some(Vec::new()))]);
     let erased = [&b"\x08erased\0\0"[..], &row.to_be_bytes()].concat();
@@ -205,7 +205,7 @@ fn one_that_follows_too_late_does_not_keep_what_was_erased() {
     let (first, second) = (open(here.path()).unwrap(), open(there.path()).unwrap());
     let row = 7_u64;
     let current = [&[3][..], &row.to_be_bytes()].concat();
-    let put = |key, value| Write { key, value, stamps: Vec::new() };
+    let put = |key, value| Write { key, value, ..Write::default() };
     let commit = |writes| first.commit(Batch { writes, ..Batch::default() }).wait().unwrap().sequence;
     let last = commit(vec![put(current.clone(), Some(vec![1]))]);
     let follow = |after| {

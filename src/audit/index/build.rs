@@ -166,7 +166,7 @@ fn store(kv: &dyn Kv, segment: &Segment, number: u32) -> Result<bool, StoreError
     let mut batch = Batch::default();
     batch.expectations.push(Expectation::Key { key: summary_key(number), sequence: None });
     let pairs = segment.pairs(number).into_iter();
-    batch.writes = pairs.map(|(key, value)| Write { key, value: Some(value), stamps: Vec::new() }).collect();
+    batch.writes = pairs.map(|(key, value)| Write { key, value: Some(value), ..Write::default() }).collect();
     match kv.commit(batch).wait() {
         Ok(_) => Ok(true),
         Err(CommitError::Conflict { .. }) => Ok(false),
@@ -212,7 +212,7 @@ fn check_form(kv: &dyn Kv, making: &Making<'_>) -> Result<(), StoreError> {
         let is_last = batch.writes.len() < KEYS_REMOVED;
         if is_last {
             let value = Some(form.clone().into_bytes());
-            batch.writes.push(Write { key: form_key(), value, stamps: Vec::new() });
+            batch.writes.push(Write { key: form_key(), value, ..Write::default() });
         }
         kv.commit(batch).wait().map_err(|error| failed(&error))?;
         if is_last {

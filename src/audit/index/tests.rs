@@ -269,7 +269,7 @@ fn a_wrong_segment_is_noticed() {
     let faults = || verify_segments(&*memory.snapshot(At::Latest).unwrap(), &version_id).unwrap().len();
     assert_eq!(faults(), 0);
     let other = serde_json::to_vec(&access(&mut lot, 5)).unwrap();
-    let write = Write { key: record_key((Sequence(9), 0)), value: Some(other), stamps: Vec::new() };
+    let write = Write { key: record_key((Sequence(9), 0)), value: Some(other), ..Write::default() };
     memory.commit(Batch { writes: vec![write], ..Batch::default() }).wait().unwrap();
     assert_eq!(faults(), 1);
 }

@@ -73,7 +73,7 @@ impl Registry {
         writes.push(Write {
             key: expiry(expires, kind.name(), id),
             value: Some(Vec::new()),
-            stamps: Vec::new(),
+            ..Write::default()
         });
         if kind == Expiring::Revoked {
             writes.push(epoch());
@@ -146,7 +146,7 @@ impl Registry {
         let now = u64::try_from(now).unwrap_or(0);
         let range = KeyRange { start: at(self.swept.load(Ordering::Relaxed).min(now)), end: at(now) };
         let (mut removals, mut swept) = (Vec::new(), now);
-        let remove = |key: Vec<u8>| Write { key, value: None, stamps: Vec::new() };
+        let remove = |key: Vec<u8>| Write { key, value: None, ..Write::default() };
         let snapshot = self.kv.snapshot(At::Latest)?;
         snapshot.scan(&range, Direction::Forward, &mut |entry, _| {
             if removals.len() >= 2 * SWEPT_MAX {

@@ -220,12 +220,12 @@ pub(super) fn key(kind: &str, id: &str) -> Vec<u8> {
 
 /// Raises the sequence of the registrations key, so that every cached token status is checked again.
 pub(super) fn epoch() -> Write {
-    Write { key: registrations_key(), value: Some(Vec::new()), stamps: Vec::new() }
+    Write { key: registrations_key(), value: Some(Vec::new()), ..Write::default() }
 }
 
 pub(super) fn put(key: Vec<u8>, record: &impl Serialize) -> Result<Write, RegistryError> {
     let value = serde_json::to_vec(record).map_err(|error| RegistryError::Store(error.to_string()))?;
-    Ok(Write { key, value: Some(value), stamps: Vec::new() })
+    Ok(Write { key, value: Some(value), ..Write::default() })
 }
 
 fn parse<T: DeserializeOwned>(kind: &str, value: &[u8]) -> Result<T, StoreError> {

@@ -85,6 +85,6 @@ impl Indexed {
     pub(super) fn write(&self) -> Write {
         // A map of texts and numbers can always be written as JSON.
         let value = serde_json::to_vec(self).unwrap_or_default();
-        Write { key: indexed_key(), value: Some(value), stamps: Vec::new() }
+        Write { key: indexed_key(), value: Some(value), ..Write::default() }
     }
 }

@@ -464,14 +464,17 @@ struct PatientsOfRows<'w, 's> {
 
 impl PatientsOfRows<'_, '_> {
     fn add(&mut self, rows: &[u64]) -> Result<(), Refusal> {
-        for row in rows {
-            let Some(current) = self.repository.current_of_row(*row)? else { continue };
+        let mut fresh = Vec::new();
+        for current in self.repository.current_of_rows(rows)? {
             for id in self.session.patients_of(&current)? {
-                if !self.known.contains(&id) {
-                    self.patients.add(self.repository.snapshot(), &id)?;
-                    self.known.insert(id);
+                if self.known.insert(id.clone()) {
+                    fresh.push(id);
                 }
             }
+        }
+        self.repository.announce_patients(&fresh)?;
+        for id in fresh {
+            self.patients.add(self.repository.snapshot(), &id)?;
         }
         Ok(())
     }

@@ -172,7 +172,7 @@ mod tests {
                     writes: vec![Write {
                         key,
                         value: Some(number.to_be_bytes().to_vec()),
-                        stamps: Vec::new(),
+                        ..Write::default()
                     }],
                     rows: 1,
                     ..Batch::default()
@@ -225,7 +225,7 @@ mod tests {
             ..PostgresOptions::new(&url)
         };
         let put = |store: &Postgres, value: Option<&[u8]>| {
-            let write = Write { key: vec![3, 1], value: value.map(<[u8]>::to_vec), stamps: Vec::new() };
+            let write = Write { key: vec![3, 1], value: value.map(<[u8]>::to_vec), ..Write::default() };
             store.commit(Batch { writes: vec![write], ..Batch::default() }).wait().unwrap();
         };
         let mut client = postgres::Client::connect(&url, postgres::NoTls).unwrap();
@@ -310,7 +310,7 @@ mod tests {
         let options = PostgresOptions { schema: schema.clone(), ..PostgresOptions::new(&proxy.url) };
         let store = Postgres::open(&options, Arc::new(SystemClock)).unwrap();
         let put = |number: u8| {
-            let write = Write { key: vec![2, number], value: Some(vec![number]), stamps: Vec::new() };
+            let write = Write { key: vec![2, number], value: Some(vec![number]), ..Write::default() };
             store.commit(Batch { writes: vec![write], ..Batch::default() }).wait()
         };
         put(1).unwrap();

@@ -29,7 +29,7 @@ impl PostgresOptions {
             schema: "chartward".to_owned(),
             authorities: None,
             connections_max: 16,
-            kept_bytes: 64 * 1024 * 1024,
+            kept_bytes: 48 * 1024 * 1024,
             retained: Duration::from_secs(15 * 60),
             reading: Duration::from_secs(10 * 60),
         }

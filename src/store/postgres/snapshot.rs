@@ -172,6 +172,10 @@ impl Snapshot for PostgresSnapshot {
         }
     }
 
+    fn round_trip_us(&self) -> f64 {
+        200.0
+    }
+
     fn get_each(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<(Bytes, Sequence)>>, StoreError> {
         let known: Vec<Option<Answer>> =
             keys.iter().map(|key| self.shared.kept.get(&Asked::Value(key.clone()), self.at)).collect();

@@ -244,11 +244,11 @@ impl Draft {
             .word(entry.param)
             .bytes(&entry.value)
             .stamped();
-        let mut write = Write { key: key.into_bytes(), value, stamps: Vec::new() };
+        let mut write = Write { key: key.into_bytes(), value, ..Write::default() };
         match row {
             Row::Known(row) => fill(&mut write.key, row_at, row),
             Row::New(_) => {
-                write.stamps = stamp_row(StampPlace::Key, row_at, row).map_or(Vec::new(), |stamp| vec![stamp])
+                write.stamps = stamp_row(StampPlace::Key, row_at, row).into_iter().collect();
             }
         }
         self.batch.writes.push(write);

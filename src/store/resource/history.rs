@@ -247,7 +247,7 @@ mod tests {
             let number = r4().resource_number(def.id).unwrap();
             let key = Key::new(Space::History).short(number).number(sequence).number(sequence % 10);
             let value = Some(sequence.to_be_bytes().to_vec());
-            writes.push(Write { key: key.into_bytes(), value, stamps: Vec::new() });
+            writes.push(Write { key: key.into_bytes(), value, ..Write::default() });
         }
         memory.commit(Batch { writes, ..Batch::default() }).wait().unwrap();
         let snapshot = memory.snapshot(At::Latest).unwrap();

@@ -86,6 +86,18 @@ impl<'s> Repository<'s> {
         found.map(|(value, _)| record::decode(self.snapshot, row, sequence, &value)).transpose()
     }
 
+    /// Announces that the rows of these patients, given by their ids, will be asked for.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    pub fn announce_patients(&self, ids: &[String]) -> Result<(), StoreError> {
+        let Some(number) = r4().resource("Patient").and_then(|def| r4().resource_number(def.id)) else {
+            return Ok(());
+        };
+        let key = |id: &String| Key::new(Space::Id).short(number).text(id.as_bytes()).into_bytes();
+        self.snapshot.announce(&mut ids.iter().map(key))
+    }
+
     /// Announces that the newest versions of these rows will be read.
     ///
     /// # Errors

@@ -427,7 +427,7 @@ mod tests {
         let write = |key: Key, value: Option<&[u8]>| Write {
             key: key.into_bytes(),
             value: value.map(<[u8]>::to_vec),
-            stamps: Vec::new(),
+            ..Write::default()
         };
         let record = |row: u64| Key::new(Space::Record).number(row).number(1);
         let writes = vec![

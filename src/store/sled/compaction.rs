@@ -85,7 +85,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         let store = open(folder.path());
-        let write = Write { key: vec![2, 1], value: Some(vec![1]), stamps: Vec::new() };
+        let write = Write { key: vec![2, 1], value: Some(vec![1]), ..Write::default() };
         store.commit(Batch { writes: vec![write], ..Batch::default() }).wait().unwrap();
         drop(store);
         let holds = || {

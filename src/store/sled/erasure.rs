@@ -157,7 +157,7 @@ mod tests {
     }
 
     fn commit(store: &Sled, pairs: Vec<(Vec<u8>, Option<Vec<u8>>)>) {
-        let write = |(key, value)| Write { key, value, stamps: Vec::new() };
+        let write = |(key, value)| Write { key, value, ..Write::default() };
         let writes = pairs.into_iter().map(write).collect();
         store.commit(Batch { writes, ..Batch::default() }).wait().unwrap();
     }

@@ -5,7 +5,7 @@
 //! its format (8), its first sequence (8), the seal of the record before its first (32), and records
 //! ([`super::commit_record`]).
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{Read, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::store::key::resource_row;
@@ -270,17 +270,17 @@ pub(super) fn read_file(path: &Path) -> Result<Vec<u8>, StoreError> {
 
 /// Replaces a closed file by its compressed form.
 pub(super) fn compress(path: &Path) -> Result<(), StoreError> {
-    pack(path, &fs::read(path)?)
+    pack(path, File::open(path)?)
 }
 
-/// Writes these bytes compressed and replaces a closed file, compressed or not, by them.
-fn pack(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+/// Writes these bytes compressed and replaces a closed file, compressed or not, by them. A whole file in memory would be more than
+/// all else that the store takes, so it is compressed piece by piece.
+fn pack(path: &Path, bytes: impl Read) -> Result<(), StoreError> {
     const LEVEL: i32 = 3;
-    let packed = zstd::encode_all(bytes, LEVEL)?;
     let plain = if is_plain(path) { path.to_owned() } else { path.with_extension("") };
     let (temporary, target) = (plain.with_extension("journal.tmp"), plain.with_extension("journal.zst"));
-    let mut file = File::create(&temporary)?;
-    file.write_all(&packed)?;
+    let file = File::create(&temporary)?;
+    zstd::stream::copy_encode(bytes, &file, LEVEL)?;
     file.sync_all()?;
     fs::rename(&temporary, &target)?;
     if let Some(folder) = path.parent() {
@@ -314,7 +314,7 @@ pub(super) fn erase(path: &Path, is_erased: &dyn Fn(u64) -> bool) -> Result<bool
         return Err(corrupt("ends in the middle of a record"));
     }
     if found {
-        pack(path, &out)?;
+        pack(path, out.as_slice())?;
     }
     Ok(found)
 }

@@ -311,7 +311,7 @@ mod tests {
         let store = Sled::open(&options, Arc::new(SystemClock)).unwrap();
         for row in [5, 6] {
             let key = Key::new(Space::Record).number(row).number(1).into_bytes();
-            let write = Write { key, value: Some(vec![7; 200]), stamps: Vec::new() };
+            let write = Write { key, value: Some(vec![7; 200]), ..Write::default() };
             store.commit(Batch { writes: vec![write], ..Batch::default() }).wait().unwrap();
         }
         drop(store);
@@ -335,7 +335,7 @@ mod tests {
         let key = |number: u64| [&[5], number.to_be_bytes().as_slice()].concat();
         let store = Sled::open(&options, Arc::new(SystemClock)).unwrap();
         for number in 0..1_000 {
-            let write = Write { key: key(number), value: Some(vec![7; 200]), stamps: Vec::new() };
+            let write = Write { key: key(number), value: Some(vec![7; 200]), ..Write::default() };
             store.commit(Batch { writes: vec![write], ..Batch::default() }).wait().unwrap();
         }
         drop(store);

@@ -75,7 +75,7 @@ impl PointInTime<'_> {
         let writes = record.writes.into_iter().filter(|(key, _)| is_kept(key)).map(|(key, value)| Write {
             key: key.to_vec(),
             value: value.map(|value| value.to_vec()),
-            stamps: Vec::new(),
+            ..Write::default()
         });
         let batch = Batch { writes: writes.collect(), rows: record.rows, ..Batch::default() };
         let here = commit_patiently(kv, &batch)?;

@@ -115,7 +115,7 @@ impl Sled {
             let writes = record.writes.into_iter().map(|(key, value)| Write {
                 key: key.to_vec(),
                 value: value.map(|value| value.to_vec()),
-                stamps: Vec::new(),
+                ..Write::default()
             });
             let batch = Batch {
                 writes: writes.collect(),
@@ -161,7 +161,7 @@ mod tests {
     }
 
     fn put(store: &Sled, key: &[u8], value: Option<&[u8]>, rows: u64) {
-        let write = Write { key: key.to_vec(), value: value.map(<[u8]>::to_vec), stamps: Vec::new() };
+        let write = Write { key: key.to_vec(), value: value.map(<[u8]>::to_vec), ..Write::default() };
         store.commit(Batch { writes: vec![write], rows, ..Batch::default() }).wait().unwrap();
     }
 
@@ -224,7 +224,7 @@ mod tests {
                 offset: at,
                 what: crate::store::Stamped::Row(0),
             };
-            let write = Write { key: key.into_bytes(), value: Some(Vec::new()), stamps: vec![stamp] };
+            let write = Write { key: key.into_bytes(), value: Some(Vec::new()), stamps: [stamp].into() };
             store.commit(Batch { writes: vec![write], rows: 1, ..Batch::default() }).wait().unwrap();
         }
         assert_eq!(all(&second), all(&first));

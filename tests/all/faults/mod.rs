@@ -65,7 +65,7 @@ fn keys(number: u64) -> [Vec<u8>; 2] {
 }
 
 fn put(key: Vec<u8>, value: Option<Vec<u8>>) -> Write {
-    Write { key, value, stamps: Vec::new() }
+    Write { key, value, ..Write::default() }
 }
 
 fn value(number: u64) -> Vec<u8> {

@@ -105,7 +105,7 @@ impl Packing {
         }
         let Some(trained) = train::train(&*snapshot, newest)? else { return Ok(false) };
         let made = Made { dictionary: Dictionary::number_of(&trained), rows: newest };
-        let put = |key, value| Write { key, value: Some(value), stamps: Vec::new() };
+        let put = |key, value| Write { key, value: Some(value), ..Write::default() };
         let batch = Batch {
             writes: vec![
                 put(packing_key(), made.encode()),

@@ -134,7 +134,7 @@ fn nothing_that_few_patients_have_is_in_a_dictionary() {
 fn a_damaged_dictionary_is_an_error_and_not_another_text() {
     let kv: Arc<dyn Kv> = Arc::new(Memory::new(Arc::new(SystemClock)));
     let missing = Made { dictionary: 0x1234_5678, rows: 9 };
-    let put = |key, value| Write { key, value: Some(value), stamps: Vec::new() };
+    let put = |key, value| Write { key, value: Some(value), ..Write::default() };
     let write = |writes| kv.commit(Batch { writes, ..Batch::default() }).wait().unwrap();
     write(vec![put(crate::store::key::packing_key(), missing.encode())]);
     assert!(matches!(Packing::of(&*kv), Err(StoreError::Corrupt(_))));

@@ -274,7 +274,15 @@ impl View<'_> {
         set: &mut RoaringTreemap,
         scanned: &mut u64,
     ) -> Result<(), StoreError> {
-        let rows: Vec<u64> = self.gather(target.def, &target.step, scanned)?.into_iter().collect();
+        let mut rows = self.gather(target.def, &target.step, scanned)?;
+        if self.size_of_param(target.def, param.id)? < target.step.rows {
+            // Only rows with a value of the parameter refer to anything.
+            let mut referring = RoaringTreemap::new();
+            let range = KeyRange::prefix(param_prefix(number(target.def), param.id));
+            *scanned += self.gather_range(&range, None, &mut referring)?;
+            rows &= referring;
+        }
+        let rows: Vec<u64> = rows.into_iter().collect();
         for piece in rows.chunks(PIECE_LEN) {
             self.announce_rows(piece, Read::StatesAndEntries)?;
             let mut referring = Vec::new();

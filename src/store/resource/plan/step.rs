@@ -143,7 +143,7 @@ impl View<'_> {
         Ok(size(self.repository.snapshot().estimate(&range)?))
     }
 
-    fn size_of_param(&self, def: &TypeDef, param: u32) -> Result<f64, StoreError> {
+    pub(super) fn size_of_param(&self, def: &TypeDef, param: u32) -> Result<f64, StoreError> {
         let mut prefix = param_prefix(number(def), param);
         prefix.push(Form::Value.byte());
         Ok(size(self.repository.snapshot().estimate(&KeyRange::prefix(prefix))?))
@@ -306,7 +306,10 @@ impl View<'_> {
         links: &'f [Link],
     ) -> Result<PlanStep<'f>, StoreError> {
         let referring = self.size_of_param(def, param.id)?;
-        let (mut rows, mut gather_us, mut probe_us) = (0.0, 0.0, KEY_US * 2.0 + ENTRIES_US * 2.0);
+        // The targets of a single row are not announced, so each check waits for the store.
+        let waits_us = self.repository.snapshot().round_trip_us();
+        let (mut rows, mut gather_us) = (0.0, 0.0);
+        let mut probe_us = KEY_US * 2.0 + ENTRIES_US * 2.0 + waits_us;
         let mut targets = Vec::new();
         for link in links {
             let step = self.step(link.def, &link.filter)?;
@@ -329,7 +332,8 @@ impl View<'_> {
         let all = self.size_of(def)?;
         let each = self.size_of_param(link.def, param.id)? / all.max(1.0);
         let gather_us = step.gather_us + step.rows * LINK_US;
-        let probe_us = ENTRIES_US * 2.0 + each * (step.probe_us + ENTRIES_US);
+        let waits_us = self.repository.snapshot().round_trip_us();
+        let probe_us = ENTRIES_US * 2.0 + waits_us + each * (step.probe_us + ENTRIES_US);
         Ok(PlanStep {
             rows: step.rows.min(all),
             gather_us,

@@ -1,0 +1,10 @@
+//! Memory in pages of two megabytes. They make an import a tenth faster; but a server holds each of them whole as long as one
+//! byte of it is in use, which doubles what it takes.
+
+/// Makes this process use small pages from now on. Where the system does not know this setting, nothing changes.
+pub(super) fn avoid() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = nix::sys::prctl::set_thp_disable(true) {
+        tracing::debug!(%error, "huge pages stay in use");
+    }
+}
