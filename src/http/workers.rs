@@ -40,7 +40,10 @@ impl Workers {
             false => (REMOTE, REMOTE),
         };
         // No runtime of tokio: the client of PostgreSQL blocks on one of its own, which tokio forbids on its threads.
-        let pool = |name: &str, threads| ThreadPool::builder().pool_size(threads).name_prefix(name).create();
+        let pool = |name: &str, threads| {
+            let mut builder = ThreadPool::builder();
+            builder.pool_size(threads).name_prefix(name).after_start(|_| give_way()).create()
+        };
         Ok(Self { reading: pool("read-", reading)?, writing: pool("write-", writing)? })
     }
 
@@ -66,6 +69,18 @@ impl Workers {
             let _ = done.send(worked.unwrap_or_else(|_| Err(failed())));
         });
         result.await.unwrap_or_else(|_| Err(failed()))
+    }
+}
+
+/// Lets this thread give way to those that serve connections: what they do takes microseconds, and somebody waits for it. Where the
+/// system does not know priorities of threads, all are equal.
+fn give_way() {
+    #[cfg(target_os = "linux")]
+    {
+        /// By how much the priority is lower, as in nice(2).
+        const LOWER_BY: i32 = 5;
+        // A thread may always lower its own priority, so there is nothing to do if it cannot.
+        let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), LOWER_BY);
     }
 }
 

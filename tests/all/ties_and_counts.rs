@@ -93,11 +93,8 @@ fn rows_that_sort_alike_come_in_the_order_of_their_creation_on_every_page() {
             assert_eq!(pages.iter().flatten().collect::<Vec<_>>(), expected, "{url}");
             // Back from the last page.
             let mut last = url.clone();
-            loop {
-                match link(&get(&server, &server.party, &last), "next") {
-                    Some(next) => last = next,
-                    None => break,
-                }
+            while let Some(next) = link(&get(&server, &server.party, &last), "next") {
+                last = next;
             }
             let mut back = walked(&server, &server.party, &last, "previous");
             back.reverse();

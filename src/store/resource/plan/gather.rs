@@ -15,12 +15,15 @@ use super::view::View;
 /// So many rows are announced, and their referrers looked up, at once.
 const PIECE_LEN: usize = 512;
 
+/// Prefixes of postings, each with the row of the resource that its rows refer to.
+type Referrers = Vec<(Vec<u8>, u64)>;
+
 /// Rows that are read in their order while the page is made.
 pub(super) enum Streamed {
     /// Those of these values, given as prefixes of postings.
     Values(Vec<Vec<u8>>),
     /// Those of values that each stand for a resource, given by its row, as far as the party sees that resource.
-    Referrers(Vec<(Vec<u8>, u64)>),
+    Referrers(Referrers),
 }
 
 impl View<'_> {
@@ -197,7 +200,7 @@ impl View<'_> {
         param: &Param,
         targets: &[Target<'_>],
         scanned: &mut u64,
-    ) -> Result<Option<Vec<(Vec<u8>, u64)>>, StoreError> {
+    ) -> Result<Option<Referrers>, StoreError> {
         let prefix = param_prefix(number(def), param.id);
         let mut values = Vec::new();
         for target in targets {
