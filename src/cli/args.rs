@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use super::examples::with_examples;
+use super::huge_pages;
 use super::stderr::report;
 use super::{
     audit, backup, config, conform, consent, demo, fhirpath, generate, import, load, patch, profiles,
@@ -70,6 +71,10 @@ enum Command {
 /// run.
 #[must_use]
 pub fn run() -> ExitCode {
+    // Before anything else takes memory: what is in huge pages already stays there.
+    if std::env::args_os().nth(1).is_none_or(|command| command != "import") {
+        huge_pages::avoid();
+    }
     let matches = with_examples(Arguments::command()).get_matches();
     // `get_matches` has already reported wrong usage and ended the process.
     let arguments = match Arguments::from_arg_matches(&matches) {

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use super::config::{Common, Config};
 use super::demo_hospital::{LIFETIME_SECONDS, load};
 use super::house::House;
-use super::huge_pages;
 use super::parties::{DEMO_PARTIES, SCENARIO_PARTIES, signed};
 use super::selftest;
 use super::serve::{ready, start};
@@ -33,7 +32,6 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), String> {
-    huge_pages::avoid();
     if arguments.tour {
         return tour::run();
     }

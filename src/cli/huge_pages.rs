@@ -4,7 +4,8 @@
 /// Makes this process use small pages from now on. Where the system does not know this setting, nothing changes.
 pub(super) fn avoid() {
     #[cfg(target_os = "linux")]
-    if let Err(error) = nix::sys::prctl::set_thp_disable(true) {
-        tracing::debug!(%error, "huge pages stay in use");
+    {
+        // The program works as well with huge pages, so there is nothing to do if they stay in use.
+        let _ = nix::sys::prctl::set_thp_disable(true);
     }
 }

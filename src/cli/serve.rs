@@ -23,7 +23,6 @@ use super::background::Background;
 use super::concerned_patients::look_up_concerned;
 use super::config::{Common, Config};
 use super::house::House;
-use super::huge_pages;
 use super::reindex::index_changes;
 use super::sealing::seal_accesses;
 use super::selftest;
@@ -57,7 +56,6 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), String> {
-    huge_pages::avoid();
     let config = Config::load(&arguments.common)?;
     let _telemetry = Telemetry::start(&config.log)?;
     super::standby::refuse(&config)?;

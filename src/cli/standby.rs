@@ -14,7 +14,6 @@ use crate::store::{At, Kv as _, Sequence, Sled, SledOptions, SystemClock, make_p
 
 use super::config::{Config, DirectoryFlags};
 use super::house::claims;
-use super::huge_pages;
 use super::keys;
 use super::stderr::report;
 
@@ -48,7 +47,6 @@ pub struct Arguments {
 }
 
 pub fn run(arguments: &Arguments) -> Result<(), String> {
-    huge_pages::avoid();
     let config = arguments.place.load()?;
     if config.store.is_some() {
         return Err("a database has standbys of its own".to_owned());
