@@ -4,8 +4,8 @@ use std::sync::{Arc, PoisonError};
 
 use crate::definitions::r4;
 use crate::model::{Node, parse};
-use crate::search::{Everything, Filter, search_params};
-use crate::store::{Report, Search, StoreError, Stored, View, Way};
+use crate::search::{Everything, Filter, Param, search_params};
+use crate::store::{Current, Report, Search, StoreError, Stored, View, Way};
 
 use super::compiled_consent::{CompiledConsent, compile};
 use super::lens::Lens;
@@ -72,28 +72,19 @@ impl Lens<'_> {
     /// joined with others. `None` if they are too many.
     pub(super) fn governed_patients(&self) -> Result<Option<Arc<BTreeSet<String>>>, StoreError> {
         self.cache.governed(|| {
-            let mut found = BTreeSet::new();
-            for (type_name, code) in [("Consent", "patient"), ("Patient", "link")] {
-                let Some(def) = r4().resource(type_name) else { return Ok(None) };
-                let Some(param) = search_params().find(def, code) else { return Ok(None) };
-                let filter = Filter::present(param.id);
-                let (view, report) = (View::new(&self.repository, None, &Everything), Report::default());
-                let search = Search::new(&view, def, &filter, &[], &report)?;
-                let rows = search.page(None, Way::Onward, GOVERNED_MAX + 1)?;
-                if rows.len() > GOVERNED_MAX {
-                    return Ok(None);
-                }
-                for row in rows {
-                    let Some(current) = self.repository.current_of_row(row)? else { continue };
-                    if type_name == "Patient" {
-                        let tree = self.tree(&self.repository.newest(&current)?)?;
-                        let ids = merged_with(tree.root());
-                        found.extend(
-                            ids.filter_map(|other| other.strip_prefix("Patient/").map(str::to_owned)),
-                        );
-                    }
-                    found.extend(current.facts.patients);
-                }
+            let present = |param: &Param| Filter::present(param.id);
+            let consents = self.stored_by("Consent", "patient", present, GOVERNED_MAX + 1)?;
+            let linked = self.stored_by("Patient", "link", present, GOVERNED_MAX + 1)?;
+            if consents.len().max(linked.len()) > GOVERNED_MAX {
+                return Ok(None);
+            }
+            let mut found: BTreeSet<String> =
+                consents.into_iter().flat_map(|consent| consent.facts.patients).collect();
+            for patient in linked {
+                let tree = self.tree(&self.repository.newest(&patient)?)?;
+                let others = merged_with(tree.root());
+                found.extend(others.filter_map(|other| other.strip_prefix("Patient/").map(str::to_owned)));
+                found.insert(patient.id.to_string());
             }
             Ok(Some(found))
         })
@@ -102,19 +93,8 @@ impl Lens<'_> {
     /// The organization-wide policies: Consents that name no patient, written by administrators.
     fn policies(&self) -> Result<Arc<Vec<CompiledConsent>>, StoreError> {
         self.cache.policies(|| {
-            let found =
-                r4().resource("Consent").and_then(|def| Some((def, search_params().find(def, "patient")?)));
-            let Some((def, param)) = found else { return Ok(Vec::new()) };
-            let view = View::new(&self.repository, None, &Everything);
-            let (filter, report) = (Filter::missing(param), Report::default());
-            let rows =
-                Search::new(&view, def, &filter, &[], &report)?.page(None, Way::Onward, POLICIES_MAX)?;
             let mut consents = Vec::new();
-            for row in rows {
-                let Some(current) = self.repository.current_of_row(row)?.filter(|current| !current.deleted)
-                else {
-                    continue;
-                };
+            for current in self.stored_by("Consent", "patient", Filter::missing, POLICIES_MAX)? {
                 let tree = self.tree(&self.repository.newest(&current)?)?;
                 if tree.root().get("patient").is_none() {
                     consents.push(compile(tree.root()));
@@ -122,6 +102,24 @@ impl Lens<'_> {
             }
             Ok(consents)
         })
+    }
+
+    /// The current resources of a type that fulfil a condition on a search parameter, at most `most` of them, hidden ones included.
+    fn stored_by(
+        &self,
+        type_name: &str,
+        code: &str,
+        condition: impl Fn(&Param) -> Filter,
+        most: usize,
+    ) -> Result<Vec<Current>, StoreError> {
+        let found = r4().resource(type_name).and_then(|def| Some((def, search_params().find(def, code)?)));
+        let Some((def, param)) = found else { return Ok(Vec::new()) };
+        let view = View::new(&self.repository, None, &Everything);
+        let (filter, report) = (condition(param), Report::default());
+        let rows = Search::new(&view, def, &filter, &[], &report)?.page(None, Way::Onward, most)?;
+        let mut stored = self.repository.current_of_rows(&rows)?;
+        stored.retain(|current| !current.deleted);
+        Ok(stored)
     }
 
     /// The compiled Consents of a patient (`Patient/id`), for explanations.

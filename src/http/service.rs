@@ -198,9 +198,10 @@ async fn answer(
             let wire = (Some(manner.request_id.clone()), peer);
             let recorded = app.workers.write(async move {
                 engine.record_unrouted(&known, line, wire, &refusal).await?;
-                Err::<(), _>(refusal)
+                Ok(refusal)
             });
-            let refusal = recorded.await.err().unwrap_or_else(Refusal::not_found);
+            // What cannot be recorded is refused for that reason instead.
+            let (Ok(refusal) | Err(refusal)) = recorded.await;
             return Ok(refused(&refusal, &path, manner));
         }
     };

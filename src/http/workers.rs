@@ -14,7 +14,7 @@ use crate::operations::{Refusal, RefusalKind};
 
 use super::payload::refuse;
 
-/// For each core, so many threads read, and so many write. Some searches and Bundles take seconds; the operating system divides
+/// How many threads read for each core, and how many write. Some searches and Bundles take seconds; the operating system divides
 /// the time among those that run.
 const READING_PER_CORE: usize = 4;
 const WRITING_PER_CORE: usize = 2;

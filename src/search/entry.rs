@@ -7,7 +7,7 @@
 //!
 //! | form | token | string | reference | date | number | quantity | uri | near |
 //! |---|---|---|---|---|---|---|---|---|
-//! | Present | empty: the entry that every resource has | | | | | | | |
+//! | Present | empty: the entry that every resource has, and that of resources set apart by their facts | | | | | | | |
 //! | Value | code; system | folded; as written | id, type | start, end | number | number | text | latitude, longitude |
 //! | Second | system | | URL, version | | | | | |
 //! | Identifier | | | value; system | | | | | |

@@ -117,14 +117,28 @@ pub trait Snapshot: Send + Sync {
         visit: &mut dyn FnMut(usize, &[u8]),
     ) -> Result<(), StoreError> {
         for (place, range) in ranges.iter().enumerate() {
-            let mut left = most;
-            self.scan(range, direction, &mut |key, _| {
-                visit(place, key);
-                left = left.saturating_sub(1);
-                if left == 0 { Flow::Stop } else { Flow::Next }
-            })?;
+            self.first_of(range, direction, most, &mut |key| visit(place, key))?;
         }
         Ok(())
+    }
+
+    /// Visits the first `most` keys of a range in the given direction.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the disk fails.
+    fn first_of(
+        &self,
+        range: &KeyRange,
+        direction: Direction,
+        most: usize,
+        visit: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), StoreError> {
+        let mut left = most;
+        self.scan(range, direction, &mut |key, _| {
+            visit(key);
+            left = left.saturating_sub(1);
+            if left == 0 { Flow::Stop } else { Flow::Next }
+        })
     }
 
     /// A quick estimate of the number of keys in a range. It may choose an access path, never decide an answer.

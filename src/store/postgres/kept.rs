@@ -120,6 +120,24 @@ struct Looks {
     last: Option<Result<Look, StoreError>>,
 }
 
+/// A look that is under way. Dropped, also by a panic, it ends: otherwise everybody would wait for it for ever.
+struct Looking<'k> {
+    kept: &'k Kept,
+    look: Option<Result<Look, StoreError>>,
+}
+
+impl Drop for Looking<'_> {
+    fn drop(&mut self) {
+        let mut looks = self.kept.looks();
+        looks.is_looking = false;
+        looks.ended = looks.begun;
+        let failed = || Err(StoreError::Io("the database could not be looked at".to_owned()));
+        looks.last = Some(self.look.take().unwrap_or_else(failed));
+        drop(looks);
+        self.kept.looked.notify_all();
+    }
+}
+
 /// The answers that are kept.
 pub(super) struct Kept {
     items: quick_cache::sync::Cache<Asked, Arc<Item>, ByBytes>,
@@ -162,15 +180,19 @@ impl Kept {
             looks.is_looking = true;
             looks.begun += 1;
             drop(looks);
-            let look = self.look_now(pool);
+            let mut looking = Looking { kept: self, look: None };
+            looking.look = Some(self.look_now(pool));
+            drop(looking);
             looks = self.looks();
-            looks.is_looking = false;
-            looks.ended = looks.begun;
-            looks.last = Some(look);
-            self.looked.notify_all();
         }
         let gone = || Err(StoreError::Io("nobody has looked".to_owned()));
         looks.last.clone().unwrap_or_else(gone)
+    }
+
+    /// The oldest state that could be opened at the last look.
+    pub(super) fn horizon(&self) -> Option<Sequence> {
+        let looks = self.looks();
+        looks.last.as_ref().and_then(|last| last.as_ref().ok()).map(|look| look.horizon)
     }
 
     fn look_now(&self, pool: &Pool) -> Result<Look, StoreError> {

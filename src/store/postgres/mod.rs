@@ -138,12 +138,15 @@ mod tests {
     use crate::store::batch::CommitError;
     use crate::store::batch::Expectation;
     use crate::store::batch::Write;
+    use std::collections::BTreeMap;
     use std::net::{Shutdown, TcpListener, TcpStream};
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
 
     use super::*;
     use crate::store::SystemClock;
+    use crate::store::batch::KeyRange;
+    use crate::store::kv::{Direction, Flow};
     use crate::store::suite::database;
 
     #[test]
@@ -198,6 +201,74 @@ mod tests {
         }
         drop(snapshot);
         drop(store);
+        Postgres::destroy(&options).unwrap();
+    }
+
+    #[test]
+    fn what_either_of_two_stores_writes_the_other_reads_at_once() {
+        let Some(url) = database("what_either_of_two_stores_writes_the_other_reads_at_once") else { return };
+        let schema = format!("either_{}", std::process::id());
+        // Little is kept, so that answers are also dropped and read again; and old versions go at once.
+        let options = PostgresOptions {
+            schema,
+            kept_bytes: 30_000,
+            retained: Duration::ZERO,
+            reading: Duration::ZERO,
+            ..PostgresOptions::new(&url)
+        };
+        let stores = [0, 1].map(|_| Postgres::open(&options, Arc::new(SystemClock)).unwrap());
+        let mut model = BTreeMap::new();
+        let mut seed = 7_u32;
+        let mut below = |most: u32| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            u8::try_from((seed >> 16) % most).unwrap()
+        };
+        for round in 0..300_usize {
+            let mut writes = Vec::new();
+            for number in 0..below(4) {
+                let key = vec![3 + below(4), number, below(12)];
+                let value = (below(3) > 0).then(|| vec![below(250); 1 + usize::from(below(200))]);
+                match &value {
+                    Some(value) => drop(model.insert(key.clone(), value.clone())),
+                    None => drop(model.remove(&key)),
+                }
+                writes.push(Write { key, value, ..Write::default() });
+            }
+            stores[round % 2].commit(Batch { writes, ..Batch::default() }).wait().unwrap();
+            // The one that did not write; sometimes it has not looked for several commits.
+            if below(3) > 0 {
+                let snapshot = stores[(round + 1) % 2].snapshot(At::Latest).unwrap();
+                let mut found = BTreeMap::new();
+                let first = 3 + below(4);
+                let end = if below(2) == 0 { 7 } else { first + 1 };
+                let range = KeyRange { start: vec![first], end: vec![end] };
+                let direction = if below(2) == 0 { Direction::Forward } else { Direction::Reverse };
+                snapshot
+                    .scan(&range, direction, &mut |key, value| {
+                        found.insert(key.to_vec(), value.to_vec());
+                        Flow::Next
+                    })
+                    .unwrap();
+                let expected: BTreeMap<_, _> = model
+                    .range(range.start..range.end)
+                    .map(|(key, value): (&Vec<u8>, &Vec<u8>)| (key.clone(), value.clone()))
+                    .collect();
+                assert_eq!(found, expected, "round {round}");
+                let keys: Vec<Vec<u8>> = (0..20).map(|_| vec![3 + below(4), below(4), below(12)]).collect();
+                for (key, read) in keys.iter().zip(snapshot.get_each(&keys).unwrap()) {
+                    assert_eq!(
+                        read.map(|(value, _)| value.to_vec()),
+                        model.get(key).cloned(),
+                        "round {round}"
+                    );
+                    assert_eq!(
+                        snapshot.get(key).unwrap().map(|(value, _)| value.to_vec()),
+                        model.get(key).cloned()
+                    );
+                }
+            }
+        }
+        drop(stores);
         Postgres::destroy(&options).unwrap();
     }
 

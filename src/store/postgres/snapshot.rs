@@ -42,10 +42,12 @@ impl PostgresSnapshot {
     /// # Errors
     /// [`StoreError::Expired`] if the store no longer keeps that state.
     pub(super) fn begin(shared: &Arc<Shared>, at: At) -> Result<Self, StoreError> {
+        // A request opens the state that it reads already again for its pages. It has looked at its start, so that look tells
+        // whether an erasure has closed the state.
         if let At::Sequence(wanted) = at
+            && shared.kept.horizon().is_some_and(|horizon| wanted >= horizon)
             && let Some(count) = shared.used().get_mut(&wanted)
         {
-            // This process reads the state already.
             *count += 1;
             return Ok(Self { shared: shared.clone(), at: wanted });
         }
@@ -254,14 +256,7 @@ impl Snapshot for PostgresSnapshot {
                     let there = rows.iter().filter(|row| row.value.is_some());
                     there.for_each(|row| visit(place, &row.key));
                 }
-                None => {
-                    let mut left = most;
-                    self.scan(range, direction, &mut |key, _| {
-                        visit(place, key);
-                        left = left.saturating_sub(1);
-                        if left == 0 { Flow::Stop } else { Flow::Next }
-                    })?;
-                }
+                None => self.first_of(range, direction, most, &mut |key| visit(place, key))?,
             }
         }
         Ok(())

@@ -14,7 +14,7 @@ const PIECE_ROWS_OF_MANY: usize = 4;
 const VALUES_MANY: usize = 32;
 const PIECE_ROWS_MAX: usize = 2_048;
 
-/// Of so many values most rows of the first pieces are soon asked for.
+/// If the rows of at most so many values are merged, most rows of their first pieces are soon asked for.
 const VALUES_FEW: usize = 4;
 /// What is read of rows.
 const STATES: [Space; 1] = [Space::Current];
