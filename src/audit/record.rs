@@ -1,8 +1,11 @@
 //! Access records: who did what to which versions, about which patients, and on which basis. They are never changed or dropped;
 //! the hash chain of the journal seals them.
 use std::collections::HashMap;
+use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::auth::Party;
 use crate::consent::{Basis, Release, Withheld};
@@ -96,8 +99,7 @@ impl From<&Basis> for Ground {
 pub type Label = (String, String);
 
 /// A version that was released, written or withheld.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Form")]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Item {
     /// `Type/id`, with `/_history/version` where the version is known.
     #[serde(rename = "w")]
@@ -118,30 +120,42 @@ fn is_none(ground: &Ground) -> bool {
     *ground == Ground::None
 }
 
-/// The formats in which items are stored. A record of the first format has only the texts of `what`.
+/// Reads items of both formats in which they are stored: a record of the first format has only the texts of `what`.
+struct ItemVisitor;
+
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Form {
-    Text(String),
-    Whole {
-        w: String,
-        #[serde(default)]
-        p: Option<Vec<usize>>,
-        #[serde(default)]
-        l: Vec<Label>,
-        #[serde(default)]
-        g: Ground,
-        #[serde(default)]
-        d: Option<Action>,
-    },
+struct Whole {
+    w: String,
+    #[serde(default)]
+    p: Option<Vec<usize>>,
+    #[serde(default)]
+    l: Vec<Label>,
+    #[serde(default)]
+    g: Ground,
+    #[serde(default)]
+    d: Option<Action>,
 }
 
-impl From<Form> for Item {
-    fn from(form: Form) -> Self {
-        match form {
-            Form::Text(what) => Self { what, ..Self::default() },
-            Form::Whole { w, p, l, g, d } => Self { what: w, about: p, labels: l, ground: g, done: d },
-        }
+impl<'de> Visitor<'de> for ItemVisitor {
+    type Value = Item;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an item of an access record")
+    }
+
+    fn visit_str<E>(self, what: &str) -> Result<Item, E> {
+        Ok(Item { what: what.to_owned(), ..Item::default() })
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Item, A::Error> {
+        let Whole { w, p, l, g, d } = Whole::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(Item { what: w, about: p, labels: l, ground: g, done: d })
+    }
+}
+
+impl<'de> Deserialize<'de> for Item {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ItemVisitor)
     }
 }
 

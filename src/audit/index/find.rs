@@ -1,7 +1,6 @@
 //! Evaluates the conditions of a search on the events of some segments, by the index.
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::ops::Bound;
 
 use roaring::RoaringTreemap;
 
@@ -12,8 +11,9 @@ use crate::store::{Direction, Flow, KeyRange, Snapshot, StoreError};
 use super::super::place::RecordPlace;
 use super::entries::{date, id_entry, is_indexed};
 use super::numbers;
+use super::postings::posting;
 use super::segment::{
-    Body, Segment, SegmentRecord, Summary, body_key, posting, posting_key, postings_from, read_posting_key,
+    Body, Segment, SegmentRecord, Summary, body_key, posting_key, postings_from, read_posting_key,
 };
 
 /// A segment to search.
@@ -197,12 +197,11 @@ impl Finder<'_> {
         let (start, end) = (posting(matcher.param, &start), posting(matcher.param, &end));
         match self.source {
             Source::Held(segment) => {
-                let range = (Bound::Included(start.as_slice()), Bound::Excluded(end.as_slice()));
-                for (_, numbers) in segment.postings.range::<[u8], _>(range).filter(|(key, _)| accepts(key)) {
-                    for part in parts {
+                segment.each_posting(&KeyRange { start, end }, &mut |posting, numbers| {
+                    for part in parts.iter().filter(|_| accepts(posting)) {
                         found.extend(numbers.iter().map(|number| event(part.number, *number)));
                     }
-                }
+                });
                 Ok(())
             }
             Source::Stored(snapshot) => {

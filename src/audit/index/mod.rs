@@ -17,6 +17,7 @@ mod entries;
 mod events;
 mod find;
 mod numbers;
+mod postings;
 mod segment;
 mod shapes;
 #[cfg(test)]

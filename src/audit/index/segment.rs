@@ -1,14 +1,15 @@
 //! A segment of the index: the events of some consecutive records.
-use std::collections::BTreeMap;
-use std::ops::Range;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::{Bound, Range};
+use std::sync::Arc;
 
 use crate::model::Millis;
-use crate::search::{Entry, Form};
-use crate::store::{Key, Sequence, Space};
+use crate::store::{Key, KeyRange, Sequence, Space};
 
 use super::super::place::{RecordPlace, place_of};
 use super::events::Described;
 use super::numbers;
+use super::postings::SharedPostings;
 
 /// What can be told of a segment without reading its records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,35 +51,29 @@ pub(super) struct Body {
 }
 
 /// A segment in memory.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Segment {
     pub(super) body: Body,
     /// The numbers of the events that have an entry, by the entry's parameter and value.
-    pub(super) postings: BTreeMap<Vec<u8>, Vec<u32>>,
+    postings: BTreeMap<Vec<u8>, Vec<u32>>,
+    /// The postings that many events have alike, and the numbers of these events; by the address of the postings.
+    alike: HashMap<usize, (Arc<SharedPostings>, Vec<u32>)>,
     events: u32,
-}
-
-/// A parameter and a value, as keys contain them.
-pub(super) fn posting(param: u32, value: &[u8]) -> Vec<u8> {
-    [&param.to_be_bytes(), value].concat()
 }
 
 impl Segment {
     /// Adds the next record.
     pub(super) fn add(&mut self, described: Described) {
         let first_event = self.events;
-        for (entries, number) in described.events.into_iter().zip(0_usize..) {
+        for (postings, number) in described.events.into_iter().zip(0_usize..) {
             if number >= described.made {
                 self.body.outside.push(self.events);
             }
-            let mut param_before = None;
-            for Entry { param, value, .. } in entries {
-                if param_before != Some(param) {
-                    self.post(posting(param, &[Form::Present.byte()]));
-                    param_before = Some(param);
-                }
-                self.post(posting(param, &value));
+            if let Some(shared) = postings.shared {
+                let alike = self.alike.entry(Arc::as_ptr(&shared).addr());
+                alike.or_insert_with(|| (shared, Vec::new())).1.push(self.events);
             }
+            postings.own.into_iter().for_each(|posting| self.post(posting));
             self.events = self.events.saturating_add(1);
         }
         let Described { place, time, of_many, .. } = described;
@@ -90,6 +85,17 @@ impl Segment {
         let numbers = self.postings.entry(key).or_default();
         if numbers.last() != Some(&self.events) {
             numbers.push(self.events);
+        }
+    }
+
+    /// Visits the postings in a range, each with numbers of events that have it. A posting may come more than once.
+    pub(super) fn each_posting(&self, range: &KeyRange, visit: &mut dyn FnMut(&[u8], &[u32])) {
+        let own = (Bound::Included(range.start.as_slice()), Bound::Excluded(range.end.as_slice()));
+        for (posting, numbers) in self.postings.range::<[u8], _>(own) {
+            visit(posting, numbers);
+        }
+        for (shared, numbers) in self.alike.values() {
+            shared.within(range).iter().for_each(|posting| visit(posting, numbers));
         }
     }
 
@@ -107,8 +113,19 @@ impl Segment {
     pub(super) fn pairs(&self, number: u32) -> Vec<(Vec<u8>, Vec<u8>)> {
         let Some(summary) = self.summary() else { return Vec::new() };
         let mut pairs = vec![(summary_key(number), summary.bytes()), (body_key(number), self.body.bytes())];
-        let postings = self.postings.iter();
-        pairs.extend(postings.map(|(key, numbers)| (posting_key(key, number), numbers::encode(numbers))));
+        let mut all: BTreeMap<&[u8], Vec<u32>> = BTreeMap::new();
+        let own = self.postings.iter();
+        let alike = self
+            .alike
+            .values()
+            .flat_map(|(shared, numbers)| shared.all().iter().map(move |posting| (posting, numbers)));
+        for (posting, numbers) in own.chain(alike) {
+            all.entry(posting).or_default().extend(numbers);
+        }
+        pairs.extend(all.into_iter().map(|(posting, mut numbers)| {
+            numbers.sort_unstable();
+            (posting_key(posting, number), numbers::encode(&numbers))
+        }));
         pairs
     }
 }
@@ -247,6 +264,7 @@ impl Body {
 mod tests {
     use super::{Body, Segment, Summary, unzigzag, zigzag};
     use crate::audit::index::events::Described;
+    use crate::audit::index::postings::EventPostings;
     use crate::search::Entry;
     use crate::store::Sequence;
 
@@ -262,7 +280,7 @@ mod tests {
         ];
         for (sequence, number, time, made, outside, of_many) in records {
             let entry = |at: u8| Entry { param: 7, value: vec![0x11, at % 2], contained: None };
-            let events = (0..made + outside).map(|at| vec![entry(at)]).collect();
+            let events = (0..made + outside).map(|at| EventPostings::of(vec![entry(at)])).collect();
             let place = (Sequence(sequence), number);
             segment.add(Described { place, time, of_many, events, made: usize::from(made) });
         }

@@ -15,6 +15,7 @@ use crate::store::StoreError;
 use super::super::making::Making;
 use super::super::place::RecordPlace;
 use super::entries::{INDEXED, entries_of};
+use super::postings::{EventPostings, SharedPostings, posting, present};
 
 /// The number of shapes that are cached.
 const SHAPES_MAX: usize = 4_096;
@@ -27,16 +28,23 @@ const ITEMS_MAX: usize = 24;
 /// Records with longer names are indexed without a shape: of long texts the index has only the beginning and a hash.
 const NAME_LEN_MAX: usize = 200;
 
-/// Cache of the entries of shapes.
+/// Cache of the events of shapes.
 #[derive(Default)]
 pub(super) struct Shapes {
-    known: HashMap<String, Vec<Vec<ShapeEntry>>>,
+    known: HashMap<String, Vec<ShapeEvent>>,
 }
 
-/// An entry with the marks in its value.
+/// An event of a shape.
+struct ShapeEvent {
+    /// The postings without marks.
+    shared: Arc<SharedPostings>,
+    marked: Vec<ShapeEntry>,
+}
+
+/// An entry with marks in its value.
 struct ShapeEntry {
     entry: Entry,
-    /// The start, the end and the number of each mark.
+    /// The start, the end and the number of each mark; at least one.
     marks: Vec<(usize, usize, usize)>,
     /// The parameter, if it is a string parameter: then the value is computed anew from the text.
     made_of_text: Option<Arc<Param>>,
@@ -45,13 +53,13 @@ struct ShapeEntry {
 }
 
 impl Shapes {
-    /// The entries of the events that are made of a record; `None` if its events must be indexed one by one.
-    pub(super) fn entries(
+    /// The postings of the events that are made of a record; `None` if its events must be indexed one by one.
+    pub(super) fn postings(
         &mut self,
         place: RecordPlace,
         access: &Access,
         making: &Making<'_>,
-    ) -> Result<Option<Vec<Vec<Entry>>>, StoreError> {
+    ) -> Result<Option<Vec<EventPostings>>, StoreError> {
         let Some((shape, names)) = shape(access) else { return Ok(None) };
         let ids = &names.list;
         // INVARIANT: a struct of texts and numbers always has a JSON form.
@@ -60,20 +68,18 @@ impl Shapes {
         if key.matches(MARK).count() != names.placed {
             return Ok(None);
         }
-        if let Some(marked) = self.known.get(&key) {
-            return Ok(Some(filled(marked, ids)));
+        let filled = |events: &[ShapeEvent]| events.iter().map(|event| event.filled(ids)).collect();
+        if let Some(events) = self.known.get(&key) {
+            return Ok(Some(filled(events)));
         }
         let events = audit_events(place, &shape, making);
         let made = events.len();
-        let marked: Vec<Vec<ShapeEntry>> = entries_of(&events, made)?
-            .into_iter()
-            .map(|entries| entries.into_iter().map(marked).collect())
-            .collect();
-        let filled = filled(&marked, ids);
+        let events: Vec<ShapeEvent> = entries_of(&events, made)?.into_iter().map(ShapeEvent::of).collect();
+        let filled = filled(&events);
         if self.known.len() >= SHAPES_MAX {
             self.known.clear();
         }
-        self.known.insert(key, marked);
+        self.known.insert(key, events);
         Ok(Some(filled))
     }
 }
@@ -168,8 +174,8 @@ impl<'a> Names<'a> {
     }
 }
 
-/// Finds the marks in an entry.
-fn marked(entry: Entry) -> ShapeEntry {
+/// The start, the end and the number of each mark in an entry.
+fn marks(entry: &Entry) -> Vec<(usize, usize, usize)> {
     let mut marks = Vec::new();
     let mut from = 0;
     while let Some(rest) = entry.value.get(from..) {
@@ -181,36 +187,62 @@ fn marked(entry: Entry) -> ShapeEntry {
         from = start + MARK.len() + len + 1;
         marks.extend(number.map(|number| (start, from, number)));
     }
-    let param = INDEXED.iter().find(|param| param.id == entry.param).filter(|_| !marks.is_empty());
-    let made_of_text = param.filter(|param| param.kind == ParamType::String).cloned();
-    let is_in_small = param.is_some_and(|param| param.may_be_string);
-    ShapeEntry { entry, marks, made_of_text, is_in_small }
+    marks
 }
 
-/// The entries with the names and ids in place of the marks.
-fn filled(events: &[Vec<ShapeEntry>], ids: &[&str]) -> Vec<Vec<Entry>> {
-    events.iter().map(|entries| entries.iter().flat_map(|marked| marked.filled(ids)).collect()).collect()
+impl ShapeEvent {
+    fn of(entries: Vec<Entry>) -> Self {
+        let (mut shared, mut marked) = (Vec::new(), Vec::new());
+        for entry in entries {
+            let marks = marks(&entry);
+            let param = INDEXED.iter().find(|param| param.id == entry.param);
+            let made_of_text =
+                param.filter(|param| param.kind == ParamType::String && !marks.is_empty()).cloned();
+            let is_in_small = param.is_some_and(|param| param.may_be_string);
+            // A name of nothing but punctuation has no entry of a string parameter, so its parameter has no value then.
+            if made_of_text.is_none() {
+                shared.push(present(entry.param));
+            }
+            if marks.is_empty() {
+                shared.push(posting(entry.param, &entry.value));
+            } else {
+                marked.push(ShapeEntry { entry, marks, made_of_text, is_in_small });
+            }
+        }
+        Self { shared: Arc::new(SharedPostings::of(shared)), marked }
+    }
+
+    /// The postings with the names and ids in place of the marks.
+    fn filled(&self, ids: &[&str]) -> EventPostings {
+        let mut own = Vec::with_capacity(self.marked.len() * 2);
+        self.marked.iter().for_each(|marked| marked.fill(ids, &mut own));
+        EventPostings { shared: Some(self.shared.clone()), own }
+    }
 }
 
 impl ShapeEntry {
-    fn filled(&self, ids: &[&str]) -> Vec<Entry> {
+    fn fill(&self, ids: &[&str], out: &mut Vec<Vec<u8>>) {
         let id = |number: usize| ids.get(number).copied().unwrap_or_default();
-        if let (Some(param), Some((_, _, number))) = (&self.made_of_text, self.marks.first()) {
-            return entries_of_text(param, id(*number));
-        }
         let entry = &self.entry;
-        let mut value = Vec::with_capacity(entry.value.len() + 64);
+        if let (Some(param), Some((_, _, number))) = (&self.made_of_text, self.marks.first()) {
+            let values = entries_of_text(param, id(*number));
+            out.extend(values.first().map(|entry| present(entry.param)));
+            out.extend(values.iter().map(|entry| posting(entry.param, &entry.value)));
+            return;
+        }
+        let mut filled = Vec::with_capacity(4 + entry.value.len() + 64);
+        filled.extend_from_slice(&entry.param.to_be_bytes());
         let mut from = 0;
         for (start, end, number) in &self.marks {
-            value.extend_from_slice(entry.value.get(from..*start).unwrap_or_default());
+            filled.extend_from_slice(entry.value.get(from..*start).unwrap_or_default());
             if self.is_in_small {
-                value.extend_from_slice(id(*number).to_lowercase().as_bytes());
+                filled.extend_from_slice(id(*number).to_lowercase().as_bytes());
             } else {
-                value.extend_from_slice(id(*number).as_bytes());
+                filled.extend_from_slice(id(*number).as_bytes());
             }
             from = *end;
         }
-        value.extend_from_slice(entry.value.get(from..).unwrap_or_default());
-        vec![Entry { value, ..*entry }]
+        filled.extend_from_slice(entry.value.get(from..).unwrap_or_default());
+        out.push(filled);
     }
 }

@@ -24,8 +24,11 @@ const MERGE_WIDTH: usize = 8;
 /// In quiet times a run is merged with all newer runs if those have at least one entry for every `SETTLE_SHARE` of its own,
 /// so that a large run is not rewritten for each small one.
 const SETTLE_SHARE: u64 = 8;
-/// A merge that can wait checks after this many keys whether the writer waits for the background.
+/// A merge looks after this many keys whether the writer waits for the background.
 const LOOK_AFTER: u64 = 16_384;
+/// How long the background waits for readers of a table that it wrote to sled, and how often, before it goes on with other work.
+const RETIRE_AFTER: Duration = Duration::from_millis(5);
+const RETIRE_TRIES: usize = 10;
 /// How often the background looks for work without being notified.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -43,6 +46,9 @@ pub(super) struct Background {
     pub(super) quiet_since: Instant,
     /// Runs that the manifest no longer names; they are removed when no reader uses them.
     pub(super) obsolete: Vec<Arc<Run>>,
+    /// Tables that are in sled. The background drops them when no reader uses them: to drop one takes tens of milliseconds, and a
+    /// reader that did it would answer late.
+    pub(super) retired: Vec<Arc<Table>>,
     /// The runs contain nothing of rows that were erased up to this commit.
     pub(super) merged: u64,
     /// A closed journal file cannot be read, so erased rows cannot be removed from it.
@@ -79,13 +85,27 @@ impl Background {
 
     /// Writes all full tables to sled, merges runs, and compresses the journal.
     pub(super) fn work(&mut self) -> Result<(), StoreError> {
-        let frozen: Vec<Arc<Table>> = self.state.sources().tables.iter().skip(1).rev().cloned().collect();
-        for table in frozen {
-            self.write_down(&table)?;
-        }
+        self.write_down_full()?;
         while self.merge()? {}
         self.remove_obsolete()?;
         self.pack_journal()
+    }
+
+    /// Writes all full tables to sled. Long work calls it again and again, because commits wait while two tables are full.
+    fn write_down_full(&mut self) -> Result<(), StoreError> {
+        let full: Vec<Arc<Table>> = self.state.sources().tables.iter().skip(1).rev().cloned().collect();
+        for table in full {
+            self.write_down(&table)?;
+        }
+        // Most readers are done soon, and a merge may take long.
+        for _ in 0..RETIRE_TRIES {
+            self.retired.retain(|table| Arc::strong_count(table) > 1);
+            if self.retired.is_empty() {
+                break;
+            }
+            self.queue.pause(RETIRE_AFTER);
+        }
+        Ok(())
     }
 
     /// Writes the newest table to sled too, so that the next start has nothing to replay.
@@ -137,6 +157,7 @@ impl Background {
         });
         self.queue.set_frozen(false);
         self.quiet_since = Instant::now();
+        self.retired.push(table.clone());
         Ok(())
     }
 
@@ -187,7 +208,7 @@ impl Background {
             return Ok(false);
         };
         let mut manifest = self.manifest.clone();
-        manifest.next_run += 1;
+        manifest.merging = None;
         manifest.runs.splice(range.clone(), facts.clone());
         self.state.disk.flush()?;
         manifest.write(&self.state.disk)?;
@@ -204,10 +225,10 @@ impl Background {
             .is_some_and(|group| group.iter().all(|run| Some(run.facts.level) == level))
     }
 
-    /// The merged run: the inner `None` if no entries are left, the outer `None` if the merge was given up. Blocks of a merge
-    /// that was given up are removed when its run number is used again.
+    /// The merged run: the inner `None` if no entries are left, the outer `None` if the merge was given up. Tables that fill
+    /// meanwhile are written as newer runs. The blocks of a merge that did not come to its end are removed before the next one.
     fn merge_runs(
-        &self,
+        &mut self,
         runs: &[Arc<Run>],
         level: u32,
         is_oldest: bool,
@@ -221,16 +242,24 @@ impl Background {
         }
         let mut cursors: Vec<Box<dyn Cursor>> = Vec::new();
         for run in runs {
-            cursors.push(Box::new(run.cursor(&everything, Direction::Forward)?));
+            cursors.push(Box::new(run.cursor_past_cache(&everything)?));
         }
-        self.state.disk.remove_run(self.manifest.next_run)?;
-        let mut out = RunWriter::new(self.manifest.next_run, level, self.state.disk.clone());
+        if let Some(unfinished) = self.manifest.merging {
+            self.state.disk.remove_run(unfinished)?;
+        }
+        let number = self.manifest.next_run;
+        self.state.disk.remove_run(number)?;
+        (self.manifest.merging, self.manifest.next_run) = (Some(number), number + 1);
+        let mut out = RunWriter::merging(number, level, self.state.disk.clone(), runs);
         let (mut key, mut versions) = (Vec::new(), Vec::new());
         let mut read = 0_u64;
         while cursor::next_key(&mut cursors, Direction::Forward, &mut key, &mut versions)? {
             read += 1;
-            if read.is_multiple_of(LOOK_AFTER) && gives_up() {
-                return Ok(None);
+            if read.is_multiple_of(LOOK_AFTER) {
+                if gives_up() {
+                    return Ok(None);
+                }
+                self.write_down_full()?;
             }
             versions.sort_by_key(|version| std::cmp::Reverse(version.sequence));
             for version in versions.drain(..) {
@@ -253,7 +282,11 @@ impl Background {
         let (free, used): (Vec<_>, Vec<_>) =
             self.obsolete.drain(..).partition(|run| Arc::strong_count(run) == 1);
         self.obsolete = used;
-        free.iter().try_for_each(|run| self.state.disk.remove_run(run.facts.id))
+        for run in free {
+            self.state.disk.remove_run(run.facts.id)?;
+            self.write_down_full()?;
+        }
+        Ok(())
     }
 
     /// Compresses the journal files whose commits are all in sled, except the newest file.

@@ -4,6 +4,8 @@ use std::hash::Hasher as _;
 /// Bits for each key part. With `PROBES` probes about one in a hundred absent parts is reported as present.
 const BITS_PER_PART: usize = 10;
 const PROBES: u64 = 6;
+/// The size of a filter that can be halved is a multiple of this, so it can be halved twelve times.
+const FOLDABLE_BYTES: usize = 4_096;
 
 /// A bloom filter over hashes of key parts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,15 +16,50 @@ pub(super) struct Bloom {
 impl Bloom {
     /// Builds a filter from the hashes of the parts.
     pub(super) fn new(hashes: &[u64]) -> Self {
-        let mut bloom = Self { bytes: vec![0; (hashes.len() * BITS_PER_PART).div_ceil(8).max(8)] };
+        let mut bloom = Self::for_parts(hashes.len());
         for hash in hashes {
-            for (byte, bit) in bloom.probes(*hash) {
-                if let Some(byte) = bloom.bytes.get_mut(byte) {
-                    *byte |= bit;
-                }
-            }
+            bloom.insert(*hash);
         }
         bloom
+    }
+
+    /// An empty filter with room for that many parts.
+    fn for_parts(count: usize) -> Self {
+        Self { bytes: vec![0; (count * BITS_PER_PART).div_ceil(8).max(8)] }
+    }
+
+    /// An empty filter for at most that many parts; [`Bloom::folded`] makes it smaller if there were fewer.
+    pub(super) fn for_at_most(count: usize) -> Self {
+        Self { bytes: vec![0; (count * BITS_PER_PART).div_ceil(8).next_multiple_of(FOLDABLE_BYTES)] }
+    }
+
+    /// The filter, halved as long as it is more than twice as large as that many parts need. A bit's place in the half is its
+    /// place modulo the half's size, so no part is lost.
+    pub(super) fn folded(mut self, parts: usize) -> Self {
+        let needed = (parts * BITS_PER_PART).div_ceil(8).max(8);
+        while self.bytes.len().is_multiple_of(2) && self.bytes.len() / 2 >= needed {
+            let upper = self.bytes.split_off(self.bytes.len() / 2);
+            self.bytes.iter_mut().zip(upper).for_each(|(byte, other)| *byte |= other);
+            self.bytes.shrink_to_fit();
+        }
+        self
+    }
+
+    /// For how many parts it has room.
+    pub(super) fn parts(&self) -> usize {
+        self.bytes.len() * 8 / BITS_PER_PART
+    }
+
+    /// Inserts a part; `false` if it seemed to be there already.
+    pub(super) fn insert(&mut self, hash: u64) -> bool {
+        let mut is_new = false;
+        for (byte, bit) in self.probes(hash) {
+            if let Some(byte) = self.bytes.get_mut(byte) {
+                is_new |= *byte & bit == 0;
+                *byte |= bit;
+            }
+        }
+        is_new
     }
 
     pub(super) fn from_bytes(bytes: Vec<u8>) -> Self {
@@ -83,5 +120,12 @@ mod tests {
         let wrong =
             (10_000..20_000).filter(|number: &u32| bloom.may_hold(hash(&number.to_be_bytes()))).count();
         assert!(wrong < 300, "{wrong} of 10000 absent keys look present");
+        // Each part is inserted 40 times, as by merges of runs that hold the same keys.
+        let mut estimated = Bloom::for_at_most(400_000);
+        let new: usize = (0..40).map(|_| hashes.iter().filter(|hash| estimated.insert(**hash)).count()).sum();
+        let folded = estimated.folded(new);
+        assert!((9_900..=10_000).contains(&new), "{new}");
+        assert!(folded.bytes().len() < 3 * bloom.bytes().len(), "{}", folded.bytes().len());
+        assert!(hashes.iter().all(|hash| folded.may_hold(*hash)));
     }
 }

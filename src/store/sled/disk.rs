@@ -13,8 +13,8 @@ use crate::store::kv::StoreError;
 
 use super::super::batch::KeyRange;
 
-/// The largest batch that sled is given at once, in bytes.
-const BATCH_BYTES_MAX: usize = 1024 * 1024;
+/// The largest batch that sled is given at once, in bytes. While sled applies a batch, nobody reads from it.
+const BATCH_BYTES_MAX: usize = 128 * 1024;
 /// sled stores larger values in separate files, so larger values are cut into pieces of this size.
 const PIECE_BYTES_MAX: usize = 6 * 1024;
 /// sled is flushed after this many bytes, because only then does it reuse the room of freed pages.

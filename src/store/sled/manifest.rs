@@ -17,6 +17,9 @@ pub(super) struct Manifest {
     pub(super) time: i64,
     pub(super) next_row: u64,
     pub(super) next_run: u64,
+    /// The number of a run that a merge is writing, or has left unfinished.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) merging: Option<u64>,
     /// From the oldest to the newest.
     pub(super) runs: Vec<RunFacts>,
     /// The last commit of an erasure that is not complete; 0 if all are.

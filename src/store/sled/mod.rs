@@ -15,6 +15,7 @@ mod compaction;
 mod cursor;
 mod disk;
 mod erasure;
+mod first_keys;
 mod format;
 mod journal;
 mod manifest;

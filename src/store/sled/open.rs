@@ -78,6 +78,7 @@ impl Sled {
             failures_max: options.failures_max,
             quiet_since: Instant::now(),
             obsolete: Vec::new(),
+            retired: Vec::new(),
             merged: 0,
             is_journal_damaged: false,
         };

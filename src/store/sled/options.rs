@@ -33,10 +33,10 @@ impl SledOptions {
         Self {
             path: path.into(),
             sync: true,
-            table_bytes_max: 32 * 1024 * 1024,
+            table_bytes_max: 24 * 1024 * 1024,
             journal_bytes_max: 64 * MIB,
             block_cache_bytes: 32 * MIB,
-            sled_cache_bytes: 64 * MIB,
+            sled_cache_bytes: 32 * MIB,
             settle_after: Duration::from_secs(10),
             failures_max: 30,
             answer_max: Duration::from_secs(60),

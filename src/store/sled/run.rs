@@ -10,10 +10,11 @@ use crate::store::key::{filter_part, shared_filter_part};
 use crate::store::kv::{Direction, StoreError};
 
 use super::super::batch::{KeyRange, Sequence};
-use super::block::{Block, BlockBuilder, put_number, take_number};
+use super::block::{Block, BlockBuilder};
 use super::bloom::{Bloom, hash};
 use super::cursor::{Cursor, narrow};
 use super::disk::{Disk, SledBatch};
+use super::first_keys::FirstKeys;
 
 /// The cache of decoded blocks, by run and block number.
 pub(super) type BlockCache = quick_cache::sync::Cache<(u64, u32), Arc<Block>, ByBytes>;
@@ -44,7 +45,7 @@ pub(super) struct RunFacts {
 /// A run that is open for reading.
 pub(super) struct Run {
     pub(super) facts: RunFacts,
-    first_keys: Vec<Box<[u8]>>,
+    first_keys: FirstKeys,
     bloom: Bloom,
     disk: Arc<Disk>,
     cache: Arc<BlockCache>,
@@ -58,36 +59,30 @@ impl Run {
         if crc32fast::hash(&index) != facts.index_checksum {
             return Err(corrupt());
         }
-        let mut at = 0;
-        let mut first_keys = Vec::new();
-        for _ in 0..facts.blocks {
-            let len =
-                take_number(&index, &mut at).and_then(|len| usize::try_from(len).ok()).ok_or_else(corrupt)?;
-            first_keys.push(index.get(at..at + len).ok_or_else(corrupt)?.into());
-            at += len;
-        }
+        let (first_keys, at) = FirstKeys::read(&index, facts.blocks).ok_or_else(corrupt)?;
         let bloom = Bloom::from_bytes(index.get(at..).ok_or_else(corrupt)?.to_vec());
         Ok(Self { facts, first_keys, bloom, disk, cache })
     }
 
     /// The memory that the run takes besides cached blocks, in bytes.
     pub(super) fn resident_bytes(&self) -> usize {
-        self.first_keys.iter().map(|key| key.len() + size_of::<Box<[u8]>>()).sum::<usize>()
-            + self.bloom.bytes().len()
+        self.first_keys.resident_bytes() + self.bloom.bytes().len()
     }
 
     fn block(&self, number: usize) -> Result<Arc<Block>, StoreError> {
-        let number = u32::try_from(number).unwrap_or(u32::MAX);
-        self.cache.get_or_insert_with(&(self.facts.id, number), || {
-            let stored = self.disk.read_block(self.facts.id, number)?;
-            Block::decode(&stored).map(Arc::new)
-        })
+        let key = (self.facts.id, u32::try_from(number).unwrap_or(u32::MAX));
+        self.cache.get_or_insert_with(&key, || self.read_block(number))
+    }
+
+    fn read_block(&self, number: usize) -> Result<Arc<Block>, StoreError> {
+        let stored = self.disk.read_block(self.facts.id, u32::try_from(number).unwrap_or(u32::MAX))?;
+        Block::decode(&stored).map(Arc::new)
     }
 
     /// The first block that may hold a key: the last one whose first key is less than it. If versions of the key fill several
     /// blocks, the following blocks hold it too.
     fn block_of(&self, key: &[u8]) -> usize {
-        self.first_keys.partition_point(|first| &**first < key).saturating_sub(1)
+        self.first_keys.before(key).saturating_sub(1)
     }
 
     /// The newest version of a key that is not newer than `at`.
@@ -100,7 +95,7 @@ impl Run {
             return Ok(None);
         }
         for number in self.block_of(key)..self.first_keys.len() {
-            if self.first_keys.get(number).is_some_and(|first| &**first > key) {
+            if self.first_keys.get(number).is_some_and(|first| first > key) {
                 break;
             }
             let block = self.block(number)?;
@@ -120,7 +115,7 @@ impl Run {
 
     /// Whether the run may hold a key of the range. The bloom filter helps only if all keys of the range share one filter part.
     pub(super) fn may_hold(&self, range: &KeyRange) -> bool {
-        let first = self.first_keys.first().is_none_or(|first| &**first < range.end.as_slice());
+        let first = self.first_keys.get(0).is_none_or(|first| first < range.end.as_slice());
         if !first {
             return false;
         }
@@ -148,17 +143,35 @@ impl Run {
         range: &KeyRange,
         direction: Direction,
     ) -> Result<RunCursor, StoreError> {
-        let mut cursor = RunCursor { run: self.clone(), range: range.clone(), direction, at: None };
+        self.cursor_by(range, direction, Run::block)
+    }
+
+    /// A cursor forward for a merge: it reads each block once, and leaves the cache to those who read again.
+    pub(super) fn cursor_past_cache(self: &Arc<Self>, range: &KeyRange) -> Result<RunCursor, StoreError> {
+        self.cursor_by(range, Direction::Forward, Run::read_block)
+    }
+
+    fn cursor_by(
+        self: &Arc<Self>,
+        range: &KeyRange,
+        direction: Direction,
+        block: ReadBlock,
+    ) -> Result<RunCursor, StoreError> {
+        let mut cursor = RunCursor { run: self.clone(), range: range.clone(), direction, block, at: None };
         cursor.start()?;
         Ok(cursor)
     }
 }
+
+/// Reads a block, from the cache or past it.
+type ReadBlock = fn(&Run, usize) -> Result<Arc<Block>, StoreError>;
 
 /// A cursor over a run.
 pub(super) struct RunCursor {
     run: Arc<Run>,
     range: KeyRange,
     direction: Direction,
+    block: ReadBlock,
     /// The block, its number, and the index of the entry in it.
     at: Option<(Arc<Block>, usize, usize)>,
 }
@@ -172,7 +185,7 @@ impl RunCursor {
         match self.direction {
             Direction::Forward => {
                 let number = self.run.block_of(&self.range.start);
-                let block = self.run.block(number)?;
+                let block = (self.block)(&self.run, number)?;
                 let index = block.lower_bound(&self.range.start);
                 if index < block.len() {
                     self.settle(block, number, index);
@@ -182,7 +195,7 @@ impl RunCursor {
             }
             Direction::Reverse => {
                 let number = self.run.block_of(&self.range.end);
-                let block = self.run.block(number)?;
+                let block = (self.block)(&self.run, number)?;
                 match block.lower_bound(&self.range.end).checked_sub(1) {
                     Some(index) => self.settle(block, number, index),
                     None if number > 0 => self.enter(number - 1, Ordering::Greater)?,
@@ -197,7 +210,7 @@ impl RunCursor {
     fn enter(&mut self, number: usize, end: Ordering) -> Result<(), StoreError> {
         self.at = None;
         if number < self.run.first_keys.len() {
-            let block = self.run.block(number)?;
+            let block = (self.block)(&self.run, number)?;
             let index = if end == Ordering::Less { 0 } else { block.len().saturating_sub(1) };
             self.settle(block, number, index);
         }
@@ -243,14 +256,34 @@ pub(super) struct RunWriter {
     facts: RunFacts,
     builder: BlockBuilder,
     first_key: Option<Box<[u8]>>,
-    first_keys: Vec<Box<[u8]>>,
-    hashes: Vec<u64>,
+    first_keys: FirstKeys,
+    parts: Parts,
     batch: SledBatch,
     disk: Arc<Disk>,
 }
 
+/// The key parts that the filter will hold.
+enum Parts {
+    /// Their hashes, if nobody knows how many there will be.
+    Counted(Vec<u64>),
+    /// The filter itself, and how many parts it holds. The hashes of a large merge would take hundreds of megabytes.
+    Estimated(Bloom, usize),
+}
+
 impl RunWriter {
+    /// A writer of entries from a memory table.
     pub(super) fn new(id: u64, level: u32, disk: Arc<Disk>) -> Self {
+        Self::with(id, level, disk, Parts::Counted(Vec::new()))
+    }
+
+    /// A writer of what is merged from these runs.
+    pub(super) fn merging(id: u64, level: u32, disk: Arc<Disk>, runs: &[Arc<Run>]) -> Self {
+        // Parts that several runs hold are counted several times here.
+        let most = runs.iter().map(|run| run.bloom.parts()).sum();
+        Self::with(id, level, disk, Parts::Estimated(Bloom::for_at_most(most), 0))
+    }
+
+    fn with(id: u64, level: u32, disk: Arc<Disk>, parts: Parts) -> Self {
         let facts = RunFacts {
             id,
             level,
@@ -264,8 +297,8 @@ impl RunWriter {
             facts,
             builder: BlockBuilder::default(),
             first_key: None,
-            first_keys: Vec::new(),
-            hashes: Vec::new(),
+            first_keys: FirstKeys::default(),
+            parts,
             batch: SledBatch::default(),
             disk,
         }
@@ -279,8 +312,10 @@ impl RunWriter {
     ) -> Result<(), StoreError> {
         self.first_key.get_or_insert_with(|| key.into());
         let hash = hash(filter_part(key));
-        if self.hashes.last() != Some(&hash) {
-            self.hashes.push(hash);
+        match &mut self.parts {
+            Parts::Counted(hashes) if hashes.last() == Some(&hash) => {}
+            Parts::Counted(hashes) => hashes.push(hash),
+            Parts::Estimated(bloom, count) => *count += usize::from(bloom.insert(hash)),
         }
         self.builder.push(key, sequence, value);
         self.facts.entries += 1;
@@ -290,7 +325,9 @@ impl RunWriter {
     }
 
     fn close_block(&mut self) -> Result<(), StoreError> {
-        self.first_keys.extend(self.first_key.take());
+        if let Some(first) = self.first_key.take() {
+            self.first_keys.push(&first);
+        }
         let stored = self.builder.finish();
         self.batch.put_block(self.facts.id, self.facts.blocks, stored);
         self.facts.blocks += 1;
@@ -306,13 +343,16 @@ impl RunWriter {
             return Ok(None);
         }
         let mut index = Vec::new();
-        for key in &self.first_keys {
-            put_number(&mut index, u64::try_from(key.len()).unwrap_or(0));
-            index.extend_from_slice(key);
-        }
-        self.hashes.sort_unstable();
-        self.hashes.dedup();
-        index.extend_from_slice(Bloom::new(&self.hashes).bytes());
+        self.first_keys.put(&mut index);
+        let bloom = match self.parts {
+            Parts::Counted(mut hashes) => {
+                hashes.sort_unstable();
+                hashes.dedup();
+                Bloom::new(&hashes)
+            }
+            Parts::Estimated(bloom, count) => bloom.folded(count),
+        };
+        index.extend_from_slice(bloom.bytes());
         self.facts.index_checksum = crc32fast::hash(&index);
         self.batch.put_index(self.facts.id, &index);
         self.disk.write(&mut self.batch)?;

@@ -67,7 +67,10 @@ impl State {
         let mut guard = self.sources.write().unwrap_or_else(PoisonError::into_inner);
         let mut sources = Sources::clone(&guard);
         change(&mut sources);
-        *guard = Arc::new(sources);
+        let before = std::mem::replace(&mut *guard, Arc::new(sources));
+        drop(guard);
+        // Nobody waits while it is dropped.
+        drop(before);
     }
 
     pub(super) fn published(&self) -> Sequence {

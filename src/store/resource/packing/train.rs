@@ -18,7 +18,7 @@ use super::dictionary::Dictionary;
 /// How many patients must have a byte string in common before it may go into a dictionary.
 const PATIENTS_MIN: usize = 5;
 /// The maximum number of resources that are sampled.
-const SAMPLES: u64 = 6_000;
+const SAMPLES: u64 = 3_000;
 /// Larger texts (documents, images) are left out.
 const TEXT_BYTES_MAX: usize = 16 * 1024;
 const WORDS_BYTES: usize = 110 * 1024;
@@ -56,7 +56,8 @@ pub(super) fn train(snapshot: &dyn Snapshot, newest: u64) -> Result<Option<Vec<u
 
 /// A sampled resource of one patient.
 struct Sample {
-    patient: u64,
+    /// A hash of the patient's id. Patients with equal hashes count as one, so a string may need one patient more.
+    patient: u32,
     text: String,
     entries: Vec<Vec<u8>>,
 }
@@ -84,7 +85,8 @@ fn samples(snapshot: &dyn Snapshot, newest: u64) -> Result<Vec<Sample>, StoreErr
                         entries.push(entry);
                     }
                 });
-                found.push(Sample { patient: hasher.hash_one(patient), text, entries });
+                let patient = (hasher.hash_one(patient) >> 32).try_into().unwrap_or_default();
+                found.push(Sample { patient, text, entries });
             }
         }
         row += step;
@@ -222,15 +224,16 @@ struct Shared {
 
 #[derive(Default)]
 struct Owners {
-    patients: [u64; PATIENTS_MIN],
-    count: usize,
+    patients: [u32; PATIENTS_MIN],
+    count: u8,
 }
 
 impl Shared {
-    fn note(&mut self, what: &[u8], patient: u64) {
+    fn note(&mut self, what: &[u8], patient: u32) {
         let owners = self.owners.entry(self.hasher.hash_one(what)).or_default();
-        if !owners.patients.iter().take(owners.count).any(|known| *known == patient)
-            && let Some(free) = owners.patients.get_mut(owners.count)
+        let count = usize::from(owners.count);
+        if !owners.patients.iter().take(count).any(|known| *known == patient)
+            && let Some(free) = owners.patients.get_mut(count)
         {
             *free = patient;
             owners.count += 1;
@@ -238,6 +241,8 @@ impl Shared {
     }
 
     fn has(&self, what: &[u8]) -> bool {
-        self.owners.get(&self.hasher.hash_one(what)).is_some_and(|owners| owners.count >= PATIENTS_MIN)
+        self.owners
+            .get(&self.hasher.hash_one(what))
+            .is_some_and(|owners| usize::from(owners.count) >= PATIENTS_MIN)
     }
 }
