@@ -12,4 +12,5 @@ pub mod model;
 pub mod operations;
 pub mod search;
 pub mod store;
+pub mod ui;
 pub mod validate;

@@ -26,8 +26,9 @@ pub use issuer::{AccessToken, Confirmation, Issuer, SignedToken, TokenError};
 pub use jwk::base64_url;
 pub use oauth::{
     AppsSession, AuthorizationContext, AuthorizationOptions, AuthorizationRefusal, AuthorizationServer,
-    ConsentDetails, Dialogue, Fields, GrantedApp, IdentityKeys, LaunchContext, LoginError, NextPrompt,
-    OauthCode, OauthError, Register, Registered, describe, describe_purpose, described_parts,
+    BrowserSession, ConsentDetails, Dialogue, Fields, GrantedApp, IdentityKeys, LaunchContext, LoginError,
+    NextPrompt, OauthCode, OauthError, PAGES, Persona, Register, Registered, describe, describe_purpose,
+    described_parts,
 };
 pub use party::{BreakGlass, Party};
 pub use password::{PASSWORD_LEN_MIN, PasswordError, hash_password};

@@ -5,6 +5,8 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::http::give_way;
+
 /// How long a thread waits after a failure before it asks the store again.
 pub(super) const AFTER_A_FAILURE: Duration = Duration::from_secs(5);
 
@@ -31,6 +33,7 @@ impl Background {
         let is_wanted = Arc::new(AtomicBool::new(true));
         let flag = is_wanted.clone();
         let all = move || {
+            give_way();
             let goes_on = || flag.load(Ordering::Relaxed);
             let mut pause = pause;
             // A dropped sender means the same as a message.

@@ -48,6 +48,10 @@ pub struct Config {
     pub head_seconds_max: u64,
     pub body_pause_seconds_max: u64,
     pub unread_seconds_max: u64,
+    /// How long a person's session in a browser may be without use, in seconds.
+    pub session_idle_seconds_max: u64,
+    /// How long a person's session in a browser may last, in seconds.
+    pub session_seconds_max: u64,
     /// Matches on a page if the client asks for no number, and at most.
     pub page_len_default: usize,
     pub page_len_max: usize,
@@ -134,6 +138,8 @@ impl Default for Config {
             head_seconds_max: 60,
             body_pause_seconds_max: 30,
             unread_seconds_max: 60,
+            session_idle_seconds_max: 15 * 60,
+            session_seconds_max: 12 * 3_600,
             page_len_default: 20,
             page_len_max: 1_000,
             include_len_max: 1_000,
@@ -281,6 +287,8 @@ impl Config {
             ("head_seconds_max", self.head_seconds_max),
             ("body_pause_seconds_max", self.body_pause_seconds_max),
             ("unread_seconds_max", self.unread_seconds_max),
+            ("session_idle_seconds_max", self.session_idle_seconds_max),
+            ("session_seconds_max", self.session_seconds_max),
         ] {
             if !(1..=SECONDS_MAX).contains(&seconds) {
                 return Err((name, format!("{seconds} is not between 1 and {SECONDS_MAX} seconds")));

@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use crate::auth::Persona;
+use crate::ui::Demonstration;
+
 use super::config::{Common, Config};
 use super::demo_hospital::{LIFETIME_SECONDS, load};
 use super::house::House;
 use super::parties::{DEMO_PARTIES, SCENARIO_PARTIES, signed};
 use super::selftest;
-use super::serve::{ready, start};
+use super::serve::{ready, start_with};
 use super::tour;
 
 /// Keep everything in memory and discard it at the end, unless --data names a new or empty directory to keep it in
@@ -50,7 +53,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         None => House::in_memory()?,
     };
     load(&house, &config, arguments.patients, arguments.seed)?;
-    let running = start(&config, &house, false, None)?;
+    let running = start_with(&config, &house, (false, None), demonstration())?;
     let issuer = house.issuer(&running.base_url)?;
     let tokens = signed(&DEMO_PARTIES, &issuer, &running.base_url, LIFETIME_SECONDS)?;
     if let Some(path) = &arguments.ready_file {
@@ -61,6 +64,29 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
     std::io::stdout().write_all(text.as_bytes()).map_err(|error| error.to_string())?;
     running.until_told()?;
     house.sled.as_ref().map_or(Ok(()), |sled| sled.close().map_err(|error| error.to_string()))
+}
+
+/// The people of the page at the server's address, in its order: the name of the party, who it is, and what there is for it.
+const PEOPLE: [(&str, &str, &str); 5] = [
+    ("doctor", "A doctor", "Reads and follows the records of patients."),
+    (
+        "technician",
+        "A health-records technician",
+        "Reads every file, hidden parts included, and keeps it complete.",
+    ),
+    ("patient", "The patient p1", "Reads her own record."),
+    ("representative", "A mother", "Reads the record of her child."),
+    ("ehr", "A tester", "Looks at what the API answers, as the hospital's own system."),
+];
+
+/// Those people, for the pages.
+fn demonstration() -> Demonstration {
+    let party = |name: &str| DEMO_PARTIES.iter().find(|party| party.name == name);
+    let person = |(name, title, what): (&str, &str, &'static str)| {
+        let party = party(name)?.in_session();
+        Some((Persona { name: name.to_owned(), title: title.to_owned(), party }, what))
+    };
+    Demonstration { people: PEOPLE.into_iter().filter_map(person).collect() }
 }
 
 /// Refuses a directory that is not empty, because it may hold the data of a real hospital.

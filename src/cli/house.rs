@@ -131,6 +131,10 @@ impl House {
         if let Some(folder) = &self.keys {
             engine.authorization.identity = keys::identity_keys(folder.clone());
         }
+        let seconds = |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX);
+        let sessions = &mut engine.authorization.options;
+        sessions.session_idle_seconds = seconds(config.session_idle_seconds_max);
+        sessions.session_seconds_max = seconds(config.session_seconds_max);
         engine.authorization.fetch_keys_with(Arc::new(Remote), config.jwks_private_networks);
         Ok(engine)
     }

@@ -1,7 +1,7 @@
 //! The parties of the demo and of the conformance scenarios, and their access tokens.
 use std::collections::BTreeMap;
 
-use crate::auth::{AccessToken, Issuer};
+use crate::auth::{self, AccessToken, Issuer, PAGES, Role, Scopes};
 
 use super::house::claims;
 
@@ -65,6 +65,25 @@ impl Party {
             files_consent: self.files_consent,
             ..claims(base_url, lifetime_seconds)?
         })
+    }
+}
+
+impl Party {
+    /// The party as its token makes it, in a session of the pages.
+    pub(super) fn in_session(&self) -> auth::Party {
+        let own_patient = self.user.and_then(|user| user.strip_prefix("Patient/")).map(str::to_owned);
+        auth::Party {
+            subject: self.user.unwrap_or(self.name).to_owned(),
+            client: PAGES.to_owned(),
+            role: Role::parse(self.role).unwrap_or(Role::Researcher),
+            organization: self.organization.map(str::to_owned),
+            fhir_user: self.user.map(str::to_owned),
+            patient_context: own_patient.filter(|_| self.role == Role::Patient.code()),
+            purposes: vec![self.purpose.to_owned()],
+            scopes: Scopes::parse(self.scope),
+            may_break_glass: self.may_break_glass,
+            ..auth::Party::nobody()
+        }
     }
 }
 

@@ -11,11 +11,12 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use crate::http::{
-    CommittedAfter, Limits, Listener, Observed, Patience, Tasks, Workers, router, serve, tls_from_files,
-    tls_self_signed, watching,
+    CommittedAfter, Limits, Listener, Observed, PageRoutes, Patience, Tasks, Workers, router, serve,
+    tls_from_files, tls_self_signed, watching,
 };
 use crate::operations::Engine;
 use crate::store::{Figure, make_private_file};
+use crate::ui::{Demonstration, Work, Working, pages};
 
 use super::accesses::index_accesses;
 use super::anchor::Anchor;
@@ -141,6 +142,21 @@ pub struct Running {
     runtime: Option<Arc<Runtime>>,
 }
 
+/// The working threads, as pages use them.
+struct PageWork(Workers);
+
+impl Work for PageWork {
+    fn read(&self, work: Working) -> Working {
+        let workers = self.0.clone();
+        Box::pin(async move { workers.read(work).await })
+    }
+
+    fn write(&self, work: Working) -> Working {
+        let workers = self.0.clone();
+        Box::pin(async move { workers.write(work).await })
+    }
+}
+
 /// The longest time, at the end of the server, for work whose client waits no longer.
 const ABANDONED_MAX: Duration = Duration::from_secs(2);
 
@@ -199,6 +215,16 @@ pub fn start(
     open: bool,
     tls: Option<Arc<rustls::ServerConfig>>,
 ) -> Result<Running, String> {
+    start_with(config, house, (open, tls), Demonstration::default())
+}
+
+/// Starts a server that may offer a demonstration's people.
+pub(super) fn start_with(
+    config: &Config,
+    house: &House,
+    (open, tls): (bool, Option<Arc<rustls::ServerConfig>>),
+    demonstration: Demonstration,
+) -> Result<Running, String> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("wire")
@@ -252,13 +278,15 @@ pub fn start(
     }
     let mut recording = vec![index_accesses(engine.clone())?, look_up_concerned(engine.clone())?];
     let (on, ending) = (runtime.clone(), engine.clone());
+    let pages = pages(engine.clone(), Arc::new(PageWork(workers.clone())), demonstration);
+    let pages = PageRoutes { own: pages.own, of_api: pages.of_api };
     let given = (tasks, workers);
     let thread = std::thread::Builder::new().name("server".to_owned()).spawn(move || {
         let until = async {
             // A dropped sender means the same as a message.
             let _ = ended.await;
         };
-        on.block_on(serve(listening, router(engine, limits, given, observed), patience, until));
+        on.block_on(serve(listening, router(engine, limits, given, observed, pages), patience, until));
         ending.record_refusals();
     });
     let thread = thread.map_err(|error| error.to_string())?;

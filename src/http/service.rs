@@ -7,7 +7,7 @@ use axum::body::Body as WireBody;
 use axum::extract::{Request as WireRequest, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, Method, Response, StatusCode, Uri};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
 use futures_timer::Delay;
 use http_body_util::BodyExt as _;
@@ -31,11 +31,11 @@ use super::negotiate::{self, Content, Format};
 use super::oauth;
 use super::observe::{Label, Observed, observe};
 use super::packed;
+use super::page_routes::{PageRoutes, browser_door, tell_sender};
 use super::payload::{few_enough, read, refuse};
 use super::respond::{self, ResponseFormat};
 use super::same_origin::guard;
 use super::unknown::{self, on_record};
-use super::welcome;
 use super::workers::Workers;
 use super::{binary, printed};
 
@@ -50,6 +50,7 @@ pub fn router(
     limits: Limits,
     (tasks, workers): (Tasks, Workers),
     observed: Arc<Observed>,
+    pages: PageRoutes,
 ) -> Router {
     let own = oauth::page_routes(engine.clone()).merge(oauth::registration_routes(engine.clone()));
     let endpoints = oauth::endpoint_routes(engine.clone());
@@ -74,11 +75,15 @@ pub fn router(
         .route("/health/ready", get(ready))
         .merge(administration::routes())
         .with_state(app)
-        .merge(own);
+        .merge(own)
+        .merge(pages.own.layer(from_fn(tell_sender)));
+    let of_api = bounded(pages.of_api.layer(from_fn(tell_sender)));
     api.merge(bounded(own)).layer((
         from_fn_with_state(observed, observe),
         from_fn_with_state(guarded.clone(), unknown::count),
         from_fn_with_state(guarded, guard),
+        // Outside of the layer for other origins, which pages are not for.
+        from_fn_with_state(of_api, browser_door),
     ))
 }
 
@@ -101,9 +106,6 @@ async fn ready(State(app): State<App>) -> (StatusCode, &'static str) {
 }
 
 async fn handle(State(app): State<App>, request: WireRequest) -> Response<WireBody> {
-    if welcome::is_asked_for(request.method(), request.uri(), request.headers()) {
-        return welcome::answer(app.engine.authorization().base_url());
-    }
     let request_id = request.headers().get("x-request-id").and_then(|value| value.to_str().ok());
     let request_id = request_id.unwrap_or_default().to_owned();
     let mut manner = ResponseFormat {

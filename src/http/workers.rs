@@ -48,7 +48,10 @@ impl Workers {
     }
 
     /// Does work that only reads. It is given up when its client hangs up: then the returned future is dropped.
-    pub(super) async fn read<T: Send + 'static>(
+    ///
+    /// # Errors
+    /// Those of the work; 500 if it panics.
+    pub async fn read<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
     ) -> Result<T, Refusal> {
@@ -58,7 +61,10 @@ impl Workers {
     }
 
     /// Does work that may write. It is carried through even if its client hangs up.
-    pub(super) async fn write<T: Send + 'static>(
+    ///
+    /// # Errors
+    /// Those of the work; 500 if it panics.
+    pub async fn write<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, Refusal>> + Send + 'static,
     ) -> Result<T, Refusal> {
@@ -74,11 +80,11 @@ impl Workers {
 
 /// Lets this thread give way to those that serve connections: what they do takes microseconds, and somebody waits for it. Where the
 /// system does not know priorities of threads, all are equal.
-fn give_way() {
+pub fn give_way() {
     #[cfg(target_os = "linux")]
     {
         /// By how much the priority is lower, as in nice(2).
-        const LOWER_BY: i32 = 5;
+        const LOWER_BY: i32 = 10;
         // A thread may always lower its own priority, so there is nothing to do if it cannot.
         let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), LOWER_BY);
     }

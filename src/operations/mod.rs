@@ -69,7 +69,7 @@ pub use engine::Engine;
 pub use index::{Index, Progress};
 pub use operation::{OPERATIONS, Operation, operations_of};
 pub use place::{Place, Route};
-pub use request::{Headers, Payload, Preference, Request, decode, decode_pairs, encode, query_text};
+pub use request::{Headers, Payload, Preference, Request, Sender, decode, decode_pairs, encode, query_text};
 pub use route::allowed;
 pub use schedule::until_the_grid;
 pub use secret::version_cipher;

@@ -35,6 +35,15 @@ pub struct Headers {
     pub peer: Option<String>,
 }
 
+/// Where a request comes from, for the record of accesses.
+#[derive(Clone, Debug, Default)]
+pub struct Sender {
+    /// `X-Request-Id`, or the id that the wire made for a request without one.
+    pub request_id: Option<String>,
+    /// The network address of the client.
+    pub peer: Option<String>,
+}
+
 /// The body, parsed by its media type.
 #[derive(Debug, Default)]
 pub enum Payload {

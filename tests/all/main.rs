@@ -43,6 +43,7 @@ mod oauth_admin;
 mod oauth_code;
 mod oauth_limits;
 mod oracle;
+mod pages;
 mod parameters;
 mod patch_suite;
 mod policy;

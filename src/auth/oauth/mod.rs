@@ -4,6 +4,7 @@
 mod apps;
 mod assertion;
 mod authorize;
+mod browser_session;
 mod client_authentication;
 mod client_keys;
 mod code;
@@ -24,6 +25,7 @@ mod words;
 
 pub use apps::{AppsSession, GrantedApp};
 pub use authorize::AuthorizationRefusal;
+pub use browser_session::{BrowserSession, PAGES, Persona};
 pub use dialogue::{ConsentDetails, Dialogue, NextPrompt};
 pub use fields::{Fields, OauthCode, OauthError};
 pub use identity::IdentityKeys;

@@ -35,6 +35,9 @@ pub struct AuthorizationOptions {
     /// How many attempts with one user name, or client secret, may fail within `login_window_seconds`.
     pub login_failures_max: u32,
     pub login_window_seconds: i64,
+    /// How long a session in a browser may be idle, and how long it may last.
+    pub session_idle_seconds: i64,
+    pub session_seconds_max: i64,
 }
 
 impl Default for AuthorizationOptions {
@@ -50,6 +53,8 @@ impl Default for AuthorizationOptions {
             offline_seconds: 90 * 24 * 3_600,
             login_failures_max: 10,
             login_window_seconds: 900,
+            session_idle_seconds: 15 * 60,
+            session_seconds_max: 12 * 3_600,
         }
     }
 }

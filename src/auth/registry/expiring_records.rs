@@ -1,4 +1,4 @@
-//! Records that expire: codes, grants, launches, used assertions, revoked tokens. An index entry per record holds its
+//! Records that expire: codes, grants, launches, used assertions, revoked tokens, sessions in browsers. An index entry per record holds its
 //! expiry, and every write of a new record removes some expired ones.
 use std::sync::atomic::Ordering;
 
@@ -29,6 +29,8 @@ pub(in crate::auth) enum Expiring {
     Assertion,
     /// The id of a revoked access token.
     Revoked,
+    /// A person's session in a browser.
+    Session,
 }
 
 impl Expiring {
@@ -39,6 +41,7 @@ impl Expiring {
             Self::Launch => "launch",
             Self::Assertion => "assertion",
             Self::Revoked => "revoked",
+            Self::Session => "session",
         }
     }
 
@@ -46,7 +49,7 @@ impl Expiring {
     fn ends_tokens(self) -> bool {
         match self {
             Self::Grant | Self::Revoked => true,
-            Self::Code | Self::Launch | Self::Assertion => false,
+            Self::Code | Self::Launch | Self::Assertion | Self::Session => false,
         }
     }
 }

@@ -13,5 +13,4 @@ mod registrations;
 mod routes;
 mod sign_in;
 
-pub(super) use markup::page;
 pub(super) use routes::{endpoint_routes, page_routes, registration_routes};

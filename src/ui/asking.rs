@@ -1,0 +1,50 @@
+//! How pages ask: requests to the engine as the signed-in party, as the API handles them.
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_timer::Delay;
+use futures_util::future::BoxFuture;
+
+use crate::auth::Party;
+use crate::operations::{Answer, Engine, Refusal, Request, Sender, Verb, until_the_grid};
+
+/// A request that is being worked on.
+pub type Working = BoxFuture<'static, Result<Answer, Refusal>>;
+
+/// Gives requests to the threads that work on them.
+pub trait Work: Send + Sync {
+    /// Work that only reads; it is given up when nobody waits for it any more.
+    fn read(&self, work: Working) -> Working;
+    /// Work that may write; it is carried through.
+    fn write(&self, work: Working) -> Working;
+}
+
+/// Asks in the name of a party. All requests of one page have its request id.
+#[derive(Clone)]
+pub(super) struct Asking {
+    pub(super) engine: Arc<Engine>,
+    pub(super) work: Arc<dyn Work>,
+    pub(super) party: Arc<Party>,
+    pub(super) sender: Sender,
+}
+
+impl Asking {
+    /// Reads what is at a path below the base URL.
+    pub(super) async fn get(
+        &self,
+        path: Vec<String>,
+        query: Vec<(String, String)>,
+    ) -> Result<Answer, Refusal> {
+        let mut request = Request::new(Verb::Get, path, query);
+        request.headers.request_id.clone_from(&self.sender.request_id);
+        request.headers.peer.clone_from(&self.sender.peer);
+        let (engine, party, path) = (self.engine.clone(), self.party.clone(), request.path.clone());
+        let begun = Instant::now();
+        let handled = self.work.read(Box::pin(async move { engine.answer(&party, request).await })).await;
+        // The time that a page takes must not tell hidden from absent either.
+        if let Some(grid) = self.engine.grid(&self.party, (Verb::Get, &path), &handled) {
+            Delay::new(until_the_grid(grid, begun.elapsed())).await;
+        }
+        handled
+    }
+}

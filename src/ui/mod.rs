@@ -1,0 +1,24 @@
+//! The pages that people open in a browser. A page is made of requests to `operations` in the name of the signed-in person, so it
+//! shows what the API would show, and each of its requests stands in the record of accesses.
+
+mod asking;
+mod cookie;
+mod demonstration;
+mod handled;
+mod home;
+mod item;
+mod parts;
+mod people;
+mod problem;
+mod router;
+mod session_reply;
+mod shown;
+mod sign_in;
+mod table;
+mod thread;
+mod visit;
+
+pub use asking::{Work, Working};
+pub use people::Demonstration;
+pub use router::{Pages, pages};
+pub use table::{PAGES, Page, Roles};

@@ -1,0 +1,91 @@
+//! The table of pages: the only source for the router, the menu and the documentation of pages.
+use crate::auth::Role;
+
+use super::handled::Handled;
+use super::visit::{Place, Visit};
+use super::{demonstration, home, item, sign_in};
+
+/// Who may open a page.
+#[derive(Clone, Copy, Debug)]
+pub enum Roles {
+    /// Also who has not signed in.
+    Everybody,
+    SignedIn,
+    /// Those who see the item by the API. An open server shows it without signing in.
+    AsTheApi,
+    These(&'static [Role]),
+}
+
+/// A handler of a page.
+pub(super) type Handler = fn(Visit) -> Handled;
+
+/// A row of the table.
+#[derive(Clone, Copy)]
+pub struct Page {
+    /// The path, as axum writes it; parts in braces are open.
+    pub path: &'static str,
+    pub roles: Roles,
+    /// Its name in the menu, if it stands there.
+    pub menu: Option<&'static str>,
+    /// What it is for, in a sentence.
+    pub says: &'static str,
+    /// The requests that it makes.
+    pub requests: &'static [&'static str],
+    pub(super) get: Option<Handler>,
+    pub(super) post: Option<Handler>,
+}
+
+const fn page(path: &'static str, roles: Roles, says: &'static str) -> Page {
+    Page { path, roles, menu: None, says, requests: &[], get: None, post: None }
+}
+
+impl Page {
+    const fn by_get(self, handler: Handler) -> Self {
+        Self { get: Some(handler), ..self }
+    }
+
+    const fn by_post(self, handler: Handler) -> Self {
+        Self { post: Some(handler), ..self }
+    }
+
+    const fn asks(self, requests: &'static [&'static str]) -> Self {
+        Self { requests, ..self }
+    }
+
+    const fn in_menu(self, name: &'static str) -> Self {
+        Self { menu: Some(name), ..self }
+    }
+
+    /// Whether somebody with this role may open it.
+    #[must_use]
+    pub fn is_for(&self, role: Role) -> bool {
+        match self.roles {
+            Roles::Everybody | Roles::SignedIn | Roles::AsTheApi => true,
+            Roles::These(roles) => roles.contains(&role),
+        }
+    }
+}
+
+/// All pages.
+pub const PAGES: &[Page] = &[
+    page("/", Roles::Everybody, "What there is for you to do.").in_menu("Home").by_get(home::home),
+    page("/sign-in", Roles::Everybody, "Signing in with name and password.")
+        .by_get(sign_in::page)
+        .by_post(sign_in::sign_in),
+    page("/sign-out", Roles::SignedIn, "Ends the session on this browser.").by_post(sign_in::sign_out),
+    page("/sign-out/everywhere", Roles::SignedIn, "Ends your sessions on all browsers.")
+        .by_post(sign_in::sign_out_everywhere),
+    page("/as/{persona}", Roles::Everybody, "Becomes one of a demonstration's people.")
+        .by_post(demonstration::become_one),
+    page("/fhir", Roles::AsTheApi, "What the API offers.").by_get(item::root),
+    page("/fhir/{*rest}", Roles::AsTheApi, "What the API answers at this address, to read and to follow.")
+        .asks(&["GET the same address"])
+        .by_get(item::answer),
+];
+
+/// The places of a role's menu, in order.
+pub(super) fn menu_of(role: Role) -> Vec<Place> {
+    let own = PAGES.iter().filter(|page| page.is_for(role));
+    let place = |page: &Page| Some(Place { path: page.path, name: page.menu?, says: page.says });
+    own.filter_map(place).collect()
+}
