@@ -1,6 +1,7 @@
 //! Who saw a patient's file: access records, grouped as a person would report them, the newest first.
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
+use crate::auth::PAGES;
 use crate::model::Millis;
 
 use super::concern::Concern;
@@ -67,12 +68,30 @@ pub struct Viewings {
     patient: String,
     found: Vec<Viewing>,
     known: HashMap<ViewingKey, usize>,
+    page_views: PageViews,
+}
+
+/// The requests that one page of the server's own makes have one request id, and count as one viewing.
+#[derive(Default)]
+struct PageViews {
+    /// The groups and the page views that they count already.
+    counted: HashSet<(usize, String)>,
+    /// The page views that have shown something.
+    showing: HashSet<String>,
+    /// The requests of page views that have shown nothing.
+    bare: Vec<Access>,
+}
+
+/// The id of the page view to which an access belongs.
+fn page_view(access: &Access) -> Option<&String> {
+    access.request_id.as_ref().filter(|_| access.client == PAGES)
 }
 
 impl Viewings {
     #[must_use]
     pub fn of(patient: &str) -> Self {
-        Self { patient: patient.to_owned(), found: Vec::new(), known: HashMap::new() }
+        let patient = patient.to_owned();
+        Self { patient, found: Vec::new(), known: HashMap::new(), page_views: PageViews::default() }
     }
 
     /// Adds a record; one that does not concern the patient is ignored. Add the newest record first.
@@ -98,6 +117,14 @@ impl Viewings {
         let kinds =
             [(AccessKind::Refused, withheld), (AccessKind::Changed, written), (AccessKind::Read, read)];
         let is_without_items = kinds.iter().all(|(_, items)| items.is_empty());
+        if let Some(id) = page_view(access) {
+            // A page asks for much of which there is nothing. That is told only if the whole page has shown nothing.
+            if is_without_items && !access.has_failed() && access.action != Action::Create {
+                self.page_views.bare.push(access.clone());
+                return;
+            }
+            self.page_views.showing.insert(id.clone());
+        }
         for (kind, items) in kinds {
             if !items.is_empty() {
                 self.group(access, kind, &items, once);
@@ -133,15 +160,18 @@ impl Viewings {
             ground_in_words(&ground),
         );
         let kinds = kinds(access, items);
-        let known = self.known.get(&alike).and_then(|at| self.found.get_mut(*at));
-        if let Some(viewing) = known {
+        let at = self.known.get(&alike).copied().unwrap_or(self.found.len());
+        let is_counted =
+            page_view(access).is_some_and(|id| !self.page_views.counted.insert((at, id.clone())));
+        let times = if is_counted { 0 } else { times };
+        if let Some(viewing) = self.found.get_mut(at) {
             viewing.first = viewing.first.min(first);
             viewing.last = viewing.last.max(last);
             viewing.count += times;
             viewing.kinds.extend(kinds);
             return;
         }
-        self.known.insert(alike, self.found.len());
+        self.known.insert(alike, at);
         self.found.push(Viewing {
             first,
             last,
@@ -171,7 +201,13 @@ impl Viewings {
 
     /// The viewings, the newest first.
     #[must_use]
-    pub fn finish(self) -> Vec<Viewing> {
+    pub fn finish(mut self) -> Vec<Viewing> {
+        for access in std::mem::take(&mut self.page_views.bare) {
+            if page_view(&access).is_some_and(|id| !self.page_views.showing.contains(id)) {
+                self.group(&access, AccessKind::Read, &[], (access.time, access.time, 1));
+            }
+        }
+        self.found.sort_by_key(|viewing| std::cmp::Reverse(viewing.last));
         self.found
     }
 }
@@ -337,6 +373,30 @@ mod tests {
         accesses.iter().for_each(|access| viewings.add(access));
         let found: Vec<Viewing> = viewings.finish();
         found.iter().map(|viewing| viewing.sentence("Patient/a", &names)).collect()
+    }
+
+    #[test]
+    fn a_page_of_many_requests_is_one_viewing() {
+        let of_page = |minute: i64, id: &str, what: Option<&str>| {
+            let mut access = access(minute, what.unwrap_or_default(), Ground::Policy);
+            access.client = "pages".to_owned();
+            access.request_id = Some(id.to_owned());
+            if what.is_none() {
+                access.released.clear();
+            }
+            access
+        };
+        let accesses = [
+            of_page(31, "c", None),
+            of_page(30, "b", Some("Observation/1")),
+            of_page(5, "a", None),
+            of_page(5, "a", Some("Observation/1")),
+            of_page(5, "a", Some("Observation/2")),
+        ];
+        let told = told(&accesses);
+        assert_eq!(told.len(), 2, "{told:#?}");
+        assert!(told[0].contains("12:31: Dr Day") && !told[0].contains("times"), "{told:#?}");
+        assert!(told[1].contains("12:05 to 12:30: Dr Day") && told[1].contains(", 2 times"), "{told:#?}");
     }
 
     #[test]

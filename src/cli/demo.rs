@@ -74,8 +74,8 @@ const PEOPLE: [(&str, &str, &str); 5] = [
         "A health-records technician",
         "Reads every file, hidden parts included, and keeps it complete.",
     ),
-    ("patient", "The patient p1", "Reads her own record."),
-    ("representative", "A mother", "Reads the record of her child."),
+    ("patient", "A patient", "Reads the own record, and who saw it."),
+    ("representative", "A mother", "Reads the record of her child, and who saw it."),
     ("ehr", "A tester", "Looks at what the API answers, as the hospital's own system."),
 ];
 

@@ -13,7 +13,7 @@ use super::visit::Visit;
 /// The page of buttons.
 pub(super) fn people(visit: &Visit) -> Shown {
     let body = html! {
-        (sentence("This is a demonstration with a hospital that does not exist. Whom would you like to be?"))
+        (sentence("This is a demonstration with a hospital that does not exist. Each of its people sees another part of it."))
         ul.people {
             @for (persona, what) in visit.ui.demonstration.people.iter() {
                 li {

@@ -6,7 +6,7 @@ use crate::model::{Node, Tree, parse, to_xml};
 use crate::operations::{Answer, decode, query_text};
 
 use super::handled::Handled;
-use super::parts::{json, name_of, sentence, xml};
+use super::parts::{json, moment, name_of, sentence, xml};
 use super::problem::Problem;
 use super::shown::{Reply, Shown};
 use super::sign_in;
@@ -104,7 +104,7 @@ fn facts(answer: &Answer, root: Node<'_>, path: &[String]) -> Markup {
             dt { "Kind" } dd { (what) }
             @if let Some(id) = stored {
                 dt { "Id" } dd { code { (id) } }
-                @if let Some(updated) = updated { dt { "Changed" } dd { time datetime=(updated) { (updated) } } }
+                @if let Some(updated) = updated { dt { "Changed" } dd { (moment(updated)) } }
                 @if path.len() < 3 {
                     dt { "Versions" } dd { a href={ "/fhir/" (what) "/" (id) "/_history" } { "All versions" } }
                 } @else {
@@ -128,7 +128,7 @@ fn list(root: Node<'_>, base_url: &str) -> Markup {
         @if entries.is_empty() {
             (sentence("Nothing is found here that you may see."))
         } @else {
-            table {
+            table.list {
                 caption { (entries.len()) " on this page" }
                 thead { tr { th scope="col" { "What" } th scope="col" { "Kind" } th scope="col" { "Id" } } }
                 tbody {
@@ -155,7 +155,7 @@ fn row(resource: Node<'_>, mode: Option<&str>) -> Markup {
     let version = resource.get("meta").and_then(|meta| meta.str_at("versionId")).filter(|_| mode.is_none());
     html! {
         tr {
-            td {
+            td data-label="What" {
                 @match (id, version) {
                     (Some(id), Some(version)) => a href={ "/fhir/" (what) "/" (id) "/_history/" (version) } { (name) },
                     (Some(id), None) => a href={ "/fhir/" (what) "/" (id) } { (name) },
@@ -163,8 +163,8 @@ fn row(resource: Node<'_>, mode: Option<&str>) -> Markup {
                 }
                 @if mode == Some("include") { " " small { "included" } }
             }
-            td { (what) }
-            td { @if let Some(id) = id { code { (id) } } }
+            td data-label="Kind" { (what) }
+            td data-label="Id" { @if let Some(id) = id { code { (id) } } }
         }
     }
 }

@@ -2,11 +2,14 @@
 //! shows what the API would show, and each of its requests stands in the record of accesses.
 
 mod asking;
+mod chart;
 mod cookie;
 mod demonstration;
+mod find;
 mod handled;
 mod home;
 mod item;
+mod me;
 mod parts;
 mod people;
 mod problem;

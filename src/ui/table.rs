@@ -3,7 +3,7 @@ use crate::auth::Role;
 
 use super::handled::Handled;
 use super::visit::{Place, Visit};
-use super::{demonstration, home, item, sign_in};
+use super::{chart, demonstration, find, home, item, me, sign_in};
 
 /// Who may open a page.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +15,14 @@ pub enum Roles {
     AsTheApi,
     These(&'static [Role]),
 }
+
+/// Those who look for people.
+const STAFF: &[Role] = &[Role::System, Role::Clinician, Role::Technician, Role::PrivacyOfficer];
+/// Those to whom records belong.
+const OWN_RECORDS: &[Role] = &[Role::Patient, Role::Representative];
+
+/// Those who are told who saw a record.
+const TOLD_WHO_SAW: &[Role] = &[Role::Patient, Role::Representative, Role::PrivacyOfficer];
 
 /// A handler of a page.
 pub(super) type Handler = fn(Visit) -> Handled;
@@ -77,6 +85,56 @@ pub const PAGES: &[Page] = &[
         .by_post(sign_in::sign_out_everywhere),
     page("/as/{persona}", Roles::Everybody, "Becomes one of a demonstration's people.")
         .by_post(demonstration::become_one),
+    page("/me", Roles::These(OWN_RECORDS), "Your record, and who saw it.")
+        .in_menu("My records")
+        .asks(&["GET Patient"])
+        .by_get(me::mine),
+    page("/find", Roles::These(STAFF), "People by name, birth date, record number or phone.")
+        .in_menu("Find")
+        .by_get(find::start)
+        .by_post(find::ask),
+    page("/find/{sealed}", Roles::These(STAFF), "The people who were found.")
+        .asks(&["GET Patient?name&birthdate", "GET Patient?identifier", "GET Patient?phone-digits:contains"])
+        .by_get(find::found),
+    page(
+        "/p/{id}",
+        Roles::SignedIn,
+        "What must be known before one treats; current medications and problems; visits.",
+    )
+    .asks(&[
+        "GET Patient/[id]",
+        "GET AllergyIntolerance",
+        "GET Condition",
+        "GET MedicationRequest",
+        "GET Flag",
+        "GET Encounter",
+        "GET Consent",
+    ])
+    .by_get(chart::summary),
+    page("/p/{id}/timeline", Roles::SignedIn, "The visits.")
+        .asks(&["GET Patient/[id]", "GET AllergyIntolerance", "GET Encounter"])
+        .by_get(chart::timeline),
+    page("/p/{id}/results", Roles::SignedIn, "Results and vital signs.")
+        .asks(&["GET Patient/[id]", "GET AllergyIntolerance", "GET Observation"])
+        .by_get(chart::results),
+    page("/p/{id}/medications", Roles::SignedIn, "Medications.")
+        .asks(&["GET Patient/[id]", "GET AllergyIntolerance", "GET MedicationRequest"])
+        .by_get(chart::medications),
+    page("/p/{id}/problems", Roles::SignedIn, "Problems and diagnoses.")
+        .asks(&["GET Patient/[id]", "GET AllergyIntolerance", "GET Condition"])
+        .by_get(chart::problems),
+    page("/p/{id}/documents", Roles::SignedIn, "Documents.")
+        .asks(&["GET Patient/[id]", "GET AllergyIntolerance", "GET DocumentReference"])
+        .by_get(chart::documents),
+    page("/p/{id}/insurance", Roles::SignedIn, "Insurance.")
+        .asks(&["GET Patient/[id]", "GET AllergyIntolerance", "GET Coverage"])
+        .by_get(chart::insurance),
+    page("/p/{id}/everything", Roles::SignedIn, "How many items of each kind there are.")
+        .asks(&["GET Patient/[id]", "GET AllergyIntolerance", "GET each kind with _summary=count"])
+        .by_get(chart::everything),
+    page("/p/{id}/seen", Roles::These(TOLD_WHO_SAW), "Who saw the record, in sentences by day.")
+        .asks(&["GET Patient/[id]/$who-saw"])
+        .by_get(chart::who_saw),
     page("/fhir", Roles::AsTheApi, "What the API offers.").by_get(item::root),
     page("/fhir/{*rest}", Roles::AsTheApi, "What the API answers at this address, to read and to follow.")
         .asks(&["GET the same address"])

@@ -2,6 +2,7 @@
 use std::sync::Arc;
 
 use crate::auth::{BrowserSession, Party};
+use crate::model::Temporal;
 use crate::operations::{Engine, Sender};
 
 use super::asking::{Asking, Work};
@@ -73,6 +74,11 @@ impl Visit {
             Some(session) => Ok(session.party.clone()),
             None => self.ui.engine.authenticate(None).map_err(|_| Problem::SignIn),
         }
+    }
+
+    /// The date of today (`YYYY-MM-DD`).
+    pub(super) fn today(&self) -> String {
+        Temporal::from_millis(self.ui.engine.authorization().now()).date().to_text()
     }
 
     pub(super) fn asking(&self) -> Result<Asking, Problem> {

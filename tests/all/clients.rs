@@ -15,13 +15,13 @@ use crate::shared::skipped;
 use crate::webdriver::{Driver, Window, serve};
 
 /// Reports that a test is skipped, or fails if `CLIENT_TESTS` forbids that.
-fn without(needed_by: &str, why: &str) {
+pub fn without(needed_by: &str, why: &str) {
     assert!(std::env::var_os("CLIENT_TESTS").is_none(), "{needed_by}: {why}");
     skipped(needed_by, why);
 }
 
 /// The path of an installed file, or `None` with a line that says which test is skipped and why.
-fn installed(what: &str, needed_by: &str) -> Option<PathBuf> {
+pub fn installed(what: &str, needed_by: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("clients").join(what);
     if path.exists() {
         return Some(path);

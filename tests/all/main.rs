@@ -43,6 +43,7 @@ mod oauth_admin;
 mod oauth_code;
 mod oauth_limits;
 mod oracle;
+mod page_walks;
 mod pages;
 mod parameters;
 mod patch_suite;

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use chartward::ui::{PAGES, Roles};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::process::{Process, agent};
 
@@ -225,6 +225,178 @@ fn a_page_shows_what_the_api_shows_to_the_person_and_stands_on_record() {
     let (hidden, absent) = (mother.open("/fhir/Patient/p1"), mother.open("/fhir/Patient/none"));
     assert_eq!((hidden.status, absent.status), (404, 404));
     assert_eq!(hidden.text, absent.text);
+}
+
+#[test]
+fn people_are_found_by_name_date_number_and_phone_and_a_slip_is_forgiven() {
+    let folder = tempfile::tempdir().unwrap();
+    let (demo, tokens) = demo(folder.path());
+    let url = format!("{}/Patient/p1", demo.base);
+    let token = format!("Bearer {}", tokens["doctor"].as_str().unwrap());
+    let mut answer = agent().get(url).header("Authorization", token).call().unwrap();
+    let patient: Value = serde_json::from_str(&answer.body_mut().read_to_string().unwrap()).unwrap();
+    let text = |path: &str| patient.pointer(path).unwrap().as_str().unwrap().to_owned();
+    let (family, given) = (text("/name/0/family"), text("/name/0/given/0"));
+    let (born, phone, number) = (text("/birthDate"), text("/telecom/0/value"), text("/identifier/0/value"));
+    let mut doctor = Visitor::new(&demo.base);
+    doctor.become_one("doctor");
+    let mut find = |text: &str| {
+        let token = doctor.open("/find").form_token();
+        let asked = doctor.post("/find", &[("form", &token), ("q", text)]);
+        assert_eq!(asked.status, 303);
+        for part in text.split(' ') {
+            assert!(!asked.location.to_lowercase().contains(&part.to_lowercase()), "{}", asked.location);
+        }
+        let found = doctor.open(&asked.location);
+        assert_eq!(found.status, 200);
+        found.text.contains("href=\"/p/p1\"")
+    };
+    // A letter wrong, missing, too many, and two in the wrong order: in each half of a name.
+    let letters: Vec<char> = given.chars().collect();
+    let with = |change: &dyn Fn(&mut Vec<char>)| {
+        let mut letters = letters.clone();
+        change(&mut letters);
+        letters.into_iter().collect::<String>()
+    };
+    let last = letters.len() - 1;
+    for slip in [
+        with(&|name| name[0] = 'x'),
+        with(&|name| name[last] = 'x'),
+        with(&|name| drop(name.remove(1))),
+        with(&|name| drop(name.remove(last - 1))),
+        with(&|name| name.insert(1, 'x')),
+        with(&|name| name.swap(0, 1)),
+        with(&|name| name.swap(last - 2, last - 1)),
+    ] {
+        assert!(find(&format!("{slip} {family}")), "{slip} {family}");
+    }
+    for exact in [
+        family.clone(),
+        format!("{family}, {given}"),
+        format!("{} {}", given.to_uppercase(), born),
+        born.clone(),
+        number.clone(),
+        phone.clone(),
+        phone.replace(' ', "-"),
+        phone.replace(|sign: char| !sign.is_ascii_digit(), ""),
+        format!("0{}", phone.split_once(' ').unwrap().1.replace(' ', "/")),
+    ] {
+        assert!(find(&exact), "{exact}");
+    }
+    for nobody in
+        [format!("{family} 1850-01-01"), "Xyzzyqw".to_owned(), "<script>".to_owned(), "a|b,c\\d $".to_owned()]
+    {
+        assert!(!find(&nobody), "{nobody}");
+    }
+    // The sealed address is of this browser alone.
+    let token = doctor.open("/find").form_token();
+    let sealed = doctor.post("/find", &[("form", &token), ("q", &family)]).location;
+    let mut other = Visitor::new(&demo.base);
+    other.become_one("doctor");
+    assert_eq!(other.open(&sealed).status, 404);
+    // Those for whom it is not have no place for it in the menu either.
+    let mut mother = Visitor::new(&demo.base);
+    mother.become_one("representative");
+    assert_eq!(mother.open("/find").status, 403);
+    assert!(!mother.open("/").text.contains("/find"));
+}
+
+#[test]
+fn the_chart_shows_the_record_part_by_part() {
+    let folder = tempfile::tempdir().unwrap();
+    let (demo, tokens) = demo(folder.path());
+    let put = |resource: Value| {
+        let path = format!(
+            "{}/{}/{}",
+            demo.base,
+            resource["resourceType"].as_str().unwrap(),
+            resource["id"].as_str().unwrap()
+        );
+        let token = format!("Bearer {}", tokens["ehr"].as_str().unwrap());
+        let request =
+            agent().put(path).header("Authorization", token).header("Content-Type", "application/fhir+json");
+        assert_eq!(request.send(resource.to_string()).unwrap().status(), 201, "{resource}");
+    };
+    let patient = json!({"reference": "Patient/p2"});
+    let concept =
+        |text: &str| json!({"coding": [{"system": "http://snomed.info/sct", "code": "x"}], "text": text});
+    put(
+        json!({"resourceType": "AllergyIntolerance", "id": "grave", "patient": patient, "criticality": "high", "code": concept("Peanut <b>"),
+        "reaction": [{"manifestation": [concept("Anaphylaxis")], "severity": "severe"}]}),
+    );
+    put(
+        json!({"resourceType": "AllergyIntolerance", "id": "refuted", "patient": patient, "code": concept("Refuted thing"),
+        "verificationStatus": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/allergyintolerance-verification", "code": "refuted"}]}}),
+    );
+    put(json!({"resourceType": "Condition", "id": "dm", "subject": patient,
+        "clinicalStatus": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/condition-clinical", "code": "active"}]},
+        "code": {"coding": [{"system": "http://snomed.info/sct", "code": "44054006", "display": "Type 2 diabetes"}]}}));
+    put(
+        json!({"resourceType": "Flag", "id": "falls", "status": "active", "subject": patient, "code": concept("Falls easily")}),
+    );
+    put(
+        json!({"resourceType": "Flag", "id": "old", "status": "inactive", "subject": patient, "code": concept("Old alert")}),
+    );
+    for (id, value, low) in [("low", 2.1, 3.5), ("usual", 4.0, 3.5)] {
+        put(
+            json!({"resourceType": "Observation", "id": id, "status": "final", "subject": patient, "code": concept("Potassium"),
+            "effectiveDateTime": "2026-03-04T23:30:00+11:00", "valueQuantity": {"value": value, "unit": "mmol/L"},
+            "referenceRange": [{"low": {"value": low, "unit": "mmol/L"}, "high": {"value": 5.1, "unit": "mmol/L"}}]}),
+        );
+    }
+    let mut doctor = Visitor::new(&demo.base);
+    doctor.become_one("doctor");
+    let mut part = |path: &str| {
+        let page = doctor.open(&format!("/p/p2{path}"));
+        assert_eq!(page.status, 200, "{}", page.text);
+        assert!(
+            page.text.contains("▲ Peanut &lt;b&gt; (high risk)") && !page.text.contains("Peanut <b>"),
+            "{}",
+            page.text
+        );
+        assert!(page.text.contains("Parts of a record may be withheld at the patient's wish: ask."));
+        page.text
+    };
+    let summary = part("");
+    for told in [
+        "Before you treat",
+        "Anaphylaxis (severe)",
+        "Diabetes: ",
+        "Alert: ",
+        "Falls easily",
+        "Refuted thing",
+        "refuted",
+    ] {
+        assert!(summary.contains(told), "{told}: {summary}");
+    }
+    assert!(!summary.contains("Old alert"));
+    let results = part("/results");
+    assert!(results.contains("2.1 mmol/L <abbr class=\"abnormal\" title=\"low\">▼ L</abbr>"), "{results}");
+    assert!(results.contains("4.0 mmol/L</td>") && results.contains("3.5 to 5.1"), "{results}");
+    // A time is shown as it was recorded.
+    assert!(results.contains("4 Mar 2026, 23:30"), "{results}");
+    assert!(part("/problems").contains("Type 2 diabetes"));
+    for path in ["/timeline", "/medications", "/documents", "/insurance"] {
+        part(path);
+    }
+    let everything = part("/everything");
+    assert!(
+        everything.contains("href=\"/fhir/Observation?patient=p2\"") && everything.contains("Alerts"),
+        "{everything}"
+    );
+
+    // The patient reads the own record, and who saw it: the doctor's page views, each as one.
+    let mut patient = Visitor::new(&demo.base);
+    patient.become_one("patient");
+    let mine = patient.open("/me").text;
+    assert!(mine.contains("href=\"/p/p1\"") && mine.contains("href=\"/p/p1/seen\""), "{mine}");
+    assert_eq!(patient.open("/p/p1").status, 200);
+    assert_eq!((patient.open("/p/p2").status, patient.open("/p/none").status), (404, 404));
+    doctor.open("/p/p1");
+    doctor.open("/p/p1/results");
+    let seen = patient.open("/p/p1/seen").text;
+    assert!(seen.contains("Dr. Ruth Adler") && seen.contains(", 2 times, for treatment"), "{seen}");
+    assert_eq!(doctor.open("/p/p1/seen").status, 403);
 }
 
 /// The table of pages in docs/pages.md. `BLESS=1` rewrites it; review its diff like code.

@@ -74,9 +74,15 @@ impl Driver {
 
     /// A new browser session without state of others.
     pub fn browser(&self) -> Window<'_> {
+        self.browser_with(&[])
+    }
+
+    /// A new browser session with further arguments of the browser.
+    pub fn browser_with(&self, more: &[&str]) -> Window<'_> {
         // The tests may run as root, where Chromium's sandbox is not available; the pages are our own.
         let arguments =
             ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=800,900"];
+        let arguments = [arguments.as_slice(), more].concat();
         let wanted = json!({"capabilities": {"alwaysMatch": {
             "browserName": "chrome", "goog:chromeOptions": {"args": arguments}, "goog:loggingPrefs": {"browser": "ALL"}
         }}});
@@ -129,6 +135,32 @@ impl Window<'_> {
 
     pub fn text(&self, selector: &str) -> String {
         self.get(&format!("/element/{}/text", self.element(selector))).as_str().unwrap().to_owned()
+    }
+
+    /// Runs a script in the page, as the body of a function, and gives what it returns. With `callback` in it, what that is
+    /// called with.
+    pub fn run(&self, script: &str) -> Value {
+        if script.contains("callback(") {
+            let script = format!("const callback = arguments[0]; {script}");
+            return self.post("/execute/async", &json!({"script": script, "args": []}));
+        }
+        self.post("/execute/sync", &json!({"script": script, "args": []}))
+    }
+
+    /// The size of the window, in pixels.
+    pub fn resize(&self, width: u32, height: u32) {
+        self.post("/window/rect", &json!({"width": width, "height": height}));
+    }
+
+    /// Presses keys where the focus is.
+    pub fn press(&self, keys: &[&str]) {
+        let strokes: Vec<Value> = keys
+            .iter()
+            .flat_map(|key| {
+                [json!({"type": "keyDown", "value": key}), json!({"type": "keyUp", "value": key})]
+            })
+            .collect();
+        self.post("/actions", &json!({"actions": [{"type": "key", "id": "keys", "actions": strokes}]}));
     }
 
     /// The browser's log.

@@ -187,6 +187,20 @@ impl AuthorizationContext<'_> {
         Ok(())
     }
 
+    /// A text of this browser as part of an address, which tells nothing of it.
+    ///
+    /// # Errors
+    /// `server_error`.
+    pub fn seal_for(&self, id: &str, what: &str, text: &str) -> Result<String, OauthError> {
+        self.server.sealer.seal(&format!("{what} of {}", digest_text(id)), &text)
+    }
+
+    /// The text that was sealed for this browser and purpose.
+    #[must_use]
+    pub fn open_for(&self, id: &str, what: &str, sealed: &str) -> Option<String> {
+        self.server.sealer.open(&format!("{what} of {}", digest_text(id)), sealed)
+    }
+
     /// What a form of this browser must carry, so that no page of another site can make the browser send it.
     #[must_use]
     pub fn form_token(&self, id: &str) -> String {

@@ -21,6 +21,7 @@ use crate::definitions::ParamType;
 use crate::fhirpath::{Element, Value};
 
 use super::entry::Encoded;
+use super::fold::fold;
 use super::invalid_value::InvalidValue;
 use super::matcher::Ask;
 use super::params::Param;
@@ -55,12 +56,19 @@ pub(super) fn extract(param: &Param, value: &Value<'_>, out: &mut Vec<Encoded>) 
         }
         // `Patient.deceased.exists() and ...` and the like yield a boolean, not an element.
         Value::Boolean(truth) if param.kind == ParamType::Token => token::extract_boolean(*truth, out),
+        // So do functions on strings, such as `replaceMatches()`.
+        Value::String(text) if param.kind == ParamType::String && !param.is_phonetic => {
+            extract_text(text, param.is_name_part, out);
+        }
         _ => {}
     }
 }
 
 /// Visits the complete texts that one FHIRPath result has for a parameter, folded as comparisons need them.
 pub(super) fn texts(param: &Param, value: &Value<'_>, visit: &mut dyn FnMut(std::string::String)) {
+    if let (Value::String(text), ParamType::String) = (value, param.kind) {
+        return visit(fold(text));
+    }
     let Value::Element(Element { node: Some(node), def, .. }) = value else { return };
     match param.kind {
         ParamType::Token => token::texts(def, *node, visit),

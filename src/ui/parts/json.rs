@@ -10,10 +10,20 @@ const ADDRESSES: [&str; 5] = ["reference", "fullUrl", "url", "location", "valueU
 
 /// The JSON of a resource. `base_url` is the API's; addresses below it become links to their pages.
 pub(in super::super) fn json(root: Node<'_>, base_url: &str) -> Markup {
-    let mut writer = Writer { out: String::from("<pre class=\"source\"><code>"), base_url };
+    let mut writer = Writer {
+        out: String::from(
+            "<pre class=\"source\" tabindex=\"0\" role=\"region\" aria-label=\"Source\"><code>",
+        ),
+        base_url,
+    };
     writer.value(root, 0);
     writer.out.push_str("</code></pre>");
     PreEscaped(writer.out)
+}
+
+/// A string as it stands in JSON.
+fn quoted(node: Node<'_>) -> String {
+    format!("\"{}\"", node.raw())
 }
 
 struct Writer<'b> {
@@ -68,10 +78,10 @@ impl Writer<'_> {
                     self.out.push_str("<a href=\"");
                     self.escaped(&path);
                     self.out.push_str("\">");
-                    self.escaped(node.raw());
+                    self.escaped(&quoted(node));
                     self.out.push_str("</a>");
                 }
-                None => self.span("string", node.raw()),
+                None => self.span("string", &quoted(node)),
             },
             JsonKind::Number | JsonKind::Bool | JsonKind::Null => self.span("number", node.raw()),
         }
@@ -107,7 +117,7 @@ mod tests {
             assert!(shown.contains(has), "{shown}");
             assert!(lacks.is_empty() || !shown.contains(lacks), "{shown}");
         };
-        check(r#"{"reference":"Patient/p1"}"#, "<a href=\"/fhir/Patient/p1\">", "");
+        check(r#"{"reference":"Patient/p1"}"#, "<a href=\"/fhir/Patient/p1\">&quot;Patient/p1&quot;</a>", "");
         check(r#"{"fullUrl":"http://h/fhir/Patient/p1"}"#, "<a href=\"/fhir/Patient/p1\">", "");
         check(r#"{"url":"http://h/fhir?_cursor=x&a=1"}"#, "<a href=\"/fhir?_cursor=x&amp;a=1\">", "");
         check(r#"{"url":"http://h/fhirish/Patient"}"#, "string", "<a ");

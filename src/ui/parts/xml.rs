@@ -8,7 +8,8 @@ const DEPTH_MAX: usize = 40;
 
 /// An XML text of a resource, as the server writes it: without comments, and with text only in its narrative.
 pub(in super::super) fn xml(text: &str) -> Markup {
-    let mut out = String::from("<pre class=\"source\"><code>");
+    let mut out =
+        String::from("<pre class=\"source\" tabindex=\"0\" role=\"region\" aria-label=\"Source\"><code>");
     let mut rest = text;
     let mut depth = 0_usize;
     while let Some((before, from)) = rest.split_once('<') {
@@ -65,7 +66,7 @@ mod tests {
             .replace("</span>", "");
         assert_eq!(
             plain,
-            "<pre class=\"source\"><code>&lt;A xmlns=&quot;x&quot;&gt;\n  &lt;b value=&quot;1 &amp;lt; 2&quot;/&gt;\n  &lt;div&gt;t &amp;amp; u&lt;p&gt;v&lt;/p&gt;\n  &lt;/div&gt;\n&lt;/A&gt;</code></pre>"
+            "<pre class=\"source\" tabindex=\"0\" role=\"region\" aria-label=\"Source\"><code>&lt;A xmlns=&quot;x&quot;&gt;\n  &lt;b value=&quot;1 &amp;lt; 2&quot;/&gt;\n  &lt;div&gt;t &amp;amp; u&lt;p&gt;v&lt;/p&gt;\n  &lt;/div&gt;\n&lt;/A&gt;</code></pre>"
         );
     }
 }

@@ -1,0 +1,11 @@
+//! The chart: the record of one patient.
+
+mod frame;
+mod lists;
+mod pages;
+mod precautions;
+mod record;
+mod seen;
+
+pub(super) use pages::{documents, everything, insurance, medications, problems, results, summary, timeline};
+pub(super) use seen::who_saw;

@@ -1,0 +1,169 @@
+//! A patient's record as the pages of the chart read it.
+use std::collections::{BTreeMap, BTreeSet};
+
+use maud::{Markup, html};
+
+use crate::model::{Node, Tree, parse};
+use crate::operations::{Answer, Refusal, RefusalKind};
+
+use super::super::asking::Asking;
+use super::super::parts::{called, name_of};
+use super::super::problem::Problem;
+
+/// How many items a list of the chart shows at once.
+pub(super) const PAGE_LEN: &str = "50";
+
+/// Elements of items that refer to people and organizations, who are called by their names.
+const PEOPLE: [&str; 7] = ["requester", "recorder", "asserter", "author", "individual", "payor", "performer"];
+/// Types of people and organizations.
+const PEOPLE_TYPES: [&str; 5] =
+    ["Practitioner", "PractitionerRole", "Organization", "RelatedPerson", "Patient"];
+/// How many names one search looks up.
+const NAMES_MAX: usize = 50;
+
+/// Resources that a search found, and what there is besides.
+#[derive(Default)]
+pub(super) struct Found {
+    tree: Option<Tree>,
+    /// Names by `Type/id`, of those to whom the resources refer without a name.
+    names: BTreeMap<String, String>,
+}
+
+impl Found {
+    /// The matches, in order.
+    pub(super) fn resources(&self) -> impl Iterator<Item = Node<'_>> {
+        let entries = self.tree.iter().flat_map(|tree| tree.root().items_at("entry"));
+        let is_match = |entry: &Node<'_>| {
+            entry.get("search").and_then(|search| search.str_at("mode")).is_none_or(|mode| mode == "match")
+        };
+        entries.filter(is_match).filter_map(|entry| entry.get("resource"))
+    }
+
+    /// How many there are, on all pages.
+    pub(super) fn total(&self) -> Option<&str> {
+        Some(self.tree.as_ref()?.root().get("total")?.raw())
+    }
+
+    /// The query of the next page.
+    pub(super) fn next(&self) -> Option<&str> {
+        let mut links = self.tree.as_ref()?.root().items_at("link");
+        let next = links.find(|link| link.str_at("relation") == Some("next"))?.str_at("url")?;
+        next.split_once('?').map(|(_, query)| query)
+    }
+
+    /// What the target of a reference is called.
+    pub(super) fn called(&self, reference: Node<'_>) -> Option<String> {
+        called(reference).or_else(|| self.names.get(reference.str_at("reference")?).cloned())
+    }
+
+    /// The references to people and organizations that bring no name, as type and id.
+    fn nameless(&self) -> BTreeSet<(String, String)> {
+        let nodes = self.resources().flat_map(Node::subtree).filter(|node| PEOPLE.contains(&node.key()));
+        let references = nodes.flat_map(Node::items).filter(|reference| called(*reference).is_none());
+        let keys = references.filter_map(|reference| reference.str_at("reference")?.split_once('/'));
+        let known = keys.filter(|(type_name, id)| PEOPLE_TYPES.contains(type_name) && !id.contains('/'));
+        known.map(|(type_name, id)| (type_name.to_owned(), id.to_owned())).take(NAMES_MAX).collect()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.resources().next().is_none()
+    }
+}
+
+/// The record of one patient, in the name of whoever looks at it.
+pub(super) struct Record {
+    pub(super) asking: Asking,
+    pub(super) id: String,
+    pub(super) patient: Tree,
+    pub(super) allergies: Found,
+}
+
+fn tree(answer: &Answer) -> Result<Tree, Problem> {
+    let text = answer.body.json().unwrap_or_default();
+    let failed = axum::http::StatusCode::INTERNAL_SERVER_ERROR;
+    parse(text.as_bytes().to_vec()).map_err(|_| Problem::Failed(failed))
+}
+
+impl Record {
+    /// Opens the record: the patient, and the allergies that stand at the head of every page.
+    pub(super) async fn open(asking: Asking, id: &str) -> Result<Self, Problem> {
+        let answer = asking.get(vec!["Patient".to_owned(), id.to_owned()], Vec::new()).await?;
+        let patient = tree(&answer)?;
+        let mut record = Self { asking, id: id.to_owned(), patient, allergies: Found::default() };
+        let standing = ("clinical-status:not", "resolved,inactive");
+        record.allergies = record.about("AllergyIntolerance", "patient", &[standing]).await?;
+        Ok(record)
+    }
+
+    /// What is stored of a type about the patient; `by` is the search parameter that leads to the patient.
+    pub(super) async fn about(
+        &self,
+        type_name: &str,
+        by: &str,
+        also: &[(&str, &str)],
+    ) -> Result<Found, Problem> {
+        let patient = format!("Patient/{}", self.id);
+        let pairs = [(by, patient.as_str()), ("_count", PAGE_LEN), ("_total", "accurate")];
+        let pairs = pairs.into_iter().chain(also.iter().copied());
+        self.search(type_name, pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()).await
+    }
+
+    /// A further page of a search, whose query the page before has given.
+    pub(super) async fn search(
+        &self,
+        type_name: &str,
+        query: Vec<(String, String)>,
+    ) -> Result<Found, Problem> {
+        match self.asking.get(vec![type_name.to_owned()], query).await {
+            Ok(answer) => {
+                let mut found = Found { tree: Some(tree(&answer)?), names: BTreeMap::new() };
+                found.names = self.names_of(found.nameless()).await?;
+                Ok(found)
+            }
+            // What a role may not search for is not there for it.
+            Err(Refusal { kind: RefusalKind::Forbidden, .. }) => Ok(Found::default()),
+            Err(refusal) => Err(refusal.into()),
+        }
+    }
+
+    /// The names of people and organizations, with one search for each type.
+    async fn names_of(&self, keys: BTreeSet<(String, String)>) -> Result<BTreeMap<String, String>, Problem> {
+        let mut names = BTreeMap::new();
+        for type_name in PEOPLE_TYPES {
+            let own = keys.iter().filter(|(known, _)| known == type_name);
+            let ids: Vec<&str> = own.map(|(_, id)| id.as_str()).collect();
+            if ids.is_empty() {
+                continue;
+            }
+            let query = [("_id", ids.join(",")), ("_count", NAMES_MAX.to_string())];
+            let query = query.map(|(name, value)| (name.to_owned(), value)).to_vec();
+            let Ok(answer) = self.asking.get(vec![type_name.to_owned()], query).await else { continue };
+            let people = Found { tree: Some(tree(&answer)?), names: BTreeMap::new() };
+            for person in people.resources() {
+                if let Some((id, name)) = person.str_at("id").zip(name_of(person)) {
+                    names.insert(format!("{type_name}/{id}"), name);
+                }
+            }
+        }
+        Ok(names)
+    }
+
+    /// The patient's name.
+    pub(super) fn name(&self) -> String {
+        name_of(self.patient.root()).unwrap_or_else(|| "Name not recorded".to_owned())
+    }
+
+    /// The path of one of the record's pages.
+    pub(super) fn path(&self, page: &str) -> String {
+        let glue = if page.is_empty() { "" } else { "/" };
+        format!("/p/{}{glue}{page}", crate::operations::encode(&self.id))
+    }
+
+    /// A link to the page of an item of the record.
+    pub(super) fn link(&self, resource: Node<'_>, text: &str) -> Markup {
+        match (resource.str_at("resourceType"), resource.str_at("id")) {
+            (Some(type_name), Some(id)) => html! { a href={ "/fhir/" (type_name) "/" (id) } { (text) } },
+            _ => html! { (text) },
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! The home of patients and of those who act for them: the records that are theirs.
+use axum::http::StatusCode;
+use maud::html;
+
+use crate::model::parse;
+
+use super::handled::Handled;
+use super::parts::{name_of, sentence};
+use super::problem::Problem;
+use super::shown::{Reply, Shown};
+use super::visit::Visit;
+
+pub(super) fn mine(visit: Visit) -> Handled {
+    Box::pin(async move {
+        let asking = visit.asking()?;
+        let query = vec![("_count".to_owned(), "50".to_owned())];
+        let answer = asking.get(vec!["Patient".to_owned()], query).await?;
+        let failed = |_| Problem::Failed(StatusCode::INTERNAL_SERVER_ERROR);
+        let tree = parse(answer.body.json().unwrap_or_default().as_bytes().to_vec()).map_err(failed)?;
+        let own = asking.party.fhir_user.clone().unwrap_or_default();
+        let people: Vec<_> =
+            tree.root().items_at("entry").filter_map(|entry| entry.get("resource")).collect();
+        let body = html! {
+            @if people.is_empty() { (sentence("No record is open to you here.")) }
+            ul.places {
+                @for person in &people {
+                    @let id = person.str_at("id").unwrap_or_default();
+                    @let name = name_of(*person).unwrap_or_else(|| "Name not recorded".to_owned());
+                    li {
+                        @if own == format!("Patient/{id}") {
+                            a href={ "/p/" (id) } { "My record" } " What is written about my health." br;
+                            a href={ "/p/" (id) "/seen" } { "Who saw my record" } " Who, when, what and why."
+                        } @else {
+                            a href={ "/p/" (id) } { "The record of " (name) } br;
+                            a href={ "/p/" (id) "/seen" } { "Who saw the record of " (name) }
+                        }
+                    }
+                }
+            }
+        };
+        Ok(Reply::Shown(Shown::new("What would you like to see?", body)))
+    })
+}
