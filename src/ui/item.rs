@@ -122,8 +122,14 @@ fn list(root: Node<'_>, base_url: &str) -> Markup {
         let url = links.filter_map(|link| link.str_at("url")).next()?;
         url.strip_prefix(base_url).map(|rest| format!("/fhir{rest}"))
     };
-    let entries: Vec<Node<'_>> =
-        root.items_at("entry").filter(|entry| entry.get("resource").is_some()).collect();
+    let all = root.items_at("entry").filter(|entry| entry.get("resource").is_some());
+    let (outcomes, entries): (Vec<Node<'_>>, Vec<Node<'_>>) = all
+        .partition(|entry| entry.get("search").and_then(|search| search.str_at("mode")) == Some("outcome"));
+    let notes: Vec<&str> = outcomes
+        .into_iter()
+        .flat_map(|entry| entry.get("resource").into_iter().flat_map(|outcome| outcome.items_at("issue")))
+        .filter_map(|issue| issue.str_at("diagnostics"))
+        .collect();
     html! {
         @if entries.is_empty() {
             (sentence("Nothing is found here that you may see."))
@@ -140,6 +146,7 @@ fn list(root: Node<'_>, base_url: &str) -> Markup {
                 }
             }
         }
+        @for note in &notes { p.text { "Note: " (note) "." } }
         nav.pages aria-label="Pages" {
             @for (relation, text) in [("first", "First page"), ("previous", "Previous page"), ("next", "Next page")] {
                 @if let Some(path) = page(relation) { a rel=(relation) href=(path) { (text) } " " }

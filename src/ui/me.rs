@@ -18,8 +18,9 @@ pub(super) fn mine(visit: Visit) -> Handled {
         let failed = |_| Problem::Failed(StatusCode::INTERNAL_SERVER_ERROR);
         let tree = parse(answer.body.json().unwrap_or_default().as_bytes().to_vec()).map_err(failed)?;
         let own = asking.party.fhir_user.clone().unwrap_or_default();
-        let people: Vec<_> =
-            tree.root().items_at("entry").filter_map(|entry| entry.get("resource")).collect();
+        // A Bundle may bring an outcome besides the matches.
+        let found = tree.root().items_at("entry").filter_map(|entry| entry.get("resource"));
+        let people: Vec<_> = found.filter(|found| found.str_at("resourceType") == Some("Patient")).collect();
         let body = html! {
             @if people.is_empty() { (sentence("No record is open to you here.")) }
             ul.places {

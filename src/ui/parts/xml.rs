@@ -13,7 +13,9 @@ pub(in super::super) fn xml(text: &str) -> Markup {
     let mut rest = text;
     let mut depth = 0_usize;
     while let Some((before, from)) = rest.split_once('<') {
-        escape(&mut out, before);
+        if !before.trim().is_empty() {
+            escape(&mut out, before);
+        }
         let (tag, after) = from.split_once('>').unwrap_or((from, ""));
         let (closes, is_whole) = (tag.starts_with('/'), tag.ends_with('/') || tag.starts_with('?'));
         depth = depth.saturating_sub(usize::from(closes));
@@ -59,7 +61,7 @@ mod tests {
     #[test]
     fn elements_are_indented_and_text_is_escaped() {
         let shown =
-            xml("<A xmlns=\"x\"><b value=\"1 &lt; 2\"/><div>t &amp; u<p>v</p></div></A>").into_string();
+            xml("<A xmlns=\"x\">\n <b value=\"1 &lt; 2\"/><div>t &amp; u<p>v</p></div></A>").into_string();
         let plain = shown
             .replace("<span class=\"key\">", "")
             .replace("<span class=\"string\">", "")

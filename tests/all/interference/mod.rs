@@ -17,6 +17,7 @@
 
 mod data;
 mod made;
+mod pages;
 mod parties;
 mod requests;
 mod revocation;

@@ -12,19 +12,19 @@ use super::world::{Asked, BASE, Sent, SetClock, World, align};
 use crate::oracle::Random;
 
 /// Two servers whose data differ only in what is hidden from the party.
-struct Pair {
+pub struct Pair {
     clock: Arc<SetClock>,
-    whole: World,
-    other: World,
-    party: Arc<Party>,
-    requests: Requests,
+    pub whole: World,
+    pub other: World,
+    pub party: Arc<Party>,
+    pub requests: Requests,
     differences: Vec<String>,
 }
 
 const DIFFERENCES_TOLD_MAX: usize = 40;
 
 impl Pair {
-    fn new(seed: u64, party: Arc<Party>, referential_integrity: bool) -> Self {
+    pub fn new(seed: u64, party: Arc<Party>, referential_integrity: bool) -> Self {
         let clock = Arc::new(SetClock::default());
         let steps: Taken = all(seed).into_iter().map(Some).collect();
         clock.set(START);
@@ -36,8 +36,8 @@ impl Pair {
         let mut other = Self::other(seed, &clock, &party, &steps, &view);
         // The data is filled in the order in which files grow, which does not respect referential integrity, so it is set
         // afterwards.
-        whole.engine.options.referential_integrity = referential_integrity;
-        other.engine.options.referential_integrity = referential_integrity;
+        whole.set_referential_integrity(referential_integrity);
+        other.set_referential_integrity(referential_integrity);
         let requests = Requests::new(seed, &steps, &view, &versions);
         align(&whole, &other);
         Self { clock, whole, other, party, requests, differences: Vec::new() }

@@ -141,7 +141,7 @@ pub struct Told {
 }
 
 pub struct World {
-    pub engine: Engine,
+    pub engine: Arc<Engine>,
     names: RefCell<Names>,
 }
 
@@ -167,7 +167,7 @@ impl World {
             audit_signer: None,
             open: None,
         });
-        Self { engine, names: RefCell::default() }
+        Self { engine: Arc::new(engine), names: RefCell::default() }
     }
 
     /// Sends a request, with this server's own ids in place of the names.
@@ -214,6 +214,16 @@ impl World {
 }
 
 impl World {
+    /// Replaces this server's own ids in a text by their names.
+    pub fn named(&self, text: &str) -> String {
+        self.names.borrow_mut().named(text)
+    }
+
+    /// Sets whether references to absent resources are refused.
+    pub fn set_referential_integrity(&mut self, is_on: bool) {
+        Arc::get_mut(&mut self.engine).unwrap().options.referential_integrity = is_on;
+    }
+
     /// Renames a version id, so that both servers use the same name for it.
     pub fn rename(&self, name: &str, new: &str) {
         let mut names = self.names.borrow_mut();
