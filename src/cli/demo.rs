@@ -139,8 +139,11 @@ fn welcome(base_url: &str, patients: u64, tokens: &BTreeMap<String, String>) -> 
             "\"$base/AuditEvent?patient=Patient/p1&_count=3\"",
         ),
     ];
+    let address = base_url.strip_suffix("/fhir").unwrap_or(base_url);
     format!(
         "Riverside General Hospital, {patients} adult patients and a child, none of whom exists.
+
+Open {address}/ in a browser to see what each of its people sees, or paste these commands.
 
 base={base_url}
 {variables}

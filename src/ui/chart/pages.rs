@@ -176,12 +176,15 @@ async fn count(record: &Record, type_name: &str, by: &str) -> Result<String, Pro
     Ok(found.total().unwrap_or("0").to_owned())
 }
 
+/// Problems that are not over.
+const STANDING: (&str, &str) = ("clinical-status:not", "resolved,inactive,remission");
+
 /// The summary: what must be known before one treats comes first.
 pub(in super::super) fn summary(visit: Visit) -> Handled {
     Box::pin(async move {
         let record = open(&visit).await?;
         let (problems, medications, alerts, visits, consents) = try_join!(
-            record.about("Condition", "patient", &[("clinical-status:not", "resolved,inactive,remission")]),
+            record.about("Condition", "patient", &[STANDING, ("_sort", "-recorded-date")]),
             record.about("MedicationRequest", "patient", &[("status", "active"), ("_sort", "-authoredon")]),
             record.about("Flag", "patient", &[]),
             record.about("Encounter", "patient", &[("_sort", "-date"), ("_count", "5")]),
@@ -204,8 +207,12 @@ pub(in super::super) fn summary(visit: Visit) -> Handled {
 }
 
 fn before(record: &Record, problems: &Found, alerts: &Found, consents: &Found) -> Markup {
-    let precautions: Vec<(Node<'_>, &str)> =
-        problems.resources().filter_map(|problem| Some((problem, precaution_of(problem)?))).collect();
+    // A problem may be recorded at each visit; its precaution is told once.
+    let mut precautions: Vec<(Node<'_>, &str)> = Vec::new();
+    for problem in problems.resources() {
+        let heed = precaution_of(problem).filter(|heed| precautions.iter().all(|(_, known)| known != heed));
+        precautions.extend(heed.map(|heed| (problem, heed)));
+    }
     // R4 has no search parameter for the status of a Flag.
     let alerts: Vec<Node<'_>> =
         alerts.resources().filter(|alert| alert.str_at("status") == Some("active")).collect();
