@@ -17,6 +17,7 @@ use super::meta::{meta, meta_add, meta_delete};
 use super::parameters::{Call, Takes};
 use super::place::Place;
 use super::remove_subject::remove_subject;
+use super::search::everything;
 use super::session::Session;
 use super::table::{Code, Interaction, Level};
 use super::verb::Verb;
@@ -98,6 +99,14 @@ const META_DELETE: Definition = Elsewhere("http://hl7.org/fhir/OperationDefiniti
 const MEMBER_MATCH: Definition =
     Elsewhere("http://hl7.org/fhir/us/davinci-hrex/OperationDefinition/member-match");
 
+const PATIENT_EVERYTHING: Definition =
+    Elsewhere("http://hl7.org/fhir/OperationDefinition/Patient-everything");
+const ENCOUNTER_EVERYTHING: Definition =
+    Elsewhere("http://hl7.org/fhir/OperationDefinition/Encounter-everything");
+
+const SINCE: Takes = maybe("_since", "instant", "only what was stored or changed since then");
+const TYPES: Takes = any("_type", "code", "only these types");
+const COUNT: Takes = maybe("_count", "integer", "how many resources on a page");
 const REASON: Takes = one("reason", "string", "why it is done; it goes on record");
 const START: Takes = maybe("start", "date", "the first day or moment that counts");
 const END: Takes = maybe("end", "date", "the last day or moment that counts");
@@ -106,7 +115,7 @@ const PROOF: Definition =
     asks("proof that a record of an access, or an earlier state of the log, is part of the log");
 
 /// Every operation that is served.
-pub static OPERATIONS: [Operation; 22] = [
+pub static OPERATIONS: [Operation; 25] = [
     operation!("Resource", Instance, "$meta", Read, [Get, Post], Read, meta, META, []),
     operation!("Resource", Type, "$meta", Search, [Get, Post], Execute, meta, META, []),
     operation!("", System, "$meta", Search, [Get, Post], Execute, meta, META, []),
@@ -131,6 +140,39 @@ pub static OPERATIONS: [Operation; 22] = [
         meta_delete,
         META_DELETE,
         [one("meta", "Meta", "what is taken off")]
+    ),
+    operation!(
+        "Patient",
+        Instance,
+        "$everything",
+        Read,
+        [Get, Post],
+        Execute,
+        everything,
+        PATIENT_EVERYTHING,
+        [START, END, SINCE, TYPES, COUNT]
+    ),
+    operation!(
+        "Patient",
+        Type,
+        "$everything",
+        Search,
+        [Get, Post],
+        Execute,
+        everything,
+        PATIENT_EVERYTHING,
+        [START, END, SINCE, TYPES, COUNT]
+    ),
+    operation!(
+        "Encounter",
+        Instance,
+        "$everything",
+        Read,
+        [Get, Post],
+        Execute,
+        everything,
+        ENCOUNTER_EVERYTHING,
+        [SINCE, TYPES, COUNT]
     ),
     operation!(
         "Consent",

@@ -153,7 +153,7 @@ impl<'r> Call<'r> {
         let of_body = named.map(|parameter| parameter.str_at("name").unwrap_or_default().to_owned());
         let of_query = self.request.query.iter().map(|(name, _)| name.clone());
         let unknown = of_query
-            .filter(|name| !matches!(name.as_str(), "_format" | "_pretty"))
+            .filter(|name| !matches!(name.as_str(), "_format" | "_pretty" | "_cursor"))
             .chain(of_body)
             .find(|name| known.iter().all(|takes| takes.name != name));
         match unknown {

@@ -3,6 +3,7 @@
 
 mod audit_events;
 mod contained;
+mod everything;
 mod explain;
 mod include;
 mod listed;
@@ -13,6 +14,7 @@ mod searching;
 mod target;
 
 pub(super) use audit_events::audit_event;
+pub(super) use everything::everything;
 pub(super) use part::finding;
 pub(super) use reduce::reduce;
 pub(super) use target::{patients_found, search};

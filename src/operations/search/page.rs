@@ -82,6 +82,11 @@ impl<'p, 's> Page<'p, 's> {
         Ok(Self { session, parts, query, path, text, len, then, cursor, first_asked })
     }
 
+    /// The page with another query in its links: that of an operation.
+    pub(super) fn with_text(self, text: String) -> Self {
+        Self { text, ..self }
+    }
+
     pub(super) fn answer(self) -> Result<Answer, Refusal> {
         let begun = Instant::now();
         let report = Report::default();

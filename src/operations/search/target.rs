@@ -146,7 +146,7 @@ fn several<T>(
 
 /// The search of one type. The scopes' search constraints become conditions; otherwise the lens would drop the other rows one by
 /// one.
-fn part_of(session: &Session<'_>, def: &'static TypeDef, query: &Query) -> Part {
+pub(super) fn part_of(session: &Session<'_>, def: &'static TypeDef, query: &Query) -> Part {
     let scope = session.lens.party().scopes.search_filter(&def.name);
     let filters = query.filters.iter().cloned().chain(scope).collect();
     Part { def, filters, sort: query.sort.clone() }
@@ -160,7 +160,7 @@ fn pairs(request: &Request) -> Vec<(String, String)> {
     pairs
 }
 
-fn read(
+pub(super) fn read(
     session: &Session<'_>,
     def: &'static TypeDef,
     path: &str,

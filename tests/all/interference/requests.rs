@@ -24,7 +24,9 @@ pub struct Requests {
 }
 
 /// Operations for which the party may lack the right, with their queries.
-const OPERATIONS: [(&str, &str); 9] = [
+const OPERATIONS: [(&str, &str); 11] = [
+    ("$everything", "?_count=5"),
+    ("$everything", "?start=2020-01-01&_type=Observation,Practitioner,Condition"),
     ("$explain-access", ""),
     ("$consent-enforcement-status", ""),
     ("$who-saw", "?_count=1"),
