@@ -393,7 +393,7 @@ mod tests {
         assert_eq!(registry.types().filter(|def| def.kind == Kind::Primitive).count(), 20);
         let (own, of_r4): (Vec<_>, Vec<_>) =
             registry.search_params().iter().partition(|row| row.url.starts_with("https://chartward.org/"));
-        assert_eq!((of_r4.len(), own.len()), (1397, 1));
+        assert_eq!((of_r4.len(), own.len()), (1397, 2));
         assert!(registry.types().all(|def| def.elements.iter().all(|element| !element.types.is_empty())));
     }
 

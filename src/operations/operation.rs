@@ -17,7 +17,7 @@ use super::meta::{meta, meta_add, meta_delete};
 use super::parameters::{Call, Takes};
 use super::place::Place;
 use super::remove_subject::remove_subject;
-use super::search::everything;
+use super::search::{everything, lastn};
 use super::session::Session;
 use super::table::{Code, Interaction, Level};
 use super::verb::Verb;
@@ -104,6 +104,8 @@ const PATIENT_EVERYTHING: Definition =
 const ENCOUNTER_EVERYTHING: Definition =
     Elsewhere("http://hl7.org/fhir/OperationDefinition/Encounter-everything");
 
+const LASTN: Definition = Elsewhere("http://hl7.org/fhir/OperationDefinition/Observation-lastn");
+
 const SINCE: Takes = maybe("_since", "instant", "only what was stored or changed since then");
 const TYPES: Takes = any("_type", "code", "only these types");
 const COUNT: Takes = maybe("_count", "integer", "how many resources on a page");
@@ -115,7 +117,7 @@ const PROOF: Definition =
     asks("proof that a record of an access, or an earlier state of the log, is part of the log");
 
 /// Every operation that is served.
-pub static OPERATIONS: [Operation; 25] = [
+pub static OPERATIONS: [Operation; 26] = [
     operation!("Resource", Instance, "$meta", Read, [Get, Post], Read, meta, META, []),
     operation!("Resource", Type, "$meta", Search, [Get, Post], Execute, meta, META, []),
     operation!("", System, "$meta", Search, [Get, Post], Execute, meta, META, []),
@@ -173,6 +175,25 @@ pub static OPERATIONS: [Operation; 25] = [
         everything,
         ENCOUNTER_EVERYTHING,
         [SINCE, TYPES, COUNT]
+    ),
+    operation!(
+        "Observation",
+        Type,
+        "$lastn",
+        Search,
+        [Get, Post],
+        Execute,
+        lastn,
+        LASTN,
+        [
+            maybe("max", "positiveInt", "how many of each code; one if it is not given"),
+            any("patient", "reference", "whose; this or `subject` is needed"),
+            any("subject", "reference", "about whom or what"),
+            any("category", "token", "of which category"),
+            any("code", "token", "of which code"),
+            any("date", "date", "when"),
+            any("encounter", "reference", "of which visit")
+        ]
     ),
     operation!(
         "Consent",

@@ -6,6 +6,7 @@ mod contained;
 mod everything;
 mod explain;
 mod include;
+mod lastn;
 mod listed;
 mod page;
 mod part;
@@ -15,6 +16,7 @@ mod target;
 
 pub(super) use audit_events::audit_event;
 pub(super) use everything::everything;
+pub(super) use lastn::lastn;
 pub(super) use part::finding;
 pub(super) use reduce::reduce;
 pub(super) use target::{patients_found, search};

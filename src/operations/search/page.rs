@@ -32,7 +32,7 @@ pub(super) struct Page<'p, 's> {
     text: String,
     pub(super) len: usize,
     /// The snapshot that the first page read.
-    then: Arc<dyn Snapshot>,
+    pub(super) then: Arc<dyn Snapshot>,
     /// The position of the page, if it is not the first.
     pub(super) cursor: Option<Cursor>,
     first_asked: Millis,
@@ -215,7 +215,7 @@ impl<'p, 's> Page<'p, 's> {
     }
 
     /// Which resources the search finds: only those shown whole, if a part asks for something that masking may leave out.
-    fn finding(&self, parts: &[Part]) -> SearchPart {
+    pub(super) fn finding(&self, parts: &[Part]) -> SearchPart {
         let asks = |part: &Part| finding(&self.session.params, &part.filters, &part.sort);
         if parts.iter().any(|part| asks(part) == SearchPart::Whole) {
             SearchPart::Whole
@@ -317,6 +317,13 @@ impl<'p, 's> Page<'p, 's> {
         }
     }
 
+    /// The address of the self link.
+    pub(super) fn own_address(&self) -> String {
+        let base = format!("{}/{}", self.session.context.options.base_url, self.path);
+        let base = base.trim_end_matches('/');
+        if self.text.is_empty() { base.to_owned() } else { format!("{base}?{}", self.text) }
+    }
+
     /// `goes_on`: after which row and after how many included resources the includes of the only match continue.
     fn links(
         &self,
@@ -324,10 +331,7 @@ impl<'p, 's> Page<'p, 's> {
         found: &PageContents,
         goes_on: Option<(Option<u64>, usize)>,
     ) -> Result<Vec<(&'static str, String)>, Refusal> {
-        let base = format!("{}/{}", self.session.context.options.base_url, self.path);
-        let base = base.trim_end_matches('/');
-        let own = if self.text.is_empty() { base.to_owned() } else { format!("{base}?{}", self.text) };
-        let mut links = vec![("self", own)];
+        let mut links = vec![("self", self.own_address())];
         // For links that count: the number of matches before the page, and up to its end.
         let (start, end) = match &self.cursor {
             Some(cursor) if cursor.way == Way::Back => {

@@ -172,6 +172,8 @@ impl Pair {
         }
         for number in 1..=6 {
             self.ask(&Asked::new(Verb::Get, format!("Patient/p{number}/*?_count=50")));
+            self.ask(&Asked::new(Verb::Get, format!("Patient/p{number}/$everything?_count=9")));
+            self.ask(&Asked::new(Verb::Get, format!("Observation/$lastn?patient=p{number}&max=2")));
         }
     }
 }
