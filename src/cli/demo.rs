@@ -67,13 +67,14 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
 }
 
 /// The people of the page at the server's address, in its order: the name of the party, who it is, and what there is for it.
-const PEOPLE: [(&str, &str, &str); 5] = [
+const PEOPLE: [(&str, &str, &str); 6] = [
     ("doctor", "A doctor", "Reads and follows the records of patients."),
     (
         "technician",
         "A health-records technician",
         "Reads every file, hidden parts included, and keeps it complete.",
     ),
+    ("officer", "The privacy officer", "Finds a record and reads who saw it, when, what and why."),
     ("patient", "A patient", "Reads the own record, and who saw it."),
     ("representative", "A mother", "Reads the record of her child, and who saw it."),
     ("ehr", "A tester", "Looks at what the API answers, as the hospital's own system."),

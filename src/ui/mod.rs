@@ -1,6 +1,7 @@
 //! The pages that people open in a browser. A page is made of requests to `operations` in the name of the signed-in person, so it
 //! shows what the API would show, and each of its requests stands in the record of accesses.
 
+mod account;
 mod asking;
 mod chart;
 mod cookie;

@@ -3,7 +3,7 @@ use crate::auth::Role;
 
 use super::handled::Handled;
 use super::visit::{Place, Visit};
-use super::{chart, demonstration, find, home, item, me, sign_in};
+use super::{account, chart, demonstration, find, home, item, me, sign_in};
 
 /// Who may open a page.
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +83,8 @@ pub const PAGES: &[Page] = &[
     page("/sign-out", Roles::SignedIn, "Ends the session on this browser.").by_post(sign_in::sign_out),
     page("/sign-out/everywhere", Roles::SignedIn, "Ends your sessions on all browsers.")
         .by_post(sign_in::sign_out_everywhere),
+    page("/account", Roles::SignedIn, "Your sessions, and the apps that have access.")
+        .by_get(account::account),
     page("/as/{persona}", Roles::Everybody, "Becomes one of a demonstration's people.")
         .by_post(demonstration::become_one),
     page("/me", Roles::These(OWN_RECORDS), "Your record, and who saw it.")

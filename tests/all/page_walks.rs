@@ -12,7 +12,7 @@ const TAB: &str = "\u{e004}";
 const ENTER: &str = "\u{e007}";
 
 /// The pages that the walk of each person passes.
-const WALKS: [(&str, &[&str]); 3] = [
+const WALKS: [(&str, &[&str]); 4] = [
     (
         "doctor",
         &[
@@ -33,6 +33,7 @@ const WALKS: [(&str, &[&str]); 3] = [
             "/fhir/Observation?patient=p1",
         ],
     ),
+    ("officer", &["/find", "/p/p1", "/p/p1/seen", "/account"]),
     ("patient", &["/", "/me", "/p/p1", "/p/p1/seen"]),
     ("representative", &["/me", "/p/child1", "/p/p1"]),
 ];
@@ -42,6 +43,7 @@ fn become_one(window: &Window<'_>, origin: &str, name: &str) {
     window.open(&format!("{origin}/"));
     if window.run("return document.querySelector('.who') !== null") == Value::Bool(true) {
         window.click("form[action='/sign-out'] button");
+        window.text(".people");
     }
     window.click(&format!("form[action='/as/{name}'] button"));
     window.text(".who");

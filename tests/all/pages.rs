@@ -146,6 +146,24 @@ fn one_becomes_a_person_of_the_demonstration_by_a_form_of_this_browser_only() {
     assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
     assert!(!home.headers.contains_key("access-control-allow-origin"));
     assert_eq!(visitor.post("/as/nobody", &[("form", &home.form_token())]).status, 404);
+    // Signing out everywhere ends the sessions of this person on other browsers, and of nobody else.
+    let (mut same, mut officer) = (Visitor::new(&demo.base), Visitor::new(&demo.base));
+    same.become_one("doctor");
+    officer.become_one("officer");
+    let account = same.open("/account");
+    assert!(
+        account.text.contains("A doctor") && account.text.contains("Sign out everywhere"),
+        "{}",
+        account.text
+    );
+    let mut here = Visitor::new(&demo.base);
+    here.become_one("doctor");
+    assert_eq!(same.post("/sign-out/everywhere", &[("form", &account.form_token())]).status, 303);
+    assert_eq!((here.open("/account").status, officer.open("/account").status), (303, 200));
+    let token = visitor.open("/").form_token();
+    visitor.post("/as/doctor", &[("form", &token)]);
+    let home = visitor.open("/");
+    let set = format!("chartward-session={};", visitor.cookies["chartward-session"]);
     let out = visitor.post("/sign-out", &[("form", &home.form_token())]);
     assert_eq!(out.status, 303);
     assert!(out.headers["clear-site-data"].contains("storage"));

@@ -26,6 +26,7 @@ pub(super) fn framed(record: &Record, part: &str, today: &str, body: Markup) -> 
             @for (path, name) in PARTS {
                 a href=(record.path(path)) aria-current=[(path == part).then_some("page")] { (name) }
             }
+            @if record.is_told_who_saw() { a href=(record.path("seen")) { "Who saw it" } }
         }
         (body)
         p.fixed { "Parts of a record may be withheld at the patient's wish: ask." }

@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use maud::{Markup, html};
 
+use crate::auth::Role;
 use crate::model::{Node, Tree, parse};
 use crate::operations::{Answer, Refusal, RefusalKind};
 
@@ -151,6 +152,11 @@ impl Record {
     /// The patient's name.
     pub(super) fn name(&self) -> String {
         name_of(self.patient.root()).unwrap_or_else(|| "Name not recorded".to_owned())
+    }
+
+    /// Whether whoever looks is told who saw the record: its subject, who acts for the subject, and who watches over disclosures.
+    pub(super) fn is_told_who_saw(&self) -> bool {
+        matches!(self.asking.party.role, Role::Patient | Role::Representative | Role::PrivacyOfficer)
     }
 
     /// The path of one of the record's pages.

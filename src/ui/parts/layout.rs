@@ -68,7 +68,7 @@ fn bar(visit: &Visit) -> Markup {
         header.bar {
             a.product href="/" { "Chartward" }
             @if let Some(session) = &visit.session {
-                span.who { (session.title) }
+                a.who href="/account" { (session.title) }
                 @if is_demonstration {
                     (form(visit, "/sign-out", html! { button.plain type="submit" { "Be somebody else" } }))
                 } @else {
