@@ -2,6 +2,7 @@
 //! consent at work.
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::auth::Persona;
@@ -53,7 +54,7 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
         None => House::in_memory()?,
     };
     load(&house, &config, arguments.patients, arguments.seed)?;
-    let running = start_with(&config, &house, (false, None), demonstration())?;
+    let running = start_with(&config, &house, (false, None), demonstration(&config))?;
     let issuer = house.issuer(&running.base_url)?;
     let tokens = signed(&DEMO_PARTIES, &issuer, &running.base_url, LIFETIME_SECONDS)?;
     if let Some(path) = &arguments.ready_file {
@@ -80,8 +81,12 @@ const PEOPLE: [(&str, &str, &str); 6] = [
     ("ehr", "A tester", "Looks at what the API answers, as the hospital's own system."),
 ];
 
-/// Those people, for the pages.
-fn demonstration() -> Demonstration {
+/// Those people, for the pages; nobody if other machines reach the server, because whoever opens the page may become anybody.
+fn demonstration(config: &Config) -> Demonstration {
+    let is_own = |address: SocketAddr| address.ip().is_loopback();
+    if !config.listen.starts_with("localhost:") && !config.listen.parse().is_ok_and(is_own) {
+        return Demonstration::default();
+    }
     let party = |name: &str| DEMO_PARTIES.iter().find(|party| party.name == name);
     let person = |(name, title, what): (&str, &str, &'static str)| {
         let party = party(name)?.in_session();

@@ -18,6 +18,8 @@ pub(super) enum Problem {
     NotForRole,
     /// A form that is not of this browser's session, or of a page of another site.
     ForeignForm,
+    /// A demonstration was asked under the name of another machine.
+    ForeignHost,
     WrongMethod,
     TooLarge,
     Refused(Box<Refusal>),
@@ -70,6 +72,11 @@ impl Problem {
                 html! {
                     (sentence("It was made before you signed in, or by another page. Nothing was changed. Open the page again and send the form from there."))
                 },
+            ),
+            Self::ForeignHost => page(
+                StatusCode::FORBIDDEN,
+                "This demonstration is for this machine",
+                html! { (sentence("Open it as 127.0.0.1 or localhost.")) },
             ),
             Self::WrongMethod => page(
                 StatusCode::METHOD_NOT_ALLOWED,

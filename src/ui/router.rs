@@ -106,6 +106,9 @@ async fn visit(ui: Ui, row: Option<&'static Page>, request: WireRequest) -> (Vis
         target,
         ui,
     };
+    if visit.ui.demonstration.is_on() && !names_this_machine(&parts.headers) {
+        return (visit, Err(Problem::ForeignHost));
+    }
     match session {
         Ok(session) => {
             visit.menu = session.as_ref().map(|session| menu_of(session.party.role)).unwrap_or_default();
@@ -120,6 +123,17 @@ async fn visit(ui: Ui, row: Option<&'static Page>, request: WireRequest) -> (Vis
         }
     }
     (visit, Ok(parts))
+}
+
+/// Whether the request names this machine as its host. In a demonstration anybody may become anybody without a password, so no
+/// other name that leads here (DNS rebinding) may make a page of another site one of ours.
+fn names_this_machine(headers: &HeaderMap) -> bool {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => name,
+        _ => host,
+    };
+    matches!(name.to_ascii_lowercase().as_str(), "localhost" | "127.0.0.1" | "[::1]")
 }
 
 /// The open session of a cookie. A look-up in the own store takes microseconds; a database may let it wait.
@@ -246,7 +260,22 @@ fn to_sign_in(frame: &Frame) -> Response<WireBody> {
 mod tests {
     use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
-    use super::{is_same_origin, open_parts};
+    use super::{is_same_origin, names_this_machine, open_parts};
+
+    #[test]
+    fn a_demonstration_is_asked_by_this_machine() {
+        let check = |host: &str, expected: bool| {
+            let map =
+                HeaderMap::from_iter([(axum::http::header::HOST, HeaderValue::from_str(host).unwrap())]);
+            assert_eq!(names_this_machine(&map), expected, "{host}");
+        };
+        for own in ["127.0.0.1:8080", "localhost", "LOCALHOST:1", "[::1]:8080", "[::1]"] {
+            check(own, true);
+        }
+        for other in ["rebound.example:8080", "127.0.0.1.evil.example", "10.0.0.1:8080", ""] {
+            check(other, false);
+        }
+    }
 
     #[test]
     fn a_form_comes_from_a_page_of_this_server() {

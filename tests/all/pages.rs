@@ -124,6 +124,12 @@ fn one_becomes_a_person_of_the_demonstration_by_a_form_of_this_browser_only() {
         assert_eq!(refused.status, 403, "{origin:?} {form}");
         assert!(refused.text.contains("Nothing was changed"), "{}", refused.text);
     }
+    // A name of another machine that leads here.
+    let rebound = agent()
+        .get(format!("{}/", visitor.origin))
+        .header("Host", "rebound.example")
+        .header("Accept", BROWSER);
+    assert_eq!(rebound.call().unwrap().status(), 403);
     assert_eq!(visitor.open("/as/doctor").status, 405);
     let became = visitor.post("/as/doctor", &[("form", &token), ("to", "//evil.example/")]);
     assert_eq!((became.status, became.location.as_str()), (303, "/"));
