@@ -13,6 +13,7 @@ use crate::operations::{Sender, decode_pairs};
 use super::listen::address;
 use super::negotiate;
 use super::observe::Label;
+use super::unknown::on_record;
 
 /// The routes of the pages.
 #[derive(Clone, Default)]
@@ -57,7 +58,8 @@ pub(super) async fn tell_sender(mut request: WireRequest, next: Next) -> Respons
     request.extensions_mut().insert(sender);
     let mut response = next.run(request).await;
     response.extensions_mut().insert(Label { interaction: "page", kind: "" });
-    response
+    // The pages record or count what they refuse.
+    on_record(response)
 }
 
 #[cfg(test)]

@@ -6,12 +6,12 @@ use axum::body::{Body as WireBody, to_bytes};
 use axum::extract::Request as WireRequest;
 use axum::http::header::{CONTENT_TYPE, HOST, HeaderName, ORIGIN, SET_COOKIE};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, Response};
+use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use axum::routing::{MethodRouter, get};
 
 use crate::auth::BrowserSession;
 use crate::model::hex;
-use crate::operations::{Engine, Sender, decode_pairs, encode};
+use crate::operations::{Engine, Refused, Sender, Unknown, decode_pairs, encode};
 use crate::store::random_bytes;
 
 use super::asking::Work;
@@ -93,19 +93,24 @@ async fn visit(ui: Ui, row: Option<&'static Page>, request: WireRequest) -> (Vis
         Some(id) => session(&ui, id).await,
         None => Ok(None),
     };
-    let fresh = || random_bytes::<32>().map(|bytes| hex(&bytes)).unwrap_or_default();
+    let fresh = random_bytes::<32>().map(|bytes| hex(&bytes));
+    let has_cookie = known.is_some() || fresh.is_ok();
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
     let mut visit = Visit {
         path: row.map_or_else(Vec::new, |row| open_parts(row.path, parts.uri.path())),
         query: decode_pairs(parts.uri.query().unwrap_or_default()),
         form: Vec::new(),
-        cookie: known.unwrap_or_else(fresh),
+        cookie: known.or(fresh.ok()).unwrap_or_default(),
         session: None,
         sender: parts.extensions.get::<Sender>().cloned().unwrap_or_default(),
         menu: Vec::new(),
         target,
         ui,
     };
+    if !has_cookie {
+        // Without chance nobody could tell the forms of one browser from those of another.
+        return (visit, Err(Problem::Failed(StatusCode::SERVICE_UNAVAILABLE)));
+    }
     if visit.ui.demonstration.is_on() && !names_this_machine(&parts.headers) {
         return (visit, Err(Problem::ForeignHost));
     }
@@ -223,7 +228,10 @@ async fn serve(
             response
         }
         Err(Problem::SignIn) => to_sign_in(&frame),
-        Err(problem) => frame.show(&problem.shown()),
+        Err(problem) => {
+            frame.count(&problem);
+            frame.show(&problem.shown())
+        }
     }
 }
 
@@ -245,6 +253,14 @@ struct Frame {
 }
 
 impl Frame {
+    /// Counts what is refused to somebody who has not signed in. Refusals of known people stand in the record of accesses.
+    fn count(&self, problem: &Problem) {
+        if self.visit.session.is_none() && matches!(problem, Problem::ForeignForm | Problem::ForeignHost) {
+            let who = Unknown { name: None, address: self.visit.sender.peer.as_deref() };
+            self.visit.ui.engine.count_refusal(Refused::Request, who);
+        }
+    }
+
     fn show(&self, shown: &Shown) -> Response<WireBody> {
         let mut response = response(&self.visit, shown);
         response.headers_mut().extend(self.cookie.clone().map(|cookie| (SET_COOKIE, cookie)));

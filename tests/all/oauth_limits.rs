@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 
 use crate::browser::{Browser, PASSWORD, app, redeem, refresh, site};
 use crate::oauth::{SECRET, Site};
+use crate::pages::Visitor;
 
 /// A site with an administrator, and an app that may request the scope `admin`.
 fn administered() -> Site {
@@ -196,6 +197,16 @@ fn what_is_asked_beside_the_api_and_what_is_refused_is_on_record() {
     let page = browser.authorize(&[]);
     let pairs = [("dialogue", page.dialogue()), ("name", "ann"), ("password", "wrong")];
     assert_eq!(browser.send("/auth/login", &pairs).status, 403);
+    // On the server's own pages a wrong password counts once, too, and the right one stands on record.
+    let mut visitor = Visitor::new(site.base());
+    let token = visitor.open("/").form_token();
+    for (password, status) in [("wrong", 403), (PASSWORD, 303)] {
+        let fields = [("form", token.as_str()), ("name", "ann"), ("password", password), ("to", "/me")];
+        let answer = visitor.post("/sign-in", &fields);
+        assert_eq!(answer.status, status, "{}", answer.text);
+        assert!(status == 303 || answer.text.contains("User name or password is wrong."), "{}", answer.text);
+    }
+    assert!(visitor.open("/account").text.contains("/auth/apps"));
     let refused = |lines: &[String]| lines.iter().filter(|line| line.starts_with('8')).count();
     let before = refused(&record());
     for number in 0..50 {
@@ -213,7 +224,8 @@ fn what_is_asked_beside_the_api_and_what_is_refused_is_on_record() {
         "0 POST /auth/token authorization_code openid user/*.rs",
         "0 POST /auth/token client_credentials system/Patient.rs",
         "8 POST /auth/token refused: 1, of acme 1, from 127.0.0.1 1",
-        "8 POST /auth/login refused: 1, of ann 1, from 127.0.0.1 1",
+        "8 sign-ins refused: 1, of ann 1, from 127.0.0.1 1",
+        "0 POST /sign-in",
         "8 access tokens refused: 1, from 127.0.0.1 1",
     ] {
         assert!(lines.iter().any(|line| line == expected), "{expected} in {lines:#?}");

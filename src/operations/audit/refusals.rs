@@ -36,7 +36,7 @@ impl Refused {
             Self::Request => "requests that came to no interaction",
             Self::AccessToken => "access tokens",
             Self::Client => "POST /auth/token",
-            Self::Password => "POST /auth/login",
+            Self::Password => "sign-ins",
         }
     }
 
@@ -164,7 +164,7 @@ mod tests {
         let refusals = Refusals::default();
         let count =
             |name, now| refusals.count(Refused::Password, Unknown { name, address: Some("10.0.0.1") }, now);
-        let line = "POST /auth/login refused: 1, of ann 1, from 10.0.0.1 1";
+        let line = "sign-ins refused: 1, of ann 1, from 10.0.0.1 1";
         assert_eq!(count(Some("ann"), 5).as_deref(), Some(line));
         for now in 6..1_000 {
             assert_eq!(count(Some(if now % 2 == 0 { "ann" } else { "doc" }), now), None);
@@ -173,7 +173,7 @@ mod tests {
         assert!(refusals.count(Refused::AccessToken, nobody, 30_005).is_some());
         assert_eq!(refusals.count(Refused::AccessToken, nobody, 30_006), None);
         assert!(refusals.due(60_004).is_empty());
-        let line = "POST /auth/login refused: 994, of ann 497, of doc 497, from 10.0.0.1 994";
+        let line = "sign-ins refused: 994, of ann 497, of doc 497, from 10.0.0.1 994";
         assert_eq!(refusals.due(60_005), [(Refused::Password, line.to_owned())]);
         assert!(refusals.due(90_004).is_empty());
         assert_eq!(refusals.due(90_005), [(Refused::AccessToken, "access tokens refused: 1".to_owned())]);
