@@ -119,7 +119,8 @@ impl Viewings {
         let is_without_items = kinds.iter().all(|(_, items)| items.is_empty());
         if let Some(id) = page_view(access) {
             // A page asks for much of which there is nothing. That is told only if the whole page has shown nothing.
-            if is_without_items && !access.has_failed() && access.action != Action::Create {
+            let reads = matches!(access.action, Action::Read | Action::Execute);
+            if is_without_items && reads && !access.has_failed() {
                 self.page_views.bare.push(access.clone());
                 return;
             }
@@ -334,7 +335,7 @@ impl Viewing {
 
 #[cfg(test)]
 mod tests {
-    use super::{AccessKind, Viewing, Viewings};
+    use super::{AccessKind, PAGES, Viewing, Viewings};
     use crate::audit::record::{Access, Action, Ground, Item, RequesterKind};
     use crate::auth::{Party, Role};
 
@@ -379,7 +380,7 @@ mod tests {
     fn a_page_of_many_requests_is_one_viewing() {
         let of_page = |minute: i64, id: &str, what: Option<&str>| {
             let mut access = access(minute, what.unwrap_or_default(), Ground::Policy);
-            access.client = "pages".to_owned();
+            access.client = PAGES.to_owned();
             access.request_id = Some(id.to_owned());
             if what.is_none() {
                 access.released.clear();

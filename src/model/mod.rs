@@ -2,6 +2,7 @@
 //! outcomes. No I/O.
 
 mod encoding;
+mod human_name;
 mod id;
 mod instant;
 mod json;
@@ -20,6 +21,7 @@ pub use encoding::{
     decode_base64, decode_base64_url, encode_base64, encode_base64_url, encode_base64_url_unpadded, from_hex,
     hex,
 };
+pub use human_name::human_name;
 pub use id::{ResourceId, ResourceKey, VersionId};
 pub use instant::{Interval, Millis, NANOS_PER_MILLI, Nanos, Precision, Span, Temporal};
 pub use json::{JSON_DEPTH_MAX, SyntaxError, parse};

@@ -2,11 +2,15 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use axum::http::StatusCode;
 use futures_timer::Delay;
 use futures_util::future::BoxFuture;
 
 use crate::auth::Party;
+use crate::model::{Node, Tree, parse};
 use crate::operations::{Answer, Engine, Refusal, Request, Sender, Verb, until_the_grid};
+
+use super::problem::Problem;
 
 /// A request that is being worked on.
 pub type Working = BoxFuture<'static, Result<Answer, Refusal>>;
@@ -47,4 +51,26 @@ impl Asking {
         }
         handled
     }
+
+    /// The resource that is at a path below the base URL.
+    pub(super) async fn resource(
+        &self,
+        path: &[&str],
+        query: Vec<(String, String)>,
+    ) -> Result<Tree, Problem> {
+        let answer = self.get(path.iter().map(|part| (*part).to_owned()).collect(), query).await?;
+        tree(&answer)
+    }
+}
+
+/// The resource in an answer.
+pub(super) fn tree(answer: &Answer) -> Result<Tree, Problem> {
+    let text = answer.body.json().unwrap_or_default();
+    parse(text.as_bytes().to_vec()).map_err(|_| Problem::Failed(StatusCode::INTERNAL_SERVER_ERROR))
+}
+
+/// The query of the next page of a search.
+pub(super) fn next_query(bundle: Node<'_>) -> Option<&str> {
+    let next = bundle.items_at("link").find(|link| link.str_at("relation") == Some("next"))?;
+    next.str_at("url")?.split_once('?').map(|(_, query)| query)
 }

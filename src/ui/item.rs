@@ -1,10 +1,10 @@
 //! What the API answers at an address, as a page: a resource, a list of resources, or what the server can do.
-use axum::http::StatusCode;
 use maud::{Markup, html};
 
-use crate::model::{Node, Tree, parse, to_xml};
+use crate::model::{Node, Tree, to_xml};
 use crate::operations::{Answer, decode, query_text};
 
+use super::asking::tree;
 use super::handled::Handled;
 use super::parts::{json, moment, name_of, sentence, xml};
 use super::problem::Problem;
@@ -58,9 +58,7 @@ async fn show(visit: &Visit, path: Vec<String>) -> Result<Reply, Problem> {
     let query: Vec<(String, String)> = visit.query.iter().filter(|(name, _)| name != VIEW).cloned().collect();
     let address = address(&path, &query);
     let answer = visit.asking()?.get(path.clone(), query).await?;
-    let text = answer.body.json().unwrap_or_default();
-    let tree =
-        parse(text.as_bytes().to_vec()).map_err(|_| Problem::Failed(StatusCode::INTERNAL_SERVER_ERROR))?;
+    let tree = tree(&answer)?;
     let root = tree.root();
     let what = root.str_at("resourceType").unwrap_or_default().to_owned();
     let is_list = what == "Bundle";
@@ -70,7 +68,7 @@ async fn show(visit: &Visit, path: Vec<String>) -> Result<Reply, Problem> {
         section.quiet {
             h2 { "As programs see it" }
             (views(visit, &address))
-            (source(visit, &tree, text))
+            (source(visit, &tree))
         }
     };
     Ok(Reply::Shown(Shown::new(title, body)))
@@ -191,9 +189,10 @@ fn views(visit: &Visit, address: &str) -> Markup {
     }
 }
 
-fn source(visit: &Visit, tree: &Tree, text: &str) -> Markup {
-    if text.len() > SHOWN_BYTES_MAX {
-        let kilobytes = text.len() / 1024;
+fn source(visit: &Visit, tree: &Tree) -> Markup {
+    let len = tree.text().len();
+    if len > SHOWN_BYTES_MAX {
+        let kilobytes = len / 1024;
         return html! { p { "It has " (kilobytes) " kB, more than a page shows. Programs get it whole." } };
     }
     if visit.parameter(VIEW) == "xml" {

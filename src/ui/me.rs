@@ -1,12 +1,8 @@
 //! The home of patients and of those who act for them: the records that are theirs.
-use axum::http::StatusCode;
 use maud::html;
-
-use crate::model::parse;
 
 use super::handled::Handled;
 use super::parts::{name_of, sentence};
-use super::problem::Problem;
 use super::shown::{Reply, Shown};
 use super::visit::Visit;
 
@@ -14,9 +10,7 @@ pub(super) fn mine(visit: Visit) -> Handled {
     Box::pin(async move {
         let asking = visit.asking()?;
         let query = vec![("_count".to_owned(), "50".to_owned())];
-        let answer = asking.get(vec!["Patient".to_owned()], query).await?;
-        let failed = |_| Problem::Failed(StatusCode::INTERNAL_SERVER_ERROR);
-        let tree = parse(answer.body.json().unwrap_or_default().as_bytes().to_vec()).map_err(failed)?;
+        let tree = asking.resource(&["Patient"], query).await?;
         let own = asking.party.fhir_user.clone().unwrap_or_default();
         // A Bundle may bring an outcome besides the matches.
         let found = tree.root().items_at("entry").filter_map(|entry| entry.get("resource"));

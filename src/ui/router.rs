@@ -94,7 +94,10 @@ async fn visit(ui: Ui, row: Option<&'static Page>, request: WireRequest) -> (Vis
         None => Ok(None),
     };
     let fresh = random_bytes::<32>().map(|bytes| hex(&bytes));
-    let has_cookie = known.is_some() || fresh.is_ok();
+    // The id of the page view is the server's own: a browser that chose it could make many views look like one.
+    let view = random_bytes::<8>().map(|bytes| hex(&bytes));
+    let has_chance = (known.is_some() || fresh.is_ok()) && view.is_ok();
+    let sender = parts.extensions.get::<Sender>().cloned().unwrap_or_default();
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
     let mut visit = Visit {
         path: row.map_or_else(Vec::new, |row| open_parts(row.path, parts.uri.path())),
@@ -102,13 +105,13 @@ async fn visit(ui: Ui, row: Option<&'static Page>, request: WireRequest) -> (Vis
         form: Vec::new(),
         cookie: known.or(fresh.ok()).unwrap_or_default(),
         session: None,
-        sender: parts.extensions.get::<Sender>().cloned().unwrap_or_default(),
+        sender: Sender { request_id: view.ok(), ..sender },
         menu: Vec::new(),
         target,
         ui,
     };
-    if !has_cookie {
-        // Without chance nobody could tell the forms of one browser from those of another.
+    if !has_chance {
+        // Forms of one browser could not be told from those of another, nor page views from one another.
         return (visit, Err(Problem::Failed(StatusCode::SERVICE_UNAVAILABLE)));
     }
     if visit.ui.demonstration.is_on() && !names_this_machine(&parts.headers) {

@@ -17,8 +17,9 @@ use super::login_attempts::LoginError;
 use super::seal::digest_text;
 use super::server::AuthorizationContext;
 
-/// The name by which access records know the server's own pages.
-pub const PAGES: &str = "pages";
+/// The client that access records name for the server's own pages. No client can be registered under this name, because an id has
+/// no colon.
+pub const PAGES: &str = "chartward:pages";
 /// What the pages ask for in a person's name. Role and Consents decide what of it is granted.
 const SCOPES: &str = "openid fhirUser user/*.cruds patient/*.cruds";
 /// A use is noted at most this often, so that not every page is a write.

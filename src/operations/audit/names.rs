@@ -1,6 +1,6 @@
 //! The names of professionals and organizations as the store has them, for people who read an account of accesses.
 use crate::definitions::r4;
-use crate::model::{Node, ResourceId, ResourceKey, parse};
+use crate::model::{Node, ResourceId, ResourceKey, human_name, parse};
 
 use super::super::answer::Refusal;
 use super::super::session::{Seen, Session};
@@ -47,18 +47,6 @@ pub(super) fn address_of(session: &Session<'_>, reference: &str) -> Option<Strin
         let parts: Vec<&str> = lines.chain(rest.iter().filter_map(|name| address.str_at(name))).collect();
         (!parts.is_empty()).then(|| parts.join(", "))
     })
-}
-
-fn human_name(name: Node<'_>) -> Option<String> {
-    if let Some(text) = name.str_at("text") {
-        return Some(text.to_owned());
-    }
-    let part =
-        |part: &str| name.items_at(part).filter_map(Node::as_str).map(str::to_owned).collect::<Vec<_>>();
-    let (prefix, given) = (part("prefix"), part("given"));
-    let family = name.str_at("family").map(str::to_owned);
-    let parts: Vec<String> = prefix.into_iter().chain(given).chain(family).collect();
-    (!parts.is_empty()).then(|| parts.join(" "))
 }
 
 /// Reads the newest version of a resource, if the resource exists.

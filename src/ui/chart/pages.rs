@@ -36,54 +36,40 @@ struct Part {
     list: &'static List,
 }
 
-const TIMELINE: Part = Part {
-    path: "timeline",
-    title: "Visits, the latest first",
-    type_name: "Encounter",
-    by: "patient",
-    also: &[("_sort", "-date")],
-    list: &VISITS,
-};
-const RESULTS_PART: Part = Part {
-    path: "results",
-    title: "Results, the latest first",
-    type_name: "Observation",
-    by: "patient",
-    also: &[("_sort", "-date")],
-    list: &RESULTS,
-};
-const MEDICATIONS_PART: Part = Part {
-    path: "medications",
-    title: "Medications, the latest first",
-    type_name: "MedicationRequest",
-    by: "patient",
-    also: &[("_sort", "-authoredon")],
-    list: &MEDICATIONS,
-};
-const PROBLEMS_PART: Part = Part {
-    path: "problems",
-    title: "Problems and diagnoses, the latest first",
-    type_name: "Condition",
-    by: "patient",
-    also: &[("_sort", "-recorded-date")],
-    list: &PROBLEMS,
-};
-const DOCUMENTS_PART: Part = Part {
-    path: "documents",
-    title: "Documents, the latest first",
-    type_name: "DocumentReference",
-    by: "patient",
-    also: &[("_sort", "-date")],
-    list: &DOCUMENTS,
-};
-const INSURANCE: Part = Part {
-    path: "insurance",
-    title: "Insurance",
-    type_name: "Coverage",
-    by: "beneficiary",
-    also: &[],
-    list: &COVERAGES,
-};
+/// A part whose items are found by `patient`, the latest first by this sort key.
+const fn latest_first(
+    (path, title): (&'static str, &'static str),
+    type_name: &'static str,
+    also: &'static [(&'static str, &'static str)],
+    list: &'static List,
+) -> Part {
+    Part { path, title, type_name, by: "patient", also, list }
+}
+
+const TIMELINE: Part =
+    latest_first(("timeline", "Visits, the latest first"), "Encounter", &[("_sort", "-date")], &VISITS);
+const RESULTS_PART: Part =
+    latest_first(("results", "Results, the latest first"), "Observation", &[("_sort", "-date")], &RESULTS);
+const MEDICATIONS_PART: Part = latest_first(
+    ("medications", "Medications, the latest first"),
+    "MedicationRequest",
+    &[("_sort", "-authoredon")],
+    &MEDICATIONS,
+);
+const PROBLEMS_PART: Part = latest_first(
+    ("problems", "Problems and diagnoses, the latest first"),
+    "Condition",
+    &[("_sort", "-recorded-date")],
+    &PROBLEMS,
+);
+const DOCUMENTS_PART: Part = latest_first(
+    ("documents", "Documents, the latest first"),
+    "DocumentReference",
+    &[("_sort", "-date")],
+    &DOCUMENTS,
+);
+const INSURANCE: Part =
+    Part { by: "beneficiary", ..latest_first(("insurance", "Insurance"), "Coverage", &[], &COVERAGES) };
 
 fn part(visit: Visit, part: &'static Part) -> Handled {
     Box::pin(async move {

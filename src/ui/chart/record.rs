@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use maud::{Markup, html};
 
 use crate::auth::Role;
-use crate::model::{Node, Tree, parse};
-use crate::operations::{Answer, Refusal, RefusalKind};
+use crate::model::{Node, Tree};
+use crate::operations::{Refusal, RefusalKind};
 
-use super::super::asking::Asking;
+use super::super::asking::{Asking, next_query, tree};
 use super::super::parts::{called, name_of};
 use super::super::problem::Problem;
 
@@ -47,9 +47,7 @@ impl Found {
 
     /// The query of the next page.
     pub(super) fn next(&self) -> Option<&str> {
-        let mut links = self.tree.as_ref()?.root().items_at("link");
-        let next = links.find(|link| link.str_at("relation") == Some("next"))?.str_at("url")?;
-        next.split_once('?').map(|(_, query)| query)
+        next_query(self.tree.as_ref()?.root())
     }
 
     /// What the target of a reference is called.
@@ -79,17 +77,10 @@ pub(super) struct Record {
     pub(super) allergies: Found,
 }
 
-fn tree(answer: &Answer) -> Result<Tree, Problem> {
-    let text = answer.body.json().unwrap_or_default();
-    let failed = axum::http::StatusCode::INTERNAL_SERVER_ERROR;
-    parse(text.as_bytes().to_vec()).map_err(|_| Problem::Failed(failed))
-}
-
 impl Record {
     /// Opens the record: the patient, and the allergies that stand at the head of every page.
     pub(super) async fn open(asking: Asking, id: &str) -> Result<Self, Problem> {
-        let answer = asking.get(vec!["Patient".to_owned(), id.to_owned()], Vec::new()).await?;
-        let patient = tree(&answer)?;
+        let patient = asking.resource(&["Patient", id], Vec::new()).await?;
         let mut record = Self { asking, id: id.to_owned(), patient, allergies: Found::default() };
         let standing = ("clinical-status:not", "resolved,inactive");
         record.allergies = record.about("AllergyIntolerance", "patient", &[standing]).await?;

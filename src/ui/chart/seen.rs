@@ -1,13 +1,11 @@
 //! Who saw the record: the accesses in sentences, grouped by day.
-use axum::http::StatusCode;
 use maud::{Markup, html};
 
-use crate::model::{Node, parse};
+use crate::model::Node;
 use crate::operations::decode_pairs;
 
 use super::super::handled::Handled;
 use super::super::parts::{moment, sentence};
-use super::super::problem::Problem;
 use super::super::shown::{Reply, Shown};
 use super::super::visit::Visit;
 
@@ -17,16 +15,13 @@ const PAGE_LEN: &str = "50";
 pub(in super::super) fn who_saw(visit: Visit) -> Handled {
     Box::pin(async move {
         let id = visit.path.first().map(String::as_str).unwrap_or_default();
-        let path = ["Patient", id, "$who-saw"].map(str::to_owned).to_vec();
         let more = visit.parameter("more");
         let query = if more.is_empty() {
             vec![("_count".to_owned(), PAGE_LEN.to_owned())]
         } else {
             decode_pairs(more)
         };
-        let answer = visit.asking()?.get(path, query).await?;
-        let failed = |_| Problem::Failed(StatusCode::INTERNAL_SERVER_ERROR);
-        let tree = parse(answer.body.json().unwrap_or_default().as_bytes().to_vec()).map_err(failed)?;
+        let tree = visit.asking()?.resource(&["Patient", id, "$who-saw"], query).await?;
         let all = || tree.root().items_at("parameter");
         let accesses: Vec<Node<'_>> =
             all().filter(|parameter| parameter.str_at("name") == Some("access")).collect();

@@ -1,14 +1,13 @@
 //! The page of the box, and the page of what it finds. What was asked stands in no address: the address has it sealed.
 use std::collections::BTreeSet;
 
-use axum::http::StatusCode;
 use maud::{Markup, html};
 
-use crate::model::{Node, Tree, parse};
-use crate::operations::{Answer, decode_pairs};
+use crate::model::{Node, Tree};
+use crate::operations::decode_pairs;
 use crate::search::fold;
 
-use super::super::asking::Asking;
+use super::super::asking::{Asking, next_query};
 use super::super::handled::Handled;
 use super::super::parts::{form, moment, name_of, record_number, sentence, word};
 use super::super::problem::Problem;
@@ -81,9 +80,7 @@ impl People {
 
     fn next(&self) -> Option<&str> {
         let [tree] = self.trees.as_slice() else { return None };
-        let mut links = tree.root().items_at("link");
-        let next = links.find(|link| link.str_at("relation") == Some("next"))?.str_at("url")?;
-        next.split_once('?').map(|(_, query)| query)
+        next_query(tree.root())
     }
 }
 
@@ -131,13 +128,8 @@ pub(in super::super) fn found(visit: Visit) -> Handled {
     })
 }
 
-fn tree(answer: &Answer) -> Result<Tree, Problem> {
-    let text = answer.body.json().unwrap_or_default();
-    parse(text.as_bytes().to_vec()).map_err(|_| Problem::Failed(StatusCode::INTERNAL_SERVER_ERROR))
-}
-
 async fn search(asking: &Asking, query: Vec<(String, String)>) -> Result<Tree, Problem> {
-    tree(&asking.get(vec!["Patient".to_owned()], query).await?)
+    asking.resource(&["Patient"], query).await
 }
 
 fn pair(name: &str, value: &str) -> (String, String) {

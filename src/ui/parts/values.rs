@@ -26,16 +26,6 @@ pub(in super::super) fn code_at<'t>(node: Node<'t>, name: &str) -> Option<&'t st
         .find_map(|concept| concept.items_at("coding").find_map(|coding| coding.str_at("code")))
 }
 
-/// A person's name as it is read.
-pub(in super::super) fn human_name(name: Node<'_>) -> Option<String> {
-    if let Some(text) = name.str_at("text") {
-        return Some(text.to_owned());
-    }
-    let texts = |name_of: &str| name.items_at(name_of).filter_map(Node::as_str).collect::<Vec<_>>();
-    let parts = ["prefix", "given", "family", "suffix"].map(texts).concat();
-    (!parts.is_empty()).then(|| parts.join(" "))
-}
-
 /// A Quantity: number and unit.
 pub(in super::super) fn quantity(node: Node<'_>) -> Option<String> {
     let value = node.get("value")?.raw();

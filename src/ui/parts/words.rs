@@ -1,7 +1,7 @@
 //! What a resource is called on a page.
-use crate::model::Node;
+use crate::model::{Node, human_name};
 
-use super::values::{concept, human_name};
+use super::values::concept;
 
 /// The name of a resource: of a person or organization its name, else what it is about.
 pub(in super::super) fn name_of(resource: Node<'_>) -> Option<String> {

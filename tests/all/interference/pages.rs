@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
-use chartward::auth::{Party, Persona};
+use chartward::auth::{PAGES as CLIENT, Party, Persona};
 use chartward::ui::{Demonstration, PAGES, Work, Working, pages};
 use tower_service::Service as _;
 
@@ -36,7 +36,7 @@ struct Desk<'w> {
 
 impl<'w> Desk<'w> {
     fn new(world: &'w World, party: &Arc<Party>) -> Self {
-        let party = Party { client: "pages".to_owned(), ..Party::clone(party) };
+        let party = Party { client: CLIENT.to_owned(), ..Party::clone(party) };
         let persona = Persona { name: "one".to_owned(), title: "Somebody".to_owned(), party };
         let cookie = world.engine.authorization().begin_session_as(&persona).unwrap();
         let pages = pages(world.engine.clone(), Arc::new(AtOnce), Demonstration::default());
