@@ -8,7 +8,7 @@ use super::{account, chart, demonstration, find, home, item, me, sign_in};
 /// Who may open a page.
 #[derive(Clone, Copy, Debug)]
 pub enum Roles {
-    /// Also who has not signed in.
+    /// Everybody, also without signing in.
     Everybody,
     SignedIn,
     /// Those who see the item by the API. An open server shows it without signing in.

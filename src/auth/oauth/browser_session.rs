@@ -202,13 +202,14 @@ impl AuthorizationContext<'_> {
         self.server.sealer.open(&format!("{what} of {}", digest_text(id)), sealed)
     }
 
-    /// What a form of this browser must carry, so that no page of another site can make the browser send it.
+    /// The token that every form of the browser with this id carries. Pages of other sites do not know it, so they cannot make the
+    /// browser send a form.
     #[must_use]
     pub fn form_token(&self, id: &str) -> String {
         digest_text(&format!("form of {id}"))
     }
 
-    /// Whether a form carries what it must.
+    /// Whether the token in a form is that of the browser with this id.
     #[must_use]
     pub fn is_form_of(&self, id: &str, token: &str) -> bool {
         use subtle::ConstantTimeEq as _;

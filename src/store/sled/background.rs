@@ -302,3 +302,93 @@ impl Background {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::store::SystemClock;
+    use crate::store::batch::Committed;
+    use crate::store::sled::disk::Disk;
+    use crate::store::sled::run::ByBytes;
+    use crate::store::sled::state::Sources;
+
+    /// A table with some keys of a commit; the keys of commits lie between one another.
+    fn table(commit: u32, keys: u32) -> Arc<Table> {
+        let table = Table::default();
+        let sequence = Sequence(u64::from(commit));
+        for number in 0..keys {
+            let key = [&[7][..], &number.to_be_bytes(), &commit.to_be_bytes()].concat();
+            table.insert(Bytes::from(key), sequence, Some(Bytes::from_static(b"value")));
+        }
+        table.set_last(Committed { sequence, time: 0, first_row: 1 });
+        Arc::new(table)
+    }
+
+    #[test]
+    fn a_table_that_fills_during_a_merge_is_written_before_the_merge_ends() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Disk::open(&folder.path().join("sled"), 1 << 20, false).unwrap();
+        let sources = Sources { tables: vec![Arc::default()], runs: Vec::new(), erased: Arc::default() };
+        let state = Arc::new(State::new(Arc::new(disk), sources, Sequence(0)));
+        let queue = Arc::<Queue>::default();
+        let mut background = Background {
+            state: state.clone(),
+            queue: queue.clone(),
+            manifest: Manifest::empty(),
+            cache: Arc::new(BlockCache::with_weighter(100, 1 << 20, ByBytes)),
+            clock: Arc::new(SystemClock),
+            journal_folder: folder.path().to_owned(),
+            settle_after: Duration::from_secs(1),
+            failures_max: 0,
+            quiet_since: Instant::now(),
+            obsolete: Vec::new(),
+            retired: Vec::new(),
+            merged: 0,
+            is_journal_damaged: false,
+        };
+        let fill = |commit: u32, keys: u32| {
+            state.replace(|sources| sources.tables.insert(1, table(commit, keys)));
+            queue.set_frozen(true);
+        };
+        for commit in 1..=2 {
+            fill(commit, 20_000);
+            background.write_down_full().unwrap();
+        }
+        let runs = state.sources().runs.clone();
+        assert_eq!(runs.len(), 2);
+        // Each look of the merge finds that the table of the look before is in sled, and another one full.
+        let looks = std::cell::Cell::new(2);
+        let looked = || {
+            assert!(!queue.is_awaited(), "a full table waits for the merge");
+            looks.set(looks.get() + 1);
+            fill(looks.get(), 10);
+            false
+        };
+        assert!(background.merge_into_one(&runs, 0..2, 1, &looked).unwrap());
+        assert!(looks.get() >= 4);
+        assert!(!queue.is_awaited() && background.manifest.merging.is_none());
+        let sources = state.sources();
+        assert_eq!(sources.tables.len(), 1);
+        // The merged run comes first, then those of the tables, and the manifest names the same ones.
+        let ids =
+            |facts: &mut dyn Iterator<Item = &RunFacts>| facts.map(|facts| facts.id).collect::<Vec<_>>();
+        assert_eq!(
+            ids(&mut sources.runs.iter().map(|run| &run.facts)),
+            ids(&mut background.manifest.runs.iter())
+        );
+        assert_eq!(sources.runs.len(), usize::try_from(looks.get()).unwrap() - 1);
+        assert_eq!(sources.runs[0].facts.entries, 40_000);
+        for (commit, number) in [(1, 0_u32), (2, 19_999), (3, 9), (looks.get(), 0)] {
+            let key = [&[7][..], &number.to_be_bytes(), &commit.to_be_bytes()].concat();
+            let found = state.newest(&sources, &key, Sequence(u64::MAX)).unwrap();
+            assert!(found.is_some(), "{commit} {number}");
+        }
+        // A merge that did not come to its end leaves blocks, which the next one removes.
+        background.manifest.merging = Some(background.manifest.next_run);
+        let runs = sources.runs.clone();
+        assert!(background.merge_into_one(&runs, 0..runs.len(), 1, &|| false).unwrap());
+        assert_eq!(state.sources().runs.len(), 1);
+    }
+}

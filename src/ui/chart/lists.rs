@@ -11,7 +11,7 @@ use super::record::{Found, Record};
 pub(super) struct List {
     /// What is counted, in the plural.
     pub(super) of: &'static str,
-    /// And what stands there for one.
+    /// The caption of a list of one item.
     pub(super) one: &'static str,
     /// What is said where there is none.
     pub(super) none: &'static str,

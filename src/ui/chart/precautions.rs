@@ -33,7 +33,7 @@ impl Precaution {
     }
 }
 
-/// What one heeds because of a condition.
+/// The precaution that a condition asks for when one treats the patient.
 pub(super) fn precaution_of(condition: Node<'_>) -> Option<&'static str> {
     let mut codings = condition.items_at("code").flat_map(|code| code.items_at("coding"));
     codings.find_map(|coding| TABLE.iter().find(|row| row.is_about(coding)).map(|row| row.heed.as_str()))

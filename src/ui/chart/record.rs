@@ -22,7 +22,7 @@ const PEOPLE_TYPES: [&str; 5] =
 /// How many names one search looks up.
 const NAMES_MAX: usize = 50;
 
-/// Resources that a search found, and what there is besides.
+/// The matches of a search, with the names of those to whom they refer.
 #[derive(Default)]
 pub(super) struct Found {
     tree: Option<Tree>,
