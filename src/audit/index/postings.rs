@@ -30,7 +30,7 @@ impl SharedPostings {
 #[derive(Clone, Debug, Default)]
 pub(super) struct EventPostings {
     pub(super) shared: Option<Arc<SharedPostings>>,
-    /// Those that `shared` lacks.
+    /// Those of this event itself. `shared` may contain one of them, too.
     pub(super) own: Vec<Vec<u8>>,
 }
 

@@ -123,7 +123,9 @@ impl Segment {
             all.entry(posting).or_default().extend(numbers);
         }
         pairs.extend(all.into_iter().map(|(posting, mut numbers)| {
+            // An event may say on its own what the events of its shape have alike, too.
             numbers.sort_unstable();
+            numbers.dedup();
             (posting_key(posting, number), numbers::encode(&numbers))
         }));
         pairs
@@ -262,9 +264,9 @@ impl Body {
 
 #[cfg(test)]
 mod tests {
-    use super::{Body, Segment, Summary, unzigzag, zigzag};
+    use super::{Arc, Body, Segment, Summary, numbers, unzigzag, zigzag};
     use crate::audit::index::events::Described;
-    use crate::audit::index::postings::EventPostings;
+    use crate::audit::index::postings::{EventPostings, SharedPostings, posting};
     use crate::search::Entry;
     use crate::store::Sequence;
 
@@ -295,6 +297,20 @@ mod tests {
             }
         }
         assert_eq!(body.record_of(9), None);
+    }
+
+    #[test]
+    fn an_event_is_listed_once_under_what_it_says_twice() {
+        let said = vec![posting(7, &[0x11])];
+        let shared = Arc::new(SharedPostings::of(said.clone()));
+        let both = EventPostings { shared: Some(Arc::clone(&shared)), own: said.clone() };
+        let alone = EventPostings { shared: Some(shared), own: Vec::new() };
+        let mut segment = Segment::default();
+        let events = vec![both.clone(), alone, both];
+        segment.add(Described { place: (Sequence(1), 0), time: 0, of_many: false, events, made: 3 });
+        let pairs = segment.pairs(0);
+        let runs: Vec<_> = numbers::runs(&pairs[2].1).collect();
+        assert_eq!((pairs.len(), runs), (3, vec![(0, 3)]));
     }
 
     #[test]
