@@ -15,7 +15,7 @@ use crate::store::{
 };
 
 use super::concern::{Addition, Concern, LISTED_MAX, Patients, row_of_patient};
-use super::place::{RecordPlace, place_of};
+use super::place::{RecordPlace, place_of, record_key};
 use super::record::{Access, Action};
 
 impl Access {
@@ -158,8 +158,8 @@ pub fn due(
         found.extend(place_of(key).map(|place| (place, serde_json::from_slice(value).unwrap_or_default())));
         if found.len() >= len { Flow::Stop } else { Flow::Next }
     })?;
-    // Each is read again when it is marked as done.
-    snapshot.announce(&mut found.iter().map(|(place, _)| due_key(*place)))?;
+    // Each is read again when it is marked as done, and its record before that.
+    snapshot.announce(&mut found.iter().flat_map(|(place, _)| [due_key(*place), record_key(*place)]))?;
     Ok(found)
 }
 

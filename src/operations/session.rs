@@ -149,11 +149,7 @@ impl<'s> Session<'s> {
         let view = View::new(self.repository(), None, &Everything);
         let report = Report::default();
         let rows = Search::new(&view, def, filter, &[], &report)?.page(None, Way::Onward, most)?;
-        let mut found = Vec::new();
-        for row in rows {
-            found.extend(self.repository().current_of_row(row)?);
-        }
-        Ok(found)
+        Ok(self.repository().current_of_rows(&rows)?)
     }
 
     /// The patients (`Patient/id`) whom the newest version of a resource is about, by itself and by what it names.

@@ -22,11 +22,13 @@ use super::super::session::Session;
 use super::super::table::{Code, Interaction};
 
 /// How many look-ups are read at once.
-const LOOKED_UP_MAX: usize = 256;
+const LOOKED_UP_MAX: usize = 1_024;
 /// When more bytes than this are to be written, they are committed.
 const WRITTEN_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How many resources with a value are read: if all are of one patient, the value counts as that patient's alone.
 const ALIKE_MAX: usize = 1_000;
+/// How many of them are read first.
+const ALIKE_FIRST: usize = 16;
 /// At most so many values of one request are looked up.
 const VALUES_MAX: usize = 10_000;
 
@@ -69,7 +71,7 @@ impl Context {
     /// # Errors
     /// If the store takes no writes, or a look-up failed.
     pub fn look_up_unshown(&self, up_to: Sequence, until: Option<Instant>) -> Result<usize, Refusal> {
-        let Some(_one_at_a_time) = self.only_one(until) else { return Ok(0) };
+        let Some(_one_at_a_time) = self.only_one(up_to, until) else { return Ok(0) };
         let (mut looked_up, mut failed) = (0, None);
         // Done look-ups leave removed keys behind, so what is known to be done is not read again.
         let before = self.looked_up_before.load(Ordering::Acquire);
@@ -84,7 +86,13 @@ impl Context {
                 self.looked_up_before.fetch_max(next, Ordering::AcqRel);
             }
             found.retain(|(place, _)| place.0 <= up_to);
-            let Some((last, _)) = found.last() else { return failed.map_or(Ok(looked_up), Err) };
+            let Some((last, _)) = found.last() else {
+                if failed.is_none() {
+                    let done = snapshot.sequence().min(up_to).0.saturating_add(1);
+                    self.looked_up_before.fetch_max(done, Ordering::AcqRel);
+                }
+                return failed.map_or(Ok(looked_up), Err);
+            };
             after = Some(*last);
             let mut batch = Batch::default();
             let mut number = 0;
@@ -110,13 +118,17 @@ impl Context {
         }
     }
 
-    /// The lock under which look-ups run; `None` if another thread holds it until the deadline.
-    fn only_one(&self, until: Option<Instant>) -> Option<MutexGuard<'_, ()>> {
+    /// The lock under which look-ups run; `None` if another thread holds it until the deadline, or has meanwhile done all of them
+    /// up to the commit.
+    fn only_one(&self, up_to: Sequence, until: Option<Instant>) -> Option<MutexGuard<'_, ()>> {
         const PAUSE: Duration = Duration::from_millis(2);
         let Some(until) = until else {
             return Some(self.looking_up.lock().unwrap_or_else(PoisonError::into_inner));
         };
         loop {
+            if self.looked_up_before.load(Ordering::Acquire) > up_to.0 {
+                return None;
+            }
             match self.looking_up.try_lock() {
                 Ok(guard) => return Some(guard),
                 Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
@@ -151,6 +163,8 @@ impl Context {
             batch.writes.push(write);
             batch.expectations.push(expectation);
         }
+        // Held open, because to open it again may take a round trip.
+        let then = self.searched(due)?;
         let mut counted = self.counted(first, due)?;
         if *searched != due.searched {
             // Between the first search and the last, resources may have come or gone.
@@ -159,7 +173,7 @@ impl Context {
             counted.ids.extend(newest.ids);
         }
         let mut told = first.patients.clone();
-        let sought = self.sought(first, due)?;
+        let sought = self.sought(first, due, &*then)?;
         let Some(place) = places.first() else { return Ok(batch) };
         for (concern, mut patients) in [(Concern::Counted, counted), (Concern::Sought, sought)] {
             patients.remove(snapshot, &told)?;
@@ -207,9 +221,7 @@ impl Context {
     }
 
     /// The patients whom a value of the request identifies alone, whether or not the request found anything of theirs.
-    fn sought(&self, access: &Access, due: &Due) -> Result<Patients, Refusal> {
-        let snapshot = self.searched(due)?;
-        let snapshot = &*snapshot;
+    fn sought(&self, access: &Access, due: &Due, snapshot: &dyn Snapshot) -> Result<Patients, Refusal> {
         let session = Session::new(self, Arc::new(Party::nobody()), snapshot)?;
         let mut found = Patients::default();
         let mut left = VALUES_MAX;
@@ -327,13 +339,19 @@ impl Session<'_> {
     }
 
     fn persons_with(&self, def: &'static TypeDef, filter: &Filter) -> Result<BTreeSet<String>, Refusal> {
-        let mut persons = BTreeSet::new();
-        for current in self.stored(def, filter, ALIKE_MAX)? {
-            persons.extend(self.patients_of(&current)?);
-            if persons.len() > 1 {
-                break;
+        let persons = |most| -> Result<(BTreeSet<String>, bool), Refusal> {
+            let mut persons = BTreeSet::new();
+            let stored = self.stored(def, filter, most)?;
+            for current in &stored {
+                persons.extend(self.patients_of(current)?);
+                if persons.len() > 1 {
+                    break;
+                }
             }
-        }
-        Ok(persons)
+            Ok((persons, stored.len() < most))
+        };
+        // A value of several persons mostly shows to be one with the first resources already.
+        let (first, is_all) = persons(ALIKE_FIRST)?;
+        if is_all || first.len() > 1 { Ok(first) } else { Ok(persons(ALIKE_MAX)?.0) }
     }
 }

@@ -239,12 +239,14 @@ impl Kept {
         if read_at < from || changes.has_changed(asked, &item.answer, read_at) {
             return None;
         }
-        drop(changes);
         if at < read_at {
-            // The newest version in a later state is the newest in this one too if it is not newer than this state.
+            // The newest version in a later state is the newest in this one too if it is not newer than this state; and whatever
+            // was not written since this state is the same in both.
             let is_older = matches!(item.answer, Answer::Value(Some((_, written))) if written <= at);
-            return is_older.then(|| item.answer.clone());
+            let is_same = || at >= from && !changes.has_changed(asked, &item.answer, at);
+            return (is_older || is_same()).then(|| item.answer.clone());
         }
+        drop(changes);
         item.at.fetch_max(at.0, Ordering::AcqRel);
         Some(item.answer.clone())
     }
@@ -354,9 +356,17 @@ mod tests {
         kept.keep(b.clone(), &value(2), Sequence(5));
         assert!(kept.get(&a, Sequence(9)).is_none(), "it was written at 8");
         assert!(kept.get(&b, Sequence(9)).is_some());
-        // A state before the one in which it was read: right only if the version is from before that state.
+        // A state before the one in which it was read: right only if the version is from before that state, or if it is known that
+        // the key was not written since.
         assert!(kept.get(&b, Sequence(3)).is_some());
-        assert!(kept.get(&b, Sequence(1)).is_none());
+        assert!(kept.get(&b, Sequence(1)).is_some());
+        assert!(kept.get(&b, Sequence(0)).is_none(), "what was written at 1 is not known");
+        let absent = Asked::Value(vec![3, 3]);
+        kept.keep(absent.clone(), &Answer::Value(None), Sequence(9));
+        assert!(kept.get(&absent, Sequence(5)).is_some());
+        kept.changes.write().unwrap().last.insert(vec![3, 3], Sequence(7));
+        assert!(kept.get(&absent, Sequence(5)).is_none(), "it was removed at 7");
+        assert!(kept.get(&absent, Sequence(8)).is_some());
         kept.keep(a.clone(), &value(8), Sequence(9));
         assert!(kept.get(&a, Sequence(9)).is_some());
         assert!(kept.get(&a, Sequence(7)).is_none());
