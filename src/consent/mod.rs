@@ -44,7 +44,7 @@ pub use requester::Requester;
 
 pub use accesses::is_own;
 pub use bundle::{Bundle, BundleEntry, BundleKind, EntryResponse, SearchMode};
-pub use compiled_consent::{Actor, CompiledConsent, Criterion, Rule, Status, compile};
+pub use compiled_consent::{Actor, CompiledConsent, Criterion, Effect, Rule, Status, compile};
 pub use consent_cache::ConsentCache;
 pub use disclosed::Disclosed;
 pub use high_water_mark::HighWaterMark;

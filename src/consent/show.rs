@@ -173,6 +173,17 @@ impl Lens<'_> {
             .then(|| Disclosed::gathered(text, time, patients, Vec::new()))
     }
 
+    /// Shows what a Consent of this patient (`Patient/id`) would change: also to own staff who record Consents. The caller has checked
+    /// that they see the Patient, and has counted only what they see of the file.
+    #[must_use]
+    pub fn show_preview(&self, text: String, patient: String, time: Millis) -> Option<Disclosed> {
+        let patients = BTreeSet::from([patient]);
+        if self.is_own && self.party.role.row().records_consents {
+            return Some(Disclosed::gathered(text, time, patients, Vec::new()));
+        }
+        self.show_derived(text, patients, time)
+    }
+
     /// Shows the number of a member to a party that may file Consents. The caller has matched the member by name, date of birth
     /// and coverage.
     #[must_use]

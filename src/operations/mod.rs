@@ -63,6 +63,7 @@ mod write;
 
 pub use answer::{Answer, Body, Kind, Public, Refusal, RefusalKind};
 pub use audit::{Refused, Unknown};
+pub use consent::{MATTERS, RuleSentence, sentences};
 pub use context::{Context, ContextParts, EngineOptions};
 pub use derive::SearchIndex;
 pub use engine::Engine;

@@ -16,6 +16,7 @@ mod without_relation;
 
 pub(super) use accounting::accounting_of_disclosures;
 pub(super) use disclose::record_disclosure;
+pub(super) use names::name_of;
 pub(super) use proof::{consistency_proof, event_proof};
 pub(super) use recording::{add_change, fill, mark_sender, sender_tag};
 pub(super) use refusals::Refusals;

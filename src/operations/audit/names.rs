@@ -6,7 +6,7 @@ use super::super::answer::Refusal;
 use super::super::session::{Seen, Session};
 
 /// The name of a professional, an organization or a device (`Type/id`); `None` if it cannot be read.
-pub(super) fn name_of(session: &Session<'_>, reference: &str) -> Option<String> {
+pub(in super::super) fn name_of(session: &Session<'_>, reference: &str) -> Option<String> {
     with(session, reference, |resource| {
         let names = resource.get("name");
         match resource.str_at("resourceType")? {

@@ -7,7 +7,7 @@ use crate::model::{IssueCode, Node, ResourceKey, parse};
 use super::super::answer::{Answer, Refusal};
 use super::super::parameters::{Call, Parameters};
 use super::super::session::{Seen, Session};
-use super::describe::described;
+use super::describe::{KnownSentences, described};
 use super::hypothetical_party::{HypotheticalParty, may_ask};
 
 /// Takes `actor` (reference), `role`, `purpose` (any number), and `resource` (a reference, or the resource itself), or `patient`
@@ -32,7 +32,7 @@ pub(in super::super) fn decide(session: &Session<'_>, call: &Call<'_>) -> Result
         return Err(Refusal::not_found());
     }
     let decision = asked(session, &somebody, tree.root())?;
-    let mut out = described(session, &decision, Parameters::default())?;
+    let mut out = described(session, &decision, Parameters::default(), &mut KnownSentences::default())?;
     for obligation in obligations(&decision, tree.root()) {
         out = out.code("obligation", obligation.code());
     }

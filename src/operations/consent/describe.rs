@@ -1,11 +1,46 @@
 //! A decision as parameters of an answer.
+use std::collections::BTreeMap;
+
 use crate::consent::{Basis, Decision};
 use crate::definitions::r4;
-use crate::model::ResourceId;
+use crate::model::{ResourceId, parse};
 
 use super::super::answer::Refusal;
+use super::super::audit::name_of;
 use super::super::parameters::Parameters;
 use super::super::session::Session;
+use super::sentences::{RuleSentence, sentences};
+
+/// The sentences of Consents, made once for each Consent of an answer.
+#[derive(Default)]
+pub(super) struct KnownSentences {
+    by_id: BTreeMap<String, Vec<RuleSentence>>,
+}
+
+impl KnownSentences {
+    /// The sentences of a stored Consent; none if it is not stored.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub(super) fn of(&mut self, session: &Session<'_>, id: &str) -> Result<&[RuleSentence], Refusal> {
+        if !self.by_id.contains_key(id) {
+            let key = r4().resource("Consent").zip(ResourceId::parse(id));
+            let current = match key {
+                Some((def, id)) => session.repository().current(def, &id)?,
+                None => None,
+            };
+            let mut found = Vec::new();
+            if let Some(current) = current {
+                let text = session.repository().newest(&current)?.text;
+                if let Ok(tree) = parse(text.into_bytes()) {
+                    found = sentences(tree.root(), &|reference| name_of(session, reference));
+                }
+            }
+            self.by_id.insert(id.to_owned(), found);
+        }
+        Ok(self.by_id.get(id).map(Vec::as_slice).unwrap_or_default())
+    }
+}
 
 /// The path of the rule, or the section of the law.
 pub(super) fn rule_of(basis: &Basis) -> &str {
@@ -16,7 +51,7 @@ pub(super) fn rule_of(basis: &Basis) -> &str {
     }
 }
 
-/// Adds `decision`, `basis`, `rule`, and the version of the Consent that decided.
+/// Adds `decision`, `basis`, `rule`, and the version of the Consent that decided with the sentence of that rule.
 ///
 /// # Errors
 /// If the store fails.
@@ -24,6 +59,7 @@ pub(super) fn described(
     session: &Session<'_>,
     decision: &Decision,
     out: Parameters,
+    known: &mut KnownSentences,
 ) -> Result<Parameters, Refusal> {
     let mut out = out
         .code("decision", if decision.permit { "permit" } else { "deny" })
@@ -31,6 +67,10 @@ pub(super) fn described(
         .string("rule", rule_of(&decision.basis));
     if let Basis::Consent { id, .. } = &decision.basis {
         out = out.reference("consent", &versioned(session, id)?);
+        let rule = rule_of(&decision.basis);
+        if let Some(sentence) = known.of(session, id)?.iter().find(|sentence| sentence.rule == rule) {
+            out = out.string("sentence", &sentence.text);
+        }
     }
     Ok(out)
 }

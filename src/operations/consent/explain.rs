@@ -7,7 +7,7 @@ use crate::model::{Issue, IssueCode, Tree};
 use super::super::answer::{Answer, Refusal, RefusalKind};
 use super::super::parameters::{Call, Parameters};
 use super::super::session::Session;
-use super::describe::{described, rule_of};
+use super::describe::{KnownSentences, described, rule_of};
 use super::file::{file_of, known};
 use super::hypothetical_party::{HypotheticalParty, may_ask_about};
 use super::parties::parties_of;
@@ -26,11 +26,12 @@ pub(in super::super) fn explain_access(session: &Session<'_>, call: &Call<'_>) -
     let file = file_of(session, id)?;
     is_affordable(parties.len(), file.len())?;
     let mut out = Parameters::default();
+    let mut known_sentences = KnownSentences::default();
     for somebody in parties {
         let lens = session.lens_of(somebody.party())?;
         for ((type_name, ..), (decision, count)) in decisions(&lens, &file)? {
             let access = somebody.told(Parameters::default()).code("type", &type_name).count("count", count);
-            out = out.parts("access", described(session, &decision, access)?);
+            out = out.parts("access", described(session, &decision, access, &mut known_sentences)?);
         }
     }
     session.about(out.json(), BTreeSet::from([patient]))

@@ -1,12 +1,13 @@
 //! Who may ask about decisions, and the hypothetical parties about whom they are asked.
 use std::sync::Arc;
 
-use crate::auth::{Party, Role, Scopes};
-use crate::model::{IssueCode, Millis, ResourceKey};
+use crate::auth::{Party, Permission, Role, Scopes};
+use crate::definitions::r4;
+use crate::model::{IssueCode, Millis, ResourceId, ResourceKey};
 
 use super::super::answer::Refusal;
 use super::super::parameters::Parameters;
-use super::super::session::Session;
+use super::super::session::{Seen, Session};
 
 /// Checks that the party may ask about decisions at all.
 ///
@@ -28,6 +29,23 @@ pub(in super::super) fn may_ask_about(session: &Session<'_>, patient: &str) -> R
     may_ask(session)?;
     let is_open = session.lens.may_audit() || session.lens.is_subject(patient);
     if is_open && session.lens.reaches_file(patient) { Ok(()) } else { Err(Refusal::not_found()) }
+}
+
+/// Lets those pass who may ask about the file, and staff who record Consents, if they see the Patient.
+///
+/// # Errors
+/// 403 for a role that neither asks nor records, 404 for another patient's file or a hidden Patient.
+pub(super) fn may_preview(session: &Session<'_>, patient: &str) -> Result<(), Refusal> {
+    let party = session.lens.party();
+    if !party.role.row().records_consents || !session.lens.is_own() || session.lens.may_audit() {
+        return may_ask_about(session, patient);
+    }
+    let key = r4().resource("Patient").zip(patient.strip_prefix("Patient/").and_then(ResourceId::parse));
+    let (def, id) = key.ok_or_else(Refusal::not_found)?;
+    match session.look_to(&Permission::SEEING, def, &id)? {
+        Seen::Resource { .. } => Ok(()),
+        Seen::Deleted(_) | Seen::Nothing { .. } => Err(Refusal::not_found()),
+    }
 }
 
 /// The name of a party that is of no organization and nobody in particular.

@@ -1,15 +1,15 @@
 //! `Consent/$preview`: who would gain access and who would lose it if a Consent were stored.
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::consent::{Lens, compile};
 use crate::model::{IssueCode, Node, ResourceId, Tree};
 
-use super::super::answer::{Answer, Refusal};
+use super::super::answer::{Answer, Body, Kind, Refusal};
 use super::super::parameters::{Call, Parameters};
 use super::super::session::Session;
 use super::explain::is_affordable;
 use super::file::{file_of, known};
-use super::hypothetical_party::may_ask_about;
+use super::hypothetical_party::may_preview;
 use super::parties::parties_of;
 use super::status::remarks;
 
@@ -21,7 +21,7 @@ pub(in super::super) fn preview(session: &Session<'_>, call: &Call<'_>) -> Resul
     let nobody =
         || Refusal::bad_request(IssueCode::BusinessRule, "the Consent names no Patient of this server");
     let patient = supposed.patient.clone().ok_or_else(nobody)?;
-    may_ask_about(session, &patient)?;
+    may_preview(session, &patient)?;
     let id = patient.strip_prefix("Patient/").and_then(ResourceId::parse).ok_or_else(nobody)?;
     known(session, &id)?;
     let mut consents = session.lens.consents_of(&patient)?;
@@ -43,7 +43,8 @@ pub(in super::super) fn preview(session: &Session<'_>, call: &Call<'_>) -> Resul
     for remark in remarks(session, consent) {
         out = out.string("remark", &remark.diagnostics);
     }
-    session.about(out.json(), BTreeSet::from([patient]))
+    let shown = session.lens.show_preview(out.json(), patient, session.context.now());
+    Ok(Answer::new(Kind::Ok, Body::Disclosed(shown.ok_or_else(Refusal::not_found)?)))
 }
 
 /// Whether a stored resource is the one that the other would replace.

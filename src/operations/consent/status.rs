@@ -7,9 +7,11 @@ use crate::definitions::r4;
 use crate::model::{Issue, IssueCode, Node, ResourceId, ResourceKey, parse};
 
 use super::super::answer::{Answer, Refusal, RefusalKind};
+use super::super::audit::name_of;
 use super::super::parameters::{Call, Parameters};
 use super::super::session::Session;
 use super::hypothetical_party::may_ask_about;
+use super::sentences::sentences;
 
 pub(in super::super) fn enforcement_status(
     session: &Session<'_>,
@@ -64,6 +66,9 @@ fn of_consent(
     {
         let text = session.repository().newest(&current)?.text;
         if let Ok(tree) = parse(text.into_bytes()) {
+            for sentence in sentences(tree.root(), &|reference| name_of(session, reference)) {
+                out = out.string("sentence", &sentence.text);
+            }
             for remark in remarks(session, tree.root()) {
                 out = out.string("remark", &remark.diagnostics);
             }
