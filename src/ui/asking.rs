@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 
 use crate::auth::Party;
 use crate::model::{Node, Tree, parse};
-use crate::operations::{Answer, Engine, Refusal, Request, Sender, Verb, until_the_grid};
+use crate::operations::{Answer, Engine, Headers, Payload, Refusal, Request, Sender, Verb, until_the_grid};
 
 use super::problem::Problem;
 
@@ -39,14 +39,32 @@ impl Asking {
         path: Vec<String>,
         query: Vec<(String, String)>,
     ) -> Result<Answer, Refusal> {
-        let mut request = Request::new(Verb::Get, path, query);
+        self.ask(Request::new(Verb::Get, path, query)).await
+    }
+
+    /// Sends something that is stored, or that is asked with a body.
+    pub(super) async fn send(
+        &self,
+        verb: Verb,
+        path: &[&str],
+        headers: Headers,
+        payload: Payload,
+    ) -> Result<Answer, Refusal> {
+        let path = path.iter().map(|part| (*part).to_owned()).collect();
+        self.ask(Request { headers, payload, ..Request::new(verb, path, Vec::new()) }).await
+    }
+
+    async fn ask(&self, mut request: Request) -> Result<Answer, Refusal> {
         request.headers.request_id.clone_from(&self.sender.request_id);
         request.headers.peer.clone_from(&self.sender.peer);
-        let (engine, party, path) = (self.engine.clone(), self.party.clone(), request.path.clone());
+        let (engine, party) = (self.engine.clone(), self.party.clone());
+        let (verb, path) = (request.verb, request.path.clone());
         let begun = Instant::now();
-        let handled = self.work.read(Box::pin(async move { engine.answer(&party, request).await })).await;
+        let working: Working = Box::pin(async move { engine.answer(&party, request).await });
+        let handled =
+            if verb == Verb::Get { self.work.read(working).await } else { self.work.write(working).await };
         // The time that a page takes must not tell hidden from absent either.
-        if let Some(grid) = self.engine.grid(&self.party, (Verb::Get, &path), &handled) {
+        if let Some(grid) = self.engine.grid(&self.party, (verb, &path), &handled) {
             Delay::new(until_the_grid(grid, begun.elapsed())).await;
         }
         handled

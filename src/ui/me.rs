@@ -24,9 +24,11 @@ pub(super) fn mine(visit: Visit) -> Handled {
                     li {
                         @if own == format!("Patient/{id}") {
                             a href={ "/p/" (id) } { "My record" } " What is written about my health." br;
+                            a href={ "/p/" (id) "/consents" } { "Who may see my record" } " Permissions and restrictions: give one, or take one back." br;
                             a href={ "/p/" (id) "/seen" } { "Who saw my record" } " Who, when, what and why."
                         } @else {
                             a href={ "/p/" (id) } { "The record of " (name) } br;
+                            a href={ "/p/" (id) "/consents" } { "Who may see the record of " (name) } br;
                             a href={ "/p/" (id) "/seen" } { "Who saw the record of " (name) }
                         }
                     }

@@ -4,6 +4,7 @@
 mod account;
 mod asking;
 mod chart;
+mod consents;
 mod cookie;
 mod demonstration;
 mod find;

@@ -20,6 +20,10 @@ pub(super) enum Problem {
     ForeignForm,
     /// A demonstration was asked under the name of another machine.
     ForeignHost,
+    /// Somebody has changed the item since the page was made; the page is at this path.
+    Changed {
+        path: String,
+    },
     WrongMethod,
     TooLarge,
     Refused(Box<Refusal>),
@@ -77,6 +81,14 @@ impl Problem {
                 StatusCode::FORBIDDEN,
                 "This demonstration is for this machine",
                 html! { (sentence("Open it as 127.0.0.1 or localhost.")) },
+            ),
+            Self::Changed { path } => page(
+                StatusCode::CONFLICT,
+                "Somebody has changed this meanwhile",
+                html! {
+                    (sentence("Nothing was changed by you. Look at it as it is now, and decide again."))
+                    p { a href=(path) { "Look at it" } }
+                },
             ),
             Self::WrongMethod => page(
                 StatusCode::METHOD_NOT_ALLOWED,

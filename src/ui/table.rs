@@ -3,7 +3,7 @@ use crate::auth::Role;
 
 use super::handled::Handled;
 use super::visit::{Place, Visit};
-use super::{account, chart, demonstration, find, home, item, me, sign_in};
+use super::{account, chart, consents, demonstration, find, home, item, me, sign_in};
 
 /// Who may open a page.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +23,10 @@ const OWN_RECORDS: &[Role] = &[Role::Patient, Role::Representative];
 
 /// Those who are told who saw a record.
 const TOLD_WHO_SAW: &[Role] = &[Role::Patient, Role::Representative, Role::PrivacyOfficer];
+
+/// Those who record permissions, their own or those of patients.
+const RECORD_CONSENTS: &[Role] =
+    &[Role::System, Role::Technician, Role::PrivacyOfficer, Role::Patient, Role::Representative];
 
 /// A handler of a page.
 pub(super) type Handler = fn(Visit) -> Handled;
@@ -131,6 +135,41 @@ pub const PAGES: &[Page] = &[
     page("/p/{id}/insurance", Roles::SignedIn, "Insurance.")
         .asks(&["GET Patient/[id]", "GET AllergyIntolerance", "GET Coverage"])
         .by_get(chart::insurance),
+    page(
+        "/p/{id}/consents",
+        Roles::SignedIn,
+        "Who may see the record: permissions and restrictions in sentences.",
+    )
+    .asks(&[
+        "GET Patient/[id]",
+        "GET AllergyIntolerance",
+        "GET Consent",
+        "GET Organization",
+        "GET Practitioner",
+    ])
+    .by_get(consents::desk),
+    page(
+        "/p/{id}/consents/new",
+        Roles::These(RECORD_CONSENTS),
+        "Records a permission or a restriction, after it has said who gains and who loses.",
+    )
+    .asks(&[
+        "GET Patient/[id]",
+        "GET AllergyIntolerance",
+        "GET Organization",
+        "GET Practitioner",
+        "POST Consent/$preview",
+        "POST Consent",
+    ])
+    .by_get(consents::begin)
+    .by_post(consents::go_on),
+    page(
+        "/p/{id}/consents/{consent}/end",
+        Roles::These(RECORD_CONSENTS),
+        "Takes a permission or a restriction back.",
+    )
+    .asks(&["GET Consent/[id]", "PATCH Consent/[id]"])
+    .by_post(consents::end),
     page("/p/{id}/everything", Roles::SignedIn, "How many items of each kind there are.")
         .asks(&["GET Patient/[id]", "GET AllergyIntolerance", "GET each kind with _summary=count"])
         .by_get(chart::everything),

@@ -20,6 +20,7 @@ mod commands;
 mod concerned;
 mod concurrency;
 mod consent_corpus;
+mod consent_desk;
 mod consent_rows;
 mod demo;
 mod disk_full;

@@ -95,7 +95,7 @@ impl Visitor {
 }
 
 /// A demonstration with a hospital of a few patients, and the tokens of its parties.
-fn demo(folder: &Path) -> (Process, Value) {
+pub fn demo(folder: &Path) -> (Process, Value) {
     let ready = folder.join("demo.ready");
     let demo = Process::demo(&ready, &["--patients", "4"]);
     let said: Value = serde_json::from_slice(&std::fs::read(&ready).unwrap()).unwrap();

@@ -87,16 +87,24 @@ struct Words<'w> {
 
 impl Words<'_> {
     fn of_reading(&self, reading: &[Rule]) -> Vec<RuleSentence> {
-        let sentence = |rule: &Rule| RuleSentence { rule: rule.path.clone(), text: self.of_rule(rule) };
+        let sentence = |rule: &Rule| {
+            let parent = rule.parent.and_then(|parent| reading.get(parent));
+            RuleSentence { rule: rule.path.clone(), text: self.of_rule(rule, parent) }
+        };
         reading.iter().map(sentence).collect()
     }
 
-    fn of_rule(&self, rule: &Rule) -> String {
+    fn of_rule(&self, rule: &Rule, parent: Option<&Rule>) -> String {
         let is_permit = rule.effect == Effect::Permit;
         let (mut who, mut verbs) = (None, None);
         let (mut kinds, mut marks) = (Vec::new(), Vec::new());
         let (mut ends, mut is_partly) = (String::new(), false);
-        for criterion in &rule.criteria {
+        // An exception for the same people and purposes says only what it excepts; what it takes over from its parent is said there.
+        let is_exception = parent.is_some_and(|parent| is_plain_exception(rule, parent));
+        let is_new = |criterion: &&Criterion| {
+            !is_exception || parent.is_none_or(|parent| !parent.criteria.contains(criterion))
+        };
+        for criterion in rule.criteria.iter().filter(is_new) {
             is_partly |= matches!(criterion, Criterion::Partly(_));
             match criterion.known() {
                 Criterion::Actor(actors) => who = Some(self.actors(actors)),
@@ -157,6 +165,9 @@ impl Words<'_> {
             text.push_str("; some of what it names is not known here, and is treated with caution");
         }
         text.push('.');
+        if is_exception {
+            return format!("But not {what}{space}{marks}{ends}.");
+        }
         if rule.parent.is_some() { format!("But {text}") } else { capitalized(&text) }
     }
 
@@ -240,6 +251,22 @@ impl Words<'_> {
         };
         any_of(&data.iter().map(part).collect::<Vec<_>>())
     }
+}
+
+/// Whether a denial takes something away from what its parent permits, and differs from it by the data alone.
+fn is_plain_exception(rule: &Rule, parent: &Rule) -> bool {
+    let is_narrower = |criterion: &Criterion| !parent.criteria.contains(criterion);
+    let is_root_period =
+        |criterion: &Criterion| parent.parent.is_none() && matches!(criterion, Criterion::Period(_));
+    let mut own = rule.criteria.iter().filter(|criterion| is_narrower(criterion)).peekable();
+    rule.effect == Effect::Deny
+        && parent.effect == Effect::Permit
+        && own.peek().is_some()
+        && own.all(|criterion| !criterion.is_of_requester() && !matches!(criterion, Criterion::Partly(_)))
+        && parent
+            .criteria
+            .iter()
+            .all(|criterion| rule.criteria.contains(criterion) || is_root_period(criterion))
 }
 
 fn capitalized(text: &str) -> String {
@@ -326,10 +353,7 @@ mod tests {
                 r#""type":"permit",{mutual},"provision":[{{"type":"deny",{}}}]"#,
                 label("v3-ActCode", "PSY")
             ),
-            &[
-                "Harbour Mutual may see the whole record.",
-                "But Harbour Mutual may not see whatever is marked as mental health.",
-            ],
+            &["Harbour Mutual may see the whole record.", "But not whatever is marked as mental health."],
         );
         check(
             format!(r#""type":"deny",{}"#, label("v3-Confidentiality", "R")),

@@ -7,7 +7,7 @@ use super::super::parts::{concept_at, moment, record_number, word, years_between
 use super::record::Record;
 
 /// The parts of the chart: the end of the address and the name.
-const PARTS: [(&str, &str); 8] = [
+const PARTS: [(&str, &str); 9] = [
     ("", "Summary"),
     ("timeline", "Timeline"),
     ("results", "Results"),
@@ -15,11 +15,12 @@ const PARTS: [(&str, &str); 8] = [
     ("problems", "Problems"),
     ("documents", "Documents"),
     ("insurance", "Insurance"),
+    ("consents", "Permissions"),
     ("everything", "Everything"),
 ];
 
 /// A part of the chart in its frame.
-pub(super) fn framed(record: &Record, part: &str, today: &str, body: Markup) -> Markup {
+pub(in super::super) fn framed(record: &Record, part: &str, today: &str, body: Markup) -> Markup {
     html! {
         (banner(record, today))
         nav.tabs aria-label="Parts of the chart" {

@@ -7,5 +7,7 @@ mod precautions;
 mod record;
 mod seen;
 
+pub(super) use frame::framed;
 pub(super) use pages::{documents, everything, insurance, medications, problems, results, summary, timeline};
+pub(super) use record::{Found, Record};
 pub(super) use seen::who_saw;

@@ -228,8 +228,8 @@ fn before(record: &Record, problems: &Found, alerts: &Found, consents: &Found) -
         p {
             @match consents.resources().count() {
                 0 => "No permission or restriction by the patient is recorded that you may see.",
-                1 => { "One " a href={ "/fhir/Consent?status=active&patient=" (record.id) } { "permission or restriction" } " by the patient is in force." },
-                many => { (many) " " a href={ "/fhir/Consent?status=active&patient=" (record.id) } { "permissions or restrictions" } " by the patient are in force." },
+                1 => { "One " a href=(record.path("consents")) { "permission or restriction" } " by the patient is in force." },
+                many => { (many) " " a href=(record.path("consents")) { "permissions or restrictions" } " by the patient are in force." },
             }
         }
     }

@@ -24,7 +24,7 @@ const NAMES_MAX: usize = 50;
 
 /// The matches of a search, with the names of those to whom they refer.
 #[derive(Default)]
-pub(super) struct Found {
+pub(in super::super) struct Found {
     tree: Option<Tree>,
     /// Names by `Type/id`, of those to whom the resources refer without a name.
     names: BTreeMap<String, String>,
@@ -32,7 +32,7 @@ pub(super) struct Found {
 
 impl Found {
     /// The matches, in order.
-    pub(super) fn resources(&self) -> impl Iterator<Item = Node<'_>> {
+    pub(in super::super) fn resources(&self) -> impl Iterator<Item = Node<'_>> {
         let entries = self.tree.iter().flat_map(|tree| tree.root().items_at("entry"));
         let is_match = |entry: &Node<'_>| {
             entry.get("search").and_then(|search| search.str_at("mode")).is_none_or(|mode| mode == "match")
@@ -57,11 +57,24 @@ impl Found {
 
     /// The references to people and organizations that bring no name, as type and id.
     fn nameless(&self) -> BTreeSet<(String, String)> {
-        let nodes = self.resources().flat_map(Node::subtree).filter(|node| PEOPLE.contains(&node.key()));
+        // The actors of a Consent have their reference one level deeper.
+        let is_named = |node: &Node<'_>| {
+            PEOPLE.contains(&node.key()) || (node.key() == "reference" && node.get("reference").is_some())
+        };
+        let nodes = self.resources().flat_map(Node::subtree).filter(is_named);
         let references = nodes.flat_map(Node::items).filter(|reference| called(*reference).is_none());
         let keys = references.filter_map(|reference| reference.str_at("reference")?.split_once('/'));
         let known = keys.filter(|(type_name, id)| PEOPLE_TYPES.contains(type_name) && !id.contains('/'));
         known.map(|(type_name, id)| (type_name.to_owned(), id.to_owned())).take(NAMES_MAX).collect()
+    }
+
+    /// The name of somebody by reference, if one was looked up.
+    pub(in super::super) fn name(&self, reference: &str) -> Option<String> {
+        self.names.get(reference).cloned()
+    }
+
+    pub(in super::super) fn tree(&self) -> Option<&Tree> {
+        self.tree.as_ref()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -70,16 +83,16 @@ impl Found {
 }
 
 /// The record of one patient, in the name of whoever looks at it.
-pub(super) struct Record {
-    pub(super) asking: Asking,
-    pub(super) id: String,
+pub(in super::super) struct Record {
+    pub(in super::super) asking: Asking,
+    pub(in super::super) id: String,
     pub(super) patient: Tree,
     pub(super) allergies: Found,
 }
 
 impl Record {
     /// Opens the record: the patient, and the allergies that stand at the head of every page.
-    pub(super) async fn open(asking: Asking, id: &str) -> Result<Self, Problem> {
+    pub(in super::super) async fn open(asking: Asking, id: &str) -> Result<Self, Problem> {
         let patient = asking.resource(&["Patient", id], Vec::new()).await?;
         let mut record = Self { asking, id: id.to_owned(), patient, allergies: Found::default() };
         let standing = ("clinical-status:not", "resolved,inactive");
@@ -88,7 +101,7 @@ impl Record {
     }
 
     /// What is stored of a type about the patient; `by` is the search parameter that leads to the patient.
-    pub(super) async fn about(
+    pub(in super::super) async fn about(
         &self,
         type_name: &str,
         by: &str,
@@ -101,7 +114,7 @@ impl Record {
     }
 
     /// A further page of a search, whose query the page before has given.
-    pub(super) async fn search(
+    pub(in super::super) async fn search(
         &self,
         type_name: &str,
         query: Vec<(String, String)>,
@@ -140,8 +153,17 @@ impl Record {
         Ok(names)
     }
 
+    /// The names of people and organizations by their references.
+    pub(in super::super) async fn names(
+        &self,
+        references: BTreeSet<String>,
+    ) -> Result<BTreeMap<String, String>, Problem> {
+        let keys = references.iter().filter_map(|reference| reference.split_once('/'));
+        self.names_of(keys.map(|(type_name, id)| (type_name.to_owned(), id.to_owned())).collect()).await
+    }
+
     /// The patient's name.
-    pub(super) fn name(&self) -> String {
+    pub(in super::super) fn name(&self) -> String {
         name_of(self.patient.root()).unwrap_or_else(|| "Name not recorded".to_owned())
     }
 
@@ -151,13 +173,13 @@ impl Record {
     }
 
     /// The path of one of the record's pages.
-    pub(super) fn path(&self, page: &str) -> String {
+    pub(in super::super) fn path(&self, page: &str) -> String {
         let glue = if page.is_empty() { "" } else { "/" };
         format!("/p/{}{glue}{page}", crate::operations::encode(&self.id))
     }
 
     /// A link to the page of an item of the record.
-    pub(super) fn link(&self, resource: Node<'_>, text: &str) -> Markup {
+    pub(in super::super) fn link(&self, resource: Node<'_>, text: &str) -> Markup {
         match (resource.str_at("resourceType"), resource.str_at("id")) {
             (Some(type_name), Some(id)) => html! { a href={ "/fhir/" (type_name) "/" (id) } { (text) } },
             _ => html! { (text) },

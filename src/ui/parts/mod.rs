@@ -9,7 +9,7 @@ mod values;
 mod words;
 mod xml;
 
-pub(super) use form::form;
+pub(super) use form::{faults, form};
 pub(super) use json::json;
 pub(super) use layout::{STYLE_PATH, go_to, response, style};
 pub(super) use moment::{moment, years_between};

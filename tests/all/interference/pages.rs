@@ -45,18 +45,40 @@ impl<'w> Desk<'w> {
 
     /// Status and text of a page, with names in place of this server's own ids.
     fn open(&self, path: &str) -> (u16, String) {
+        self.ask(path, None)
+    }
+
+    /// What a page answers to a form with these fields.
+    fn send(&self, path: &str, fields: &str) -> (u16, String) {
+        self.ask(path, Some(fields))
+    }
+
+    fn ask(&self, path: &str, fields: Option<&str>) -> (u16, String) {
         let is_of_api = path == "/" || path.starts_with("/fhir");
         let mut router = if is_of_api { self.of_api.clone() } else { self.own.clone() };
         let cookie = format!("chartward-session={}", self.cookie);
-        let request = Request::get(path).header("Cookie", cookie).body(Body::empty()).unwrap();
+        let token = self.world.engine.authorization().form_token(&self.cookie);
+        let request = match fields {
+            None => Request::get(path).header("Cookie", cookie).body(Body::empty()),
+            Some(fields) => Request::post(path)
+                .header("Cookie", cookie)
+                .header("Sec-Fetch-Site", "same-origin")
+                .header("Content-Type", "application/x-www-form-urlencoded")
+                .body(Body::from(format!("form={token}&{fields}"))),
+        };
+        let request = request.unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (status, bytes) = runtime.block_on(async {
             let answer = router.call(request).await.unwrap();
             (answer.status().as_u16(), to_bytes(answer.into_body(), usize::MAX).await.unwrap())
         });
         let text = String::from_utf8(bytes.to_vec()).unwrap();
-        let token = self.world.engine.authorization().form_token(&self.cookie);
         let text = text.replace(&token, "TOKEN").replace("_cursor%3D", "_cursor=");
+        // The number of a fresh form is chance.
+        let text = match text.split_once("name=\"once\" value=\"") {
+            Some((before, rest)) => format!("{before}{}", rest.split_once('"').unwrap().1),
+            None => text,
+        };
         (status, self.world.named(&text))
     }
 }
@@ -87,19 +109,34 @@ fn paths(pair: &Pair) -> Vec<String> {
     paths
 }
 
+/// Forms that ask without storing anything, by the end of their path below a patient.
+const FORMS: [(&str, &str); 4] = [
+    ("consents/new", "step=look&sought=a"),
+    ("consents/new", "step=preview&who=anybody&may=permit"),
+    ("consents/new", "step=preview&who=Organization%2Fmutual&may=deny&kind=Condition&matter=PSY&why=HPAYMT"),
+    ("consents/new", "step=preview&who=&until=yesterday"),
+];
+
 /// The pages that differ, and how many were shown.
 fn compare(pair: &Pair) -> (Vec<String>, usize) {
     let (whole, other) = (Desk::new(&pair.whole, &pair.party), Desk::new(&pair.other, &pair.party));
     let (mut different, mut shown) = (Vec::new(), 0);
-    for path in paths(pair) {
+    let forms =
+        (1..=6).flat_map(|number| FORMS.map(|(end, fields)| (format!("/p/p{number}/{end}"), Some(fields))));
+    for (path, fields) in paths(pair).into_iter().map(|path| (path, None)).chain(forms) {
         align(&pair.whole, &pair.other);
-        let (left, right) = (whole.open(&path), other.open(&path));
+        let asked = |desk: &Desk<'_>| match fields {
+            None => desk.open(&path),
+            Some(fields) => desk.send(&path, fields),
+        };
+        let (left, right) = (asked(&whole), asked(&other));
         shown += usize::from(left.0 == 200);
         if left != right {
             let same = left.1.chars().zip(right.1.chars()).take_while(|(left, right)| left == right).count();
             let part = |text: &str| text.chars().skip(same.saturating_sub(80)).take(200).collect::<String>();
             different.push(format!(
-                "{path}: {} {}\n  {}\n  {}",
+                "{path} {}: {} {}\n  {}\n  {}",
+                fields.unwrap_or_default(),
                 left.0,
                 right.0,
                 part(&left.1),
