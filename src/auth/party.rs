@@ -53,6 +53,12 @@ pub struct Party {
 }
 
 impl Party {
+    /// Whether it may declare an emergency: its role and its registration let it, and it is in none.
+    #[must_use]
+    pub fn may_declare_emergency(&self) -> bool {
+        self.may_break_glass && self.role.row().breaks_glass && self.break_glass.is_none()
+    }
+
     /// The party of every request to an open server (`--open`): the own organization's system, with all its rights.
     #[must_use]
     pub fn open(organization: &str) -> Self {

@@ -68,8 +68,13 @@ pub fn run(arguments: &Arguments) -> Result<(), String> {
 }
 
 /// The people of the page at the server's address, in its order: the name of the party, who it is, and what there is for it.
-const PEOPLE: [(&str, &str, &str); 6] = [
+const PEOPLE: [(&str, &str, &str); 7] = [
     ("doctor", "A doctor", "Reads and follows the records of patients."),
+    (
+        "emergency",
+        "A doctor in the emergency room",
+        "Opens a record that its patient has closed to him: number 99998.",
+    ),
     (
         "technician",
         "A health-records technician",

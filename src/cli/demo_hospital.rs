@@ -3,7 +3,7 @@ use std::sync::{Mutex, PoisonError, mpsc};
 
 use super::clock::now;
 use super::config::Config;
-use super::generate::{Format, Hospital, child, documents_of};
+use super::generate::{Format, Hospital, child, documents_of, showcase};
 use super::house::House;
 use super::import::Sink;
 use super::stderr::report;
@@ -41,6 +41,11 @@ pub(super) fn load(house: &House, config: &Config, patients: u64, seed: u64) -> 
         let _ = sender.send(child(now()));
         drop(sender);
     });
+    // Its doctors and organizations are there by now.
+    let (_, rejected) = sink.load(&showcase(now()));
+    if let Some(rejected) = rejected.into_iter().next() {
+        return Err(format!("the hospital could not be loaded: {}", rejected.reason));
+    }
     match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
         Some(reason) => Err(format!("the hospital could not be loaded: {reason}")),
         None => Ok(()),

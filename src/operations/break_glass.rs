@@ -1,11 +1,13 @@
-//! `Patient/[id]/$break-glass`: lets a clinician with the right, who states a reason, see one patient's file for 15 minutes. The
+//! `Patient/[id]/$break-glass`, `Patient/$break-glass`: lets a clinician with the right, who states a reason, see one patient's file for 15 minutes. The
 //! same commit stores a Task for the privacy officer and an access record that the patient can read.
 use serde_json::json;
 
 use crate::audit::{self, Action, BREAK_GLASS};
 use crate::auth::{AccessToken, BreakGlass, Confirmation, SignedToken};
 use crate::consent::BreakGlassMode;
+use crate::definitions::r4;
 use crate::model::{IssueCode, ResourceId};
+use crate::search::Filter;
 use crate::store::Draft;
 
 use super::answer::{Answer, Body, HoldsNobody, Kind, Public, Refusal, RefusalKind};
@@ -18,13 +20,11 @@ const SECONDS: i64 = 14 * 60;
 /// The least number of letters of a reason, blanks not counted.
 const REASON_LEN_MIN: usize = 10;
 
-/// Takes `reason` (text). Answers with `access_token`, `token_type`, `expires_in` (seconds) and `patient`.
+/// Takes `reason` (text), and on the type `identifier`, the record number. Answers with `access_token`, `token_type`, `expires_in` (seconds) and `patient`.
 pub(super) fn break_glass(session: &Session<'_>, call: &Call<'_>) -> Result<Answer, Refusal> {
     let party = session.lens.party();
-    let may = party.may_break_glass
-        && party.role.row().breaks_glass
+    let may = party.may_declare_emergency()
         && session.lens.is_own()
-        && party.break_glass.is_none()
         // An app that was launched for one patient must not give itself another.
         && party.patient_context.is_none()
         && session.context.settings.break_glass != BreakGlassMode::Off;
@@ -32,7 +32,10 @@ pub(super) fn break_glass(session: &Session<'_>, call: &Call<'_>) -> Result<Answ
         return Err(Refusal::forbidden("the party may not break the glass"));
     }
     let reason = call.reason(REASON_LEN_MIN)?;
-    let id = call.id()?;
+    let id = &match call.id() {
+        Ok(id) => id.clone(),
+        Err(_) => by_record_number(session, call.required("identifier")?.trim())?,
+    };
     super::consent::known(session, id)?;
     let patient = format!("Patient/{id}");
     let signed = token(session, id.as_str(), &reason)?;
@@ -58,6 +61,29 @@ pub(super) fn break_glass(session: &Session<'_>, call: &Call<'_>) -> Result<Answ
         Answer::new(Kind::Ok, Body::Public(Public::of(&Granted { token: &signed, patient: id })));
     answer.recorded = true;
     Ok(answer)
+}
+
+/// The patient with a record number, whether the party sees that patient or not: in an emergency the number on a card or a
+/// bracelet is all that there is. `system|value` narrows to one system.
+///
+/// # Errors
+/// 404 if there is no such patient, or more than one.
+fn by_record_number(session: &Session<'_>, number: &str) -> Result<ResourceId, Refusal> {
+    let (system, value) = match number.split_once('|') {
+        Some((system, value)) => (Some(system.to_owned()), value),
+        None => (None, number),
+    };
+    let def = r4().resource("Patient").ok_or_else(Refusal::not_found)?;
+    let param = session.params.find(def, "identifier").ok_or_else(Refusal::not_found)?;
+    if value.is_empty() {
+        return Err(Refusal::not_found());
+    }
+    let found = session.stored(def, &Filter::codes(param, &[(system, value.to_owned())]), 2)?;
+    let mut there = found.into_iter().filter(|current| !current.deleted);
+    match (there.next(), there.next()) {
+        (Some(only), None) => Ok(only.id),
+        _ => Err(Refusal::not_found()),
+    }
 }
 
 /// An emergency token for its requester and one patient. Only an issuer can make a [`SignedToken`].

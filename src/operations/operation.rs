@@ -117,7 +117,7 @@ const PROOF: Definition =
     asks("proof that a record of an access, or an earlier state of the log, is part of the log");
 
 /// Every operation that is served.
-pub static OPERATIONS: [Operation; 26] = [
+pub static OPERATIONS: [Operation; 27] = [
     operation!("Resource", Instance, "$meta", Read, [Get, Post], Read, meta, META, []),
     operation!("Resource", Type, "$meta", Search, [Get, Post], Execute, meta, META, []),
     operation!("", System, "$meta", Search, [Get, Post], Execute, meta, META, []),
@@ -259,6 +259,20 @@ pub static OPERATIONS: [Operation; 26] = [
         break_glass,
         does("a token for one file in an emergency"),
         [REASON]
+    ),
+    operation!(
+        "Patient",
+        Type,
+        "$break-glass",
+        Search,
+        [Post],
+        Execute,
+        break_glass,
+        does("a token for one file in an emergency"),
+        [
+            REASON,
+            maybe("identifier", "string", "on the type: the record number of the patient, who may be hidden")
+        ]
     ),
     operation!(
         "Patient",

@@ -1,5 +1,7 @@
 //! OperationDefinitions (R4 operationdefinition.html): the canonical URL for an operation of the standard or of a guide, and for
 //! Chartward's own operations a definition that this server answers with.
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Body, HoldsNobody, Kind, Public};
@@ -43,9 +45,12 @@ pub(super) fn own_definition(base_url: &str, id: &str) -> Option<Answer> {
             .unwrap_or_default()
     };
     let code = operation.name().trim_start_matches('$');
+    // What several levels take is named once.
+    let mut known = BTreeSet::new();
     let parameters: Vec<Value> = all
         .iter()
         .flat_map(|operation| operation.takes)
+        .filter(|takes| known.insert(takes.name))
         .map(|Takes { name, min, max, of_type, says }| {
             json!({"name": name, "use": "in", "min": min, "max": max, "documentation": says, "type": of_type})
         })

@@ -33,6 +33,36 @@ pub(super) fn unset(base_url: &str) -> Option<HeaderValue> {
     HeaderValue::from_str(&text).ok()
 }
 
+/// The cookie of an emergency. Its path is that of one record's pages, so it opens no other. It cannot have the prefix `__Host-`,
+/// which asks for the path of the whole server.
+fn emergency_name(base_url: &str) -> &'static str {
+    if base_url.starts_with("https:") { "__Secure-chartward-emergency" } else { "chartward-emergency" }
+}
+
+/// The sealed text of the emergency that the browser's cookie holds.
+pub(super) fn emergency_in<'h>(headers: &'h HeaderMap, base_url: &str) -> Option<&'h str> {
+    let values = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = values.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(key, _)| *key == emergency_name(base_url)).map(|(_, sealed)| sealed)
+}
+
+/// The `Set-Cookie` value with an emergency, for the pages below a path and for so many seconds.
+pub(super) fn set_emergency(
+    sealed: &str,
+    (path, seconds): (&str, u32),
+    base_url: &str,
+) -> Option<HeaderValue> {
+    let secure = if base_url.starts_with("https:") { "; Secure" } else { "" };
+    let name = emergency_name(base_url);
+    let text = format!("{name}={sealed}; Path={path}; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
+    HeaderValue::from_str(&text).ok()
+}
+
+/// The `Set-Cookie` value that ends an emergency.
+pub(super) fn unset_emergency(path: &str, base_url: &str) -> Option<HeaderValue> {
+    set_emergency("", (path, 0), base_url)
+}
+
 #[cfg(test)]
 mod tests {
     use axum::http::{HeaderMap, HeaderValue, header::COOKIE};

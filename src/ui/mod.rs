@@ -7,6 +7,7 @@ mod chart;
 mod consents;
 mod cookie;
 mod demonstration;
+mod emergency;
 mod find;
 mod handled;
 mod home;

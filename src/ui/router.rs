@@ -8,14 +8,16 @@ use axum::http::header::{CONTENT_TYPE, HOST, HeaderName, ORIGIN, SET_COOKIE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use axum::routing::{MethodRouter, get};
+use maud::html;
 
-use crate::auth::BrowserSession;
+use crate::auth::{BrowserSession, Party};
 use crate::model::hex;
 use crate::operations::{Engine, Refused, Sender, Unknown, decode_pairs, encode};
 use crate::store::random_bytes;
 
 use super::asking::Work;
 use super::cookie;
+use super::emergency::{SEALED_AS, offer};
 use super::parts::{STYLE_PATH, go_to, response, style};
 use super::people::Demonstration;
 use super::problem::Problem;
@@ -105,6 +107,7 @@ async fn visit(ui: Ui, row: Option<&'static Page>, request: WireRequest) -> (Vis
         form: Vec::new(),
         cookie: known.or(fresh.ok()).unwrap_or_default(),
         session: None,
+        emergency: None,
         sender: Sender { request_id: view.ok(), ..sender },
         menu: Vec::new(),
         target,
@@ -119,8 +122,9 @@ async fn visit(ui: Ui, row: Option<&'static Page>, request: WireRequest) -> (Vis
     }
     match session {
         Ok(session) => {
-            visit.menu = session.as_ref().map(|session| menu_of(session.party.role)).unwrap_or_default();
+            visit.menu = session.as_ref().map(|session| menu_of(&session.party)).unwrap_or_default();
             visit.session = session;
+            visit.emergency = emergency(&visit, row, &parts.headers).await;
         }
         Err(problem) => return (visit, Err(problem)),
     }
@@ -151,6 +155,18 @@ async fn session(ui: &Ui, id: &str) -> Result<Option<BrowserSession>, Problem> {
     }
     let (engine, id) = (ui.engine.clone(), id.to_owned());
     Ok(on_a_thread(move || engine.authorization().session(&id)).await??)
+}
+
+/// The party of an emergency that this browser's cookie holds, on the pages of the record that the emergency opens.
+async fn emergency(visit: &Visit, row: Option<&'static Page>, headers: &HeaderMap) -> Option<Arc<Party>> {
+    let session = visit.session.as_ref()?;
+    let id = row.filter(|row| row.path.starts_with("/p/{id}")).and_then(|_| visit.path.first())?;
+    let sealed = cookie::emergency_in(headers, visit.ui.base_url())?;
+    let token = visit.ui.engine.authorization().open_for(&visit.cookie, SEALED_AS, sealed)?;
+    let engine = visit.ui.engine.clone();
+    let party = on_a_thread(move || engine.authenticate(Some(&token))).await.ok()?.ok()?;
+    let is_for_this = party.break_glass.as_ref().is_some_and(|emergency| emergency.patient == *id);
+    (is_for_this && party.subject == session.party.subject).then_some(party)
 }
 
 /// The parts of a path that its row leaves open.
@@ -233,7 +249,11 @@ async fn serve(
         Err(Problem::SignIn) => to_sign_in(&frame),
         Err(problem) => {
             frame.count(&problem);
-            frame.show(&problem.shown())
+            let mut shown = problem.shown();
+            if matches!(problem, Problem::NotFound) && frame.visit.may_break_glass() {
+                shown.body = html! { (shown.body) (offer()) };
+            }
+            frame.show(&shown)
         }
     }
 }
@@ -242,9 +262,9 @@ async fn serve(
 fn admit(row: &Page, session: Option<&BrowserSession>) -> Result<(), Problem> {
     match (row.roles, session) {
         (Roles::Everybody | Roles::AsTheApi, _) | (Roles::SignedIn, Some(_)) => Ok(()),
-        (Roles::SignedIn | Roles::These(_), None) => Err(Problem::SignIn),
-        (Roles::These(_), Some(session)) if row.is_for(session.party.role) => Ok(()),
-        (Roles::These(_), Some(_)) => Err(Problem::NotForRole),
+        (Roles::SignedIn | Roles::These(_) | Roles::WhoMayBreakGlass, None) => Err(Problem::SignIn),
+        (Roles::These(_) | Roles::WhoMayBreakGlass, Some(session)) if row.is_for(&session.party) => Ok(()),
+        (Roles::These(_) | Roles::WhoMayBreakGlass, Some(_)) => Err(Problem::NotForRole),
     }
 }
 

@@ -1,9 +1,9 @@
 //! The table of pages: the only source for the router, the menu and the documentation of pages.
-use crate::auth::Role;
+use crate::auth::{Party, Role};
 
 use super::handled::Handled;
 use super::visit::{Place, Visit};
-use super::{account, chart, consents, demonstration, find, home, item, me, sign_in};
+use super::{account, chart, consents, demonstration, emergency, find, home, item, me, sign_in};
 
 /// Who may open a page.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +14,8 @@ pub enum Roles {
     /// Those who see the item by the API. An open server shows it without signing in.
     AsTheApi,
     These(&'static [Role]),
+    /// Those with the right to break the glass.
+    WhoMayBreakGlass,
 }
 
 /// Those who look for people.
@@ -68,12 +70,13 @@ impl Page {
         Self { menu: Some(name), ..self }
     }
 
-    /// Whether somebody with this role may open it.
+    /// Whether this party may open it.
     #[must_use]
-    pub fn is_for(&self, role: Role) -> bool {
+    pub fn is_for(&self, party: &Party) -> bool {
         match self.roles {
             Roles::Everybody | Roles::SignedIn | Roles::AsTheApi => true,
-            Roles::These(roles) => roles.contains(&role),
+            Roles::These(roles) => roles.contains(&party.role),
+            Roles::WhoMayBreakGlass => party.may_declare_emergency(),
         }
     }
 }
@@ -102,6 +105,17 @@ pub const PAGES: &[Page] = &[
     page("/find/{sealed}", Roles::These(STAFF), "The people who were found.")
         .asks(&["GET Patient?name&birthdate", "GET Patient?identifier", "GET Patient?phone-digits:contains"])
         .by_get(find::found),
+    page(
+        "/emergency",
+        Roles::WhoMayBreakGlass,
+        "Opens one hidden record for a quarter of an hour, by its number and with a reason.",
+    )
+    .in_menu("Emergency")
+    .asks(&["POST Patient/$break-glass"])
+    .by_get(emergency::page)
+    .by_post(emergency::declare),
+    page("/p/{id}/emergency/end", Roles::SignedIn, "Closes a record that was opened in an emergency.")
+        .by_post(emergency::end),
     page(
         "/p/{id}",
         Roles::SignedIn,
@@ -182,9 +196,9 @@ pub const PAGES: &[Page] = &[
         .by_get(item::answer),
 ];
 
-/// The places of a role's menu, in order.
-pub(super) fn menu_of(role: Role) -> Vec<Place> {
-    let own = PAGES.iter().filter(|page| page.is_for(role));
+/// The places of a party's menu, in order.
+pub(super) fn menu_of(party: &Party) -> Vec<Place> {
+    let own = PAGES.iter().filter(|page| page.is_for(party));
     let place = |page: &Page| Some(Place { path: page.path, name: page.menu?, says: page.says });
     own.filter_map(place).collect()
 }

@@ -44,6 +44,8 @@ pub(super) struct Visit {
     /// The id in the browser's cookie: of its session, or, before signing in, of nothing but its forms.
     pub(super) cookie: String,
     pub(super) session: Option<BrowserSession>,
+    /// The party of an emergency, on the pages of the record that it opens.
+    pub(super) emergency: Option<Arc<Party>>,
     pub(super) sender: Sender,
     /// The places of the menu for whoever has signed in.
     pub(super) menu: Vec<Place>,
@@ -68,8 +70,16 @@ impl Visit {
         wanted.filter(|to| is_own_path(to)).unwrap_or("/").to_owned()
     }
 
-    /// The party that asks: whoever has signed in, or the own system on an open server.
+    /// Whether whoever has signed in has the right to break the glass.
+    pub(super) fn may_break_glass(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.party.may_declare_emergency())
+    }
+
+    /// The party that asks: in an emergency that of the emergency; whoever has signed in, or the own system on an open server.
     pub(super) fn party(&self) -> Result<Arc<Party>, Problem> {
+        if let Some(party) = &self.emergency {
+            return Ok(party.clone());
+        }
         match &self.session {
             Some(session) => Ok(session.party.clone()),
             None => self.ui.engine.authenticate(None).map_err(|_| Problem::SignIn),

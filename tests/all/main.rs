@@ -24,6 +24,7 @@ mod consent_desk;
 mod consent_rows;
 mod demo;
 mod disk_full;
+mod emergency;
 mod erasure;
 mod examples;
 mod faults;

@@ -153,6 +153,22 @@ impl AuthorizationContext<'_> {
         Ok(Some((title, party)))
     }
 
+    /// Checks the password of the user whose session has this id once more, before something that must not happen by a session
+    /// that somebody else has taken over. A demonstration's person has no password to check.
+    ///
+    /// # Errors
+    /// [`LoginError`], also if there is no such session.
+    pub fn confirm_password(&self, id: &str, password: &str) -> Result<(), LoginError> {
+        let kept = self.server.registry.kept::<SessionRecord>(Expiring::Session, &digest_text(id));
+        match kept.map_err(|_| LoginError::Failed)? {
+            Some((SessionRecord { of: Holder::User(name), .. }, _)) => {
+                self.check_login(&name, password).map(drop)
+            }
+            Some((SessionRecord { of: Holder::Persona(_), .. }, _)) => Ok(()),
+            None => Err(LoginError::Wrong),
+        }
+    }
+
     /// Ends the session with the id of a cookie.
     ///
     /// # Errors

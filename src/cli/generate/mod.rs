@@ -8,6 +8,7 @@ mod hospital;
 mod oncology;
 mod people;
 mod random;
+mod showcase;
 mod visit;
 mod visits;
 
@@ -112,6 +113,11 @@ pub(super) fn documents_of(hospital: Hospital, format: Format, visit: &mut dyn F
 /// A transaction Bundle with the chart of a child who is eight at this time, in milliseconds, and of the mother who acts for it.
 pub(super) fn child(time: i64) -> String {
     bundle(&people::child(time)).to_string()
+}
+
+/// A transaction Bundle with the chart of the demonstration's patient whose days are around this time, in milliseconds.
+pub(super) fn showcase(time: i64) -> String {
+    bundle(&showcase::resources(time)).to_string()
 }
 
 /// A transaction that puts each resource under its own id.

@@ -42,10 +42,12 @@ pub(in super::super) fn response(visit: &Visit, shown: &Shown) -> Response<WireB
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 link rel="stylesheet" href=(*STYLE_PATH);
+                @if let Some(left) = seconds_left(visit) { meta http-equiv="refresh" content=(left + 1); }
             }
             body {
                 a.skip href="#main" { "Go to the page" }
                 (bar(visit))
+                (emergency(visit))
                 div.frame {
                     (menu(visit))
                     main #main tabindex="-1" { h1 { (shown.title) } (shown.body) }
@@ -76,6 +78,32 @@ fn bar(visit: &Visit) -> Markup {
                 }
             }
             @if is_demonstration { span.note { "Demonstration: nobody here exists" } }
+        }
+    }
+}
+
+/// How long an emergency still lasts. The page is loaded again when it is over, and is then as hidden as before.
+fn seconds_left(visit: &Visit) -> Option<i64> {
+    let party = visit.emergency.as_ref()?;
+    Some(((party.expires - visit.ui.engine.authorization().now()) / 1_000).max(0))
+}
+
+/// What an emergency means, on each page that is shown by it.
+fn emergency(visit: &Visit) -> Markup {
+    let left = seconds_left(visit).map(|seconds| seconds.saturating_add(59) / 60);
+    let path = format!(
+        "/p/{}/emergency/end",
+        crate::operations::encode(visit.path.first().map_or("", String::as_str))
+    );
+    html! {
+        @if let Some(minutes) = left {
+            div.emergency role="status" {
+                p {
+                    strong { "▲ Emergency access, " (minutes) @if minutes == 1 { " minute" } @else { " minutes" } " left. " }
+                    "Every look is recorded, and the privacy officer reviews it."
+                }
+                (form(visit, &path, html! { button.plain type="submit" { "Close this record" } }))
+            }
         }
     }
 }
