@@ -12,7 +12,7 @@ const TAB: &str = "\u{e004}";
 const ENTER: &str = "\u{e007}";
 
 /// The pages that the walk of each person passes.
-const WALKS: [(&str, &[&str]); 4] = [
+const WALKS: [(&str, &[&str]); 6] = [
     (
         "doctor",
         &[
@@ -33,8 +33,10 @@ const WALKS: [(&str, &[&str]); 4] = [
             "/fhir/Observation?patient=p1",
         ],
     ),
-    ("officer", &["/find", "/p/p1", "/p/p1/seen", "/account"]),
-    ("patient", &["/", "/me", "/p/p1", "/p/p1/seen"]),
+    ("emergency", &["/", "/emergency", "/p/lind"]),
+    ("technician", &["/p/lind", "/p/lind/results", "/p/lind/consents", "/p/lind/consents/new"]),
+    ("officer", &["/find", "/p/p1", "/p/p1/seen", "/p/lind/consents", "/account"]),
+    ("patient", &["/", "/me", "/p/p1", "/p/p1/seen", "/p/p1/consents", "/p/p1/consents/new"]),
     ("representative", &["/me", "/p/child1", "/p/p1"]),
 ];
 
