@@ -137,6 +137,13 @@ pub const PAGES: &[Page] = &[
     page("/p/{id}/results", Roles::SignedIn, "Results and vital signs.")
         .asks(&["GET Patient/[id]", "GET AllergyIntolerance", "GET Observation"])
         .by_get(chart::results),
+    page(
+        "/p/{id}/results/{code}",
+        Roles::SignedIn,
+        "The results of one kind over time, as a plot and a table.",
+    )
+    .asks(&["GET Patient/[id]", "GET AllergyIntolerance", "GET Observation"])
+    .by_get(chart::trend),
     page("/p/{id}/medications", Roles::SignedIn, "Medications.")
         .asks(&["GET Patient/[id]", "GET AllergyIntolerance", "GET MedicationRequest"])
         .by_get(chart::medications),

@@ -50,6 +50,13 @@ fn in_an_emergency_one_hidden_record_opens_for_this_session_alone() {
         assert!(chart.text.contains(expected), "{expected}: {}", chart.text);
     }
     assert_eq!(doctor.open("/p/lind/problems").status, 200);
+    // Results of one kind over time: each value in the plot and in the table behind it.
+    let results = doctor.open("/p/lind/results").text;
+    let (_, rest) = results.split_once("<a href=\"/p/lind/results/").unwrap();
+    let trend = doctor.open(&format!("/p/lind/results/{}", rest.split_once('"').unwrap().0));
+    assert!(trend.text.contains("Hemoglobin A1c, the latest first"), "{}", trend.text);
+    assert_eq!(trend.text.matches("class=\"outside\"").count(), 8, "{}", trend.text);
+    assert!(trend.text.contains(": 8.1 %</title>"), "{}", trend.text);
     // The API, and pages that are not of this record, are as before.
     assert_eq!(doctor.open("/fhir/Patient/lind").status, 404);
     assert!(!doctor.open("/p/p1").text.contains("Emergency access"));

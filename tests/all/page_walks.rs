@@ -34,7 +34,16 @@ const WALKS: [(&str, &[&str]); 6] = [
         ],
     ),
     ("emergency", &["/", "/emergency", "/p/lind"]),
-    ("technician", &["/p/lind", "/p/lind/results", "/p/lind/consents", "/p/lind/consents/new"]),
+    (
+        "technician",
+        &[
+            "/p/lind",
+            "/p/lind/results",
+            "/p/lind/results/http%3A%2F%2Floinc.org%7C4548-4",
+            "/p/lind/consents",
+            "/p/lind/consents/new",
+        ],
+    ),
     ("officer", &["/find", "/p/p1", "/p/p1/seen", "/p/lind/consents", "/account"]),
     ("patient", &["/", "/me", "/p/p1", "/p/p1/seen", "/p/p1/consents", "/p/p1/consents/new"]),
     ("representative", &["/me", "/p/child1", "/p/p1"]),

@@ -183,7 +183,7 @@ pub(super) const RESULTS: List = List {
     of: "results",
     one: "1 result",
     none: "No result is recorded that you may see.",
-    headings: &["What", "Value", "Range", "When", "State"],
+    headings: &["What", "Value", "Range", "When", "State", "Trend"],
     cells: |row| {
         let result = row.item;
         let name = name_of(result).unwrap_or_else(|| "not named".to_owned());
@@ -193,6 +193,7 @@ pub(super) const RESULTS: List = List {
             range(result),
             when(result, &["effectiveDateTime", "effectivePeriod", "issued"]),
             status(result),
+            trend(row, &name),
         ]
     },
 };
@@ -238,6 +239,18 @@ pub(super) const COVERAGES: List = List {
         ]
     },
 };
+
+/// The way to the results of the same code, if they are numbers.
+fn trend(row: &Row<'_>, name: &str) -> Markup {
+    let coding = row.item.items_at("code").flat_map(|code| code.items_at("coding")).next();
+    let coding = coding.filter(|_| row.item.get("valueQuantity").is_some());
+    let Some((system, code)) = coding.and_then(|coding| coding.str_at("system").zip(coding.str_at("code")))
+    else {
+        return html! {};
+    };
+    let path = row.record.path(&Record::trend_of(&format!("{system}|{code}")));
+    html! { a href=(path) aria-label={ "Trend of " (name) } { "Trend" } }
+}
 
 /// The value of a result with its mark; of a panel the values of its parts.
 fn values(result: Node<'_>) -> Markup {

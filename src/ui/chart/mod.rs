@@ -6,8 +6,10 @@ mod pages;
 mod precautions;
 mod record;
 mod seen;
+mod trend;
 
 pub(super) use frame::framed;
 pub(super) use pages::{documents, everything, insurance, medications, problems, results, summary, timeline};
 pub(super) use record::{Found, Record};
 pub(super) use seen::who_saw;
+pub(super) use trend::trend;

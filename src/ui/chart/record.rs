@@ -178,6 +178,11 @@ impl Record {
         format!("/p/{}{glue}{page}", crate::operations::encode(&self.id))
     }
 
+    /// The page, below the record, of the results of one code (`system|code`). A system is a URL, whose slashes separate nothing here.
+    pub(super) fn trend_of(code: &str) -> String {
+        format!("results/{}", crate::operations::encode(code).replace('/', "%2F"))
+    }
+
     /// A link to the page of an item of the record.
     pub(in super::super) fn link(&self, resource: Node<'_>, text: &str) -> Markup {
         match (resource.str_at("resourceType"), resource.str_at("id")) {
