@@ -4,17 +4,16 @@ use axum::http::StatusCode;
 use maud::{Markup, html};
 use serde_json::json;
 
-use crate::auth::LoginError;
 use crate::model::parse;
-use crate::operations::{Headers, Payload, RefusalKind, Refused, Unknown, Verb, encode};
+use crate::operations::{Headers, Payload, RefusalKind, Verb, encode};
 
 use super::asking::tree;
+use super::confirm::{password_field, wrong_password};
 use super::cookie;
 use super::handled::Handled;
 use super::parts::{alert, form, sentence};
 use super::problem::Problem;
 use super::shown::{Reply, Shown};
-use super::thread::on_a_thread;
 use super::visit::Visit;
 
 /// For what the cookie's text is sealed.
@@ -27,7 +26,6 @@ pub(super) fn page(visit: Visit) -> Handled {
 }
 
 fn form_page(visit: &Visit, message: &str) -> Shown {
-    let needs_password = visit.session.as_ref().is_some_and(|session| session.persona.is_none());
     let body = html! {
         (alert(message))
         (sentence("This opens one record that is hidden from you, for a quarter of an hour. The patient is told, every look is recorded, and the privacy officer reviews it. Use it only if waiting would harm the patient."))
@@ -36,10 +34,7 @@ fn form_page(visit: &Visit, message: &str) -> Shown {
             input #number type="text" name="number" value=(visit.field("number")) autocomplete="off" required maxlength="200";
             label for="reason" { "Why? At least ten letters; the patient and the privacy officer read it." }
             textarea #reason name="reason" rows="3" required minlength="10" maxlength="1000" { (visit.field("reason")) }
-            @if needs_password {
-                label for="password" { "Your password" }
-                input #password type="password" name="password" autocomplete="current-password" required;
-            }
+            (password_field(visit, "password"))
             button type="submit" { "Open the record" }
         }))
     };
@@ -98,34 +93,6 @@ pub(super) fn declare(visit: Visit) -> Handled {
         let path = format!("/p/{}", encode(patient));
         let cookie = cookie::set_emergency(&sealed, (&path, seconds), visit.ui.base_url());
         Ok(Reply::GoTo { path, cookie, forgets: false })
-    })
-}
-
-/// A message if the password is wrong. A demonstration's people have none.
-async fn wrong_password(visit: &Visit) -> Result<Option<&'static str>, Problem> {
-    if visit.session.as_ref().is_some_and(|session| session.persona.is_some()) {
-        return Ok(None);
-    }
-    let (engine, id, password) =
-        (visit.ui.engine.clone(), visit.cookie.clone(), visit.field("password").to_owned());
-    let (peer, title) =
-        (visit.sender.peer.clone(), visit.session.as_ref().map(|session| session.title.clone()));
-    let checked = on_a_thread(move || {
-        let checked = engine.authorization().confirm_password(&id, &password);
-        if checked.as_ref().is_err_and(|error| *error != LoginError::Failed) {
-            engine.count_refusal(
-                Refused::Password,
-                Unknown { name: title.as_deref(), address: peer.as_deref() },
-            );
-        }
-        checked
-    });
-    Ok(match checked.await? {
-        Ok(()) => None,
-        Err(LoginError::Wrong) => Some("The password is wrong. Nothing was opened."),
-        Err(LoginError::TooOften) => Some("The password was wrong too often. Try again later."),
-        Err(LoginError::Busy) => Some("Too many are signing in at the moment. Try again in a few seconds."),
-        Err(LoginError::Failed) => return Err(Problem::Failed(StatusCode::SERVICE_UNAVAILABLE)),
     })
 }
 

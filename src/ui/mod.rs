@@ -4,6 +4,7 @@
 mod account;
 mod asking;
 mod chart;
+mod confirm;
 mod consents;
 mod cookie;
 mod demonstration;

@@ -1,6 +1,7 @@
 //! The consent desk in a browser: permissions in sentences, who gains and who loses before anything is stored, and taking back.
 use serde_json::Value;
 
+use crate::browser::{PASSWORD, site};
 use crate::pages::{Page, Visitor, demo};
 use crate::process::agent;
 
@@ -142,4 +143,51 @@ fn a_patient_permits_sees_what_it_changes_and_takes_it_back() {
     let saved = technician.post(path, &fields);
     assert_eq!(saved.status, 303, "{}", saved.text);
     assert!(patient.open("/p/p1/consents").text.contains("Nobody may see whatever is marked as HIV."));
+}
+
+#[test]
+fn whoever_opens_more_of_a_record_gives_the_password_again() {
+    let site = site();
+    let mut ann = Visitor::new(site.base());
+    let token = ann.open("/").form_token();
+    let fields = [("form", token.as_str()), ("name", "ann"), ("password", PASSWORD), ("to", "/me")];
+    assert_eq!(ann.post("/sign-in", &fields).status, 303);
+    let path = "/p/p1/consents/new";
+    let record = |ann: &mut Visitor, may: &str, password: &str| {
+        let form = ann.open(path);
+        let (token, once) = (form.form_token(), hidden(&form, "once"));
+        let fields =
+            [("form", token.as_str()), ("once", &once), ("who", "anybody"), ("may", may), ("step", "save")];
+        ann.post(path, &[&fields[..], &[("password", password)]].concat())
+    };
+    for wrong in ["", "wrong"] {
+        let refused = record(&mut ann, "permit", wrong);
+        assert!(refused.status == 200 && refused.text.contains("The password is wrong"), "{}", refused.text);
+        assert!(refused.text.contains("Anybody may see the whole record."), "what was typed is kept");
+    }
+    assert!(ann.open("/p/p1/consents").text.contains("No permission and no restriction is in force"));
+    assert_eq!(record(&mut ann, "permit", PASSWORD).status, 303);
+    assert_eq!(record(&mut ann, "deny", "").status, 303, "a restriction opens nothing");
+    // A permission is taken back in one tap; a restriction is not, because others see more without it.
+    for (sentence, needs_password) in
+        [("Anybody may see the whole record.", false), ("Nobody may see anything of the record.", true)]
+    {
+        let desk = ann.open("/p/p1/consents");
+        let (_, rest) = desk.text.split_once(sentence).unwrap_or_else(|| panic!("{}", desk.text));
+        let (_, rest) = rest.split_once("action=\"").unwrap();
+        let (form, _) = rest.split_once("</form>").unwrap();
+        assert_eq!(form.contains("type=\"password\""), needs_password, "{form}");
+        let end = form.split_once('"').unwrap().0;
+        let (_, version) = form.split_once("name=\"version\" value=\"").unwrap();
+        let version = version.split_once('"').unwrap().0;
+        let token = desk.form_token();
+        let fields = [("form", token.as_str()), ("version", version)];
+        let tapped = ann.post(end, &fields);
+        assert_eq!(tapped.status, if needs_password { 403 } else { 303 }, "{}", tapped.text);
+        if needs_password {
+            assert!(tapped.text.contains("The password is wrong"), "{}", tapped.text);
+            assert_eq!(ann.post(end, &[&fields[..], &[("password", PASSWORD)]].concat()).status, 303);
+        }
+    }
+    assert!(ann.open("/p/p1/consents").text.contains("No permission and no restriction is in force"));
 }

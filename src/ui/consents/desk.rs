@@ -2,13 +2,15 @@
 use maud::{Markup, html};
 
 use crate::auth::Role;
+use crate::consent::{Effect, Rule, compile};
 use crate::model::Node;
 use crate::operations::{Headers, Payload, RefusalKind, RuleSentence, Verb, decode_pairs, sentences};
 
 use super::super::asking::next_query;
 use super::super::chart::{Found, Record, framed};
+use super::super::confirm::{password_field, wrong_password};
 use super::super::handled::Handled;
-use super::super::parts::{form, moment, sentence, word};
+use super::super::parts::{alert, form, moment, sentence, word};
 use super::super::problem::Problem;
 use super::super::shown::{Reply, Shown};
 use super::super::visit::Visit;
@@ -116,12 +118,19 @@ fn one(visit: &Visit, record: &Record, found: &Found, consent: Node<'_>, may_end
             @if may_end && consent.str_at("status") == Some("active") {
                 (form(visit, &record.path(&format!("consents/{}/end", crate::operations::encode(id))), html! {
                     input type="hidden" name="version" value=(version);
+                    @if is_restriction(consent) { (password_field(visit, &format!("password-{id}"))) }
                     button.second type="submit" { "Take it back" }
                 }))
             }
             p { (record.link(consent, "All details")) }
         }
     }
+}
+
+/// Whether others see more once it is taken back.
+fn is_restriction(consent: Node<'_>) -> bool {
+    let denies = |rules: &Vec<Rule>| rules.first().is_some_and(|root| root.effect == Effect::Deny);
+    compile(consent).readings.iter().any(denies)
 }
 
 /// Takes a Consent back: it is kept, and is no longer in force.
@@ -134,6 +143,15 @@ pub(in super::super) fn end(visit: Visit) -> Handled {
         let patient = format!("Patient/{id}");
         if of != Some(patient.as_str()) {
             return Err(Problem::NotFound);
+        }
+        let wrong = if is_restriction(stored.root()) { wrong_password(&visit).await? } else { None };
+        if let Some(message) = wrong {
+            let body = html! {
+                (alert(message))
+                p { a href={ "/p/" (crate::operations::encode(id)) "/consents" } { "Back to the permissions" } }
+            };
+            let shown = Shown::new("It is not taken back", body);
+            return Ok(Reply::Shown(Shown { status: axum::http::StatusCode::FORBIDDEN, ..shown }));
         }
         let headers =
             Headers { if_match: Some(format!("W/\"{}\"", visit.field("version"))), ..Headers::default() };

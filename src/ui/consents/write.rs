@@ -9,8 +9,9 @@ use crate::store::random_bytes;
 
 use super::super::asking::tree;
 use super::super::chart::{Record, framed};
+use super::super::confirm::{password_field, wrong_password};
 use super::super::handled::Handled;
-use super::super::parts::{faults, form, sentence};
+use super::super::parts::{alert, faults, form, sentence};
 use super::super::problem::Problem;
 use super::super::shown::{Reply, Shown};
 use super::super::visit::Visit;
@@ -51,10 +52,14 @@ pub(in super::super) fn go_on(visit: Visit) -> Handled {
             return the_form(&visit, &record, &draft, &[("who", "Choose who it is about")]).await;
         }
         let consent = consent_of(&visit, &record, &draft, recipient.as_ref())?;
-        if step == "save" {
-            save(&record, &draft, consent).await
-        } else {
-            preview(&visit, &record, &draft, consent).await
+        if step != "save" {
+            return preview(&visit, &record, &draft, consent, "").await;
+        }
+        // A restriction opens nothing to anybody, so it needs no password.
+        let wrong = if draft.is_denial { None } else { wrong_password(&visit).await? };
+        match wrong {
+            Some(message) => preview(&visit, &record, &draft, consent, message).await,
+            None => save(&record, &draft, consent).await,
         }
     })
 }
@@ -93,7 +98,13 @@ async fn save(record: &Record, draft: &Draft, consent: String) -> Result<Reply, 
 }
 
 /// What would change, before anything is stored.
-async fn preview(visit: &Visit, record: &Record, draft: &Draft, consent: String) -> Result<Reply, Problem> {
+async fn preview(
+    visit: &Visit,
+    record: &Record,
+    draft: &Draft,
+    consent: String,
+    message: &str,
+) -> Result<Reply, Problem> {
     let asked = record
         .asking
         .send(Verb::Post, &["Consent", "$preview"], Headers::default(), payload(&consent)?)
@@ -119,14 +130,16 @@ async fn preview(visit: &Visit, record: &Record, draft: &Draft, consent: String)
         @for (name, value) in draft.fields() { input type="hidden" name=(name) value=(value); }
     };
     let body = html! {
+        (alert(message))
         h2 { "This is what you are about to record" }
         ul.sentences { @for sentence in &said { li { (sentence.text) } } }
         (told)
         (form(visit, &action, html! {
             (carried)
+            @if !draft.is_denial { (password_field(visit, "password")) }
             button type="submit" name="step" value="save" { "Record it" }
             " "
-            button.second type="submit" name="step" value="change" { "Change it" }
+            button.second type="submit" name="step" value="change" formnovalidate { "Change it" }
         }))
         p { a href=(record.path("consents")) { "Leave everything as it is" } }
     };
