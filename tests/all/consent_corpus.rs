@@ -1,6 +1,8 @@
 //! The corpus of consent decisions: every case agrees, except that cases marked divergent must give our own answer. Both the
 //! library and the shipped program decide it.
-use chartward::consent::Case;
+use chartward::consent::{Case, compile};
+use chartward::model::parse;
+use chartward::operations::sentences;
 use serde_json::{Value as Json, json};
 
 use crate::{shared, shipped};
@@ -52,4 +54,42 @@ fn consent_corpus_agrees_as_the_program_decides_it() {
         let answers = shipped::answers(&["consent", "decide"], &json!({"defs": defs, "cases": cases}));
         answers.iter().map(|answer| text(answer, "decision").to_owned()).collect()
     });
+}
+
+/// Every Consent of the corpus is told in sentences: each rule that may decide, without gaps where words are missing.
+#[test]
+fn every_consent_of_the_corpus_is_told_in_sentences() {
+    let Some(folder) = shared::find("suites/consent", "every_consent_of_the_corpus_is_told_in_sentences")
+    else {
+        return;
+    };
+    let mut count = 0;
+    for file in ["own", "hl7-r4", "leap", "google", "pcf"] {
+        let corpus = parse(std::fs::read(folder.join(format!("{file}.json"))).unwrap()).unwrap();
+        let consents =
+            corpus.root().subtree().into_iter().filter(|node| node.str_at("resourceType") == Some("Consent"));
+        for consent in consents {
+            let compiled = compile(consent);
+            let said = sentences(consent, &|_| None);
+            let rules = || compiled.readings.iter().flatten();
+            for rule in rules() {
+                assert!(
+                    said.iter().any(|sentence| sentence.rule == rule.path),
+                    "{file} {}: {}",
+                    compiled.id,
+                    rule.path
+                );
+            }
+            assert!(said.len() >= rules().count().max(1), "{file} {}", compiled.id);
+            for sentence in said {
+                let text = sentence.text;
+                let is_whole = text.ends_with('.')
+                    && !["  ", " .", " ,", " ;", "for and", "or or"].iter().any(|gap| text.contains(gap));
+                assert!(is_whole, "{file} {}: {text}", compiled.id);
+            }
+            count += 1;
+        }
+    }
+    println!("{count} Consents are told in sentences");
+    assert!(count > 100, "{count}");
 }

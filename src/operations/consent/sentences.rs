@@ -41,6 +41,9 @@ const DEGREES: [(&str, &str); 6] = [
     ("V", "very restricted"),
 ];
 
+/// Stands where a Consent names something that has no code.
+const UNKNOWN: &str = "something that is not known here";
+
 /// The sentences of a Consent. `name` gives the name of somebody by a reference (`Type/id`), where the reader may know it; where
 /// it gives none, the Consent's own words stand.
 #[must_use]
@@ -87,30 +90,38 @@ struct Words<'w> {
 
 impl Words<'_> {
     fn of_reading(&self, reading: &[Rule]) -> Vec<RuleSentence> {
-        let sentence = |rule: &Rule| {
-            let parent = rule.parent.and_then(|parent| reading.get(parent));
-            RuleSentence { rule: rule.path.clone(), text: self.of_rule(rule, parent) }
+        let parent_of = |rule: &Rule| rule.parent.and_then(|parent| reading.get(parent));
+        let is_exception =
+            |rule: &Rule| parent_of(rule).is_some_and(|parent| is_plain_exception(rule, parent));
+        // "But not ..." is understood of the sentence before it. So it stands only right behind what the rule takes away from, or
+        // behind another such exception from the same rule.
+        let follows_parent = |rule: &Rule, number: usize| {
+            let between =
+                reading.get(rule.parent.map_or(number, |parent| parent + 1)..number).unwrap_or_default();
+            between.iter().all(|other| other.parent == rule.parent && is_exception(other))
         };
-        reading.iter().map(sentence).collect()
+        let sentence = |(rule, number): (&Rule, usize)| {
+            let taken_from = parent_of(rule).filter(|_| is_exception(rule) && follows_parent(rule, number));
+            RuleSentence { rule: rule.path.clone(), text: self.of_rule(rule, taken_from) }
+        };
+        reading.iter().zip(0_usize..).map(sentence).collect()
     }
 
-    fn of_rule(&self, rule: &Rule, parent: Option<&Rule>) -> String {
+    /// The sentence of a rule; of one that is understood as an exception from the rule `taken_from`, only what differs from that.
+    fn of_rule(&self, rule: &Rule, taken_from: Option<&Rule>) -> String {
         let is_permit = rule.effect == Effect::Permit;
         let (mut who, mut verbs) = (None, None);
         let (mut kinds, mut marks) = (Vec::new(), Vec::new());
         let (mut ends, mut is_partly) = (String::new(), false);
-        // An exception for the same people and purposes says only what it excepts; what it takes over from its parent is said there.
-        let is_exception = parent.is_some_and(|parent| is_plain_exception(rule, parent));
-        let is_new = |criterion: &&Criterion| {
-            !is_exception || parent.is_none_or(|parent| !parent.criteria.contains(criterion))
-        };
+        let is_new =
+            |criterion: &&Criterion| taken_from.is_none_or(|whole| !whole.criteria.contains(criterion));
         for criterion in rule.criteria.iter().filter(is_new) {
             is_partly |= matches!(criterion, Criterion::Partly(_));
             match criterion.known() {
                 Criterion::Actor(actors) => who = Some(self.actors(actors)),
                 Criterion::Payer => who = Some(who.unwrap_or_else(|| "the insurer".to_owned())),
                 Criterion::Action(codes) => verbs = Some(verbs_of(codes)),
-                Criterion::Class(codes) => kinds = codes.iter().map(|code| self.class(code)).collect(),
+                Criterion::Class(codes) => kinds = each_once(codes.iter().map(|code| self.class(code))),
                 Criterion::Label(codes) => marks.push(self.labels(codes, is_permit)),
                 Criterion::Code(codes) => marks.push(format!("about {}", self.either(codes))),
                 Criterion::DataPeriod(period) => marks.push(format!("dated{}", span(*period))),
@@ -124,11 +135,9 @@ impl Words<'_> {
                     marks.push(format!("tagged {}", any_of(&codes)));
                 }
                 Criterion::Purpose(codes) => {
-                    let mut purposes: Vec<String> =
-                        codes.iter().map(|code| purpose_in_words(&code.code).to_owned()).collect();
-                    purposes.dedup();
+                    let purposes = codes.iter().map(|code| purpose_in_words(&code.code).to_owned());
                     // Before the dates, wherever the purposes stand among the criteria.
-                    ends.insert_str(0, &format!(" for {}", listed(&purposes)));
+                    ends.insert_str(0, &format!(" for {}", listed(&each_once(purposes))));
                 }
                 Criterion::Period(period) => ends.push_str(&span(*period)),
                 Criterion::Environment(places) => {
@@ -165,7 +174,7 @@ impl Words<'_> {
             text.push_str("; some of what it names is not known here, and is treated with caution");
         }
         text.push('.');
-        if is_exception {
+        if taken_from.is_some() {
             return format!("But not {what}{space}{marks}{ends}.");
         }
         if rule.parent.is_some() { format!("But {text}") } else { capitalized(&text) }
@@ -236,7 +245,7 @@ impl Words<'_> {
         if !matters.is_empty() {
             parts.push(format!("marked as {}", any_of(&matters)));
         }
-        parts.join(" or ")
+        if parts.is_empty() { format!("marked as {UNKNOWN}") } else { parts.join(" or ") }
     }
 
     fn data(&self, data: &[(String, String)]) -> String {
@@ -281,7 +290,7 @@ fn word<'w>(words: &[(&str, &'w str)], code: &str) -> Option<&'w str> {
 fn any_of(words: &[String]) -> String {
     match words.split_last() {
         Some((last, before)) if !before.is_empty() => format!("{} or {last}", before.join(", ")),
-        _ => words.first().cloned().unwrap_or_default(),
+        _ => words.first().cloned().unwrap_or_else(|| UNKNOWN.to_owned()),
     }
 }
 
@@ -293,9 +302,18 @@ fn verbs_of(codes: &[Code]) -> String {
         "correct" => "change".to_owned(),
         other => other.to_owned(),
     };
-    let mut verbs: Vec<String> = codes.iter().map(verb).collect();
-    verbs.dedup();
-    listed(&verbs)
+    listed(&each_once(codes.iter().map(verb)))
+}
+
+/// Words without repetitions, in their order; where there are none, what the Consent names cannot be told.
+fn each_once(words: impl Iterator<Item = String>) -> Vec<String> {
+    let mut known = Vec::new();
+    for word in words {
+        if !known.contains(&word) {
+            known.push(word);
+        }
+    }
+    if known.is_empty() { vec![UNKNOWN.to_owned()] } else { known }
 }
 
 /// An interval as ` from 1 May 2026 until 31 May 2026`, both days included.
@@ -396,6 +414,72 @@ mod tests {
                 .to_owned(),
             &["Anybody may add to and change the whole record."],
         );
+    }
+
+    #[test]
+    fn an_exception_stands_behind_what_it_is_taken_from() {
+        let actor = |id: &str| {
+            format!(
+                r#""actor":[{{"role":{{"coding":[{{"code":"IRCP"}}]}},"reference":{{"reference":"{id}"}}}}]"#
+            )
+        };
+        let label = |code: &str| {
+            format!(
+                r#"{{"type":"deny","securityLabel":[{{"system":"http://terminology.hl7.org/CodeSystem/v3-ActCode","code":"{code}"}}]}}"#
+            )
+        };
+        let lee = format!(r#"{{"type":"permit",{}}}"#, actor("Practitioner/lee"));
+        let said = |children: &[&str]| {
+            of(&format!(
+                r#""provision":{{"type":"permit",{},"provision":[{}]}}"#,
+                actor("Organization/mutual"),
+                children.join(",")
+            ))
+        };
+        let (psy, hiv) = (label("PSY"), label("HIV"));
+        assert_eq!(
+            said(&[&psy, &hiv, &lee]),
+            [
+                "Harbour Mutual may see the whole record.",
+                "But not whatever is marked as mental health.",
+                "But not whatever is marked as HIV.",
+                "But Dr. Ann Lee may see the whole record.",
+            ]
+        );
+        // Behind the sentence about somebody else "but not" would be understood of that one.
+        assert_eq!(
+            said(&[&lee, &psy]),
+            [
+                "Harbour Mutual may see the whole record.",
+                "But Dr. Ann Lee may see the whole record.",
+                "But Harbour Mutual may not see whatever is marked as mental health.",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_said_to_be_unknown_and_nothing_is_said_twice() {
+        let act = |code: &str| {
+            format!(r#"{{"system":"http://terminology.hl7.org/CodeSystem/v3-ActReason","code":"{code}"}}"#)
+        };
+        let purposes = [act("TREAT"), act("HPAYMT"), act("CAREMGT")].join(",");
+        let action = r#""action":[{"coding":[{"code":"access"}]},{"coding":[{"code":"collect"}]},{"coding":[{"code":"use"}]}]"#;
+        assert_eq!(
+            of(&format!(r#""provision":{{"type":"permit","purpose":[{purposes}],{action}}}"#)),
+            ["Anybody may see and add to the whole record for treatment and payment.",]
+        );
+        for element in [
+            r#""purpose":[{"display":"x"}]"#,
+            r#""securityLabel":[{"display":"x"}]"#,
+            r#""class":[{"display":"x"}]"#,
+            r#""code":[{"text":"x"}]"#,
+            r#""action":[{"text":"x"}]"#,
+            r#""data":[{"meaning":"instance"}]"#,
+        ] {
+            let said = of(&format!(r#""provision":{{"type":"deny",{element}}}"#));
+            assert!(said[0].contains("something that is not known here"), "{element}: {said:?}");
+            assert!(!said[0].contains("  ") && said[0].contains("treated with caution"), "{said:?}");
+        }
     }
 
     #[test]
