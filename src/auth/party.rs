@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::Millis;
 
-use super::role::Role;
+use super::role::{Role, Writes};
 use super::scope::{ADMIN, Scopes};
 
 /// An emergency access: the id of the one patient, and the reason for breaking the glass.
@@ -57,6 +57,13 @@ impl Party {
     #[must_use]
     pub fn may_declare_emergency(&self) -> bool {
         self.may_break_glass && self.role.row().breaks_glass && self.break_glass.is_none()
+    }
+
+    /// Whether it records Consents: as staff for patients, or in its own matter.
+    #[must_use]
+    pub fn may_record_consents(&self) -> bool {
+        let row = self.role.row();
+        row.records_consents || row.writes == Writes::OwnMatters
     }
 
     /// The party of every request to an open server (`--open`): the own organization's system, with all its rights.

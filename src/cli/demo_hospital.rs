@@ -41,13 +41,13 @@ pub(super) fn load(house: &House, config: &Config, patients: u64, seed: u64) -> 
         let _ = sender.send(child(now()));
         drop(sender);
     });
-    // Its doctors and organizations are there by now.
-    let (_, rejected) = sink.load(&showcase(now()));
-    if let Some(rejected) = rejected.into_iter().next() {
-        return Err(format!("the hospital could not be loaded: {}", rejected.reason));
+    if let Some(reason) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(format!("the hospital could not be loaded: {reason}"));
     }
-    match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        Some(reason) => Err(format!("the hospital could not be loaded: {reason}")),
+    // This patient's doctors and organizations are there by now.
+    let (_, rejected) = sink.load(&showcase(now()));
+    match rejected.into_iter().next() {
+        Some(rejected) => Err(format!("the hospital could not be loaded: {}", rejected.reason)),
         None => Ok(()),
     }
 }

@@ -104,6 +104,7 @@ const PATIENT_EVERYTHING: Definition =
 const ENCOUNTER_EVERYTHING: Definition =
     Elsewhere("http://hl7.org/fhir/OperationDefinition/Encounter-everything");
 
+const BREAK_GLASS: Definition = does("a token for one file in an emergency");
 const LASTN: Definition = Elsewhere("http://hl7.org/fhir/OperationDefinition/Observation-lastn");
 
 const SINCE: Takes = maybe("_since", "instant", "only what was stored or changed since then");
@@ -257,7 +258,7 @@ pub static OPERATIONS: [Operation; 27] = [
         [Post],
         Execute,
         break_glass,
-        does("a token for one file in an emergency"),
+        BREAK_GLASS,
         [REASON]
     ),
     operation!(
@@ -268,7 +269,7 @@ pub static OPERATIONS: [Operation; 27] = [
         [Post],
         Execute,
         break_glass,
-        does("a token for one file in an emergency"),
+        BREAK_GLASS,
         [
             REASON,
             maybe("identifier", "string", "on the type: the record number of the patient, who may be hidden")

@@ -92,3 +92,9 @@ pub(super) fn next_query(bundle: Node<'_>) -> Option<&str> {
     let next = bundle.items_at("link").find(|link| link.str_at("relation") == Some("next"))?;
     next.str_at("url")?.split_once('?').map(|(_, query)| query)
 }
+
+/// What somebody has typed, as the value of a search parameter: without the signs that have a meaning there. A comma would mean
+/// "or", a bar separates system and code, a dollar sign the parts of a composite, and a backslash takes away such a meaning.
+pub(super) fn plain_value(typed: &str) -> String {
+    typed.chars().filter(|sign| !matches!(sign, ',' | '|' | '$' | '\\')).collect()
+}

@@ -16,10 +16,10 @@ use super::problem::Problem;
 use super::shown::{Reply, Shown};
 use super::visit::Visit;
 
-/// For what the cookie's text is sealed.
+/// The purpose for which the token in the cookie is sealed: a text that was sealed for another one does not open.
 pub(super) const SEALED_AS: &str = "emergency";
 
-/// The form.
+/// The page that asks for record number and reason.
 pub(super) fn page(visit: Visit) -> Handled {
     let shown = form_page(&visit, "");
     Box::pin(async move { Ok(Reply::Shown(shown)) })
@@ -28,7 +28,7 @@ pub(super) fn page(visit: Visit) -> Handled {
 fn form_page(visit: &Visit, message: &str) -> Shown {
     let body = html! {
         (alert(message))
-        (sentence("This opens one record that is hidden from you, for a quarter of an hour. The patient is told, every look is recorded, and the privacy officer reviews it. Use it only if waiting would harm the patient."))
+        (sentence("This opens one record that is hidden from you, for a quarter of an hour. Every look is recorded: the patient can read it, and the privacy officer reviews it. Use it only if waiting would harm the patient."))
         (form(visit, "/emergency", html! {
             label for="number" { "Record number" }
             input #number type="text" name="number" value=(visit.field("number")) autocomplete="off" required maxlength="200";

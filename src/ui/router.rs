@@ -261,10 +261,10 @@ async fn serve(
 /// Whether the page is for whoever asks.
 fn admit(row: &Page, session: Option<&BrowserSession>) -> Result<(), Problem> {
     match (row.roles, session) {
-        (Roles::Everybody | Roles::AsTheApi, _) | (Roles::SignedIn, Some(_)) => Ok(()),
-        (Roles::SignedIn | Roles::These(_) | Roles::WhoMayBreakGlass, None) => Err(Problem::SignIn),
-        (Roles::These(_) | Roles::WhoMayBreakGlass, Some(session)) if row.is_for(&session.party) => Ok(()),
-        (Roles::These(_) | Roles::WhoMayBreakGlass, Some(_)) => Err(Problem::NotForRole),
+        (Roles::Everybody | Roles::AsTheApi, _) => Ok(()),
+        (_, None) => Err(Problem::SignIn),
+        (_, Some(session)) if row.is_for(&session.party) => Ok(()),
+        (_, Some(_)) => Err(Problem::NotForRole),
     }
 }
 

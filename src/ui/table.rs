@@ -16,6 +16,8 @@ pub enum Roles {
     These(&'static [Role]),
     /// Those with the right to break the glass.
     WhoMayBreakGlass,
+    /// Those who record Consents, their own or those of patients.
+    WhoRecordsConsents,
 }
 
 /// Those who look for people.
@@ -25,10 +27,6 @@ const OWN_RECORDS: &[Role] = &[Role::Patient, Role::Representative];
 
 /// Those who are told who saw a record.
 const TOLD_WHO_SAW: &[Role] = &[Role::Patient, Role::Representative, Role::PrivacyOfficer];
-
-/// Those who record permissions, their own or those of patients.
-const RECORD_CONSENTS: &[Role] =
-    &[Role::System, Role::Technician, Role::PrivacyOfficer, Role::Patient, Role::Representative];
 
 /// A handler of a page.
 pub(super) type Handler = fn(Visit) -> Handled;
@@ -77,6 +75,7 @@ impl Page {
             Roles::Everybody | Roles::SignedIn | Roles::AsTheApi => true,
             Roles::These(roles) => roles.contains(&party.role),
             Roles::WhoMayBreakGlass => party.may_declare_emergency(),
+            Roles::WhoRecordsConsents => party.may_record_consents(),
         }
     }
 }
@@ -171,7 +170,7 @@ pub const PAGES: &[Page] = &[
     .by_get(consents::desk),
     page(
         "/p/{id}/consents/new",
-        Roles::These(RECORD_CONSENTS),
+        Roles::WhoRecordsConsents,
         "Records a permission or a restriction, after it has said who gains and who loses.",
     )
     .asks(&[
@@ -186,7 +185,7 @@ pub const PAGES: &[Page] = &[
     .by_post(consents::go_on),
     page(
         "/p/{id}/consents/{consent}/end",
-        Roles::These(RECORD_CONSENTS),
+        Roles::WhoRecordsConsents,
         "Takes a permission or a restriction back.",
     )
     .asks(&["GET Consent/[id]", "PATCH Consent/[id]"])

@@ -66,8 +66,7 @@ fn every_consent_of_the_corpus_is_told_in_sentences() {
     let mut count = 0;
     for file in ["own", "hl7-r4", "leap", "google", "pcf"] {
         let corpus = parse(std::fs::read(folder.join(format!("{file}.json"))).unwrap()).unwrap();
-        let consents =
-            corpus.root().subtree().into_iter().filter(|node| node.str_at("resourceType") == Some("Consent"));
+        let consents = corpus.root().subtree().filter(|node| node.str_at("resourceType") == Some("Consent"));
         for consent in consents {
             let compiled = compile(consent);
             let said = sentences(consent, &|_| None);

@@ -129,6 +129,25 @@ fn a_patient_permits_sees_what_it_changes_and_takes_it_back() {
     let desk = patient.open("/p/p1/consents");
     assert!(desk.text.contains("No longer in force") && desk.text.contains("Taken back"), "{}", desk.text);
 
+    // A Consent may call an insurer as it likes: the desk calls everybody by the name that the server knows.
+    let token = format!("Bearer {}", tokens["patient"].as_str().unwrap());
+    let disguised = serde_json::json!({
+        "resourceType": "Consent", "status": "active", "patient": {"reference": "Patient/p1"}, "performer": [{"reference": "Patient/p1"}],
+        "scope": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/consentscope", "code": "patient-privacy"}]},
+        "category": [{"coding": [{"system": "http://loinc.org", "code": "59284-0"}]}],
+        "policyRule": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "OPTOUT"}]},
+        "provision": {"type": "deny", "actor": [{
+            "role": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "code": "IRCP"}]},
+            "reference": {"reference": insurer, "display": "My own doctor"},
+        }]},
+    });
+    let request = agent().post(format!("{}/Consent", demo.base)).header("Authorization", token);
+    let request = request.header("Content-Type", "application/fhir+json");
+    assert_eq!(request.send(disguised.to_string()).unwrap().status(), 201);
+    let desk = patient.open("/p/p1/consents");
+    assert!(desk.text.contains("Acme Health Insurance may not see anything of the record."), "{}", desk.text);
+    assert!(!desk.text.contains("My own doctor"));
+
     // Staff who record Consents do so for the patient.
     let mut technician = Visitor::new(&demo.base);
     technician.become_one("technician");

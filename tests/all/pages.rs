@@ -444,6 +444,7 @@ fn the_documentation_lists_every_page() {
             Roles::Everybody => "everybody".to_owned(),
             Roles::SignedIn => "who has signed in".to_owned(),
             Roles::AsTheApi => "who sees it by the API".to_owned(),
+            Roles::WhoRecordsConsents => "who records Consents".to_owned(),
             Roles::WhoMayBreakGlass => "who may break the glass".to_owned(),
             Roles::These(roles) => roles.iter().map(|role| role.code()).collect::<Vec<_>>().join(", "),
         };

@@ -4,6 +4,8 @@ use maud::{Markup, html};
 use crate::model::Node;
 
 use super::super::parts::{concept_at, moment, record_number, word, years_between};
+use super::super::shown::{Reply, Shown};
+use super::super::visit::Visit;
 use super::record::Record;
 
 /// The parts of the chart: the end of the address and the name.
@@ -19,8 +21,12 @@ const PARTS: [(&str, &str); 9] = [
     ("everything", "Everything"),
 ];
 
-/// A part of the chart in its frame.
-pub(in super::super) fn framed(record: &Record, part: &str, today: &str, body: Markup) -> Markup {
+/// A page of the chart, which belongs to one of its parts.
+pub(in super::super) fn chart_page(visit: &Visit, record: &Record, part: &str, body: Markup) -> Reply {
+    Reply::Shown(Shown::new(record.name(), framed(record, part, &visit.today(), body)))
+}
+
+fn framed(record: &Record, part: &str, today: &str, body: Markup) -> Markup {
     html! {
         (banner(record, today))
         nav.tabs aria-label="Parts of the chart" {

@@ -8,23 +8,13 @@ use crate::operations::decode_pairs;
 use super::super::handled::Handled;
 use super::super::parts::{code_at, concept_at, sentence};
 use super::super::problem::Problem;
-use super::super::shown::{Reply, Shown};
 use super::super::visit::Visit;
-use super::frame::{counts, framed};
+use super::frame::{chart_page, counts};
 use super::lists::{
     ALLERGIES, COVERAGES, DOCUMENTS, List, MEDICATIONS, PROBLEMS, RESULTS, VISITS, no_allergy, table,
 };
 use super::precautions::precaution_of;
 use super::record::{Found, Record};
-
-async fn open(visit: &Visit) -> Result<Record, Problem> {
-    let id = visit.path.first().map(String::as_str).unwrap_or_default();
-    Record::open(visit.asking()?, id).await
-}
-
-fn shown(visit: &Visit, record: &Record, part: &str, body: Markup) -> Reply {
-    Reply::Shown(Shown::new(record.name(), framed(record, part, &visit.today(), body)))
-}
 
 /// A part that is one list; `by` leads to the patient, and the last pairs narrow and sort.
 struct Part {
@@ -73,7 +63,7 @@ const INSURANCE: Part =
 
 fn part(visit: Visit, part: &'static Part) -> Handled {
     Box::pin(async move {
-        let record = open(&visit).await?;
+        let record = Record::open(&visit).await?;
         let more = visit.parameter("more");
         let found = if more.is_empty() {
             record.about(part.type_name, part.by, part.also).await?
@@ -81,7 +71,7 @@ fn part(visit: Visit, part: &'static Part) -> Handled {
             record.search(part.type_name, decode_pairs(more)).await?
         };
         let body = html! { h2 { (part.title) } (table(&record, part.list, &found, part.path)) };
-        Ok(shown(&visit, &record, part.path, body))
+        Ok(chart_page(&visit, &record, part.path, body))
     })
 }
 
@@ -131,7 +121,7 @@ const KINDS: [(&str, &str, &str); 16] = [
 
 pub(in super::super) fn everything(visit: Visit) -> Handled {
     Box::pin(async move {
-        let record = open(&visit).await?;
+        let record = Record::open(&visit).await?;
         let counts = KINDS.iter().map(|(type_name, by, _)| count(&record, type_name, by));
         let counts = futures_util::future::try_join_all(counts).await?;
         let body = html! {
@@ -151,7 +141,7 @@ pub(in super::super) fn everything(visit: Visit) -> Handled {
                 }
             }
         };
-        Ok(shown(&visit, &record, "everything", body))
+        Ok(chart_page(&visit, &record, "everything", body))
     })
 }
 
@@ -168,7 +158,7 @@ const STANDING: (&str, &str) = ("clinical-status:not", "resolved,inactive,remiss
 /// The summary: what must be known before one treats comes first.
 pub(in super::super) fn summary(visit: Visit) -> Handled {
     Box::pin(async move {
-        let record = open(&visit).await?;
+        let record = Record::open(&visit).await?;
         let (problems, medications, alerts, visits, consents) = try_join!(
             record.about("Condition", "patient", &[STANDING, ("_sort", "-recorded-date")]),
             record.about("MedicationRequest", "patient", &[("status", "active"), ("_sort", "-authoredon")]),
@@ -188,7 +178,7 @@ pub(in super::super) fn summary(visit: Visit) -> Handled {
             h2 { "Latest visits" }
             (table(&record, &VISITS, &visits, "timeline"))
         };
-        Ok(shown(&visit, &record, "", body))
+        Ok(chart_page(&visit, &record, "", body))
     })
 }
 

@@ -10,6 +10,7 @@ use crate::operations::{Refusal, RefusalKind};
 use super::super::asking::{Asking, next_query, tree};
 use super::super::parts::{called, name_of};
 use super::super::problem::Problem;
+use super::super::visit::Visit;
 
 /// How many items a list of the chart shows at once.
 pub(super) const PAGE_LEN: &str = "50";
@@ -57,20 +58,11 @@ impl Found {
 
     /// The references to people and organizations that bring no name, as type and id.
     fn nameless(&self) -> BTreeSet<(String, String)> {
-        // The actors of a Consent have their reference one level deeper.
-        let is_named = |node: &Node<'_>| {
-            PEOPLE.contains(&node.key()) || (node.key() == "reference" && node.get("reference").is_some())
-        };
-        let nodes = self.resources().flat_map(Node::subtree).filter(is_named);
+        let nodes = self.resources().flat_map(Node::subtree).filter(|node| PEOPLE.contains(&node.key()));
         let references = nodes.flat_map(Node::items).filter(|reference| called(*reference).is_none());
         let keys = references.filter_map(|reference| reference.str_at("reference")?.split_once('/'));
         let known = keys.filter(|(type_name, id)| PEOPLE_TYPES.contains(type_name) && !id.contains('/'));
-        known.map(|(type_name, id)| (type_name.to_owned(), id.to_owned())).take(NAMES_MAX).collect()
-    }
-
-    /// The name of somebody by reference, if one was looked up.
-    pub(in super::super) fn name(&self, reference: &str) -> Option<String> {
-        self.names.get(reference).cloned()
+        known.map(|(type_name, id)| (type_name.to_owned(), id.to_owned())).collect()
     }
 
     pub(in super::super) fn tree(&self) -> Option<&Tree> {
@@ -91,8 +83,10 @@ pub(in super::super) struct Record {
 }
 
 impl Record {
-    /// Opens the record: the patient, and the allergies that stand at the head of every page.
-    pub(in super::super) async fn open(asking: Asking, id: &str) -> Result<Self, Problem> {
+    /// Opens the record that the first open part of the visit's path names: the patient, and the allergies that stand at the head
+    /// of every page.
+    pub(in super::super) async fn open(visit: &Visit) -> Result<Self, Problem> {
+        let (asking, id) = (visit.asking()?, visit.path.first().map_or("", String::as_str));
         let patient = asking.resource(&["Patient", id], Vec::new()).await?;
         let mut record = Self { asking, id: id.to_owned(), patient, allergies: Found::default() };
         let standing = ("clinical-status:not", "resolved,inactive");
@@ -131,22 +125,21 @@ impl Record {
         }
     }
 
-    /// The names of people and organizations, with one search for each type.
+    /// The names of people and organizations, with a search for each type and `NAMES_MAX` ids.
     async fn names_of(&self, keys: BTreeSet<(String, String)>) -> Result<BTreeMap<String, String>, Problem> {
         let mut names = BTreeMap::new();
         for type_name in PEOPLE_TYPES {
             let own = keys.iter().filter(|(known, _)| known == type_name);
             let ids: Vec<&str> = own.map(|(_, id)| id.as_str()).collect();
-            if ids.is_empty() {
-                continue;
-            }
-            let query = [("_id", ids.join(",")), ("_count", NAMES_MAX.to_string())];
-            let query = query.map(|(name, value)| (name.to_owned(), value)).to_vec();
-            let Ok(answer) = self.asking.get(vec![type_name.to_owned()], query).await else { continue };
-            let people = Found { tree: Some(tree(&answer)?), names: BTreeMap::new() };
-            for person in people.resources() {
-                if let Some((id, name)) = person.str_at("id").zip(name_of(person)) {
-                    names.insert(format!("{type_name}/{id}"), name);
+            for ids in ids.chunks(NAMES_MAX) {
+                let query = [("_id", ids.join(",")), ("_count", NAMES_MAX.to_string())];
+                let query = query.map(|(name, value)| (name.to_owned(), value)).to_vec();
+                let Ok(answer) = self.asking.get(vec![type_name.to_owned()], query).await else { continue };
+                let people = Found { tree: Some(tree(&answer)?), names: BTreeMap::new() };
+                for person in people.resources() {
+                    if let Some((id, name)) = person.str_at("id").zip(name_of(person)) {
+                        names.insert(format!("{type_name}/{id}"), name);
+                    }
                 }
             }
         }

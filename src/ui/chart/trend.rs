@@ -6,9 +6,8 @@ use crate::model::{Millis, Node, Temporal};
 use super::super::handled::Handled;
 use super::super::parts::{name_of, read_moment};
 use super::super::problem::Problem;
-use super::super::shown::{Reply, Shown};
 use super::super::visit::Visit;
-use super::frame::framed;
+use super::frame::chart_page;
 use super::lists::{RESULTS, table};
 use super::record::Record;
 
@@ -28,8 +27,8 @@ struct Point {
 /// Results of one code (`system|code`) of a patient.
 pub(in super::super) fn trend(visit: Visit) -> Handled {
     Box::pin(async move {
-        let [id, code] = visit.path.as_slice() else { return Err(Problem::NotFound) };
-        let record = Record::open(visit.asking()?, id).await?;
+        let [_, code] = visit.path.as_slice() else { return Err(Problem::NotFound) };
+        let record = Record::open(&visit).await?;
         let more = visit.parameter("more");
         let found = if more.is_empty() {
             record.about("Observation", "patient", &[("code", code), ("_sort", "-date")]).await?
@@ -46,7 +45,7 @@ pub(in super::super) fn trend(visit: Visit) -> Handled {
             (table(&record, &RESULTS, &found, &part))
             p { a href=(record.path("results")) { "All results" } }
         };
-        Ok(Reply::Shown(Shown::new(record.name(), framed(&record, "results", &visit.today(), body))))
+        Ok(chart_page(&visit, &record, "results", body))
     })
 }
 
@@ -71,10 +70,10 @@ fn point(result: Node<'_>) -> Option<Point> {
     Some(Point { time, value, said: said.trim_end().to_owned(), is_outside })
 }
 
-/// Milliseconds as a number to draw with; a day's error in a million years does not show.
+/// A time as a number to draw with: minutes, of which 32 bits hold four thousand years in each direction.
 fn drawn(time: Millis) -> f64 {
-    let seconds = time.div_euclid(1_000).clamp(i64::from(i32::MIN), i64::from(i32::MAX));
-    i32::try_from(seconds).map_or(0.0, f64::from)
+    let minutes = time.div_euclid(60_000).clamp(i64::from(i32::MIN), i64::from(i32::MAX));
+    i32::try_from(minutes).map_or(0.0, f64::from)
 }
 
 /// The plot. Its colours come from the style sheet, so it follows light and dark; each point tells its value.
@@ -163,6 +162,11 @@ mod tests {
         {
             assert!(point(parse(odd.as_bytes().to_vec()).unwrap().root()).is_none(), "{odd}");
         }
+        // A plot of the year 2090 spreads its points as well.
+        let late = [result("2090-02-01", "5"), result("2090-01-01", "5")];
+        let late: Vec<_> = late.iter().filter_map(|tree| point(tree.root())).collect();
+        let late = plot("C", &late, None).into_string();
+        assert!(late.contains("cx=\"56.0\"") && late.contains("cx=\"584.0\""), "{late}");
         let alike = plot("B", &[], None).into_string();
         assert!(!alike.contains("NaN") && !alike.contains("circle"), "{alike}");
     }

@@ -1,13 +1,14 @@
 //! The permissions and restrictions of one patient, in sentences, and taking one back.
+use std::collections::BTreeMap;
+
 use maud::{Markup, html};
 
-use crate::auth::Role;
 use crate::consent::{Effect, Rule, compile};
 use crate::model::Node;
 use crate::operations::{Headers, Payload, RefusalKind, RuleSentence, Verb, decode_pairs, sentences};
 
 use super::super::asking::next_query;
-use super::super::chart::{Found, Record, framed};
+use super::super::chart::{Record, chart_page};
 use super::super::confirm::{password_field, wrong_password};
 use super::super::handled::Handled;
 use super::super::parts::{alert, form, moment, sentence, word};
@@ -15,23 +16,27 @@ use super::super::problem::Problem;
 use super::super::shown::{Reply, Shown};
 use super::super::visit::Visit;
 
-/// Whether a role records Consents, its own or those of patients.
-fn records_consents(role: Role) -> bool {
-    matches!(role, Role::Patient | Role::Representative) || role.row().records_consents
+/// The references of those about whom a Consent is.
+fn actors(consent: Node<'_>) -> Vec<String> {
+    let provision = consent.get("provision").into_iter().flat_map(Node::subtree);
+    let actors = provision.filter(|node| node.key() == "actor").flat_map(Node::items);
+    let references = actors.filter_map(|actor| actor.get("reference")?.str_at("reference"));
+    references.map(str::to_owned).collect()
 }
 
-/// The list.
+/// The page with all permissions and restrictions, those in force first.
 pub(in super::super) fn desk(visit: Visit) -> Handled {
     Box::pin(async move {
-        let id = visit.path.first().map(String::as_str).unwrap_or_default();
-        let record = Record::open(visit.asking()?, id).await?;
+        let record = Record::open(&visit).await?;
         let more = visit.parameter("more");
         let found = if more.is_empty() {
             record.about("Consent", "patient", &[("_sort", "-date")]).await?
         } else {
             record.search("Consent", decode_pairs(more)).await?
         };
-        let may_record = records_consents(record.asking.party.role);
+        // A Consent may call an actor as it likes, so whoever has a name here is called by that.
+        let names = record.names(found.resources().flat_map(actors).collect()).await?;
+        let may_record = record.asking.party.may_record_consents();
         let today = visit.today();
         let (standing, past): (Vec<Node<'_>>, Vec<Node<'_>>) =
             found.resources().partition(|consent| Standing::of(*consent, &today).is_open());
@@ -43,16 +48,16 @@ pub(in super::super) fn desk(visit: Visit) -> Handled {
             @if standing.is_empty() {
                 (sentence("No permission and no restriction is in force that you may see. The rules of the hospital and the law hold."))
             }
-            @for consent in &standing { (one(&visit, &record, &found, *consent, may_record)) }
+            @for consent in &standing { (one(&visit, &record, &names, *consent, may_record)) }
             @if !past.is_empty() {
                 h2 { "No longer in force" }
-                @for consent in &past { (one(&visit, &record, &found, *consent, false)) }
+                @for consent in &past { (one(&visit, &record, &names, *consent, false)) }
             }
             @if let Some(next) = found.tree().and_then(|tree| next_query(tree.root())) {
                 nav.pages aria-label="Pages" { a rel="next" href={ "?more=" (crate::operations::encode(next)) } { "Earlier ones" } }
             }
         };
-        Ok(Reply::Shown(Shown::new(record.name(), framed(&record, "consents", &today, body))))
+        Ok(chart_page(&visit, &record, "consents", body))
     })
 }
 
@@ -104,8 +109,14 @@ impl<'c> Standing<'c> {
     }
 }
 
-fn one(visit: &Visit, record: &Record, found: &Found, consent: Node<'_>, may_end: bool) -> Markup {
-    let said: Vec<RuleSentence> = sentences(consent, &|reference| found.name(reference));
+fn one(
+    visit: &Visit,
+    record: &Record,
+    names: &BTreeMap<String, String>,
+    consent: Node<'_>,
+    may_end: bool,
+) -> Markup {
+    let said: Vec<RuleSentence> = sentences(consent, &|reference| names.get(reference).cloned());
     let id = consent.str_at("id").unwrap_or_default();
     let version = consent.get("meta").and_then(|meta| meta.str_at("versionId")).unwrap_or_default();
     html! {

@@ -30,7 +30,7 @@ pub(super) const PURPOSES: [(&str, &str); 4] = [
     ("HRESCH", "research"),
 ];
 
-/// How many of the sensitive matters the form offers; the others are narrower or broader than these.
+/// The form offers the first so many of `MATTERS`; the others are narrower or broader than these.
 const MATTERS_OFFERED: usize = 7;
 
 /// The sensitive matters that the form offers.
@@ -63,7 +63,7 @@ pub(super) const ANYBODY: &str = "anybody";
 const RECIPIENTS: [&str; 4] = ["Organization", "Practitioner", "PractitionerRole", "RelatedPerson"];
 
 impl Draft {
-    /// The empty form. It begins with a permission for everything but the reason, which must be chosen.
+    /// The empty form: a permission to see the whole record for any purpose; only who gets it must still be chosen.
     pub(super) fn empty(once: String) -> Self {
         Self { once, ..Self::default() }
     }

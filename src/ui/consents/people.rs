@@ -2,7 +2,7 @@
 use crate::model::Node;
 use crate::operations::RefusalKind;
 
-use super::super::asking::Asking;
+use super::super::asking::{Asking, plain_value};
 use super::super::parts::name_of;
 use super::super::problem::Problem;
 
@@ -18,10 +18,7 @@ pub(super) struct Recipient {
 
 /// Organizations and professionals whose names have these words; without words, the first organizations by name.
 pub(super) async fn recipients(asking: &Asking, sought: &str) -> Result<Vec<Recipient>, Problem> {
-    let words: Vec<String> = sought
-        .split_whitespace()
-        .map(|word| word.chars().filter(|sign| !matches!(sign, ',' | '|' | '$' | '\\')).collect())
-        .collect();
+    let words: Vec<String> = sought.split_whitespace().map(plain_value).collect();
     let types: &[&str] = if words.is_empty() { &["Organization"] } else { &["Organization", "Practitioner"] };
     let mut found = Vec::new();
     for type_name in types {

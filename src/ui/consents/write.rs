@@ -8,26 +8,21 @@ use crate::operations::{Headers, Payload, RefusalKind, Verb, encode, sentences};
 use crate::store::random_bytes;
 
 use super::super::asking::tree;
-use super::super::chart::{Record, framed};
+use super::super::chart::{Record, chart_page};
 use super::super::confirm::{password_field, wrong_password};
 use super::super::handled::Handled;
 use super::super::parts::{alert, faults, form, sentence};
 use super::super::problem::Problem;
-use super::super::shown::{Reply, Shown};
+use super::super::shown::Reply;
 use super::super::visit::Visit;
 use super::change::{parties, shown};
 use super::draft::{ANYBODY, Draft, FORM_SYSTEM, KINDS, PURPOSES, matters};
 use super::people::{Recipient, called, recipients};
 
-async fn open(visit: &Visit) -> Result<Record, Problem> {
-    let id = visit.path.first().map(String::as_str).unwrap_or_default();
-    Record::open(visit.asking()?, id).await
-}
-
 /// The empty form.
 pub(in super::super) fn begin(visit: Visit) -> Handled {
     Box::pin(async move {
-        let record = open(&visit).await?;
+        let record = Record::open(&visit).await?;
         let once =
             random_bytes::<12>().map_err(|_| Problem::Failed(axum::http::StatusCode::SERVICE_UNAVAILABLE))?;
         the_form(&visit, &record, &Draft::empty(hex(&once)), &[]).await
@@ -37,7 +32,7 @@ pub(in super::super) fn begin(visit: Visit) -> Handled {
 /// Takes the form: looks for somebody, says what would change, or stores the Consent.
 pub(in super::super) fn go_on(visit: Visit) -> Handled {
     Box::pin(async move {
-        let record = open(&visit).await?;
+        let record = Record::open(&visit).await?;
         let draft = Draft::read(&visit);
         let step = visit.field("step");
         let faults = draft.faults(&visit.today());
@@ -143,11 +138,7 @@ async fn preview(
         }))
         p { a href=(record.path("consents")) { "Leave everything as it is" } }
     };
-    Ok(page(visit, record, body))
-}
-
-fn page(visit: &Visit, record: &Record, body: Markup) -> Reply {
-    Reply::Shown(Shown::new(record.name(), framed(record, "consents", &visit.today(), body)))
+    Ok(chart_page(visit, record, "consents", body))
 }
 
 async fn the_form(
@@ -209,7 +200,7 @@ async fn the_form(
         }))
         p { a href=(record.path("consents")) { "Leave everything as it is" } }
     };
-    Ok(page(visit, record, body))
+    Ok(chart_page(visit, record, "consents", body))
 }
 
 fn radio(name: &str, value: &str, words: &str, is_chosen: bool) -> Markup {

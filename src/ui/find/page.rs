@@ -7,7 +7,7 @@ use crate::model::{Node, Tree};
 use crate::operations::decode_pairs;
 use crate::search::fold;
 
-use super::super::asking::{Asking, next_query};
+use super::super::asking::{Asking, next_query, plain_value};
 use super::super::handled::Handled;
 use super::super::parts::{form, moment, name_of, record_number, sentence, word};
 use super::super::problem::Problem;
@@ -133,9 +133,7 @@ async fn search(asking: &Asking, query: Vec<(String, String)>) -> Result<Tree, P
 }
 
 fn pair(name: &str, value: &str) -> (String, String) {
-    // A comma in a value would mean "or", and a backslash or bar has a meaning of its own.
-    let value: String = value.chars().filter(|sign| !matches!(sign, ',' | '|' | '$' | '\\')).collect();
-    (name.to_owned(), value)
+    (name.to_owned(), plain_value(value))
 }
 
 /// What all searches of a question have in common: the words but one, and the birth date.
